@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Logits to the next token: llama2.c's generator, choices and bits, without sorting the vocabulary.
+#ifndef DT_CORE_SAMPLER_H
+#define DT_CORE_SAMPLER_H
+
+#include "core/stack.h"
+
+struct dt_sampling {
+    float temperature;    // 0: greedy
+    float top_p;          // <= 0 or >= 1: off, as in llama2.c
+    uint32_t top_k;       // 0: off
+    float min_p;          // 0: off; keeps tokens with p >= min_p * the largest p
+    float repeat_penalty; // 1: off; logits of recent tokens are divided (positive) or multiplied (negative) by it
+    uint32_t repeat_last; // how many recent tokens count (0: 64)
+};
+
+struct dt_sampler {
+    struct dt_sampling settings; // may be changed between calls: the next token obeys
+    uint64_t state;              // xorshift64*; never 0
+    uint32_t vocab;
+    const struct dt_stack *stack; // whose softmax, argmax and select are used; changed at a swap
+    uint32_t *index;  // scratch of vocab entries
+    float *values;    // scratch of vocab entries
+    // how often the quick road decided, and how often the exact one was needed
+    uint64_t quick, exact;
+};
+
+// Bytes of memory a sampler over vocab tokens needs.
+size_t dt_sampler_measure(uint32_t vocab);
+
+// memory: DT_ALIGN-aligned, dt_sampler_measure bytes, outlives s. seed 0 is taken as 1 (callers take the clock instead, and tell it).
+void dt_sampler_init(struct dt_sampler *s, uint32_t vocab, const struct dt_stack *stack,
+                     const struct dt_sampling *settings, uint64_t seed, void *memory);
+
+// Chooses the next token from logits[0..vocab), which are overwritten. recent: the tokens so far, newest last (for the repetition
+// penalty; may be NULL with count 0). With top_k 0, min_p 0 and penalty 1 the token is exactly llama2.c's for the same
+// logits and state, and the state advances as there: one draw a token, none when greedy. NaN logits never win;
+// if all are NaN the token is 0. Worker thread; allocates nothing.
+uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *recent, uint32_t count);
+
+// The generator: one step of xorshift64*, and its upper 24 bits as a float in [0, 1).
+uint32_t dt_random_u32(uint64_t *state);
+float dt_random_f32(uint64_t *state);
+
+#endif

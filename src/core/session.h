@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// A story in progress: the KV cache, the scratch memory and the transformer that fills them. All memory is taken once, when the
+// session is made; evaluation allocates nothing.
+#ifndef DT_CORE_SESSION_H
+#define DT_CORE_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "core/weights.h"
+
+struct dt_session_options {
+    uint32_t context; // positions the KV cache holds, 1 .. model's context (more is allowed: RoPE goes on); 0: the model's
+    uint32_t batch;   // columns evaluated together in a prompt, 1 .. 512; 0: 32
+    uint32_t kv_type; // enum dt_kv_type; 0: DT_KV_F32
+    uint32_t threads; // workers that parallel_for may use, for scratch; 0: what the services say
+};
+
+// Where the bytes go, for the memory plan. All are of the arena.
+struct dt_session_bytes {
+    size_t kv, scratch, logits, tables, total;
+};
+
+struct dt_session; // in the arena
+
+// What a session would take. services may be NULL (one thread).
+dt_status dt_session_measure(const struct dt_model *model, const struct dt_stack *stack,
+                             const struct dt_session_options *options, const struct dt_services *services,
+                             struct dt_session_bytes *out, struct dt_error *err);
+
+// Makes a session in the arena. weights, stack and services (may be NULL) outlive it. The arena's memory must be zeroed.
+dt_status dt_session_init(struct dt_session **out, const struct dt_weights *weights,
+                          const struct dt_stack *stack, const struct dt_session_options *options,
+                          const struct dt_services *services, struct dt_arena *arena, struct dt_error *err);
+
+// A flag polled between operators and inside a matmul at least every 1 MB of weights; may be set from any thread or a signal
+// handler. NULL: never cancelled. An eval that was cancelled returns DT_CANCELLED with the positions of whole batches kept.
+void dt_session_set_cancel(struct dt_session *s, const atomic_int *cancel);
+
+// Called after every batch of a prompt with tokens done and in all (for progress); NULL: not called. Worker thread.
+typedef void dt_session_progress(void *arg, uint32_t done, uint32_t total);
+void dt_session_set_progress(struct dt_session *s, dt_session_progress *progress, void *arg);
+
+// Called with the logits of every position (0-based in the session), when all are asked for. Returns non-zero to stop.
+typedef int dt_session_logits_sink(void *arg, uint32_t position, const float *logits);
+
+// Appends count tokens at the session's position and evaluates them in batches. The classifier is computed for the last one only,
+// or for every one when sink is given. DT_CONTEXT_FULL (nothing done) when they do not fit; DT_CANCELLED; DT_FAILED never. Ids above the vocabulary:
+// DT_BAD_INPUT. The bits of a position do not depend on how its tokens were cut into calls and batches.
+dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t count, dt_session_logits_sink *sink,
+                          void *sink_arg, struct dt_error *err);
+
+// The logits of the last position evaluated: model->hp.vocab floats, valid until the next eval; the caller may write
+// to them (samplers do). NULL before the first eval and after a truncate.
+float *dt_session_logits(struct dt_session *s);
+
+// Positions held (= tokens evaluated), and the most it can hold.
+uint32_t dt_session_position(const struct dt_session *s);
+uint32_t dt_session_capacity(const struct dt_session *s);
+
+// The tokens evaluated so far, dt_session_position of them, valid until the next call on s.
+const uint32_t *dt_session_tokens(const struct dt_session *s);
+
+// Rolls back to the first `position` tokens (<= the current): the cache keeps them, nothing is recomputed.
+void dt_session_truncate(struct dt_session *s, uint32_t position);
+
+// How many of tokens[0..count) are already held as a prefix; for re-use after truncating to it.
+uint32_t dt_session_common_prefix(const struct dt_session *s, const uint32_t *tokens, uint32_t count);
+
+// At a token boundary: from now on these weights (of the same model) and this stack compute. The KV cache stays. The old ones are no longer
+// referred to when it returns. Scratch is re-measured: DT_NO_MEMORY leaves everything as it was.
+dt_status dt_session_swap(struct dt_session *s, const struct dt_weights *weights, const struct dt_stack *stack,
+                          struct dt_error *err);
+
+// Time spent by operator, when compiled-in hooks are on: see core/profile.h.
+struct dt_profile;
+void dt_session_set_profile(struct dt_session *s, struct dt_profile *profile);
+
+// Fills every position below `position` with fixed values, as if that many tokens (id 0) had been evaluated: for measuring decode
+// at a position without evaluating a prompt. Not for telling stories.
+void dt_session_fill(struct dt_session *s, uint32_t position);
+
+#endif
