@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// Model files: mapped read-only, used in place.
+#ifndef DT_HOST_FILE_H
+#define DT_HOST_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+// A mapped file. The bytes are the kernel's page cache: they count as memory only while they are looked at.
+struct dt_file {
+    const unsigned char *bytes; // NULL while nothing is mapped
+    size_t size;
+    char *path; // owned, as it was given
+    int slot;   // in the table of guarded mappings, -1 if none
+};
+
+// Maps the whole of a regular, non-empty file. DT_BAD_INPUT names the file and what is wrong with it (missing, a folder,
+// empty, unreadable). *out must be zeroed or closed. Any thread.
+dt_status dt_file_map(struct dt_file *out, const char *path, struct dt_error *err);
+
+// Gives the mapping back; harmless on a zeroed or closed struct.
+void dt_file_unmap(struct dt_file *file);
+
+enum dt_file_advice {
+    DT_FILE_SEQUENTIAL, // read front to back, with much read-ahead: weights once a token
+    DT_FILE_RANDOM,     // rows here and there: no read-ahead
+    DT_FILE_WILL_NEED,  // begin to read now
+    DT_FILE_DONT_NEED,  // these pages may go
+};
+
+// Advice to the kernel about file->bytes[offset .. offset + bytes); never fails visibly.
+void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes, enum dt_file_advice advice);
+
+// Bytes of the mapping that are in the page cache now; 0 where the kernel does not tell.
+size_t dt_file_resident(const struct dt_file *file);
+
+// The guard: a mapped file that somebody truncates, or whose card is pulled, raises SIGBUS at the next touch. With the guard
+// installed the missing rest reads as zeros instead, and dt_file_check reports it at the next token boundary. Other SIGBUS
+// go to whatever handler stood before. Installed once for the process by the first dt_file_map.
+// DT_BAD_INPUT if a page of this file was lost since it was mapped.
+dt_status dt_file_check(const struct dt_file *file, struct dt_error *err);
+
+// Reads a whole small file into malloc'ed memory, NUL-terminated (the NUL is not counted). max: more is DT_BAD_INPUT. path "-" is stdin.
+dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size, struct dt_error *err);
+
+// 1 if path names a regular file that can be read.
+bool dt_file_readable(const char *path);
+
+#endif
