@@ -180,7 +180,7 @@ struct dt_backend {
     // 1 if matmul takes this matrix as it is described (form, cols, group, scale type), else 0. NULL: every matrix whose
     // form is in forms.
     int (*can_matmul)(void *ctx, const struct dt_matrix *w);
-    // Bytes of prepared activations for `columns` columns of w->cols floats. With act_bytes and act_prepare NULL, matmul
+    // Bytes of prepared activations for `columns` columns of w->cols floats, never fewer for more columns. With act_bytes and act_prepare NULL, matmul
     // takes the floats themselves.
     size_t (*act_bytes)(void *ctx, const struct dt_matrix *w, uint32_t columns);
     // Prepares columns (for int8: quantises each by groups of w->group) into act: serves every matrix of the same

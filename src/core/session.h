@@ -16,22 +16,30 @@ struct dt_session_options {
     uint32_t threads; // workers that parallel_for may use, for scratch; 0: what the services say
 };
 
-// Where the bytes go, for the memory plan. All are of the arena.
+// Where the bytes go, for the memory plan. kv, logits and tables are of the session's own arena (`own` in all),
+// scratch is of the other: it depends on the stack and is replaced when the stack is swapped.
 struct dt_session_bytes {
-    size_t kv, scratch, logits, tables, total;
+    size_t kv, logits, tables, own, scratch;
 };
 
-struct dt_session; // in the arena
+struct dt_session; // in its own arena
 
 // What a session would take. services may be NULL (one thread).
-dt_status dt_session_measure(const struct dt_model *model, const struct dt_stack *stack,
+dt_status dt_session_measure(const struct dt_weights *weights, const struct dt_stack *stack,
                              const struct dt_session_options *options, const struct dt_services *services,
                              struct dt_session_bytes *out, struct dt_error *err);
 
-// Makes a session in the arena. weights, stack and services (may be NULL) outlive it. The arena's memory must be zeroed.
+// The same before weights exist, for plans: own is exact, scratch an upper bound.
+dt_status dt_session_estimate(const struct dt_model *model, const struct dt_session_options *options,
+                              const struct dt_services *services, struct dt_session_bytes *out,
+                              struct dt_error *err);
+
+// Makes a session. weights, stack, services (may be NULL) and both arenas' memory outlive it. The own arena's memory must
+// be zeroed (fresh pages are); the scratch arena's need not.
 dt_status dt_session_init(struct dt_session **out, const struct dt_weights *weights,
                           const struct dt_stack *stack, const struct dt_session_options *options,
-                          const struct dt_services *services, struct dt_arena *arena, struct dt_error *err);
+                          const struct dt_services *services, struct dt_arena *own, struct dt_arena *scratch,
+                          struct dt_error *err);
 
 // A flag polled between operators and inside a matmul at least every 1 MB of weights; may be set from any thread or a signal
 // handler. NULL: never cancelled. An eval that was cancelled returns DT_CANCELLED with the positions of whole batches kept.
@@ -67,14 +75,15 @@ void dt_session_truncate(struct dt_session *s, uint32_t position);
 // How many of tokens[0..count) are already held as a prefix; for re-use after truncating to it.
 uint32_t dt_session_common_prefix(const struct dt_session *s, const uint32_t *tokens, uint32_t count);
 
-// At a token boundary: from now on these weights (of the same model) and this stack compute. The KV cache stays. The old ones are no longer
-// referred to when it returns. Scratch is re-measured: DT_NO_MEMORY leaves everything as it was.
+// At a token boundary: from now on these weights (of the same model) and this stack compute, with this scratch (dt_session_measure
+// tells how much; it may not be the memory in use). The KV cache stays, so the story goes on; the logits of the last position
+// stay too. The old weights, stack and scratch are no longer referred to when it returns. Any error leaves everything as it was.
 dt_status dt_session_swap(struct dt_session *s, const struct dt_weights *weights, const struct dt_stack *stack,
-                          struct dt_error *err);
+                          struct dt_arena *scratch, struct dt_error *err);
 
-// Time spent by operator, when compiled-in hooks are on: see core/profile.h.
+// Records what every operator takes: see core/profile.h. NULL: off, and then it costs nothing.
 struct dt_profile;
-void dt_session_set_profile(struct dt_session *s, struct dt_profile *profile);
+void dt_session_set_profile(struct dt_session *s, const struct dt_profile *profile);
 
 // Fills every position below `position` with fixed values, as if that many tokens (id 0) had been evaluated: for measuring decode
 // at a position without evaluating a prompt. Not for telling stories.

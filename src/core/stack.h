@@ -20,6 +20,9 @@ struct dt_instance {
     void *ctx;
 };
 
+// The reference as an instance.
+extern const struct dt_instance dt_instance_reference;
+
 // A flattened stack. Plain value; the instances belong to whoever made them (host/registry) and outlive it.
 struct dt_stack {
     const struct dt_instance *level[DT_STACK_MAX]; // [0] is the reference, [count - 1] the top

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// Where a session tells what its operators take. The engine has no clock: the host brings one.
+#ifndef DT_CORE_PROFILE_H
+#define DT_CORE_PROFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define DT_OPERATOR_LIST(X)                                                                        \
+    X(DT_OP_EMBED, "embed")                                                                        \
+    X(DT_OP_ATTENTION_NORM, "attention norm")                                                      \
+    X(DT_OP_QKV, "q, k, v")                                                                        \
+    X(DT_OP_ROPE, "rope and store")                                                                \
+    X(DT_OP_ATTENTION, "attention")                                                                \
+    X(DT_OP_OUTPUT, "attention output")                                                            \
+    X(DT_OP_FFN_NORM, "ffn norm")                                                                  \
+    X(DT_OP_GATE_UP, "gate, up")                                                                   \
+    X(DT_OP_ACTIVATION, "activation")                                                              \
+    X(DT_OP_DOWN, "down")                                                                          \
+    X(DT_OP_FINAL_NORM, "final norm")                                                              \
+    X(DT_OP_CLASSIFIER, "classifier")
+
+enum dt_operator {
+#define DT_X(name, text) name,
+    DT_OPERATOR_LIST(DT_X)
+#undef DT_X
+    DT_OP_COUNT
+};
+
+#define DT_NO_LAYER UINT32_MAX
+
+struct dt_profile {
+    void *arg;
+    uint64_t (*now)(void *arg); // nanoseconds, monotonic
+    // One operator of one layer (DT_NO_LAYER outside them) over `columns` positions took `nanoseconds` and read
+    // `bytes` of weights, or of the KV cache for attention. Residual additions count with the matrix before them. Worker thread.
+    void (*record)(void *arg, enum dt_operator op, uint32_t layer, uint32_t columns,
+                   uint64_t nanoseconds, size_t bytes);
+};
+
+// The name of an operator, static.
+const char *dt_operator_name(enum dt_operator op);
+
+#endif

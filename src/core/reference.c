@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+// The reference backend: scalar, one value after the other, every sum in the order of llama2.c's run.c and runq.c.
+// Slow on purpose and right by definition: what it computes is what every int8 backend must compute.
+// The build switches contraction off, so a multiplication and an addition are rounded apart.
+#include <math.h>
+#include <string.h>
+
+#include "abi/backend.h"
+#include "base/expf.h"
+#include "core/model.h"
+#include "core/stack.h"
+
+static float load_f32(const void *p)
+{
+    float value;
+    memcpy(&value, p, sizeof value); // scales have no alignment
+    return value;
+}
+
+static float load_scale(const struct dt_matrix *w, uint32_t row, uint32_t g)
+{
+    const unsigned char *at =
+        (const unsigned char *)w->scales + row * w->scale_row_stride + g * w->scale_group_stride;
+    if (w->scale_type == DT_SCALE_F32)
+        return load_f32(at);
+    uint16_t half;
+    memcpy(&half, at, sizeof half);
+    return dt_half_to_float(half);
+}
+
+static int is_quantised(const struct dt_matrix *w)
+{
+    return w->group != 0;
+}
+
+// ---- matrices -------------------------------------------------------------------------------------
+
+static int can_matmul(void *ctx, const struct dt_matrix *w)
+{
+    (void)ctx;
+    switch (w->form) {
+    case DT_FORM_F32:
+    case DT_FORM_F16:
+    case DT_FORM_BF16:
+        return 1;
+    case DT_FORM_I8:
+    case DT_FORM_Q8_0:
+    case DT_FORM_Q4_0:
+        return w->group > 0 && w->cols % w->group == 0;
+    default:
+        return 0;
+    }
+}
+
+// A prepared column: cols int8, then cols / group floats; both padded to 64 bytes.
+static size_t quants_bytes(const struct dt_matrix *w)
+{
+    return ((size_t)w->cols + 63) / 64 * 64;
+}
+
+static size_t column_bytes(const struct dt_matrix *w)
+{
+    return quants_bytes(w) + ((size_t)(w->cols / w->group) * sizeof(float) + 63) / 64 * 64;
+}
+
+static size_t act_bytes(void *ctx, const struct dt_matrix *w, uint32_t columns)
+{
+    (void)ctx;
+    return is_quantised(w) ? column_bytes(w) * columns : 0;
+}
+
+static void act_prepare(void *ctx, void *act, const float *x, size_t x_stride, uint32_t columns,
+                        const struct dt_matrix *w)
+{
+    (void)ctx;
+    for (uint32_t c = 0; c < columns; c++, x += x_stride) {
+        int8_t *q = (int8_t *)act + c * column_bytes(w);
+        float *scales = (float *)(void *)((unsigned char *)q + quants_bytes(w));
+        for (uint32_t g = 0; g < w->cols / w->group; g++) {
+            const float *values = x + (size_t)g * w->group;
+            float largest = 0.0f;
+            for (uint32_t i = 0; i < w->group; i++) {
+                float magnitude = fabsf(values[i]);
+                if (magnitude > largest)
+                    largest = magnitude;
+            }
+            float scale = largest / 127.0f;
+            scales[g] = scale;
+            for (uint32_t i = 0; i < w->group; i++) {
+                // 0 where the group is all zero; NaN (from broken weights) must not become undefined behaviour
+                float quant = scale != 0.0f ? roundf(values[i] / scale) : 0.0f;
+                q[(size_t)g * w->group + i] = quant >= -127.0f && quant <= 127.0f ? (int8_t)quant : 0;
+            }
+        }
+    }
+}
+
+static float dot_f32(const unsigned char *row, const float *x, uint32_t n)
+{
+    float sum = 0.0f;
+    for (uint32_t j = 0; j < n; j++)
+        sum += load_f32(row + (size_t)j * 4) * x[j];
+    return sum;
+}
+
+static float dot_f16(const unsigned char *row, const float *x, uint32_t n)
+{
+    float sum = 0.0f;
+    for (uint32_t j = 0; j < n; j++) {
+        uint16_t half;
+        memcpy(&half, row + (size_t)j * 2, sizeof half);
+        sum += dt_half_to_float(half) * x[j];
+    }
+    return sum;
+}
+
+static float dot_bf16(const unsigned char *row, const float *x, uint32_t n)
+{
+    float sum = 0.0f;
+    for (uint32_t j = 0; j < n; j++) {
+        uint16_t top;
+        memcpy(&top, row + (size_t)j * 2, sizeof top);
+        uint32_t bits = (uint32_t)top << 16;
+        sum += load_f32(&bits) * x[j];
+    }
+    return sum;
+}
+
+static float dot_quants(const struct dt_matrix *w, uint32_t row, const int8_t *xq, const float *xs)
+{
+    const unsigned char *quants = (const unsigned char *)w->quants + row * w->row_stride;
+    float sum = 0.0f;
+    for (uint32_t g = 0; g < w->cols / w->group; g++, quants += w->group_stride, xq += w->group) {
+        int32_t products = 0;
+        if (w->form == DT_FORM_Q4_0) {
+            for (uint32_t i = 0; i < 16; i++) {
+                products += ((quants[i] & 15) - 8) * xq[i];
+                products += ((quants[i] >> 4) - 8) * xq[i + 16];
+            }
+        } else {
+            const int8_t *wq = (const int8_t *)quants;
+            for (uint32_t i = 0; i < w->group; i++)
+                products += wq[i] * xq[i];
+        }
+        sum += (float)products * load_scale(w, row, g) * xs[g];
+    }
+    return sum;
+}
+
+static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w, uint32_t row_begin,
+                   uint32_t row_end, const void *act, size_t x_stride, uint32_t columns)
+{
+    (void)ctx;
+    for (uint32_t c = 0; c < columns; c++, out += out_stride) {
+        for (uint32_t r = row_begin; r < row_end; r++) {
+            if (is_quantised(w)) {
+                const int8_t *xq = (const int8_t *)act + c * column_bytes(w);
+                out[r] = dot_quants(w, r, xq, (const float *)(const void *)(xq + quants_bytes(w)));
+                continue;
+            }
+            const unsigned char *row = (const unsigned char *)w->quants + r * w->row_stride;
+            const float *x = (const float *)act + c * x_stride;
+            out[r] = w->form == DT_FORM_F32   ? dot_f32(row, x, w->cols)
+                     : w->form == DT_FORM_F16 ? dot_f16(row, x, w->cols)
+                                              : dot_bf16(row, x, w->cols);
+        }
+    }
+}
+
+static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row)
+{
+    (void)ctx;
+    dt_matrix_row(w, row, out);
+}
+
+// ---- everything else ------------------------------------------------------------------------------
+
+static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
+                    const float *weight, uint32_t n, uint32_t columns, float epsilon)
+{
+    (void)ctx;
+    for (uint32_t c = 0; c < columns; c++, out += out_stride, x += x_stride) {
+        float ss = 0.0f;
+        for (uint32_t i = 0; i < n; i++)
+            ss += x[i] * x[i];
+        ss /= (float)n;
+        ss += epsilon;
+        ss = 1.0f / sqrtf(ss);
+        for (uint32_t i = 0; i < n; i++)
+            out[i] = weight[i] * (ss * x[i]);
+    }
+}
+
+static void rope(void *ctx, float *x, uint32_t heads, uint32_t head_size, uint32_t rotated, const float *cosine,
+                 const float *sine, uint32_t style)
+{
+    (void)ctx;
+    for (uint32_t h = 0; h < heads; h++, x += head_size) {
+        for (uint32_t i = 0; i < rotated / 2; i++) {
+            uint32_t a = style == DT_ROPE_HALVES ? i : 2 * i;
+            uint32_t b = style == DT_ROPE_HALVES ? i + rotated / 2 : 2 * i + 1;
+            float first = x[a], second = x[b];
+            x[a] = first * cosine[i] - second * sine[i];
+            x[b] = first * sine[i] + second * cosine[i];
+        }
+    }
+}
+
+static void softmax(void *ctx, float *x, uint32_t n)
+{
+    (void)ctx;
+    float largest = x[0];
+    for (uint32_t i = 1; i < n; i++) {
+        if (x[i] > largest)
+            largest = x[i];
+    }
+    float sum = 0.0f;
+    for (uint32_t i = 0; i < n; i++) {
+        x[i] = dt_expf(x[i] - largest);
+        sum += x[i];
+    }
+    for (uint32_t i = 0; i < n; i++)
+        x[i] /= sum;
+}
+
+static float kv_value(const struct dt_kv *kv, const void *base, size_t element)
+{
+    if (kv->type == DT_KV_F32)
+        return ((const float *)base)[element];
+    return dt_half_to_float(((const uint16_t *)base)[element]);
+}
+
+static void attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
+                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor, float *scores,
+                      size_t score_stride)
+{
+    uint32_t sharing = heads / kv->heads;
+    for (uint32_t h = head_begin; h < head_end; h++, scores += score_stride) {
+        const float *query = q + (size_t)h * kv->head_size;
+        size_t key_base = h / sharing * kv->key_head, value_base = h / sharing * kv->value_head;
+        for (uint32_t e = 0; e < entries; e++) {
+            size_t slot = kv->slots ? kv->slots[e] : e;
+            float score = 0.0f;
+            for (uint32_t i = 0; i < kv->head_size; i++)
+                score += query[i] * kv_value(kv, kv->keys, key_base + slot * kv->key_slot + i * kv->key_channel);
+            scores[e] = score / divisor;
+        }
+        softmax(ctx, scores, entries);
+        float *result = out + (size_t)h * kv->head_size;
+        memset(result, 0, kv->head_size * sizeof *result);
+        for (uint32_t e = 0; e < entries; e++) {
+            size_t slot = kv->slots ? kv->slots[e] : e;
+            for (uint32_t i = 0; i < kv->head_size; i++)
+                result[i] += scores[e] * kv_value(kv, kv->values,
+                                                  value_base + slot * kv->value_slot + i * kv->value_channel);
+        }
+    }
+}
+
+static void silu_mul(void *ctx, float *gate, const float *up, uint32_t n)
+{
+    (void)ctx;
+    for (uint32_t i = 0; i < n; i++) {
+        float value = gate[i];
+        value *= 1.0f / (1.0f + dt_expf(-value));
+        gate[i] = value * up[i];
+    }
+}
+
+static void add(void *ctx, float *x, const float *y, uint32_t n)
+{
+    (void)ctx;
+    for (uint32_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
+static uint32_t argmax(void *ctx, const float *x, uint32_t n)
+{
+    (void)ctx;
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n; i++) {
+        if (x[i] > x[best])
+            best = i;
+    }
+    return best;
+}
+
+static uint32_t select_above(void *ctx, const float *x, uint32_t n, float threshold, uint32_t *index)
+{
+    (void)ctx;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (x[i] >= threshold)
+            index[count++] = i;
+    }
+    return count;
+}
+
+static int probe(const struct dt_cpu *cpu)
+{
+    (void)cpu;
+    return 1;
+}
+
+// The table twice: as a module would export it, and as the instance at the bottom of every stack.
+#define TABLE \
+    { \
+        .abi = DT_BACKEND_ABI, \
+        .size = sizeof(struct dt_backend), \
+        .name = "reference", \
+        .variant = "", \
+        .description = "scalar, llama2.c's order of operations, bit for bit; the oracle of all others", \
+        .row_tile = 1, \
+        .form_count = 6, \
+        .forms = {DT_FORM_F32, DT_FORM_I8, DT_FORM_Q8_0, DT_FORM_F16, DT_FORM_BF16, DT_FORM_Q4_0}, \
+        .probe = probe, \
+        .can_matmul = can_matmul, \
+        .act_bytes = act_bytes, \
+        .act_prepare = act_prepare, \
+        .matmul = matmul, \
+        .embed = embed, \
+        .rmsnorm = rmsnorm, \
+        .rope = rope, \
+        .attention = attention, \
+        .softmax = softmax, \
+        .silu_mul = silu_mul, \
+        .add = add, \
+        .argmax = argmax, \
+        .select = select_above, \
+    }
+
+const struct dt_backend dt_backend_reference = TABLE;
+const struct dt_instance dt_instance_reference = {.table = TABLE, .ctx = NULL};

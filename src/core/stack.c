@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "core/stack.h"
+
+#include <string.h>
+
+void dt_instance_init(struct dt_instance *instance, const struct dt_backend *module, void *ctx)
+{
+    memset(instance, 0, sizeof *instance);
+    size_t known = module->size < sizeof instance->table ? module->size : sizeof instance->table;
+    memcpy(&instance->table, module, known);
+    instance->table.size = (uint32_t)known;
+    if (instance->table.row_tile == 0)
+        instance->table.row_tile = 1;
+    instance->ctx = ctx;
+}
+
+dt_status dt_stack_make(struct dt_stack *out, const struct dt_instance *const *instances, uint32_t count,
+                        struct dt_error *err)
+{
+    memset(out, 0, sizeof *out);
+    if (count + 1 > DT_STACK_MAX)
+        return dt_error_set(err, DT_USAGE, NULL, "a stack of %u backends; at most %d can be stacked", count,
+                            DT_STACK_MAX - 1);
+    out->level[out->count++] = &dt_instance_reference;
+    for (uint32_t i = 0; i < count; i++) {
+        // naming the reference itself is no second level
+        if (instances[i]->table.matmul != dt_backend_reference.matmul)
+            out->level[out->count++] = instances[i];
+    }
+    for (uint32_t i = 0; i < out->count; i++) {
+        const struct dt_instance *level = out->level[i];
+#define TAKE(op)                                                                                   \
+    if (level->table.op)                                                                           \
+        out->op = level;
+        TAKE(rmsnorm)
+        TAKE(rope)
+        TAKE(attention)
+        TAKE(softmax)
+        TAKE(silu_mul)
+        TAKE(add)
+        TAKE(argmax)
+        TAKE(select)
+#undef TAKE
+    }
+    return DT_OK;
+}
+
+static bool takes(const struct dt_instance *level, const struct dt_matrix *w)
+{
+    const struct dt_backend *b = &level->table;
+    if (!b->matmul)
+        return false;
+    bool known = false;
+    for (uint32_t i = 0; i < b->form_count && i < sizeof b->forms / sizeof *b->forms; i++)
+        known |= b->forms[i] == w->form;
+    if (w->form == DT_FORM_PACKED)
+        known = b->layout && w->layout && strcmp(b->layout, w->layout) == 0;
+    return known && (!b->can_matmul || b->can_matmul(level->ctx, w));
+}
+
+const struct dt_instance *dt_stack_for_matrix(const struct dt_stack *stack, const struct dt_matrix *w)
+{
+    for (uint32_t i = stack->count; i-- > 0;) {
+        if (takes(stack->level[i], w))
+            return stack->level[i];
+    }
+    return NULL;
+}
