@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// Small model files made by tests: no file of anybody is needed to test the readers.
+#ifndef DT_TESTS_SYNTH_H
+#define DT_TESTS_SYNTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Bytes that grow. Freed by synth_free; 64-byte aligned; running out of memory aborts.
+struct synth {
+    unsigned char *bytes;
+    size_t n, room;
+};
+
+void synth_free(struct synth *s);
+void synth_put(struct synth *s, const void *bytes, size_t n);
+void synth_u8(struct synth *s, uint8_t v);
+void synth_u32(struct synth *s, uint32_t v);
+void synth_u64(struct synth *s, uint64_t v);
+void synth_f32(struct synth *s, float v);
+void synth_pad(struct synth *s, size_t multiple); // zeros up to a multiple
+
+struct synth_shape {
+    uint32_t dim, hidden, layers, heads, kv_heads, vocab, context;
+    bool shared;
+    uint32_t group;   // llama2.c version 2
+    uint64_t seed;    // 0: weights i/64 - pattern; else random normal-ish
+};
+
+// The next value of a small generator, in [-1, 1), a multiple of 2^-10.
+float synth_random(uint64_t *state);
+
+// llama2.c files: version 0, 1 or 2. The same seed gives the same weights in 0 and 1, and in 2 quantised as llama2.c's exporter does.
+void synth_llama2c(struct synth *out, const struct synth_shape *shape, int version);
+
+// A tokenizer.bin for a vocabulary of `vocab` pieces (>= 260): <unk>, BOS, EOS, 256 bytes, then letters and short words.
+void synth_tokenizer(struct synth *out, uint32_t vocab);
+
+#endif

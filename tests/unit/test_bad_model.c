@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// Every row of the table of broken files is refused with DT_BAD_INPUT or DT_UNSUPPORTED (exit code 3) and one line that names
+// the file, the field and what was found. Nothing of a broken file is read out of bounds: the bytes end where the heap block does.
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "bad_files.h"
+#include "core/model.h"
+
+// A copy that ends with its block, so that sanitizers see one byte too many.
+static unsigned char *exact_copy(const struct synth *s)
+{
+    unsigned char *copy = malloc(s->n ? s->n : 1);
+    if (s->n)
+        memcpy(copy, s->bytes, s->n);
+    return copy;
+}
+
+static dt_status open_model(const unsigned char *bytes, size_t n, const char *name, struct dt_model *model,
+                            void **memory, struct dt_error *err)
+{
+    *memory = NULL;
+    size_t need = dt_model_measure(bytes, n, name, err);
+    if (!need)
+        return err->status;
+    *memory = aligned_alloc(DT_ALIGN, need);
+    struct dt_arena arena = dt_arena_over(*memory, need);
+    dt_status status = dt_model_open(bytes, n, name, &arena, model, err);
+    if (!status)
+        assert_int_equal(arena.used, need); // measured exactly
+    return status;
+}
+
+static void broken_models_are_refused(void **state)
+{
+    (void)state;
+    const char *name, *message;
+    enum bad_kind kind;
+    struct synth file = {0};
+    size_t models = 0;
+    for (size_t i = 0; bad_file(i, &file, &name, &kind, &message); i++, synth_free(&file)) {
+        if (kind != BAD_MODEL)
+            continue;
+        models++;
+        unsigned char *bytes = exact_copy(&file);
+        struct dt_error err = {0};
+        struct dt_model model;
+        void *memory;
+        char line[1024];
+        dt_status status = open_model(bytes, file.n, "broken.bin", &model, &memory, &err);
+        dt_error_line(&err, line, sizeof line);
+        if (dt_status_exit_code(status) != 3 || !strstr(line, message) || strncmp(line, "broken.bin: ", 12))
+            fail_msg("%s: status %s, message \"%s\", wanted \"%s\"", name, dt_status_name(status), line, message);
+        free(memory);
+        free(bytes);
+    }
+    assert_true(models >= 45);
+}
+
+// Cut at every length: refused up to the whole file, read from there on.
+static void every_length_of_a_file(void **state)
+{
+    (void)state;
+    static const struct synth_shape shape = {.dim = 8, .hidden = 12, .layers = 1, .heads = 2, .kv_heads = 1,
+                                             .vocab = 5, .context = 4, .group = 4, .seed = 3};
+    for (int version = 0; version <= 2; version++) {
+        struct synth file = {0};
+        synth_llama2c(&file, &shape, version);
+        for (size_t n = 0; n <= file.n; n++) {
+            struct synth cut = {file.bytes, n, 0};
+            unsigned char *bytes = exact_copy(&cut);
+            struct dt_error err = {0};
+            struct dt_model model;
+            void *memory;
+            dt_status status = open_model(bytes, n, "x", &model, &memory, &err);
+            assert_int_equal(status, n < file.n ? DT_BAD_INPUT : DT_OK);
+            free(memory);
+            free(bytes);
+        }
+        synth_free(&file);
+    }
+}
+
+// Any single byte changed anywhere, and random headers: an answer, never a crash (sanitizers watch).
+static void any_byte_changed(void **state)
+{
+    (void)state;
+    static const struct synth_shape shape = {.dim = 8, .hidden = 12, .layers = 1, .heads = 2, .kv_heads = 1,
+                                             .vocab = 5, .context = 4, .group = 4, .seed = 3};
+    uint64_t random = 11;
+    for (int version = 0; version <= 2; version++) {
+        struct synth file = {0};
+        synth_llama2c(&file, &shape, version);
+        for (int i = 0; i < 4000; i++) {
+            unsigned char *bytes = exact_copy(&file);
+            size_t at = i < 64 ? (size_t)i : (size_t)((synth_random(&random) + 1) * 512) % 280;
+            bytes[at % file.n] = (unsigned char)(int)(synth_random(&random) * 512);
+            struct dt_error err = {0};
+            struct dt_model model;
+            void *memory;
+            if (open_model(bytes, file.n, "x", &model, &memory, &err) == DT_OK) {
+                float *row = malloc(model.hp.dim * sizeof *row);
+                dt_matrix_row(&model.embedding, model.hp.vocab - 1, row);
+                free(row);
+                dt_model_check_scales(&model, "x", &err);
+            }
+            free(memory);
+            free(bytes);
+        }
+        synth_free(&file);
+    }
+}
+
+static void too_small_an_arena_is_told(void **state)
+{
+    (void)state;
+    struct synth file = {0};
+    bad_file_companion(&file);
+    _Alignas(DT_ALIGN) static unsigned char memory[DT_ALIGN];
+    struct dt_arena arena = dt_arena_over(memory, sizeof memory);
+    struct dt_model model;
+    struct dt_error err = {0};
+    assert_int_equal(dt_model_open(file.bytes, file.n, "x", &arena, &model, &err), DT_NO_MEMORY);
+    assert_int_equal(arena.used, 0);
+    synth_free(&file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(broken_models_are_refused),
+        cmocka_unit_test(every_length_of_a_file),
+        cmocka_unit_test(any_byte_changed),
+        cmocka_unit_test(too_small_an_arena_is_told),
+    };
+    return cmocka_run_group_tests_name("bad_model", tests, NULL, NULL);
+}
