@@ -30,6 +30,7 @@ struct dt_session {
     void *progress_arg;
 
     uint32_t capacity, batch, workers, kv_type;
+    bool follow; // workers are as many as the services say, now and after a swap
     uint32_t position;
     bool have_logits;
     size_t dim_stride, attend_stride, kv_stride, hidden_stride, score_stride, half_stride;
@@ -76,9 +77,8 @@ static dt_status resolve_options(struct dt_session *s, const struct dt_model *mo
     s->capacity = options->context ? options->context : hp->context;
     s->batch = options->batch ? options->batch : DEFAULT_BATCH;
     s->kv_type = options->kv_type ? options->kv_type : DT_KV_F32;
-    s->workers = options->threads;
-    if (!s->workers)
-        s->workers = services && services->threads ? services->threads(services->host) : 1;
+    s->follow = options->threads == 0 && services && services->threads;
+    s->workers = s->follow ? services->threads(services->host) : options->threads ? options->threads : 1;
     if (s->capacity > DT_MAX_CONTEXT)
         return dt_error_set(err, DT_USAGE, NULL, "a context of %u positions; at most %u can be held", s->capacity,
                             DT_MAX_CONTEXT);
@@ -233,10 +233,15 @@ dt_status dt_session_swap(struct dt_session *s, const struct dt_weights *weights
     if (weights->model != s->model)
         return dt_error_set(err, DT_FAILED, NULL, "a story can only go on with the model it began with");
     struct scratch fresh;
+    uint32_t workers = s->workers;
+    if (s->follow)
+        s->workers = s->services->threads(s->services->host);
     take_scratch(s, &fresh, act_bytes(s, weights), scratch);
-    if (dt_arena_failed(scratch))
+    if (dt_arena_failed(scratch)) {
+        s->workers = workers;
         return dt_error_set(err, DT_NO_MEMORY, NULL, "the new backend needs %zu bytes of scratch, %zu are there",
                             scratch->wanted, scratch->size);
+    }
     s->weights = weights;
     s->stack = *stack;
     s->scratch = fresh;

@@ -77,7 +77,7 @@ uint32_t dt_session_common_prefix(const struct dt_session *s, const uint32_t *to
 
 // At a token boundary: from now on these weights (of the same model) and this stack compute, with this scratch (dt_session_measure
 // tells how much; it may not be the memory in use). The KV cache stays, so the story goes on; the logits of the last position
-// stay too. The old weights, stack and scratch are no longer referred to when it returns. Any error leaves everything as it was.
+// stay too. Where options.threads was 0, the services are asked anew how many workers there are. The old weights, stack and scratch are no longer referred to when it returns. Any error leaves everything as it was.
 dt_status dt_session_swap(struct dt_session *s, const struct dt_weights *weights, const struct dt_stack *stack,
                           struct dt_arena *scratch, struct dt_error *err);
 

@@ -123,7 +123,7 @@ dt_status dt_engine_swap(struct dt_engine *engine, const char *stack, dt_progres
 // At a token boundary: the number of workers from now on (0: choose). The texts do not change. Failure changes nothing.
 dt_status dt_engine_set_threads(struct dt_engine *engine, uint32_t threads, struct dt_error *err);
 
-// Another length of the KV cache: the session is made anew and is empty. Failure changes nothing.
+// Another length of the KV cache: the session is made anew (another pointer) and is empty. Failure changes nothing.
 dt_status dt_engine_set_context(struct dt_engine *engine, uint32_t context, struct dt_error *err);
 
 // What is held now, by kind: for the status line and the memory profile.

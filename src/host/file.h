@@ -43,6 +43,10 @@ size_t dt_file_resident(const struct dt_file *file);
 // DT_BAD_INPUT if a page of this file was lost since it was mapped.
 dt_status dt_file_check(const struct dt_file *file, struct dt_error *err);
 
+// For programs with a SIGBUS handler of their own: call this first with the fault's address (siginfo's si_addr); true means that it
+// was a guarded mapping and the page reads as zeros now, so return from the handler. Async-signal-safe.
+bool dt_file_guard_fault(const void *address);
+
 // Reads a whole small file into malloc'ed memory, NUL-terminated (the NUL is not counted). max: more is DT_BAD_INPUT. path "-" is stdin.
 dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size, struct dt_error *err);
 

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define DT_JSON_DEPTH 32
+#define DT_JSON_DEPTH 32 // no deeper
 
 // Writes to a FILE as it goes. Errors of the file stick in it (ferror), as with any stdio.
 struct dt_json {
@@ -16,6 +16,7 @@ struct dt_json {
     int indent;  // spaces a level; 0: everything on one line
     int depth;
     bool first[DT_JSON_DEPTH]; // nothing written yet at this level
+    uint32_t array;            // one bit a level: it is an array
     bool named;                // a name was just written
 };
 

@@ -37,7 +37,7 @@ const char *dt_modules_home(void);
 
 // Finds and loads every module of a kind. Folders, in order: those in DUOTALE_MODULES (colon separated; F itself and F/<kind.folder>),
 // <kind.folder> beside the program and its sub-folders (the build tree), and the install folder. Never the current folder: relative
-// entries are ignored with a reason. A file or folder that others than its owner can write (or that belongs neither to root nor to the user) is refused.
+// entries are ignored with a reason. A file or folder that others can write, or that belongs neither to root nor to the user nor to the owner of the program, is refused.
 // Files are opened RTLD_NOW | RTLD_LOCAL after a look at their ELF header: what is broken, foreign or truncated is
 // refused with a reason, and the rest goes on. Files of the same name later in the order are left out. Not for static builds.
 dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *kind, struct dt_error *err);

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+#include "host/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// ---- the guard ----------------------------------------------------------------------------------
+
+#define GUARDED_MAX 16
+
+// Read by the signal handler: size is published last and cleared first.
+struct guarded {
+    _Atomic(uintptr_t) base;
+    atomic_size_t size; // 0: the slot is free
+    atomic_int lost;    // a page of it was replaced by zeros
+};
+
+static struct guarded guarded[GUARDED_MAX];
+static pthread_mutex_t guarded_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sigaction previous_action;
+static size_t page_size;
+
+bool dt_file_guard_fault(const void *address)
+{
+    uintptr_t at = (uintptr_t)address;
+    for (int i = 0; i < GUARDED_MAX; i++) {
+        size_t size = atomic_load(&guarded[i].size);
+        uintptr_t base = atomic_load(&guarded[i].base);
+        if (size == 0 || at < base || at - base >= size)
+            continue;
+        void *page = (void *)(at / page_size * page_size);
+        if (mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page)
+            return false;
+        atomic_store(&guarded[i].lost, 1);
+        return true;
+    }
+    return false;
+}
+
+static void on_sigbus(int signal_number, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    if (dt_file_guard_fault(info->si_addr)) {
+        errno = saved;
+        return;
+    }
+    if (previous_action.sa_flags & SA_SIGINFO) {
+        previous_action.sa_sigaction(signal_number, info, context);
+    } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
+        previous_action.sa_handler(signal_number);
+    } else {
+        signal(signal_number, SIG_DFL); // the touch is repeated when we return, and ends the process as it should
+    }
+    errno = saved;
+}
+
+static void install_guard(void)
+{
+    page_size = (size_t)sysconf(_SC_PAGESIZE);
+    struct sigaction action = {0};
+    action.sa_sigaction = on_sigbus;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, &previous_action);
+}
+
+static int guard_add(const void *base, size_t size)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_guard);
+    int slot = -1;
+    pthread_mutex_lock(&guarded_lock);
+    for (int i = 0; i < GUARDED_MAX && slot < 0; i++) {
+        if (atomic_load(&guarded[i].size) == 0)
+            slot = i;
+    }
+    if (slot >= 0) {
+        atomic_store(&guarded[slot].lost, 0);
+        atomic_store(&guarded[slot].base, (uintptr_t)base);
+        atomic_store(&guarded[slot].size, size);
+    }
+    pthread_mutex_unlock(&guarded_lock);
+    return slot;
+}
+
+dt_status dt_file_check(const struct dt_file *file, struct dt_error *err)
+{
+    if (file->slot < 0 || !atomic_load_explicit(&guarded[file->slot].lost, memory_order_relaxed))
+        return DT_OK;
+    return dt_error_set(err, DT_BAD_INPUT, file->path,
+                        "part of the file can no longer be read: it was cut while it was in use, or "
+                        "its disk failed; open it again");
+}
+
+// ---- mappings --------------------------------------------------------------------------------------
+
+// Opens a regular file for reading; the descriptor, or -1 with *err.
+static int open_regular(const char *path, struct stat *info, struct dt_error *err)
+{
+    // O_NONBLOCK: a FIFO must not hold us up before we have seen what it is.
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0) {
+        dt_error_set(err, DT_BAD_INPUT, path, "cannot open: %s", strerror(errno));
+        return -1;
+    }
+    if (fstat(fd, info) != 0)
+        dt_error_set(err, DT_BAD_INPUT, path, "cannot look at it: %s", strerror(errno));
+    else if (S_ISDIR(info->st_mode))
+        dt_error_set(err, DT_BAD_INPUT, path, "is a folder; name a file in it");
+    else if (!S_ISREG(info->st_mode))
+        dt_error_set(err, DT_BAD_INPUT, path, "is not a regular file, and only those can be mapped");
+    else
+        return fd;
+    close(fd);
+    return -1;
+}
+
+dt_status dt_file_map(struct dt_file *out, const char *path, struct dt_error *err)
+{
+    dt_status status = DT_OK;
+    struct stat info;
+    int fd = open_regular(path, &info, err);
+    if (fd < 0)
+        return DT_BAD_INPUT;
+    memset(out, 0, sizeof *out);
+    out->slot = -1;
+    char *copy = NULL;
+    void *bytes = MAP_FAILED;
+    if (info.st_size == 0) {
+        status = dt_error_set(err, DT_BAD_INPUT, path, "is empty (0 bytes)");
+        goto done;
+    }
+    if ((uint64_t)info.st_size > SIZE_MAX / 2) {
+        status = dt_error_set(err, DT_BAD_INPUT, path, "is too large for this machine's addresses");
+        goto done;
+    }
+    copy = strdup(path);
+    if (!copy) {
+        status = dt_error_set(err, DT_NO_MEMORY, path, "no memory for its name");
+        goto done;
+    }
+    bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (bytes == MAP_FAILED) {
+        status = dt_error_set(err, errno == ENOMEM ? DT_NO_MEMORY : DT_BAD_INPUT, path,
+                              "cannot map %llu bytes: %s", (unsigned long long)info.st_size, strerror(errno));
+        goto done;
+    }
+    out->bytes = bytes;
+    out->size = (size_t)info.st_size;
+    out->path = copy;
+    out->slot = guard_add(bytes, out->size);
+    copy = NULL;
+done:
+    free(copy);
+    close(fd);
+    return status;
+}
+
+void dt_file_unmap(struct dt_file *file)
+{
+    if (!file->bytes)
+        return;
+    if (file->slot >= 0)
+        atomic_store(&guarded[file->slot].size, 0);
+    munmap((void *)(uintptr_t)file->bytes, file->size);
+    free(file->path);
+    memset(file, 0, sizeof *file);
+    file->slot = -1;
+}
+
+void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes, enum dt_file_advice advice)
+{
+    static const int advices[] = {
+        [DT_FILE_SEQUENTIAL] = MADV_SEQUENTIAL,
+        [DT_FILE_RANDOM] = MADV_RANDOM,
+        [DT_FILE_WILL_NEED] = MADV_WILLNEED,
+        [DT_FILE_DONT_NEED] = MADV_DONTNEED,
+    };
+    if (!file->bytes || offset >= file->size)
+        return;
+    if (bytes > file->size - offset)
+        bytes = file->size - offset;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t begin = offset / page * page; // the mapping itself begins on a page
+    (void)madvise((void *)((uintptr_t)file->bytes + begin), bytes + (offset - begin), advices[advice]);
+}
+
+size_t dt_file_resident(const struct dt_file *file)
+{
+    unsigned char seen[4096];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), step = page * sizeof seen, pages = 0;
+    for (size_t at = 0; file->bytes && at < file->size; at += step) {
+        size_t n = file->size - at < step ? file->size - at : step;
+        if (mincore((void *)((uintptr_t)file->bytes + at), n, seen) != 0)
+            return 0;
+        for (size_t i = 0; i < (n + page - 1) / page; i++)
+            pages += seen[i] & 1;
+    }
+    size_t bytes = pages * page;
+    return bytes < file->size ? bytes : file->size;
+}
+
+// ---- small files -----------------------------------------------------------------------------------
+
+dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size, struct dt_error *err)
+{
+    bool standard = strcmp(path, "-") == 0;
+    const char *name = standard ? "standard input" : path;
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return dt_error_set(err, DT_BAD_INPUT, path, "cannot open: %s", strerror(errno));
+    dt_status status = DT_OK;
+    size_t room = 4096, n = 0;
+    char *text = malloc(room + 1);
+    while (text) {
+        ssize_t got = read(fd, text + n, room - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            status = dt_error_set(err, DT_BAD_INPUT, name, "cannot read: %s", strerror(errno));
+            break;
+        }
+        if (got == 0)
+            break;
+        n += (size_t)got;
+        if (n > max) {
+            status = dt_error_set(err, DT_BAD_INPUT, name, "is larger than the %zu bytes that are taken", max);
+            break;
+        }
+        if (n < room)
+            continue;
+        char *more = realloc(text, room * 2 + 1);
+        if (!more) {
+            free(text);
+            text = NULL;
+            break;
+        }
+        room *= 2;
+        text = more;
+    }
+    if (!text)
+        status = dt_error_set(err, DT_NO_MEMORY, name, "no memory for %zu bytes of text", room);
+    if (!standard)
+        close(fd);
+    if (status != DT_OK) {
+        free(text);
+        return status;
+    }
+    text[n] = 0;
+    *out = text;
+    *size = n;
+    return DT_OK;
+}
+
+bool dt_file_readable(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, R_OK) == 0;
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+#include "host/memory.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/format.h"
+
+// ---- facts ---------------------------------------------------------------------------------------
+
+// The whole of a small file of /proc or /sys into text, NUL-terminated; its length, 0 where it is missing.
+static size_t read_small(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    size_t n = 0;
+    ssize_t got;
+    while (n + 1 < size && (got = read(fd, text + n, size - 1 - n)) > 0)
+        n += (size_t)got;
+    close(fd);
+    text[n] = 0;
+    return n;
+}
+
+// The number after a line's label ("VmRSS:"), 0 if there is no such line.
+static uint64_t number_after(const char *text, const char *label)
+{
+    size_t length = strlen(label);
+    for (const char *line = text; *line;) {
+        if (strncmp(line, label, length) == 0)
+            return strtoull(line + length, NULL, 10);
+        line = strchr(line, '\n');
+        if (!line)
+            break;
+        line++;
+    }
+    return 0;
+}
+
+// The memory cgroup we are in, found once: where its limit and its use stand.
+static struct {
+    char limit[320], stat[320];
+    const char *used[2]; // labels in stat whose sum cannot be given back
+} cgroup;
+
+static void find_cgroup(void)
+{
+    char text[4096];
+    if (read_small("/proc/self/cgroup", text, sizeof text) == 0)
+        return;
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        char *controllers = strchr(line, ':');
+        char *path = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!path)
+            continue;
+        *path++ = 0;
+        controllers++;
+        if (*controllers == 0) { // v2: one hierarchy
+            if (strcmp(path, "/") == 0)
+                path = "";
+            dt_format(cgroup.limit, sizeof cgroup.limit, "/sys/fs/cgroup%s/memory.max", path);
+            dt_format(cgroup.stat, sizeof cgroup.stat, "/sys/fs/cgroup%s/memory.stat", path);
+            cgroup.used[0] = "anon ";
+            cgroup.used[1] = "kernel ";
+        } else if (strcmp(controllers, "memory") == 0) {
+            if (strcmp(path, "/") == 0)
+                path = "";
+            dt_format(cgroup.limit, sizeof cgroup.limit, "/sys/fs/cgroup/memory%s/memory.limit_in_bytes", path);
+            dt_format(cgroup.stat, sizeof cgroup.stat, "/sys/fs/cgroup/memory%s/memory.stat", path);
+            cgroup.used[0] = "rss ";
+            cgroup.used[1] = NULL;
+            break; // a mixed set-up keeps memory in v1
+        }
+    }
+}
+
+// What the cgroup leaves us, page cache counted as free; UINT64_MAX without a limit.
+static uint64_t cgroup_available(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_cgroup);
+    char text[8192];
+    if (!cgroup.limit[0] || read_small(cgroup.limit, text, sizeof text) == 0 || text[0] < '0' || text[0] > '9')
+        return UINT64_MAX; // "max"
+    uint64_t limit = strtoull(text, NULL, 10), used = 0;
+    if (limit > UINT64_MAX / 4 || read_small(cgroup.stat, text, sizeof text) == 0)
+        return UINT64_MAX;
+    for (int i = 0; i < 2 && cgroup.used[i]; i++)
+        used += number_after(text, cgroup.used[i]);
+    return used < limit ? limit - used : 0;
+}
+
+static void machine_memory(uint64_t *available, uint64_t *total)
+{
+    char text[4096];
+    *available = *total = 0;
+    if (read_small("/proc/meminfo", text, sizeof text) == 0)
+        return;
+    *available = number_after(text, "MemAvailable:") * 1024;
+    *total = number_after(text, "MemTotal:") * 1024;
+    uint64_t group = cgroup_available();
+    if (group < *available)
+        *available = group;
+}
+
+void dt_memory_facts(struct dt_memory_facts *out)
+{
+    char text[4096];
+    memset(out, 0, sizeof *out);
+    if (read_small("/proc/self/status", text, sizeof text) > 0) {
+        out->rss = number_after(text, "VmRSS:") * 1024;
+        out->rss_peak = number_after(text, "VmHWM:") * 1024;
+        out->anonymous = number_after(text, "RssAnon:") * 1024;
+        out->file = number_after(text, "RssFile:") * 1024;
+    }
+    machine_memory(&out->available, &out->total);
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) == 0) {
+        out->major_faults = (uint64_t)usage.ru_majflt;
+        out->minor_faults = (uint64_t)usage.ru_minflt;
+    }
+}
+
+uint64_t dt_memory_bytes_read(void)
+{
+    char text[1024];
+    return read_small("/proc/self/io", text, sizeof text) > 0 ? number_after(text, "read_bytes:") : 0;
+}
+
+// ---- blocks -----------------------------------------------------------------------------------------
+
+// Below this the machine is not asked: it would be refused by the kernel alone.
+#define WORTH_ASKING (256u * 1024)
+
+dt_status dt_memory_allows(const struct dt_account *account, size_t bytes, const char *what, struct dt_error *err)
+{
+    size_t used = atomic_load(&account->used);
+    if (account->limit && (bytes > account->limit || used > account->limit - bytes))
+        return dt_error_set(err, DT_NO_MEMORY, NULL,
+                            "%s needs %zu bytes, and %zu of the %zu bytes of --mem-limit are left; raise it, or "
+                            "take a smaller context or model",
+                            what, bytes, used < account->limit ? account->limit - used : 0, account->limit);
+    if (bytes < WORTH_ASKING)
+        return DT_OK;
+    uint64_t available, total;
+    machine_memory(&available, &total);
+    if (total && bytes > available)
+        return dt_error_set(err, DT_NO_MEMORY, NULL,
+                            "%s needs %zu bytes, and the machine has %llu left; take a smaller context or "
+                            "model, or end other programs",
+                            what, bytes, (unsigned long long)available);
+    return DT_OK;
+}
+
+dt_status dt_memory_take(struct dt_account *account, size_t bytes, const char *what, void **out, struct dt_error *err)
+{
+    dt_status status = dt_memory_allows(account, bytes, what, err);
+    if (status != DT_OK)
+        return status;
+    void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "%s needs %zu bytes, and the kernel refused them", what, bytes);
+    size_t used = atomic_fetch_add(&account->used, bytes) + bytes;
+    size_t peak = atomic_load(&account->peak);
+    while (used > peak && !atomic_compare_exchange_weak(&account->peak, &peak, used))
+        ;
+    *out = block;
+    return DT_OK;
+}
+
+void dt_memory_give(struct dt_account *account, void *block, size_t bytes)
+{
+    if (!block)
+        return;
+    munmap(block, bytes);
+    atomic_fetch_sub(&account->used, bytes);
+}
