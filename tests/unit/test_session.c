@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: MIT
+// The promise: a position's bits depend on the tokens before it and on nothing else: not on the batch, the threads, or what was
+// cached. Checked over random shapes, with models made here.
+#include <pthread.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/profile.h"
+#include "core/quantise.h"
+#include "core/session.h"
+
+static uint64_t seed = 88172645463325252ull;
+
+static uint32_t pick(uint32_t below)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (uint32_t)(seed >> 33) % below;
+}
+
+static float small(void)
+{
+    return ((float)pick(20001) - 10000.0f) / 40000.0f;
+}
+
+// ---- models -------------------------------------------------------------------------------------------
+
+static void *blocks[4096];
+static size_t block_count;
+
+static void *keep(size_t bytes)
+{
+    void *block = aligned_alloc(DT_ALIGN, (bytes + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN);
+    assert_non_null(block);
+    memset(block, 0, bytes);
+    assert_true(block_count < sizeof blocks / sizeof *blocks);
+    return blocks[block_count++] = block;
+}
+
+static void drop_all(void)
+{
+    while (block_count)
+        free(blocks[--block_count]);
+}
+
+static float *floats(uint32_t n, float centre)
+{
+    float *x = keep(n * sizeof *x);
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = centre + small();
+    return x;
+}
+
+static struct dt_matrix matrix(uint32_t form, uint32_t group, uint32_t rows, uint32_t cols)
+{
+    struct dt_matrix w =
+        dt_quantise_matrix(form, rows, cols, group, keep(dt_quantise_bytes(form, rows, cols, group)));
+    float *row = keep(cols * sizeof *row);
+    for (uint32_t r = 0; r < rows; r++) {
+        for (uint32_t c = 0; c < cols; c++)
+            row[c] = small();
+        dt_quantise_row(&w, r, row);
+    }
+    return w;
+}
+
+static struct dt_model model(uint32_t form, uint32_t group)
+{
+    struct dt_model m = {.format = "test", .architecture = "llama"};
+    uint32_t unit = form == DT_FORM_Q8_0 || form == DT_FORM_Q4_0 ? 32 : group ? group : 2;
+    m.hp.kv_heads = 1 + pick(3);
+    m.hp.heads = m.hp.kv_heads * (1 + pick(3));
+    m.hp.head_size = (unit + 1) / 2 * 2 * (1 + pick(2));
+    m.hp.dim = m.hp.heads * m.hp.head_size;
+    m.hp.hidden = unit * (1 + pick(5));
+    m.hp.layers = 1 + pick(3);
+    m.hp.vocab = 3 + pick(200);
+    m.hp.context = 40 + pick(40);
+    m.hp.rotated = m.hp.head_size;
+    m.hp.rope_style = pick(2);
+    m.hp.rope_base = 10000.0f;
+    m.hp.rope_scale = 1.0f;
+    m.hp.norm_epsilon = 1e-5f;
+    m.layers = keep(m.hp.layers * sizeof *m.layers);
+    for (uint32_t i = 0; i < m.hp.layers; i++) {
+        struct dt_layer *l = &m.layers[i];
+        uint32_t kv = m.hp.kv_heads * m.hp.head_size;
+        l->attention_norm = floats(m.hp.dim, 1);
+        l->ffn_norm = floats(m.hp.dim, 1);
+        l->query = matrix(form, group, m.hp.dim, m.hp.dim);
+        l->key = matrix(form, group, kv, m.hp.dim);
+        l->value = matrix(form, group, kv, m.hp.dim);
+        l->output = matrix(form, group, m.hp.dim, m.hp.dim);
+        l->gate = matrix(form, group, m.hp.hidden, m.hp.dim);
+        l->up = matrix(form, group, m.hp.hidden, m.hp.dim);
+        l->down = matrix(form, group, m.hp.dim, m.hp.hidden);
+        if (pick(2))
+            l->query_bias = floats(m.hp.dim, 0);
+    }
+    m.final_norm = floats(m.hp.dim, 1);
+    m.embedding = m.classifier = matrix(form, group, m.hp.vocab, m.hp.dim);
+    m.hp.tied = true;
+    return m;
+}
+
+// ---- services: every item on a thread of its own, to be as unkind as possible ---------------------------
+
+struct piece {
+    dt_loop_body *body;
+    void *arg;
+    uint32_t begin, end, worker;
+};
+
+static void *run_piece(void *arg)
+{
+    struct piece *p = arg;
+    p->body(p->arg, p->begin, p->end, p->worker);
+    return NULL;
+}
+
+static uint32_t thread_count;
+
+static void parallel_for(void *host, dt_loop_body *body, void *arg, uint32_t count, uint32_t grain)
+{
+    (void)host;
+    (void)grain;
+    pthread_t thread[8];
+    struct piece piece[8];
+    for (uint32_t w = 0; w < thread_count; w++) {
+        piece[w] = (struct piece){body, arg, count * w / thread_count, count * (w + 1) / thread_count, w};
+        assert_int_equal(pthread_create(&thread[w], NULL, run_piece, &piece[w]), 0);
+    }
+    for (uint32_t w = 0; w < thread_count; w++)
+        pthread_join(thread[w], NULL);
+}
+
+static uint32_t threads(void *host)
+{
+    (void)host;
+    return thread_count;
+}
+
+static const struct dt_services services = {
+    .size = sizeof services,
+    .parallel_for = parallel_for,
+    .threads = threads,
+};
+
+// ---- sessions -------------------------------------------------------------------------------------------
+
+struct made {
+    struct dt_stack stack;
+    struct dt_weights weights;
+    struct dt_session *session;
+};
+
+static void make(struct made *out, const struct dt_model *m, uint32_t batch, uint32_t workers, uint32_t kv_type)
+{
+    struct dt_error err = {0};
+    struct dt_weights_plan plan;
+    assert_int_equal(dt_stack_make(&out->stack, NULL, 0, &err), DT_OK);
+    assert_int_equal(dt_weights_plan(m, &out->stack, DT_PACK_NEVER, &plan, &err), DT_OK);
+    assert_int_equal(plan.copied_bytes, 0);
+    struct dt_arena tables = dt_arena_over(keep(plan.arena_bytes), plan.arena_bytes);
+    assert_int_equal(dt_weights_build(m, &out->stack, DT_PACK_NEVER, &tables, NULL, NULL, NULL, &out->weights, &err), DT_OK);
+    struct dt_session_options options = {.batch = batch, .kv_type = kv_type};
+    struct dt_session_bytes bytes, bound;
+    thread_count = workers;
+    const struct dt_services *with = workers > 1 ? &services : NULL;
+    assert_int_equal(dt_session_measure(&out->weights, &out->stack, &options, with, &bytes, &err), DT_OK);
+    assert_int_equal(dt_session_estimate(m, &options, with, &bound, &err), DT_OK);
+    assert_int_equal(bytes.own, bound.own);
+    assert_true(bytes.scratch <= bound.scratch);
+    struct dt_arena own = dt_arena_over(keep(bytes.own), bytes.own);
+    struct dt_arena scratch = dt_arena_over(keep(bytes.scratch), bytes.scratch);
+    assert_int_equal(dt_session_init(&out->session, &out->weights, &out->stack, &options, with, &own, &scratch, &err),
+                     DT_OK);
+    assert_int_equal(own.used, bytes.own);
+    assert_int_equal(scratch.used, bytes.scratch);
+}
+
+struct trace {
+    float *logits; // positions x vocab
+    uint32_t vocab;
+};
+
+static int note(void *arg, uint32_t position, const float *logits)
+{
+    struct trace *t = arg;
+    memcpy(t->logits + (size_t)position * t->vocab, logits, t->vocab * sizeof *logits);
+    return 0;
+}
+
+static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
+{
+    struct dt_error err = {0};
+    struct dt_model m = model(form, group);
+    uint32_t n = m.hp.context, tokens[100];
+    for (uint32_t i = 0; i < n; i++)
+        tokens[i] = pick(m.hp.vocab);
+    size_t bytes = (size_t)n * m.hp.vocab * sizeof(float);
+    struct trace one = {keep(bytes), m.hp.vocab}, other = {keep(bytes), m.hp.vocab};
+
+    struct made a;
+    make(&a, &m, 1, 1, kv_type);
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(dt_session_eval(a.session, tokens + i, 1, note, &one, &err), DT_OK);
+    assert_int_equal(dt_session_position(a.session), n);
+    assert_int_equal(dt_session_eval(a.session, tokens, 1, NULL, NULL, &err), DT_CONTEXT_FULL);
+
+    // any batch, any cut into calls, any number of threads
+    for (int round = 0; round < 3; round++) {
+        struct made b;
+        make(&b, &m, 1 + pick(40), 1 + pick(4), kv_type);
+        memset(other.logits, 0, bytes);
+        for (uint32_t i = 0; i < n;) {
+            uint32_t count = 1 + pick(n - i);
+            assert_int_equal(dt_session_eval(b.session, tokens + i, count, note, &other, &err), DT_OK);
+            i += count;
+        }
+        assert_memory_equal(one.logits, other.logits, bytes);
+
+        // rolled back and told again, with the prefix from the cache
+        uint32_t back = pick(n);
+        dt_session_truncate(b.session, back);
+        assert_null(dt_session_logits(b.session));
+        assert_int_equal(dt_session_common_prefix(b.session, tokens, n), back);
+        memset(other.logits + (size_t)back * m.hp.vocab, 0, bytes - (size_t)back * m.hp.vocab * sizeof(float));
+        assert_int_equal(dt_session_eval(b.session, tokens + back, n - back, note, &other, &err), DT_OK);
+        assert_memory_equal(one.logits, other.logits, bytes);
+
+        // without a sink only the last position is classified, to the same bits
+        dt_session_truncate(b.session, back);
+        assert_int_equal(dt_session_eval(b.session, tokens + back, n - back, NULL, NULL, &err), DT_OK);
+        assert_memory_equal(dt_session_logits(b.session), one.logits + (size_t)(n - 1) * m.hp.vocab,
+                            m.hp.vocab * sizeof(float));
+    }
+    drop_all();
+}
+
+static void f32_bits(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++)
+        bits_do_not_depend(DT_FORM_F32, 0, DT_KV_F32);
+}
+
+static void i8_bits(void **state)
+{
+    (void)state;
+    static const uint32_t groups[] = {4, 16, 24, 32, 48, 64};
+    for (int i = 0; i < 6; i++)
+        bits_do_not_depend(DT_FORM_I8, groups[i], DT_KV_F32);
+}
+
+static void block_bits(void **state)
+{
+    (void)state;
+    bits_do_not_depend(DT_FORM_Q8_0, 0, DT_KV_F32);
+    bits_do_not_depend(DT_FORM_Q4_0, 0, DT_KV_F32);
+    bits_do_not_depend(DT_FORM_F16, 0, DT_KV_F16);
+}
+
+static void a_swap_keeps_the_story(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_model m = model(DT_FORM_I8, 16);
+    uint32_t tokens[100];
+    for (uint32_t i = 0; i < m.hp.context; i++)
+        tokens[i] = pick(m.hp.vocab);
+    struct made a, b;
+    make(&a, &m, 8, 1, DT_KV_F32);
+    make(&b, &m, 8, 1, DT_KV_F32);
+    assert_int_equal(dt_session_eval(a.session, tokens, m.hp.context, NULL, NULL, &err), DT_OK);
+    assert_int_equal(dt_session_eval(b.session, tokens, 7, NULL, NULL, &err), DT_OK);
+
+    static const char poison[64] = {0};
+    struct dt_arena none = dt_arena_over((void *)(uintptr_t)poison, 0); // no room: refused, nothing changed
+    assert_int_equal(dt_session_swap(b.session, &a.weights, &a.stack, &none, &err), DT_NO_MEMORY);
+    assert_int_equal(dt_session_eval(b.session, tokens + 7, 9, NULL, NULL, &err), DT_OK);
+
+    struct dt_session_bytes bytes;
+    struct dt_session_options options = {.batch = 8};
+    assert_int_equal(dt_session_measure(&a.weights, &a.stack, &options, NULL, &bytes, &err), DT_OK);
+    struct dt_arena scratch = dt_arena_over(keep(bytes.scratch), bytes.scratch);
+    memset(&b.weights, 0xff, sizeof b.weights); // the old one is not looked at any more
+    assert_int_equal(dt_session_swap(b.session, &a.weights, &a.stack, &scratch, &err), DT_OK);
+    assert_int_equal(dt_session_eval(b.session, tokens + 16, m.hp.context - 16, NULL, NULL, &err), DT_OK);
+    assert_memory_equal(dt_session_logits(a.session), dt_session_logits(b.session), m.hp.vocab * sizeof(float));
+
+    struct dt_model stranger = model(DT_FORM_F32, 0);
+    struct made c;
+    make(&c, &stranger, 8, 1, DT_KV_F32);
+    assert_int_equal(dt_session_swap(b.session, &c.weights, &c.stack, &scratch, &err), DT_FAILED);
+    drop_all();
+}
+
+static atomic_int stop;
+
+static void stop_after_two(void *arg, uint32_t done, uint32_t total)
+{
+    (void)total;
+    uint32_t *batches = arg;
+    if (done && ++*batches == 2)
+        atomic_store(&stop, 1);
+}
+
+static void a_stop_keeps_whole_batches(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_model m = model(DT_FORM_F32, 0);
+    uint32_t tokens[100] = {0}, batches = 0;
+    struct made a;
+    make(&a, &m, 5, 1, DT_KV_F32);
+    dt_session_set_cancel(a.session, &stop);
+    dt_session_set_progress(a.session, stop_after_two, &batches);
+    atomic_store(&stop, 0);
+    assert_int_equal(dt_session_eval(a.session, tokens, 30, NULL, NULL, &err), DT_CANCELLED);
+    assert_int_equal(dt_session_position(a.session), 10);
+    assert_null(dt_session_logits(a.session));
+    atomic_store(&stop, 0);
+    assert_int_equal(dt_session_eval(a.session, tokens, 3, NULL, NULL, &err), DT_OK);
+    assert_int_equal(dt_session_position(a.session), 13);
+    tokens[1] = m.hp.vocab;
+    assert_int_equal(dt_session_eval(a.session, tokens, 2, NULL, NULL, &err), DT_BAD_INPUT);
+    assert_int_equal(dt_session_position(a.session), 13);
+    drop_all();
+}
+
+static uint64_t ticks;
+
+static uint64_t tick(void *arg)
+{
+    (void)arg;
+    return ticks += 10;
+}
+
+static uint64_t recorded[DT_OP_COUNT];
+
+static void record(void *arg, enum dt_operator op, uint32_t layer, uint32_t columns, uint64_t ns, size_t bytes)
+{
+    (void)arg;
+    (void)layer;
+    (void)bytes;
+    assert_int_equal(columns, op == DT_OP_CLASSIFIER || op == DT_OP_FINAL_NORM ? 1 : 3);
+    recorded[op] += ns;
+}
+
+static void a_profile_sees_every_operator(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_model m = model(DT_FORM_F32, 0);
+    const uint32_t tokens[3] = {0, 1, 2};
+    const struct dt_profile profile = {.now = tick, .record = record};
+    struct made a;
+    make(&a, &m, 8, 1, DT_KV_F32);
+    dt_session_set_profile(a.session, &profile);
+    assert_int_equal(dt_session_eval(a.session, tokens, 3, NULL, NULL, &err), DT_OK);
+    for (int op = 0; op < DT_OP_COUNT; op++) {
+        assert_true(recorded[op] > 0);
+        assert_true(strlen(dt_operator_name((enum dt_operator)op)) > 2);
+    }
+    drop_all();
+}
+
+static void refuses_what_it_cannot_hold(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_session_bytes bytes;
+    struct dt_model m = model(DT_FORM_F32, 0);
+    struct dt_session_options options = {.context = DT_MAX_CONTEXT + 1};
+    assert_int_equal(dt_session_estimate(&m, &options, NULL, &bytes, &err), DT_USAGE);
+    options = (struct dt_session_options){.batch = 100000};
+    assert_int_equal(dt_session_estimate(&m, &options, NULL, &bytes, &err), DT_USAGE);
+    options = (struct dt_session_options){.kv_type = 9};
+    assert_int_equal(dt_session_estimate(&m, &options, NULL, &bytes, &err), DT_USAGE);
+    drop_all();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(f32_bits),
+        cmocka_unit_test(i8_bits),
+        cmocka_unit_test(block_bits),
+        cmocka_unit_test(a_swap_keeps_the_story),
+        cmocka_unit_test(a_stop_keeps_whole_batches),
+        cmocka_unit_test(a_profile_sees_every_operator),
+        cmocka_unit_test(refuses_what_it_cannot_hold),
+    };
+    return cmocka_run_group_tests_name("session", tests, NULL, NULL);
+}
