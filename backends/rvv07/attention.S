@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+# Attention for RVV 0.7.1: scores of many positions at once (keys lie channel by channel, positions
+# side by side), and the mix of values over the channels of a head. Prototypes: kernels.h.
+    .option arch, +xtheadvector
+    .text
+
+.macro FUNCTION name
+    .globl  \name
+    .hidden \name
+    .type   \name, @function
+    .balign 16
+\name:
+.endm
+
+# a0 scores, a1 q, a2 keys, a3 bytes between channels, a4 channels, a5 positions, fa0 divisor.
+# Each lane sums its position over the channels in sequence from 0.
+FUNCTION dt_rvv07_scores
+1:  li      t0, 64
+    bltu    a5, t0, 3f
+    # 64 positions
+    srli    t0, t0, 1
+    th.vsetvli x0, t0, e32, m8
+    th.vmv.v.i v0, 0
+    th.vmv.v.i v8, 0
+    mv      t1, a1
+    mv      t2, a2
+    addi    t3, a2, 128
+    mv      t4, a4
+2:  flw     fa1, 0(t1)
+    th.vle.v v16, (t2)
+    add     t2, t2, a3
+    th.vle.v v24, (t3)
+    add     t3, t3, a3
+    th.vfmul.vf v16, v16, fa1
+    th.vfmul.vf v24, v24, fa1
+    addi    t4, t4, -1
+    th.vfadd.vv v0, v0, v16
+    th.vfadd.vv v8, v8, v24
+    addi    t1, t1, 4
+    bnez    t4, 2b
+    th.vfdiv.vf v0, v0, fa0
+    th.vfdiv.vf v8, v8, fa0
+    th.vse.v v0, (a0)
+    addi    a0, a0, 128
+    th.vse.v v8, (a0)
+    addi    a0, a0, 128
+    addi    a2, a2, 256
+    addi    a5, a5, -64
+    j       1b
+3:  beqz    a5, 9f
+    # up to 32 positions
+4:  th.vsetvli t0, a5, e32, m8
+    th.vmv.v.i v0, 0
+    mv      t1, a1
+    mv      t2, a2
+    mv      t4, a4
+5:  flw     fa1, 0(t1)
+    th.vle.v v16, (t2)
+    add     t2, t2, a3
+    addi    t4, t4, -1
+    th.vfmul.vf v16, v16, fa1
+    addi    t1, t1, 4
+    th.vfadd.vv v0, v0, v16
+    bnez    t4, 5b
+    th.vfdiv.vf v0, v0, fa0
+    th.vse.v v0, (a0)
+    sub     a5, a5, t0
+    slli    t0, t0, 2
+    add     a0, a0, t0
+    add     a2, a2, t0
+    bnez    a5, 4b
+9:  ret
+
+# a0 out, a1 weights, a2 values, a3 bytes between positions, a4 channels (1..32), a5 positions (>= 1):
+# out[c] = sum over positions, in sequence, of weight * value[c].
+FUNCTION dt_rvv07_mix
+    th.vsetvli x0, a4, e32, m8
+    th.vmv.v.i v0, 0
+1:  flw     fa1, 0(a1)
+    th.vle.v v16, (a2)
+    add     a2, a2, a3
+    addi    a5, a5, -1
+    th.vfmul.vf v16, v16, fa1
+    addi    a1, a1, 4
+    th.vfadd.vv v0, v0, v16
+    bnez    a5, 1b
+    th.vse.v v0, (a0)
+    ret
+
+# The same for 2 * a4 channels (a4 <= 32).
+FUNCTION dt_rvv07_mix2
+    th.vsetvli x0, a4, e32, m8
+    slli    a4, a4, 2
+    add     a6, a2, a4
+    th.vmv.v.i v0, 0
+    th.vmv.v.i v8, 0
+1:  flw     fa1, 0(a1)
+    th.vle.v v16, (a2)
+    add     a2, a2, a3
+    th.vle.v v24, (a6)
+    add     a6, a6, a3
+    th.vfmul.vf v16, v16, fa1
+    th.vfmul.vf v24, v24, fa1
+    addi    a5, a5, -1
+    th.vfadd.vv v0, v0, v16
+    th.vfadd.vv v8, v8, v24
+    addi    a1, a1, 4
+    bnez    a5, 1b
+    th.vse.v v0, (a0)
+    add     a0, a0, a4
+    th.vse.v v8, (a0)
+    ret
+
+    .section .note.GNU-stack,"",@progbits

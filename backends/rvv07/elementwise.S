@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+# The operators between the matrices, for RVV 0.7.1. Element by element in vectors; float sums stay in
+# sequence, in scalar registers, because their order is the result. Prototypes: kernels.h.
+    .option arch, +xtheadvector
+    .text
+
+.macro FUNCTION name
+    .globl  \name
+    .hidden \name
+    .type   \name, @function
+    .balign 16
+\name:
+.endm
+
+# Elements past vl are cleared by every operation: the tail has a register and a reduction of its own.
+FUNCTION dt_rvv07_max
+    li      t1, 32
+    th.vsetvli x0, t1, e32, m8
+    flw     fa0, 0(a0)
+    th.vfmv.v.f v0, fa0
+1:  bltu    a1, t1, 2f
+    th.vle.v v8, (a0)
+    addi    a0, a0, 128
+    th.vfmax.vv v0, v0, v8
+    addi    a1, a1, -32
+    j       1b
+2:  th.vfmv.s.f v16, fa0
+    th.vfredmax.vs v16, v0, v16
+    beqz    a1, 3f
+    th.vsetvli x0, a1, e32, m8
+    th.vle.v v8, (a0)
+    th.vfredmax.vs v16, v8, v16
+3:  th.vfmv.f.s fa0, v16
+    ret
+
+FUNCTION dt_rvv07_sum
+    fmv.w.x fa0, zero
+    li      t0, 8
+1:  bltu    a1, t0, 2f
+    flw     fa1, 0(a0)
+    flw     fa2, 4(a0)
+    flw     fa3, 8(a0)
+    flw     fa4, 12(a0)
+    fadd.s  fa0, fa0, fa1
+    flw     fa5, 16(a0)
+    fadd.s  fa0, fa0, fa2
+    flw     fa6, 20(a0)
+    fadd.s  fa0, fa0, fa3
+    flw     fa7, 24(a0)
+    fadd.s  fa0, fa0, fa4
+    flw     fa1, 28(a0)
+    fadd.s  fa0, fa0, fa5
+    addi    a0, a0, 32
+    fadd.s  fa0, fa0, fa6
+    addi    a1, a1, -8
+    fadd.s  fa0, fa0, fa7
+    fadd.s  fa0, fa0, fa1
+    j       1b
+2:  beqz    a1, 4f
+3:  flw     fa1, 0(a0)
+    addi    a0, a0, 4
+    fadd.s  fa0, fa0, fa1
+    addi    a1, a1, -1
+    bnez    a1, 3b
+4:  ret
+
+FUNCTION dt_rvv07_sum_squares
+    fmv.w.x fa0, zero
+    li      t0, 4
+1:  bltu    a1, t0, 2f
+    flw     fa1, 0(a0)
+    flw     fa2, 4(a0)
+    flw     fa3, 8(a0)
+    flw     fa4, 12(a0)
+    fmul.s  fa1, fa1, fa1
+    fmul.s  fa2, fa2, fa2
+    fmul.s  fa3, fa3, fa3
+    fmul.s  fa4, fa4, fa4
+    fadd.s  fa0, fa0, fa1
+    addi    a0, a0, 16
+    fadd.s  fa0, fa0, fa2
+    addi    a1, a1, -4
+    fadd.s  fa0, fa0, fa3
+    fadd.s  fa0, fa0, fa4
+    j       1b
+2:  beqz    a1, 4f
+3:  flw     fa1, 0(a0)
+    addi    a0, a0, 4
+    fmul.s  fa1, fa1, fa1
+    fadd.s  fa0, fa0, fa1
+    addi    a1, a1, -1
+    bnez    a1, 3b
+4:  ret
+
+FUNCTION dt_rvv07_divide
+    beqz    a1, 2f
+1:  th.vsetvli t0, a1, e32, m8
+    th.vle.v v0, (a0)
+    sub     a1, a1, t0
+    th.vfdiv.vf v0, v0, fa0
+    slli    t0, t0, 2
+    th.vse.v v0, (a0)
+    add     a0, a0, t0
+    bnez    a1, 1b
+2:  ret
+
+FUNCTION dt_rvv07_norm
+    beqz    a3, 2f
+1:  th.vsetvli t0, a3, e32, m8
+    th.vle.v v0, (a1)
+    slli    t1, t0, 2
+    th.vle.v v8, (a2)
+    sub     a3, a3, t0
+    th.vfmul.vf v0, v0, fa0
+    add     a1, a1, t1
+    add     a2, a2, t1
+    th.vfmul.vv v0, v8, v0
+    th.vse.v v0, (a0)
+    add     a0, a0, t1
+    bnez    a3, 1b
+2:  ret
+
+FUNCTION dt_rvv07_silu
+    li      t0, 1
+    fcvt.s.w fa0, t0
+    beqz    a3, 2f
+1:  th.vsetvli t0, a3, e32, m8
+    th.vle.v v0, (a1)
+    slli    t1, t0, 2
+    th.vle.v v8, (a0)
+    add     a1, a1, t1
+    th.vfadd.vf v0, v0, fa0
+    th.vle.v v16, (a2)
+    th.vfrdiv.vf v0, v0, fa0
+    add     a2, a2, t1
+    th.vfmul.vv v8, v8, v0
+    sub     a3, a3, t0
+    th.vfmul.vv v8, v8, v16
+    th.vse.v v8, (a0)
+    add     a0, a0, t1
+    bnez    a3, 1b
+2:  ret
+
+FUNCTION dt_rvv07_add
+    beqz    a2, 2f
+1:  th.vsetvli t0, a2, e32, m8
+    th.vle.v v0, (a0)
+    slli    t1, t0, 2
+    th.vle.v v8, (a1)
+    add     a1, a1, t1
+    sub     a2, a2, t0
+    th.vfadd.vv v0, v0, v8
+    th.vse.v v0, (a0)
+    add     a0, a0, t1
+    bnez    a2, 1b
+2:  ret
+
+# a0 a, a1 b, a2 cosine, a3 sine, a4 pairs, a5 bytes between pairs
+FUNCTION dt_rvv07_rotate
+    beqz    a4, 2f
+1:  th.vsetvli t0, a4, e32, m4
+    th.vlse.v v0, (a0), a5
+    slli    t1, t0, 2
+    th.vlse.v v4, (a1), a5
+    mul     t2, t0, a5
+    th.vle.v v8, (a2)
+    sub     a4, a4, t0
+    th.vle.v v12, (a3)
+    th.vfmul.vv v16, v0, v8
+    add     a2, a2, t1
+    th.vfmul.vv v20, v4, v12
+    add     a3, a3, t1
+    th.vfmul.vv v24, v0, v12
+    th.vfmul.vv v28, v4, v8
+    th.vfsub.vv v16, v16, v20
+    th.vfadd.vv v24, v24, v28
+    th.vsse.v v16, (a0), a5
+    add     a0, a0, t2
+    th.vsse.v v24, (a1), a5
+    add     a1, a1, t2
+    bnez    a4, 1b
+2:  ret
+
+# a0 q, a1 x, a2 n. There is no rounding mode "half away" in vectors that leaves the others alone: round to even, and where
+# half was left over, one more. v8 |x| / scale, v16 its nearest integer, v24 what is left.
+FUNCTION dt_rvv07_quantise
+    fmv.w.x fa0, zero
+    mv      t1, a1
+    mv      t2, a2
+    th.vsetvli x0, t2, e32, m8
+    th.vfmv.s.f v16, fa0
+1:  th.vsetvli t0, t2, e32, m8
+    th.vle.v v0, (t1)
+    slli    t3, t0, 2
+    th.vfsgnjx.vv v8, v0, v0
+    add     t1, t1, t3
+    sub     t2, t2, t0
+    th.vfredmax.vs v16, v8, v16
+    bnez    t2, 1b
+    th.vfmv.f.s fa0, v16
+    li      t1, 127
+    fcvt.s.w fa1, t1
+    fdiv.s  fa0, fa0, fa1
+    fmv.w.x fa2, zero
+    feq.s   t1, fa0, fa2
+    bnez    t1, 3f
+    lui     t1, 0x3f000
+    fmv.w.x fa3, t1
+2:  th.vsetvli t0, a2, e32, m8
+    th.vle.v v0, (a1)
+    slli    t3, t0, 2
+    th.vfdiv.vf v24, v0, fa0
+    add     a1, a1, t3
+    th.vfsgnjx.vv v8, v24, v24
+    sub     a2, a2, t0
+    th.vfcvt.x.f.v v16, v8
+    th.vfcvt.f.x.v v24, v16
+    th.vfsub.vv v24, v8, v24
+    th.vmv.v.v v8, v0
+    th.vmfge.vf v0, v24, fa3
+    th.vadd.vi v16, v16, 1, v0.t
+    th.vmflt.vf v0, v8, fa2
+    th.vrsub.vx v16, v16, x0, v0.t
+    th.vsb.v v16, (a0)
+    add     a0, a0, t0
+    bnez    a2, 2b
+    ret
+3:  th.vsetvli t0, a2, e8, m8
+    th.vmv.v.i v0, 0
+    sub     a2, a2, t0
+    th.vse.v v0, (a0)
+    add     a0, a0, t0
+    bnez    a2, 3b
+    ret
+
+FUNCTION dt_rvv07_find
+    mv      t1, a0
+    li      t2, 0
+    beqz    a1, 3f
+1:  th.vsetvli t0, a1, e32, m8
+    th.vle.v v8, (t1)
+    sub     a1, a1, t0
+    th.vmfeq.vf v0, v8, fa0
+    slli    t3, t0, 2
+    th.vmfirst.m t4, v0
+    bgez    t4, 2f
+    add     t1, t1, t3
+    add     t2, t2, t0
+    bnez    a1, 1b
+3:  mv      a0, t2
+    ret
+2:  add     a0, t2, t4
+    ret
+
+# a0 index, a1 x, a2 n, fa0 threshold
+FUNCTION dt_rvv07_select
+    mv      t1, a0
+    li      t2, 0
+    beqz    a2, 3f
+1:  th.vsetvli t0, a2, e32, m8
+    th.vle.v v8, (a1)
+    sub     a2, a2, t0
+    th.vmfge.vf v0, v8, fa0
+    slli    t3, t0, 2
+    th.vmpopc.m t4, v0
+    add     a1, a1, t3
+    bnez    t4, 4f
+2:  add     t2, t2, t0
+    bnez    a2, 1b
+3:  sub     a0, t1, a0
+    srli    a0, a0, 2
+    ret
+4:  th.vid.v v8
+    th.vadd.vx v8, v8, t2
+    th.vcompress.vm v16, v8, v0
+    th.vsetvli x0, t4, e32, m8
+    th.vse.v v16, (t1)
+    slli    t4, t4, 2
+    add     t1, t1, t4
+    j       2b
+
+    .section .note.GNU-stack,"",@progbits

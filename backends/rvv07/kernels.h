@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// The assembly kernels of rvv07. All are for VLEN 128 exactly, allocate nothing, fault only where their
+// operands do, and keep the reference's order of float operations: products and sums are rounded apart.
+#ifndef DT_RVV07_KERNELS_H
+#define DT_RVV07_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// --- matmul.S: y[R] = the R rows of one tile times x; y is overwritten. x holds values in [-127, 127]. ---
+
+// w: for each group: `group` columns of R int8, then R float scales. y[r] += (sum * scale[r]) * xs[group].
+void dt_rvv07_i8_tile64(float *y, const int8_t *x, const float *xs, const void *w, size_t groups, size_t group);
+void dt_rvv07_i8_tile32(float *y, const int8_t *x, const float *xs, const void *w, size_t groups, size_t group);
+// Groups of 32: 16 pairs of columns, R bytes each (even column in the low, odd in the high half, two's complement), then R
+// float scales.
+void dt_rvv07_q4_tile64(float *y, const int8_t *x, const float *xs, const void *w, size_t groups);
+void dt_rvv07_q4_tile32(float *y, const int8_t *x, const float *xs, const void *w, size_t groups);
+// w: cols columns of R floats.
+void dt_rvv07_f32_tile64(float *y, const float *x, const float *w, size_t cols);
+void dt_rvv07_f32_tile32(float *y, const float *x, const float *w, size_t cols);
+
+// --- attention.S ---
+
+// scores[e] = (sum over channels of q[c] * keys[c][e]) / divisor; channels are `stride` bytes apart. entries >= 0.
+void dt_rvv07_scores(float *scores, const float *q, const float *keys, size_t stride, size_t channels,
+                     size_t entries, float divisor);
+// out[0..channels) = sum over entries of weights[e] * values[e][c]; entries `stride` bytes apart, channels 1..32.
+void dt_rvv07_mix(float *out, const float *weights, const float *values, size_t stride, size_t channels,
+                  size_t entries);
+// The same for 2 * half channels, half 1..32.
+void dt_rvv07_mix2(float *out, const float *weights, const float *values, size_t stride, size_t half,
+                   size_t entries);
+
+// --- exp.S: the bits of the C library's expf (proof: tests/duo/prove-exp.c) ---
+
+void dt_rvv07_exp_sub(float *out, const float *x, size_t n, float m); // out = exp(x - m); out may be x
+void dt_rvv07_exp_neg(float *out, const float *x, size_t n);          // out = exp(-x)
+
+// --- elementwise.S ---
+
+float dt_rvv07_max(const float *x, size_t n);                 // n >= 1, NaN ignored
+float dt_rvv07_sum(const float *x, size_t n);                 // in sequence from 0
+float dt_rvv07_sum_squares(const float *x, size_t n);         // in sequence from 0
+void dt_rvv07_divide(float *x, size_t n, float divisor);      // x /= divisor
+void dt_rvv07_norm(float *out, const float *x, const float *w, size_t n, float ss); // w * (ss * x)
+void dt_rvv07_silu(float *gate, const float *e, const float *up, size_t n); // gate * (1 / (1 + e)) * up
+void dt_rvv07_add(float *x, const float *y, size_t n);        // x += y
+// n pairs: (a, b) -> (a*cos - b*sin, a*sin + b*cos), a and b `stride` bytes between pairs.
+void dt_rvv07_rotate(float *a, float *b, const float *cosine, const float *sine, size_t n, size_t stride);
+// q[i] = x[i] / scale rounded half away from zero, scale = max|x| / 127, of one group; returns the scale. All 0 when it is 0.
+float dt_rvv07_quantise(int8_t *q, const float *x, size_t n);
+// The smallest index with x[i] == value, n if none.
+size_t dt_rvv07_find(const float *x, size_t n, float value);
+// Indices with x[i] >= threshold, ascending; returns how many.
+size_t dt_rvv07_select(uint32_t *index, const float *x, size_t n, float threshold);
+
+#endif
