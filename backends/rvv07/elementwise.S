@@ -206,6 +206,7 @@ FUNCTION dt_rvv07_quantise
     bnez    t1, 3f
     lui     t1, 0x3f000
     fmv.w.x fa3, t1
+    li      t4, 127
 2:  th.vsetvli t0, a2, e32, m8
     th.vle.v v0, (a1)
     slli    t3, t0, 2
@@ -219,6 +220,8 @@ FUNCTION dt_rvv07_quantise
     th.vmv.v.v v8, v0
     th.vmfge.vf v0, v24, fa3
     th.vadd.vi v16, v16, 1, v0.t
+    th.vmsgtu.vx v0, v16, t4
+    th.vmerge.vxm v16, v16, x0, v0
     th.vmflt.vf v0, v8, fa2
     th.vrsub.vx v16, v16, x0, v0.t
     th.vsb.v v16, (a0)

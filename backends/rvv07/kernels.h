@@ -20,6 +20,17 @@ void dt_rvv07_q4_tile32(float *y, const int8_t *x, const float *xs, const void *
 void dt_rvv07_f32_tile64(float *y, const float *x, const float *w, size_t cols);
 void dt_rvv07_f32_tile32(float *y, const float *x, const float *w, size_t cols);
 
+// --- strided.S: rows (1..32) as they lie in a file, row_stride bytes apart ---
+
+// y[r] += ((sum over n columns of w * x) * scales[r]) * xs: one group.
+void dt_rvv07_i8_strided(float *y, const int8_t *x, const void *w, size_t row_stride, size_t n, size_t rows,
+                         const float *scales, float xs);
+// The same for one block of Q4_0 (32 columns; n is ignored).
+void dt_rvv07_q4_strided(float *y, const int8_t *x, const void *w, size_t row_stride, size_t n, size_t rows,
+                         const float *scales, float xs);
+// y[r] = sum over n columns of w * x
+void dt_rvv07_f32_strided(float *y, const float *x, const void *w, size_t row_stride, size_t n, size_t rows);
+
 // --- attention.S ---
 
 // scores[e] = (sum over channels of q[c] * keys[c][e]) / divisor; channels are `stride` bytes apart. entries >= 0.
@@ -48,7 +59,8 @@ void dt_rvv07_silu(float *gate, const float *e, const float *up, size_t n); // g
 void dt_rvv07_add(float *x, const float *y, size_t n);        // x += y
 // n pairs: (a, b) -> (a*cos - b*sin, a*sin + b*cos), a and b `stride` bytes between pairs.
 void dt_rvv07_rotate(float *a, float *b, const float *cosine, const float *sine, size_t n, size_t stride);
-// q[i] = x[i] / scale rounded half away from zero, scale = max|x| / 127, of one group; returns the scale. All 0 when it is 0.
+// q[i] = x[i] / scale rounded half away from zero, scale = max|x| / 127, of one group; returns the scale. 0 where the scale is 0 or
+// |x / scale| is above 127 or no number, as the reference has it.
 float dt_rvv07_quantise(int8_t *q, const float *x, size_t n);
 // The smallest index with x[i] == value, n if none.
 size_t dt_rvv07_find(const float *x, size_t n, float value);

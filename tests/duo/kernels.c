@@ -75,6 +75,44 @@ static void test_i8(size_t rows, size_t groups, size_t group, int extreme)
     free(w), free(x), free(ws), free(xs), free(stream);
 }
 
+// rows as they lie in a file: int8 and Q4_0 blocks
+static void test_strided(size_t rows, size_t group)
+{
+    unsigned char w[32 * 150], nibbles[32 * 20];
+    int8_t x[150];
+    float y[33], want[33], ws[32], f[32 * 151], fx[150];
+    for (size_t i = 0; i < sizeof w; i++)
+        w[i] = (unsigned char)rnd();
+    for (size_t i = 0; i < sizeof nibbles; i++)
+        nibbles[i] = (unsigned char)rnd();
+    for (size_t i = 0; i < 150; i++)
+        x[i] = (int8_t)((int)(rnd() % 255) - 127), fx[i] = unit();
+    for (size_t i = 0; i < 32 * 151; i++)
+        f[i] = unit();
+    for (size_t r = 0; r <= rows; r++)
+        y[r] = want[r] = unit();
+    for (size_t r = 0; r < rows; r++) {
+        int32_t sum = 0, sum4 = 0;
+        ws[r] = unit();
+        for (size_t k = 0; k < group; k++)
+            sum += (int8_t)w[r * 150 + k] * x[k];
+        for (size_t k = 0; k < 16; k++)
+            sum4 += ((nibbles[r * 18 + k] & 15) - 8) * x[k] + ((nibbles[r * 18 + k] >> 4) - 8) * x[k + 16];
+        want[r] += ((float)sum * ws[r]) * 0.37f;
+        want[r] += ((float)sum4 * ws[r]) * 1.37f;
+    }
+    dt_rvv07_i8_strided(y, x, w, 150, group, rows, ws, 0.37f);
+    dt_rvv07_q4_strided(y, x, nibbles, 18, 32, rows, ws, 1.37f);
+    same("strided", rows, group, y, want, 4 * (rows + 1));
+    for (size_t r = 0; r < rows; r++) {
+        want[r] = 0.0f;
+        for (size_t k = 0; k < group; k++)
+            want[r] += f[r * 151 + k] * fx[k];
+    }
+    dt_rvv07_f32_strided(y, fx, f, 151 * 4, group, rows);
+    same("strided f32", rows, group, y, want, 4 * (rows + 1));
+}
+
 static void test_q4(size_t rows, size_t groups, int extreme)
 {
     size_t n = groups * 32;
@@ -267,19 +305,23 @@ static void test_elementwise(size_t n)
             same("rotate", n, (size_t)halves, y, want, 4 * n + 4);
         }
 
-    for (int kind = 0; kind < 4; kind++) {
+    for (int kind = 0; kind < 7; kind++) {
         int8_t *qa = calloc(n + 1, 1), *qb = calloc(n + 1, 1);
         for (size_t i = 0; i < n; i++) // kind 1: exact halves; 2: all zero; 3: one value below a half
-            y[i] = kind == 0 ? x[i] * 3.7f : kind == 1 ? (float)((int)(rnd() % 255) - 127) * 0.5f : kind == 2 ? -0.0f : 0x1.fffffep-2f;
+            y[i] = kind == 0 ? x[i] * 3.7f : kind == 1 ? (float)((int)(rnd() % 255) - 127) * 0.5f : kind == 2 ? -0.0f : kind == 3 ? 0x1.fffffep-2f : x[i] * (kind == 4 ? 3e-43f : 1e38f);
         if (kind == 1 || kind == 3)
             y[n / 2] = 127.0f;
+        if (kind == 5)
+            y[n / 2] = -INFINITY;
+        if (kind == 6)
+            y[n / 2] = NAN;
         float wmax = 0.0f;
         for (size_t i = 0; i < n; i++)
             if (fabsf(y[i]) > wmax)
                 wmax = fabsf(y[i]);
         float scale = wmax / 127.0f;
         for (size_t i = 0; i < n; i++)
-            qb[i] = scale == 0.0f ? 0 : (int8_t)round(y[i] / scale);
+            qb[i] = (int8_t)(scale == 0.0f || !(fabsf(roundf(y[i] / scale)) <= 127.0f) ? 0 : roundf(y[i] / scale));
         float s = dt_rvv07_quantise(qa, y, n);
         same("quantise scale", n, (size_t)kind, &s, &scale, 4);
         same("quantise", n, (size_t)kind, qa, qb, n + 1);
@@ -326,6 +368,9 @@ int main(void)
             test_q4(64, g, e);
             test_q4(32, g, e);
         }
+    for (size_t rows = 1; rows <= 32; rows += 3)
+        for (size_t g = 1; g < 150; g += 31)
+            test_strided(rows, g);
     for (size_t n = 1; n < 300; n += 61) {
         test_f32(64, n);
         test_f32(32, n);

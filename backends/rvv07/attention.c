@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#include "attention.h"
+
+#include <string.h>
+
+#include "kernels.h"
+
+void rvv07_softmax(float *x, uint32_t n)
+{
+    if (n == 0)
+        return;
+    // a leading NaN is never replaced as the maximum, in the reference
+    float largest = x[0] != x[0] ? x[0] : dt_rvv07_max(x, n);
+    dt_rvv07_exp_sub(x, x, n, largest);
+    dt_rvv07_divide(x, n, dt_rvv07_sum(x, n));
+}
+
+static float kv_value(const struct dt_kv *kv, const void *base, size_t at)
+{
+    if (kv->type == DT_KV_F32)
+        return ((const float *)base)[at];
+    uint16_t half = ((const uint16_t *)base)[at];
+    uint32_t exponent = half >> 10 & 31, bits;
+    float value;
+    if (exponent == 0) {
+        value = (float)(half & 1023) * 0x1p-24f;
+        return half & 0x8000 ? -value : value;
+    }
+    bits = (uint32_t)(half & 0x8000) << 16 | (exponent == 31 ? 255u : exponent + 112) << 23 |
+           (uint32_t)(half & 1023) << 13;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void scores_plain(float *scores, const float *q, const struct dt_kv *kv, size_t base, uint32_t entries,
+                         float divisor)
+{
+    for (uint32_t e = 0; e < entries; e++) {
+        size_t at = base + (kv->slots ? kv->slots[e] : e) * kv->key_slot;
+        float score = 0.0f;
+        for (uint32_t i = 0; i < kv->head_size; i++)
+            score += q[i] * kv_value(kv, kv->keys, at + i * kv->key_channel);
+        scores[e] = score / divisor;
+    }
+}
+
+static void mix_plain(float *out, const float *scores, const struct dt_kv *kv, size_t base, uint32_t entries)
+{
+    memset(out, 0, kv->head_size * sizeof *out);
+    for (uint32_t e = 0; e < entries; e++) {
+        size_t at = base + (kv->slots ? kv->slots[e] : e) * kv->value_slot;
+        for (uint32_t i = 0; i < kv->head_size; i++)
+            out[i] += scores[e] * kv_value(kv, kv->values, at + i * kv->value_channel);
+    }
+}
+
+// Channels in pieces that registers hold: 64, else two equal halves, else 32.
+static void mix(float *out, const float *scores, const float *values, size_t stride, uint32_t channels,
+                uint32_t entries)
+{
+    while (channels > 0) {
+        uint32_t part = channels >= 64 ? 64 : channels > 32 && channels % 2 == 0 ? channels : channels > 32 ? 32 : channels;
+        if (part > 32)
+            dt_rvv07_mix2(out, scores, values, stride, part / 2, entries);
+        else
+            dt_rvv07_mix(out, scores, values, stride, part, entries);
+        out += part;
+        values += part;
+        channels -= part;
+    }
+}
+
+void rvv07_attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
+                     uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor, float *scores,
+                     size_t score_stride)
+{
+    (void)ctx;
+    int plain = kv->type != DT_KV_F32 || kv->slots != NULL;
+    uint32_t sharing = heads / kv->heads;
+    for (uint32_t h = head_begin; h < head_end; h++, scores += score_stride) {
+        const float *query = q + (size_t)h * kv->head_size;
+        float *to = out + (size_t)h * kv->head_size;
+        size_t keys = h / sharing * kv->key_head, values = h / sharing * kv->value_head;
+        if (plain || kv->key_slot != 1)
+            scores_plain(scores, query, kv, keys, entries, divisor);
+        else
+            dt_rvv07_scores(scores, query, (const float *)kv->keys + keys, kv->key_channel * sizeof(float),
+                            kv->head_size, entries, divisor);
+        rvv07_softmax(scores, entries);
+        if (plain || kv->value_channel != 1 || entries == 0)
+            mix_plain(to, scores, kv, values, entries);
+        else
+            mix(to, scores, (const float *)kv->values + values, kv->value_slot * sizeof(float), kv->head_size,
+                entries);
+    }
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+// The rvv07 backend: int8, 4-bit and fp32 weights on cores with RVV 0.7.1 (T-Head C906, C910), bit-identical to the
+// reference in every operator. Vectors live in the .S files alone; this is plain rv64gc.
+#include <math.h>
+#include <string.h>
+
+#include "attention.h"
+#include "kernels.h"
+#include "layout.h"
+
+// What a matrix is multiplied as: PACKED is asked for its header, once for each call.
+struct view {
+    uint32_t kind, group;
+    const unsigned char *tiles; // NULL: rows in place
+};
+
+static int view_of(const struct dt_matrix *w, struct view *out)
+{
+    if (w->form == DT_FORM_PACKED) {
+        const struct rvv07_header *h = w->quants; // checked by can_matmul
+        *out = (struct view){h->kind, h->group, (const unsigned char *)(h + 1)};
+        return 1;
+    }
+    *out = (struct view){rvv07_kind_of(w), w->group, NULL};
+    return out->kind != 0;
+}
+
+static int can_matmul(void *ctx, const struct dt_matrix *w)
+{
+    (void)ctx;
+    if (w->form == DT_FORM_PACKED)
+        return rvv07_header_of(w) != NULL;
+    return rvv07_kind_of(w) != 0;
+}
+
+// A prepared column: cols int8 padded to 64 bytes, then the scales, padded likewise.
+static size_t quants_bytes(const struct dt_matrix *w)
+{
+    return ((size_t)w->cols + 63) / 64 * 64;
+}
+
+static size_t column_bytes(const struct dt_matrix *w)
+{
+    return quants_bytes(w) + ((size_t)(w->cols / w->group) * sizeof(float) + 63) / 64 * 64;
+}
+
+static size_t act_bytes(void *ctx, const struct dt_matrix *w, uint32_t columns)
+{
+    (void)ctx;
+    return w->group ? column_bytes(w) * columns : 0; // fp32 takes the floats themselves
+}
+
+static void act_prepare(void *ctx, void *act, const float *x, size_t x_stride, uint32_t columns,
+                        const struct dt_matrix *w)
+{
+    (void)ctx;
+    for (uint32_t c = 0; c < columns; c++, x += x_stride) {
+        int8_t *q = (int8_t *)act + c * column_bytes(w);
+        float *scales = (float *)(void *)(q + quants_bytes(w));
+        for (uint32_t g = 0; g < w->cols / w->group; g++)
+            scales[g] = dt_rvv07_quantise(q + (size_t)g * w->group, x + (size_t)g * w->group, w->group);
+    }
+}
+
+// One tile times one column.
+static void multiply_tile(float *y, const struct view *v, const struct dt_matrix *w, const unsigned char *tile,
+                          uint32_t rows, const void *x)
+{
+    if (v->kind == RVV07_F32) {
+        (rows == 64 ? dt_rvv07_f32_tile64 : dt_rvv07_f32_tile32)(y, x, (const float *)(const void *)tile, w->cols);
+        return;
+    }
+    const int8_t *q = x;
+    const float *scales = (const float *)(const void *)(q + quants_bytes(w));
+    size_t groups = w->cols / v->group;
+    if (v->kind == RVV07_Q4)
+        (rows == 64 ? dt_rvv07_q4_tile64 : dt_rvv07_q4_tile32)(y, q, scales, tile, groups);
+    else
+        (rows == 64 ? dt_rvv07_i8_tile64 : dt_rvv07_i8_tile32)(y, q, scales, tile, groups, v->group);
+}
+
+// Up to 32 rows in place times one column. Scales may be halves and may be unaligned: they are gathered first.
+static void multiply_rows(float *y, const struct view *v, const struct dt_matrix *w, uint32_t row, uint32_t rows,
+                          const void *x)
+{
+    const unsigned char *from = (const unsigned char *)w->quants + row * w->row_stride;
+    if (v->kind == RVV07_F32) {
+        dt_rvv07_f32_strided(y, x, from, w->row_stride, w->cols, rows);
+        return;
+    }
+    const int8_t *q = x;
+    const float *xs = (const float *)(const void *)(q + quants_bytes(w));
+    float scales[32];
+    memset(y, 0, rows * sizeof *y);
+    for (uint32_t g = 0; g < w->cols / w->group; g++, q += w->group, from += w->group_stride) {
+        for (uint32_t r = 0; r < rows; r++)
+            scales[r] = rvv07_scale(w, row + r, g);
+        (v->kind == RVV07_Q4 ? dt_rvv07_q4_strided : dt_rvv07_i8_strided)(y, q, from, w->row_stride, w->group, rows,
+                                                                         scales, xs[g]);
+    }
+}
+
+// Tile by tile, all columns of a batch before the next tile: weights come from memory once.
+static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w, uint32_t row_begin,
+                   uint32_t row_end, const void *act, size_t x_stride, uint32_t columns)
+{
+    (void)ctx;
+    struct view v;
+    if (!view_of(w, &v))
+        return;
+    size_t column = v.kind == RVV07_F32 ? x_stride * sizeof(float) : column_bytes(w);
+    size_t row_bytes = rvv07_row_bytes(v.kind, w->cols, v.group);
+    float whole[RVV07_TILE]; // a tile may be longer than what is asked for
+    for (uint32_t r = row_begin; r < row_end;) {
+        uint32_t begin = v.tiles ? r / RVV07_TILE * RVV07_TILE : r;
+        uint32_t tile = v.tiles ? rvv07_tile_rows(w->rows, begin) : 32;
+        uint32_t end = row_end - begin < tile ? row_end : begin + tile;
+        for (uint32_t c = 0; c < columns; c++) {
+            const unsigned char *x = (const unsigned char *)act + c * column;
+            float *y = out + c * out_stride;
+            if (!v.tiles) {
+                multiply_rows(y + r, &v, w, r, end - r, x);
+            } else if (r == begin && end - begin == tile) {
+                multiply_tile(y + r, &v, w, v.tiles + begin * row_bytes, tile, x);
+            } else {
+                multiply_tile(whole, &v, w, v.tiles + begin * row_bytes, tile, x);
+                memcpy(y + r, whole + (r - begin), (end - r) * sizeof *y);
+            }
+        }
+        r = end;
+    }
+}
+
+static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
+                    const float *weight, uint32_t n, uint32_t columns, float epsilon)
+{
+    (void)ctx;
+    for (uint32_t c = 0; c < columns; c++, out += out_stride, x += x_stride) {
+        float ss = dt_rvv07_sum_squares(x, n);
+        ss /= (float)n;
+        ss += epsilon;
+        dt_rvv07_norm(out, x, weight, n, 1.0f / sqrtf(ss));
+    }
+}
+
+static void rope(void *ctx, float *x, uint32_t heads, uint32_t head_size, uint32_t rotated, const float *cosine,
+                 const float *sine, uint32_t style)
+{
+    (void)ctx;
+    uint32_t half = rotated / 2;
+    for (uint32_t h = 0; h < heads; h++, x += head_size) {
+        if (style == DT_ROPE_HALVES)
+            dt_rvv07_rotate(x, x + half, cosine, sine, half, sizeof *x);
+        else
+            dt_rvv07_rotate(x, x + 1, cosine, sine, half, 2 * sizeof *x);
+    }
+}
+
+static void softmax(void *ctx, float *x, uint32_t n)
+{
+    (void)ctx;
+    rvv07_softmax(x, n);
+}
+
+static void silu_mul(void *ctx, float *gate, const float *up, uint32_t n)
+{
+    (void)ctx;
+    float e[256];
+    for (uint32_t i = 0; i < n; i += 256) {
+        uint32_t part = n - i < 256 ? n - i : 256;
+        dt_rvv07_exp_neg(e, gate + i, part);
+        dt_rvv07_silu(gate + i, e, up + i, part);
+    }
+}
+
+static void add(void *ctx, float *x, const float *y, uint32_t n)
+{
+    (void)ctx;
+    dt_rvv07_add(x, y, n);
+}
+
+static uint32_t argmax(void *ctx, const float *x, uint32_t n)
+{
+    (void)ctx;
+    if (n == 0 || x[0] != x[0]) // nothing is larger than a leading NaN, in the reference
+        return 0;
+    return (uint32_t)dt_rvv07_find(x, n, dt_rvv07_max(x, n));
+}
+
+static uint32_t select_above(void *ctx, const float *x, uint32_t n, float threshold, uint32_t *index)
+{
+    (void)ctx;
+    return (uint32_t)dt_rvv07_select(index, x, n, threshold);
+}
+
+// The kernels know where each part of a register group begins: VLEN 128 or nothing.
+static int probe(const struct dt_cpu *cpu)
+{
+    return (cpu->features & DT_CPU_RVV07) && cpu->vlen == 128 ? 50 : 0;
+}
+
+DT_BACKEND_EXPORT(rvv07) = {
+    .abi = DT_BACKEND_ABI,
+    .size = sizeof(struct dt_backend),
+    .name = "rvv07",
+    .variant = "",
+    .description = "RVV 0.7.1 (T-Head C906): int8, 4-bit and fp32, bit-identical to the reference",
+    .layout = RVV07_LAYOUT,
+    .row_tile = RVV07_TILE,
+    .form_count = 5,
+    .forms = {DT_FORM_PACKED, DT_FORM_I8, DT_FORM_Q8_0, DT_FORM_Q4_0, DT_FORM_F32},
+    .probe = probe,
+    .can_matmul = can_matmul,
+    .act_bytes = act_bytes,
+    .act_prepare = act_prepare,
+    .matmul = matmul,
+    .embed = rvv07_embed,
+    .pack_bytes = rvv07_pack_bytes,
+    .pack = rvv07_pack,
+    .rmsnorm = rmsnorm,
+    .rope = rope,
+    .attention = rvv07_attention,
+    .softmax = softmax,
+    .silu_mul = silu_mul,
+    .add = add,
+    .argmax = argmax,
+    .select = select_above,
+};

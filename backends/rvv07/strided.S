@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+# Matrix times vector on rows as they lie in a file, for RVV 0.7.1: up to 32 rows at once, their weights of a
+# column gathered with a stride. Slower than the packed tiles, but nothing has to be copied. Prototypes: kernels.h.
+    .option arch, +xtheadvector
+    .text
+
+.macro FUNCTION name
+    .globl  \name
+    .hidden \name
+    .type   \name, @function
+    .balign 16
+\name:
+.endm
+
+# v0..7 sums to floats, times the scales at t0, times fa0, added to y at a0; vl rows
+.macro ADD_GROUP
+    th.vfcvt.f.x.v v0, v0
+    th.vle.v v8, (a6)
+    th.vfmul.vv v0, v0, v8
+    th.vle.v v16, (a0)
+    th.vfmul.vf v0, v0, fa0
+    th.vfadd.vv v16, v16, v0
+    th.vse.v v16, (a0)
+    ret
+.endm
+
+# a0 y, a1 x, a2 weights, a3 bytes between rows, a4 columns, a5 rows, a6 scales, fa0 x scale
+FUNCTION dt_rvv07_i8_strided
+    th.vsetvli x0, a5, e32, m8
+    th.vmv.v.i v0, 0
+    th.vsetvli x0, a5, e16, m4
+1:  th.vlsb.v v16, (a2), a3
+    lb      t0, 0(a1)
+    addi    a2, a2, 1
+    addi    a4, a4, -1
+    addi    a1, a1, 1
+    th.vwmacc.vx v0, t0, v16
+    bnez    a4, 1b
+    th.vsetvli x0, a5, e32, m8
+    ADD_GROUP
+
+# The same for a block of Q4_0: 16 bytes, value i in the low half, i + 16 in the high one, both plus 8.
+# a4 is not used.
+FUNCTION dt_rvv07_q4_strided
+    li      a4, 16
+    th.vsetvli x0, a5, e32, m8
+    th.vmv.v.i v0, 0
+    th.vsetvli x0, a5, e16, m4
+1:  th.vlsbu.v v16, (a2), a3
+    lb      t0, 0(a1)
+    lb      t1, 16(a1)
+    addi    a2, a2, 1
+    th.vand.vi v20, v16, 15
+    th.vsrl.vi v16, v16, 4
+    th.vadd.vi v20, v20, -8
+    th.vadd.vi v16, v16, -8
+    addi    a4, a4, -1
+    th.vwmacc.vx v0, t0, v20
+    th.vwmacc.vx v0, t1, v16
+    addi    a1, a1, 1
+    bnez    a4, 1b
+    th.vsetvli x0, a5, e32, m8
+    ADD_GROUP
+
+# a0 y, a1 x, a2 weights, a3 bytes between rows, a4 columns, a5 rows
+FUNCTION dt_rvv07_f32_strided
+    th.vsetvli x0, a5, e32, m8
+    th.vmv.v.i v0, 0
+1:  flw     fa0, 0(a1)
+    th.vlse.v v16, (a2), a3
+    addi    a1, a1, 4
+    addi    a2, a2, 4
+    th.vfmul.vf v16, v16, fa0
+    addi    a4, a4, -1
+    th.vfadd.vv v0, v0, v16
+    bnez    a4, 1b
+    th.vse.v v0, (a0)
+    ret
+
+    .section .note.GNU-stack,"",@progbits
