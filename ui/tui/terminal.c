@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+#include "terminal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define NCURSES_NOMACROS 1
+#include <curses.h>
+#include <term.h>
+
+// What a signal handler may need; written once, before any handler can run.
+static struct {
+    volatile sig_atomic_t open;
+    struct termios before;
+    char bytes[256]; // attributes off, scroll region whole, cursor shown, alternate screen left, paste marks off
+    size_t length;
+} last_words;
+
+// The answer to a cursor position report, from a terminal that was sent to its lower right corner. It must come within a second, else it is no
+// answer. What was typed before it is lost to us, so this is done before anybody can have typed.
+static bool ask_terminal(int *rows, int *columns)
+{
+    static const char question[] = "\0337\033[999;999H\033[6n\0338";
+    struct termios before, raw;
+    if (tcgetattr(STDIN_FILENO, &before) != 0)
+        return false;
+    raw = before;
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+    raw.c_cc[VMIN] = 0;
+    raw.c_cc[VTIME] = 0;
+    tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    char answer[64];
+    size_t n = 0;
+    bool found = false;
+    if (write(STDOUT_FILENO, question, sizeof question - 1) == (ssize_t)sizeof question - 1) {
+        struct pollfd wait = {STDIN_FILENO, POLLIN, 0};
+        while (!found && n < sizeof answer - 1 && poll(&wait, 1, 1000) == 1) {
+            ssize_t got = read(STDIN_FILENO, answer + n, sizeof answer - 1 - n);
+            if (got <= 0)
+                break;
+            n += (size_t)got;
+            answer[n] = 0;
+            const char *report = strstr(answer, "\033[");
+            found = report && sscanf(report + 2, "%d;%dR", rows, columns) == 2;
+        }
+    }
+    tcsetattr(STDIN_FILENO, TCSANOW, &before);
+    return found;
+}
+
+void tui_terminal_size(int *rows, int *columns)
+{
+    static int asked_rows, asked_columns; // a serial line does not change its size unseen; it is asked once
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0) {
+        *rows = size.ws_row;
+        *columns = size.ws_col;
+        return;
+    }
+    if (!asked_rows && !ask_terminal(&asked_rows, &asked_columns)) {
+        asked_rows = 24;
+        asked_columns = 80;
+    }
+    *rows = asked_rows;
+    *columns = asked_columns;
+}
+
+static const char *capability(const char *name)
+{
+    const char *value = tigetstr(name);
+    return value && value != (const char *)-1 ? value : NULL;
+}
+
+static void say_at_the_end(const char *bytes)
+{
+    // padding ("$<5>") is for terminals that no longer exist; a signal handler cannot wait for it
+    for (; bytes && *bytes && last_words.length < sizeof last_words.bytes; bytes++) {
+        if (bytes[0] == '$' && bytes[1] == '<') {
+            bytes = strchr(bytes, '>');
+            if (!bytes)
+                return;
+            continue;
+        }
+        last_words.bytes[last_words.length++] = *bytes;
+    }
+}
+
+static void prepare_last_words(void)
+{
+    last_words.length = 0;
+    say_at_the_end(capability("sgr0"));
+    say_at_the_end(capability("cnorm"));
+    say_at_the_end(capability("rmcup"));
+    say_at_the_end(capability("rmkx"));
+    say_at_the_end("\r\n");
+}
+
+void tui_terminal_restore_in_signal(void)
+{
+    if (!last_words.open)
+        return;
+    last_words.open = 0;
+    ssize_t ignored = write(STDOUT_FILENO, last_words.bytes, last_words.length);
+    (void)ignored;
+    tcsetattr(STDIN_FILENO, TCSANOW, &last_words.before);
+}
+
+// 1 when the entry exists and can place the cursor; the word for why not goes to reason.
+static bool usable(const char *term, char *reason, size_t size)
+{
+    int error = 0;
+    if (!term || !*term) {
+        snprintf(reason, size, "TERM is not set");
+        return false;
+    }
+    if (setupterm(term, STDOUT_FILENO, &error) != OK) {
+        snprintf(reason, size, "there is no terminfo entry for TERM=%s", term);
+        return false;
+    }
+    bool can = capability("cup") && capability("clear");
+    if (!can)
+        snprintf(reason, size, "TERM=%s cannot place its cursor", term);
+    del_curterm(cur_term);
+    return can;
+}
+
+bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options *options, char *reason, size_t size)
+{
+    memset(t, 0, sizeof *t);
+    const char *own = getenv("TERM");
+    const char *const chain[] = {own, "xterm-256color", "vt100"};
+    const char *chosen = NULL;
+    for (size_t i = 0; i < sizeof chain / sizeof *chain && !chosen; i++) {
+        char why[128];
+        if (usable(chain[i], i == 0 ? reason : why, i == 0 ? size : sizeof why))
+            chosen = chain[i];
+        else if (i == 0 && (!own || !*own || strncmp(reason, "there is no", 11) != 0))
+            return false; // it is known and cannot do it (dumb), or nobody knows what it is
+    }
+    if (!chosen)
+        return false;
+
+    int rows = options->rows, columns = options->columns;
+    if (!rows || !columns)
+        tui_terminal_size(&rows, &columns);
+    if (rows < TUI_ROWS_MIN || columns < TUI_COLUMNS_MIN) {
+        snprintf(reason, size, "the terminal has %dx%d characters; the full screen needs %dx%d", columns, rows,
+                 TUI_COLUMNS_MIN, TUI_ROWS_MIN);
+        return false;
+    }
+    if (tcgetattr(STDIN_FILENO, &last_words.before) != 0) {
+        snprintf(reason, size, "the terminal's settings cannot be read: %s", strerror(errno));
+        return false;
+    }
+    SCREEN *screen = newterm(chosen, stdout, stdin);
+    if (!screen) {
+        snprintf(reason, size, "the terminal %s could not be opened", chosen);
+        return false;
+    }
+    set_term(screen);
+    resizeterm(rows, columns);
+    snprintf(t->term, sizeof t->term, "%s", chosen);
+    t->fell_back = chosen != own;
+    t->open = true;
+    prepare_last_words();
+    last_words.open = 1;
+    raw(); // Ctrl-C, Ctrl-Z and Ctrl-S are keys here; the program says what they do
+    noecho();
+    nonl();
+    keypad(stdscr, TRUE);
+    meta(stdscr, TRUE);
+    nodelay(stdscr, TRUE);
+    set_escdelay(50);
+    leaveok(stdscr, FALSE);
+    scrollok(stdscr, FALSE);
+    idlok(stdscr, TRUE);
+    t->colour = options->colour && has_colors() && start_color() == OK;
+    if (t->colour)
+        use_default_colors();
+    t->glyphs = options->utf8 ? TUI_GLYPHS_UTF8 : capability("acsc") ? TUI_GLYPHS_ACS : TUI_GLYPHS_ASCII;
+    tui_terminal_paint(t, options->theme);
+    return true;
+}
+
+void tui_terminal_close(struct tui_terminal *t)
+{
+    if (!t->open)
+        return;
+    t->open = false;
+    last_words.open = 0;
+    endwin();
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &last_words.before);
+}
+
+void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme)
+{
+    // per paint: attributes without colour, then foreground and background of the default and the high-contrast theme
+    static const struct {
+        attr_t mono;
+        short front, back, strong_front, strong_back;
+    } paints[TUI_PAINT_COUNT] = {
+        [TUI_PAINT_PLAIN] = {A_NORMAL, -1, -1, COLOR_WHITE, COLOR_BLACK},
+        [TUI_PAINT_STORY] = {A_NORMAL, -1, -1, COLOR_WHITE, COLOR_BLACK},
+        [TUI_PAINT_USER] = {A_BOLD, COLOR_CYAN, -1, COLOR_YELLOW, COLOR_BLACK},
+        [TUI_PAINT_NOTICE] = {A_DIM, COLOR_BLUE, -1, COLOR_CYAN, COLOR_BLACK},
+        [TUI_PAINT_ERROR] = {A_BOLD | A_UNDERLINE, COLOR_RED, -1, COLOR_WHITE, COLOR_RED},
+        [TUI_PAINT_STATUS] = {A_REVERSE, COLOR_BLACK, COLOR_CYAN, COLOR_BLACK, COLOR_WHITE},
+        [TUI_PAINT_TITLE] = {A_BOLD, COLOR_CYAN, -1, COLOR_WHITE, COLOR_BLACK},
+        [TUI_PAINT_SELECTED] = {A_REVERSE, COLOR_BLACK, COLOR_YELLOW, COLOR_BLACK, COLOR_YELLOW},
+    };
+    t->theme = theme;
+    for (short i = 0; i < TUI_PAINT_COUNT; i++) {
+        t->attributes[i] = paints[i].mono;
+        if (!t->colour || theme == TUI_THEME_MONO)
+            continue;
+        bool strong = theme == TUI_THEME_CONTRAST;
+        short front = strong ? paints[i].strong_front : paints[i].front;
+        short back = strong ? paints[i].strong_back : paints[i].back;
+        if (front == -1 && back == -1)
+            continue; // the terminal's own colours
+        init_pair((short)(i + 1), front, back);
+        t->attributes[i] = (unsigned)COLOR_PAIR(i + 1) | (strong ? A_BOLD : A_NORMAL);
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// The terminal, opened and given back. The only file that knows which terminal it is.
+#ifndef DT_UI_TUI_TERMINAL_H
+#define DT_UI_TUI_TERMINAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TUI_ROWS_MIN 10
+#define TUI_COLUMNS_MIN 40
+
+// Which characters may be drawn with.
+enum tui_glyphs {
+    TUI_GLYPHS_ASCII = 0, // + - | # . and letters
+    TUI_GLYPHS_ACS,       // the terminal's own line-drawing set
+    TUI_GLYPHS_UTF8,
+};
+
+enum tui_theme {
+    TUI_THEME_DEFAULT = 0,
+    TUI_THEME_MONO,     // bold, dim, reverse: no colour
+    TUI_THEME_CONTRAST, // bold and plain full colours on black
+};
+
+// What is drawn in which way; the theme says how it looks.
+enum tui_paint {
+    TUI_PAINT_PLAIN = 0,
+    TUI_PAINT_STORY,
+    TUI_PAINT_USER,
+    TUI_PAINT_NOTICE,
+    TUI_PAINT_ERROR,
+    TUI_PAINT_STATUS,
+    TUI_PAINT_TITLE,
+    TUI_PAINT_SELECTED,
+    TUI_PAINT_COUNT,
+};
+
+struct tui_terminal_options {
+    bool utf8;             // the locale's, or what the user said
+    bool colour;           // false under NO_COLOR
+    enum tui_theme theme;
+    int rows, columns;     // 0: ask the terminal
+};
+
+struct tui_terminal {
+    char term[64];        // the entry in use
+    bool fell_back;       // it is not the TERM of the environment
+    enum tui_glyphs glyphs;
+    enum tui_theme theme;
+    bool colour, open;
+    unsigned attributes[TUI_PAINT_COUNT]; // chtype attributes of each paint
+};
+
+// Opens the screen on stdin and stdout: TERM's own entry, then xterm-256color, then vt100 where an entry is missing.
+// False with one line in reason when no entry is to be had, the terminal cannot place its cursor, or it is smaller than 40x10: the line
+// front end takes over then, and nothing has been written.
+bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options *options, char *reason, size_t size);
+
+// Gives the terminal back as it was. Harmless when it is not open.
+void tui_terminal_close(struct tui_terminal *t);
+
+// The same from a signal handler or a dying thread: only write() and tcsetattr(), from what open prepared.
+void tui_terminal_restore_in_signal(void);
+
+// The size the terminal has now, in rows and columns: the kernel's word, or the terminal's own answer to a cursor report where the kernel says
+// 0x0 (a serial line), or 24x80.
+void tui_terminal_size(int *rows, int *columns);
+
+// Attributes of a theme, for colours that can be had. Done by open; again after a change of theme.
+void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme);
+
+#endif
