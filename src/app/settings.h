@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+// What can be set, in one table: it feeds the command line, the INI file, the environment, /set, completion and the manual.
+// The order of precedence is flag (or /set), environment, file, the model's own wish, default.
+#ifndef DT_APP_SETTINGS_H
+#define DT_APP_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/status.h"
+
+enum dt_setting_type {
+    DT_SETTING_BOOL,   // on/off, yes/no, true/false, 1/0
+    DT_SETTING_INT,    // minimum .. maximum
+    DT_SETTING_REAL,   // minimum .. maximum
+    DT_SETTING_CHOICE, // one of `choices`
+    DT_SETTING_TEXT,   // one line of UTF-8, at most DT_SETTING_TEXT_MAX - 1 bytes
+    DT_SETTING_FILE,   // a path; "~/" is the home folder
+    DT_SETTING_BYTES,  // a size: 24M, 512K, 1G, or plain bytes
+};
+
+// When a change is felt.
+enum dt_setting_when {
+    DT_SETTING_LIVE,  // from the next token, in mid-story
+    DT_SETTING_TURN,  // from the next turn
+    DT_SETTING_MODEL, // when a model is opened the next time
+    DT_SETTING_START, // when the program starts
+};
+
+#define DT_SETTING_TEXT_MAX 512
+
+struct dt_setting {
+    const char *name;    // "top-p": --top-p, top-p = in the file, DUOTALE_TOP_P, /set top-p
+    char letter;         // short flag, 0 for none
+    enum dt_setting_type type;
+    enum dt_setting_when when;
+    double minimum, maximum; // INT, REAL, BYTES
+    const char *initial; // the default, as a user would write it
+    const char *choices; // CHOICE: words, space separated; else NULL
+    const char *value;   // what stands for the value in help: "P", "FILE"
+    const char *group;   // heading in help and manual: "Sampling"
+    const char *help;    // one sentence
+};
+
+// Every setting. The order is that of help and manual; groups are contiguous.
+enum dt_setting_id {
+    DT_SET_MODEL,
+    DT_SET_TOKENIZER,
+    DT_SET_BACKEND,
+    DT_SET_THREADS,
+    DT_SET_CONTEXT,
+    DT_SET_BATCH,
+    DT_SET_KV,
+    DT_SET_MEM_LIMIT,
+    DT_SET_TEMPERATURE,
+    DT_SET_TOP_P,
+    DT_SET_TOP_K,
+    DT_SET_MIN_P,
+    DT_SET_REPEAT_PENALTY,
+    DT_SET_REPEAT_LAST,
+    DT_SET_SEED,
+    DT_SET_LENGTH,
+    DT_SET_MODE,
+    DT_SET_TEMPLATE,
+    DT_SET_SYSTEM,
+    DT_SET_OPENING,
+    DT_SET_OVERFLOW,
+    DT_SET_STOP,
+    DT_SET_COMPARE_LENGTH,
+    DT_SET_UI,
+    DT_SET_CHARSET,
+    DT_SET_COLOR,
+    DT_SET_THEME,
+    DT_SET_SIZE,
+    DT_SET_STATS,
+    DT_SET_INTERRUPT,
+    DT_SET_LIBRARY,
+    DT_SET_PRIVATE,
+    DT_SET_HISTORY,
+    DT_SET_SPEAK,
+    DT_SET_SPEAK_TO,
+    DT_SET_VOICE,
+    DT_SET_VOICE_SPEED,
+    DT_SET_VOICE_PITCH,
+    DT_SET_COUNT
+};
+
+// Where a value came from, weakest first: a weaker source never replaces a stronger one.
+enum dt_setting_source {
+    DT_FROM_DEFAULT,
+    DT_FROM_MODEL,
+    DT_FROM_FILE,
+    DT_FROM_ENVIRONMENT,
+    DT_FROM_USER, // flag or /set
+};
+
+// The table itself, DT_SET_COUNT rows, indexed by dt_setting_id. Any thread.
+const struct dt_setting *dt_settings_table(void);
+
+// A value in both readings: number for BOOL (0/1), INT, REAL, BYTES and CHOICE (index of the word); text for all.
+struct dt_setting_value {
+    double number;
+    uint64_t integer; // INT and BYTES exactly
+    enum dt_setting_source source;
+    char text[DT_SETTING_TEXT_MAX];
+};
+
+// All values. Plain memory (copy it freely); whoever shares one between threads guards it.
+struct dt_settings {
+    struct dt_setting_value value[DT_SET_COUNT];
+};
+
+// Everything at its default. Any thread.
+void dt_settings_init(struct dt_settings *settings);
+
+// The setting of this name ('_' reads as '-'; case counts), or a unique prefix of it; -1 if there is none or several.
+int dt_settings_find(const char *name);
+
+// The name nearest to a wrong one, for "did you mean"; NULL if nothing is near.
+const char *dt_settings_nearest(const char *name);
+
+// Sets one. DT_USAGE names the setting, its range or choices and what was found; nothing is changed then. A value of a stronger
+// source stays (DT_OK). The word "default" takes the default back (with source DT_FROM_DEFAULT).
+dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text,
+                          enum dt_setting_source source, struct dt_error *err);
+
+// As a user would write it. Belongs to settings.
+const char *dt_settings_text(const struct dt_settings *settings, int id);
+double dt_settings_real(const struct dt_settings *settings, int id);
+uint64_t dt_settings_uint(const struct dt_settings *settings, int id);
+bool dt_settings_on(const struct dt_settings *settings, int id);
+// CHOICE: whether the value is this word.
+bool dt_settings_is(const struct dt_settings *settings, int id, const char *word);
+// The path of a FILE setting with "~/" expanded into out; NULL if it is empty.
+const char *dt_settings_path(const struct dt_settings *settings, int id, char *out, size_t size);
+
+// "0 .. 1", "auto line plain tui": what may be given, for messages and help. Returns out.
+const char *dt_settings_range(const struct dt_setting *setting, char *out, size_t size);
+
+// Word i of a CHOICE into out; false past the last one.
+bool dt_settings_choice(const struct dt_setting *setting, size_t i, char *out, size_t size);
+
+// ---- sources -------------------------------------------------------------------------------------
+
+// DUOTALE_TOP_P and so on. Stops at the first wrong one (DT_USAGE, naming the variable).
+dt_status dt_settings_environment(struct dt_settings *settings, struct dt_error *err);
+
+// An INI file: NAME = VALUE lines, sections are only headings. A missing file is DT_OK. DT_USAGE names FILE:LINE; unknown names are errors,
+// with the nearest name. DT_BAD_INPUT when it cannot be read.
+dt_status dt_settings_read(struct dt_settings *settings, const char *path, struct dt_error *err);
+
+// Writes every value that differs from its default, atomically (temporary file, fsync, rename; 0600; folders are made, 0700).
+dt_status dt_settings_write(const struct dt_settings *settings, const char *path, struct dt_error *err);
+
+// XDG_CONFIG_HOME/duotale/config.ini, else ~/.config/duotale/config.ini; without a home: the user's own in the password file. Returns false
+// if there is none at all.
+bool dt_settings_file(char *out, size_t size);
+
+// ---- the command line ----------------------------------------------------------------------------
+
+struct option; // getopt.h
+
+#define DT_SETTING_FLAG 1000 // getopt_long's value of --NAME is DT_SETTING_FLAG + id; of --no-NAME DT_SETTING_NO_FLAG + id
+#define DT_SETTING_NO_FLAG 2000
+
+// Long options for every setting (BOOL: --NAME and --no-NAME), followed by `extra` (extra_count of them) and a
+// terminator, malloc'ed: the caller frees it. *short_options (malloc'ed likewise) gets the letters in getopt's form, with `extra_short` appended.
+// NULL when there is no memory.
+struct option *dt_settings_options(const struct option *extra, size_t extra_count, const char *extra_short,
+                                   char **short_options);
+
+// Handles one result of getopt_long: 1 if it was a setting's (set, or *err filled with DT_USAGE), 0 if it is somebody else's.
+int dt_settings_option(struct dt_settings *settings, int result, const char *argument, struct dt_error *err);
+
+// The table for people: every flag with range, default and help, by group, at most `columns` wide.
+void dt_settings_help(FILE *out, size_t columns);
+
+#endif
