@@ -25,7 +25,7 @@ static struct {
 
 // The answer to a cursor position report, from a terminal that was sent to its lower right corner. It must come within a second, else it is no
 // answer. What was typed before it is lost to us, so this is done before anybody can have typed.
-static bool ask_terminal(int *rows, int *columns)
+static bool ask_terminal(int *rows, int *cols)
 {
     static const char question[] = "\0337\033[999;999H\033[6n\0338";
     struct termios before, raw;
@@ -48,20 +48,20 @@ static bool ask_terminal(int *rows, int *columns)
             n += (size_t)got;
             answer[n] = 0;
             const char *report = strstr(answer, "\033[");
-            found = report && sscanf(report + 2, "%d;%dR", rows, columns) == 2;
+            found = report && sscanf(report + 2, "%d;%dR", rows, cols) == 2;
         }
     }
     tcsetattr(STDIN_FILENO, TCSANOW, &before);
     return found;
 }
 
-void tui_terminal_size(int *rows, int *columns)
+void tui_terminal_size(int *rows, int *cols)
 {
     static int asked_rows, asked_columns; // a serial line does not change its size unseen; it is asked once
     struct winsize size;
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0) {
         *rows = size.ws_row;
-        *columns = size.ws_col;
+        *cols = size.ws_col;
         return;
     }
     if (!asked_rows && !ask_terminal(&asked_rows, &asked_columns)) {
@@ -69,7 +69,7 @@ void tui_terminal_size(int *rows, int *columns)
         asked_columns = 80;
     }
     *rows = asked_rows;
-    *columns = asked_columns;
+    *cols = asked_columns;
 }
 
 static const char *capability(const char *name)
@@ -147,11 +147,11 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
     if (!chosen)
         return false;
 
-    int rows = options->rows, columns = options->columns;
-    if (!rows || !columns)
-        tui_terminal_size(&rows, &columns);
-    if (rows < TUI_ROWS_MIN || columns < TUI_COLUMNS_MIN) {
-        snprintf(reason, size, "the terminal has %dx%d characters; the full screen needs %dx%d", columns, rows,
+    int rows = options->rows, cols = options->cols;
+    if (!rows || !cols)
+        tui_terminal_size(&rows, &cols);
+    if (rows < TUI_ROWS_MIN || cols < TUI_COLUMNS_MIN) {
+        snprintf(reason, size, "the terminal has %dx%d characters; the full screen needs %dx%d", cols, rows,
                  TUI_COLUMNS_MIN, TUI_ROWS_MIN);
         return false;
     }
@@ -165,7 +165,7 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
         return false;
     }
     set_term(screen);
-    resizeterm(rows, columns);
+    resizeterm(rows, cols);
     snprintf(t->term, sizeof t->term, "%s", chosen);
     t->fell_back = chosen != own;
     t->open = true;

@@ -39,7 +39,7 @@ struct tui_terminal_options {
     bool utf8;             // the locale's, or what the user said
     bool colour;           // false under NO_COLOR
     enum tui_theme theme;
-    int rows, columns;     // 0: ask the terminal
+    int rows, cols;        // 0: ask the terminal
 };
 
 struct tui_terminal {
@@ -64,7 +64,7 @@ void tui_terminal_restore_in_signal(void);
 
 // The size the terminal has now, in rows and columns: the kernel's word, or the terminal's own answer to a cursor report where the kernel says
 // 0x0 (a serial line), or 24x80.
-void tui_terminal_size(int *rows, int *columns);
+void tui_terminal_size(int *rows, int *cols);
 
 // Attributes of a theme, for colours that can be had. Done by open; again after a change of theme.
 void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme);
