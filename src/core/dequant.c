@@ -76,7 +76,8 @@ static void iq4_nl(const unsigned char *b, float *out)
 
 // Super-blocks of 256.
 
-// 16 bytes of scale (low half) and minimum (high half) for 16 values each, 64 bytes of 2-bit quants, d, dmin.
+// 16 bytes of scale (low half) and minimum (high half) for 16 values each, 64 bytes of 2-bit
+// quants, d, dmin.
 static void q2_k(const unsigned char *b, float *out)
 {
     const unsigned char *scales = b, *quants = b + 16;
@@ -90,7 +91,8 @@ static void q2_k(const unsigned char *b, float *out)
     }
 }
 
-// 32 bytes of high bits (inverted: set means do not subtract 4), 64 bytes of 2-bit quants, 12 bytes of 6-bit scales, d.
+// 32 bytes of high bits (inverted: set means do not subtract 4), 64 bytes of 2-bit quants, 12 bytes
+// of 6-bit scales, d.
 static void q3_k(const unsigned char *b, float *out)
 {
     const unsigned char *high = b, *quants = b + 32, *packed = b + 96;

@@ -13,26 +13,18 @@
 struct form {
     const char *name;
     uint16_t block, block_bytes; // 0: not made of blocks
-    int16_t scale_at[2];         // byte offsets of the f16 scales in a block, -1 where there is none
+    int16_t scale_at[2]; // byte offsets of the f16 scales in a block, -1 where there is none
 };
 
 static const struct form forms[] = {
-    [DT_FORM_NONE] = {"none", 0, 0, {-1, -1}},
-    [DT_FORM_F32] = {"f32", 1, 4, {-1, -1}},
-    [DT_FORM_F16] = {"f16", 1, 2, {-1, -1}},
-    [DT_FORM_BF16] = {"bf16", 1, 2, {-1, -1}},
-    [DT_FORM_I8] = {"i8", 0, 0, {-1, -1}},
-    [DT_FORM_Q8_0] = {"q8_0", 32, 34, {0, -1}},
-    [DT_FORM_Q4_0] = {"q4_0", 32, 18, {0, -1}},
-    [DT_FORM_PACKED] = {"packed", 0, 0, {-1, -1}},
-    [DT_FORM_Q4_1] = {"q4_1", 32, 20, {0, 2}},
-    [DT_FORM_Q5_0] = {"q5_0", 32, 22, {0, -1}},
-    [DT_FORM_Q5_1] = {"q5_1", 32, 24, {0, 2}},
-    [DT_FORM_Q2_K] = {"q2_k", 256, 84, {80, 82}},
-    [DT_FORM_Q3_K] = {"q3_k", 256, 110, {108, -1}},
-    [DT_FORM_Q4_K] = {"q4_k", 256, 144, {0, 2}},
-    [DT_FORM_Q5_K] = {"q5_k", 256, 176, {0, 2}},
-    [DT_FORM_Q6_K] = {"q6_k", 256, 210, {208, -1}},
+    [DT_FORM_NONE] = {"none", 0, 0, {-1, -1}},      [DT_FORM_F32] = {"f32", 1, 4, {-1, -1}},
+    [DT_FORM_F16] = {"f16", 1, 2, {-1, -1}},        [DT_FORM_BF16] = {"bf16", 1, 2, {-1, -1}},
+    [DT_FORM_I8] = {"i8", 0, 0, {-1, -1}},          [DT_FORM_Q8_0] = {"q8_0", 32, 34, {0, -1}},
+    [DT_FORM_Q4_0] = {"q4_0", 32, 18, {0, -1}},     [DT_FORM_PACKED] = {"packed", 0, 0, {-1, -1}},
+    [DT_FORM_Q4_1] = {"q4_1", 32, 20, {0, 2}},      [DT_FORM_Q5_0] = {"q5_0", 32, 22, {0, -1}},
+    [DT_FORM_Q5_1] = {"q5_1", 32, 24, {0, 2}},      [DT_FORM_Q2_K] = {"q2_k", 256, 84, {80, 82}},
+    [DT_FORM_Q3_K] = {"q3_k", 256, 110, {108, -1}}, [DT_FORM_Q4_K] = {"q4_k", 256, 144, {0, 2}},
+    [DT_FORM_Q5_K] = {"q5_k", 256, 176, {0, 2}},    [DT_FORM_Q6_K] = {"q6_k", 256, 210, {208, -1}},
     [DT_FORM_IQ4_NL] = {"iq4_nl", 32, 18, {0, -1}},
 };
 
@@ -96,12 +88,14 @@ struct dt_matrix dt_matrix_i8(uint32_t rows, uint32_t cols, uint32_t group, cons
     return w;
 }
 
-// Q8_0 and Q4_0 are described by strides, not by the place of their blocks, so that views and tails work as well.
+// Q8_0 and Q4_0 are described by strides, not by the place of their blocks, so that views and tails
+// work as well.
 static void row_scaled(const struct dt_matrix *w, uint32_t r, float *out)
 {
     const unsigned char *q = (const unsigned char *)w->quants + r * w->row_stride;
     const unsigned char *s = (const unsigned char *)w->scales + r * w->scale_row_stride;
-    for (uint32_t g = 0; g < w->cols / w->group; g++, q += w->group_stride, s += w->scale_group_stride) {
+    for (uint32_t g = 0; g < w->cols / w->group;
+         g++, q += w->group_stride, s += w->scale_group_stride) {
         float scale;
         if (w->scale_type == DT_SCALE_F16) {
             uint16_t half;
@@ -163,7 +157,8 @@ void dt_matrix_row(const struct dt_matrix *w, uint32_t r, float *out)
 
 float dt_half_to_float(uint16_t half)
 {
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, mantissa = half & 1023;
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31,
+             mantissa = half & 1023;
     uint32_t bits;
     if (exponent == 31) { // infinity and NaN
         bits = sign | 0x7f800000 | mantissa << 13;
@@ -185,7 +180,8 @@ uint16_t dt_float_to_half(float value)
     memcpy(&bits, &value, sizeof bits);
     uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
     if (magnitude >= 0x7f800000) // infinity stays, NaN stays quiet
-        return (uint16_t)(sign | 0x7c00 | (magnitude > 0x7f800000 ? 0x200 | (magnitude >> 13 & 1023) : 0));
+        return (uint16_t)(sign | 0x7c00 |
+                          (magnitude > 0x7f800000 ? 0x200 | (magnitude >> 13 & 1023) : 0));
     if (magnitude >= 0x47800000) // 65536 and more
         return (uint16_t)(sign | 0x7c00);
     uint32_t keep, rest, half;
@@ -193,7 +189,7 @@ uint16_t dt_float_to_half(float value)
         keep = (magnitude >> 13) - (112 << 10);
         rest = magnitude & 0x1fff;
         half = 0x1000;
-    } else { // subnormal: the value in units of 2^-24
+    } else {                                      // subnormal: the value in units of 2^-24
         uint32_t shift = 126 - (magnitude >> 23); // 14 .. 126
         if (shift > 24)
             return (uint16_t)sign;
@@ -202,6 +198,7 @@ uint16_t dt_float_to_half(float value)
         rest = mantissa & ((1u << shift) - 1);
         half = 1u << (shift - 1);
     }
-    keep += rest > half || (rest == half && (keep & 1)); // a carry into the exponent is right, infinity included
+    keep += rest > half ||
+            (rest == half && (keep & 1)); // a carry into the exponent is right, infinity included
     return (uint16_t)(sign | keep);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// llama2.c's model files: legacy fp32 (no magic), version 1 (fp32) and version 2 (int8 groups), as its export.py writes them.
+// llama2.c's model files: legacy fp32 (no magic), version 1 (fp32) and version 2 (int8 groups), as
+// its export.py writes them.
 #include "core/llama2c.h"
 
 #include <string.h>
@@ -9,33 +10,37 @@
 
 #define FIELDS 7
 
-static const char *const field_names[FIELDS] = {"dim",        "hidden_dim", "n_layers", "n_heads",
+static const char *const field_names[FIELDS] = {"dim",        "hidden_dim", "n_layers",   "n_heads",
                                                 "n_kv_heads", "vocab_size", "max_seq_len"};
-static const uint32_t field_caps[FIELDS] = {DT_MAX_DIM,   DT_MAX_HIDDEN, DT_MAX_LAYERS, DT_MAX_HEADS,
-                                            DT_MAX_HEADS, DT_MAX_VOCAB,  DT_MAX_CONTEXT};
+static const uint32_t field_caps[FIELDS] = {DT_MAX_DIM,    DT_MAX_HIDDEN, DT_MAX_LAYERS,
+                                            DT_MAX_HEADS,  DT_MAX_HEADS,  DT_MAX_VOCAB,
+                                            DT_MAX_CONTEXT};
 
 // The fields and what must hold between them.
 static dt_status check_fields(const int32_t *f, const char *name, bool legacy, struct dt_error *err)
 {
     for (int i = 0; i < FIELDS; i++) {
         int64_t value = f[i];
-        if (legacy && i == 5 && value < 0) // a legacy file says so that it has a classifier of its own
+        if (legacy && i == 5 &&
+            value < 0) // a legacy file says so that it has a classifier of its own
             value = -value;
         if (value < 1 || value > field_caps[i])
-            return dt_error_set(err, DT_BAD_INPUT, name, "%s is %d, wanted 1 to %u%s", field_names[i], (int)f[i],
-                                field_caps[i],
-                                legacy ? " (no GGUF or ak42 magic: read as a legacy llama2.c file)" : "");
+            return dt_error_set(err, DT_BAD_INPUT, name, "%s is %d, wanted 1 to %u%s",
+                                field_names[i], (int)f[i], field_caps[i],
+                                legacy ? " (no GGUF or ak42 magic: read as a legacy llama2.c file)"
+                                       : "");
     }
     int dim = f[0], heads = f[3], kv_heads = f[4];
     if (dim % heads)
-        return dt_error_set(err, DT_BAD_INPUT, name, "dim is %d, which n_heads %d does not divide", dim, heads);
+        return dt_error_set(err, DT_BAD_INPUT, name, "dim is %d, which n_heads %d does not divide",
+                            dim, heads);
     if (dim / heads % 2)
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "dim %d / n_heads %d gives heads of %d channels, wanted an even number", dim, heads,
-                            dim / heads);
+                            "dim %d / n_heads %d gives heads of %d channels, wanted an even number",
+                            dim, heads, dim / heads);
     if (kv_heads > heads || heads % kv_heads)
-        return dt_error_set(err, DT_BAD_INPUT, name, "n_heads is %d, which n_kv_heads %d does not divide", heads,
-                            kv_heads);
+        return dt_error_set(err, DT_BAD_INPUT, name,
+                            "n_heads is %d, which n_kv_heads %d does not divide", heads, kv_heads);
     return DT_OK;
 }
 
@@ -46,23 +51,27 @@ dt_status dt_llama2c_read_header(const unsigned char *bytes, size_t n, const cha
     bool magic = n >= 4 && dt_read_u32(bytes) == DT_LLAMA2C_MAGIC;
     size_t at = magic ? 8 : 0;
     if (n < 4)
-        return dt_error_set(err, DT_BAD_INPUT, name, "the file has %zu bytes: too short for a model", n);
+        return dt_error_set(err, DT_BAD_INPUT, name,
+                            "the file has %zu bytes: too short for a model", n);
     if (magic && n >= 8) {
         h.version = dt_read_u32(bytes + 4);
         if (h.version != 1 && h.version != 2)
             return dt_error_set(err, DT_UNSUPPORTED, name,
-                                "llama2.c file of version %d, wanted 1 (fp32) or 2 (int8 groups)", (int)h.version);
+                                "llama2.c file of version %d, wanted 1 (fp32) or 2 (int8 groups)",
+                                (int)h.version);
     } else if (magic) {
-        return dt_error_set(err, DT_BAD_INPUT, name, "cut short in the header: version needs bytes 4 to 7, the file has %zu",
+        return dt_error_set(err, DT_BAD_INPUT, name,
+                            "cut short in the header: version needs bytes 4 to 7, the file has %zu",
                             n);
     }
 
     int32_t f[FIELDS];
     for (int i = 0; i < FIELDS; i++, at += 4) {
         if (n < at + 4)
-            return dt_error_set(err, DT_BAD_INPUT, name,
-                                "cut short in the header: %s needs bytes %zu to %zu, the file has %zu", field_names[i],
-                                at, at + 3, n);
+            return dt_error_set(
+                err, DT_BAD_INPUT, name,
+                "cut short in the header: %s needs bytes %zu to %zu, the file has %zu",
+                field_names[i], at, at + 3, n);
         f[i] = (int32_t)dt_read_u32(bytes + at);
     }
     dt_status status = check_fields(f, name, !magic, err);
@@ -80,16 +89,19 @@ dt_status dt_llama2c_read_header(const unsigned char *bytes, size_t n, const cha
     if (magic) {
         if (n < DT_LLAMA2C_HEADER)
             return dt_error_set(err, DT_BAD_INPUT, name,
-                                "cut short in the header: it has %u bytes, the file has %zu", DT_LLAMA2C_HEADER, n);
+                                "cut short in the header: it has %u bytes, the file has %zu",
+                                DT_LLAMA2C_HEADER, n);
         if (bytes[at] > 1)
-            return dt_error_set(err, DT_BAD_INPUT, name, "shared_classifier is %d, wanted 0 or 1", bytes[at]);
+            return dt_error_set(err, DT_BAD_INPUT, name, "shared_classifier is %d, wanted 0 or 1",
+                                bytes[at]);
         h.shared = bytes[at];
         h.bytes = DT_LLAMA2C_HEADER;
     }
     if (h.version == 2) {
         int32_t group = (int32_t)dt_read_u32(bytes + at + 1);
         if (group < 1 || (uint32_t)group > h.hidden + h.dim)
-            return dt_error_set(err, DT_BAD_INPUT, name, "group_size is %d, wanted 1 to the length of a row", (int)group);
+            return dt_error_set(err, DT_BAD_INPUT, name,
+                                "group_size is %d, wanted 1 to the length of a row", (int)group);
         h.group = (uint32_t)group;
     }
     *out = h;
@@ -101,7 +113,7 @@ struct cursor {
     const struct dt_model_part *file;
     struct dt_error *err;
     uint64_t at;
-    uint32_t group; // version 2
+    uint32_t group;   // version 2
     dt_status status; // the first refusal; what follows does nothing
 };
 
@@ -115,7 +127,8 @@ static const char *label(char *out, size_t size, const char *tensor, int layer)
     return out;
 }
 
-// The next count bytes; NULL and a refusal if the file is shorter. The caps keep every count below 2^50: no sum can overflow.
+// The next count bytes; NULL and a refusal if the file is shorter. The caps keep every count below
+// 2^50: no sum can overflow.
 static const unsigned char *take(struct cursor *c, uint64_t count, const char *tensor, int layer)
 {
     if (c->status)
@@ -139,11 +152,13 @@ static const float *take_norm(struct cursor *c, uint32_t dim, const char *tensor
     const unsigned char *p = take(c, (uint64_t)dim * sizeof(float), tensor, layer);
     char what[64];
     if (p)
-        c->status = dt_reader_check_finite(c->file->name, label(what, sizeof what, tensor, layer), p, dim, c->err);
+        c->status = dt_reader_check_finite(c->file->name, label(what, sizeof what, tensor, layer),
+                                           p, dim, c->err);
     return (const float *)(const void *)p;
 }
 
-static struct dt_matrix take_matrix(struct cursor *c, uint32_t rows, uint32_t cols, const char *tensor, int layer)
+static struct dt_matrix take_matrix(struct cursor *c, uint32_t rows, uint32_t cols,
+                                    const char *tensor, int layer)
 {
     struct dt_matrix none = {0};
     uint64_t count = (uint64_t)rows * cols;
@@ -161,7 +176,8 @@ static struct dt_matrix take_matrix(struct cursor *c, uint32_t rows, uint32_t co
     if (!scales)
         return none;
     struct dt_matrix w = dt_matrix_i8(rows, cols, c->group, quants, scales);
-    c->status = dt_reader_check_scales(c->file->name, label(what, sizeof what, tensor, layer), &w, false, c->err);
+    c->status = dt_reader_check_scales(c->file->name, label(what, sizeof what, tensor, layer), &w,
+                                       false, c->err);
     return w;
 }
 
@@ -182,13 +198,15 @@ static const struct slot ffn_slots[] = {
     {"w3", offsetof(struct dt_layer, up)},
 };
 
-static void take_layers(struct cursor *c, const struct dt_hparams *hp, const struct slot *slot, struct dt_layer *layers)
+static void take_layers(struct cursor *c, const struct dt_hparams *hp, const struct slot *slot,
+                        struct dt_layer *layers)
 {
     uint32_t kv_dim = hp->kv_heads * hp->head_size;
     uint32_t rows = hp->dim, cols = hp->dim;
     if (slot->at == offsetof(struct dt_layer, key) || slot->at == offsetof(struct dt_layer, value))
         rows = kv_dim;
-    else if (slot->at == offsetof(struct dt_layer, gate) || slot->at == offsetof(struct dt_layer, up))
+    else if (slot->at == offsetof(struct dt_layer, gate) ||
+             slot->at == offsetof(struct dt_layer, up))
         rows = hp->hidden;
     else if (slot->at == offsetof(struct dt_layer, down))
         cols = hp->hidden;
@@ -198,7 +216,8 @@ static void take_layers(struct cursor *c, const struct dt_hparams *hp, const str
     }
 }
 
-static void take_attention_norms(struct cursor *c, const struct dt_hparams *hp, struct dt_layer *layers)
+static void take_attention_norms(struct cursor *c, const struct dt_hparams *hp,
+                                 struct dt_layer *layers)
 {
     for (uint32_t l = 0; l < hp->layers; l++)
         layers[l].attention_norm = take_norm(c, hp->dim, "rms_att_weight", (int)l);
@@ -210,7 +229,8 @@ static void take_ffn_norms(struct cursor *c, const struct dt_hparams *hp, struct
         layers[l].ffn_norm = take_norm(c, hp->dim, "rms_ffn_weight", (int)l);
 }
 
-// Legacy order: everything of attention, then of the feed-forward, norms between; two tables of RoPE that nobody needs.
+// Legacy order: everything of attention, then of the feed-forward, norms between; two tables of
+// RoPE that nobody needs.
 static void take_legacy(struct cursor *c, struct dt_model *m)
 {
     const struct dt_hparams *hp = &m->hp;
@@ -240,10 +260,11 @@ static void take_versioned(struct cursor *c, struct dt_model *m)
         take_layers(c, hp, &ffn_slots[i], m->layers);
 }
 
-dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *arena, struct dt_model *out,
-                          struct dt_error *err)
+dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *arena,
+                          struct dt_model *out, struct dt_error *err)
 {
-    static const char *const formats[] = {"llama2.c legacy", "llama2.c version 1", "llama2.c version 2"};
+    static const char *const formats[] = {"llama2.c legacy", "llama2.c version 1",
+                                          "llama2.c version 2"};
     struct dt_llama2c_header h;
     dt_status status = dt_llama2c_read_header(file->bytes, file->n, file->name, &h, err);
     if (status)
@@ -252,8 +273,8 @@ dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *are
     if (!out)
         return DT_OK;
     if (!layers)
-        return dt_error_set(err, DT_NO_MEMORY, file->name, "the table of %u layers needs %zu bytes", h.layers,
-                            h.layers * sizeof *layers);
+        return dt_error_set(err, DT_NO_MEMORY, file->name, "the table of %u layers needs %zu bytes",
+                            h.layers, h.layers * sizeof *layers);
     memset(layers, 0, h.layers * sizeof *layers);
 
     out->format = formats[h.version];

@@ -28,36 +28,41 @@ static dt_status dispatch(const struct dt_model_part *parts, uint32_t count, str
 {
     for (uint32_t i = 0; i < count; i++)
         if ((uintptr_t)parts[i].bytes % sizeof(float)) // ours to keep: a mapping is aligned
-            return dt_error_set(err, DT_FAILED, parts[i].name, "the bytes of a model must be aligned to 4");
+            return dt_error_set(err, DT_FAILED, parts[i].name,
+                                "the bytes of a model must be aligned to 4");
     if (!count)
         return dt_error_set(err, DT_FAILED, NULL, "a model of no files");
     if (is_gguf(parts[0].bytes, parts[0].n))
         return dt_gguf_open(parts, count, arena, out, err);
     if (count != 1)
-        return dt_error_set(err, DT_BAD_INPUT, parts[0].name, "one of %u files, but only GGUF files can be split", count);
+        return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
+                            "one of %u files, but only GGUF files can be split", count);
     return dt_llama2c_open(parts, arena, out, err);
 }
 
-size_t dt_model_measure_parts(const struct dt_model_part *parts, uint32_t count, struct dt_error *err)
+size_t dt_model_measure_parts(const struct dt_model_part *parts, uint32_t count,
+                              struct dt_error *err)
 {
     struct dt_arena counting = dt_arena_over(NULL, 0);
     if (dispatch(parts, count, &counting, NULL, err))
         return 0;
     if (dt_arena_failed(&counting)) {
-        dt_error_set(err, DT_BAD_INPUT, parts[0].name, "its tables would need more memory than there can be");
+        dt_error_set(err, DT_BAD_INPUT, parts[0].name,
+                     "its tables would need more memory than there can be");
         return 0;
     }
     return counting.used;
 }
 
-size_t dt_model_measure(const unsigned char *bytes, size_t n, const char *name, struct dt_error *err)
+size_t dt_model_measure(const unsigned char *bytes, size_t n, const char *name,
+                        struct dt_error *err)
 {
     struct dt_model_part part = {bytes, n, name};
     return dt_model_measure_parts(&part, 1, err);
 }
 
-dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
-                              struct dt_model *out, struct dt_error *err)
+dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
+                              struct dt_arena *arena, struct dt_model *out, struct dt_error *err)
 {
     size_t before = arena->used;
     memset(out, 0, sizeof *out);
@@ -79,16 +84,17 @@ dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
     out->weight_bytes = out->embedding.bytes + (hp->tied ? 0 : out->classifier.bytes);
     for (uint32_t l = 0; l < hp->layers; l++) {
         const struct dt_layer *layer = &out->layers[l];
-        out->weight_bytes += layer->query.bytes + layer->key.bytes + layer->value.bytes + layer->output.bytes +
-                             layer->gate.bytes + layer->down.bytes + layer->up.bytes;
+        out->weight_bytes += layer->query.bytes + layer->key.bytes + layer->value.bytes +
+                             layer->output.bytes + layer->gate.bytes + layer->down.bytes +
+                             layer->up.bytes;
         vectors += 2 * (size_t)hp->dim;
     }
     out->weight_bytes += vectors * sizeof(float);
     return DT_OK;
 }
 
-dt_status dt_model_open(const unsigned char *bytes, size_t n, const char *name, struct dt_arena *arena,
-                        struct dt_model *out, struct dt_error *err)
+dt_status dt_model_open(const unsigned char *bytes, size_t n, const char *name,
+                        struct dt_arena *arena, struct dt_model *out, struct dt_error *err)
 {
     struct dt_model_part part = {bytes, n, name};
     return dt_model_open_parts(&part, 1, arena, out, err);
@@ -146,19 +152,21 @@ dt_status dt_reader_check_finite(const char *file, const char *tensor, const voi
     size_t i = dt_reader_first_not_finite(floats, n, sizeof(float));
     if (i == n)
         return DT_OK;
-    return dt_error_set(err, DT_BAD_INPUT, file, "%s: value %zu is %g, wanted a finite number", tensor, i,
+    return dt_error_set(err, DT_BAD_INPUT, file, "%s: value %zu is %g, wanted a finite number",
+                        tensor, i,
                         (double)dt_read_f32((const unsigned char *)floats + i * sizeof(float)));
 }
 
-static dt_status bad_scale(const char *file, const char *tensor, uint32_t row, uint32_t group, float value,
-                           struct dt_error *err)
+static dt_status bad_scale(const char *file, const char *tensor, uint32_t row, uint32_t group,
+                           float value, struct dt_error *err)
 {
-    return dt_error_set(err, DT_BAD_INPUT, file, "%s: scale %u of row %u is %g, wanted a finite number", tensor,
-                        group, row, (double)value);
+    return dt_error_set(err, DT_BAD_INPUT, file,
+                        "%s: scale %u of row %u is %g, wanted a finite number", tensor, group, row,
+                        (double)value);
 }
 
-dt_status dt_reader_check_scales(const char *file, const char *tensor, const struct dt_matrix *w, bool all,
-                                 struct dt_error *err)
+dt_status dt_reader_check_scales(const char *file, const char *tensor, const struct dt_matrix *w,
+                                 bool all, struct dt_error *err)
 {
     if (w->form == DT_FORM_I8) {
         uint32_t groups = w->cols / w->group;
@@ -197,7 +205,8 @@ static dt_status check_scales_of(void *arg, const char *tensor, const struct dt_
     return dt_reader_check_scales(check->file, tensor, w, true, check->err);
 }
 
-dt_status dt_model_check_scales(const struct dt_model *model, const char *name, struct dt_error *err)
+dt_status dt_model_check_scales(const struct dt_model *model, const char *name,
+                                struct dt_error *err)
 {
     struct scale_check check = {name, err};
     return dt_model_each_matrix(model, check_scales_of, &check);

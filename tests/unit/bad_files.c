@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "bad_files.h"
 
+#include "core/model.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -15,11 +17,25 @@ static const struct synth_shape shape = {.dim = 32,
                                          .group = 16,
                                          .seed = 1};
 
-enum base { V0, V0_OWN, V1, V2, V2_OWN, TOKENIZER, NOTHING };
+enum base {
+    V0,
+    V0_OWN,
+    V1,
+    V2,
+    V2_OWN,
+    GGUF,
+    GGUF_HALF,
+    GGUF_BPE,
+    GGUF_GROUPS,
+    GGUF_SPLIT,
+    TOKENIZER,
+    NOTHING
+};
 
-static void base_file(struct synth *out, enum base base)
+static void base_file(struct synth *out, enum base base, const char *skip, const char *twice)
 {
     struct synth_shape s = shape;
+    struct synth_gguf how = {.skip = skip, .twice = twice};
     s.shared = base != V0_OWN && base != V2_OWN;
     switch (base) {
     case V0:
@@ -33,6 +49,18 @@ static void base_file(struct synth *out, enum base base)
     case V2_OWN:
         synth_llama2c(out, &s, 2);
         break;
+    case GGUF_HALF:
+    case GGUF_BPE:
+    case GGUF_GROUPS:
+    case GGUF_SPLIT:
+        how.form = base == GGUF_HALF ? DT_FORM_F16 : DT_FORM_F32;
+        how.bpe = base == GGUF_BPE;
+        how.groups = base == GGUF_GROUPS;
+        how.split_count = base == GGUF_SPLIT ? 2 : 0;
+        // fall through
+    case GGUF:
+        synth_gguf(out, &s, &how);
+        break;
     case TOKENIZER:
         synth_tokenizer(out, BAD_FILE_VOCAB);
         break;
@@ -43,19 +71,22 @@ static void base_file(struct synth *out, enum base base)
 
 void bad_file_companion(struct synth *out)
 {
-    base_file(out, V0);
+    base_file(out, V0, NULL, NULL);
 }
 
-// What is done to a sound file. Counting from the end: negative `at`.
-enum act { CUT, SET32, SET8, TEXT };
+// What is done to a sound file. `at` counts from the end where it is negative, from the end of the
+// text `find` where that is given (the key or the tensor's name: its value's type follows, then the
+// value; its dimensions, type and offset).
+enum act { CUT, SET32, SET64, SET8, TEXT, SKIP, TWICE };
 
 struct row {
     const char *name;
     enum base base;
     enum act act;
     long at;
-    uint32_t value;
+    uint64_t value;
     const char *message;
+    const char *find;
 };
 
 #define NAN32 0x7fc00000u
@@ -76,9 +107,11 @@ static const struct row rows[] = {
     {"v0-cut-at-kv-heads", V0, CUT, 16, 0, "n_kv_heads needs bytes 16 to 19, the file has 16"},
     {"v0-cut-at-vocab", V0, CUT, 20, 0, "vocab_size needs bytes 20 to 23, the file has 20"},
     {"v0-cut-at-context", V0, CUT, 24, 0, "max_seq_len needs bytes 24 to 27, the file has 24"},
-    {"v0-header-only", V0, CUT, 28, 0, "token_embedding_table needs bytes 28 to 38427, the file has 28"},
+    {"v0-header-only", V0, CUT, 28, 0,
+     "token_embedding_table needs bytes 28 to 38427, the file has 28"},
     {"v0-cut-in-norm", V0, CUT, 28 + 38400 + 64, 0, "rms_att_weight of layer 0 needs bytes 38428"},
-    {"v0-cut-in-weights", V0, CUT, 50000, 0, "wk of layer 1 needs bytes 48924 to 50971, the file has 50000"},
+    {"v0-cut-in-weights", V0, CUT, 50000, 0,
+     "wk of layer 1 needs bytes 48924 to 50971, the file has 50000"},
     {"v0-cut-in-rope", V0, CUT, -4, 0, "freq_cis_imag needs bytes"},
     {"v0-cut-in-classifier", V0_OWN, CUT, -1, 0, "wcls needs bytes"},
     {"v0-zero-dim", V0, SET32, 0, 0, "dim is 0, wanted 1 to"},
@@ -94,10 +127,12 @@ static const struct row rows[] = {
     {"v0-heads-minus-1", V0, SET32, 12, 0xffffffff, "n_heads is -1, wanted 1 to"},
     {"v0-vocab-2^31", V0, SET32, 20, 0x80000000, "vocab_size is -2147483648, wanted 1 to"},
     {"v0-context-2^31-1", V0, SET32, 24, 0x7fffffff, "max_seq_len is 2147483647, wanted 1 to"},
-    {"v0-product-overflows", V0, SET32, 20, 0x00100000, "token_embedding_table needs bytes 28 to 134217755"},
+    {"v0-product-overflows", V0, SET32, 20, 0x00100000,
+     "token_embedding_table needs bytes 28 to 134217755"},
     {"v0-dim-not-divisible", V0, SET32, 12, 5, "dim is 32, which n_heads 5 does not divide"},
     {"v0-odd-heads", V0, SET32, 12, 32, "gives heads of 1 channels, wanted an even number"},
-    {"v0-kv-heads-not-dividing", V0, SET32, 16, 3, "n_heads is 4, which n_kv_heads 3 does not divide"},
+    {"v0-kv-heads-not-dividing", V0, SET32, 16, 3,
+     "n_heads is 4, which n_kv_heads 3 does not divide"},
     {"v0-kv-heads-above", V0, SET32, 16, 8, "n_heads is 4, which n_kv_heads 8 does not divide"},
     {"v0-nan-norm", V0, SET32, 28 + 38400, NAN32, "rms_att_weight of layer 0: value 0 is nan"},
     {"v0-text", NOTHING, TEXT, 0, 0, "no GGUF or ak42 magic"},
@@ -107,12 +142,16 @@ static const struct row rows[] = {
     {"v2-cut-at-version", V2, CUT, 6, 0, "version needs bytes 4 to 7, the file has 6"},
     {"v2-cut-at-dim", V2, CUT, 8, 0, "dim needs bytes 8 to 11, the file has 8"},
     {"v2-cut-at-context", V2, CUT, 32, 0, "max_seq_len needs bytes 32 to 35, the file has 32"},
-    {"v2-cut-at-shared", V2, CUT, 36, 0, "cut short in the header: it has 256 bytes, the file has 36"},
+    {"v2-cut-at-shared", V2, CUT, 36, 0,
+     "cut short in the header: it has 256 bytes, the file has 36"},
     {"v2-cut-at-group", V2, CUT, 37, 0, "it has 256 bytes, the file has 37"},
     {"v2-cut-in-padding", V2, CUT, 255, 0, "it has 256 bytes, the file has 255"},
-    {"v2-header-only", V2, CUT, 256, 0, "rms_att_weight of layer 0 needs bytes 256 to 383, the file has 256"},
-    {"v2-cut-in-quants", V2, CUT, V2_EMBED + 5, 0, "token_embedding_table needs bytes 896 to 10495"},
-    {"v2-cut-in-scales", V2, CUT, V2_SCALE + 5, 0, "token_embedding_table needs bytes 10496 to 12895"},
+    {"v2-header-only", V2, CUT, 256, 0,
+     "rms_att_weight of layer 0 needs bytes 256 to 383, the file has 256"},
+    {"v2-cut-in-quants", V2, CUT, V2_EMBED + 5, 0,
+     "token_embedding_table needs bytes 896 to 10495"},
+    {"v2-cut-in-scales", V2, CUT, V2_SCALE + 5, 0,
+     "token_embedding_table needs bytes 10496 to 12895"},
     {"v2-cut-in-classifier", V2_OWN, CUT, -1, 0, "wcls needs bytes"},
     {"v2-version-3", V2, SET32, 4, 3, "llama2.c file of version 3, wanted 1 (fp32) or 2"},
     {"v2-version-minus-1", V2, SET32, 4, 0xffffffff, "llama2.c file of version -1"},
@@ -125,15 +164,151 @@ static const struct row rows[] = {
     {"v2-group-2^31-1", V2, SET32, 37, 0x7fffffff, "group_size is 2147483647, wanted 1 to"},
     {"v2-group-not-dividing", V2, SET32, 37, 12,
      "token_embedding_table has rows of 32 values, which groups of 12 do not divide"},
-    {"v2-group-not-dividing-w2", V2, SET32, 12, 60, "w2 of layer 0 has rows of 60 values, which groups of 16 do not divide"},
+    {"v2-group-not-dividing-w2", V2, SET32, 12, 60,
+     "w2 of layer 0 has rows of 60 values, which groups of 16 do not divide"},
     {"v2-nan-norm", V2, SET32, V2_NORM + 5 * 128 - 4, NAN32, "rms_final_weight: value 31 is nan"},
     {"v2-nan-embedding-scale", V2, SET32, V2_SCALE + 3 * 4, NAN32,
      "token_embedding_table: scale 1 of row 1 is nan, wanted a finite number"},
-    {"v2-infinite-scale", V2, SET32, V2_WQ + 32 * 32, INF32, "wq of layer 0: scale 0 of row 0 is -inf"},
+    {"v2-infinite-scale", V2, SET32, V2_WQ + 32 * 32, INF32,
+     "wq of layer 0: scale 0 of row 0 is -inf"},
     {"v2-nan-last-scale", V2, SET32, -4, NAN32, "w3 of layer 1: scale 1 of row 63 is nan"},
+    // GGUF: the container
+    {"gguf-cut-at-version", GGUF, CUT, 4, 0, "the version needs 4 bytes at 4, the file has 4"},
+    {"gguf-cut-at-tensors", GGUF, CUT, 8, 0, "the number of tensors needs 8 bytes at 8"},
+    {"gguf-cut-at-keys", GGUF, CUT, 16, 0, "the number of keys needs 8 bytes at 16"},
+    {"gguf-cut-in-key", GGUF, CUT, 26, 0, "a key needs 8 bytes at 24"},
+    {"gguf-cut-in-value", GGUF, CUT, 24 + 8 + 20 + 2, 0, "the type of a value needs 4 bytes at 52"},
+    {"gguf-cut-in-tokens", GGUF, CUT, 4000, 0, "a string of an array needs"},
+    {"gguf-cut-in-infos", GGUF, CUT, 8300, 0, "cut short in the header"},
+    {"gguf-cut-in-weights", GGUF, CUT, -1, 0, "cut short: blk.1.ffn_up.weight needs 8192 bytes at"},
+    {"gguf-version-1", GGUF, SET32, 4, 1, "GGUF version 1, wanted 2 or 3"},
+    {"gguf-version-99", GGUF, SET32, 4, 99, "GGUF version 99, wanted 2 or 3"},
+    {"gguf-big-endian", GGUF, SET32, 4, 0x03000000, "big-endian GGUF"},
+    {"gguf-no-tensors", GGUF, SET64, 8, 0, "the number of tensors is 0, wanted 1 to"},
+    {"gguf-tensors-2^63", GGUF, SET64, 8, 1ull << 63,
+     "the number of tensors is 9223372036854775808, wanted 1 to"},
+    {"gguf-keys-2^32", GGUF, SET64, 16, 1ull << 32,
+     "the number of keys is 4294967296, wanted at most 512"},
+    {"gguf-key-of-2^64", GGUF, SET64, 24, ~0ull, "a key needs 18446744073709551615 bytes"},
+    {"gguf-empty-key", GGUF, SET64, 24, 0, "key 0 has 0 bytes, wanted 1 to"},
+    {"gguf-value-type-13", GGUF, SET32, 0, 13,
+     "key general.name has a value of type 13, wanted 0 to 12", "general.name"},
+    {"gguf-text-of-2^63", GGUF, SET64, 4, 1ull << 63, "a string needs 9223372036854775808 bytes",
+     "general.name"},
+    {"gguf-array-of-arrays", GGUF, SET32, 4, 9, "key tokenizer.ggml.scores is an array of arrays",
+     "tokenizer.ggml.scores"},
+    {"gguf-array-too-long", GGUF, SET64, 8, 1ull << 61,
+     "key tokenizer.ggml.scores claims 2305843009213693952 values", "tokenizer.ggml.scores"},
+    {"gguf-texts-too-many", GGUF, SET64, 8, 1ull << 40,
+     "key tokenizer.ggml.tokens claims 1099511627776 strings", "tokenizer.ggml.tokens"},
+    {"gguf-alignment-0", GGUF, SET32, 4, 0, "general.alignment is 0, wanted 8 to",
+     "general.alignment"},
+    {"gguf-alignment-24", GGUF, SET32, 4, 24, "general.alignment is 24, wanted a power of two",
+     "general.alignment"},
+    {"gguf-dims-0", GGUF, SET32, 0, 0, "output_norm.weight has 0 dimensions, wanted 1 to 4",
+     "output_norm.weight"},
+    {"gguf-dims-2^31", GGUF, SET32, 0, 1u << 31, "has 2147483648 dimensions, wanted 1 to 4",
+     "output_norm.weight"},
+    // GGUF: hyperparameters
+    {"gguf-no-architecture", GGUF, SKIP, 0, 0, "key general.architecture is missing",
+     "general.architecture"},
+    {"gguf-unknown-architecture", GGUF, SET8, 12, 'L', "architecture Llama, wanted llama or qwen2",
+     "general.architecture"},
+    {"gguf-no-context", GGUF, SKIP, 0, 0, "key llama.context_length is missing",
+     "llama.context_length"},
+    {"gguf-zero-dim", GGUF, SET32, 4, 0, "llama.embedding_length is 0, wanted 1 to",
+     "llama.embedding_length"},
+    {"gguf-negative-layers", GGUF, SET64, 0, 0xffffffff00000005,
+     "llama.block_count is negative, wanted a whole number", "llama.block_count"},
+    {"gguf-layers-2^31", GGUF, SET32, 4, 1u << 31,
+     "llama.block_count is 2147483648, wanted 1 to 1024", "llama.block_count"},
+    {"gguf-hidden-is-a-float", GGUF, SET32, 0, 6, "llama.feed_forward_length is of another type",
+     "llama.feed_forward_length"},
+    {"gguf-zero-heads", GGUF, SET32, 4, 0, "llama.attention.head_count is 0, wanted 1 to",
+     "llama.attention.head_count"},
+    {"gguf-dim-not-divisible", GGUF, SET32, 4, 6,
+     "embedding_length is 32, which attention.head_count 6 does not divide",
+     "llama.attention.head_count"},
+    {"gguf-kv-heads-not-dividing", GGUF, SET32, 4, 3,
+     "attention.head_count is 4, which attention.head_count_kv 3", "llama.attention.head_count_kv"},
+    {"gguf-nan-epsilon", GGUF, SET32, 4, NAN32, "layer_norm_rms_epsilon is nan, wanted 0 to 1",
+     "llama.attention.layer_norm_rms_epsilon"},
+    {"gguf-odd-rotation", GGUF, SET32, 4, 3, "rope.dimension_count is 3, wanted an even number",
+     "llama.rope.dimension_count"},
+    {"gguf-rotation-too-wide", GGUF, SET32, 4, 10,
+     "llama.rope.dimension_count is 10, wanted 1 to 8", "llama.rope.dimension_count"},
+    {"gguf-zero-rope-base", GGUF, SET32, 4, 0, "llama.rope.freq_base is 0, wanted 1 to",
+     "llama.rope.freq_base"},
+    // GGUF: the vocabulary
+    {"gguf-no-tokens", GGUF, SKIP, 0, 0, "key tokenizer.ggml.tokens is missing",
+     "tokenizer.ggml.tokens"},
+    {"gguf-no-scores", GGUF, SKIP, 0, 0, "key tokenizer.ggml.scores is missing",
+     "tokenizer.ggml.scores"},
+    {"gguf-unknown-tokenizer", GGUF, SET8, 12, 'x', "tokenizer.ggml.model is xlama",
+     "tokenizer.ggml.model"},
+    {"gguf-nan-score", GGUF, SET32, 16, NAN32, "tokenizer.ggml.scores: value 0 is nan",
+     "tokenizer.ggml.scores"},
+    {"gguf-bos-outside", GGUF, SET32, 4, 300, "tokenizer.ggml.bos_token_id is 300, wanted 0 to 299",
+     "tokenizer.ggml.bos_token_id"},
+    {"gguf-bool-of-7", GGUF, SET8, 4, 7, "tokenizer.ggml.add_bos_token is neither true nor false",
+     "tokenizer.ggml.add_bos_token"},
+    {"gguf-no-merges", GGUF_BPE, SKIP, 0, 0, "key tokenizer.ggml.merges is missing",
+     "tokenizer.ggml.merges"},
+    {"gguf-unknown-pretokenizer", GGUF_BPE, SET8, 12, 'z',
+     "tokenizer.ggml.pre is zwen2, wanted gpt-2", "tokenizer.ggml.pre"},
+    // GGUF: tensors
+    {"gguf-no-embedding", GGUF, SKIP, 0, 0, "tensor token_embd.weight is missing",
+     "token_embd.weight"},
+    {"gguf-no-norm", GGUF, SKIP, 0, 0, "tensor blk.1.ffn_norm.weight is missing",
+     "blk.1.ffn_norm.weight"},
+    {"gguf-tensor-twice", GGUF, TWICE, 0, 0, "blk.0.attn_q.weight is there twice",
+     "blk.0.attn_q.weight"},
+    {"gguf-layer-outside", GGUF, SET8, -15, '7',
+     "blk.7.attn_q.weight is of layer 7, block_count is 2", "blk.1.attn_q.weight"},
+    {"gguf-unknown-tensor", GGUF, SET8, -8, 'z', "tensor blk.1.attn_z.weight does not belong",
+     "blk.1.attn_q.weight"},
+    {"gguf-wrong-shape", GGUF, SET64, 4, 40, "blk.0.attn_k.weight is 40 x 16, wanted 32 x 16",
+     "blk.0.attn_k.weight"},
+    {"gguf-shape-overflows", GGUF, SET64, 12, 1ull << 62,
+     "token_embd.weight is 32 x 4611686018427387904, wanted 32 x 300", "token_embd.weight"},
+    {"gguf-unknown-type", GGUF, SET32, 20, 16,
+     "blk.0.attn_k.weight has type IQ2_XXS (16), wanted F32", "blk.0.attn_k.weight"},
+    {"gguf-type-2^31", GGUF, SET32, 20, 1u << 31, "has type unknown (2147483648)",
+     "blk.0.attn_k.weight"},
+    {"gguf-blocks-not-dividing", GGUF, SET32, 20, 12,
+     "blk.0.attn_k.weight has rows of 32 values, which blocks of 256 (Q4_K) do not divide",
+     "blk.0.attn_k.weight"},
+    {"gguf-offset-outside", GGUF, SET64, 24, 1ull << 40,
+     "blk.0.attn_k.weight has offset 1099511627776, the file has", "blk.0.attn_k.weight"},
+    {"gguf-offset-unaligned", GGUF, SET64, 24, 33, "has offset 33, wanted a multiple of 32",
+     "blk.0.attn_k.weight"},
+    {"gguf-nan-norm", GGUF, SET32, -1, NAN32, "output_norm.weight: value 0 is nan",
+     "@output_norm.weight"},
+    {"gguf-half-cut", GGUF_HALF, CUT, -1, 0, "cut short: blk.1.ffn_up.weight needs 4096 bytes at",
+     NULL},
+    {"gguf-scales-missing", GGUF_GROUPS, SET32, 20, 0,
+     "blk.0.attn_q.weight_scales are scales of a tensor of form f32", "blk.0.attn_q.weight"},
+    {"gguf-scales-of-7", GGUF_GROUPS, SET64, 4, 7,
+     "has 7 scales a row, which do not divide its 32 values", "blk.0.attn_q.weight_scales"},
+    {"gguf-part-of-two", GGUF_SPLIT, CUT, 1000000, 0, "split.count is 2, but 1 file is there",
+     NULL},
+    {"gguf-second-part-first", GGUF_SPLIT, SET64, 0, 0x100000004, "split.count is 2, but",
+     "split.no"},
 };
 
-bool bad_file(size_t i, struct synth *out, const char **name, enum bad_kind *kind, const char **message)
+// Where the data of a vector begin whose description goes on at `info`: the data of all tensors end
+// with the file.
+static size_t norm_data(const struct synth *file, const unsigned char *info)
+{
+    uint64_t offset, last = 0;
+    memcpy(&offset, info + 4 + 8 + 4, sizeof offset);
+    const unsigned char *end = memmem(file->bytes, file->n, "blk.1.ffn_up.weight", 19);
+    memcpy(&last, end + 19 + 4 + 16 + 4, sizeof last);
+    return file->n - (64 * 32 * 4 + (size_t)last) + (size_t)offset;
+}
+
+bool bad_file(size_t i, struct synth *out, const char **name, enum bad_kind *kind,
+              const char **message)
 {
     if (i >= sizeof rows / sizeof *rows)
         return false;
@@ -141,20 +316,33 @@ bool bad_file(size_t i, struct synth *out, const char **name, enum bad_kind *kin
     *name = r->name;
     *kind = r->base == TOKENIZER ? BAD_TOKENIZER : BAD_MODEL;
     *message = r->message;
-    base_file(out, r->base);
+    base_file(out, r->base, r->act == SKIP ? r->find : NULL, r->act == TWICE ? r->find : NULL);
     size_t at = r->at < 0 ? out->n - (size_t)-r->at : (size_t)r->at;
+    if (r->find && r->act != SKIP && r->act != TWICE) {
+        // "@NAME" is the first byte of the tensor's data, which the readers' own tables do not
+        // tell: it is looked for by its offset.
+        const char *text = r->find + (r->find[0] == '@');
+        unsigned char *found = memmem(out->bytes, out->n, text, strlen(text));
+        at = (size_t)(found - out->bytes) + strlen(text) + (size_t)r->at;
+        if (r->find[0] == '@')
+            at = norm_data(out, found + strlen(text));
+    }
     switch (r->act) {
     case CUT:
-        out->n = at;
+        out->n = at < out->n ? at : out->n;
         break;
     case SET32:
-        memcpy(out->bytes + at, &r->value, 4);
+    case SET64:
+        memcpy(out->bytes + at, &r->value, r->act == SET32 ? 4 : 8);
         break;
     case SET8:
         out->bytes[at] = (unsigned char)r->value;
         break;
     case TEXT:
         synth_put(out, "Once upon a time there was a file that was no model at all.\n", 60);
+        break;
+    case SKIP:
+    case TWICE:
         break;
     }
     return true;

@@ -24,17 +24,45 @@ void synth_pad(struct synth *s, size_t multiple); // zeros up to a multiple
 struct synth_shape {
     uint32_t dim, hidden, layers, heads, kv_heads, vocab, context;
     bool shared;
-    uint32_t group;   // llama2.c version 2
-    uint64_t seed;    // 0: weights i/64 - pattern; else random normal-ish
+    uint32_t group; // llama2.c version 2
+    uint64_t seed;  // 0: weights i/64 - pattern; else random normal-ish
 };
 
 // The next value of a small generator, in [-1, 1), a multiple of 2^-10.
 float synth_random(uint64_t *state);
 
-// llama2.c files: version 0, 1 or 2. The same seed gives the same weights in 0 and 1, and in 2 quantised as llama2.c's exporter does.
+// llama2.c files: version 0, 1 or 2. The same seed gives the same weights in 0 and 1, and in 2
+// quantised as llama2.c's exporter does.
 void synth_llama2c(struct synth *out, const struct synth_shape *shape, int version);
 
-// A tokenizer.bin for a vocabulary of `vocab` pieces (>= 260): <unk>, BOS, EOS, 256 bytes, then letters and short words.
+// A tokenizer.bin for a vocabulary of `vocab` pieces (>= 260): <unk>, BOS, EOS, 256 bytes, then
+// letters and short words.
 void synth_tokenizer(struct synth *out, uint32_t vocab);
+
+// How a GGUF file differs from the plainest one: version 3, architecture llama, F32, everything
+// there. Zeroed is the plainest.
+struct synth_gguf {
+    uint32_t version;         // 0: 3
+    const char *architecture; // NULL: "llama"
+    uint32_t form;            // of the matrices, enum dt_form: F32 (0 too), F16, Q8_0, Q4_0
+    bool bpe;                 // a byte-level BPE vocabulary instead of a SentencePiece one
+    bool biases;              // of query, key and value (qwen2)
+    bool half_norms;          // F16
+    bool groups;              // matrices as I8 with scales apart
+    uint32_t head_size;       // 0: dim / heads
+    uint32_t split_no,
+        split_count;      // parts by layers; the first holds the keys, the embedding and the output
+    const char *skip;     // the key or tensor that is left out
+    const char *twice;    // the tensor that is written twice
+    const char *template; // tokenizer.chat_template
+};
+
+// The same weights as synth_llama2c's for the same shape and seed (those of the matrices in the
+// form asked for).
+void synth_gguf(struct synth *out, const struct synth_shape *shape, const struct synth_gguf *how);
+
+// Writers of keys, for files that synth_gguf does not make.
+void synth_gguf_text(struct synth *s, const char *text);
+void synth_gguf_u32(struct synth *s, const char *key, uint32_t v);
 
 #endif

@@ -64,12 +64,23 @@ static void sizes_and_names(void **state)
         uint32_t form, block, bytes;
         const char *name;
     } rows[] = {
-        {DT_FORM_F32, 1, 4, "f32"},       {DT_FORM_F16, 1, 2, "f16"},       {DT_FORM_BF16, 1, 2, "bf16"},
-        {DT_FORM_I8, 0, 0, "i8"},         {DT_FORM_Q8_0, 32, 34, "q8_0"},   {DT_FORM_Q4_0, 32, 18, "q4_0"},
-        {DT_FORM_Q4_1, 32, 20, "q4_1"},   {DT_FORM_Q5_0, 32, 22, "q5_0"},   {DT_FORM_Q5_1, 32, 24, "q5_1"},
-        {DT_FORM_Q2_K, 256, 84, "q2_k"},  {DT_FORM_Q3_K, 256, 110, "q3_k"}, {DT_FORM_Q4_K, 256, 144, "q4_k"},
-        {DT_FORM_Q5_K, 256, 176, "q5_k"}, {DT_FORM_Q6_K, 256, 210, "q6_k"}, {DT_FORM_IQ4_NL, 32, 18, "iq4_nl"},
-        {DT_FORM_PACKED, 0, 0, "packed"}, {99, 0, 0, "none"},
+        {DT_FORM_F32, 1, 4, "f32"},
+        {DT_FORM_F16, 1, 2, "f16"},
+        {DT_FORM_BF16, 1, 2, "bf16"},
+        {DT_FORM_I8, 0, 0, "i8"},
+        {DT_FORM_Q8_0, 32, 34, "q8_0"},
+        {DT_FORM_Q4_0, 32, 18, "q4_0"},
+        {DT_FORM_Q4_1, 32, 20, "q4_1"},
+        {DT_FORM_Q5_0, 32, 22, "q5_0"},
+        {DT_FORM_Q5_1, 32, 24, "q5_1"},
+        {DT_FORM_Q2_K, 256, 84, "q2_k"},
+        {DT_FORM_Q3_K, 256, 110, "q3_k"},
+        {DT_FORM_Q4_K, 256, 144, "q4_k"},
+        {DT_FORM_Q5_K, 256, 176, "q5_k"},
+        {DT_FORM_Q6_K, 256, 210, "q6_k"},
+        {DT_FORM_IQ4_NL, 32, 18, "iq4_nl"},
+        {DT_FORM_PACKED, 0, 0, "packed"},
+        {99, 0, 0, "none"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_equal(dt_form_block(rows[i].form), rows[i].block);
@@ -139,7 +150,8 @@ static void rows_by_hand(void **state)
     assert_int_equal(bits_of(out[2]), bits_of(-16.0f));
 }
 
-// A row depends on its own bytes only, in every block form: rows of a matrix and the matrix of that row alone agree.
+// A row depends on its own bytes only, in every block form: rows of a matrix and the matrix of that
+// row alone agree.
 static void rows_stand_alone(void **state)
 {
     (void)state;
@@ -171,8 +183,10 @@ static void rows_stand_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(half_to_float_is_exact), cmocka_unit_test(float_to_half_rounds_to_nearest_even),
-        cmocka_unit_test(sizes_and_names),        cmocka_unit_test(rows_by_hand),
+        cmocka_unit_test(half_to_float_is_exact),
+        cmocka_unit_test(float_to_half_rounds_to_nearest_even),
+        cmocka_unit_test(sizes_and_names),
+        cmocka_unit_test(rows_by_hand),
         cmocka_unit_test(rows_stand_alone),
     };
     return cmocka_run_group_tests_name("forms", tests, NULL, NULL);

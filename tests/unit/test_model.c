@@ -37,8 +37,16 @@ static void close_synth(struct opened *o)
     synth_free(&o->file);
 }
 
-static const struct synth_shape shape = {.dim = 48, .hidden = 80, .layers = 3, .heads = 6, .kv_heads = 2,
-                                         .vocab = 301, .context = 20, .shared = false, .group = 16, .seed = 5};
+static const struct synth_shape shape = {.dim = 48,
+                                         .hidden = 80,
+                                         .layers = 3,
+                                         .heads = 6,
+                                         .kv_heads = 2,
+                                         .vocab = 301,
+                                         .context = 20,
+                                         .shared = false,
+                                         .group = 16,
+                                         .seed = 5};
 
 struct compare {
     const struct dt_model *other;
@@ -105,15 +113,17 @@ static void llama2c_formats_agree(void **state)
             assert_int_equal(hp->kv_heads, 2);
             assert_int_equal(hp->vocab, 301);
             assert_int_equal(hp->tied, shared);
-            assert_true(hp->norm_epsilon == 1e-5f && hp->rope_base == 10000.0f && hp->rope_scale == 1.0f);
+            assert_true(hp->norm_epsilon == 1e-5f && hp->rope_base == 10000.0f &&
+                        hp->rope_scale == 1.0f);
             assert_int_equal(v[version].model.file_bytes, v[version].file.n);
             assert_int_equal(v[version].model.vocab.kind, DT_VOCAB_NONE);
-            assert_memory_equal(v[version].model.final_norm, v[0].model.final_norm, 48 * sizeof(float));
+            assert_memory_equal(v[version].model.final_norm, v[0].model.final_norm,
+                                48 * sizeof(float));
             for (uint32_t l = 0; l < 3; l++) {
                 assert_memory_equal(v[version].model.layers[l].attention_norm,
                                     v[0].model.layers[l].attention_norm, 48 * sizeof(float));
-                assert_memory_equal(v[version].model.layers[l].ffn_norm, v[0].model.layers[l].ffn_norm,
-                                    48 * sizeof(float));
+                assert_memory_equal(v[version].model.layers[l].ffn_norm,
+                                    v[0].model.layers[l].ffn_norm, 48 * sizeof(float));
             }
         }
         struct compare exact = {&v[1].model, 0, true, 0}, near = {&v[2].model, 0, false, 0};
@@ -135,11 +145,13 @@ static void weights_stay_in_the_file(void **state)
     open_synth(&o);
     const unsigned char *begin = o.file.bytes, *end = begin + o.file.n;
     const struct dt_layer *l = &o.model.layers[2];
-    const void *const places[] = {o.model.embedding.quants, o.model.embedding.scales, l->attention_norm,
-                                  l->ffn_norm,              l->down.quants,           l->down.scales,
+    const void *const places[] = {o.model.embedding.quants, o.model.embedding.scales,
+                                  l->attention_norm,        l->ffn_norm,
+                                  l->down.quants,           l->down.scales,
                                   o.model.final_norm,       o.model.classifier.scales};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        assert_true((const unsigned char *)places[i] >= begin && (const unsigned char *)places[i] < end);
+        assert_true((const unsigned char *)places[i] >= begin &&
+                    (const unsigned char *)places[i] < end);
     assert_true(o.model.weight_bytes + 256 == o.file.n);
     close_synth(&o);
 }
@@ -172,6 +184,205 @@ static void any_group_that_divides(void **state)
     }
 }
 
+// The same weights as GGUF, in every form, tied or not; norms as halves; llama2.c's groups kept
+// exactly.
+static void gguf_agrees_with_llama2c(void **state)
+{
+    (void)state;
+    static const struct {
+        struct synth_gguf how;
+        double bound; // of an error of a weight; weights are below 0.25
+    } rows[] = {
+        {{0}, 0},
+        {{.version = 2}, 0},
+        {{.form = DT_FORM_F16}, 0},
+        {{.form = DT_FORM_Q8_0}, 0.25 / 127 / 2 * 1.02},
+        {{.form = DT_FORM_Q4_0}, 0.25 / 8 * 1.02},
+        {{.half_norms = true}, 0},
+    };
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        struct synth_shape s = shape;
+        s.dim = 96;
+        s.hidden = 64;
+        s.shared = i % 2;
+        struct opened exact = {0}, o = {0};
+        synth_llama2c(&exact.file, &s, 0);
+        open_synth(&exact);
+        synth_gguf(&o.file, &s, &rows[i / 2].how);
+        open_synth(&o);
+        struct compare c = {&exact.model, 0, false, 0};
+        dt_model_each_matrix(&o.model, compare_one, &c);
+        assert_int_equal(c.matrices, 1 + 3 * 7 + !s.shared);
+        assert_true(c.worst <= rows[i / 2].bound);
+        assert_int_equal(o.model.hp.tied, s.shared);
+        assert_int_equal(o.model.hp.rotated, 16);
+        assert_string_equal(o.model.format, i / 2 == 1 ? "GGUF v2" : "GGUF v3");
+        for (uint32_t k = 0; k < 96; k++) {
+            double off = o.model.layers[1].ffn_norm[k] - (double)exact.model.layers[1].ffn_norm[k];
+            assert_true(rows[i / 2].how.half_norms ? off < 6e-4 && off > -6e-4 : off == 0);
+        }
+        const struct dt_vocab *v = &o.model.vocab;
+        size_t length;
+        assert_int_equal(v->kind, DT_VOCAB_SPM);
+        assert_int_equal(v->size, 301);
+        assert_true(v->bos == 1 && v->eos == 2 && v->unknown == 0 && v->add_bos && v->meta_space &&
+                    v->add_space_prefix);
+        assert_memory_equal(dt_vocab_piece(v, 268, &length), "\xe2\x96\x81t", 4);
+        assert_int_equal(length, 4);
+        assert_true(o.model.name_length == 9 && memcmp(o.model.name, "synthetic", 9) == 0);
+        close_synth(&o);
+        close_synth(&exact);
+    }
+
+    struct synth_gguf groups = {.groups = true};
+    struct opened a = {0}, b = {0};
+    synth_llama2c(&a.file, &shape, 2);
+    open_synth(&a);
+    synth_gguf(&b.file, &shape, &groups);
+    open_synth(&b);
+    struct compare c = {&a.model, 0, true, 0};
+    dt_model_each_matrix(&b.model, compare_one, &c);
+    assert_int_equal(b.model.layers[0].query.group, 16);
+    close_synth(&a);
+    close_synth(&b);
+}
+
+// qwen2: the other way of rotating, biases, byte-level BPE, heads that are wider than dim / heads;
+// the end of a turn from the template.
+static void gguf_qwen2(void **state)
+{
+    (void)state;
+    struct synth_gguf how = {.architecture = "qwen2",
+                             .biases = true,
+                             .bpe = true,
+                             .head_size = 12,
+                             .template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ "
+                                         "m.content }}<|im_end|>\n{% endfor %}"};
+    struct opened o = {0};
+    synth_gguf(&o.file, &shape, &how);
+    open_synth(&o);
+    assert_int_equal(o.model.hp.rope_style, DT_ROPE_HALVES);
+    assert_int_equal(o.model.hp.head_size, 12);
+    assert_int_equal(o.model.layers[0].query.rows, 72);
+    assert_int_equal(o.model.layers[0].output.cols, 72);
+    assert_non_null(o.model.layers[2].key_bias);
+    assert_int_equal(o.model.vocab.kind, DT_VOCAB_BPE);
+    assert_int_equal(o.model.vocab.pretokenizer, DT_PRETOKENIZER_QWEN2);
+    assert_int_equal(o.model.vocab.merges_count, 8);
+    assert_int_equal(o.model.vocab.eos, 266);
+    assert_int_equal(o.model.vocab.eot, 265);
+    assert_int_equal(o.model.vocab.bos, DT_NO_TOKEN);
+    assert_false(o.model.vocab.add_bos);
+    close_synth(&o);
+}
+
+// A model in three files is the model in one; in another order, or with one too few, it is none.
+static void gguf_in_parts(void **state)
+{
+    (void)state;
+    struct synth files[3] = {{0}};
+    struct dt_model_part parts[3];
+    struct dt_error err = {0};
+    struct opened whole = {0};
+    for (uint32_t i = 0; i < 3; i++) {
+        struct synth_gguf how = {.split_no = i, .split_count = 3};
+        synth_gguf(&files[i], &shape, &how);
+        parts[i] = (struct dt_model_part){files[i].bytes, files[i].n, "part"};
+    }
+    assert_int_equal(dt_model_split_count(files[0].bytes, files[0].n), 3);
+    synth_gguf(&whole.file, &shape, NULL);
+    assert_int_equal(dt_model_split_count(whole.file.bytes, whole.file.n), 1);
+    open_synth(&whole);
+
+    size_t need = dt_model_measure_parts(parts, 3, &err);
+    assert_true(need > 0);
+    void *memory = aligned_alloc(DT_ALIGN, need);
+    struct dt_arena arena = dt_arena_over(memory, need);
+    struct dt_model model;
+    assert_int_equal(dt_model_open_parts(parts, 3, &arena, &model, &err), DT_OK);
+    assert_int_equal(arena.used, need);
+    struct compare c = {&whole.model, 0, true, 0};
+    dt_model_each_matrix(&model, compare_one, &c);
+    assert_int_equal(c.matrices, 1 + 3 * 7 + 1);
+    assert_int_equal(model.file_bytes, files[0].n + files[1].n + files[2].n);
+
+    arena.used = 0;
+    assert_int_equal(dt_model_open_parts(parts, 2, &arena, &model, &err), DT_BAD_INPUT);
+    assert_non_null(strstr(err.message, "split.count is 3, but 2 files are there"));
+    struct dt_model_part swapped[3] = {parts[0], parts[2], parts[1]};
+    assert_int_equal(dt_model_open_parts(swapped, 3, &arena, &model, &err), DT_BAD_INPUT);
+    assert_non_null(strstr(err.message, "split.no is 2, wanted 1"));
+    free(memory);
+    close_synth(&whole);
+    for (int i = 0; i < 3; i++)
+        synth_free(&files[i]);
+}
+
+// NaN in a block's scale is found by the full check, which names it.
+static void scales_in_blocks(void **state)
+{
+    (void)state;
+    struct synth_gguf how = {.form = DT_FORM_Q8_0};
+    struct synth_shape s = shape;
+    s.dim = 96;
+    s.hidden = 64;
+    struct opened o = {0};
+    struct dt_error err = {0};
+    synth_gguf(&o.file, &s, &how);
+    open_synth(&o);
+    assert_int_equal(dt_model_check_scales(&o.model, "x", &err), DT_OK);
+    unsigned char *block =
+        o.file.bytes + ((const unsigned char *)o.model.layers[1].down.scales - o.file.bytes);
+    block[34 * (2 * 5 + 1)] = 0x00; // row 5, block 1: half infinity
+    block[34 * (2 * 5 + 1) + 1] = 0x7c;
+    assert_int_equal(dt_model_check_scales(&o.model, "x", &err), DT_BAD_INPUT);
+    assert_non_null(strstr(err.message, "blk.1.ffn_down.weight: scale 1 of row 5 is inf"));
+    close_synth(&o);
+}
+
+// Files made by llama.cpp's own quantizer hold what the llama2.c file holds.
+static bool read_shared(const char *name, struct synth *out)
+{
+    char path[1024], block[4096];
+    snprintf(path, sizeof path, "%s/../shared/models/%s",
+             getenv("DT_SOURCE_ROOT") ? getenv("DT_SOURCE_ROOT") : ".", name);
+    FILE *f = fopen(path, "rb");
+    for (size_t n; f && (n = fread(block, 1, sizeof block, f));)
+        synth_put(out, block, n);
+    if (f)
+        fclose(f);
+    return f != NULL;
+}
+
+static void gguf_of_others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double bound;
+    } rows[] = {{"stories260K-h192-f32.gguf", 0},
+                {"stories260K-h192-F16.gguf", 1e-3},
+                {"stories260K-h192-Q8_0.gguf", 0.012},
+                {"stories260K-h192-Q4_0.gguf", 0.3}};
+    struct opened exact = {0};
+    if (!read_shared("stories260K-h192.bin", &exact.file)) {
+        print_message("../shared/models/stories260K-h192.bin is not there: skipped\n");
+        skip();
+    }
+    open_synth(&exact);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct opened o = {0};
+        assert_true(read_shared(rows[i].name, &o.file));
+        open_synth(&o);
+        struct compare c = {&exact.model, 0, rows[i].bound == 0, 0};
+        dt_model_each_matrix(&o.model, compare_one, &c);
+        print_message("%s: worst error of a weight %g\n", rows[i].name, c.worst);
+        assert_true(c.worst <= rows[i].bound);
+        close_synth(&o);
+    }
+    close_synth(&exact);
+}
+
 static void recognises(void **state)
 {
     (void)state;
@@ -183,7 +394,8 @@ static void recognises(void **state)
     assert_string_equal(dt_model_recognise(file.bytes, file.n), "llama2.c");
     synth_free(&file);
     assert_string_equal(dt_model_recognise((const unsigned char *)"GGUF\3\0\0\0", 8), "GGUF");
-    assert_null(dt_model_recognise((const unsigned char *)"Once upon a time there was a file.", 34));
+    assert_null(
+        dt_model_recognise((const unsigned char *)"Once upon a time there was a file.", 34));
     assert_null(dt_model_recognise((const unsigned char *)"", 0));
 }
 
@@ -193,6 +405,11 @@ int main(void)
         cmocka_unit_test(llama2c_formats_agree),
         cmocka_unit_test(weights_stay_in_the_file),
         cmocka_unit_test(any_group_that_divides),
+        cmocka_unit_test(gguf_agrees_with_llama2c),
+        cmocka_unit_test(gguf_qwen2),
+        cmocka_unit_test(gguf_in_parts),
+        cmocka_unit_test(scales_in_blocks),
+        cmocka_unit_test(gguf_of_others),
         cmocka_unit_test(recognises),
     };
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
