@@ -45,7 +45,7 @@ struct dt_vocab {
     const uint64_t *offset;      // size entries, arena
     const uint16_t *length;      // size entries, arena
     const unsigned char *scores; // size floats, scores_stride bytes apart, unaligned; NULL for BPE
-    size_t scores_stride;
+    size_t scores_stride;        // 0: the score of piece i is the float 8 bytes before it, from scores on (tokenizer.bin)
     const unsigned char *types;  // size int32 (unaligned) of enum dt_token_type, or NULL: by llama2.c's convention
                                  // (0 unknown, 1 BOS, 2 EOS, 3..258 bytes, the rest normal)
     bool meta_space;             // spaces are written U+2581 in the pieces (GGUF); llama2.c files write them plainly
@@ -61,6 +61,7 @@ struct dt_vocab {
 // Reads llama2.c's tokenizer.bin: uint32 longest piece, then for each of `size` pieces f32 score, int32 length, bytes.
 // The file does not tell its count: size comes from the model. name is for messages. Takes 10 * size bytes
 // and a little from the arena (dt_vocab_measure tells). DT_BAD_INPUT names the piece and the field. Only the lengths are looked at.
+// A header that understates a piece, or bytes after the last one, are refused too.
 dt_status dt_vocab_open_bin(const unsigned char *bytes, size_t n, const char *name, uint32_t size,
                             struct dt_arena *arena, struct dt_vocab *out, struct dt_error *err);
 
