@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Rows of Q4_0 blocks times prepared columns with AVX2: eight rows side by side. Halves of bytes go in unsigned; eight times the sum of
+// the block's activations comes off again. 15 * 127 * 2 fits the 16 bits of the multiplication.
+#ifndef DT_BACKENDS_INT4_BLOCKS_AVX2_H
+#define DT_BACKENDS_INT4_BLOCKS_AVX2_H
+
+#include "int8/act.h"
+#include "int8/weights.h"
+
+enum { row_tile = 8 };
+
+// The 32 values of a block, as bytes 0 .. 15.
+KIT_INLINE __m256i avx2_nibbles(const unsigned char *q)
+{
+    __m128i both = _mm_loadu_si128((const void *)q);
+    __m256i wide = _mm256_set_m128i(_mm_srli_epi16(both, 4), both);
+    return _mm256_and_si256(wide, _mm256_set1_epi8(15));
+}
+
+KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *const *rows,
+                            const unsigned char *const *scales, const struct act_column *x)
+{
+    __m256 value = _mm256_setzero_ps();
+    for (uint32_t g = 0; g < w->cols / 32; g++) {
+        __m256i v = _mm256_loadu_si256((const void *)(x->quants + (size_t)g * 32));
+        __m256i s[8];
+        uint16_t half[8];
+        KIT_UNROLL
+        for (int r = 0; r < 8; r++) {
+            s[r] = _mm256_maddubs_epi16(avx2_nibbles(rows[r] + g * w->group_stride), v);
+            memcpy(half + r, scales[r] + g * w->scale_group_stride, 2);
+        }
+        const __m256i ones = _mm256_set1_epi16(1);
+        KIT_UNROLL
+        for (int r = 0; r < 8; r++)
+            s[r] = _mm256_madd_epi16(s[r], ones);
+        __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
+        __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
+        __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+        sum = _mm256_sub_epi32(sum, _mm256_set1_epi32(8 * x->sums[g]));
+        __m256 scale = _mm256_cvtph_ps(_mm_loadu_si128((const void *)half));
+        __m256 part = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
+        value = _mm256_add_ps(value, _mm256_mul_ps(part, _mm256_set1_ps(x->scales[g])));
+    }
+    return value;
+}
+
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
+                               uint32_t end, const void *act, uint32_t columns)
+{
+    struct act_layout layout = act_layout_of(w);
+    for (uint32_t r = begin; r < end; r += 8) {
+        uint32_t count = end - r < 8 ? end - r : 8;
+        const unsigned char *rows[8], *scales[8];
+        for (uint32_t k = 0; k < 8; k++) { // past the end: the last row again
+            uint32_t row = r + (k < count ? k : count - 1);
+            rows[k] = (const unsigned char *)w->quants + row * w->row_stride;
+            scales[k] = (const unsigned char *)w->scales + row * w->scale_row_stride;
+        }
+        for (uint32_t c = 0; c < columns; c++) {
+            struct act_column x = act_column_at(act, &layout, c);
+            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile(w, rows, scales, &x), count);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// Rows of Q4_0 blocks times prepared columns with AVX-512 VNNI: sixteen rows side by side. Halves of bytes go in unsigned; eight
+// times the sum of the block's activations comes off again.
+#ifndef DT_BACKENDS_INT4_BLOCKS_VNNI_H
+#define DT_BACKENDS_INT4_BLOCKS_VNNI_H
+
+#include "int8/act.h"
+#include "int8/panel_vnni.h"
+#include "int8/weights.h"
+
+enum { row_tile = 16 };
+
+// Sixteen rows; those past the end of a range are the last one again.
+struct vnni_tile {
+    const unsigned char *rows[16];
+    const unsigned char *scales;
+    __m512i offsets; // of each row's scales, in bytes
+};
+
+KIT_INLINE struct vnni_tile vnni_tile_at(const struct dt_matrix *w, uint32_t row, uint32_t count)
+{
+    struct vnni_tile t;
+    for (uint32_t k = 0; k < 16; k++)
+        t.rows[k] = (const unsigned char *)w->quants + (row + (k < count ? k : count - 1)) * w->row_stride;
+    t.scales = (const unsigned char *)w->scales + row * w->scale_row_stride;
+    __m512i lane = _mm512_min_epi32((__m512i)kit_iota(), _mm512_set1_epi32((int)count - 1));
+    t.offsets = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)w->scale_row_stride));
+    return t;
+}
+
+// A block's scale of 16 bits has 16 bytes of quants behind it: 32 bits can be gathered.
+KIT_INLINE __m512 vnni_scales(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g)
+{
+    __m512i both = _mm512_i32gather_epi32(t->offsets, t->scales + g * w->scale_group_stride, 1);
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(both));
+}
+
+// One block of rows i, i + 4, i + 8, i + 12, a 128-bit part each.
+KIT_INLINE __m512i vnni_blocks(const struct vnni_tile *t, int i, size_t at)
+{
+    __m512i q = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(t->rows[i] + at)));
+    q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(t->rows[i + 4] + at)), 1);
+    q = _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(t->rows[i + 8] + at)), 2);
+    return _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(t->rows[i + 12] + at)), 3);
+}
+
+KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    __m512 value = _mm512_setzero_ps();
+    for (uint32_t g = 0; g < w->cols / 32; g++) {
+        __m512i first = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(x->quants + (size_t)g * 32)));
+        __m512i second = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(x->quants + (size_t)g * 32 + 16)));
+        __m512i s[4];
+        KIT_UNROLL
+        for (int i = 0; i < 4; i++) {
+            __m512i q = vnni_blocks(t, i, g * w->group_stride);
+            s[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_and_si512(q, low), first);
+            s[i] = _mm512_dpbusd_epi32(s[i], _mm512_and_si512(_mm512_srli_epi16(q, 4), low), second);
+        }
+        __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(s[0], s[1]), _mm512_unpackhi_epi32(s[0], s[1]));
+        __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2], s[3]), _mm512_unpackhi_epi32(s[2], s[3]));
+        __m512i sum = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(8 * x->sums[g]));
+        __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), vnni_scales(w, t, g));
+        value = _mm512_add_ps(value, _mm512_mul_ps(part, _mm512_set1_ps(x->scales[g])));
+    }
+    return value;
+}
+
+// Fills a panel with blocks [g, g + count) of the tile's rows.
+KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g,
+                          uint32_t count)
+{
+    const __m256i low = _mm256_set1_epi8(15);
+    for (uint32_t k = 0; k < count; k++)
+        _mm512_store_ps(p->scales[k], vnni_scales(w, t, g + k));
+    for (uint32_t k = 0; k < count; k += 2) { // two blocks: 64 quants
+        uint32_t next = k + 1 < count ? k + 1 : k;
+        __m512i s[16];
+        for (int r = 0; r < 16; r++) {
+            __m128i a = _mm_loadu_si128((const void *)(t->rows[r] + (g + k) * w->group_stride));
+            __m128i b = _mm_loadu_si128((const void *)(t->rows[r] + (g + next) * w->group_stride));
+            __m256i wide_a = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(a, 4), a), low);
+            __m256i wide_b = _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(b, 4), b), low);
+            s[r] = _mm512_inserti64x4(_mm512_castsi256_si512(wide_a), wide_b, 1);
+        }
+        vnni_transpose(s);
+        for (uint32_t i = 0; i < (next > k ? 16u : 8u); i++)
+            _mm512_store_si512(p->quants[k * 8 + i], s[i]);
+    }
+}
+
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
+                               uint32_t end, const void *act, uint32_t columns)
+{
+    struct act_layout layout = act_layout_of(w);
+    struct vnni_panel panel;
+    uint32_t blocks = w->cols / 32, fit = vnni_panel_cols / 32;
+    for (uint32_t r = begin; r < end; r += 16) {
+        uint32_t count = end - r < 16 ? end - r : 16;
+        struct vnni_tile t = vnni_tile_at(w, r, count);
+        if (columns > 2) {
+            for (uint32_t g = 0; g < blocks; g += fit) {
+                uint32_t n = blocks - g < fit ? blocks - g : fit;
+                vnni_fill(&panel, w, &t, g, n);
+                vnni_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout, columns, 8);
+            }
+            continue;
+        }
+        for (uint32_t c = 0; c < columns; c++) {
+            struct act_column x = act_column_at(act, &layout, c);
+            kit_store_n(out + c * out_stride + r, (kit_f)vnni_tile_column(w, &t, &x), count);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// Activations in 8 bits, by groups: what int8 and int4 multiply with. A prepared column: quants padded with zeros to 64, a
+// float scale a group, and the sum of each group's quants, each part padded to 64 bytes.
+#ifndef DT_BACKENDS_INT8_ACT_H
+#define DT_BACKENDS_INT8_ACT_H
+
+#include "abi/backend.h"
+#include "abi/kit/vector.h"
+
+struct act_layout {
+    size_t scales, sums, column; // byte offsets in a column, and its length
+};
+
+// One column, prepared.
+struct act_column {
+    const int8_t *quants;
+    const float *scales;
+    const int32_t *sums;
+};
+
+KIT_INLINE struct act_layout act_layout_of(const struct dt_matrix *w)
+{
+    size_t groups = ((size_t)(w->cols / w->group) * 4 + 63) / 64 * 64;
+    struct act_layout l = {.scales = ((size_t)w->cols + 63) / 64 * 64};
+    l.sums = l.scales + groups;
+    l.column = l.sums + groups;
+    return l;
+}
+
+KIT_INLINE struct act_column act_column_at(const void *act, const struct act_layout *l, uint32_t column)
+{
+    const unsigned char *at = (const unsigned char *)act + column * l->column;
+    return (struct act_column){(const int8_t *)at, (const float *)(const void *)(at + l->scales),
+                               (const int32_t *)(const void *)(at + l->sums)};
+}
+
+// round(x / scale), half away from zero, where the result is within -127 .. 127 (it is, unless the scale is
+// subnormal or not finite), else 0.
+KIT_INLINE kit_i act_quantise(kit_f x, kit_f scale)
+{
+    kit_f v = x / scale;
+    kit_i known = kit_abs(v) < 127.5f; // false for NaN
+    kit_i q = kit_to_int(kit_select(known, v, kit_set(0.0f)));
+    kit_f rest = v - kit_to_float(q); // exact
+    q -= (kit_i)(rest >= 0.5f) & known; // comparisons give -1
+    q += (kit_i)(rest <= -0.5f) & known;
+    return q;
+}
+
+// Writes n quants (n <= KIT_W) and returns them.
+KIT_INLINE void act_store(int8_t *to, kit_i q, size_t n)
+{
+#if defined(KIT_AVX512)
+    _mm_mask_storeu_epi8(to, (__mmask16)((1u << n) - 1), _mm512_cvtepi32_epi8((__m512i)q));
+#elif defined(KIT_AVX2)
+    __m256i words = _mm256_packs_epi32((__m256i)q, (__m256i)q);
+    __m256i bytes = _mm256_packs_epi16(words, words);
+    int32_t parts[2] = {_mm256_extract_epi32(bytes, 0), _mm256_extract_epi32(bytes, 4)};
+    memcpy(to, parts, n);
+#else
+    for (size_t i = 0; i < n; i++)
+        to[i] = (int8_t)q[i];
+#endif
+}
+
+KIT_INLINE void act_group(const float *x, uint32_t n, int8_t *quants, float *scale_out, int32_t *sum_out)
+{
+    kit_f most = kit_set(0.0f);
+    for (uint32_t i = 0; i < n; i += KIT_W)
+        most = kit_max(most, kit_abs(kit_load_n(x + i, n - i < KIT_W ? n - i : KIT_W)));
+    float scale = kit_max_lane(most) / 127.0f;
+    kit_i sums = kit_seti(0);
+    for (uint32_t i = 0; i < n; i += KIT_W) {
+        size_t left = n - i < KIT_W ? n - i : KIT_W;
+        kit_i q = act_quantise(kit_load_n(x + i, left), kit_set(scale));
+        act_store(quants + i, q, left);
+        sums += q; // lanes past the end are 0 / scale: 0, or NaN: 0
+    }
+    int32_t sum = 0;
+    for (int i = 0; i < KIT_W; i++)
+        sum += sums[i];
+    *scale_out = scale;
+    *sum_out = sum;
+}
+
+KIT_INLINE void act_prepare_columns(void *act, const float *x, size_t x_stride, uint32_t columns,
+                                    const struct dt_matrix *w)
+{
+    struct act_layout l = act_layout_of(w);
+    for (uint32_t c = 0; c < columns; c++, x += x_stride) {
+        unsigned char *at = (unsigned char *)act + c * l.column;
+        float *scales = (float *)(void *)(at + l.scales);
+        int32_t *sums = (int32_t *)(void *)(at + l.sums);
+        for (uint32_t g = 0; g < w->cols / w->group; g++)
+            act_group(x + (size_t)g * w->group, w->group, (int8_t *)at + (size_t)g * w->group, scales + g, sums + g);
+        memset(at + w->cols, 0, l.scales - w->cols);
+    }
+}
+
+#endif

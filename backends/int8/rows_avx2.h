@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// Rows of an 8-bit matrix times prepared columns with AVX2: eight rows side by side. The products of 32 quants are |w| times
+// x with w's sign, so that the unsigned times signed multiplication serves; 128 * 127 * 2 fits its 16 bits.
+#ifndef DT_BACKENDS_INT8_ROWS_AVX2_H
+#define DT_BACKENDS_INT8_ROWS_AVX2_H
+
+#include "int8/act.h"
+#include "int8/weights.h"
+
+enum { row_tile = 8 };
+
+// Eight 32-bit sums of 32 products.
+KIT_INLINE __m256i avx2_products(__m256i w, __m256i x)
+{
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
+// The sum of the lanes of each of eight vectors.
+KIT_INLINE __m256i avx2_lane_sums(const __m256i s[8])
+{
+    __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
+    __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
+    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+// Sums of one group of eight rows; of 32 quants a step, or one by one where 32 does not divide the group.
+KIT_INLINE __m256i avx2_group(const unsigned char *const *rows, size_t at, const int8_t *x, uint32_t group)
+{
+    __m256i s[8];
+    if (group % 32 == 0) {
+        KIT_UNROLL
+        for (int r = 0; r < 8; r++)
+            s[r] = _mm256_setzero_si256();
+        for (uint32_t i = 0; i < group; i += 32) {
+            __m256i v = _mm256_loadu_si256((const void *)(x + i));
+            KIT_UNROLL
+            for (int r = 0; r < 8; r++) {
+                __m256i q = _mm256_loadu_si256((const void *)(rows[r] + at + i));
+                s[r] = _mm256_add_epi32(s[r], avx2_products(q, v));
+            }
+        }
+        return avx2_lane_sums(s);
+    }
+    int32_t sums[8] = {0};
+    for (int r = 0; r < 8; r++) {
+        const int8_t *q = (const int8_t *)rows[r] + at;
+        for (uint32_t i = 0; i < group; i++)
+            sums[r] += (int16_t)(q[i] * x[i]);
+    }
+    return _mm256_loadu_si256((const void *)sums);
+}
+
+KIT_INLINE __m256 avx2_scales(const unsigned char *const *scales, size_t at, uint32_t type)
+{
+    float s[8];
+    KIT_UNROLL
+    for (int r = 0; r < 8; r++)
+        s[r] = type == DT_SCALE_F32 ? kit_load_float(scales[r] + at) : kit_load_half(scales[r] + at);
+    return _mm256_loadu_ps(s);
+}
+
+KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *const *rows,
+                            const unsigned char *const *scales, const struct act_column *x, uint32_t group)
+{
+    __m256 value = _mm256_setzero_ps();
+    for (uint32_t g = 0; g < w->cols / group; g++) {
+        __m256 sum = _mm256_cvtepi32_ps(avx2_group(rows, g * w->group_stride, x->quants + (size_t)g * group, group));
+        __m256 scale = avx2_scales(scales, g * w->scale_group_stride, w->scale_type);
+        __m256 part = _mm256_mul_ps(_mm256_mul_ps(sum, scale), _mm256_set1_ps(x->scales[g]));
+        value = _mm256_add_ps(value, part);
+    }
+    return value;
+}
+
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
+                               uint32_t end, const void *act, uint32_t columns)
+{
+    struct act_layout layout = act_layout_of(w);
+    for (uint32_t r = begin; r < end; r += 8) {
+        uint32_t count = end - r < 8 ? end - r : 8;
+        const unsigned char *rows[8], *scales[8];
+        for (uint32_t k = 0; k < 8; k++) { // past the end: the last row again
+            uint32_t row = r + (k < count ? k : count - 1);
+            rows[k] = (const unsigned char *)w->quants + row * w->row_stride;
+            scales[k] = (const unsigned char *)w->scales + row * w->scale_row_stride;
+        }
+        for (uint32_t c = 0; c < columns; c++) {
+            struct act_column x = act_column_at(act, &layout, c);
+            __m256 value = w->group == 32   ? avx2_tile(w, rows, scales, &x, 32)
+                           : w->group == 64 ? avx2_tile(w, rows, scales, &x, 64)
+                                            : avx2_tile(w, rows, scales, &x, w->group);
+            kit_store_n(out + c * out_stride + r, (kit_f)value, count);
+        }
+    }
+}
+
+#endif

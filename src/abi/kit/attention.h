@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+// Attention of one position, bit-identical to the reference: scores along positions, values along channels, and the sums of several
+// heads' softmaxes side by side. Fast for the host's layouts (keys with positions contiguous, values with channels
+// contiguous; entries in any slots), right for all.
+#ifndef DT_ABI_KIT_ATTENTION_H
+#define DT_ABI_KIT_ATTENTION_H
+
+#include "abi/kit/ops.h"
+
+KIT_INLINE kit_f kit_kv_load(const void *base, size_t at, int half)
+{
+    return half ? kit_load_f16((const uint16_t *)base + at) : kit_load((const float *)base + at);
+}
+
+KIT_INLINE kit_f kit_kv_load_n(const void *base, size_t at, int half, size_t n)
+{
+    return half ? kit_load_f16_n((const uint16_t *)base + at, n) : kit_load_n((const float *)base + at, n);
+}
+
+KIT_INLINE float kit_kv_one(const void *base, size_t at, int half)
+{
+    return half ? kit_load_half((const uint16_t *)base + at) : ((const float *)base)[at];
+}
+
+// Scores of n entries in neighbouring slots, `vectors` vectors at a time.
+KIT_INLINE uint32_t kit_scores_run(float *scores, const float *query, const void *keys, size_t at, size_t channel,
+                                   uint32_t head_size, uint32_t e, uint32_t n, float divisor, int half, int vectors)
+{
+    for (; e + (uint32_t)vectors * KIT_W <= n; e += (uint32_t)vectors * KIT_W) {
+        kit_f sum[8];
+        KIT_UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[v] = kit_set(0.0f);
+        for (uint32_t i = 0; i < head_size; i++) {
+            kit_f q = kit_set(query[i]);
+            KIT_UNROLL
+            for (int v = 0; v < vectors; v++)
+                sum[v] += q * kit_kv_load(keys, at + e + i * channel + (size_t)v * KIT_W, half);
+        }
+        KIT_UNROLL
+        for (int v = 0; v < vectors; v++)
+            kit_store(scores + e + v * KIT_W, sum[v] / divisor);
+    }
+    return e;
+}
+
+KIT_INLINE void kit_scores(float *scores, const float *query, const struct dt_kv *kv, size_t base, uint32_t entries,
+                           float divisor, int half)
+{
+    if (kv->key_slot != 1) {
+        for (uint32_t e = 0; e < entries; e++) {
+            size_t slot = kv->slots ? kv->slots[e] : e;
+            float score = 0.0f;
+            for (uint32_t i = 0; i < kv->head_size; i++)
+                score += query[i] * kit_kv_one(kv->keys, base + slot * kv->key_slot + i * kv->key_channel, half);
+            scores[e] = score / divisor;
+        }
+        return;
+    }
+    for (uint32_t begin = 0; begin < entries;) {
+        uint32_t slot = kv->slots ? kv->slots[begin] : begin, n = entries - begin;
+        if (kv->slots) {
+            for (n = 1; begin + n < entries && kv->slots[begin + n] == slot + n; n++)
+                ;
+        }
+        size_t at = base + slot, channel = kv->key_channel;
+        float *to = scores + begin;
+        uint32_t e = kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, 0, n, divisor, half, 8);
+        e = kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, e, n, divisor, half, 4);
+        e = kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, e, n, divisor, half, 1);
+        if (e < n) {
+            kit_f sum = kit_set(0.0f);
+            for (uint32_t i = 0; i < kv->head_size; i++)
+                sum += kit_set(query[i]) * kit_kv_load_n(kv->keys, at + e + i * channel, half, n - e);
+            kit_store_n(to + e, sum / divisor, n - e);
+        }
+        begin += n;
+    }
+}
+
+// out[0 .. vectors * KIT_W) of one head, channels from `from` on.
+KIT_INLINE void kit_values_run(float *out, const float *scores, const struct dt_kv *kv, size_t base, uint32_t from,
+                               uint32_t entries, int half, int vectors)
+{
+    kit_f sum[8];
+    KIT_UNROLL
+    for (int v = 0; v < vectors; v++)
+        sum[v] = kit_set(0.0f);
+    for (uint32_t e = 0; e < entries; e++) {
+        size_t at = base + (kv->slots ? kv->slots[e] : e) * kv->value_slot + from;
+        kit_f weight = kit_set(scores[e]);
+        KIT_UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[v] += weight * kit_kv_load(kv->values, at + (size_t)v * KIT_W, half);
+    }
+    KIT_UNROLL
+    for (int v = 0; v < vectors; v++)
+        kit_store(out + from + v * KIT_W, sum[v]);
+}
+
+// The same for two heads at once: twice the chains of additions in flight.
+KIT_INLINE void kit_values_pair(float *const *out, const float *scores, size_t score_stride, const struct dt_kv *kv,
+                                const size_t *base, uint32_t from, uint32_t entries, int half, int vectors)
+{
+    kit_f first[4], second[4];
+    KIT_UNROLL
+    for (int v = 0; v < vectors; v++)
+        first[v] = second[v] = kit_set(0.0f);
+    for (uint32_t e = 0; e < entries; e++) {
+        size_t at = (kv->slots ? kv->slots[e] : e) * kv->value_slot + from;
+        kit_f a = kit_set(scores[e]), b = kit_set(scores[score_stride + e]);
+        KIT_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            first[v] += a * kit_kv_load(kv->values, base[0] + at + (size_t)v * KIT_W, half);
+            second[v] += b * kit_kv_load(kv->values, base[1] + at + (size_t)v * KIT_W, half);
+        }
+    }
+    KIT_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        kit_store(out[0] + from + v * KIT_W, first[v]);
+        kit_store(out[1] + from + v * KIT_W, second[v]);
+    }
+}
+
+// Channels from `from` on that fill no vector, or any when channels are not contiguous.
+KIT_INLINE void kit_values_rest(float *out, const float *scores, const struct dt_kv *kv, size_t base, uint32_t from,
+                                uint32_t entries, int half)
+{
+    for (uint32_t i = from; i < kv->head_size; i++)
+        out[i] = 0.0f;
+    for (uint32_t e = 0; e < entries; e++) {
+        size_t at = base + (kv->slots ? kv->slots[e] : e) * kv->value_slot;
+        for (uint32_t i = from; i < kv->head_size; i++)
+            out[i] += scores[e] * kit_kv_one(kv->values, at + i * kv->value_channel, half);
+    }
+}
+
+KIT_INLINE void kit_values_one(float *out, const float *scores, const struct dt_kv *kv, size_t base, uint32_t entries,
+                               int half, uint32_t from)
+{
+    if (kv->value_channel == 1) {
+        for (; from + 8 * KIT_W <= kv->head_size; from += 8 * KIT_W)
+            kit_values_run(out, scores, kv, base, from, entries, half, 8);
+        for (; from + 4 * KIT_W <= kv->head_size; from += 4 * KIT_W)
+            kit_values_run(out, scores, kv, base, from, entries, half, 4);
+        for (; from + KIT_W <= kv->head_size; from += KIT_W)
+            kit_values_run(out, scores, kv, base, from, entries, half, 1);
+    }
+    if (from < kv->head_size)
+        kit_values_rest(out, scores, kv, base, from, entries, half);
+}
+
+KIT_INLINE void kit_values(float *const *out, const float *scores, size_t score_stride, const struct dt_kv *kv,
+                           const size_t *base, uint32_t heads, uint32_t entries, int half)
+{
+    uint32_t h = 0;
+    for (; kv->value_channel == 1 && h + 2 <= heads; h += 2) {
+        const float *s = scores + h * score_stride;
+        uint32_t from = 0;
+        for (; from + 4 * KIT_W <= kv->head_size; from += 4 * KIT_W)
+            kit_values_pair(out + h, s, score_stride, kv, base + h, from, entries, half, 4);
+        if (from + 3 * KIT_W <= kv->head_size) {
+            kit_values_pair(out + h, s, score_stride, kv, base + h, from, entries, half, 3);
+            from += 3 * KIT_W;
+        } else if (from + 2 * KIT_W <= kv->head_size) {
+            kit_values_pair(out + h, s, score_stride, kv, base + h, from, entries, half, 2);
+            from += 2 * KIT_W;
+        } else if (from + KIT_W <= kv->head_size) {
+            kit_values_pair(out + h, s, score_stride, kv, base + h, from, entries, half, 1);
+            from += KIT_W;
+        }
+        for (int k = 0; k < 2 && from < kv->head_size; k++)
+            kit_values_rest(out[h + k], s + k * score_stride, kv, base[h + k], from, entries, half);
+    }
+    for (; h < heads; h++)
+        kit_values_one(out[h], scores + h * score_stride, kv, base[h], entries, half, 0);
+}
+
+// Divides each head's weights by their sum in sequence; the sums of all heads run side by side.
+KIT_INLINE void kit_normalise(float *scores, size_t score_stride, uint32_t heads, uint32_t entries)
+{
+    float sum[8] = {0};
+    if (heads == 8) {
+        for (uint32_t e = 0; e < entries; e++) {
+            for (int h = 0; h < 8; h++)
+                sum[h] += scores[h * score_stride + e];
+        }
+    } else {
+        uint32_t h = 0;
+        for (; h + 2 <= heads; h += 2) {
+            float a = 0.0f, b = 0.0f;
+            const float *s = scores + h * score_stride;
+            for (uint32_t e = 0; e < entries; e++) {
+                a += s[e];
+                b += s[score_stride + e];
+            }
+            sum[h] = a;
+            sum[h + 1] = b;
+        }
+        for (; h < heads; h++) {
+            for (uint32_t e = 0; e < entries; e++)
+                sum[h] += scores[h * score_stride + e];
+        }
+    }
+    for (uint32_t h = 0; h < heads; h++)
+        kit_divide(scores + h * score_stride, entries, sum[h]);
+}
+
+KIT_INLINE void kit_attention_of(float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
+                                 uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
+                                 float *scores, size_t score_stride, kit_exp_fn *exp, int half)
+{
+    uint32_t sharing = heads / kv->heads;
+    for (uint32_t begin = head_begin; begin < head_end; begin += 8, scores += 8 * score_stride) {
+        uint32_t n = head_end - begin < 8 ? head_end - begin : 8;
+        float *results[8];
+        size_t bases[8];
+        for (uint32_t h = 0; h < n; h++) {
+            float *s = scores + h * score_stride;
+            size_t kv_head = (begin + h) / sharing;
+            kit_scores(s, q + (size_t)(begin + h) * kv->head_size, kv, kv_head * kv->key_head, entries, divisor, half);
+            kit_exp_less(s, entries, kit_largest(s, entries), exp);
+            results[h] = out + (size_t)(begin + h) * kv->head_size;
+            bases[h] = kv_head * kv->value_head;
+        }
+        kit_normalise(scores, score_stride, n, entries);
+        kit_values(results, scores, score_stride, kv, bases, n, entries, half);
+    }
+}
+
+KIT_INLINE void kit_attention(float *out, const float *q, const struct dt_kv *kv, uint32_t heads, uint32_t head_begin,
+                              uint32_t head_end, uint32_t entries, float divisor, float *scores, size_t score_stride,
+                              kit_exp_fn *exp)
+{
+    if (kv->type == DT_KV_F16)
+        kit_attention_of(out, q, kv, heads, head_begin, head_end, entries, divisor, scores, score_stride, exp, 1);
+    else
+        kit_attention_of(out, q, kv, heads, head_begin, head_end, entries, divisor, scores, score_stride, exp, 0);
+}
+
+#endif

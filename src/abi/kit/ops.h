@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+// The operators of a transformer beside its matrices, vectorised and bit-identical to the reference: along channels
+// and positions, never along a float sum. Where a sum runs in sequence, several are carried side by side.
+#ifndef DT_ABI_KIT_OPS_H
+#define DT_ABI_KIT_OPS_H
+
+#include "abi/backend.h"
+#include "abi/kit/expf.h"
+#include "abi/kit/vector.h"
+
+// For one vector; inlined into the loops below, so that another exponential gives another softmax.
+typedef kit_f kit_exp_fn(kit_f x);
+
+// ---- rmsnorm, rope, add ---------------------------------------------------------------------------------
+
+KIT_INLINE void kit_rmsnorm_finish(float *out, const float *x, const float *weight, uint32_t n, float ss,
+                                   float epsilon)
+{
+    ss /= (float)n;
+    ss += epsilon;
+    ss = 1.0f / __builtin_sqrtf(ss);
+    uint32_t i = 0;
+    for (; i + KIT_W <= n; i += KIT_W)
+        kit_store(out + i, kit_load(weight + i) * (ss * kit_load(x + i)));
+    for (; i < n; i++)
+        out[i] = weight[i] * (ss * x[i]);
+}
+
+// One addition follows another in each column; eight columns go side by side.
+KIT_INLINE void kit_rmsnorm(float *out, size_t out_stride, const float *x, size_t x_stride, const float *weight,
+                            uint32_t n, uint32_t columns, float epsilon)
+{
+    uint32_t c = 0;
+    for (; c + 8 <= columns; c += 8) {
+        const float *at = x + c * x_stride;
+        float ss[8] = {0};
+        for (uint32_t i = 0; i < n; i++) {
+            for (int k = 0; k < 8; k++)
+                ss[k] += at[k * x_stride + i] * at[k * x_stride + i];
+        }
+        for (int k = 0; k < 8; k++)
+            kit_rmsnorm_finish(out + (c + k) * out_stride, at + k * x_stride, weight, n, ss[k], epsilon);
+    }
+    for (; c < columns; c++) {
+        const float *at = x + c * x_stride;
+        float ss = 0.0f;
+        for (uint32_t i = 0; i < n; i++)
+            ss += at[i] * at[i];
+        kit_rmsnorm_finish(out + c * out_stride, at, weight, n, ss, epsilon);
+    }
+}
+
+KIT_INLINE void kit_rope(float *x, uint32_t heads, uint32_t head_size, uint32_t rotated, const float *cosine,
+                         const float *sine, uint32_t style)
+{
+    uint32_t half = rotated / 2;
+    for (uint32_t h = 0; h < heads; h++, x += head_size) {
+        uint32_t i = 0;
+        if (style == DT_ROPE_HALVES) {
+            for (; i + KIT_W <= half; i += KIT_W) {
+                kit_f a = kit_load(x + i), b = kit_load(x + half + i);
+                kit_f c = kit_load(cosine + i), s = kit_load(sine + i);
+                kit_store(x + i, a * c - b * s);
+                kit_store(x + half + i, a * s + b * c);
+            }
+            for (; i < half; i++) {
+                float a = x[i], b = x[half + i];
+                x[i] = a * cosine[i] - b * sine[i];
+                x[half + i] = a * sine[i] + b * cosine[i];
+            }
+            continue;
+        }
+#ifdef KIT_AVX512
+        const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+        const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+        for (; i + 16 <= half; i += 16) {
+            __m512 l = _mm512_loadu_ps(x + 2 * i), m = _mm512_loadu_ps(x + 2 * i + 16);
+            kit_f a = (kit_f)_mm512_permutex2var_ps(l, even, m), b = (kit_f)_mm512_permutex2var_ps(l, odd, m);
+            kit_f c = kit_load(cosine + i), s = kit_load(sine + i);
+            kit_f u = a * c - b * s, v = a * s + b * c;
+            _mm512_storeu_ps(x + 2 * i, _mm512_permutex2var_ps((__m512)u, first, (__m512)v));
+            _mm512_storeu_ps(x + 2 * i + 16, _mm512_permutex2var_ps((__m512)u, second, (__m512)v));
+        }
+#endif
+        for (; i < half; i++) {
+            float a = x[2 * i], b = x[2 * i + 1];
+            x[2 * i] = a * cosine[i] - b * sine[i];
+            x[2 * i + 1] = a * sine[i] + b * cosine[i];
+        }
+    }
+}
+
+KIT_INLINE void kit_add(float *x, const float *y, uint32_t n)
+{
+    uint32_t i = 0;
+    for (; i + KIT_W <= n; i += KIT_W)
+        kit_store(x + i, kit_load(x + i) + kit_load(y + i));
+    for (; i < n; i++)
+        x[i] += y[i];
+}
+
+// ---- exponentials ---------------------------------------------------------------------------------------
+
+KIT_INLINE void kit_silu_mul(float *gate, const float *up, uint32_t n, kit_exp_fn *exp)
+{
+    for (uint32_t i = 0; i < n; i += KIT_W) {
+        size_t left = n - i < KIT_W ? n - i : KIT_W;
+        kit_f a = left == KIT_W ? kit_load(gate + i) : kit_load_n(gate + i, left);
+        kit_f b = left == KIT_W ? kit_load(up + i) : kit_load_n(up + i, left);
+        kit_f y = a * (1.0f / (1.0f + exp(-a))) * b;
+        if (left == KIT_W)
+            kit_store(gate + i, y);
+        else
+            kit_store_n(gate + i, y, left);
+    }
+}
+
+// The largest of x[0..n), as a sequence of `if (x[i] > largest) largest = x[i]` finds it.
+KIT_INLINE float kit_largest(const float *x, uint32_t n)
+{
+    kit_f most = kit_set(x[0]);
+    uint32_t i = 0;
+    for (; i + KIT_W <= n; i += KIT_W)
+        most = kit_max(most, kit_load(x + i));
+    float largest = kit_max_lane(most);
+    for (; i < n; i++)
+        largest = x[i] > largest ? x[i] : largest;
+    return largest;
+}
+
+KIT_INLINE void kit_exp_less(float *x, uint32_t n, float largest, kit_exp_fn *exp)
+{
+    for (uint32_t i = 0; i < n; i += KIT_W) {
+        size_t left = n - i;
+        if (left >= KIT_W)
+            kit_store(x + i, exp(kit_load(x + i) - largest));
+        else
+            kit_store_n(x + i, exp(kit_load_n(x + i, left) - largest), left);
+    }
+}
+
+KIT_INLINE void kit_divide(float *x, uint32_t n, float by)
+{
+    uint32_t i = 0;
+    for (; i + KIT_W <= n; i += KIT_W)
+        kit_store(x + i, kit_load(x + i) / by);
+    for (; i < n; i++)
+        x[i] /= by;
+}
+
+KIT_INLINE void kit_softmax(float *x, uint32_t n, kit_exp_fn *exp)
+{
+    kit_exp_less(x, n, kit_largest(x, n), exp);
+    float sum = 0.0f;
+    for (uint32_t i = 0; i < n; i++)
+        sum += x[i];
+    kit_divide(x, n, sum);
+}
+
+// ---- choosing ---------------------------------------------------------------------------------------------
+
+// Blocks that hold nothing greater than what was found are passed over by their maximum alone.
+KIT_INLINE uint32_t kit_argmax(const float *x, uint32_t n)
+{
+    enum { block = 8 * KIT_W };
+    uint32_t best = 0, i = 0;
+    for (; i + block <= n; i += block) {
+        kit_f most = kit_load(x + i);
+        for (uint32_t k = KIT_W; k < block; k += KIT_W)
+            most = kit_max(most, kit_load(x + i + k));
+        if (!kit_bits(most > kit_set(x[best])))
+            continue;
+        for (uint32_t k = i; k < i + block; k++)
+            best = x[k] > x[best] ? k : best;
+    }
+    for (; i < n; i++)
+        best = x[i] > x[best] ? i : best;
+    return best;
+}
+
+KIT_INLINE uint32_t kit_select_above(const float *x, uint32_t n, float threshold, uint32_t *index)
+{
+    uint32_t count = 0, i = 0;
+    kit_f limit = kit_set(threshold);
+    for (; i + 4 * KIT_W <= n; i += 4 * KIT_W) {
+        kit_i any = (kit_load(x + i) >= limit) | (kit_load(x + i + KIT_W) >= limit) |
+                    (kit_load(x + i + 2 * KIT_W) >= limit) | (kit_load(x + i + 3 * KIT_W) >= limit);
+        if (!kit_bits(any))
+            continue;
+        for (uint32_t k = i; k < i + 4 * KIT_W; k += KIT_W) {
+            for (uint32_t bits = kit_bits(kit_load(x + k) >= limit); bits; bits &= bits - 1)
+                index[count++] = k + (uint32_t)__builtin_ctz(bits);
+        }
+    }
+    for (; i < n; i++) {
+        if (x[i] >= threshold)
+            index[count++] = i;
+    }
+    return count;
+}
+
+#endif

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+// Vectors of KIT_W floats for kernels, on the compiler's own vector types: 16 with AVX-512, 8 with AVX2, else 4 (which every
+// compiler lowers to what the machine has). Part of the kernel kit: header only, for modules.
+//
+// Arithmetic is written with operators and is exactly IEEE, each operation rounded apart (build with
+// -ffp-contract=off); kit_fma is the one fused operation, and only where the machine has it.
+#ifndef DT_ABI_KIT_VECTOR_H
+#define DT_ABI_KIT_VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define KIT_AVX512 1
+#define KIT_W 16
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define KIT_AVX2 1
+#define KIT_W 8
+#else
+#define KIT_W 4
+#endif
+
+#if defined(KIT_AVX512) || defined(KIT_AVX2)
+#include <immintrin.h>
+#endif
+
+#define KIT_INLINE static inline __attribute__((always_inline, unused))
+
+// Before a loop over a small array of vectors with a constant count: the array then lives in registers.
+#ifdef __clang__
+#define KIT_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define KIT_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+typedef float kit_f __attribute__((vector_size(KIT_W * 4)));
+typedef int32_t kit_i __attribute__((vector_size(KIT_W * 4)));
+typedef float kit_f_unaligned __attribute__((vector_size(KIT_W * 4), aligned(4), may_alias));
+typedef int32_t kit_i_unaligned __attribute__((vector_size(KIT_W * 4), aligned(4), may_alias));
+
+// ---- moving ---------------------------------------------------------------------------------------
+
+KIT_INLINE kit_f kit_load(const float *p)
+{
+    return *(const kit_f_unaligned *)p;
+}
+
+KIT_INLINE void kit_store(float *p, kit_f v)
+{
+    *(kit_f_unaligned *)p = v;
+}
+
+// The first n (0 .. KIT_W) values, zeros behind them; nothing past them is touched.
+KIT_INLINE kit_f kit_load_n(const float *p, size_t n)
+{
+#ifdef KIT_AVX512
+    return (kit_f)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    kit_f v = {0};
+    memcpy(&v, p, n * sizeof(float));
+    return v;
+#endif
+}
+
+KIT_INLINE void kit_store_n(float *p, kit_f v, size_t n)
+{
+#ifdef KIT_AVX512
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    memcpy(p, &v, n * sizeof(float));
+#endif
+}
+
+KIT_INLINE kit_f kit_set(float a)
+{
+#if defined(KIT_AVX512)
+    return (kit_f)_mm512_set1_ps(a);
+#elif defined(KIT_AVX2)
+    return (kit_f)_mm256_set1_ps(a);
+#else
+    return (kit_f){a, a, a, a};
+#endif
+}
+
+KIT_INLINE kit_i kit_seti(int32_t a)
+{
+    return (kit_i){0} + a;
+}
+
+KIT_INLINE kit_i kit_iota(void)
+{
+    kit_i v;
+    for (int i = 0; i < KIT_W; i++)
+        v[i] = i;
+    return v;
+}
+
+// mask (all ones or zeros a lane, as comparisons give) ? a : b
+KIT_INLINE kit_f kit_select(kit_i mask, kit_f a, kit_f b)
+{
+#if defined(KIT_AVX512)
+    return (kit_f)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)b, (__m512)a);
+#elif defined(KIT_AVX2)
+    return (kit_f)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask);
+#else
+    return (kit_f)((mask & (kit_i)a) | (~mask & (kit_i)b));
+#endif
+}
+
+// One bit a lane of a mask.
+KIT_INLINE uint32_t kit_bits(kit_i mask)
+{
+#if defined(KIT_AVX512)
+    return _mm512_movepi32_mask((__m512i)mask);
+#elif defined(KIT_AVX2)
+    return (uint32_t)_mm256_movemask_ps((__m256)mask);
+#else
+    return ((uint32_t)mask[0] & 1) | ((uint32_t)mask[1] & 2) | ((uint32_t)mask[2] & 4) | ((uint32_t)mask[3] & 8);
+#endif
+}
+
+KIT_INLINE kit_f kit_abs(kit_f v)
+{
+    return (kit_f)((kit_i)v & 0x7fffffff);
+}
+
+// b where it is greater, else a: as `if (b > a) a = b`.
+KIT_INLINE kit_f kit_max(kit_f a, kit_f b)
+{
+#if defined(KIT_AVX512)
+    return (kit_f)_mm512_max_ps((__m512)b, (__m512)a);
+#elif defined(KIT_AVX2)
+    return (kit_f)_mm256_max_ps((__m256)b, (__m256)a);
+#else
+    return kit_select(b > a, b, a);
+#endif
+}
+
+KIT_INLINE float kit_max_lane(kit_f v)
+{
+    float most = v[0];
+    for (int i = 1; i < KIT_W; i++)
+        most = v[i] > most ? v[i] : most;
+    return most;
+}
+
+// a * b + c, fused where the machine does that.
+KIT_INLINE kit_f kit_fma(kit_f a, kit_f b, kit_f c)
+{
+#if defined(KIT_AVX512)
+    return (kit_f)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(KIT_AVX2)
+    return (kit_f)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
+KIT_INLINE kit_f kit_to_float(kit_i v)
+{
+    return __builtin_convertvector(v, kit_f);
+}
+
+// Towards zero; for |v| < 2^31.
+KIT_INLINE kit_i kit_to_int(kit_f v)
+{
+    return __builtin_convertvector(v, kit_i);
+}
+
+// ---- halves of 16 bits --------------------------------------------------------------------------------
+
+// IEEE binary16 to binary32, exact, subnormals and infinities included.
+KIT_INLINE float kit_half(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023, bits;
+    float value;
+    if (exponent == 31) {
+        bits = sign | 0x7f800000 | fraction << 13;
+    } else if (exponent) {
+        bits = sign | (exponent + 112) << 23 | fraction << 13;
+    } else {
+        value = (float)fraction * 0x1p-24f;
+        memcpy(&bits, &value, sizeof bits);
+        bits |= sign;
+    }
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+KIT_INLINE float kit_load_half(const void *p)
+{
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+#if defined(KIT_AVX512) || defined(KIT_AVX2)
+    return _cvtsh_ss(h);
+#else
+    return kit_half(h);
+#endif
+}
+
+KIT_INLINE float kit_load_float(const void *p)
+{
+    float f;
+    memcpy(&f, p, sizeof f);
+    return f;
+}
+
+// The first n of KIT_W binary16 values, zeros behind.
+KIT_INLINE kit_f kit_load_f16_n(const uint16_t *p, size_t n)
+{
+#if defined(KIT_AVX512)
+    return (kit_f)_mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+#else
+    kit_f v = {0};
+    for (size_t i = 0; i < n; i++)
+        v[i] = kit_load_half(p + i);
+    return v;
+#endif
+}
+
+KIT_INLINE kit_f kit_load_f16(const uint16_t *p)
+{
+#if defined(KIT_AVX512)
+    return (kit_f)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
+#elif defined(KIT_AVX2)
+    return (kit_f)_mm256_cvtph_ps(_mm_loadu_si128((const void *)p));
+#else
+    return kit_load_f16_n(p, KIT_W);
+#endif
+}
+
+KIT_INLINE kit_f kit_load_bf16_n(const uint16_t *p, size_t n)
+{
+#if defined(KIT_AVX512)
+    __m256i top = _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p);
+    return (kit_f)_mm512_slli_epi32(_mm512_cvtepu16_epi32(top), 16);
+#else
+    kit_i v = {0};
+    for (size_t i = 0; i < n; i++) {
+        uint16_t top;
+        memcpy(&top, p + i, sizeof top);
+        v[i] = (int32_t)((uint32_t)top << 16);
+    }
+    return (kit_f)v;
+#endif
+}
+
+KIT_INLINE kit_f kit_load_bf16(const uint16_t *p)
+{
+#if defined(KIT_AVX2)
+    return (kit_f)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16);
+#else
+    return kit_load_bf16_n(p, KIT_W);
+#endif
+}
+
+#endif
