@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // e^x on vectors with the bits of the C library's expf (glibc's and musl's are the same): the published
-// algorithm of ARM's optimized routines in doubles. x * 32/ln2 = k + r; 2^(k/32) by a table of 32 and an addition to the exponent;
-// a cubic in r. Every finite x, infinities and NaN; no fused operations, so the same on every machine.
+// algorithm of ARM's optimized routines, in doubles. x * 32/ln2 = k + r; 2^(k/32) by a table of 32 and an addition to the exponent;
+// a cubic in r. Every finite x, infinities and NaN. Only r must be rounded once; whether the rest is fused does not show
+// in any result (src/base/expf.c tells more).
 #ifndef DT_ABI_KIT_EXPF_H
 #define DT_ABI_KIT_EXPF_H
 
@@ -18,13 +19,15 @@ static const uint64_t kit_exp_table[32] __attribute__((aligned(64))) = {
     0x3fefa4afa2a490da, 0x3fefd0765b6e4540,
 };
 
-#define KIT_EXP_SHIFT 0x1.8p+52
-#define KIT_EXP_INVLN2N (0x1.71547652b82fep+0 * 32)
-#define KIT_EXP_C0 (0x1.c6af84b912394p-5 / 32 / 32 / 32)
-#define KIT_EXP_C1 (0x1.ebfce50fac4f3p-3 / 32 / 32)
-#define KIT_EXP_C2 (0x1.62e42ff0c52d6p-1 / 32)
-#define KIT_EXP_OVER 0x1.62e42ep6f    // above: infinity
-#define KIT_EXP_UNDER (-0x1.9fe368p6f) // below: 0
+#define KIT_EXP_SCALE      0x1.71547652b82fep+5 // 32 / ln 2
+#define KIT_EXP_SCALE_HIGH 0x1.7154765p+5       // its upper 29 bits: times a float exact in a double
+#define KIT_EXP_SCALE_LOW  0x1.5c17fp-26        // the rest
+#define KIT_EXP_SHIFT      0x1.8p+52
+#define KIT_EXP_C0         (0x1.c6af84b912394p-5 / 32768)
+#define KIT_EXP_C1         (0x1.ebfce50fac4f3p-3 / 1024)
+#define KIT_EXP_C2         (0x1.62e42ff0c52d6p-1 / 32)
+#define KIT_EXP_MAX        0x1.62e42ep6f    // above: infinity
+#define KIT_EXP_MIN        (-0x1.9fe368p6f) // below: 0
 
 #define KIT_WD (KIT_W / 2)
 typedef double kit_d __attribute__((vector_size(KIT_W * 4)));
@@ -49,16 +52,37 @@ KIT_INLINE kit_u64 kit_exp_lookup(kit_u64 k)
 #endif
 }
 
+// a * b + c, fused where the machine does that
+KIT_INLINE kit_d kit_fma_d(kit_d a, kit_d b, kit_d c)
+{
+#if defined(KIT_AVX512)
+    return (kit_d)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif defined(KIT_AVX2)
+    return (kit_d)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+    return a * b + c;
+#endif
+}
+
+KIT_INLINE kit_d kit_set_d(double a)
+{
+    return (kit_d){0} + a;
+}
+
 KIT_INLINE kit_d kit_exp_double(kit_d x)
 {
-    kit_d z = x * KIT_EXP_INVLN2N;
-    kit_d shifted = z + KIT_EXP_SHIFT;
+    kit_d shifted = x * KIT_EXP_SCALE + KIT_EXP_SHIFT;
     kit_u64 k = (kit_u64)shifted;
-    kit_d r = z - (shifted - KIT_EXP_SHIFT);
+    kit_d whole = shifted - KIT_EXP_SHIFT;
+#if defined(KIT_AVX512) || defined(KIT_AVX2)
+    kit_d r = kit_fma_d(kit_set_d(KIT_EXP_SCALE), x, -whole);
+#else
+    kit_d r = (x * KIT_EXP_SCALE_HIGH - whole) + x * KIT_EXP_SCALE_LOW;
+#endif
     kit_d scale = (kit_d)(kit_exp_lookup(k) + (k << 47));
-    kit_d high = r * KIT_EXP_C0 + KIT_EXP_C1;
-    kit_d low = r * KIT_EXP_C2 + 1.0;
-    return (high * (r * r) + low) * scale;
+    kit_d high = kit_fma_d(r, kit_set_d(KIT_EXP_C0), kit_set_d(KIT_EXP_C1));
+    kit_d low = kit_fma_d(r, kit_set_d(KIT_EXP_C2), kit_set_d(1.0));
+    return kit_fma_d(high, r * r, low) * scale;
 }
 
 KIT_INLINE kit_f kit_expf(kit_f x)
@@ -76,8 +100,8 @@ KIT_INLINE kit_f kit_expf(kit_f x)
     kit_d a = kit_exp_double((kit_d){x[0], x[1]}), b = kit_exp_double((kit_d){x[2], x[3]});
     kit_f y = {(float)a[0], (float)a[1], (float)b[0], (float)b[1]};
 #endif
-    y = kit_select(x > KIT_EXP_OVER, kit_set(__builtin_inff()), y);
-    y = kit_select(x < KIT_EXP_UNDER, kit_set(0.0f), y);
+    y = kit_select(x > KIT_EXP_MAX, kit_set(__builtin_inff()), y);
+    y = kit_select(x < KIT_EXP_MIN, kit_set(0.0f), y);
     return kit_select(x != x, x, y);
 }
 

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#include "ops/rig.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct rig rig;
+
+// xorshift64*, as good as tests need
+uint64_t rig_random(void)
+{
+    rig.state ^= rig.state >> 12;
+    rig.state ^= rig.state << 25;
+    rig.state ^= rig.state >> 27;
+    return rig.state * 0x2545f4914f6cdd1dull;
+}
+
+uint32_t rig_below(uint32_t n)
+{
+    return (uint32_t)((rig_random() >> 32) * n >> 32);
+}
+
+uint32_t rig_between(uint32_t from, uint32_t to)
+{
+    uint32_t span = to - from + 1;
+    return rig_below(3) ? from + rig_below(span < 20 ? span : 20) : from + rig_below(span);
+}
+
+float rig_normal(void)
+{
+    float sum = 0.0f;
+    for (int i = 0; i < 4; i++)
+        sum += (float)(rig_random() >> 40) * 0x1p-24f - 0.5f;
+    sum *= 1.7f;
+    uint32_t kind = rig_below(64);
+    return kind == 0 ? 0.0f : kind == 1 ? sum * 30.0f : sum;
+}
+
+// ---- memory -----------------------------------------------------------------------------------------
+
+static struct {
+    void *at;
+    size_t bytes;
+} blocks[128];
+static size_t block_count;
+
+void *rig_guarded(size_t bytes, size_t tail)
+{
+    size_t page = 4096, pages = (bytes + tail + page - 1) / page + 1;
+    unsigned char *at = mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED || block_count == sizeof blocks / sizeof *blocks) {
+        fprintf(stderr, "no memory for a test\n");
+        exit(1);
+    }
+    mprotect(at + (pages - 1) * page, page, PROT_NONE);
+    blocks[block_count].at = at;
+    blocks[block_count++].bytes = pages * page;
+    return at + (pages - 1) * page - tail - bytes;
+}
+
+float *rig_floats(size_t count)
+{
+    return rig_guarded((count * sizeof(float) + 63) / 64 * 64, 0);
+}
+
+void rig_free(void)
+{
+    while (block_count > 0) {
+        block_count--;
+        munmap(blocks[block_count].at, blocks[block_count].bytes);
+    }
+}
+
+// ---- numbers of 16 bits --------------------------------------------------------------------------------
+
+float rig_half(uint16_t h)
+{
+    int exponent = h >> 10 & 31;
+    double value = exponent ? ldexp(1024 + (h & 1023), exponent - 25) : ldexp(h & 1023, -24);
+    return (float)(h >> 15 ? -value : value);
+}
+
+uint16_t rig_to_half(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    int exponent = (int)(bits >> 23 & 255) - 112;
+    if (exponent <= 0)
+        return (uint16_t)(bits >> 16 & 0x8000);
+    return (uint16_t)((bits >> 16 & 0x8000) | (uint32_t)exponent << 10 | (bits >> 13 & 1023));
+}
+
+// ---- matrices -------------------------------------------------------------------------------------------
+
+static void fill_blocks(unsigned char *at, size_t count, size_t block)
+{
+    for (size_t b = 0; b < count; b++, at += block) {
+        uint16_t scale = rig_below(40) ? rig_to_half(0.001f + 0.02f * fabsf(rig_normal())) : 0;
+        if (rig_below(200) == 0)
+            scale = (uint16_t)rig_below(1024); // a subnormal one
+        memcpy(at, &scale, 2);
+        for (size_t i = 2; i < block; i++)
+            at[i] = (unsigned char)(rig_random() >> 56);
+    }
+}
+
+struct dt_matrix rig_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint32_t group)
+{
+    struct dt_matrix w = {.form = form, .rows = rows, .cols = cols};
+    size_t values = (size_t)rows * cols;
+    if (form == DT_FORM_I8) {
+        w.group = group;
+        w.scale_type = DT_SCALE_F32;
+        int8_t *q = rig_guarded(values, 0);
+        for (size_t i = 0; i < values; i++) // foreign files may hold -128
+            q[i] = (int8_t)(rig_random() >> 56);
+        size_t scales = values / group;
+        unsigned char *s = rig_guarded(scales * 4, rig_below(4));
+        for (size_t i = 0; i < scales; i++) {
+            float scale = 0.02f * fabsf(rig_normal());
+            memcpy(s + i * 4, &scale, 4);
+        }
+        w.quants = q;
+        w.scales = s;
+        w.row_stride = cols;
+        w.group_stride = group;
+        w.scale_row_stride = (size_t)cols / group * 4;
+        w.scale_group_stride = 4;
+        w.bytes = values + scales * 4;
+        return w;
+    }
+    if (form == DT_FORM_Q8_0 || form == DT_FORM_Q4_0) {
+        size_t block = form == DT_FORM_Q8_0 ? 34 : 18, count = values / 32;
+        unsigned char *at = rig_guarded(count * block, 0);
+        fill_blocks(at, count, block);
+        w.group = 32;
+        w.scale_type = DT_SCALE_F16;
+        w.quants = at + 2;
+        w.scales = at;
+        w.row_stride = w.scale_row_stride = cols / 32 * block;
+        w.group_stride = w.scale_group_stride = block;
+        w.bytes = count * block;
+        return w;
+    }
+    size_t element = form == DT_FORM_F32 ? 4 : 2;
+    unsigned char *at = rig_guarded(values * element, 0);
+    for (size_t i = 0; i < values; i++) {
+        float value = 0.1f * rig_normal();
+        uint32_t bits;
+        memcpy(&bits, &value, 4);
+        uint16_t half = form == DT_FORM_F16 ? rig_to_half(value) : (uint16_t)(bits >> 16);
+        memcpy(at + i * element, form == DT_FORM_F32 ? (const void *)&value : (const void *)&half, element);
+    }
+    w.quants = at;
+    w.row_stride = cols * element;
+    w.bytes = values * element;
+    return w;
+}
+
+double rig_value(const struct dt_matrix *w, uint32_t row, uint32_t col)
+{
+    const unsigned char *at = (const unsigned char *)w->quants + row * w->row_stride;
+    uint16_t half;
+    if (w->form == DT_FORM_F32) {
+        float value;
+        memcpy(&value, at + (size_t)col * 4, 4);
+        return value;
+    }
+    memcpy(&half, at + (size_t)col * 2, 2);
+    if (w->form == DT_FORM_F16)
+        return rig_half(half);
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
