@@ -37,6 +37,7 @@ struct dt_setting {
     enum dt_setting_type type;
     enum dt_setting_when when;
     double minimum, maximum; // INT, REAL, BYTES
+    double step;             // what an arrow key adds, 0 where none makes sense
     const char *initial; // the default, as a user would write it
     const char *choices; // CHOICE: words, space separated; else NULL
     const char *value;   // what stands for the value in help: "P", "FILE"
@@ -142,6 +143,13 @@ const char *dt_settings_range(const struct dt_setting *setting, char *out, size_
 // Word i of a CHOICE into out; false past the last one.
 bool dt_settings_choice(const struct dt_setting *setting, size_t i, char *out, size_t size);
 
+// One step up or down from the present value, written as text into out: numbers stay in range, choices and switches go round. False where there is
+// no step.
+bool dt_settings_step(const struct dt_settings *settings, int id, int steps, char *out, size_t size);
+
+// Takes back what a source of this strength set (a model that is closed).
+void dt_settings_forget(struct dt_settings *settings, enum dt_setting_source source);
+
 // ---- sources -------------------------------------------------------------------------------------
 
 // DUOTALE_TOP_P and so on. Stops at the first wrong one (DT_USAGE, naming the variable).
@@ -157,6 +165,12 @@ dt_status dt_settings_write(const struct dt_settings *settings, const char *path
 // XDG_CONFIG_HOME/duotale/config.ini, else ~/.config/duotale/config.ini; without a home: the user's own in the password file. Returns false
 // if there is none at all.
 bool dt_settings_file(char *out, size_t size);
+
+// FOLDER/duotale, where FOLDER is what an XDG variable says (absolute only), else below_home under the user's home. False if there is no home.
+bool dt_settings_folder(const char *variable, const char *below_home, char *out, size_t size);
+
+// Makes the folders above a file, 0700 where they are new. False, with errno, when one cannot be made.
+bool dt_settings_make_folders(const char *file);
 
 // ---- the command line ----------------------------------------------------------------------------
 
