@@ -1,0 +1,622 @@
+// SPDX-License-Identifier: MIT
+//
+// Loss and gradients of a LLaMA-family model on the CPU, for train.py (through ctypes). The
+// optimiser stays in Python; this is the part that takes the time. Formulas: RMSNorm (Zhang and
+// Sennrich 2019), rotary embedding on adjacent pairs (Su et al. 2021), SwiGLU (Shazeer 2020),
+// the backward passes derived by hand and checked against finite differences and PyTorch by
+// tests/recipe.
+//
+// A batch is a list of documents ("segments") laid one behind the other, each padded to a
+// multiple of 32 positions and each with its own positions 0, 1, 2...; nothing attends across
+// them. Threads take groups of segments ("chunks") from a shared counter and add into gradients
+// of their own, which are summed at the end.
+//
+// Parameters, in one float array: embedding[V][D] (also the classifier), then for each layer
+// norm1[D] wqkv[3D][D] wo[D][D] norm2[D] w13[2H][D] w2[D][H], then norm[D].
+#include "gemm.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_THREADS 64
+#define EPS 1e-5f
+
+struct weight { // one matrix, packed for the forward and for the backward product
+    act *fwd, *bwd;
+    size_t at; // where it lies among the parameters
+    int out, in;
+};
+
+struct layer {
+    size_t n1, n2;
+    struct weight qkv, o, w13, w2;
+};
+
+struct saved { // what the forward pass of one layer keeps for the backward pass, one chunk
+    float *x0, *r0, *x1, *r1, *lse;
+    act *h0, *qkv, *att, *h1, *gu, *a;
+};
+
+struct worker {
+    struct trainer *t;
+    pthread_t thread;
+    struct saved *s;
+    float *grad, *x, *dx, *f, *f2, *score, *dscore, *dk, *dv, *rl;
+    act *b, *pack, *turn, *kp, *kr, *vp, *vc, *pb, *sb, *tb, *qp, *xl, *hl, *dlog;
+    double loss;
+};
+
+struct batch {
+    const float *param;
+    const int32_t *token, *target, *start; // start[segments + 1], multiples of 32
+    const float *weight;                   // of each position's loss
+    const int32_t *soft_id;                // [positions][soft], or NULL
+    const float *soft_p;
+    float *token_loss; // or NULL
+    int segments, soft, chunks, backward;
+    float alpha, drop, scale;
+    uint32_t seed;
+    int *chunk; // first segment of each chunk, chunks + 1
+    atomic_int next;
+};
+
+struct trainer {
+    int D, L, H, nh, hs, V, T, threads, cap;
+    size_t params, emb, norm;
+    struct layer *layer;
+    struct weight cls;
+    act *copy; // the parameters, rounded
+    float *cosv, *sinv;
+    struct worker w[MAX_THREADS];
+    struct batch b;
+};
+
+static void *grab(size_t n)
+{
+    void *p = aligned_alloc(64, (n + 4159) / 64 * 64);
+    if (p) memset(p, 0, (n + 4159) / 64 * 64);
+    return p;
+}
+
+#define GRAB(p, n) ((p) = grab((size_t)(n) * sizeof *(p)), (p) != NULL)
+
+// e^x within 2e-7 relative for x in [-87, 88]; Cephes' polynomial on the reduced argument
+static inline float fast_exp(float x)
+{
+    x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+    float n = rintf(x * 1.44269504f);
+    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    union {
+        int32_t i;
+        float f;
+    } s = {.i = ((int32_t)n + 127) << 23};
+    return p * s.f;
+}
+
+// A multiplier for each of n numbers: 0 with probability drop, else 1 / (1 - drop). A function
+// of seed, place and number alone, so that the backward pass finds the same ones.
+static void dropout(const struct batch *b, uint32_t place, uint32_t first, float *x, size_t n)
+{
+    if (b->drop <= 0) return;
+    uint32_t limit = (uint32_t)((double)b->drop * 4294967295.0);
+    uint32_t key = (b->seed * 0x9E3779B1u) ^ (place * 0x85EBCA77u);
+    float keep = 1.0f / (1.0f - b->drop);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t h = (first + (uint32_t)i) * 0x9E3779B1u + key;
+        h = (h ^ (h >> 16)) * 0x7FEB352Du;
+        h = (h ^ (h >> 15)) * 0x846CA68Bu;
+        h ^= h >> 16;
+        x[i] = h < limit ? 0 : x[i] * keep;
+    }
+}
+
+static void norm_forward(const float *x, const float *g, float *r, float *tmp, act *y, int n, int D)
+{
+    for (int t = 0; t < n; t++, x += D, y += D) {
+        float s = 0;
+        for (int i = 0; i < D; i++) s += x[i] * x[i];
+        r[t] = s = 1.0f / sqrtf(s / (float)D + EPS);
+        for (int i = 0; i < D; i++) tmp[i] = x[i] * s * g[i];
+        act_store(y, tmp, (size_t)D);
+    }
+}
+
+// dx += the gradient through the norm of dy; dg += that of its gain
+static void norm_backward(const float *x, const float *g, const float *r, const float *dy, float *dx,
+                          float *dg, int n, int D)
+{
+    for (int t = 0; t < n; t++, x += D, dy += D, dx += D) {
+        float s = 0, q = r[t];
+        for (int i = 0; i < D; i++) s += dy[i] * g[i] * x[i];
+        s *= q * q * q / (float)D;
+        for (int i = 0; i < D; i++) {
+            dx[i] += dy[i] * g[i] * q - x[i] * s;
+            dg[i] += dy[i] * x[i] * q;
+        }
+    }
+}
+
+// Turns every adjacent pair of the first n numbers of each row by its position's angles.
+static void rope(const struct trainer *t, float *x, int rows, int n, int ld, float sign)
+{
+    for (int p = 0; p < rows; p++, x += ld) {
+        const float *c = t->cosv + (size_t)p * t->hs / 2, *s = t->sinv + (size_t)p * t->hs / 2;
+        for (int h = 0; h < n; h += t->hs)
+            for (int i = 0; i < t->hs / 2; i++) {
+                float a = x[h + 2 * i], b = x[h + 2 * i + 1], k = s[i] * sign;
+                x[h + 2 * i] = a * c[i] - b * k;
+                x[h + 2 * i + 1] = a * k + b * c[i];
+            }
+    }
+}
+
+static void attend(struct worker *w, const struct saved *s, int first, int T, int n)
+{
+    struct trainer *t = w->t;
+    int D = t->D, hs = t->hs, ld = 3 * D;
+    float scale = 1.0f / sqrtf((float)hs);
+    for (int h = 0; h < t->nh; h++) {
+        const act *q = s->qkv + (size_t)first * ld + h * hs;
+        pack_cols(w->kp, q + D, hs, T, ld);
+        pack_rows(w->vp, q + 2 * D, T, hs, ld);
+        for (int r = 0; r < T; r += BLOCK) {
+            int C = r + BLOCK;
+            gemm(BLOCK, C, hs, q + (size_t)r * ld, ld, w->kp, hs, w->score, t->T, 0);
+            float inv[BLOCK];
+            for (int i = 0; i < BLOCK; i++) {
+                float *x = w->score + (size_t)i * t->T, max = -1e30f, sum = 0;
+                for (int j = r + i + 1; j < C; j++) x[j] = -1e30f;
+                for (int j = 0; j < C; j++) max = x[j] > max ? x[j] : max;
+                for (int j = 0; j < C; j++) sum += x[j] = fast_exp((x[j] - max) * scale);
+                for (int j = r + i + 1; j < C; j++) x[j] = 0;
+                inv[i] = 1.0f / sum;
+                s->lse[(size_t)h * n + first + r + i] = max * scale + logf(sum);
+                act_store(w->pb + (size_t)i * t->T, x, (size_t)C);
+            }
+            gemm(BLOCK, hs, C, w->pb, t->T, w->vp, T, w->dk, hs, 0);
+            for (int i = 0; i < BLOCK; i++) {
+                for (int j = 0; j < hs; j++) w->dk[i * hs + j] *= inv[i];
+                act_store(s->att + (size_t)(first + r + i) * D + h * hs, w->dk + i * hs, (size_t)hs);
+            }
+        }
+    }
+}
+
+// From the gradient of the attention's output (dout, rounded) to that of q, k and v (dqkv)
+static void attend_backward(struct worker *w, const struct saved *s, const act *dout, float *dqkv,
+                            int first, int T, int n)
+{
+    struct trainer *t = w->t;
+    int D = t->D, hs = t->hs, ld = 3 * D;
+    float scale = 1.0f / sqrtf((float)hs);
+    for (int h = 0; h < t->nh; h++) {
+        const act *q = s->qkv + (size_t)first * ld + h * hs;
+        const act *go = dout + (size_t)first * D + h * hs;
+        const act *o = s->att + (size_t)first * D + h * hs;
+        float *dq = dqkv + (size_t)first * ld + h * hs;
+        pack_cols(w->kp, q + D, hs, T, ld);
+        pack_rows(w->kr, q + D, T, hs, ld);
+        pack_cols(w->vc, q + 2 * D, hs, T, ld);
+        memset(w->dk, 0, sizeof(float) * (size_t)(T * hs));
+        memset(w->dv, 0, sizeof(float) * (size_t)(T * hs));
+        for (int r = 0; r < T; r += BLOCK) {
+            int C = r + BLOCK;
+            gemm(BLOCK, C, hs, q + (size_t)r * ld, ld, w->kp, hs, w->score, t->T, 0);
+            gemm(BLOCK, C, hs, go + (size_t)r * D, D, w->vc, hs, w->dscore, t->T, 0);
+            for (int i = 0; i < BLOCK; i++) {
+                float *x = w->score + (size_t)i * t->T, *y = w->dscore + (size_t)i * t->T;
+                float lse = s->lse[(size_t)h * n + first + r + i], d = 0;
+                for (int j = 0; j < hs; j++)
+                    d += act_get(go[(size_t)(r + i) * D + j]) * act_get(o[(size_t)(r + i) * D + j]);
+                for (int j = 0; j < C; j++) {
+                    x[j] = fast_exp(x[j] * scale - lse);
+                    y[j] = x[j] * (y[j] - d) * scale;
+                }
+                for (int j = r + i + 1; j < C; j++) x[j] = y[j] = 0;
+                act_store(w->pb + (size_t)i * t->T, x, (size_t)C);
+                act_store(w->sb + (size_t)i * t->T, y, (size_t)C);
+            }
+            gemm(BLOCK, hs, C, w->sb, t->T, w->kr, T, dq + (size_t)r * ld, ld, 0);
+            pack_rows(w->qp, q + (size_t)r * ld, BLOCK, hs, ld);
+            transpose(w->tb, BLOCK, w->sb, t->T, BLOCK, C);
+            gemm(C, hs, BLOCK, w->tb, BLOCK, w->qp, BLOCK, w->dk, hs, 1);
+            pack_rows(w->qp, go + (size_t)r * D, BLOCK, hs, D);
+            transpose(w->tb, BLOCK, w->pb, t->T, BLOCK, C);
+            gemm(C, hs, BLOCK, w->tb, BLOCK, w->qp, BLOCK, w->dv, hs, 1);
+        }
+        for (int i = 0; i < T; i++) {
+            memcpy(dq + (size_t)i * ld + D, w->dk + i * hs, sizeof(float) * (size_t)hs);
+            memcpy(dq + (size_t)i * ld + 2 * D, w->dv + i * hs, sizeof(float) * (size_t)hs);
+        }
+    }
+}
+
+// grad of W[out][in] += transposed dy[n][out] times x[n][in]
+static void weight_grad(struct worker *w, const struct weight *m, const act *dy, int ldy,
+                        const act *x, int n)
+{
+    int cap = w->t->cap + BLOCK;
+    transpose(w->turn, cap, dy, ldy, n, m->out);
+    pack_rows(w->pack, x, n, m->in, m->in);
+    gemm(m->out, m->in, n, w->turn, cap, w->pack, n, w->grad + m->at, m->in, 1);
+}
+
+static void forward(struct worker *w, int seg0, int seg1)
+{
+    struct trainer *t = w->t;
+    const struct batch *b = &t->b;
+    int D = t->D, H = t->H, first = b->start[seg0], n = b->start[seg1] - first;
+    size_t nD = (size_t)n * (size_t)D;
+    uint32_t base = (uint32_t)first * (uint32_t)D;
+    float *x = w->x;
+    for (int i = 0; i < n; i++)
+        memcpy(x + (size_t)i * D, b->param + t->emb + (size_t)b->token[first + i] * D,
+               sizeof(float) * (size_t)D);
+    dropout(b, 0, base, x, nD);
+    for (int l = 0; l < t->L; l++) {
+        struct saved *s = &w->s[l];
+        const struct layer *y = &t->layer[l];
+        memcpy(s->x0, x, sizeof(float) * nD);
+        norm_forward(x, b->param + y->n1, s->r0, w->rl, s->h0, n, D);
+        gemm(n, 3 * D, D, s->h0, D, y->qkv.fwd, D, w->f, 3 * D, 0);
+        for (int k = seg0; k < seg1; k++)
+            rope(t, w->f + (size_t)(b->start[k] - first) * 3 * D, b->start[k + 1] - b->start[k],
+                 2 * D, 3 * D, 1);
+        act_store(s->qkv, w->f, 3 * nD);
+        for (int k = seg0; k < seg1; k++)
+            attend(w, s, b->start[k] - first, b->start[k + 1] - b->start[k], n);
+        gemm(n, D, D, s->att, D, y->o.fwd, D, w->f, D, 0);
+        dropout(b, (uint32_t)(2 * l + 1), base, w->f, nD);
+        for (size_t i = 0; i < nD; i++) s->x1[i] = x[i] += w->f[i];
+        norm_forward(x, b->param + y->n2, s->r1, w->rl, s->h1, n, D);
+        gemm(n, 2 * H, D, s->h1, D, y->w13.fwd, D, w->f, 2 * H, 0);
+        act_store(s->gu, w->f, (size_t)n * 2 * (size_t)H);
+        for (int i = 0; i < n; i++) {
+            float *g = w->f + (size_t)i * 2 * H, *u = g + H;
+            for (int j = 0; j < H; j++) g[j] = g[j] / (1.0f + fast_exp(-g[j])) * u[j];
+            act_store(s->a + (size_t)i * H, g, (size_t)H);
+        }
+        gemm(n, D, H, s->a, H, y->w2.fwd, H, w->f, D, 0);
+        dropout(b, (uint32_t)(2 * l + 2), base, w->f, nD);
+        for (size_t i = 0; i < nD; i++) x[i] += w->f[i];
+    }
+}
+
+// The classifier, the loss and, for the backward pass, the gradient of the last hidden state.
+static void head(struct worker *w, int seg0, int seg1)
+{
+    struct trainer *t = w->t;
+    const struct batch *b = &t->b;
+    int D = t->D, V = t->V, first = b->start[seg0], n = b->start[seg1] - first;
+    float *rows = w->f2;
+    norm_forward(w->x, b->param + t->norm, w->rl + D, w->rl, w->xl, n, D);
+    for (int r = 0; r < n; r += BLOCK) {
+        gemm(BLOCK, V, D, w->xl + (size_t)r * D, D, t->cls.fwd, D, rows, V, 0);
+        for (int i = 0; i < BLOCK; i++) {
+            int p = first + r + i;
+            float *y = rows + (size_t)i * V, max = -1e30f, sum = 0, wt = b->weight[p];
+            if (b->target[p] < 0) wt = 0;
+            if (wt == 0) {
+                if (b->token_loss) b->token_loss[p] = 0;
+                memset(w->dlog + (size_t)(r + i) * (V + BLOCK), 0, sizeof(act) * (size_t)V);
+                continue;
+            }
+            float ty = y[b->target[p]];
+            for (int j = 0; j < V; j++) max = y[j] > max ? y[j] : max;
+            for (int j = 0; j < V; j++) sum += y[j] = fast_exp(y[j] - max);
+            float loss = logf(sum) + max - ty;
+            if (b->token_loss) b->token_loss[p] = loss;
+            w->loss += (double)(wt * loss);
+            if (!b->backward) continue;
+            float k = wt * b->scale / sum, hard = wt * b->scale;
+            for (int j = 0; j < V; j++) y[j] *= k;
+            if (b->soft_id) {
+                for (int j = 0; j < b->soft; j++)
+                    y[b->soft_id[(size_t)p * b->soft + j]] -=
+                        hard * b->alpha * b->soft_p[(size_t)p * b->soft + j];
+                hard *= 1.0f - b->alpha;
+            }
+            y[b->target[p]] -= hard;
+            act_store(w->dlog + (size_t)(r + i) * (V + BLOCK), y, (size_t)V);
+        }
+    }
+}
+
+static void backward(struct worker *w, int seg0, int seg1)
+{
+    struct trainer *t = w->t;
+    const struct batch *b = &t->b;
+    int D = t->D, H = t->H, V = t->V, first = b->start[seg0], n = b->start[seg1] - first;
+    size_t nD = (size_t)n * (size_t)D;
+    uint32_t base = (uint32_t)first * (uint32_t)D;
+    float *dx = w->dx;
+    gemm(n, D, V, w->dlog, V + BLOCK, t->cls.bwd, V, w->f, D, 0);
+    weight_grad(w, &t->cls, w->dlog, V + BLOCK, w->xl, n);
+    memset(dx, 0, sizeof(float) * nD);
+    norm_backward(w->x, b->param + t->norm, w->rl + D, w->f, dx, w->grad + t->norm, n, D);
+    for (int l = t->L - 1; l >= 0; l--) {
+        struct saved *s = &w->s[l];
+        const struct layer *y = &t->layer[l];
+        memcpy(w->f, dx, sizeof(float) * nD);
+        dropout(b, (uint32_t)(2 * l + 2), base, w->f, nD);
+        act_store(w->b, w->f, nD);
+        weight_grad(w, &y->w2, w->b, D, s->a, n);
+        gemm(n, H, D, w->b, D, y->w2.bwd, D, w->f, H, 0);
+        for (int i = 0; i < n; i++) {
+            const act *gu = s->gu + (size_t)i * 2 * H;
+            const float *da = w->f + (size_t)i * H;
+            float *d = w->f2;
+            for (int j = 0; j < H; j++) {
+                float g = act_get(gu[j]), u = act_get(gu[H + j]), k = 1.0f / (1.0f + fast_exp(-g));
+                d[j] = da[j] * u * k * (1.0f + g * (1.0f - k));
+                d[H + j] = da[j] * g * k;
+            }
+            act_store(w->b + (size_t)i * 2 * H, d, 2 * (size_t)H);
+        }
+        weight_grad(w, &y->w13, w->b, 2 * H, s->h1, n);
+        gemm(n, D, 2 * H, w->b, 2 * H, y->w13.bwd, 2 * H, w->f, D, 0);
+        norm_backward(s->x1, b->param + y->n2, s->r1, w->f, dx, w->grad + y->n2, n, D);
+
+        memcpy(w->f, dx, sizeof(float) * nD);
+        dropout(b, (uint32_t)(2 * l + 1), base, w->f, nD);
+        act_store(w->b, w->f, nD);
+        weight_grad(w, &y->o, w->b, D, s->att, n);
+        gemm(n, D, D, w->b, D, y->o.bwd, D, w->f, D, 0);
+        act_store(w->b, w->f, nD);
+        for (int k = seg0; k < seg1; k++) {
+            int at = b->start[k] - first, T = b->start[k + 1] - b->start[k];
+            attend_backward(w, s, w->b, w->f, at, T, n);
+            rope(t, w->f + (size_t)at * 3 * D, T, 2 * D, 3 * D, -1);
+        }
+        act_store(w->b, w->f, 3 * nD);
+        weight_grad(w, &y->qkv, w->b, 3 * D, s->h0, n);
+        gemm(n, D, 3 * D, w->b, 3 * D, y->qkv.bwd, 3 * D, w->f, D, 0);
+        norm_backward(s->x0, b->param + y->n1, s->r0, w->f, dx, w->grad + y->n1, n, D);
+    }
+    dropout(b, 0, base, dx, nD);
+    for (int i = 0; i < n; i++) {
+        float *g = w->grad + t->emb + (size_t)b->token[first + i] * D;
+        for (int j = 0; j < D; j++) g[j] += dx[(size_t)i * D + j];
+    }
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct trainer *t = w->t;
+    struct batch *b = &t->b;
+    int c;
+    gemm_thread_begin();
+    w->loss = 0;
+    if (b->backward) memset(w->grad, 0, sizeof(float) * t->params);
+    while ((c = atomic_fetch_add(&b->next, 1)) < b->chunks) {
+        forward(w, b->chunk[c], b->chunk[c + 1]);
+        head(w, b->chunk[c], b->chunk[c + 1]);
+        if (b->backward) backward(w, b->chunk[c], b->chunk[c + 1]);
+    }
+    gemm_thread_end();
+    return NULL;
+}
+
+static size_t place(struct weight *m, int out, int in, size_t at)
+{
+    m->out = out;
+    m->in = in;
+    m->at = at;
+    return at + (size_t)out * (size_t)in;
+}
+
+static int weight_new(struct weight *m)
+{
+    size_t n = (size_t)m->out * (size_t)m->in;
+    return GRAB(m->fwd, n) && GRAB(m->bwd, n);
+}
+
+static int worker_new(struct worker *w, struct trainer *t)
+{
+    size_t D = (size_t)t->D, H = (size_t)t->H, n = (size_t)t->cap + BLOCK, T = (size_t)t->T + BLOCK;
+    size_t V = (size_t)t->V, hs = (size_t)t->hs;
+    size_t wide = 2 * H > 3 * D ? 2 * H : 3 * D, big = wide > V ? wide : V;
+    w->t = t;
+    if (!GRAB(w->s, t->L)) return 0;
+    for (int l = 0; l < t->L; l++) {
+        struct saved *s = &w->s[l];
+        if (!(GRAB(s->x0, n * D) && GRAB(s->x1, n * D) && GRAB(s->r0, n) && GRAB(s->r1, n) &&
+              GRAB(s->lse, n * (size_t)t->nh) && GRAB(s->h0, n * D) && GRAB(s->qkv, n * 3 * D) &&
+              GRAB(s->att, n * D) && GRAB(s->h1, n * D) && GRAB(s->gu, n * 2 * H) &&
+              GRAB(s->a, n * H)))
+            return 0;
+    }
+    return GRAB(w->grad, t->params) && GRAB(w->x, n * D) && GRAB(w->dx, n * D) &&
+           GRAB(w->f, n * wide) && GRAB(w->f2, BLOCK * big) && GRAB(w->score, BLOCK * T) &&
+           GRAB(w->dscore, BLOCK * T) && GRAB(w->dk, T * hs) && GRAB(w->dv, T * hs) &&
+           GRAB(w->rl, n + D) && GRAB(w->b, n * wide) && GRAB(w->pack, n * wide) &&
+           GRAB(w->turn, n * big) && GRAB(w->kp, T * hs) && GRAB(w->kr, T * hs) &&
+           GRAB(w->vp, T * hs) && GRAB(w->vc, T * hs) && GRAB(w->pb, BLOCK * T) &&
+           GRAB(w->sb, BLOCK * T) && GRAB(w->tb, BLOCK * T) && GRAB(w->qp, BLOCK * hs) &&
+           GRAB(w->xl, n * D) && GRAB(w->dlog, n * (V + BLOCK));
+}
+
+// Which build this is: 1 with AMX and bfloat16, 0 in plain float.
+int train_amx(void)
+{
+    return TRAIN_AMX;
+}
+
+// A trainer for a model of this shape, or NULL: a size that is not a multiple of 32, no memory,
+// or no permission to use the tiles. cap: positions a chunk may hold. Lives as long as the process.
+struct trainer *train_new(int D, int L, int H, int heads, int V, int T, int threads, int cap)
+{
+    struct trainer *t;
+    if (D < 32 || D % 32 || H < 32 || H % 32 || V < 32 || V % 32 || T < 32 || T % 32 || L < 1 ||
+        heads < 1 || D % heads || (D / heads) % 32 || threads < 1 || threads > MAX_THREADS ||
+        cap < T || cap % 32 || gemm_permit() || !GRAB(t, 1))
+        return NULL;
+    t->D = D, t->L = L, t->H = H, t->nh = heads, t->hs = D / heads, t->V = V, t->T = T;
+    t->threads = threads, t->cap = cap;
+    if (!GRAB(t->layer, L)) return NULL;
+    size_t at = place(&t->cls, V, D, 0);
+    for (int l = 0; l < L; l++) {
+        struct layer *y = &t->layer[l];
+        y->n1 = at;
+        at = place(&y->qkv, 3 * D, D, at + (size_t)D);
+        y->n2 = at = place(&y->o, D, D, at);
+        at = place(&y->w13, 2 * H, D, at + (size_t)D);
+        at = place(&y->w2, D, H, at);
+        if (!(weight_new(&y->qkv) && weight_new(&y->o) && weight_new(&y->w13) && weight_new(&y->w2)))
+            return NULL;
+    }
+    t->norm = at;
+    t->params = at + (size_t)D;
+    if (!weight_new(&t->cls) || !GRAB(t->copy, t->params)) return NULL;
+    size_t half = (size_t)t->hs / 2;
+    if (!GRAB(t->cosv, (size_t)T * half) || !GRAB(t->sinv, (size_t)T * half)) return NULL;
+    for (int p = 0; p < T; p++)
+        for (size_t i = 0; i < half; i++) {
+            double a = p * pow(10000.0, -2.0 * (double)i / t->hs);
+            t->cosv[(size_t)p * half + i] = (float)cos(a);
+            t->sinv[(size_t)p * half + i] = (float)sin(a);
+        }
+    for (int i = 0; i < threads; i++)
+        if (!worker_new(&t->w[i], t)) return NULL;
+    return t;
+}
+
+long train_params(const struct trainer *t)
+{
+    return (long)t->params;
+}
+
+static void weight_pack(struct trainer *t, struct weight *m)
+{
+    pack_cols(m->fwd, t->copy + m->at, m->in, m->out, m->in);
+    pack_rows(m->bwd, t->copy + m->at, m->out, m->in, m->in);
+}
+
+// Weighted sum of the losses of a batch (in nats); with grad not NULL, also the gradient of
+// scale times that sum. token, target (-1: none), weight: start[segments] positions. soft > 0:
+// alpha of the target is the distribution soft_p over soft_id. token_loss may be NULL. Returns
+// NaN when a segment is longer than the context, not a multiple of 32, or memory is out.
+double train_step(struct trainer *t, const float *param, float *grad, const int32_t *token,
+                  const int32_t *target, const float *weight, const int32_t *start, int segments,
+                  float scale, float drop, uint32_t seed, int soft, const int32_t *soft_id,
+                  const float *soft_p, float alpha, float *token_loss)
+{
+    struct batch *b = &t->b;
+    *b = (struct batch){.param = param, .token = token, .target = target, .weight = weight,
+                        .start = start, .segments = segments, .scale = scale, .drop = drop,
+                        .seed = seed, .soft = soft, .soft_id = soft > 0 ? soft_id : NULL,
+                        .soft_p = soft_p, .alpha = alpha, .token_loss = token_loss,
+                        .backward = grad != NULL};
+    b->chunk = malloc(sizeof *b->chunk * (size_t)(segments + 1));
+    if (!b->chunk) return NAN;
+    b->chunk[0] = 0;
+    for (int i = 0; i < segments; i++) {
+        int len = start[i + 1] - start[i];
+        if (len <= 0 || len % 32 || len > t->T) {
+            free(b->chunk);
+            return NAN;
+        }
+        if (start[i + 1] - start[b->chunk[b->chunks]] > t->cap) b->chunk[++b->chunks] = i;
+    }
+    b->chunk[++b->chunks] = segments;
+    atomic_store(&b->next, 0);
+
+    act_store(t->copy, param, t->params);
+    weight_pack(t, &t->cls);
+    for (int l = 0; l < t->L; l++) {
+        weight_pack(t, &t->layer[l].qkv);
+        weight_pack(t, &t->layer[l].o);
+        weight_pack(t, &t->layer[l].w13);
+        weight_pack(t, &t->layer[l].w2);
+    }
+    int started = 1;
+    for (; started < t->threads; started++)
+        if (pthread_create(&t->w[started].thread, NULL, work, &t->w[started])) break;
+    work(&t->w[0]);
+    double loss = t->w[0].loss;
+    for (int i = 1; i < started; i++) {
+        pthread_join(t->w[i].thread, NULL);
+        loss += t->w[i].loss;
+    }
+    if (grad) {
+        memcpy(grad, t->w[0].grad, sizeof(float) * t->params);
+        for (int i = 1; i < started; i++)
+            for (size_t j = 0; j < t->params; j++) grad[j] += t->w[i].grad[j];
+    }
+    free(b->chunk);
+    b->chunk = NULL;
+    return loss;
+}
+
+// Newton-Schulz: the five steps that turn a matrix into nearly its nearest orthogonal one
+// (Jordan et al. 2024, "Muon"), rows <= columns; x is replaced. A worker's room
+// may be too small, so each job brings its own.
+struct ortho {
+    float *const *x;
+    const int32_t *rows, *cols;
+    int count;
+    atomic_int next, failed;
+};
+
+static int orthogonalise(float *x, int R, int C)
+{
+    const float ka = 3.4445f, kb = -4.7750f, kc = 2.0315f;
+    size_t n = (size_t)R * (size_t)C, rr = (size_t)R * (size_t)R;
+    act *xa = NULL, *p = NULL, *aa = NULL;
+    float *a = NULL, *a2 = NULL, *y = NULL;
+    int ok = GRAB(xa, n) && GRAB(p, n) && GRAB(aa, rr) && GRAB(a, rr) && GRAB(a2, rr) && GRAB(y, n);
+    double s = 1e-14;
+    for (size_t i = 0; ok && i < n; i++) s += (double)x[i] * x[i];
+    float k = (float)(1.0 / sqrt(s));
+    for (size_t i = 0; ok && i < n; i++) x[i] *= k;
+    for (int step = 0; ok && step < 5; step++) {
+        act_store(xa, x, n);
+        pack_cols(p, xa, C, R, C);
+        gemm(R, R, C, xa, C, p, C, a, R, 0); // x x'
+        act_store(aa, a, rr);
+        pack_rows(p, aa, R, R, R);
+        gemm(R, R, R, aa, R, p, R, a2, R, 0);
+        for (size_t i = 0; i < rr; i++) a[i] = kb * a[i] + kc * a2[i];
+        act_store(aa, a, rr);
+        pack_rows(p, xa, R, C, C);
+        gemm(R, C, R, aa, R, p, R, y, C, 0);
+        for (size_t i = 0; i < n; i++) x[i] = ka * x[i] + y[i];
+    }
+    free(xa), free(p), free(aa), free(a), free(a2), free(y);
+    return ok;
+}
+
+static void *ortho_work(void *arg)
+{
+    struct ortho *o = arg;
+    int i;
+    gemm_thread_begin();
+    while ((i = atomic_fetch_add(&o->next, 1)) < o->count)
+        if (!orthogonalise(o->x[i], o->rows[i], o->cols[i])) atomic_store(&o->failed, 1);
+    gemm_thread_end();
+    return NULL;
+}
+
+// Orthogonalises count matrices (rows <= cols, multiples of 32) in place. 0, or -1: out of memory.
+int train_ortho(float *const *x, const int32_t *rows, const int32_t *cols, int count, int threads)
+{
+    struct ortho o = {.x = x, .rows = rows, .cols = cols, .count = count};
+    pthread_t id[MAX_THREADS];
+    int started = 1;
+    for (; started < threads && started < MAX_THREADS; started++)
+        if (pthread_create(&id[started], NULL, ortho_work, &o)) break;
+    ortho_work(&o);
+    for (int i = 1; i < started; i++) pthread_join(id[i], NULL);
+    return atomic_load(&o.failed) ? -1 : 0;
+}
