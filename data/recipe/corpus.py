@@ -182,6 +182,13 @@ def part(story, rng):
     return rng.choice(places) if places else None
 
 
+def opening(story, rng):
+    """How the story begins, as somebody might type it instead of a request."""
+    words = story.split("\n")[0].split(" ")
+    text = " ".join(words[:rng.randint(3, 16)]).rstrip(",;:\"")
+    return text + rng.choice(("", "", "...", "," if text[-1].isalnum() else ""))
+
+
 def documents(stories, topics, seed):
     """One epoch's documents in a fixed order: every story once, half of them asked for."""
     rng = random.Random(seed)
@@ -192,8 +199,10 @@ def documents(stories, topics, seed):
         kind = rng.random()
         asked = request(topics, s, rng)
         ask = asked[0] + "\n\n" if asked else None
-        if kind < 0.45 or not ask:
+        if kind < 0.43 or not ask:
             yield [(s, True, True)]
+        elif kind < 0.48:
+            yield [(opening(s, rng) + "\n\n", False, False), (s, True, True)]
         elif kind < 0.83 or len(s) > 1500:
             yield [(ask, False, False), (s, True, True)]
         elif kind < 0.90:

@@ -216,22 +216,28 @@ static void transpose(act *restrict d, int ldd, const act *restrict s, int lds, 
         for (int c = 0; c < C; c++) d[(size_t)c * ldd + r] = s[(size_t)r * lds + c];
 }
 
+typedef float panel __attribute__((vector_size(PANEL * sizeof(float)), aligned(4), may_alias));
+
+#ifdef __AVX512F__
+#define ROWS 8
+#else
+#define ROWS 4
+#endif
+
 static void gemm(int M, int N, int K, const act *A, int lda, const act *B, int Kp, float *C, int ldc,
                  int add)
 {
     for (int n = 0; n < N; n += PANEL)
-        for (int m = 0; m < M; m += 4) {
-            const act *b = B + (size_t)n * Kp;
-            float sum[4][PANEL] = {{0}};
-            for (int k = 0; k < K; k++)
-                for (int i = 0; i < 4; i++)
-                    for (int j = 0; j < PANEL; j++)
-                        sum[i][j] += A[(size_t)(m + i) * lda + k] * b[(size_t)k * PANEL + j];
-            for (int i = 0; i < 4; i++)
-                for (int j = 0; j < PANEL; j++) {
-                    float *c = C + (size_t)(m + i) * ldc + n + j;
-                    *c = (add ? *c : 0) + sum[i][j];
-                }
+        for (int m = 0; m < M; m += ROWS) {
+            const act *a = A + (size_t)m * lda, *b = B + (size_t)n * Kp;
+            panel sum[ROWS] = {{0}};
+            for (int k = 0; k < K; k++, b += PANEL)
+                for (int i = 0; i < ROWS; i++) sum[i] += a[(size_t)i * lda + k] * *(const panel *)b;
+            for (int i = 0; i < ROWS; i++) {
+                panel *c = (panel *)(C + (size_t)(m + i) * ldc + n);
+                if (add) sum[i] += *c;
+                *c = sum[i];
+            }
         }
 }
 
