@@ -15,7 +15,9 @@ U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9  # GGUF value types
 TYPE_F32, TYPE_Q8_0 = 0, 8                              # GGUF tensor types
 ALIGN, GROUP = 32, 32
 
-TEMPLATE = ("{{ bos_token }}{% for message in messages %}"
+# The comment is how the program knows it (src/core/template.c).
+TEMPLATE = ("{# duotale story turns: a request and two newlines, a story and its end #}"
+            "{{ bos_token }}{% for message in messages %}"
             "{% if message['role'] == 'user' %}{{ message['content'] + '\\n\\n' }}"
             "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}"
             "{% endif %}{% endfor %}")
@@ -154,7 +156,8 @@ def metadata(shape, tok, about, file_type):
          ("tokenizer.ggml.unknown_token_id", U32, 0),
          ("tokenizer.ggml.add_bos_token", BOOL, 1), ("tokenizer.ggml.add_eos_token", BOOL, 0),
          ("tokenizer.ggml.add_space_prefix", BOOL, 1),
-         ("tokenizer.chat_template", STRING, TEMPLATE), ("duotale.mode", STRING, "chat"),
+         ("tokenizer.chat_template", STRING, TEMPLATE), ("duotale.chat", BOOL, 1),
+         ("duotale.opening", STRING, "Once upon a time"), ("duotale.length", U32, 400),
          ("duotale.bits_per_byte", F32, about["bits"]),
          ("duotale.training_tokens", STRING, about["tokens"])]
     return m

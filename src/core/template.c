@@ -20,6 +20,8 @@ static const struct family {
     [DT_TEMPLATE_ZEPHYR] = {"zephyr", {"<|user|>", "<|assistant|>"}, NULL},
     [DT_TEMPLATE_GEMMA] = {"gemma", {"<start_of_turn>", "<end_of_turn>"}, "<end_of_turn>"},
     [DT_TEMPLATE_MISTRAL] = {"mistral", {"[INST]", "[/INST]"}, NULL},
+    // by the comment that data/recipe/export.py puts before it: it has no markers of its own
+    [DT_TEMPLATE_STORY] = {"story", {"{# duotale story turns", "eos_token"}, NULL},
 };
 
 #define FAMILIES (sizeof families / sizeof *families)
@@ -147,6 +149,10 @@ size_t dt_template_turn(enum dt_template family, bool first, const char *system,
         say_n(&p, user, user_length, false);
         say(&p, "\n");
         break;
+    case DT_TEMPLATE_STORY: // has no system turn: the model has never seen one
+        say_n(&p, user, user_length, false);
+        say(&p, "\n\n");
+        break;
     case DT_TEMPLATE_LLAMA2:
         if (!first)
             mark(&p, "<s>");
@@ -218,6 +224,7 @@ size_t dt_template_close(enum dt_template family, bool ended, struct dt_template
     case DT_TEMPLATE_PLAIN:
         say(&p, "\n");
         break;
+    case DT_TEMPLATE_STORY:
     case DT_TEMPLATE_LLAMA2:
     case DT_TEMPLATE_MISTRAL:
         if (!ended)

@@ -16,6 +16,7 @@ enum dt_template {
     DT_TEMPLATE_ZEPHYR,      // <|user|> ... </s> (TinyLlama's chat models too)
     DT_TEMPLATE_GEMMA,       // <start_of_turn>user ... <end_of_turn>
     DT_TEMPLATE_MISTRAL,     // [INST] ... [/INST] ... </s>, one BOS
+    DT_TEMPLATE_STORY,       // our storyteller's: a request and two newlines, a story and EOS
 };
 
 // "chatml"; static. And back: false for a name that is none of them ("unknown" is none).
