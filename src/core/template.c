@@ -65,6 +65,8 @@ enum dt_template dt_template_recognise(const char *text, size_t n)
 const char *dt_template_default_system(const char *text, size_t n, size_t *length)
 {
     static const char open[] = "<|im_start|>system\\n"; // as Jinja writes a newline
+    if (!text)
+        return NULL;
     const char *end = text + n;
     for (const char *p = text; p && (p = find(p, (size_t)(end - p), open));) {
         p += sizeof open - 1;

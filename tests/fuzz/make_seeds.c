@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// Writes the fuzzers' seeds: tiny sound files of every kind.
+#include <sys/stat.h>
+
+#include "fuzz.h"
+#include "core/model.h"
+#include "synth.h"
+
+static const char *folder;
+
+static void save(const char *fuzzer, const char *name, const struct synth *s)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", folder, fuzzer);
+    mkdir(path, 0755);
+    snprintf(path, sizeof path, "%s/%s/%s", folder, fuzzer, name);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(s->bytes, 1, s->n, f) != s->n || fclose(f)) {
+        perror(path);
+        exit(1);
+    }
+}
+
+static void llama2c(void)
+{
+    struct synth_shape shape = {.dim = 8, .hidden = 12, .layers = 2, .heads = 2, .kv_heads = 1, .vocab = 6,
+                                .context = 4, .group = 4, .seed = 3};
+    for (int version = 0; version <= 2; version++)
+        for (int shared = 0; shared <= 1; shared++) {
+            struct synth s = {0};
+            char name[32];
+            shape.shared = shared;
+            synth_llama2c(&s, &shape, version);
+            snprintf(name, sizeof name, "v%d-%s", version, shared ? "shared" : "own");
+            save("llama2c", name, &s);
+            synth_free(&s);
+        }
+}
+
+static void gguf(void)
+{
+    struct synth_shape shape = {.dim = 8, .hidden = 12, .layers = 2, .heads = 2, .kv_heads = 1, .vocab = 6,
+                                .context = 4, .group = 4, .seed = 3};
+    static const struct {
+        const char *name;
+        struct synth_gguf how;
+        uint32_t vocab, width;
+    } rows[] = {
+        {"f32", {0}, 6, 8},
+        {"v2", {.version = 2}, 6, 8},
+        {"f16", {.form = DT_FORM_F16, .half_norms = true}, 6, 8},
+        {"q8_0", {.form = DT_FORM_Q8_0}, 6, 32},
+        {"q4_0", {.form = DT_FORM_Q4_0}, 6, 32},
+        {"groups", {.groups = true}, 6, 8},
+        {"qwen2", {.architecture = "qwen2", .bpe = true, .biases = true, .head_size = 6,
+                   .template = "<|im_start|>system\\nBe kind.<|im_end|>{{ m }}"}, 268, 8},
+        {"llama3", {.bpe = true, .template = "<|start_header_id|>{{ role }}<|end_header_id|>{{ m }}<|eot_id|>"}, 268, 8},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct synth s = {0};
+        shape.vocab = rows[i].vocab;
+        shape.dim = rows[i].width;
+        shape.hidden = rows[i].width == 8 ? 12 : 32;
+        shape.shared = i % 2;
+        synth_gguf(&s, &shape, &rows[i].how);
+        save("gguf", rows[i].name, &s);
+        synth_free(&s);
+    }
+    struct synth both = {0};
+    shape.vocab = 6;
+    shape.dim = 8;
+    shape.hidden = 12;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct synth_gguf how = {.split_no = i, .split_count = 2};
+        struct synth s = {0};
+        synth_gguf(&s, &shape, &how);
+        synth_put(&both, s.bytes, s.n);
+        synth_pad(&both, 8);
+        synth_free(&s);
+    }
+    save("gguf", "two-parts", &both);
+    synth_free(&both);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2)
+        return 2;
+    folder = argv[1];
+    llama2c();
+    gguf();
+    return 0;
+}

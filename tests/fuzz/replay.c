@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Runs a fuzzer's function once over each file (or each file of a folder) named: the seeds as an ordinary test, with any compiler.
+#include <dirent.h>
+
+#include "fuzz.h"
+
+static int replay_file(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return 0;
+    size_t room = 1 << 20;
+    uint8_t *data = malloc(room);
+    size_t n = fread(data, 1, room, f);
+    fclose(f);
+    uint8_t *exact = malloc(n ? n : 1); // ends with its block, so that sanitizers see one byte too many
+    memcpy(exact, data, n);
+    free(data);
+    LLVMFuzzerTestOneInput(exact, n);
+    for (size_t cut = 0; cut < n && cut < 4096; cut += 1 + cut / 8) // and what is left of it when it is cut
+        LLVMFuzzerTestOneInput(exact, cut);
+    free(exact);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    int files = 0;
+    for (int i = 1; i < argc; i++) {
+        DIR *dir = opendir(argv[i]);
+        if (!dir) {
+            files += replay_file(argv[i]);
+            continue;
+        }
+        for (struct dirent *e; (e = readdir(dir));) {
+            char path[4096];
+            snprintf(path, sizeof path, "%s/%s", argv[i], e->d_name);
+            if (e->d_name[0] != '.')
+                files += replay_file(path);
+        }
+        closedir(dir);
+    }
+    printf("%d files replayed\n", files);
+    return files ? 0 : 1;
+}
