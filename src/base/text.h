@@ -21,7 +21,8 @@ size_t dt_utf8_encode(uint32_t code, char out[4]);
 bool dt_utf8_valid(const char *s, size_t n);
 
 // Columns of a character on a terminal: 0 (combining, zero width), 1 or 2 (wide and fullwidth, emoji presentation), -1 for control
-// characters. Our own table, so every libc gives the same screen.
+// characters. Our own table (width_table.py), so every libc gives the same screen. Character by character: sequences that
+// some terminals draw as one (joined emoji, variation selector 16) count as their parts, as in ncurses.
 int dt_text_width(uint32_t code);
 
 // Columns of s[0..n), controls counted as 0.
@@ -29,7 +30,8 @@ size_t dt_text_columns(const char *s, size_t n);
 
 // Joins bytes into whole clean characters: control characters other than newline and tab (C0, DEL, C1,
 // and the Unicode line/paragraph separators and bidi overrides) are dropped, characters split over pieces are
-// held back until whole, invalid bytes become U+FFFD (one for each maximal invalid run of a sequence, as Unicode recommends).
+// held back until whole, invalid bytes become U+FFFD (one for each maximal part of a sequence, as Unicode recommends).
+// Zeroed it is fresh. How the bytes were cut into pieces makes no difference to what comes out.
 struct dt_text_filter {
     unsigned char held[4];
     uint8_t held_count;
