@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +14,13 @@
 #include <curses.h>
 #include <term.h>
 
-// What a signal handler may need; written once, before any handler can run.
+// What a crash handler writes; prepared while everything is well.
 static struct {
-    volatile sig_atomic_t open;
-    struct termios before;
-    char bytes[256]; // attributes off, scroll region whole, cursor shown, alternate screen left, paste marks off
+    char bytes[256];
     size_t length;
 } last_words;
+
+static struct termios modes_before;
 
 // The answer to a cursor position report, from a terminal that was sent to its lower right corner. It must come within a second, else it is no
 // answer. What was typed before it is lost to us, so this is done before anybody can have typed.
@@ -99,17 +98,14 @@ static void prepare_last_words(void)
     say_at_the_end(capability("cnorm"));
     say_at_the_end(capability("rmcup"));
     say_at_the_end(capability("rmkx"));
+    say_at_the_end(capability("BD")); // bracketed paste off
     say_at_the_end("\r\n");
 }
 
-void tui_terminal_restore_in_signal(void)
+const char *tui_terminal_last_words(size_t *n)
 {
-    if (!last_words.open)
-        return;
-    last_words.open = 0;
-    ssize_t ignored = write(STDOUT_FILENO, last_words.bytes, last_words.length);
-    (void)ignored;
-    tcsetattr(STDIN_FILENO, TCSANOW, &last_words.before);
+    *n = last_words.length;
+    return last_words.bytes;
 }
 
 // 1 when the entry exists and can place the cursor; the word for why not goes to reason.
@@ -131,19 +127,24 @@ static bool usable(const char *term, char *reason, size_t size)
     return can;
 }
 
+const char *tui_terminal_entry(char *reason, size_t size)
+{
+    const char *own = getenv("TERM");
+    const char *const chain[] = {own, "xterm-256color", "vt100"};
+    for (size_t i = 0; i < sizeof chain / sizeof *chain; i++) {
+        char why[128];
+        if (usable(chain[i], i == 0 ? reason : why, i == 0 ? size : sizeof why))
+            return chain[i];
+        if (i == 0 && (!own || !*own || strncmp(reason, "there is no", 11) != 0))
+            return NULL; // it is known and cannot do it (dumb), or nobody knows what it is
+    }
+    return NULL;
+}
+
 bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options *options, char *reason, size_t size)
 {
     memset(t, 0, sizeof *t);
-    const char *own = getenv("TERM");
-    const char *const chain[] = {own, "xterm-256color", "vt100"};
-    const char *chosen = NULL;
-    for (size_t i = 0; i < sizeof chain / sizeof *chain && !chosen; i++) {
-        char why[128];
-        if (usable(chain[i], i == 0 ? reason : why, i == 0 ? size : sizeof why))
-            chosen = chain[i];
-        else if (i == 0 && (!own || !*own || strncmp(reason, "there is no", 11) != 0))
-            return false; // it is known and cannot do it (dumb), or nobody knows what it is
-    }
+    const char *chosen = tui_terminal_entry(reason, size);
     if (!chosen)
         return false;
 
@@ -155,7 +156,7 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
                  TUI_COLUMNS_MIN, TUI_ROWS_MIN);
         return false;
     }
-    if (tcgetattr(STDIN_FILENO, &last_words.before) != 0) {
+    if (tcgetattr(STDIN_FILENO, &modes_before) != 0) {
         snprintf(reason, size, "the terminal's settings cannot be read: %s", strerror(errno));
         return false;
     }
@@ -167,10 +168,9 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
     set_term(screen);
     resizeterm(rows, cols);
     snprintf(t->term, sizeof t->term, "%s", chosen);
-    t->fell_back = chosen != own;
+    t->fell_back = chosen != getenv("TERM");
     t->open = true;
     prepare_last_words();
-    last_words.open = 1;
     raw(); // Ctrl-C, Ctrl-Z and Ctrl-S are keys here; the program says what they do
     noecho();
     nonl();
@@ -194,9 +194,8 @@ void tui_terminal_close(struct tui_terminal *t)
     if (!t->open)
         return;
     t->open = false;
-    last_words.open = 0;
     endwin();
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &last_words.before);
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &modes_before);
 }
 
 void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme)

@@ -51,16 +51,20 @@ struct tui_terminal {
     unsigned attributes[TUI_PAINT_COUNT]; // chtype attributes of each paint
 };
 
-// Opens the screen on stdin and stdout: TERM's own entry, then xterm-256color, then vt100 where an entry is missing.
-// False with one line in reason when no entry is to be had, the terminal cannot place its cursor, or it is smaller than 40x10: the line
-// front end takes over then, and nothing has been written.
+// Which entry would be used, without touching the terminal: TERM's own, then xterm-256color, then vt100 where the entry is
+// missing. NULL with one line in reason when none is to be had or the terminal cannot place its cursor (dumb).
+const char *tui_terminal_entry(char *reason, size_t size);
+
+// Opens the screen on stdin and stdout. False with one line in reason when there is no entry or it is smaller than 40x10: the
+// line front end takes over then, and nothing has been drawn.
 bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options *options, char *reason, size_t size);
 
 // Gives the terminal back as it was. Harmless when it is not open.
 void tui_terminal_close(struct tui_terminal *t);
 
-// The same from a signal handler or a dying thread: only write() and tcsetattr(), from what open prepared.
-void tui_terminal_restore_in_signal(void);
+// What gives the screen back when the program dies: attributes off, cursor shown, alternate screen left. For the program's crash handler, which restores the
+// terminal's modes besides. Static, valid while the terminal is open.
+const char *tui_terminal_last_words(size_t *n);
 
 // The size the terminal has now, in rows and columns: the kernel's word, or the terminal's own answer to a cursor report where the kernel says
 // 0x0 (a serial line), or 24x80.

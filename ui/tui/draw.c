@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: MIT
+// The division of the screen, and one frame. Only rows that changed are written; a story that grows scrolls the terminal's own
+// region, so a token costs its bytes and little more even on a serial line.
+#include "tui.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/format.h"
+#include "base/text.h"
+
+int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *text, size_t n, int cols)
+{
+    // what fits, in whole characters
+    size_t fits = 0;
+    int used = 0;
+    while (fits < n) {
+        uint32_t code;
+        size_t length = dt_utf8_decode(text + fits, n - fits, &code);
+        int width = dt_text_width(code);
+        if (code == '\n' || used + (width > 0 ? width : 0) > cols)
+            break;
+        used += width > 0 ? width : 0;
+        fits += length;
+    }
+    wattrset(window, (int)ui->terminal.attributes[paint]);
+    char chunk[256], encoded[256 + 8];
+    for (size_t at = 0; at < fits;) {
+        size_t length = fits - at < sizeof chunk ? fits - at : sizeof chunk;
+        while (at + length < fits && ((unsigned char)text[at + length] & 0xC0) == 0x80)
+            length--; // not in the middle of a character
+        size_t bytes = ui->api->encode(ui->app, text + at, length, encoded);
+        if (ui->charset == DT_CHARSET_LATIN1) {
+            for (size_t i = 0; i < bytes; i++)
+                waddch(window, (unsigned char)encoded[i] | ui->terminal.attributes[paint]);
+        } else {
+            waddnstr(window, encoded, (int)bytes);
+        }
+        at += length;
+    }
+    return used;
+}
+
+int tui_putf(struct tui *ui, WINDOW *window, enum tui_paint paint, int cols, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    dt_vformat(text, sizeof text, format, args);
+    va_end(args);
+    return tui_put(ui, window, paint, text, strlen(text), cols);
+}
+
+void tui_put_bar(struct tui *ui, WINDOW *window, enum tui_paint paint, double share, int cols)
+{
+    bool utf8 = ui->terminal.glyphs == TUI_GLYPHS_UTF8;
+    for (int i = 0; i < cols; i++) {
+        bool full = share * cols > i + 0.5;
+        const char *cell = full ? utf8 ? "\xe2\x96\x88" : "#" : utf8 ? "\xe2\x96\x91" : ".";
+        tui_put(ui, window, paint, cell, strlen(cell), 1);
+    }
+}
+
+// ---- dividing the screen ------------------------------------------------------------------------------------
+
+static WINDOW *make(WINDOW *old, int rows, int cols, int row)
+{
+    if (old)
+        delwin(old);
+    if (rows <= 0)
+        return NULL;
+    WINDOW *w = newwin(rows, cols, row, 0);
+    if (w) {
+        keypad(w, TRUE);
+        idlok(w, TRUE);
+        leaveok(w, TRUE);
+    }
+    return w;
+}
+
+// The input's rows at the present width, at most a third of the screen.
+static int input_rows(struct tui *ui)
+{
+    struct tui_layout l;
+    tui_layout_init(&l, (unsigned)(ui->cols - 3));
+    tui_layout_append(&l, TUI_VOICE_USER, ui->input.text, ui->input.length);
+    int wanted = (int)l.row_count, most = ui->rows / 3;
+    tui_layout_free(&l);
+    return wanted < 1 ? 1 : wanted > most ? most : wanted;
+}
+
+void tui_draw_sizes(struct tui *ui)
+{
+    getmaxyx(stdscr, ui->rows, ui->cols);
+    ui->status_rows = ui->rows >= 16 && ui->cols < 120 ? 2 : 1;
+    ui->input_rows = input_rows(ui);
+    int free_rows = ui->rows - ui->status_rows - ui->input_rows - 1; // one for the message
+    ui->panel_rows = 0;
+    if (ui->panel != TUI_PANEL_NONE) {
+        int wanted = tui_panels[ui->panel].wanted(ui) + 1, most = free_rows - (free_rows > 8 ? 4 : 1);
+        bool reading = ui->panel == TUI_PANEL_HELP || ui->panel == TUI_PANEL_OUTPUT;
+        if (!reading && most > free_rows * 2 / 3)
+            most = free_rows * 2 / 3; // the story goes on above
+        ui->panel_rows = wanted < most ? wanted : most;
+    }
+    ui->story_rows = free_rows - ui->panel_rows;
+    if (ui->story_rows < 1)
+        ui->story_rows = 1;
+    int row = ui->story_rows;
+    ui->story_window = make(ui->story_window, ui->story_rows, ui->cols, 0);
+    ui->panel_window = make(ui->panel_window, ui->panel_rows, ui->cols, row);
+    ui->input_window = make(ui->input_window, ui->input_rows + 1, ui->cols, row += ui->panel_rows);
+    ui->status_window = make(ui->status_window, ui->status_rows, ui->cols, row + ui->input_rows + 1);
+    if (ui->input_window)
+        leaveok(ui->input_window, FALSE);
+    if (ui->story_window)
+        scrollok(ui->story_window, FALSE);
+    if (ui->story.width != (unsigned)ui->cols)
+        ui->top = tui_layout_resize(&ui->story, (unsigned)ui->cols, ui->top);
+    ui->drawn_top = SIZE_MAX;
+    ui->dirty = ui->status_dirty = true;
+    ui->status_ns = 0;
+}
+
+void tui_draw_free(struct tui *ui)
+{
+    ui->story_window = make(ui->story_window, 0, 0, 0);
+    ui->panel_window = make(ui->panel_window, 0, 0, 0);
+    ui->input_window = make(ui->input_window, 0, 0, 0);
+    ui->status_window = make(ui->status_window, 0, 0, 0);
+}
+
+// ---- the story --------------------------------------------------------------------------------------------------
+
+static size_t last_top(const struct tui *ui)
+{
+    size_t rows = ui->story.row_count;
+    return rows > (size_t)ui->story_rows ? rows - (size_t)ui->story_rows : 0;
+}
+
+void tui_scroll(struct tui *ui, long rows)
+{
+    size_t last = last_top(ui);
+    if (rows < 0)
+        ui->top -= (size_t)-rows < ui->top ? (size_t)-rows : ui->top;
+    else
+        ui->top = ui->top + (size_t)rows < last ? ui->top + (size_t)rows : last;
+    ui->follow = ui->top >= last;
+    ui->dirty = true;
+}
+
+static enum tui_paint paint_of(enum tui_voice voice)
+{
+    switch (voice) {
+    case TUI_VOICE_USER:
+        return TUI_PAINT_USER;
+    case TUI_VOICE_NOTICE:
+        return TUI_PAINT_NOTICE;
+    case TUI_VOICE_ERROR:
+        return TUI_PAINT_ERROR;
+    case TUI_VOICE_STORY:
+        break;
+    }
+    return TUI_PAINT_STORY;
+}
+
+static void draw_story_row(struct tui *ui, int y, size_t row)
+{
+    WINDOW *w = ui->story_window;
+    wmove(w, y, 0);
+    wattrset(w, A_NORMAL);
+    wclrtoeol(w);
+    if (row >= ui->story.row_count)
+        return;
+    const struct tui_row *r = &ui->story.rows[row];
+    int column = 0;
+    for (size_t at = r->begin; at < r->end;) {
+        enum tui_voice voice = tui_layout_voice(&ui->story, at);
+        size_t end = at;
+        while (end < r->end && ui->story.text[end] != '\t' && tui_layout_voice(&ui->story, end) == voice)
+            end++;
+        column += tui_put(ui, w, paint_of(voice), ui->story.text + at, end - at, ui->cols - column);
+        for (; end < r->end && ui->story.text[end] == '\t'; end++) {
+            int to = (column / 8 + 1) * 8;
+            for (; column < to && column < ui->cols; column++)
+                tui_put(ui, w, paint_of(voice), " ", 1, 1);
+        }
+        at = end;
+    }
+}
+
+static void draw_story(struct tui *ui)
+{
+    if (ui->follow || ui->top > last_top(ui))
+        ui->top = last_top(ui);
+    size_t from = ui->top, height = (size_t)ui->story_rows;
+    if (ui->drawn_top != SIZE_MAX && ui->top >= ui->drawn_top && ui->top - ui->drawn_top < height) {
+        size_t moved = ui->top - ui->drawn_top;
+        if (moved) {
+            scrollok(ui->story_window, TRUE);
+            wscrl(ui->story_window, (int)moved);
+            scrollok(ui->story_window, FALSE);
+        }
+        from = ui->drawn_top + height; // rows that have just come into view
+        if (ui->changed_row < from)
+            from = ui->changed_row;
+        if (from < ui->top)
+            from = ui->top;
+    }
+    for (size_t row = from; row < ui->top + height; row++) {
+        if (row > ui->story.row_count && row > ui->drawn_rows && from != ui->top)
+            break; // empty, and was
+        draw_story_row(ui, (int)(row - ui->top), row);
+    }
+    ui->drawn_top = ui->top;
+    ui->drawn_rows = ui->story.row_count;
+    ui->changed_row = ui->story.row_count ? ui->story.row_count - 1 : 0;
+    if (!ui->follow) { // there is more below
+        const char *mark = ui->terminal.glyphs == TUI_GLYPHS_UTF8 ? " \xe2\x86\x93 more " : " v more ";
+        wmove(ui->story_window, ui->story_rows - 1, ui->cols - 9);
+        tui_put(ui, ui->story_window, TUI_PAINT_SELECTED, mark, strlen(mark), 8);
+        ui->changed_row = ui->top + height - 1 < ui->changed_row ? ui->top + height - 1 : ui->changed_row;
+        ui->drawn_top = SIZE_MAX;
+    }
+    wnoutrefresh(ui->story_window);
+}
+
+// ---- message and input ------------------------------------------------------------------------------------------
+
+static void draw_input(struct tui *ui)
+{
+    WINDOW *w = ui->input_window;
+    werase(w);
+    wmove(w, 0, 0);
+    tui_put(ui, w, ui->message_voice == TUI_VOICE_ERROR ? TUI_PAINT_ERROR
+                   : ui->message_voice == TUI_VOICE_USER ? TUI_PAINT_USER
+                                                         : TUI_PAINT_NOTICE,
+            ui->message, strlen(ui->message), ui->cols - 1);
+
+    struct tui_layout l;
+    tui_layout_init(&l, (unsigned)(ui->cols - 3));
+    tui_layout_append(&l, TUI_VOICE_USER, ui->input.text, ui->input.length);
+    size_t cursor_row = 0;
+    while (cursor_row + 1 < l.row_count && l.rows[cursor_row + 1].begin <= ui->input.cursor)
+        cursor_row++;
+    size_t first = cursor_row >= (size_t)ui->input_rows ? cursor_row - (size_t)ui->input_rows + 1 : 0;
+    const char *mark = ui->input.searching ? "? " : ui->editing ? "# " : "> ";
+    for (size_t row = first; row < l.row_count && row < first + (size_t)ui->input_rows; row++) {
+        wmove(w, (int)(row - first) + 1, 0);
+        tui_put(ui, w, TUI_PAINT_TITLE, row == 0 ? mark : "  ", 2, 2);
+        tui_put(ui, w, TUI_PAINT_PLAIN, l.text + l.rows[row].begin, l.rows[row].end - l.rows[row].begin, ui->cols - 3);
+    }
+    size_t begin = l.rows ? l.rows[cursor_row].begin : 0;
+    int column = 2 + (int)tui_columns(ui->input.text + begin, ui->input.cursor - begin, 0);
+    tui_layout_free(&l);
+
+    // While a story is told and nothing is typed, the cursor stands where the next word comes: it need not travel between the two.
+    enum dt_app_state state = ui->api->state(ui->app);
+    bool at_story = state == DT_APP_TELLING && ui->input.length == 0 && ui->follow && ui->panel == TUI_PANEL_NONE &&
+                    ui->story.row_count > 0;
+    leaveok(w, at_story ? TRUE : FALSE);
+    leaveok(ui->story_window, at_story ? FALSE : TRUE);
+    wmove(w, (int)(cursor_row - first) + 1, column < ui->cols ? column : ui->cols - 1);
+    wnoutrefresh(w);
+    if (at_story) {
+        const struct tui_row *last = &ui->story.rows[ui->story.row_count - 1];
+        int x = (int)tui_columns(ui->story.text + last->begin, last->end - last->begin, 0);
+        wmove(ui->story_window, (int)(ui->story.row_count - 1 - ui->top), x < ui->cols ? x : ui->cols - 1);
+        wnoutrefresh(ui->story_window);
+    }
+}
+
+static void draw_panel(struct tui *ui)
+{
+    WINDOW *w = ui->panel_window;
+    werase(w);
+    wmove(w, 0, 0);
+    const char *line = ui->terminal.glyphs == TUI_GLYPHS_UTF8 ? "\xe2\x94\x80" : NULL;
+    int used = 0;
+    for (; used < 2; used++) {
+        if (line)
+            tui_put(ui, w, TUI_PAINT_TITLE, line, 3, 1);
+        else if (ui->terminal.glyphs == TUI_GLYPHS_ACS)
+            waddch(w, ACS_HLINE);
+        else
+            waddch(w, '-');
+    }
+    used += tui_putf(ui, w, TUI_PAINT_TITLE, ui->cols - 3, " %s ", tui_panels[ui->panel].title);
+    for (; used < ui->cols; used++) {
+        if (line)
+            tui_put(ui, w, TUI_PAINT_TITLE, line, 3, 1);
+        else if (ui->terminal.glyphs == TUI_GLYPHS_ACS)
+            waddch(w, ACS_HLINE);
+        else
+            waddch(w, '-');
+    }
+    tui_panels[ui->panel].draw(ui, ui->panel_rows - 1, ui->cols);
+    wnoutrefresh(w);
+}
+
+void tui_draw(struct tui *ui)
+{
+    if (input_rows(ui) != ui->input_rows)
+        tui_draw_sizes(ui);
+    if (ui->dirty) {
+        draw_story(ui);
+        if (ui->panel_window)
+            draw_panel(ui);
+    }
+    if (ui->status_dirty && tui_now() - ui->status_ns >= 500000000u)
+        tui_status_draw(ui);
+    draw_input(ui); // last: the cursor stays where it put it
+    ui->dirty = false;
+    doupdate();
+}
+
+// ---- the screen as text -----------------------------------------------------------------------------------------
+
+bool tui_save_screen(struct tui *ui, const char *path)
+{
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return false;
+    for (int y = 0; y < ui->rows; y++) {
+        char line[4096];
+        size_t n = 0, kept = 0;
+        for (int x = 0; x < ui->cols && n < sizeof line - 64; x++) {
+            cchar_t cell;
+            wchar_t wide[CCHARW_MAX + 1] = {0};
+            attr_t attributes;
+            short pair;
+            if (mvwin_wch(curscr, y, x, &cell) == ERR || getcchar(&cell, wide, &attributes, &pair, NULL) == ERR)
+                continue;
+            for (int i = 0; i < CCHARW_MAX && wide[i]; i++) {
+                if (attributes & A_ALTCHARSET)
+                    line[n++] = wide[i] == 'q' ? '-' : wide[i] == 'x' ? '|' : '+';
+                else
+                    n += dt_utf8_encode((uint32_t)wide[i], line + n);
+            }
+            if (n && line[n - 1] != ' ')
+                kept = n;
+            int width = dt_text_width((uint32_t)wide[0]);
+            if (width == 2)
+                x++; // the second half of a wide character is a cell of its own
+        }
+        fwrite(line, 1, kept, f);
+        fputc('\n', f);
+    }
+    bool whole = !ferror(f);
+    return fclose(f) == 0 && whole;
+}

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MIT
+// Every key in one table: what it is called, what it does, what the help and the manual say of it.
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "tui.h"
+
+#define CTRL(letter) ((letter) & 31)
+
+static void submit_entry(struct tui *ui)
+{
+    if (ui->input.length && ui->input.text[ui->input.length - 1] == '\\') { // a line that goes on
+        tui_editor_end(&ui->input);
+        ui->input.cursor = ui->input.length;
+        tui_editor_backspace(&ui->input);
+        tui_editor_insert(&ui->input, "\n", 1);
+        return;
+    }
+    char *entry = malloc(TUI_EDITOR_MAX + 4);
+    if (!entry) {
+        tui_say(ui, TUI_VOICE_ERROR, "There is no memory to take what was typed; it stays where it is.");
+        return;
+    }
+    tui_editor_take(&ui->input, entry, TUI_EDITOR_MAX + 4);
+    if (*entry)
+        ui->api->remember(ui->app, entry);
+    ui->message[0] = 0;
+    tui_submit(ui, entry);
+    free(entry);
+}
+
+static void newline(struct tui *ui)
+{
+    tui_editor_insert(&ui->input, "\n", 1);
+}
+
+static void interrupt(struct tui *ui)
+{
+    if (ui->api->state(ui->app) != DT_APP_IDLE) {
+        ui->api->stop(ui->app);
+    } else if (ui->input.length || ui->editing) {
+        tui_editor_clear(&ui->input);
+        ui->editing = false;
+        ui->message[0] = 0;
+    } else {
+        tui_say(ui, TUI_VOICE_NOTICE, "To leave: Ctrl-D, F10 or /quit. Nothing that was told is lost.");
+    }
+}
+
+static void escape(struct tui *ui)
+{
+    if (ui->panel != TUI_PANEL_NONE)
+        tui_panel_close(ui);
+    else if (ui->input.searching)
+        tui_editor_search_end(&ui->input, false);
+    else if (ui->api->state(ui->app) != DT_APP_IDLE)
+        ui->api->stop(ui->app);
+    else if (ui->editing) {
+        ui->editing = false;
+        tui_editor_clear(&ui->input);
+        tui_say(ui, TUI_VOICE_NOTICE, "The text is as it was.");
+    }
+}
+
+static void end_of_input(struct tui *ui)
+{
+    if (ui->input.length)
+        tui_editor_delete(&ui->input);
+    else
+        tui_commandf(ui, "/quit");
+}
+
+static void quit(struct tui *ui)
+{
+    tui_commandf(ui, "/quit");
+}
+
+static void suspend(struct tui *ui)
+{
+    endwin();
+    raise(SIGTSTP);
+    clearok(curscr, TRUE);
+    ui->drawn_top = SIZE_MAX;
+    ui->dirty = ui->status_dirty = true;
+}
+
+static void redraw(struct tui *ui)
+{
+    clearok(curscr, TRUE);
+    ui->drawn_top = SIZE_MAX;
+    ui->dirty = ui->status_dirty = true;
+}
+
+static void up(struct tui *ui)
+{
+    if (!tui_editor_up(&ui->input))
+        beep();
+}
+
+static void down(struct tui *ui)
+{
+    if (!tui_editor_down(&ui->input))
+        beep();
+}
+
+static void page_up(struct tui *ui)
+{
+    tui_scroll(ui, -(ui->story_rows > 2 ? ui->story_rows - 1 : 1));
+}
+
+static void page_down(struct tui *ui)
+{
+    tui_scroll(ui, ui->story_rows > 2 ? ui->story_rows - 1 : 1);
+}
+
+static void to_top(struct tui *ui)
+{
+    tui_scroll(ui, -(long)ui->story.row_count);
+}
+
+static void to_end(struct tui *ui)
+{
+    tui_scroll(ui, (long)ui->story.row_count);
+}
+
+static void search(struct tui *ui)
+{
+    if (ui->input.searching)
+        tui_editor_search_again(&ui->input);
+    else
+        tui_editor_search(&ui->input);
+}
+
+// One candidate is put in; of several their common beginning, and all of them are shown.
+static void complete(struct tui *ui)
+{
+    const struct dt_app_completion *c = ui->api->complete(ui->app, ui->input.text, ui->input.cursor);
+    if (!c || c->count == 0) {
+        beep();
+        return;
+    }
+    size_t common = strlen(c->words[0]);
+    for (size_t i = 1; i < c->count; i++) {
+        size_t same = 0;
+        while (same < common && c->words[i][same] == c->words[0][same])
+            same++;
+        common = same;
+    }
+    size_t typed = ui->input.cursor - c->from;
+    if (common >= typed) {
+        while (ui->input.cursor > c->from)
+            tui_editor_backspace(&ui->input);
+        tui_editor_insert(&ui->input, c->words[0], common);
+    }
+    if (c->count == 1) {
+        if (c->suffix)
+            tui_editor_insert(&ui->input, &c->suffix, 1);
+        if (c->hints && c->hints[0])
+            tui_say(ui, TUI_VOICE_NOTICE, c->hints[0]);
+        return;
+    }
+    char line[512] = "";
+    for (size_t i = 0; i < c->count && strlen(line) + strlen(c->words[i]) + 8 < sizeof line; i++) {
+        strcat(line, i ? "  " : "");
+        strcat(line, c->words[i]);
+    }
+    tui_say(ui, TUI_VOICE_NOTICE, line);
+}
+
+#define EDITOR(name, function)                                                                     \
+    static void name(struct tui *ui)                                                               \
+    {                                                                                              \
+        function(&ui->input);                                                                      \
+    }
+EDITOR(left, tui_editor_left)
+EDITOR(right, tui_editor_right)
+EDITOR(word_left, tui_editor_word_left)
+EDITOR(word_right, tui_editor_word_right)
+EDITOR(home, tui_editor_home)
+EDITOR(end, tui_editor_end)
+EDITOR(backspace, tui_editor_backspace)
+EDITOR(delete, tui_editor_delete)
+EDITOR(kill_end, tui_editor_kill_end)
+EDITOR(kill_begin, tui_editor_kill_begin)
+EDITOR(kill_word, tui_editor_kill_word)
+EDITOR(yank, tui_editor_yank)
+#undef EDITOR
+
+#define PANEL(name, id)                                                                            \
+    static void name(struct tui *ui)                                                               \
+    {                                                                                              \
+        tui_panel_open(ui, id);                                                                    \
+    }
+PANEL(panel_help, TUI_PANEL_HELP)
+PANEL(panel_sampling, TUI_PANEL_SAMPLING)
+PANEL(panel_backends, TUI_PANEL_BACKENDS)
+PANEL(panel_models, TUI_PANEL_MODELS)
+PANEL(panel_library, TUI_PANEL_LIBRARY)
+#undef PANEL
+
+// `always`: works while a panel is open, before the panel sees the key.
+static const struct {
+    int key;      // a curses key code, or 0
+    int control;  // the control character that does the same on every terminal, or 0
+    bool always;
+    void (*act)(struct tui *ui);
+    const char *keys, *help;
+} table[] = {
+    {KEY_F(1), CTRL('g'), true, panel_help, "F1  Ctrl-G  /help", "this help"},
+    {KEY_F(2), CTRL('t'), true, panel_sampling, "F2  Ctrl-T  /panel sampling", "temperature and its kin, while it tells"},
+    {KEY_F(3), CTRL('x'), true, panel_backends, "F3  Ctrl-X  /panel backends", "other kernels in mid-story, A against B"},
+    {KEY_F(4), CTRL('o'), true, panel_models, "F4  Ctrl-O  /panel models", "models: size, fits or not"},
+    {KEY_F(5), CTRL('f'), true, panel_library, "F5  Ctrl-F  /panel library", "stories told before: search, open, export"},
+    {KEY_F(10), 0, true, quit, "F10  Ctrl-D on an empty line  /quit", "leave; nothing is lost"},
+    {KEY_ENTER, CTRL('m'), false, submit_entry, "Enter", "tell it; on an empty line the story goes on"},
+    {0, CTRL('j'), false, newline, "Ctrl-J, or \\ and Enter", "a new line in the entry"},
+    {0, CTRL('c'), true, interrupt, "Ctrl-C", "stop the story and keep it; clear the entry"},
+    {0, 27, true, escape, "Esc", "close the panel, else stop"},
+    {KEY_PPAGE, CTRL('p'), false, page_up, "PgUp  Ctrl-P", "back in the story"},
+    {KEY_NPAGE, CTRL('n'), false, page_down, "PgDn  Ctrl-N", "forward in the story"},
+    {KEY_SHOME, 0, false, to_top, "Shift-Home", "to its beginning"},
+    {KEY_SEND, 0, false, to_end, "Shift-End", "to its end"},
+    {KEY_UP, 0, false, up, "Up", "earlier entries; a line up"},
+    {KEY_DOWN, 0, false, down, "Down", "later entries; a line down"},
+    {0, CTRL('r'), false, search, "Ctrl-R", "search the earlier entries"},
+    {0, CTRL('i'), false, complete, "Tab", "complete commands, settings, backends, models, files"},
+    {KEY_LEFT, CTRL('b'), false, left, "Left  Ctrl-B", "a character back"},
+    {KEY_RIGHT, 0, false, right, "Right", "a character on"},
+    {KEY_SLEFT, 0, false, word_left, "Shift-Left", "a word back"},
+    {KEY_SRIGHT, 0, false, word_right, "Shift-Right", "a word on"},
+    {KEY_HOME, CTRL('a'), false, home, "Home  Ctrl-A", "beginning of the line"},
+    {KEY_END, CTRL('e'), false, end, "End  Ctrl-E", "end of the line"},
+    {KEY_BACKSPACE, CTRL('h'), false, backspace, "Backspace", "delete back"},
+    {0, 127, false, backspace, NULL, NULL},
+    {KEY_DC, 0, false, delete, "Del", "delete"},
+    {0, CTRL('d'), false, end_of_input, NULL, NULL},
+    {0, CTRL('k'), false, kill_end, "Ctrl-K", "cut to the end of the line"},
+    {0, CTRL('u'), false, kill_begin, "Ctrl-U", "cut to its beginning"},
+    {0, CTRL('w'), false, kill_word, "Ctrl-W", "cut the word before"},
+    {0, CTRL('y'), false, yank, "Ctrl-Y", "put back what was cut"},
+    {0, CTRL('l'), true, redraw, "Ctrl-L", "draw the screen anew"},
+    {0, CTRL('z'), true, suspend, "Ctrl-Z", "put the program to sleep (fg wakes it)"},
+};
+
+bool tui_key_help(size_t i, const char **keys, const char **help)
+{
+    size_t seen = 0;
+    for (size_t k = 0; k < sizeof table / sizeof *table; k++) {
+        if (!table[k].keys || seen++ != i)
+            continue;
+        *keys = table[k].keys;
+        *help = table[k].help;
+        return true;
+    }
+    return false;
+}
+
+// A typed character: in a UTF-8 locale it comes whole, else byte by byte in the terminal's charset.
+static void type(struct tui *ui, wint_t wide)
+{
+    char bytes[16];
+    size_t n;
+    if (ui->charset == DT_CHARSET_UTF8 || MB_CUR_MAX > 1) {
+        n = dt_utf8_encode((uint32_t)wide, bytes);
+    } else {
+        char byte = (char)wide;
+        n = ui->api->decode(ui->app, &byte, 1, bytes);
+    }
+    if (ui->input.searching)
+        tui_editor_search_add(&ui->input, bytes, n);
+    else if (!tui_editor_insert(&ui->input, bytes, n))
+        tui_say(ui, TUI_VOICE_ERROR, "The entry is as long as it can be.");
+}
+
+static bool answer(struct tui *ui, int key, wint_t wide)
+{
+    bool enter = key == KEY_ENTER || wide == CTRL('m') || wide == CTRL('j');
+    bool no = wide == 'n' || wide == 'N' || wide == 27 || wide == CTRL('c') || (enter && !ui->question_default);
+    bool yes = wide == 'y' || wide == 'Y' || (enter && ui->question_default);
+    if (!yes && !no)
+        return false;
+    uint32_t id = ui->question;
+    ui->question = 0;
+    ui->message[0] = 0;
+    ui->api->answer(ui->app, id, yes);
+    return true;
+}
+
+void tui_key(struct tui *ui, int key, wint_t wide)
+{
+    ui->dirty = true;
+    if (key == TUI_KEY_PASTE_BEGIN || key == TUI_KEY_PASTE_END) {
+        ui->pasting = key == TUI_KEY_PASTE_BEGIN;
+        return;
+    }
+    if (ui->pasting && !key) { // a paste is one message, newlines and all
+        char newline_byte = '\n';
+        if (wide == CTRL('m') || wide == CTRL('j'))
+            tui_editor_insert(&ui->input, &newline_byte, 1);
+        else if (wide >= 32 && wide != 127)
+            type(ui, wide);
+        return;
+    }
+    if (ui->question && answer(ui, key, wide))
+        return;
+    if (!ui->progress && !ui->question)
+        ui->message[0] = 0; // it was read
+    int found = -1;
+    for (size_t k = 0; k < sizeof table / sizeof *table && found < 0; k++) {
+        if ((key && table[k].key == key) || (!key && wide && table[k].control == (int)wide))
+            found = (int)k;
+    }
+    if (found >= 0 && table[found].always) {
+        table[found].act(ui);
+        return;
+    }
+    if (ui->panel != TUI_PANEL_NONE && tui_panels[ui->panel].key(ui, key, wide))
+        return;
+    if (ui->input.searching && (wide == 127 || wide == CTRL('h') || key == KEY_BACKSPACE)) {
+        tui_editor_search_backspace(&ui->input);
+        return;
+    }
+    if (ui->input.searching && found >= 0 && table[found].act != search)
+        tui_editor_search_end(&ui->input, true); // any other key takes what was found
+    if (found >= 0)
+        table[found].act(ui);
+    else if (!key && wide >= 32)
+        type(ui, wide);
+}
+
+bool tui_key_named(const char *name, int *key, wint_t *wide)
+{
+    static const struct {
+        const char *name;
+        int key;
+        wint_t wide;
+    } names[] = {
+        {"Enter", 0, CTRL('m')}, {"Esc", 0, 27},          {"Tab", 0, CTRL('i')},       {"Space", 0, ' '},
+        {"Up", KEY_UP, 0},       {"Down", KEY_DOWN, 0},   {"Left", KEY_LEFT, 0},       {"Right", KEY_RIGHT, 0},
+        {"Home", KEY_HOME, 0},   {"End", KEY_END, 0},     {"PgUp", KEY_PPAGE, 0},      {"PgDn", KEY_NPAGE, 0},
+        {"Del", KEY_DC, 0},      {"Backspace", 0, 127},   {"S-Home", KEY_SHOME, 0},    {"S-End", KEY_SEND, 0},
+        {"S-Left", KEY_SLEFT, 0}, {"S-Right", KEY_SRIGHT, 0},
+    };
+    *key = 0;
+    *wide = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i].name, name) == 0) {
+            *key = names[i].key;
+            *wide = names[i].wide;
+            return true;
+        }
+    }
+    int number;
+    char rest;
+    if (sscanf(name, "F%d%c", &number, &rest) == 1 && number >= 1 && number <= 12) {
+        *key = KEY_F(number);
+        return true;
+    }
+    if (strncmp(name, "C-", 2) == 0 && name[2] && !name[3]) {
+        *wide = (wint_t)CTRL(name[2]);
+        return true;
+    }
+    uint32_t code;
+    size_t n = strlen(name);
+    if (n && dt_utf8_decode(name, n, &code) == n && code != DT_REPLACEMENT) {
+        *wide = (wint_t)code;
+        return true;
+    }
+    return false;
+}

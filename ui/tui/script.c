@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+// Scripts: what a user could type, from a file. A line is a word and what follows it:
+//
+//   enter TEXT        types TEXT and Enter
+//   type TEXT         types TEXT
+//   key NAME...       presses keys: F1, C-x, Enter, Up, PgDn, a
+//   paste TEXT        pastes TEXT; \n in it is a new line
+//   wait idle         until nothing is being told (the turn is saved)
+//   wait telling      until words come
+//   wait tokens N     until N tokens of the turn were told
+//   wait text TEXT    until TEXT is on the story's side of the screen
+//   wait ms N         N milliseconds
+//   size COLSxROWS    as if the terminal had been resized
+//   save-screen FILE  writes the screen as text
+//   quit              leaves
+//   # ...             nothing
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/format.h"
+#include "base/text.h"
+#include "tui.h"
+
+#define SCRIPT_MAX (64u * 1024)
+#define WAIT_MOST_NS 60000000000u // a wait that does not come true is told, and the script ends
+
+struct tui_script {
+    char path[512], *text, *at;
+    int line;
+    char waiting[256]; // the condition, empty: none
+    uint64_t since;
+};
+
+bool tui_script_begin(struct tui *ui, const char *path)
+{
+    char line[640];
+    tui_script_end(ui);
+    struct tui_script *s = calloc(1, sizeof *s);
+    char *text = malloc(SCRIPT_MAX + 1);
+    FILE *f = fopen(path, "r");
+    if (!s || !text || !f) {
+        dt_format(line, sizeof line, "%s: the script cannot be read: %s", path, strerror(errno));
+        tui_say(ui, TUI_VOICE_ERROR, line);
+        free(s);
+        free(text);
+        if (f)
+            fclose(f);
+        return false;
+    }
+    size_t n = fread(text, 1, SCRIPT_MAX, f);
+    text[n] = 0;
+    fclose(f);
+    s->text = s->at = text;
+    dt_format(s->path, sizeof s->path, "%s", path);
+    ui->script = s;
+    return true;
+}
+
+void tui_script_end(struct tui *ui)
+{
+    if (!ui->script)
+        return;
+    free(ui->script->text);
+    free(ui->script);
+    ui->script = NULL;
+}
+
+static void press(struct tui *ui, const char *text)
+{
+    for (size_t n = strlen(text), at = 0; at < n;) {
+        uint32_t code;
+        at += dt_utf8_decode(text + at, n - at, &code);
+        tui_key(ui, 0, (wint_t)code);
+    }
+}
+
+// The condition holds now.
+static bool came_true(struct tui *ui, const char *condition)
+{
+    enum dt_app_state state = ui->api->state(ui->app);
+    unsigned number;
+    if (strcmp(condition, "idle") == 0)
+        return state == DT_APP_IDLE;
+    if (strcmp(condition, "telling") == 0)
+        return state == DT_APP_TELLING;
+    if (sscanf(condition, "tokens %u", &number) == 1)
+        return ui->api->figures(ui->app)->tokens >= number;
+    if (sscanf(condition, "ms %u", &number) == 1)
+        return tui_now() - ui->script->since >= number * 1000000ull;
+    if (strncmp(condition, "text ", 5) == 0)
+        return ui->story.text && memmem(ui->story.text, ui->story.length, condition + 5, strlen(condition + 5));
+    return false;
+}
+
+static void fail(struct tui *ui, const char *what, const char *detail)
+{
+    char line[900];
+    dt_format(line, sizeof line, "%s:%d: %s: %s", ui->script->path, ui->script->line, what, detail);
+    tui_say(ui, TUI_VOICE_ERROR, line);
+    tui_script_end(ui);
+}
+
+static bool perform(struct tui *ui, char *line)
+{
+    struct tui_script *s = ui->script;
+    char *rest = strchr(line, ' ');
+    if (rest)
+        *rest++ = 0;
+    else
+        rest = line + strlen(line);
+    if (!*line || *line == '#') {
+        return true;
+    } else if (strcmp(line, "enter") == 0 || strcmp(line, "type") == 0) {
+        press(ui, rest);
+        if (*line == 'e')
+            tui_key(ui, 0, '\r');
+    } else if (strcmp(line, "key") == 0) {
+        for (char *name = strtok(rest, " "); name; name = strtok(NULL, " ")) {
+            int key;
+            wint_t wide;
+            if (!tui_key_named(name, &key, &wide)) {
+                fail(ui, "no key has this name", name);
+                return false;
+            }
+            tui_key(ui, key, wide);
+            if (ui->script != s)
+                return false; // that key ended the script
+        }
+    } else if (strcmp(line, "paste") == 0) {
+        tui_key(ui, TUI_KEY_PASTE_BEGIN, 0);
+        for (char *part = rest, *next; part; part = next) {
+            next = strstr(part, "\\n");
+            if (next)
+                *next = 0;
+            press(ui, part);
+            if (next)
+                tui_key(ui, 0, '\r');
+            next = next ? next + 2 : NULL;
+        }
+        tui_key(ui, TUI_KEY_PASTE_END, 0);
+    } else if (strcmp(line, "wait") == 0) {
+        dt_format(s->waiting, sizeof s->waiting, "%s", rest);
+        s->since = tui_now();
+    } else if (strcmp(line, "size") == 0) {
+        int rows, cols;
+        if (sscanf(rest, "%dx%d", &cols, &rows) != 2 || cols < 10 || rows < 4 || cols > 500 || rows > 300) {
+            fail(ui, "a size is COLSxROWS", rest);
+            return false;
+        }
+        resizeterm(rows, cols);
+        tui_draw_sizes(ui);
+    } else if (strcmp(line, "save-screen") == 0) {
+        ui->status_dirty = ui->dirty = true;
+        ui->status_ns = 0;
+        tui_draw(ui);
+        if (!tui_save_screen(ui, rest)) {
+            fail(ui, "the screen could not be written", rest);
+            return false;
+        }
+    } else if (strcmp(line, "quit") == 0) {
+        tui_commandf(ui, "/quit");
+    } else {
+        fail(ui, "no script command has this name", line);
+        return false;
+    }
+    return true;
+}
+
+void tui_script_step(struct tui *ui, const struct dt_app_event *event)
+{
+    (void)event; // every event may make a condition true
+    while (ui->script && !ui->quit) {
+        struct tui_script *s = ui->script;
+        if (s->waiting[0]) {
+            if (!came_true(ui, s->waiting)) {
+                if (tui_now() - s->since > WAIT_MOST_NS)
+                    fail(ui, "waited a minute in vain for", s->waiting);
+                return;
+            }
+            s->waiting[0] = 0;
+        }
+        if (!*s->at) {
+            tui_script_end(ui);
+            return;
+        }
+        char line[1024];
+        size_t n = strcspn(s->at, "\n");
+        dt_format(line, sizeof line, "%.*s", (int)(n < sizeof line ? n : sizeof line - 1), s->at);
+        s->at += n + (s->at[n] == '\n');
+        s->line++;
+        if (!perform(ui, line) || ui->script != s)
+            return;
+        // what was entered must have been taken before a condition is looked at: the state is read from the app
+    }
+}
+
+int tui_script_wait_ms(struct tui *ui)
+{
+    if (!ui->script)
+        return -1;
+    return strncmp(ui->script->waiting, "ms ", 3) == 0 ? 5 : 50;
+}
