@@ -143,9 +143,11 @@ done:
     return good;
 }
 
-static bool file_name_matches(const char *name)
+static bool file_name_matches(const struct dt_module_kind *kind, const char *name)
 {
     size_t n = strlen(name);
+    if (kind->prefix && strncmp(name, kind->prefix, strlen(kind->prefix)) != 0)
+        return false;
     return name[0] != '.' && n > 3 && strcmp(name + n - 3, ".so") == 0;
 }
 
@@ -262,7 +264,7 @@ static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *k
         qsort(names, count, sizeof *names, by_name);
     for (size_t i = 0; i < count && status == DT_OK; i++) {
         char path[PATH_MAX];
-        if (file_name_matches(names[i]) && !already_known(modules, names[i])) {
+        if (file_name_matches(kind, names[i]) && !already_known(modules, names[i])) {
             if (wrong) { // one line for the folder, not one a file
                 struct dt_module module = {.path = strdup(folder), .name = strdup(kind->folder)};
                 char reason[256];

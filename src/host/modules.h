@@ -12,6 +12,7 @@
 struct dt_module_kind {
     const char *folder; // "backends", "ui", "plugins"
     const char *symbol; // "dt_backend_module"
+    const char *prefix; // files whose names begin otherwise are not even looked at; NULL: all
 };
 
 // A module file, loaded or refused.

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Derives story.gram, the grammar of story requests, from the corpus the default model was trained on.
+
+Usage: grammar.py CORPUS_FOLDER PRONUNCIATION_DICTIONARY > story.gram
+
+A word may be asked for when the model has often read of it and the recogniser can pronounce it: a noun that
+follows an article in at least COMMON stories. Nouns are told from adjectives by what follows them ("a dog ran",
+"a dog.", never "a big."). Plurals are left out: the request forms use the singular.
+The output is committed, so a build needs neither the corpus nor this script.
+"""
+import collections
+import re
+import sys
+
+COMMON = 22  # stories a word must occur in, behind an article
+KEPT = 180   # words kept, the most common first: a bigger grammar costs memory and accuracy
+
+# What follows a noun in its story but hardly ever an adjective.
+AFTER_NOUN = set(""", . ! ? " and or was were is had has who that which with in on at to from of for called named
+so but said did went came saw ran looked because when where would could""".split())
+
+# Nouns by their place, but nothing a story is about; and words for people that only belong to a somebody.
+LEFT_OUT = set("""time day night lot way bit while moment idea thing something piece place one job look week year
+hug smile kiss break turn walk ride trip drink bite nap show try sound voice noise word name problem surprise
+reason chance help end top side back front middle morning afternoon evening hand head face eye arm leg mouth nose
+finger foot hair tail body tummy tear breath line hole pile few second minute hour group pair part kind
+great little big nice good new old small boring special special lesson rule question promise wish favor mess
+fun step jump swing game rest cry splash sign spot world home house's rescue party's couple bunch man's
+adventure's feeling deal mistake mum mom dad mommy daddy mama same next other others most first last best inside outside
+right left air ground floor corner edge bottom wind's plan treat fight race hurry answer
+before came full sudden there together too went again out crack gust knock pain aid shape patch roar
+difference stuck label card collar task reward number pattern needle drive leash envelope tool note helper
+cloth coin crab bandage brush chest creature dance dinner field hill joke journey light lock match message meal party person
+plant plate seat song team shelf person restaurant chair bench branch letter row horn
+loud sad happy safe quiet ready important shiny soft green red blue yellow brown black white orange pink purple""".split())
+
+
+def stories(folder):
+    for name in ("tinystories.txt", "tinystories_truecased.txt"):
+        with open(f"{folder}/{name}", encoding="ascii") as f:
+            yield from f.read().split("<|endoftext|>\n")
+
+
+def main():
+    folder, dictionary = sys.argv[1:]
+    with open(dictionary, encoding="utf-8") as f:
+        spoken = {line.split()[0] for line in f if line.strip()}
+    seen = collections.Counter()
+    ends = collections.Counter()
+    uses = collections.Counter()
+    for story in stories(folder):
+        tokens = re.findall(r"[a-z]+(?:'[a-z]+)?|[.,!?\"]", story.lower())
+        asked = set()
+        for i in range(1, len(tokens) - 1):
+            word = tokens[i]
+            if len(word) < 3 or not word.isalpha():
+                continue
+            before = tokens[i - 1]
+            if before in ("a", "an") or (i > 1 and tokens[i - 2] in ("a", "an") and before.isalpha()):
+                uses[word] += 1
+                if tokens[i + 1] in AFTER_NOUN:
+                    ends[word] += 1
+                    asked.add(word)
+        seen.update(asked)
+    nouns = [w for w, n in seen.most_common()
+             if n >= COMMON and ends[w] >= 0.55 * uses[w] and w in spoken and w not in LEFT_OUT
+             and not w.endswith(("ed", "ing")) and not (w.endswith("s") and not w.endswith(("ss", "us")))]
+    nouns = sorted(nouns[:KEPT])
+
+    print("#JSGF V1.0;")
+    print("// Requests for a story. Written by grammar.py from the default model's corpus: change that, not this.")
+    print("grammar story;")
+    print("public <request> = <ask> <thing> [ and <thing> ] [ please ];")
+    print("<ask> = [ please ] tell me [ a story ] about | can you tell me a story about | [ please ] tell a story about")
+    print("      | i want a story about | write a story with | a story about;")
+    print("<thing> = a <consonant> | an <vowel>;")
+    for rule, chosen in (("consonant", [w for w in nouns if w[0] not in "aeiou" or w == "unicorn"]),
+                         ("vowel", [w for w in nouns if w[0] in "aeiou" and w != "unicorn"])):
+        line, lines = f"<{rule}> =", []
+        for i, word in enumerate(chosen):
+            item = f" {word}" if i == 0 else f" | {word}"
+            if len(line) + len(item) > 98:
+                lines.append(line)
+                line = "   "
+            line += item
+        print("\n".join(lines + [line + ";"]))
+
+
+if __name__ == "__main__":
+    main()
