@@ -35,6 +35,14 @@ KIT_INLINE __m512 vnni_scales(const struct dt_matrix *w, const struct vnni_tile 
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(both));
 }
 
+// Asks for what the next sixteen rows need, whole lines in their order: rows lie side by side.
+KIT_INLINE void vnni_ahead(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t block)
+{
+    const char *at = (const char *)t->scales + 16 * w->scale_row_stride + (size_t)block * 288;
+    for (int i = 0; i < 5; i++)
+        _mm_prefetch(at + i * 64, _MM_HINT_T0);
+}
+
 // One block of rows i, i + 4, i + 8, i + 12, a 128-bit part each.
 KIT_INLINE __m512i vnni_blocks(const struct vnni_tile *t, int i, size_t at)
 {
@@ -52,6 +60,7 @@ KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_
         __m512i first = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(x->quants + (size_t)g * 32)));
         __m512i second = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(x->quants + (size_t)g * 32 + 16)));
         __m512i s[4];
+        vnni_ahead(w, t, g);
         KIT_UNROLL
         for (int i = 0; i < 4; i++) {
             __m512i q = vnni_blocks(t, i, g * w->group_stride);

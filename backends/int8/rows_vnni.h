@@ -28,6 +28,17 @@ KIT_INLINE struct vnni_tile vnni_tile_at(const struct dt_matrix *w, uint32_t row
     return t;
 }
 
+// Asks for what the tile tiles further needs.
+KIT_INLINE void vnni_ahead(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t step)
+{
+    const char *at = (const char *)t->rows[0] + 16 * w->row_stride + (size_t)step * 1024;
+    for (int i = 0; i < 16; i++)
+        _mm_prefetch(at + i * 64, _MM_HINT_T0);
+    at = (const char *)t->scales + 16 * w->scale_row_stride + (size_t)step * 128;
+    _mm_prefetch(at, _MM_HINT_T0);
+    _mm_prefetch(at + 64, _MM_HINT_T0);
+}
+
 // The scales of one group. Blocks hold two bytes and more behind a scale of 16 bits, so that 32 can be gathered.
 KIT_INLINE __m512 vnni_scales(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g)
 {
@@ -122,6 +133,7 @@ KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile
                 q = _mm512_loadu_si512(t->rows[r] + at);
             s[r] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_xor_si512(q, flip), v);
         }
+        vnni_ahead(w, t, g / 2);
         vnni_half_sums(sums, s);
         if (gap || w->scale_group_stride != 4) {
             scale[0] = vnni_scales(w, t, g);
@@ -161,6 +173,7 @@ KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_til
             s[r] = _mm512_setzero_si512();
         for (uint32_t i = 0; i < group; i += 64) {
             uint32_t left = group - i;
+            vnni_ahead(w, t, (g * group + i) / 64);
             if (left >= 64) {
                 __m512i v = _mm512_loadu_si512(from + i);
                 KIT_UNROLL
