@@ -641,6 +641,7 @@ dt_status dt_keeper_new(struct dt_keeper **out, const struct dt_keeper_options *
 {
     struct dt_keeper *keeper = calloc(1, sizeof *keeper);
     pthread_condattr_t monotonic;
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
     sigset_t all, before;
     pthread_attr_t attributes;
     *out = NULL;
@@ -661,8 +662,10 @@ dt_status dt_keeper_new(struct dt_keeper **out, const struct dt_keeper_options *
     pthread_condattr_destroy(&monotonic);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, 256 * 1024);
-    // signals are the ui thread's
+    // signals are the ui thread's, but for one's own faults
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     int failed = pthread_create(&keeper->thread, &attributes, keep, keeper);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -240,7 +240,7 @@ dt_status dt_library_open(struct dt_library **out, const char *path, const char 
     if (!library)
         return dt_error_set(err, DT_NO_MEMORY, path, "no memory to open the library");
     snprintf(library->path, sizeof library->path, "%s", path);
-    if (write && !vfs) {
+    if (write) {
         // SQLite would make it readable for all; -wal and -shm take the file's own mode
         dt_settings_make_folders(path);
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -267,7 +267,7 @@ dt_status dt_library_open(struct dt_library **out, const char *path, const char 
     // deleted words are overwritten; a small cache, for small machines; short -wal files for slow cards
     static const char *const writing[] = {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON",
                                           "PRAGMA wal_autocheckpoint = 128", "PRAGMA journal_size_limit = 1048576"};
-    run(library, "PRAGMA cache_size = -256; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;");
+    run(library, "PRAGMA cache_size = -256; PRAGMA temp_store = MEMORY;");
     for (size_t i = 0; !library->read_only && i < sizeof writing / sizeof *writing; i++) {
         if (!run(library, writing[i])) {
             status = fail(library, err);
