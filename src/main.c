@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// Finds the verb, or opens a front end.
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/modules.h"
+#include "verbs/verb.h"
+
+static int print_help(FILE *out)
+{
+    fputs("duotale tells stories, and chats, with small LLaMA-family models.\n\n"
+          "usage: duotale                   sit down and talk\n"
+          "       duotale VERB [arguments]  one of these:\n",
+          out);
+    for (const struct dt_verb *v = dt_verbs; v->name; v++)
+        fprintf(out, "  %-10s %s\n             %s\n", v->name, v->arguments, v->help);
+    fputs("\n`duotale VERB --help` tells more.\n", out);
+    return ferror(out) != 0;
+}
+
+// The descriptors 0, 1 and 2 must be somebody's: else the model's file becomes standard output.
+static void keep_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        // 1 is opened so that writing fails: a closed output is told, not swallowed
+        int opened = open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY);
+        if (opened >= 0 && opened != fd) {
+            dup2(opened, fd);
+            close(opened);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    keep_standard_descriptors();
+    signal(SIGPIPE, SIG_IGN);
+    dt_modules_set_home(NULL);
+    if (argc > 1) {
+        const struct dt_verb *verb = dt_verb_find(argv[1]);
+        if (verb)
+            return verb->run(argc - 1, argv + 1);
+        if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+            return print_help(stdout);
+        if (strcmp(argv[1], "--version") == 0)
+            return puts("duotale " DT_VERSION) < 0;
+        fprintf(stderr, "duotale: there is no verb \"%s\" (see duotale --help)\n", argv[1]);
+        return dt_status_exit_code(DT_USAGE);
+    }
+    return dt_verb_run(argc, argv);
+}
