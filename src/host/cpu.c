@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,16 +41,6 @@ static uint64_t saved_registers(void)
     return (uint64_t)high << 32 | low;
 }
 
-// Linux hands out the tile registers only to those who ask (arch_prctl ARCH_REQ_XCOMP_PERM of XTILEDATA).
-static bool may_use_tiles(void)
-{
-#if defined(__x86_64__) && defined(SYS_arch_prctl)
-    return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
-#else
-    return false;
-#endif
-}
-
 static void detect(void)
 {
     unsigned a, b, c, d;
@@ -64,7 +53,7 @@ static void detect(void)
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
         return;
     uint64_t saved = saved_registers();
-    bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
+    bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6;
     bool fma = (c & bit_FMA) && (c & bit_F16C) && (c & bit_AVX);
     unsigned a1 = 0, b1, c1, d1;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
@@ -81,8 +70,7 @@ static void detect(void)
         if (c & bit_AVX512VNNI)
             cpu.features |= DT_CPU_AVX512VNNI;
     }
-    if (tiles && (d & 1u << 25) && may_use_tiles())
-        cpu.features |= DT_CPU_AMX_INT8;
+    // DT_CPU_AMX_INT8 stays off: no backend asks for it, and asking the kernel for the tiles makes every signal frame 8 KB larger.
 }
 
 #elif defined(__riscv)

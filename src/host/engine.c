@@ -240,7 +240,12 @@ static dt_status read_tokenizer(struct dt_engine *e, const char *path, struct dt
         return DT_OK;
     }
     if (!path) {
-        if (!find_tokenizer(e->part[0].path, found, sizeof found))
+        bool there = find_tokenizer(e->part[0].path, found, sizeof found);
+        if (!there && e->options.without_vocabulary) {
+            e->tokenizer_source = "none";
+            return DT_OK;
+        }
+        if (!there)
             return dt_error_set(err, DT_BAD_INPUT, e->part[0].path,
                                 "holds no vocabulary, and there is neither ./tokenizer.bin nor one beside the model; name one with -z");
         path = found;
@@ -334,7 +339,7 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
         status = read_model(e, err);
     if (status == DT_OK)
         status = read_tokenizer(e, tokenizer, err);
-    if (status == DT_OK)
+    if (status == DT_OK && e->model.vocab.kind != DT_VOCAB_NONE)
         status = make_tokenizer(e, TEXT_FIRST, err);
     if (status == DT_OK && !e->registry)
         status = dt_registry_new(&e->registry, err);

@@ -27,6 +27,7 @@ struct dt_engine_options {
     enum dt_pack_policy pack;
     size_t memory_limit;    // bytes of our own memory (not the mapping), 0: what the machine has
     bool check_scales;      // look at every scale when opening (reads the whole file)
+    bool without_vocabulary; // where none is found, open the model all the same: for measuring, not for text
 };
 
 // Makes an engine with nothing open: the registry of backends is filled at the first need. options are copied. NULL options: all zero.
@@ -78,7 +79,7 @@ const char *dt_engine_path(const struct dt_engine *engine);
 struct dt_session *dt_engine_session(struct dt_engine *engine);
 struct dt_sampler *dt_engine_sampler(struct dt_engine *engine);
 const struct dt_tokenizer *dt_engine_tokenizer(const struct dt_engine *engine);
-// Where the vocabulary came from: a path, or "the model file".
+// Where the vocabulary came from: a path, "the model file", or "none" (options.without_vocabulary).
 const char *dt_engine_tokenizer_source(const struct dt_engine *engine);
 const char *dt_engine_stack_name(const struct dt_engine *engine); // resolved: "int8@avx2+fastexp"
 const struct dt_weights *dt_engine_weights(const struct dt_engine *engine);

@@ -284,7 +284,7 @@ static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *k
                 break;
             }
             status = consider(modules, kind, folder, names[i], err);
-        } else if (depth > 0 && names[i][0] != '.' && !strstr(names[i], ".so") &&
+        } else if (depth > 0 && !strchr(names[i], '.') && // the build tree's "x.so.p" are no folders of modules
                    dt_format(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path && is_folder(path)) {
             status = scan(modules, kind, path, depth - 1, err);
         }

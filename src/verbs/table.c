@@ -6,5 +6,8 @@
 
 const struct dt_verb dt_verbs[] = {
     {"run", "[MODEL] [-i prompt] [-t temp] [-n steps] ...", "tell a story (or chat) on standard output", dt_verb_run},
+    {"backends", "[--json]", "what can compute here, from which file, and why not", dt_verb_backends},
+    {"inspect", "[MODEL] [-b backend] [--json]", "what a model file holds, and the memory it would take", dt_verb_inspect},
+    {"eval", "MODEL TEXT [-b backend] [--json]", "how well a model predicts a text, or two of them", dt_verb_eval},
     {NULL, NULL, NULL, NULL},
 };

@@ -181,3 +181,12 @@ const char *dt_verb_cost(const struct dt_engine_plan *plan, char *out, size_t si
                   plan->weights.copied_bytes);
     return out;
 }
+
+int dt_verb_flush(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    if (errno != EPIPE)
+        fprintf(stderr, "duotale: cannot write to standard output: %s\n", strerror(errno));
+    return dt_status_exit_code(DT_FAILED);
+}

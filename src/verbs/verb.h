@@ -36,6 +36,9 @@ int dt_verb_fail(const struct dt_error *err);
 // The same for a mistake on the command line: exit code 2, with a pointer to --help.
 int dt_verb_usage(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+// Flushes stdout at the end of a verb: 0, or 1 with a line on stderr when something was lost.
+int dt_verb_flush(void);
+
 // Sends the host's log to stderr: warnings, or everything when verbose.
 void dt_verb_log(bool verbose);
 
