@@ -104,7 +104,7 @@ struct dt_speech_host {
 
 struct dt_voice_settings {
     uint32_t size;
-    uint32_t words_per_minute; // 80 .. 450
+    uint32_t words_per_minute; // 50 .. 450
     uint32_t pitch;            // 0 .. 100, 50 is the voice as it was made
     uint32_t reserved;
     const char *variant; // which of its voices, "" for its usual one: what users type behind the colon of "espeak:en-us+f3"
