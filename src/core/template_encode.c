@@ -37,6 +37,9 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
         }
         if (joined || flags & DT_ENCODE_BOS) {
             size_t found = 0;
+            if (used && joined &&
+                scratch[0] == ' ') // the template has put the space after the marker itself
+                flags &= ~(unsigned)DT_ENCODE_PREFIX;
             status = dt_tokenizer_encode(t, scratch, joined, flags, tokens + used, room - used,
                                          &found, err);
             if (status)

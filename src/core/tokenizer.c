@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/tokenizer_bpe.h"
 #include "core/tokenizer_spm.h"
 
 // ---- set-up ---------------------------------------------------------------------------------------
@@ -20,7 +21,11 @@ size_t dt_tokenizer_measure(const struct dt_vocab *vocab, size_t max_text)
 {
     struct dt_arena counter = dt_arena_over(NULL, 0);
     dt_arena_take(&counter, index_slots(vocab->size), sizeof(uint32_t));
-    return max_text > SIZE_MAX / 64 ? SIZE_MAX : counter.wanted + dt_spm_measure(max_text);
+    if (max_text > SIZE_MAX / 64)
+        return SIZE_MAX;
+    if (vocab->kind == DT_VOCAB_BPE)
+        return counter.wanted + dt_bpe_measure_table(vocab) + dt_bpe_measure(max_text);
+    return counter.wanted + dt_spm_measure(max_text);
 }
 
 static int hex_digit(unsigned char c)
@@ -175,15 +180,19 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
     const struct dt_vocab *vocab = t->vocab;
     bool prefix = (flags & DT_ENCODE_PREFIX) && vocab->add_space_prefix;
     *count = 0;
-    if (vocab->kind != DT_VOCAB_SPM)
-        return dt_error_set(err, DT_UNSUPPORTED, NULL, "byte-level BPE vocabularies cannot be encoded yet");
+    bool bpe = vocab->kind == DT_VOCAB_BPE;
     if (!t->index)
         build_index(t);
+    if (bpe && !t->merges) {
+        dt_status status = dt_bpe_build(t, err);
+        if (status != DT_OK)
+            return status;
+    }
 
     // In llama2.c BOS is a symbol like others while pairs are merged.
     uint32_t first = DT_NO_TOKEN;
     if ((flags & DT_ENCODE_BOS) && vocab->bos < vocab->size) {
-        if (vocab->types || n == 0)
+        if (bpe || vocab->types || n == 0)
             append(vocab->bos, tokens, room, count);
         else
             first = vocab->bos;
@@ -197,7 +206,11 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
             end = n;
         while (end < n && (id = special_here(t, text + end, n - end, &length)) == DT_NO_TOKEN)
             end++;
-        if (end > at && dt_spm_encode(t, text + at, end - at, first, prefix, tokens, room, count) != DT_OK)
+        dt_status status = DT_OK;
+        if (end > at)
+            status = bpe ? dt_bpe_encode(t, text + at, end - at, tokens, room, count)
+                         : dt_spm_encode(t, text + at, end - at, first, prefix, tokens, room, count);
+        if (status != DT_OK)
             return dt_error_set(err, DT_NO_MEMORY, NULL, "a text of %zu bytes is longer than this tokenizer has memory for",
                                 end - at);
         if (id != DT_NO_TOKEN)
@@ -223,6 +236,8 @@ size_t dt_tokenizer_decode(const struct dt_tokenizer *t, uint32_t previous, uint
     const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
     if (vocab->types && (type == DT_TOKEN_CONTROL || type == DT_TOKEN_UNUSED))
         return 0;
+    if (vocab->kind == DT_VOCAB_BPE && type == DT_TOKEN_NORMAL)
+        return dt_bpe_spell(piece, n, out);
     int byte = !vocab->types || type == DT_TOKEN_BYTE ? piece_byte(piece, n) : -1;
     if (byte >= 0) {
         out[0] = (char)byte;
@@ -233,7 +248,7 @@ size_t dt_tokenizer_decode(const struct dt_tokenizer *t, uint32_t previous, uint
         out[written++] = space ? ' ' : (char)piece[i];
         i += space ? 2 : 0;
     }
-    if (written > 0 && out[0] == ' ' && previous == vocab->bos && previous != DT_NO_TOKEN) {
+    if (vocab->kind == DT_VOCAB_SPM && written > 0 && out[0] == ' ' && previous == vocab->bos && previous != DT_NO_TOKEN) {
         memmove(out, out + 1, written - 1);
         written--;
     }

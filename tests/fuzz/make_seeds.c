@@ -82,6 +82,30 @@ static void gguf(void)
     synth_free(&both);
 }
 
+static void tokenizers(void)
+{
+    struct synth file = {0}, seed = {0};
+    synth_tokenizer(&file, 290);
+    synth_u8(&seed, 290 & 255);
+    synth_u8(&seed, 290 >> 8);
+    synth_put(&seed, file.bytes, file.n);
+    save("tokenizer_bin", "290", &seed);
+    synth_free(&file);
+    synth_free(&seed);
+
+    static const char *const texts[] = {"Once upon a time, there was a hat.", "it's 1234 o'clock\r\n\tDON'T  ",
+                                        "\xc3\xa9t\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80 \xff\xfe \xe2\x96\x81the",
+                                        "<|im_start|>user\nthe the the<|im_end|>", "   \n \n   x\xc2\xa0y \xc2\xbd"};
+    for (unsigned kind = 0; kind < 12; kind++) {
+        char name[32];
+        synth_u8(&seed, (uint8_t)kind);
+        synth_put(&seed, texts[kind % 5], strlen(texts[kind % 5]));
+        snprintf(name, sizeof name, "kind-%u", kind);
+        save("encode", name, &seed);
+        synth_free(&seed);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2)
@@ -89,5 +113,6 @@ int main(int argc, char **argv)
     folder = argv[1];
     llama2c();
     gguf();
+    tokenizers();
     return 0;
 }

@@ -172,6 +172,18 @@ static const struct row rows[] = {
     {"v2-infinite-scale", V2, SET32, V2_WQ + 32 * 32, INF32,
      "wq of layer 0: scale 0 of row 0 is -inf"},
     {"v2-nan-last-scale", V2, SET32, -4, NAN32, "w3 of layer 1: scale 1 of row 63 is nan"},
+    // tokenizer.bin: the first piece is "<unk>" at 4, its length at 8, its text at 12
+    {"tok-empty", TOKENIZER, CUT, 0, 0, "the file has 0 bytes"},
+    {"tok-cut-at-longest", TOKENIZER, CUT, 3, 0, "the file has 3 bytes"},
+    {"tok-longest-0", TOKENIZER, SET32, 0, 0, "longest piece: found 0, wanted 1 to"},
+    {"tok-longest-2^31", TOKENIZER, SET32, 0, 1u << 31, "longest piece: found 2147483648, wanted 1 to"},
+    {"tok-longest-understated", TOKENIZER, SET32, 0, 4, "piece 0: length: found 5, wanted 0 to 4"},
+    {"tok-cut-in-pieces", TOKENIZER, CUT, 2404, 0, "piece "},
+    {"tok-cut-in-text", TOKENIZER, CUT, -1, 0, "the file has"},
+    {"tok-length-minus-1", TOKENIZER, SET32, 8, 0xffffffff, "piece 0: length: found -1, wanted 0 to"},
+    {"tok-length-2^31-1", TOKENIZER, SET32, 8, 0x7fffffff, "piece 0: length: found 2147483647, wanted 0 to"},
+    {"tok-length-lies", TOKENIZER, SET32, 8, 6, "piece "},
+    {"tok-too-few-pieces", TOKENIZER, CUT, 200, 0, "the model wants 300 pieces, 200 bytes hold at most 24"},
     // GGUF: the container
     {"gguf-cut-at-version", GGUF, CUT, 4, 0, "the version needs 4 bytes at 4, the file has 4"},
     {"gguf-cut-at-tensors", GGUF, CUT, 8, 0, "the number of tensors needs 8 bytes at 8"},

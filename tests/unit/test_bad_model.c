@@ -66,6 +66,34 @@ static void broken_models_are_refused(void **state)
     assert_true(models >= 120);
 }
 
+static void broken_tokenizers_are_refused(void **state)
+{
+    (void)state;
+    const char *name, *message;
+    enum bad_kind kind;
+    struct synth file = {0};
+    size_t tokenizers = 0, wrong = 0;
+    for (size_t i = 0; bad_file(i, &file, &name, &kind, &message); i++, synth_free(&file)) {
+        if (kind != BAD_TOKENIZER)
+            continue;
+        tokenizers++;
+        unsigned char *bytes = exact_copy(&file);
+        struct dt_error err = {0};
+        struct dt_vocab vocab;
+        size_t need = dt_vocab_measure(BAD_FILE_VOCAB);
+        void *memory = aligned_alloc(DT_ALIGN, need);
+        struct dt_arena arena = dt_arena_over(memory, need);
+        dt_status status = dt_vocab_open_bin(bytes, file.n, "broken.bin", BAD_FILE_VOCAB, &arena, &vocab, &err);
+        if (status != DT_BAD_INPUT || strcmp(err.file, "broken.bin") != 0 || !strstr(err.message, message))
+            wrong++, print_error("%s: status %s, message \"%s\", wanted \"%s\"\n", name, dt_status_name(status),
+                                 err.message, message);
+        free(memory);
+        free(bytes);
+    }
+    assert_int_equal(wrong, 0);
+    assert_true(tokenizers >= 10);
+}
+
 static const struct synth_shape small_gguf = {.dim = 8,
                                               .hidden = 12,
                                               .layers = 1,
@@ -172,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_models_are_refused),
+        cmocka_unit_test(broken_tokenizers_are_refused),
         cmocka_unit_test(every_length_of_a_file),
         cmocka_unit_test(any_byte_changed),
         cmocka_unit_test(too_small_an_arena_is_told),

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// Which characters are letters, numbers and spaces: what the pre-tokenizers of byte-level BPE ask.
+#ifndef DT_CORE_UNICODE_CLASSES_H
+#define DT_CORE_UNICODE_CLASSES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+bool dt_unicode_letter(uint32_t code); // general categories L*
+bool dt_unicode_number(uint32_t code); // N*
+bool dt_unicode_space(uint32_t code);  // White_Space
+
+#endif
