@@ -12,6 +12,7 @@
 #include "host/file.h"
 #include "host/json.h"
 #include "verbs/sink.h"
+#include "verbs/speak.h"
 #include "verbs/verb.h"
 
 enum stop_rule {
@@ -27,6 +28,7 @@ struct options {
     const char *prompt, *system, *prompt_file;
     enum stop_rule stop;
     bool chat, ids, json, quiet, verbose;
+    struct dt_verb_voice voice;
 };
 
 enum { OPTION_TOP_K = DT_OPTION_OWN, OPTION_MIN_P, OPTION_REPEAT_PENALTY, OPTION_REPEAT_LAST, OPTION_STOP, OPTION_IDS,
@@ -50,6 +52,7 @@ static const char help[] =
     "      --stop end|bos      bos: only BOS ends a story, as in llama2.c\n"
     "      --ids               print token ids instead of text\n"
     "      --json              one JSON object a token, and a last one with the figures\n" DT_MODEL_OPTIONS_HELP
+    DT_SPEAK_OPTIONS_HELP DT_LISTEN_OPTIONS_HELP
     "  -q, --quiet             no figures\n"
     "      --verbose           what is loaded, and from where\n"
     "  -h, --help\n"
@@ -75,6 +78,8 @@ static const struct option long_options[] = {
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"help", no_argument, NULL, 'h'},
     DT_MODEL_LONG_OPTIONS,
+    DT_SPEAK_LONG_OPTIONS,
+    DT_LISTEN_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
 };
 
@@ -179,7 +184,7 @@ static void catch_interrupt(struct dt_engine *engine)
 // ---- telling ---------------------------------------------------------------------------------------------
 
 struct telling {
-    const struct options *options;
+    struct options *options;
     struct dt_engine *engine;
     struct dt_sink sink;
     struct dt_text_filter filter;
@@ -214,6 +219,8 @@ static bool tell(struct telling *t, uint32_t id, bool prompt)
     size_t n = dt_text_filter_push(&t->filter, raw, piece_of(t, id, raw), clean);
     t->previous = id;
     t->told += !prompt;
+    if (t->options->voice.speech && !(prompt && t->options->voice.listen)) // who asked aloud need not hear it again
+        dt_speech_feed(t->options->voice.speech, clean, n);
     if (t->options->json) {
         dt_json_object(&t->json);
         dt_json_put_uint(&t->json, "id", id);
@@ -430,6 +437,7 @@ static void report(struct telling *t, uint64_t done)
         dt_json_put_uint(j, "anonymous_kib", facts.anonymous / 1024);
         dt_json_put_uint(j, "available_kib", facts.available / 1024);
         dt_json_put_uint(j, "major_faults", facts.major_faults);
+        dt_verb_voice_json(&o->voice, j);
         dt_json_end(j);
         fflush(stdout);
     }
@@ -443,6 +451,7 @@ static void report(struct telling *t, uint64_t done)
     fprintf(stderr, "memory: %.1f MB resident, %.1f MB of it our own; %.0f MB available; %llu major faults\n",
             (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
             (unsigned long long)facts.major_faults);
+    dt_verb_voice_report(&o->voice, stderr);
 }
 
 // What is about to run, before it does.
@@ -461,6 +470,29 @@ static void announce(const struct options *o, struct dt_engine *engine, const st
                 plan->weights.copied_bytes, plan->model_tables + plan->tokenizer);
 }
 
+// A prompt by voice in place of a typed one; where none is heard the typed one stays.
+static dt_status listen(struct telling *t, char **text, size_t *n, struct dt_error *err)
+{
+    char *heard = dt_verb_voice_listen(&t->options->voice, t->engine);
+    if (dt_engine_cancelled(t->engine)) {
+        free(heard);
+        return dt_error_set(err, DT_CANCELLED, NULL, "interrupted");
+    }
+    if (!heard)
+        return DT_OK;
+    // A request and its story are two paragraphs.
+    char *request = NULL;
+    if (asprintf(&request, t->options->chat ? "%s" : "%s\n\n", heard) < 0)
+        request = NULL;
+    free(heard);
+    if (!request)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for what was said");
+    free(*text);
+    *text = request;
+    *n = strlen(request);
+    return DT_OK;
+}
+
 int dt_verb_run(int argc, char **argv)
 {
     struct options o = {
@@ -471,7 +503,9 @@ int dt_verb_run(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "t:p:s:n:i:m:y:qh" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) != -1) {
         if (option == 'h')
             return fputs(help, stdout) < 0;
-        int code = option == '?' ? 2 : take_option(&o, option, optarg);
+        int code = option == '?' ? 2 : dt_verb_voice_option("run", &o.voice, option, optarg, argc, argv);
+        if (code < 0)
+            code = take_option(&o, option, optarg);
         if (code != 0)
             return 2;
     }
@@ -488,6 +522,7 @@ int dt_verb_run(int argc, char **argv)
     char *prompt_text = NULL;
     size_t prompt_length = o.prompt ? strlen(o.prompt) : 0;
     struct dt_engine_plan plan;
+    o.voice.quiet = o.quiet;
     dt_verb_log(o.verbose);
     dt_sink_init(&t.sink, STDOUT_FILENO);
     dt_json_init(&t.json, stdout, 0);
@@ -512,6 +547,15 @@ int dt_verb_run(int argc, char **argv)
     t.limit = dt_session_capacity(dt_engine_session(t.engine));
     if (o.steps > 0 && o.steps < t.limit)
         t.limit = o.steps;
+    status = dt_verb_voice_open(&o.voice, &err);
+    if (status != DT_OK)
+        goto done;
+    if (o.voice.listen)
+        status = listen(&t, &prompt_text, &prompt_length, &err);
+    if (status != DT_OK)
+        goto done;
+    if (o.voice.speech)
+        dt_speech_begin(o.voice.speech);
     t.begun = dt_clock_ns();
     const char *prompt = prompt_text ? prompt_text : o.prompt;
     if (o.chat)
@@ -520,7 +564,10 @@ int dt_verb_run(int argc, char **argv)
         status = generate(&t, prompt ? prompt : "", prompt_length, &err);
     if (status == DT_CANCELLED)
         t.ended = "interrupted";
-    report(&t, dt_clock_ns());
+    uint64_t told = dt_clock_ns();
+    if (!dt_verb_voice_finish(&o.voice, t.engine) && status == DT_OK)
+        status = dt_error_set(&err, DT_FAILED, o.voice.wav_path, "not all of the story was spoken into it");
+    report(&t, told);
 done:
     if (t.sink.failure) // the reader went away: no news to anybody; a full disk is
         status = t.sink.failure == EPIPE ? DT_FAILED
@@ -528,6 +575,7 @@ done:
                                                         strerror(t.sink.failure));
     if (status != DT_OK && status != DT_CANCELLED && t.sink.failure != EPIPE)
         dt_verb_fail(&err);
+    dt_verb_voice_close(&o.voice);
     dt_engine_free(t.engine);
     free(prompt_text);
     return dt_status_exit_code(status);

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// The options of verbs that speak or listen, and what they do around a story.
+#ifndef DT_VERBS_SPEAK_H
+#define DT_VERBS_SPEAK_H
+
+#include <getopt.h>
+#include <stdbool.h>
+
+#include "app/listen.h"
+#include "app/speech.h"
+#include "host/engine.h"
+#include "host/json.h"
+
+struct dt_verb_voice {
+    bool speak, listen;
+    const char *wav_path, *voice, *heard_path, *ear;
+    uint32_t words_per_minute, pitch; // 0: the usual ones
+    bool quiet;
+    struct dt_speech *speech; // NULL: silent
+    bool missing;             // because what speaks is not installed
+    struct dt_speech_figures figures;
+    struct dt_listen_figures listened;
+    bool was_heard;
+};
+
+// Values of the long options, outside of those of verb.h.
+enum { DT_OPTION_SPEAK = 1024, DT_OPTION_SPEAK_TO, DT_OPTION_VOICE, DT_OPTION_VOICE_SPEED, DT_OPTION_VOICE_PITCH, DT_OPTION_LISTEN,
+       DT_OPTION_EAR };
+
+#define DT_SPEAK_LONG_OPTIONS                                                                      \
+    {"speak", no_argument, NULL, DT_OPTION_SPEAK}, {"speak-to", required_argument, NULL, DT_OPTION_SPEAK_TO}, \
+        {"voice", required_argument, NULL, DT_OPTION_VOICE},                                       \
+        {"voice-speed", required_argument, NULL, DT_OPTION_VOICE_SPEED},                           \
+        {"voice-pitch", required_argument, NULL, DT_OPTION_VOICE_PITCH}
+#define DT_LISTEN_LONG_OPTIONS                                                                     \
+    {"listen", optional_argument, NULL, DT_OPTION_LISTEN}, {"ear", required_argument, NULL, DT_OPTION_EAR}
+#define DT_SPEAK_OPTIONS_HELP                                                                      \
+    "      --speak             read the story aloud while it is told\n"                            \
+    "      --speak-to FILE     the same into a WAV file\n"                                         \
+    "      --voice NAME        espeak, espeak:en-us+f3, flite:slt ... (duotale voices)\n"          \
+    "      --voice-speed N     words a minute, 50 to 400 (160)\n"                                  \
+    "      --voice-pitch N     0 to 99 (50: its own)\n"
+#define DT_LISTEN_OPTIONS_HELP                                                                     \
+    "      --listen [FILE.wav] ask for the story by voice: by microphone, or from a file\n"        \
+    "      --ear NAME          auto, pocketsphinx:request, pocketsphinx:free\n"
+
+// Takes one option: 0 taken, -1 not one of these, 2 refused (the line is written). --listen takes the next word of argv as its file if that
+// ends in ".wav".
+int dt_verb_voice_option(const char *verb, struct dt_verb_voice *voice, int option, const char *value, int argc, char **argv);
+
+// Opens the voice, if one is wanted. A voice that is not there is one line on stderr, and the story goes on in text: DT_OK. DT_USAGE and DT_FAILED
+// are for what was asked for and cannot be: a voice of no known name, a file that cannot be made.
+dt_status dt_verb_voice_open(struct dt_verb_voice *voice, struct dt_error *err);
+
+// The story is over: says the rest, or silences it at once when `engine` is cancelled, now or while it speaks. Fills figures.
+// False if a file that was asked for is not whole.
+bool dt_verb_voice_finish(struct dt_verb_voice *voice, struct dt_engine *engine);
+void dt_verb_voice_close(struct dt_verb_voice *voice);
+
+// Listens for a prompt: malloc'ed, to be edited on the terminal where there is one; NULL if there is none (the line that says why is written) or
+// if engine was cancelled meanwhile.
+char *dt_verb_voice_listen(struct dt_verb_voice *voice, struct dt_engine *engine);
+
+// Figures: lines on `out`; members of the innermost JSON object.
+void dt_verb_voice_report(const struct dt_verb_voice *voice, FILE *out);
+void dt_verb_voice_json(const struct dt_verb_voice *voice, struct dt_json *json);
+
+#endif
