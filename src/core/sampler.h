@@ -5,23 +5,25 @@
 
 #include "core/stack.h"
 
+// Applied in this order: penalty, temperature, softmax, top-k, min-p, top-p. Probabilities are those of the whole
+// softmax all along: a filter only cuts the list, and the draw is among what is left.
 struct dt_sampling {
     float temperature;    // 0: greedy
     float top_p;          // <= 0 or >= 1: off, as in llama2.c
     uint32_t top_k;       // 0: off
     float min_p;          // 0: off; keeps tokens with p >= min_p * the largest p
-    float repeat_penalty; // 1: off; logits of recent tokens are divided (positive) or multiplied (negative) by it
-    uint32_t repeat_last; // how many recent tokens count (0: 64)
+    float repeat_penalty; // 1 or 0: off; logits of recent tokens are divided (positive) or multiplied (negative) by it, once each
+    uint32_t repeat_last; // how many recent tokens count, 1024 at most (0: 64)
 };
 
 struct dt_sampler {
     struct dt_sampling settings; // may be changed between calls: the next token obeys
     uint64_t state;              // xorshift64*; never 0
     uint32_t vocab;
-    const struct dt_stack *stack; // whose softmax, argmax and select are used; changed at a swap
-    uint32_t *index;  // scratch of vocab entries
-    float *values;    // scratch of vocab entries
-    // how often the quick road decided, and how often the exact one was needed
+    // Whose softmax, argmax and select are used; changed at a swap. NULL: plain loops with the reference's results.
+    const struct dt_stack *stack;
+    uint64_t *keys; // scratch of vocab entries
+    // How often top-p was decided by the quick road (core/sampler_quick.h), and how often by the exact one.
     uint64_t quick, exact;
 };
 
@@ -34,8 +36,10 @@ void dt_sampler_init(struct dt_sampler *s, uint32_t vocab, const struct dt_stack
 
 // Chooses the next token from logits[0..vocab), which are overwritten. recent: the tokens so far, newest last (for the repetition
 // penalty; may be NULL with count 0). With top_k 0, min_p 0 and penalty 1 the token is exactly llama2.c's for the same
-// logits and state, and the state advances as there: one draw a token, none when greedy. NaN logits never win;
-// if all are NaN the token is 0. Worker thread; allocates nothing.
+// logits and state, and the state advances as there: one draw a token, none when greedy. (Where the stack's softmax approximates,
+// the draw is from its probabilities when the exact road is taken.) NaN logits never win; if all are NaN the token
+// is 0; where llama2.c would compute with infinities (an infinite logit, a tiny temperature) it is the greedy one.
+// Worker thread; allocates nothing.
 uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *recent, uint32_t count);
 
 // The generator: one step of xorshift64*, and its upper 24 bits as a float in [0, 1).

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// Top-p without most of the exponentials. Of the sampler, not for others.
+#ifndef DT_CORE_SAMPLER_QUICK_H
+#define DT_CORE_SAMPLER_QUICK_H
+
+#include "core/sampler.h"
+
+#define DT_SAMPLER_QUICK_MIN 512u // fewer logits: the exact road is as quick
+
+// The token that the exact road would choose from logits[0..n) with this coin, or DT_SAMPLER_UNSURE. largest: the value of the
+// largest logit, finite. keys: room for n. Reads the logits only.
+#define DT_SAMPLER_UNSURE UINT32_MAX
+uint32_t dt_sampler_quick(const float *logits, uint32_t n, float largest, float temperature, float top_p,
+                          float coin, uint64_t *keys);
+
+// A max-heap of keys. Put in order, keys[0..n) is a heap; each take moves the largest of those left, keys[0..left), to keys[left - 1].
+void dt_sampler_heap_make(uint64_t *keys, uint32_t n);
+void dt_sampler_heap_take(uint64_t *keys, uint32_t left);
+
+// A key orders by value (a float >= 0), the larger first, then by index, the smaller first.
+static inline uint64_t dt_sampler_key(float value, uint32_t index)
+{
+    union {
+        float f;
+        uint32_t u;
+    } bits = {value};
+    return (uint64_t)bits.u << 32 | (uint32_t)~index;
+}
+static inline float dt_sampler_key_value(uint64_t key)
+{
+    union {
+        uint32_t u;
+        float f;
+    } bits = {(uint32_t)(key >> 32)};
+    return bits.f;
+}
+static inline uint32_t dt_sampler_key_index(uint64_t key)
+{
+    return ~(uint32_t)key;
+}
+
+#endif
