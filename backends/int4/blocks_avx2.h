@@ -7,7 +7,7 @@
 #include "int8/act.h"
 #include "int8/weights.h"
 
-enum { row_tile = 8 };
+enum { row_tile = 8, weight_bias = 8 };
 
 // The 32 values of a block, as bytes 0 .. 15.
 KIT_INLINE __m256i avx2_nibbles(const unsigned char *q)
@@ -37,7 +37,7 @@ KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *cons
         __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
         __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
         __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
-        sum = _mm256_sub_epi32(sum, _mm256_set1_epi32(8 * x->sums[g]));
+        sum = _mm256_add_epi32(sum, _mm256_set1_epi32(x->corrections[g]));
         __m256 scale = _mm256_cvtph_ps(_mm_loadu_si128((const void *)half));
         __m256 part = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
         value = _mm256_add_ps(value, _mm256_mul_ps(part, _mm256_set1_ps(x->scales[g])));

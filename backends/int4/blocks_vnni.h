@@ -8,7 +8,7 @@
 #include "int8/panel_vnni.h"
 #include "int8/weights.h"
 
-enum { row_tile = 16 };
+enum { row_tile = 16, weight_bias = 8 };
 
 // Sixteen rows; those past the end of a range are the last one again.
 struct vnni_tile {
@@ -70,7 +70,7 @@ KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_
         __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(s[0], s[1]), _mm512_unpackhi_epi32(s[0], s[1]));
         __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2], s[3]), _mm512_unpackhi_epi32(s[2], s[3]));
         __m512i sum = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-        sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(8 * x->sums[g]));
+        sum = _mm512_add_epi32(sum, _mm512_set1_epi32(x->corrections[g]));
         __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), vnni_scales(w, t, g));
         value = _mm512_add_ps(value, _mm512_mul_ps(part, _mm512_set1_ps(x->scales[g])));
     }
@@ -87,6 +87,8 @@ KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w, const
     for (uint32_t k = 0; k < count; k += 2) { // two blocks: 64 quants
         uint32_t next = k + 1 < count ? k + 1 : k;
         __m512i s[16];
+        vnni_ahead(w, t, g + k);
+        vnni_ahead(w, t, g + next);
         for (int r = 0; r < 16; r++) {
             __m128i a = _mm_loadu_si128((const void *)(t->rows[r] + (g + k) * w->group_stride));
             __m128i b = _mm_loadu_si128((const void *)(t->rows[r] + (g + next) * w->group_stride));
@@ -113,7 +115,7 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
             for (uint32_t g = 0; g < blocks; g += fit) {
                 uint32_t n = blocks - g < fit ? blocks - g : fit;
                 vnni_fill(&panel, w, &t, g, n);
-                vnni_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout, columns, 8);
+                vnni_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout, columns);
             }
             continue;
         }

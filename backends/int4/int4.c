@@ -32,7 +32,7 @@ static void act_prepare(void *ctx, void *act, const float *x, size_t x_stride, u
                         const struct dt_matrix *w)
 {
     (void)ctx;
-    act_prepare_columns(act, x, x_stride, columns, w);
+    act_prepare_columns(act, x, x_stride, columns, w, weight_bias);
 }
 
 static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w, uint32_t row_begin,

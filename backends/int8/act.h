@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Activations in 8 bits, by groups: what int8 and int4 multiply with. A prepared column: quants padded with zeros to 64, a
-// float scale a group, and the sum of each group's quants, each part padded to 64 bytes.
+// float scale a group, and a correction a group: minus the sum of its quants times the bias that a kernel adds to its
+// weights. Each part is padded to 64 bytes.
 #ifndef DT_BACKENDS_INT8_ACT_H
 #define DT_BACKENDS_INT8_ACT_H
 
@@ -8,22 +9,22 @@
 #include "abi/kit/vector.h"
 
 struct act_layout {
-    size_t scales, sums, column; // byte offsets in a column, and its length
+    size_t scales, corrections, column; // byte offsets in a column, and its length
 };
 
 // One column, prepared.
 struct act_column {
     const int8_t *quants;
     const float *scales;
-    const int32_t *sums;
+    const int32_t *corrections;
 };
 
 KIT_INLINE struct act_layout act_layout_of(const struct dt_matrix *w)
 {
     size_t groups = ((size_t)(w->cols / w->group) * 4 + 63) / 64 * 64;
     struct act_layout l = {.scales = ((size_t)w->cols + 63) / 64 * 64};
-    l.sums = l.scales + groups;
-    l.column = l.sums + groups;
+    l.corrections = l.scales + groups;
+    l.column = l.corrections + groups;
     return l;
 }
 
@@ -31,7 +32,7 @@ KIT_INLINE struct act_column act_column_at(const void *act, const struct act_lay
 {
     const unsigned char *at = (const unsigned char *)act + column * l->column;
     return (struct act_column){(const int8_t *)at, (const float *)(const void *)(at + l->scales),
-                               (const int32_t *)(const void *)(at + l->sums)};
+                               (const int32_t *)(const void *)(at + l->corrections)};
 }
 
 // round(x / scale), half away from zero, where the result is within -127 .. 127 (it is, unless the scale is
@@ -63,7 +64,8 @@ KIT_INLINE void act_store(int8_t *to, kit_i q, size_t n)
 #endif
 }
 
-KIT_INLINE void act_group(const float *x, uint32_t n, int8_t *quants, float *scale_out, int32_t *sum_out)
+KIT_INLINE void act_group(const float *x, uint32_t n, int8_t *quants, float *scale_out, int32_t *correction,
+                          int32_t bias)
 {
     kit_f most = kit_set(0.0f);
     for (uint32_t i = 0; i < n; i += KIT_W)
@@ -76,23 +78,21 @@ KIT_INLINE void act_group(const float *x, uint32_t n, int8_t *quants, float *sca
         act_store(quants + i, q, left);
         sums += q; // lanes past the end are 0 / scale: 0, or NaN: 0
     }
-    int32_t sum = 0;
-    for (int i = 0; i < KIT_W; i++)
-        sum += sums[i];
     *scale_out = scale;
-    *sum_out = sum;
+    *correction = -bias * kit_sum_lanes(sums);
 }
 
 KIT_INLINE void act_prepare_columns(void *act, const float *x, size_t x_stride, uint32_t columns,
-                                    const struct dt_matrix *w)
+                                    const struct dt_matrix *w, int32_t bias)
 {
     struct act_layout l = act_layout_of(w);
     for (uint32_t c = 0; c < columns; c++, x += x_stride) {
         unsigned char *at = (unsigned char *)act + c * l.column;
         float *scales = (float *)(void *)(at + l.scales);
-        int32_t *sums = (int32_t *)(void *)(at + l.sums);
+        int32_t *corrections = (int32_t *)(void *)(at + l.corrections);
         for (uint32_t g = 0; g < w->cols / w->group; g++)
-            act_group(x + (size_t)g * w->group, w->group, (int8_t *)at + (size_t)g * w->group, scales + g, sums + g);
+            act_group(x + (size_t)g * w->group, w->group, (int8_t *)at + (size_t)g * w->group, scales + g,
+                      corrections + g, bias);
         memset(at + w->cols, 0, l.scales - w->cols);
     }
 }

@@ -11,7 +11,7 @@
 enum { vnni_panel_cols = 1024 }; // 16 KB of quants, in the first-level cache
 
 struct vnni_panel {
-    unsigned char quants[vnni_panel_cols / 4][64]; // [columns / 4][row][4], unsigned: weight + bias
+    unsigned char quants[vnni_panel_cols / 4][64]; // [columns / 4][row][4], unsigned: weights with their bias
     float scales[vnni_panel_cols / 4][16];         // [group][row]
 } __attribute__((aligned(64)));
 
@@ -43,36 +43,53 @@ KIT_INLINE void vnni_transpose(__m512i s[16])
     }
 }
 
-// `cols` columns at once over n groups. A first group begins the values at 0, later panels go on with what is in out.
-KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows, const struct vnni_panel *p,
-                                   uint32_t group, uint32_t first, uint32_t n, const struct act_column *x, int bias,
-                                   int cols)
+// sum += the products of q and the four bytes at x, in every lane. Written out, since compilers that see the intrinsic load first and
+// copy sums about.
+KIT_INLINE __m512i vnni_products(__m512i sum, __m512i q, const int8_t *x)
 {
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(q), "m"(*(const int8_t(*)[4])x));
+    return sum;
+}
+
+// `cols` columns (up to 12, prepared side by side) at once over n groups. A first panel begins the values at 0, later ones go on with
+// what is in out.
+KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows, const struct vnni_panel *p,
+                                   uint32_t group, uint32_t first, uint32_t n, const unsigned char *act,
+                                   const struct act_layout *l, int cols)
+{
+    const size_t stride = l->column;
     __m512 value[12];
     KIT_UNROLL
     for (int c = 0; c < cols; c++)
         value[c] = first ? (__m512)kit_load_n(out + c * out_stride, rows) : _mm512_setzero_ps();
-    for (uint32_t g = 0; g < n; g++) {
-        const unsigned char(*w)[64] = p->quants + (size_t)g * group / 4;
-        size_t at = (size_t)(first + g) * group;
+    const unsigned char(*w)[64] = p->quants;
+    // three bases, each for four columns
+    const int8_t *x[3];
+    for (int b = 0; b < 3; b++)
+        x[b] = (const int8_t *)act + (size_t)first * group + (size_t)b * 4 * stride;
+    const unsigned char *scales = act + l->scales + first * 4, *corrections = act + l->corrections + first * 4;
+    for (uint32_t g = 0; g < n; g++, scales += 4, corrections += 4) {
         __m512i sum[12];
         KIT_UNROLL
-        for (int c = 0; c < cols; c++)
-            sum[c] = _mm512_set1_epi32(-bias * x[c].sums[first + g]);
-        for (uint32_t k = 0; k < group / 4; k++) {
-            __m512i q = _mm512_load_si512(w[k]);
+        for (int c = 0; c < cols; c++) {
+            int32_t correction;
+            memcpy(&correction, corrections + c * stride, 4);
+            sum[c] = _mm512_set1_epi32(correction);
+        }
+        for (uint32_t k = 0; k < group; k += 4, w++) {
+            __m512i q = _mm512_load_si512(*w);
             KIT_UNROLL
-            for (int c = 0; c < cols; c++) {
-                int32_t four;
-                memcpy(&four, x[c].quants + at + k * 4, 4);
-                sum[c] = _mm512_dpbusd_epi32(sum[c], q, _mm512_set1_epi32(four));
-            }
+            for (int c = 0; c < cols; c++)
+                sum[c] = vnni_products(sum[c], q, x[c / 4] + (size_t)(c % 4) * stride);
+            KIT_UNROLL
+            for (int b = 0; b < (cols + 3) / 4; b++)
+                x[b] += 4;
         }
         __m512 scale = _mm512_load_ps(p->scales[g]);
         KIT_UNROLL
         for (int c = 0; c < cols; c++) {
             __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[c]), scale);
-            value[c] = _mm512_add_ps(value[c], _mm512_mul_ps(part, _mm512_set1_ps(x[c].scales[first + g])));
+            value[c] = _mm512_add_ps(value[c], _mm512_mul_ps(part, _mm512_set1_ps(kit_load_float(scales + c * stride))));
         }
     }
     KIT_UNROLL
@@ -82,36 +99,37 @@ KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
 
 KIT_INLINE void vnni_panel_sized(float *out, size_t out_stride, uint32_t rows, const struct vnni_panel *p,
                                  uint32_t group, uint32_t first, uint32_t n, const void *act,
-                                 const struct act_layout *layout, uint32_t columns, int bias)
+                                 const struct act_layout *layout, uint32_t columns)
 {
-    struct act_column x[12];
     for (uint32_t c = 0; c < columns;) {
         uint32_t left = columns - c;
-        uint32_t now = left >= 12 ? 12 : left >= 8 ? 8 : left >= 4 ? 4 : 1;
-        for (uint32_t k = 0; k < now; k++)
-            x[k] = act_column_at(act, layout, c + k);
+        const unsigned char *at = (const unsigned char *)act + c * layout->column;
         float *to = out + c * out_stride;
-        if (now == 12)
-            vnni_panel_columns(to, out_stride, rows, p, group, first, n, x, bias, 12);
-        else if (now == 8)
-            vnni_panel_columns(to, out_stride, rows, p, group, first, n, x, bias, 8);
-        else if (now == 4)
-            vnni_panel_columns(to, out_stride, rows, p, group, first, n, x, bias, 4);
-        else
-            vnni_panel_columns(to, out_stride, rows, p, group, first, n, x, bias, 1);
-        c += now;
+        if (left >= 12) {
+            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, 12);
+            c += 12;
+        } else if (left >= 8) {
+            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, 8);
+            c += 8;
+        } else if (left >= 4) {
+            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, 4);
+            c += 4;
+        } else {
+            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, 1);
+            c += 1;
+        }
     }
 }
 
-// out: row 0 of the panel in column 0. The panel holds groups [first, first + n) of the rows; bias is what was added to the weights.
+// out: row 0 of the panel in column 0. The panel holds groups [first, first + n) of the rows.
 KIT_INLINE void vnni_panel_times_columns(float *out, size_t out_stride, uint32_t rows, const struct vnni_panel *p,
                                          uint32_t group, uint32_t first, uint32_t n, const void *act,
-                                         const struct act_layout *layout, uint32_t columns, int bias)
+                                         const struct act_layout *layout, uint32_t columns)
 {
     if (group == 32)
-        vnni_panel_sized(out, out_stride, rows, p, 32, first, n, act, layout, columns, bias);
+        vnni_panel_sized(out, out_stride, rows, p, 32, first, n, act, layout, columns);
     else
-        vnni_panel_sized(out, out_stride, rows, p, group, first, n, act, layout, columns, bias);
+        vnni_panel_sized(out, out_stride, rows, p, group, first, n, act, layout, columns);
 }
 
 #endif

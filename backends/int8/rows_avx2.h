@@ -7,7 +7,7 @@
 #include "int8/act.h"
 #include "int8/weights.h"
 
-enum { row_tile = 8 };
+enum { row_tile = 8, weight_bias = 0 };
 
 // Eight 32-bit sums of 32 products.
 KIT_INLINE __m256i avx2_products(__m256i w, __m256i x)

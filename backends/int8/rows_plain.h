@@ -6,7 +6,7 @@
 #include "int8/act.h"
 #include "int8/weights.h"
 
-enum { row_tile = 1 };
+enum { row_tile = 1, weight_bias = 0 };
 
 KIT_INLINE int32_t plain_products(const int8_t *a, const int8_t *b, uint32_t n)
 {

@@ -8,7 +8,7 @@
 #include "int8/panel_vnni.h"
 #include "int8/weights.h"
 
-enum { row_tile = 16 };
+enum { row_tile = 16, weight_bias = 128 };
 
 // Sixteen rows; those past the end of a range are the last one again.
 struct vnni_tile {
@@ -105,9 +105,9 @@ KIT_INLINE __m512i vnni_sums(const __m512i s[16])
     return vnni_add_parts(vnni_add_parts(parts[0], parts[1]), vnni_add_parts(parts[2], parts[3]));
 }
 
-KIT_INLINE __m512 vnni_add_group(__m512 value, __m512i sum, int32_t x_sum, __m512 scale, float x_scale)
+KIT_INLINE __m512 vnni_add_group(__m512 value, __m512i sum, int32_t correction, __m512 scale, float x_scale)
 {
-    __m512 exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum, _mm512_set1_epi32(x_sum * 128)));
+    __m512 exact = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, _mm512_set1_epi32(correction)));
     return _mm512_add_ps(value, _mm512_mul_ps(_mm512_mul_ps(exact, scale), _mm512_set1_ps(x_scale)));
 }
 
@@ -141,8 +141,8 @@ KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile
         } else {
             vnni_scales_pair(scale, w, t, g);
         }
-        value = vnni_add_group(value, sums[0], x->sums[g], scale[0], x->scales[g]);
-        value = vnni_add_group(value, sums[1], x->sums[g + 1], scale[1], x->scales[g + 1]);
+        value = vnni_add_group(value, sums[0], x->corrections[g], scale[0], x->scales[g]);
+        value = vnni_add_group(value, sums[1], x->corrections[g + 1], scale[1], x->scales[g + 1]);
     }
     if (g < groups) {
         __m512i v = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)(x->quants + (size_t)g * 32)));
@@ -153,7 +153,7 @@ KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile
             s[r] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_xor_si512(q, flip), v);
         }
         vnni_half_sums(sums, s);
-        value = vnni_add_group(value, sums[0], x->sums[g], vnni_scales(w, t, g), x->scales[g]);
+        value = vnni_add_group(value, sums[0], x->corrections[g], vnni_scales(w, t, g), x->scales[g]);
     }
     return value;
 }
@@ -191,7 +191,7 @@ KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_til
                 s[r] = _mm512_dpbusd_epi32(s[r], _mm512_xor_si512(q, flip), v);
             }
         }
-        value = vnni_add_group(value, vnni_sums(s), x->sums[g], vnni_scales(w, t, g), x->scales[g]);
+        value = vnni_add_group(value, vnni_sums(s), x->corrections[g], vnni_scales(w, t, g), x->scales[g]);
     }
     return value;
 }
@@ -229,6 +229,7 @@ KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w, const
         size_t left = bytes - i < 64 ? bytes - i : 64;
         __mmask64 mask = left == 64 ? ~0ull : (1ull << left) - 1;
         __m512i s[16];
+        vnni_ahead(w, t, ((size_t)g * w->group + i) / 64);
         KIT_UNROLL
         for (int r = 0; r < 16; r++) {
             if (w->group_stride == w->group) {
@@ -260,7 +261,7 @@ KIT_INLINE void vnni_many_columns(float *out, size_t out_stride, const struct dt
         for (uint32_t g = 0; g < groups; g += fit) {
             uint32_t n = groups - g < fit ? groups - g : fit;
             vnni_fill(&panel, w, &t, g, n);
-            vnni_panel_times_columns(out + r, out_stride, count, &panel, w->group, g, n, act, &layout, columns, 128);
+            vnni_panel_times_columns(out + r, out_stride, count, &panel, w->group, g, n, act, &layout, columns);
         }
     }
 }

@@ -139,10 +139,26 @@ KIT_INLINE kit_f kit_max(kit_f a, kit_f b)
 
 KIT_INLINE float kit_max_lane(kit_f v)
 {
+#if defined(KIT_AVX512)
+    return _mm512_reduce_max_ps((__m512)v);
+#else
     float most = v[0];
     for (int i = 1; i < KIT_W; i++)
         most = v[i] > most ? v[i] : most;
     return most;
+#endif
+}
+
+KIT_INLINE int32_t kit_sum_lanes(kit_i v)
+{
+#if defined(KIT_AVX512)
+    return _mm512_reduce_add_epi32((__m512i)v);
+#else
+    int32_t sum = 0;
+    for (int i = 0; i < KIT_W; i++)
+        sum += v[i];
+    return sum;
+#endif
 }
 
 // a * b + c, fused where the machine does that.
