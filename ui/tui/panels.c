@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/figures.h"
 #include "base/format.h"
 
 // ---- lists in general --------------------------------------------------------------------------------------------
@@ -366,8 +367,8 @@ static void models_draw(struct tui *ui, int rows, int cols)
         enum tui_paint paint = tui_list_row(ui, y, top + y);
         char file[16], own[16];
         tui_putf(ui, ui->panel_window, paint, cols >= 70 ? 32 : 20, "%c%-31s", one->in_use ? '*' : ' ', one->name);
-        tui_size_text(one->file_bytes, file, sizeof file);
-        tui_size_text(one->own_bytes, own, sizeof own);
+        ui_size_text(one->file_bytes, file, sizeof file);
+        ui_size_text(one->own_bytes, own, sizeof own);
         int left = cols - (cols >= 70 ? 36 : 24);
         if (one->reason)
             tui_putf(ui, ui->panel_window, TUI_PAINT_ERROR, left, " %s  %s", file, one->reason);

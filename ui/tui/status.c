@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "../common/figures.h"
 #include "tui.h"
 
 void tui_status_note_speed(struct tui *ui, double speed)
@@ -12,19 +13,6 @@ void tui_status_note_speed(struct tui *ui, double speed)
         ui->speed_count--;
     }
     ui->speeds[ui->speed_count++] = speed;
-}
-
-const char *tui_size_text(uint64_t bytes, char *out, size_t size)
-{
-    static const char units[] = "KMGT";
-    double value = (double)bytes / 1024;
-    size_t unit = 0;
-    while (value >= 999.5 && unit + 1 < sizeof units - 1) {
-        value /= 1024;
-        unit++;
-    }
-    dt_format(out, size, value < 9.95 && unit > 0 ? "%.1f%c" : "%.0f%c", value, units[unit]);
-    return out;
 }
 
 // The last speeds as a line of bars, from nothing to the fastest of them.
@@ -64,9 +52,9 @@ static void fill(struct tui *ui, struct field *f)
     spark(ui, bars);
     number(now, sizeof now, ui->fixed ? 12.3 : g->speed_now);
     number(mean, sizeof mean, ui->fixed ? 12.3 : g->speed_mean);
-    tui_size_text(ui->fixed ? 10 << 20 : g->memory.rss, rss, sizeof rss);
-    tui_size_text(ui->fixed ? 4 << 20 : g->memory.anonymous, anonymous, sizeof anonymous);
-    tui_size_text(ui->fixed ? 1ull << 30 : g->memory.available, available, sizeof available);
+    ui_size_text(ui->fixed ? 10 << 20 : g->memory.rss, rss, sizeof rss);
+    ui_size_text(ui->fixed ? 4 << 20 : g->memory.anonymous, anonymous, sizeof anonymous);
+    ui_size_text(ui->fixed ? 1ull << 30 : g->memory.available, available, sizeof available);
     memset(f, 0, FIELDS * sizeof *f);
     const struct {
         int importance;

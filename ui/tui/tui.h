@@ -124,8 +124,6 @@ bool tui_save_screen(struct tui *ui, const char *path);
 // status.c
 void tui_status_note_speed(struct tui *ui, double speed);
 void tui_status_draw(struct tui *ui);
-// "12.3M": a size in at most five characters. Returns out.
-const char *tui_size_text(uint64_t bytes, char *out, size_t size);
 
 // keys.c
 void tui_key(struct tui *ui, int key, wint_t wide); // one key of the terminal or of a script

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#include "stream.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+void ui_stream_raw(struct ui_stream *s, const char *bytes, size_t n)
+{
+    while (n > 0 && !s->broken) {
+        ssize_t wrote = write(s->fd, bytes, n);
+        if (wrote >= 0) {
+            bytes += wrote;
+            n -= (size_t)wrote;
+        } else if (errno == EAGAIN) { // somebody made the terminal non-blocking
+            struct pollfd wait = {s->fd, POLLOUT, 0};
+            poll(&wait, 1, -1);
+        } else if (errno != EINTR) {
+            s->broken = true;
+        }
+    }
+}
+
+static void put(struct ui_stream *s, const char *text, size_t n)
+{
+    char out[256 + 8];
+    while (n > 0) {
+        size_t part = n < 256 ? n : 256;
+        while (part < n && part > 1 && ((unsigned char)text[part] & 0xC0) == 0x80)
+            part--;
+        size_t bytes = s->api->encode(s->app, text, part, out);
+        ui_stream_raw(s, out, bytes);
+        text += part;
+        n -= part;
+    }
+}
+
+void ui_stream_flush(struct ui_stream *s)
+{
+    if (s->word_length == 0)
+        return;
+    unsigned columns = (unsigned)dt_text_columns(s->word, s->word_length);
+    size_t skip = 0;
+    if (s->width && s->column + columns > s->width && s->column > 0) {
+        ui_stream_raw(s, "\n", 1);
+        s->column = 0;
+        while (skip < s->word_length && s->word[skip] == ' ')
+            skip++; // the spaces before a word that begins a line
+        columns -= (unsigned)skip;
+    }
+    put(s, s->word + skip, s->word_length - skip);
+    s->column += columns;
+    if (s->width)
+        s->column %= s->width; // a word longer than the line
+    s->word_length = 0;
+}
+
+void ui_stream_text(struct ui_stream *s, const char *text, size_t n)
+{
+    if (!s->width) {
+        put(s, text, n);
+        for (size_t i = 0; i < n; i++)
+            s->column = text[i] == '\n' ? 0 : 1;
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool space = text[i] == ' ', ended = s->word_length && s->word[s->word_length - 1] != ' ';
+        if (text[i] == '\n' || (space && ended) || s->word_length == sizeof s->word)
+            ui_stream_flush(s);
+        if (text[i] == '\n') {
+            ui_stream_raw(s, "\n", 1);
+            s->column = 0;
+        } else {
+            s->word[s->word_length++] = text[i] == '\t' ? ' ' : text[i];
+        }
+    }
+}
+
+void ui_stream_line_end(struct ui_stream *s)
+{
+    ui_stream_flush(s);
+    if (s->column > 0)
+        ui_stream_raw(s, "\n", 1);
+    s->column = 0;
+}
+
+void ui_stream_lines(struct ui_stream *s, const char *text, size_t n)
+{
+    ui_stream_line_end(s);
+    put(s, text, n);
+    if (n == 0 || text[n - 1] != '\n')
+        ui_stream_raw(s, "\n", 1);
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+#ifndef DT_UI_PLAIN_PLAIN_H
+#define DT_UI_PLAIN_PLAIN_H
+
+#include "app/api.h"
+
+// The front end that is always there.
+extern const struct dt_ui dt_ui_plain;
+
+#endif
