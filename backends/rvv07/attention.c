@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "layout.h"
 
 void rvv07_softmax(float *x, uint32_t n)
 {
@@ -17,19 +18,7 @@ void rvv07_softmax(float *x, uint32_t n)
 
 static float kv_value(const struct dt_kv *kv, const void *base, size_t at)
 {
-    if (kv->type == DT_KV_F32)
-        return ((const float *)base)[at];
-    uint16_t half = ((const uint16_t *)base)[at];
-    uint32_t exponent = half >> 10 & 31, bits;
-    float value;
-    if (exponent == 0) {
-        value = (float)(half & 1023) * 0x1p-24f;
-        return half & 0x8000 ? -value : value;
-    }
-    bits = (uint32_t)(half & 0x8000) << 16 | (exponent == 31 ? 255u : exponent + 112) << 23 |
-           (uint32_t)(half & 1023) << 13;
-    memcpy(&value, &bits, sizeof value);
-    return value;
+    return kv->type == DT_KV_F32 ? ((const float *)base)[at] : rvv07_half_to_float(((const uint16_t *)base)[at]);
 }
 
 static void scores_plain(float *scores, const float *q, const struct dt_kv *kv, size_t base, uint32_t entries,

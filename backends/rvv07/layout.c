@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static float half_to_float(uint16_t half)
+float rvv07_half_to_float(uint16_t half)
 {
     uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023u, bits;
     if (exponent == 0) { // zero and subnormals: fraction * 2^-24, exact
@@ -29,7 +29,7 @@ float rvv07_scale(const struct dt_matrix *w, uint32_t row, uint32_t g)
     }
     uint16_t half;
     memcpy(&half, at, sizeof half);
-    return half_to_float(half);
+    return rvv07_half_to_float(half);
 }
 
 uint32_t rvv07_kind_of(const struct dt_matrix *w)

@@ -55,6 +55,8 @@ void rvv07_pack(void *ctx, void *packed, const struct dt_matrix *w, uint32_t row
 // Row `row` of any matrix this backend takes, dequantised.
 void rvv07_embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row);
 
+float rvv07_half_to_float(uint16_t half); // exact
+
 // The scale of group g of a row, as a float.
 float rvv07_scale(const struct dt_matrix *w, uint32_t row, uint32_t g);
 
