@@ -31,7 +31,7 @@ void dt_rvv07_q4_strided(float *y, const int8_t *x, const void *w, size_t row_st
 // y[r] = sum over n columns of w * x
 void dt_rvv07_f32_strided(float *y, const float *x, const void *w, size_t row_stride, size_t n, size_t rows);
 
-// --- attention.S ---
+// --- kv.S: attention ---
 
 // scores[e] = (sum over channels of q[c] * keys[c][e]) / divisor; channels are `stride` bytes apart. entries >= 0.
 void dt_rvv07_scores(float *scores, const float *q, const float *keys, size_t stride, size_t channels,
