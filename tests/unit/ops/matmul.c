@@ -51,7 +51,10 @@ static void matmul_in_ranges(const struct dt_matrix *w, float *out, size_t out_s
 static void *prepare(const struct dt_backend *b, void *ctx, const struct dt_matrix *w, const float *x, size_t x_stride,
                      uint32_t columns)
 {
-    void *act = rig_guarded((b->act_bytes(ctx, w, columns) + 63) / 64 * 64, 0);
+    size_t bytes = b->act_bytes(ctx, w, columns);
+    if (bytes == 0) // takes the floats themselves for this form
+        return (void *)(uintptr_t)x;
+    void *act = rig_guarded((bytes + 63) / 64 * 64, 0);
     b->act_prepare(ctx, act, x, x_stride, columns, w);
     return act;
 }
@@ -72,6 +75,39 @@ static void check_against_doubles(const struct dt_matrix *w, const float *x, siz
                          (double)out[c * out_stride + r], sum);
         }
     }
+}
+
+// The module's own layout, packed in two goes, gives the bits of the rows in place.
+static void packed_too(const struct dt_matrix *w, const float *x, size_t x_stride, const float *out, size_t out_stride,
+                       uint32_t begin, uint32_t end, uint32_t columns)
+{
+    const struct dt_backend *b = rig.table;
+    size_t bytes = b->pack_bytes(rig.ctx, w);
+    if (bytes == 0)
+        return;
+    void *memory = rig_guarded((bytes + 63) / 64 * 64, 0);
+    uint32_t middle = w->rows / 2 / b->row_tile * b->row_tile;
+    b->pack(rig.ctx, memory, w, 0, middle ? middle : w->rows);
+    if (middle)
+        b->pack(rig.ctx, memory, w, middle, w->rows);
+    struct dt_matrix packed = *w;
+    packed.form = DT_FORM_PACKED;
+    packed.layout = b->layout;
+    packed.quants = memory;
+    packed.scales = NULL;
+    packed.bytes = bytes;
+    assert_int_equal(b->can_matmul(rig.ctx, &packed), 1);
+    float *again = rig_floats(columns * out_stride), *row = rig_floats(w->cols), *expected = rig_floats(w->cols);
+    const void *act = b->act_prepare ? prepare(b, rig.ctx, &packed, x, x_stride, columns) : x;
+    matmul_in_ranges(&packed, again, out_stride, begin, end, act, x_stride, columns, 1 + rig_below(4));
+    for (uint32_t c = 0; c < columns; c++)
+        assert_memory_equal(again + c * out_stride + begin, out + c * out_stride + begin, (end - begin) * sizeof *out);
+    uint32_t at = rig_below(w->rows);
+    b->embed(rig.ctx, row, &packed, at);
+    dt_backend_reference.embed(NULL, expected, w, at);
+    assert_memory_equal(row, expected, w->cols * sizeof *row);
+    packed.bytes = bytes - 1;
+    assert_int_equal(b->can_matmul(rig.ctx, &packed), 0);
 }
 
 static void one_shape(uint32_t form)
@@ -148,6 +184,8 @@ static void one_shape(uint32_t form)
     b->embed(rig.ctx, row, &w, at);
     dt_backend_reference.embed(NULL, expected, &w, at);
     assert_memory_equal(row, expected, cols * sizeof *row);
+    if (b->pack && b->pack_bytes && b->can_matmul)
+        packed_too(&w, x, x_stride, out, out_stride, begin, end, columns);
     rig_free();
 }
 
