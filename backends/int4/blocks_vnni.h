@@ -87,8 +87,6 @@ KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w, const
     for (uint32_t k = 0; k < count; k += 2) { // two blocks: 64 quants
         uint32_t next = k + 1 < count ? k + 1 : k;
         __m512i s[16];
-        vnni_ahead(w, t, g + k);
-        vnni_ahead(w, t, g + next);
         for (int r = 0; r < 16; r++) {
             __m128i a = _mm_loadu_si128((const void *)(t->rows[r] + (g + k) * w->group_stride));
             __m128i b = _mm_loadu_si128((const void *)(t->rows[r] + (g + next) * w->group_stride));
@@ -114,8 +112,10 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
         if (columns > 2) {
             for (uint32_t g = 0; g < blocks; g += fit) {
                 uint32_t n = blocks - g < fit ? blocks - g : fit;
+                struct vnni_next next = {.quants = t.scales + 16 * w->row_stride + (size_t)g * 288,
+                                         .scales = t.scales, .step = 36}; // 16 rows of 18 bytes for 32 columns
                 vnni_fill(&panel, w, &t, g, n);
-                vnni_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout, columns);
+                vnni_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout, next, columns);
             }
             continue;
         }

@@ -15,6 +15,13 @@ struct vnni_panel {
     float scales[vnni_panel_cols / 4][16];         // [group][row]
 } __attribute__((aligned(64)));
 
+// What the next panel will be filled from, asked for while this one is multiplied: `step` bytes for every four columns of weights from
+// quants on, a line for every group from scales on.
+struct vnni_next {
+    const unsigned char *quants, *scales;
+    size_t step;
+};
+
 // Sixteen vectors of sixteen 32-bit lanes, transposed.
 KIT_INLINE void vnni_transpose(__m512i s[16])
 {
@@ -55,7 +62,7 @@ KIT_INLINE __m512i vnni_products(__m512i sum, __m512i q, const int8_t *x)
 // what is in out.
 KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows, const struct vnni_panel *p,
                                    uint32_t group, uint32_t first, uint32_t n, const unsigned char *act,
-                                   const struct act_layout *l, int cols)
+                                   const struct act_layout *l, const struct vnni_next *next, int cols)
 {
     const size_t stride = l->column;
     __m512 value[12];
@@ -68,8 +75,11 @@ KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
     for (int b = 0; b < 3; b++)
         x[b] = (const int8_t *)act + (size_t)first * group + (size_t)b * 4 * stride;
     const unsigned char *scales = act + l->scales + first * 4, *corrections = act + l->corrections + first * 4;
+    const unsigned char *ahead = next->quants;
     for (uint32_t g = 0; g < n; g++, scales += 4, corrections += 4) {
         __m512i sum[12];
+        if (next->step)
+            _mm_prefetch((const char *)next->scales + (size_t)g * 64, _MM_HINT_T1);
         KIT_UNROLL
         for (int c = 0; c < cols; c++) {
             int32_t correction;
@@ -78,6 +88,8 @@ KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
         }
         for (uint32_t k = 0; k < group; k += 4, w++) {
             __m512i q = _mm512_load_si512(*w);
+            _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+            ahead += next->step;
             KIT_UNROLL
             for (int c = 0; c < cols; c++)
                 sum[c] = vnni_products(sum[c], q, x[c / 4] + (size_t)(c % 4) * stride);
@@ -99,37 +111,39 @@ KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
 
 KIT_INLINE void vnni_panel_sized(float *out, size_t out_stride, uint32_t rows, const struct vnni_panel *p,
                                  uint32_t group, uint32_t first, uint32_t n, const void *act,
-                                 const struct act_layout *layout, uint32_t columns)
+                                 const struct act_layout *layout, struct vnni_next next, uint32_t columns)
 {
     for (uint32_t c = 0; c < columns;) {
         uint32_t left = columns - c;
         const unsigned char *at = (const unsigned char *)act + c * layout->column;
         float *to = out + c * out_stride;
         if (left >= 12) {
-            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, 12);
+            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, &next, 12);
             c += 12;
         } else if (left >= 8) {
-            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, 8);
+            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, &next, 8);
             c += 8;
         } else if (left >= 4) {
-            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, 4);
+            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, &next, 4);
             c += 4;
         } else {
-            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, 1);
+            vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, &next, 1);
             c += 1;
         }
+        next = (struct vnni_next){.quants = p->quants[0]}; // once is enough
     }
 }
 
 // out: row 0 of the panel in column 0. The panel holds groups [first, first + n) of the rows.
 KIT_INLINE void vnni_panel_times_columns(float *out, size_t out_stride, uint32_t rows, const struct vnni_panel *p,
                                          uint32_t group, uint32_t first, uint32_t n, const void *act,
-                                         const struct act_layout *layout, uint32_t columns)
+                                         const struct act_layout *layout, struct vnni_next next,
+                                         uint32_t columns)
 {
     if (group == 32)
-        vnni_panel_sized(out, out_stride, rows, p, 32, first, n, act, layout, columns);
+        vnni_panel_sized(out, out_stride, rows, p, 32, first, n, act, layout, next, columns);
     else
-        vnni_panel_sized(out, out_stride, rows, p, group, first, n, act, layout, columns);
+        vnni_panel_sized(out, out_stride, rows, p, group, first, n, act, layout, next, columns);
 }
 
 #endif

@@ -229,7 +229,6 @@ KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w, const
         size_t left = bytes - i < 64 ? bytes - i : 64;
         __mmask64 mask = left == 64 ? ~0ull : (1ull << left) - 1;
         __m512i s[16];
-        vnni_ahead(w, t, ((size_t)g * w->group + i) / 64);
         KIT_UNROLL
         for (int r = 0; r < 16; r++) {
             if (w->group_stride == w->group) {
@@ -255,13 +254,19 @@ KIT_INLINE void vnni_many_columns(float *out, size_t out_stride, const struct dt
     struct act_layout layout = act_layout_of(w);
     struct vnni_panel panel;
     uint32_t groups = w->cols / w->group, fit = vnni_panel_cols / w->group;
+    size_t step = (64 * w->row_stride + w->cols - 1) / w->cols;
     for (uint32_t r = begin; r < end; r += 16) {
         uint32_t count = end - r < 16 ? end - r : 16;
         struct vnni_tile t = vnni_tile_at(w, r, count);
         for (uint32_t g = 0; g < groups; g += fit) {
             uint32_t n = groups - g < fit ? groups - g : fit;
+            struct vnni_next next = {
+                .quants = t.rows[0] + 16 * w->row_stride + (size_t)g * w->group / 4 * step,
+                .scales = t.scales + 16 * w->scale_row_stride + (size_t)g * 64,
+                .step = step,
+            };
             vnni_fill(&panel, w, &t, g, n);
-            vnni_panel_times_columns(out + r, out_stride, count, &panel, w->group, g, n, act, &layout, columns);
+            vnni_panel_times_columns(out + r, out_stride, count, &panel, w->group, g, n, act, &layout, next, columns);
         }
     }
 }
