@@ -22,12 +22,13 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)((uint64_t)dt_random_u32(&random_state) * n >> 32);
 }
 
+// Nearly: the sum of four, with variance 1.
 static float random_normal(void)
 {
-    float sum = -6.0f;
-    for (int i = 0; i < 12; i++)
+    float sum = -2.0f;
+    for (int i = 0; i < 4; i++)
         sum += dt_random_f32(&random_state);
-    return sum;
+    return sum * 1.7320508f;
 }
 
 // ---- the rules, restated -------------------------------------------------------------------------------
@@ -228,10 +229,11 @@ static void usual_settings(void **state)
         for (int i = 0; i < 30; i++) {
             struct dt_sampling settings = {.temperature = 1, .top_p = i % 3 ? 0.9f : 0.95f};
             compare(ONE_OF(vocabularies), (enum shape)shape, &settings, 60);
-            quick += shape == PEAKED || shape == LANGUAGE ? bench->sampler.quick : 0;
-            exact += shape == PEAKED || shape == LANGUAGE ? bench->sampler.exact : 0;
+            quick += shape == LANGUAGE ? bench->sampler.quick : 0;
+            exact += shape == LANGUAGE ? bench->sampler.exact : 0;
         }
     }
+    print_message("decided quickly %u, in full %u\n", (unsigned)quick, (unsigned)exact);
     assert_true(quick > 5 * exact); // a count, not a time: the quick road is worth its name
 }
 
