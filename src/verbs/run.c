@@ -216,7 +216,9 @@ static size_t piece_of(const struct telling *t, uint32_t id, char *out)
 static bool tell(struct telling *t, uint32_t id, bool prompt)
 {
     char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
-    size_t n = dt_text_filter_push(&t->filter, raw, piece_of(t, id, raw), clean);
+    size_t n = 0;
+    if (dt_engine_model(t->engine)->vocab.kind != DT_VOCAB_NONE)
+        n = dt_text_filter_push(&t->filter, raw, piece_of(t, id, raw), clean);
     t->previous = id;
     t->told += !prompt;
     if (t->options->voice.speech && !(prompt && t->options->voice.listen)) // who asked aloud need not hear it again
@@ -239,6 +241,8 @@ static bool tell(struct telling *t, uint32_t id, bool prompt)
 static bool ends(const struct telling *t, uint32_t id)
 {
     const struct dt_vocab *vocab = &dt_engine_model(t->engine)->vocab;
+    if (vocab->kind == DT_VOCAB_NONE)
+        return false;
     if (vocab->bos != DT_NO_TOKEN && id == vocab->bos)
         return true;
     return t->options->stop == STOP_END && dt_tokenizer_is_end(dt_engine_tokenizer(t->engine), id);
@@ -286,7 +290,14 @@ static dt_status begin_story(struct telling *t, const char *text, size_t n, bool
 {
     const uint32_t *tokens;
     size_t count;
-    dt_status status = dt_engine_encode(t->engine, text, n, DT_ENCODE_BOS | DT_ENCODE_PREFIX, &tokens, &count, err);
+    dt_status status = DT_OK;
+    if (dt_engine_model(t->engine)->vocab.kind == DT_VOCAB_NONE && n == 0) { // --ids goes without
+        static const uint32_t bos = 1;
+        tokens = &bos;
+        count = 1;
+    } else {
+        status = dt_engine_encode(t->engine, text, n, DT_ENCODE_BOS | DT_ENCODE_PREFIX, &tokens, &count, err);
+    }
     if (status != DT_OK)
         return status;
     if (count == 0)
@@ -517,6 +528,8 @@ int dt_verb_run(int argc, char **argv)
     if (o.seed == 0)
         o.seed = dt_clock_unix();
 
+    // ids, and JSON without a prompt, can do without a vocabulary: measuring needs none
+    o.model.engine.without_vocabulary = (o.ids || o.json) && !o.chat && !o.prompt && !o.prompt_file;
     struct dt_error err = {0};
     struct telling t = {.options = &o, .ended = "length"};
     char *prompt_text = NULL;

@@ -9,6 +9,7 @@ const struct dt_verb dt_verbs[] = {
     {"backends", "[--json]", "what can compute here, from which file, and why not", dt_verb_backends},
     {"inspect", "[MODEL] [-b backend] [--json]", "what a model file holds, and the memory it would take", dt_verb_inspect},
     {"eval", "MODEL TEXT [-b backend] [--json]", "how well a model predicts a text, or two of them", dt_verb_eval},
+    {"bench", "[MODEL...] [-b stack[,stack...]] [--json]", "how fast, side by side", dt_verb_bench},
     {"voices", "[--json]", "what can read stories aloud, and what can listen", dt_verb_voices},
     {NULL, NULL, NULL, NULL},
 };
