@@ -162,7 +162,7 @@ static int too_close(float a, float b)
 // 1 if the place of the i-th among its likes is certain.
 static int place_is_certain(struct order *order, uint32_t i)
 {
-    float e, other;
+    float e = 0, other = 0; // gcc 14 does not see that nth sets them
     nth(order, i, &e);
     for (uint32_t j = i; j > 0; j--) {
         nth(order, j - 1, &other);
