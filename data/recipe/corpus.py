@@ -15,6 +15,7 @@ import re
 import sys
 
 FILES = {"tinystories.txt": 400, "tinystories_truecased.txt": 50}  # file: stories set aside
+RENAMED = 0.5  # of the stories of an epoch: small corpora are soon known by heart
 VALID_OTHER = 0.02  # of any other file's stories, when a file is named instead of a folder
 END = "<|endoftext|>"
 
@@ -96,6 +97,35 @@ class Topics:
                       and x.lower() not in NOT_TOPICS}
         self.names -= {"Mom", "Dad", "Mommy", "Daddy", "Mama", "Papa", "Mummy", "The", "Yes", "Okay"}
 
+        self.pools = self.by_pronoun(stories)
+
+    def by_pronoun(self, stories, least=12):
+        """({name: weight}, {name: weight}): names that go with she and with he"""
+        votes = collections.defaultdict(lambda: [0, 0])
+        for s in stories:
+            w = WORD.findall(s)
+            names = self.names.intersection(w)
+            if len(names) == 1:
+                votes[names.pop()][sum(x in HE for x in w) > sum(x in SHE for x in w)] += 1
+        pools = ({}, {})
+        for name, (she, he) in votes.items():
+            if max(she, he) >= max(least, 4 * min(she, he)) and name not in DAYS:
+                pools[he > she][name] = self.df[name.lower()]
+        return pools
+
+    def rename(self, story, rng):
+        """The same story about people of other names, drawn as often as the stories use them"""
+        new = {}
+        for name in sorted(self.names.intersection(WORD.findall(story))):
+            pool = next((p for p in self.pools if name in p), None)
+            if pool:
+                free = [x for x in pool if x not in new.values()]
+                new[name] = rng.choices(free, [pool[x] for x in free])[0] if free else name
+        if not new:
+            return story
+        pattern = r"\b(" + "|".join(new) + r")\b"
+        return re.sub(pattern, lambda m: new[m.group()], story)
+
     def of(self, story, rng, count):
         """count things the story is about, as (phrase, [words])"""
         w = WORD.findall(story)
@@ -122,6 +152,8 @@ class Topics:
         return article(x), [x]
 
 
+SHE, HE = {"she", "She", "her", "Her"}, {"he", "He", "his", "His", "him", "Him"}
+DAYS = set("Sunday Monday Tuesday Wednesday Thursday Friday Saturday Christmas".split())
 KINDS = set("""girl boy dog cat bird bear rabbit bunny mouse fish frog man woman lady duck fox
  puppy kitten monkey lion elephant squirrel pig horse cow child princess""".split())
 MASS = set("""water sand snow mud milk bread food money music rain grass wood paint paper juice
@@ -197,6 +229,8 @@ def documents(stories, topics, seed):
     waiting = None  # the first half of a pair
     for s in order:
         kind = rng.random()
+        if rng.random() < RENAMED:
+            s = topics.rename(s, rng)
         asked = request(topics, s, rng)
         ask = asked[0] + "\n\n" if asked else None
         if kind < 0.43 or not ask:

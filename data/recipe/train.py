@@ -4,7 +4,8 @@
 
 The learning rate rises over the first steps, stays, and falls to nothing over the last tokens:
 those of --decay before --tokens, or, when somebody writes --finish N for a running training,
-the N tokens from then on. So a run may be stopped well at any time.
+the N tokens from then on, starting at the rate of that moment. So a run may be ended well at any
+time, and its end be moved.
 """
 import argparse
 import json
@@ -135,6 +136,12 @@ def bits_a_byte(engine, flat, held, size):
     return nats / math.log(2) / size
 
 
+def fall(state):
+    """The learning rate's share that is left after so many tokens"""
+    left = state["end"] - state["tokens"]
+    return state["high"] * max(0.0, min(1.0, left / max(1, state["end"] - state["falls"])))
+
+
 def story_bytes(stories):
     """What the bits are shared among: the bytes, and one for the end of each story."""
     return sum(len(s.encode()) + 1 for s in stories)
@@ -214,8 +221,8 @@ def main():
     engine = pick_engine(o, shape)
     flat = model.initial(shape, o.seed)
     opt = Muon(shape, engine, o)
-    state = dict(step=0, tokens=0, epoch=0, place=0, seconds=0.0, falls=int(o.tokens - o.decay),
-                 end=int(o.tokens))
+    state = dict(step=0, tokens=0, epoch=0, place=0, seconds=0.0, high=1.0,
+                 falls=int(o.tokens - o.decay), end=int(o.tokens))
     if o.resume and os.path.exists(checkpoint):
         with np.load(checkpoint) as c:
             if tuple(c["shape"]) != tuple(shape):
@@ -252,10 +259,8 @@ def main():
                 with open(finish, encoding="utf-8") as f:
                     n = int(f.read() or 0)
                 os.remove(finish)
-                state["falls"], state["end"] = state["tokens"], state["tokens"] + n
-            left = state["end"] - state["tokens"]
-            rate = min(1, (state["step"] + 1) / o.warmup)
-            rate *= max(0.0, min(1.0, left / max(1, state["end"] - state["falls"])))
+                state.update(high=fall(state), falls=state["tokens"], end=state["tokens"] + n)
+            rate = min(1, (state["step"] + 1) / o.warmup) * fall(state)
             loss = engine.step(flat, b, grad, o.drop, o.seed * 1000003 + state["step"])
             if not math.isfinite(loss):
                 stop(f"the loss is {loss} at step {state['step']}; go back with --resume and a lower --lr")

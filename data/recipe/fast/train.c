@@ -20,9 +20,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define MAX_THREADS 64
 #define EPS 1e-5f
+#define HUGE ((size_t)2 << 20)
 
 struct weight { // one matrix, packed for the forward and for the backward product
     act *fwd, *bwd;
@@ -74,10 +76,17 @@ struct trainer {
     struct batch b;
 };
 
+// Zeroed, with room behind the end, in huge pages where it is large: tiles are read by rows that
+// lie pages apart.
 static void *grab(size_t n)
 {
-    void *p = aligned_alloc(64, (n + 4159) / 64 * 64);
-    if (p) memset(p, 0, (n + 4159) / 64 * 64);
+    size_t align = n >= HUGE / 2 ? HUGE : 64, size = (n + 4096 + align - 1) / align * align;
+    void *p = aligned_alloc(align, size);
+    if (!p) return NULL;
+#ifdef MADV_HUGEPAGE
+    if (align == HUGE) madvise(p, size, MADV_HUGEPAGE); // a wish: refused, it works all the same
+#endif
+    memset(p, 0, size);
     return p;
 }
 
