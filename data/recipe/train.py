@@ -8,6 +8,7 @@ the N tokens from then on, starting at the rate of that moment. So a run may be 
 time, and its end be moved.
 """
 import argparse
+import io
 import json
 import math
 import os
@@ -148,10 +149,11 @@ def story_bytes(stories):
 
 
 def save(path, **what):
-    tmp = path + ".tmp"
+    tmp, data = path + ".tmp", io.BytesIO()
+    np.savez(data, **what)
     try:
         with open(tmp, "wb") as f:
-            np.savez(f, **what)
+            f.write(data.getbuffer())
             f.flush()
             os.fsync(f.fileno())
         os.replace(tmp, path)
