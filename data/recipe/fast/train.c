@@ -46,8 +46,8 @@ struct worker {
     struct trainer *t;
     pthread_t thread;
     struct saved *s;
-    float *grad, *x, *dx, *f, *f2, *score, *dscore, *dk, *dv, *rl;
-    act *b, *pack, *turn, *kp, *kr, *vp, *vc, *pb, *sb, *tb, *qp, *xl, *hl, *dlog;
+    float *grad, *x, *dx, *f, *f2, *score, *dscore, *dk, *dv, *row, *rn;
+    act *b, *b2, *pack, *turn, *kp, *kr, *vp, *vc, *pb, *sb, *tb, *qp, *xl, *hl, *dlog;
     double loss;
 };
 
@@ -155,10 +155,11 @@ static void norm_backward(const float *x, const float *g, const float *r, const 
     }
 }
 
-// Turns every adjacent pair of the first n numbers of each row by its position's angles.
-static void rope(const struct trainer *t, float *x, int rows, int n, int ld, float sign)
+// Turns every adjacent pair of the first n numbers of each row by its position's angles; the rows'
+// positions count from first.
+static void rope(const struct trainer *t, float *x, int first, int rows, int n, int ld, float sign)
 {
-    for (int p = 0; p < rows; p++, x += ld) {
+    for (int p = first; p < first + rows; p++, x += ld) {
         const float *c = t->cosv + (size_t)p * t->hs / 2, *s = t->sinv + (size_t)p * t->hs / 2;
         for (int h = 0; h < n; h += t->hs)
             for (int i = 0; i < t->hs / 2; i++) {
@@ -260,55 +261,62 @@ static void weight_grad(struct worker *w, const struct weight *m, const act *dy,
     gemm(m->out, m->in, n, w->turn, cap, w->pack, n, w->grad + m->at, m->in, 1);
 }
 
+// Everything but attention goes block by block of 32 rows, so that the floats between two products
+// stay in the nearest cache.
 static void forward(struct worker *w, int seg0, int seg1)
 {
     struct trainer *t = w->t;
     const struct batch *b = &t->b;
     int D = t->D, H = t->H, first = b->start[seg0], n = b->start[seg1] - first;
-    size_t nD = (size_t)n * (size_t)D;
-    uint32_t base = (uint32_t)first * (uint32_t)D;
-    float *x = w->x;
+    uint32_t base = (uint32_t)first * (uint32_t)D, step = (uint32_t)D;
+    float *f = w->f2;
     for (int i = 0; i < n; i++)
-        memcpy(x + (size_t)i * D, b->param + t->emb + (size_t)b->token[first + i] * D,
+        memcpy(w->x + (size_t)i * D, b->param + t->emb + (size_t)b->token[first + i] * D,
                sizeof(float) * (size_t)D);
-    dropout(b, 0, base, x, nD);
+    dropout(b, 0, base, w->x, (size_t)n * (size_t)D);
     for (int l = 0; l < t->L; l++) {
         struct saved *s = &w->s[l];
         const struct layer *y = &t->layer[l];
-        memcpy(s->x0, x, sizeof(float) * nD);
-        norm_forward(x, b->param + y->n1, s->r0, w->rl, s->h0, n, D);
-        gemm(n, 3 * D, D, s->h0, D, y->qkv.fwd, D, w->f, 3 * D, 0);
+        memcpy(s->x0, w->x, sizeof(float) * (size_t)n * (size_t)D);
         for (int k = seg0; k < seg1; k++)
-            rope(t, w->f + (size_t)(b->start[k] - first) * 3 * D, b->start[k + 1] - b->start[k],
-                 2 * D, 3 * D, 1);
-        act_store(s->qkv, w->f, 3 * nD);
+            for (int r = b->start[k] - first; r < b->start[k + 1] - first; r += BLOCK) {
+                act *h = s->h0 + (size_t)r * D;
+                norm_forward(w->x + (size_t)r * D, b->param + y->n1, s->r0 + r, w->row, h, BLOCK, D);
+                gemm(BLOCK, 3 * D, D, h, D, y->qkv.fwd, D, f, 3 * D, 0);
+                rope(t, f, r - (b->start[k] - first), BLOCK, 2 * D, 3 * D, 1);
+                act_store(s->qkv + (size_t)r * 3 * D, f, (size_t)BLOCK * 3 * (size_t)D);
+            }
         for (int k = seg0; k < seg1; k++)
             attend(w, s, b->start[k] - first, b->start[k + 1] - b->start[k], n);
-        gemm(n, D, D, s->att, D, y->o.fwd, D, w->f, D, 0);
-        dropout(b, (uint32_t)(2 * l + 1), base, w->f, nD);
-        for (size_t i = 0; i < nD; i++) s->x1[i] = x[i] += w->f[i];
-        norm_forward(x, b->param + y->n2, s->r1, w->rl, s->h1, n, D);
-        gemm(n, 2 * H, D, s->h1, D, y->w13.fwd, D, w->f, 2 * H, 0);
-        act_store(s->gu, w->f, (size_t)n * 2 * (size_t)H);
-        for (int i = 0; i < n; i++) {
-            float *g = w->f + (size_t)i * 2 * H, *u = g + H;
-            for (int j = 0; j < H; j++) g[j] = g[j] / (1.0f + fast_exp(-g[j])) * u[j];
-            act_store(s->a + (size_t)i * H, g, (size_t)H);
+        for (int r = 0; r < n; r += BLOCK) {
+            size_t at = (size_t)r * D, size = (size_t)BLOCK * D;
+            float *x = w->x + at, *x1 = s->x1 + at;
+            gemm(BLOCK, D, D, s->att + at, D, y->o.fwd, D, f, D, 0);
+            dropout(b, (uint32_t)(2 * l + 1), base + (uint32_t)r * step, f, size);
+            for (size_t i = 0; i < size; i++) x1[i] = x[i] += f[i];
+            norm_forward(x, b->param + y->n2, s->r1 + r, w->row, s->h1 + at, BLOCK, D);
+            gemm(BLOCK, 2 * H, D, s->h1 + at, D, y->w13.fwd, D, f, 2 * H, 0);
+            act_store(s->gu + (size_t)r * 2 * H, f, (size_t)BLOCK * 2 * (size_t)H);
+            for (int i = 0; i < BLOCK; i++) {
+                float *g = f + (size_t)i * 2 * H, *u = g + H;
+                for (int j = 0; j < H; j++) g[j] = g[j] / (1.0f + fast_exp(-g[j])) * u[j];
+                act_store(s->a + (size_t)(r + i) * H, g, (size_t)H);
+            }
+            gemm(BLOCK, D, H, s->a + (size_t)r * H, H, y->w2.fwd, H, f, D, 0);
+            dropout(b, (uint32_t)(2 * l + 2), base + (uint32_t)r * step, f, size);
+            for (size_t i = 0; i < size; i++) x[i] += f[i];
         }
-        gemm(n, D, H, s->a, H, y->w2.fwd, H, w->f, D, 0);
-        dropout(b, (uint32_t)(2 * l + 2), base, w->f, nD);
-        for (size_t i = 0; i < nD; i++) x[i] += w->f[i];
     }
 }
 
-// The classifier, the loss and, for the backward pass, the gradient of the last hidden state.
+// The classifier, the loss and, for the backward pass, the gradient of its result.
 static void head(struct worker *w, int seg0, int seg1)
 {
     struct trainer *t = w->t;
     const struct batch *b = &t->b;
     int D = t->D, V = t->V, first = b->start[seg0], n = b->start[seg1] - first;
     float *rows = w->f2;
-    norm_forward(w->x, b->param + t->norm, w->rl + D, w->rl, w->xl, n, D);
+    norm_forward(w->x, b->param + t->norm, w->rn, w->row, w->xl, n, D);
     for (int r = 0; r < n; r += BLOCK) {
         gemm(BLOCK, V, D, w->xl + (size_t)r * D, D, t->cls.fwd, D, rows, V, 0);
         for (int i = 0; i < BLOCK; i++) {
@@ -341,61 +349,95 @@ static void head(struct worker *w, int seg0, int seg1)
     }
 }
 
-static void backward(struct worker *w, int seg0, int seg1)
+// The gradient of a layer's second half: from w->dx after it to w->dx before it
+static void mlp_backward(struct worker *w, int l, int n, uint32_t base)
 {
     struct trainer *t = w->t;
     const struct batch *b = &t->b;
-    int D = t->D, H = t->H, V = t->V, first = b->start[seg0], n = b->start[seg1] - first;
-    size_t nD = (size_t)n * (size_t)D;
-    uint32_t base = (uint32_t)first * (uint32_t)D;
-    float *dx = w->dx;
-    gemm(n, D, V, w->dlog, V + BLOCK, t->cls.bwd, V, w->f, D, 0);
-    weight_grad(w, &t->cls, w->dlog, V + BLOCK, w->xl, n);
-    memset(dx, 0, sizeof(float) * nD);
-    norm_backward(w->x, b->param + t->norm, w->rl + D, w->f, dx, w->grad + t->norm, n, D);
-    for (int l = t->L - 1; l >= 0; l--) {
-        struct saved *s = &w->s[l];
-        const struct layer *y = &t->layer[l];
-        memcpy(w->f, dx, sizeof(float) * nD);
-        dropout(b, (uint32_t)(2 * l + 2), base, w->f, nD);
-        act_store(w->b, w->f, nD);
-        weight_grad(w, &y->w2, w->b, D, s->a, n);
-        gemm(n, H, D, w->b, D, y->w2.bwd, D, w->f, H, 0);
-        for (int i = 0; i < n; i++) {
-            const act *gu = s->gu + (size_t)i * 2 * H;
-            const float *da = w->f + (size_t)i * H;
-            float *d = w->f2;
+    struct saved *s = &w->s[l];
+    const struct layer *y = &t->layer[l];
+    int D = t->D, H = t->H;
+    float *f = w->f2;
+    for (int r = 0; r < n; r += BLOCK) {
+        size_t at = (size_t)r * D, size = (size_t)BLOCK * D;
+        act *dgu = w->b2 + (size_t)r * 2 * H;
+        memcpy(f, w->dx + at, sizeof(float) * size);
+        dropout(b, (uint32_t)(2 * l + 2), base + (uint32_t)at, f, size);
+        act_store(w->b + at, f, size);
+        gemm(BLOCK, H, D, w->b + at, D, y->w2.bwd, D, f, H, 0);
+        for (int i = 0; i < BLOCK; i++) {
+            const act *gu = s->gu + (size_t)(r + i) * 2 * H;
+            const float *da = f + (size_t)i * H;
+            float *d = w->row;
             for (int j = 0; j < H; j++) {
                 float g = act_get(gu[j]), u = act_get(gu[H + j]), k = 1.0f / (1.0f + fast_exp(-g));
                 d[j] = da[j] * u * k * (1.0f + g * (1.0f - k));
                 d[H + j] = da[j] * g * k;
             }
-            act_store(w->b + (size_t)i * 2 * H, d, 2 * (size_t)H);
+            act_store(dgu + (size_t)i * 2 * H, d, 2 * (size_t)H);
         }
-        weight_grad(w, &y->w13, w->b, 2 * H, s->h1, n);
-        gemm(n, D, 2 * H, w->b, 2 * H, y->w13.bwd, 2 * H, w->f, D, 0);
-        norm_backward(s->x1, b->param + y->n2, s->r1, w->f, dx, w->grad + y->n2, n, D);
-
-        memcpy(w->f, dx, sizeof(float) * nD);
-        dropout(b, (uint32_t)(2 * l + 1), base, w->f, nD);
-        act_store(w->b, w->f, nD);
-        weight_grad(w, &y->o, w->b, D, s->att, n);
-        gemm(n, D, D, w->b, D, y->o.bwd, D, w->f, D, 0);
-        act_store(w->b, w->f, nD);
-        for (int k = seg0; k < seg1; k++) {
-            int at = b->start[k] - first, T = b->start[k + 1] - b->start[k];
-            attend_backward(w, s, w->b, w->f, at, T, n);
-            rope(t, w->f + (size_t)at * 3 * D, T, 2 * D, 3 * D, -1);
-        }
-        act_store(w->b, w->f, 3 * nD);
-        weight_grad(w, &y->qkv, w->b, 3 * D, s->h0, n);
-        gemm(n, D, 3 * D, w->b, 3 * D, y->qkv.bwd, 3 * D, w->f, D, 0);
-        norm_backward(s->x0, b->param + y->n1, s->r0, w->f, dx, w->grad + y->n1, n, D);
+        gemm(BLOCK, D, 2 * H, dgu, 2 * H, y->w13.bwd, 2 * H, f, D, 0);
+        norm_backward(s->x1 + at, b->param + y->n2, s->r1 + r, f, w->dx + at, w->grad + y->n2, BLOCK, D);
     }
-    dropout(b, 0, base, dx, nD);
+    weight_grad(w, &y->w2, w->b, D, s->a, n);
+    weight_grad(w, &y->w13, w->b2, 2 * H, s->h1, n);
+}
+
+// and of its first half
+static void attention_backward(struct worker *w, int l, int seg0, int seg1, uint32_t base)
+{
+    struct trainer *t = w->t;
+    const struct batch *b = &t->b;
+    struct saved *s = &w->s[l];
+    const struct layer *y = &t->layer[l];
+    int D = t->D, first = b->start[seg0], n = b->start[seg1] - first;
+    float *f = w->f2;
+    for (int r = 0; r < n; r += BLOCK) {
+        size_t at = (size_t)r * D, size = (size_t)BLOCK * D;
+        memcpy(f, w->dx + at, sizeof(float) * size);
+        dropout(b, (uint32_t)(2 * l + 1), base + (uint32_t)at, f, size);
+        act_store(w->b + at, f, size);
+        gemm(BLOCK, D, D, w->b + at, D, y->o.bwd, D, f, D, 0);
+        act_store(w->b2 + at, f, size);
+    }
+    weight_grad(w, &y->o, w->b, D, s->att, n);
+    for (int k = seg0; k < seg1; k++)
+        attend_backward(w, s, w->b2, w->f, b->start[k] - first, b->start[k + 1] - b->start[k], n);
+    for (int k = seg0; k < seg1; k++)
+        for (int r = b->start[k] - first; r < b->start[k + 1] - first; r += BLOCK) {
+            size_t at = (size_t)r * D;
+            act *dqkv = w->b2 + 3 * at;
+            rope(t, w->f + 3 * at, r - (b->start[k] - first), BLOCK, 2 * D, 3 * D, -1);
+            act_store(dqkv, w->f + 3 * at, (size_t)BLOCK * 3 * (size_t)D);
+            gemm(BLOCK, D, 3 * D, dqkv, 3 * D, y->qkv.bwd, 3 * D, f, D, 0);
+            norm_backward(s->x0 + at, b->param + y->n1, s->r0 + r, f, w->dx + at, w->grad + y->n1,
+                          BLOCK, D);
+        }
+    weight_grad(w, &y->qkv, w->b2, 3 * D, s->h0, n);
+}
+
+static void backward(struct worker *w, int seg0, int seg1)
+{
+    struct trainer *t = w->t;
+    const struct batch *b = &t->b;
+    int D = t->D, V = t->V, first = b->start[seg0], n = b->start[seg1] - first;
+    uint32_t base = (uint32_t)first * (uint32_t)D;
+    memset(w->dx, 0, sizeof(float) * (size_t)n * (size_t)D);
+    for (int r = 0; r < n; r += BLOCK) {
+        size_t at = (size_t)r * D;
+        gemm(BLOCK, D, V, w->dlog + (size_t)r * (V + BLOCK), V + BLOCK, t->cls.bwd, V, w->f2, D, 0);
+        norm_backward(w->x + at, b->param + t->norm, w->rn + r, w->f2, w->dx + at,
+                      w->grad + t->norm, BLOCK, D);
+    }
+    weight_grad(w, &t->cls, w->dlog, V + BLOCK, w->xl, n);
+    for (int l = t->L - 1; l >= 0; l--) {
+        mlp_backward(w, l, n, base);
+        attention_backward(w, l, seg0, seg1, base);
+    }
+    dropout(b, 0, base, w->dx, (size_t)n * (size_t)D);
     for (int i = 0; i < n; i++) {
         float *g = w->grad + t->emb + (size_t)b->token[first + i] * D;
-        for (int j = 0; j < D; j++) g[j] += dx[(size_t)i * D + j];
+        for (int j = 0; j < D; j++) g[j] += w->dx[(size_t)i * D + j];
     }
 }
 
@@ -447,9 +489,9 @@ static int worker_new(struct worker *w, struct trainer *t)
             return 0;
     }
     return GRAB(w->grad, t->params) && GRAB(w->x, n * D) && GRAB(w->dx, n * D) &&
-           GRAB(w->f, n * wide) && GRAB(w->f2, BLOCK * big) && GRAB(w->score, BLOCK * T) &&
+           GRAB(w->f, n * 3 * D) && GRAB(w->f2, BLOCK * big) && GRAB(w->score, BLOCK * T) &&
            GRAB(w->dscore, BLOCK * T) && GRAB(w->dk, T * hs) && GRAB(w->dv, T * hs) &&
-           GRAB(w->rl, n + D) && GRAB(w->b, n * wide) && GRAB(w->pack, n * wide) &&
+           GRAB(w->row, wide) && GRAB(w->rn, n) && GRAB(w->b, n * D) && GRAB(w->b2, n * wide) && GRAB(w->pack, n * wide) &&
            GRAB(w->turn, n * big) && GRAB(w->kp, T * hs) && GRAB(w->kr, T * hs) &&
            GRAB(w->vp, T * hs) && GRAB(w->vc, T * hs) && GRAB(w->pb, BLOCK * T) &&
            GRAB(w->sb, BLOCK * T) && GRAB(w->tb, BLOCK * T) && GRAB(w->qp, BLOCK * hs) &&
