@@ -15,10 +15,11 @@
 
 #include "base/expf.h"
 
-#define U        0x1p-24
-#define NEAR     13.0f // powers of two below the largest
-#define LOG2E    1.44269504f
-#define BLOCK    16
+#define U         0x1p-24
+#define NEAR      13.0f         // powers of two below the largest
+#define TAIL_MOST 0x1.02p-13f // above 2^-NEAR, with rounding: more than any e of the tail
+#define LOG2E     1.44269504f
+#define BLOCK     16
 
 typedef float lanes __attribute__((vector_size(16)));
 typedef int32_t masks __attribute__((vector_size(16)));
@@ -106,7 +107,7 @@ static int split_logits(const float *logits, uint32_t n, float temperature, cons
 {
     lanes sums[4] = {{0}};
     float top = line->largest / temperature;
-    uint32_t most = n / 4;
+    uint32_t most = n / 2;
     for (uint32_t i = 0; i < n; i += BLOCK) {
         float room[BLOCK];
         const float *x = block_at(logits, n, i, room);
@@ -174,7 +175,7 @@ static int place_is_certain(struct order *order, uint32_t i)
     }
     for (uint32_t j = i + 1;; j++) {
         if (!nth(order, j, &other))
-            return 0; // the next is in the tail: unknown
+            return e > TAIL_MOST; // the next is in the tail
         if (other != e)
             return !too_close(e, other);
     }
