@@ -409,22 +409,24 @@ static struct dt_kv layer_kv(const struct dt_session *s, uint32_t layer)
     };
 }
 
-static void store_element(const struct dt_kv *kv, const void *base, size_t at, float value)
-{
-    if (kv->type == DT_KV_F32)
-        ((float *)(uintptr_t)base)[at] = value;
-    else
-        ((uint16_t *)(uintptr_t)base)[at] = dt_float_to_half(value);
-}
-
+// One position's keys and values, as they were computed, into a slot of the cache.
 static void store(const struct dt_kv *kv, uint32_t slot, const float *key, const float *value)
 {
-    for (uint32_t h = 0; h < kv->heads; h++) {
+    for (uint32_t h = 0; h < kv->heads; h++, key += kv->head_size, value += kv->head_size) {
+        size_t key_at = h * kv->key_head + slot * kv->key_slot;
+        size_t value_at = h * kv->value_head + slot * kv->value_slot;
+        if (kv->type == DT_KV_F32) {
+            float *keys = (float *)(uintptr_t)kv->keys + key_at;
+            for (uint32_t i = 0; i < kv->head_size; i++)
+                keys[i * kv->key_channel] = key[i];
+            memcpy((float *)(uintptr_t)kv->values + value_at, value, kv->head_size * sizeof *value);
+            continue;
+        }
+        uint16_t *keys = (uint16_t *)(uintptr_t)kv->keys + key_at;
+        uint16_t *values = (uint16_t *)(uintptr_t)kv->values + value_at;
         for (uint32_t i = 0; i < kv->head_size; i++) {
-            uint32_t from = h * kv->head_size + i;
-            store_element(kv, kv->keys, h * kv->key_head + slot * kv->key_slot + i * kv->key_channel, key[from]);
-            store_element(kv, kv->values, h * kv->value_head + slot * kv->value_slot + i * kv->value_channel,
-                          value[from]);
+            keys[i * kv->key_channel] = dt_float_to_half(key[i]);
+            values[i] = dt_float_to_half(value[i]);
         }
     }
 }
