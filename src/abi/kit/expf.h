@@ -32,7 +32,6 @@ static const uint64_t kit_exp_table[32] __attribute__((aligned(64))) = {
 #define KIT_WD (KIT_W / 2)
 typedef double kit_d __attribute__((vector_size(KIT_W * 4)));
 typedef uint64_t kit_u64 __attribute__((vector_size(KIT_W * 4)));
-typedef float kit_half_f __attribute__((vector_size(KIT_W * 2)));
 
 // table[k % 32] for each lane
 KIT_INLINE kit_u64 kit_exp_lookup(kit_u64 k)
@@ -45,7 +44,7 @@ KIT_INLINE kit_u64 kit_exp_lookup(kit_u64 k)
 #elif defined(KIT_AVX2)
     return (kit_u64)_mm256_i64gather_epi64((const long long *)(const void *)kit_exp_table, (__m256i)(k & 31), 8);
 #else
-    kit_u64 r;
+    kit_u64 r = {0};
     for (int i = 0; i < KIT_WD; i++)
         r[i] = kit_exp_table[k[i] & 31];
     return r;
@@ -85,21 +84,38 @@ KIT_INLINE kit_d kit_exp_double(kit_d x)
     return kit_fma_d(high, r * r, low) * scale;
 }
 
-KIT_INLINE kit_f kit_expf(kit_f x)
+// The lanes in doubles: the lower half in out[0].
+KIT_INLINE void kit_widen(kit_d out[2], kit_f x)
 {
 #if defined(KIT_AVX512)
-    kit_d a = kit_exp_double((kit_d)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)x)));
-    kit_d b = kit_exp_double((kit_d)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)x, 1)));
-    kit_f y = (kit_f)_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps((__m512d)a)),
-                                        _mm512_cvtpd_ps((__m512d)b), 1);
+    out[0] = (kit_d)_mm512_cvtps_pd(_mm512_castps512_ps256((__m512)x));
+    out[1] = (kit_d)_mm512_cvtps_pd(_mm512_extractf32x8_ps((__m512)x, 1));
 #elif defined(KIT_AVX2)
-    kit_d a = kit_exp_double((kit_d)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x)));
-    kit_d b = kit_exp_double((kit_d)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x, 1)));
-    kit_f y = (kit_f)_mm256_set_m128(_mm256_cvtpd_ps((__m256d)b), _mm256_cvtpd_ps((__m256d)a));
+    out[0] = (kit_d)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x));
+    out[1] = (kit_d)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x, 1));
 #else
-    kit_d a = kit_exp_double((kit_d){x[0], x[1]}), b = kit_exp_double((kit_d){x[2], x[3]});
-    kit_f y = {(float)a[0], (float)a[1], (float)b[0], (float)b[1]};
+    out[0] = (kit_d){x[0], x[1]};
+    out[1] = (kit_d){x[2], x[3]};
 #endif
+}
+
+KIT_INLINE kit_f kit_narrow(kit_d low, kit_d high)
+{
+#if defined(KIT_AVX512)
+    return (kit_f)_mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps((__m512d)low)),
+                                     _mm512_cvtpd_ps((__m512d)high), 1);
+#elif defined(KIT_AVX2)
+    return (kit_f)_mm256_set_m128(_mm256_cvtpd_ps((__m256d)high), _mm256_cvtpd_ps((__m256d)low));
+#else
+    return (kit_f){(float)low[0], (float)low[1], (float)high[0], (float)high[1]};
+#endif
+}
+
+KIT_INLINE kit_f kit_expf(kit_f x)
+{
+    kit_d wide[2];
+    kit_widen(wide, x);
+    kit_f y = kit_narrow(kit_exp_double(wide[0]), kit_exp_double(wide[1]));
     y = kit_select(x > KIT_EXP_MAX, kit_set(__builtin_inff()), y);
     y = kit_select(x < KIT_EXP_MIN, kit_set(0.0f), y);
     return kit_select(x != x, x, y);

@@ -90,7 +90,7 @@ KIT_INLINE kit_i kit_seti(int32_t a)
 
 KIT_INLINE kit_i kit_iota(void)
 {
-    kit_i v;
+    kit_i v = {0};
     for (int i = 0; i < KIT_W; i++)
         v[i] = i;
     return v;
