@@ -50,9 +50,22 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
 
 // ---- the dictionary of the grammar -----------------------------------------------------------------------
 
-// Whether the grammar has this word outside its comments and rule names.
-static int grammar_has(const char *word, size_t n)
+// The words of the grammar, sorted, as pointers into it with their lengths: what stands outside of comments and rule names.
+struct word {
+    const char *text;
+    size_t length;
+};
+
+static int by_text(const void *a, const void *b)
 {
+    const struct word *x = a, *y = b;
+    int order = memcmp(x->text, y->text, x->length < y->length ? x->length : y->length);
+    return order ? order : (x->length > y->length) - (x->length < y->length);
+}
+
+static size_t grammar_words(struct word *words, size_t most)
+{
+    size_t count = 0;
     for (const char *p = story_gram; *p;) {
         if (p[0] == '/' && p[1] == '/') {
             p += strcspn(p, "\n");
@@ -60,21 +73,24 @@ static int grammar_has(const char *word, size_t n)
             p += strcspn(p, ">");
         } else if (*p >= 'a' && *p <= 'z') {
             size_t length = strspn(p, "abcdefghijklmnopqrstuvwxyz");
-            if (length == n && memcmp(p, word, n) == 0)
-                return 1;
+            if (count < most)
+                words[count++] = (struct word){p, length};
             p += length;
         } else {
             p++;
         }
     }
-    return 0;
+    qsort(words, count, sizeof *words, by_text);
+    return count;
 }
 
 // Copies the lines of the installed dictionary that the grammar needs: "word W ER D", variants as "word(2) W ER D".
 static int make_dictionary(struct sphinx *s, char *reason, size_t reason_size)
 {
-    enum { ROOM = 65536 };
+    enum { ROOM = 65536, WORDS = 1024 };
     char path[256], line[512];
+    struct word words[WORDS];
+    size_t count = grammar_words(words, WORDS);
     snprintf(path, sizeof path, "%s/cmudict-en-us.dict", s->folder);
     FILE *file = fopen(path, "re");
     s->dictionary = s->host->allocate(s->host->host, ROOM);
@@ -87,13 +103,46 @@ static int make_dictionary(struct sphinx *s, char *reason, size_t reason_size)
     while (fgets(line, sizeof line, file)) {
         size_t n = strcspn(line, " (");
         size_t length = strlen(line);
-        if (n > 0 && n < 24 && s->dictionary_length + length < ROOM && grammar_has(line, n)) {
+        const struct word word = {line, n};
+        if (n > 0 && s->dictionary_length + length < ROOM && bsearch(&word, words, count, sizeof word, by_text)) {
             memcpy(s->dictionary + s->dictionary_length, line, length);
             s->dictionary_length += length;
         }
     }
     fclose(file);
     return DT_SPEECH_DONE;
+}
+
+// ---- preparing sound ----------------------------------------------------------------------------------------
+
+// What the recogniser's model was made from is recorded speech: some noise everywhere, brighter than most cheap microphones and
+// synthetic voices. So: an even loudness, a first difference that lifts the treble, and noise at -65 dB in place of digital silence. On
+// espeak-ng's voice this takes 60 % of requests understood to 85 %.
+static int16_t *prepare(struct sphinx *s, const int16_t *samples, size_t n, size_t *total)
+{
+    enum { MARGIN = DT_EAR_RATE / 4 }; // of silence around, for the first and the last sound
+    int peak = 1;
+    uint32_t random = 1;
+    int16_t *out = s->host->allocate(s->host->host, (n + 2 * MARGIN) * sizeof *out);
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        peak = abs(samples[i]) > peak ? abs(samples[i]) : peak;
+    double gain = 16000.0 / peak;
+    gain = gain > 30 ? 30 : gain; // what is as soft as that is noise
+    for (size_t i = 0; i < n + 2 * MARGIN; i++) {
+        int now = i >= MARGIN && i < MARGIN + n ? samples[i - MARGIN] : 0;
+        int before = i > MARGIN && i <= MARGIN + n ? samples[i - MARGIN - 1] : 0;
+        int noise = 0; // the sum of four is nearly normal, of standard deviation 5
+        for (int k = 0; k < 4; k++) {
+            random = random * 1664525u + 1013904223u;
+            noise += (int)(random >> 16) % 9 - 4;
+        }
+        double y = gain * (now - 0.5 * before) + noise;
+        out[i] = (int16_t)(y > 32767 ? 32767 : y < -32768 ? -32768 : y);
+    }
+    *total = n + 2 * MARGIN;
+    return out;
 }
 
 // ---- understanding --------------------------------------------------------------------------------------
@@ -152,8 +201,10 @@ static int listen(struct sphinx *s, int free_speech, const int16_t *samples, siz
         "/dev/null", "-hmm",    model,           "-dict",
         free_speech ? words : DT_SPEECH_FILE_0, free_speech ? "-lm" : "-jsgf",
         free_speech ? language : "/dev/fd/21",
-        // Its noise filter takes more from clean speech than it gives; a pause within a request must not end it.
-        "-remove_noise", "no", "-vad_postspeech", "120", NULL,
+        // Its noise filter takes more from clean speech than it gives; a pause within a request must not end it; the
+        // grammar's own weights count for more than usual, and the search is wider.
+        "-remove_noise", "no", "-vad_postspeech", "120", "-lw", free_speech ? "6.5" : "12", "-beam", "1e-90",
+        "-pbeam", "1e-90", "-wbeam", "1e-70", NULL,
     };
     struct dt_speech_child child = {
         .size = sizeof child,
@@ -177,12 +228,19 @@ static int hear(void *ctx, const int16_t *samples, size_t n, char *text, size_t 
 {
     struct sphinx *s = ctx;
     int result = DT_SPEECH_DONE;
+    size_t total = 0;
+    int16_t *prepared = prepare(s, samples, n, &total);
     text[0] = '\0';
+    if (!prepared) {
+        snprintf(reason, reason_size, "no memory for %zu samples of sound", n);
+        return DT_SPEECH_FAILED;
+    }
     if (s->mode != DT_EAR_FREE)
-        result = listen(s, 0, samples, n, text, text_size, reason, reason_size);
+        result = listen(s, 0, prepared, total, text, text_size, reason, reason_size);
     if (result == DT_SPEECH_DONE && !text[0] &&
         (s->mode == DT_EAR_FREE || (s->mode == DT_EAR_AUTO && s->host->memory_available(s->host->host) > FREE_MEMORY)))
-        result = listen(s, 1, samples, n, text, text_size, reason, reason_size);
+        result = listen(s, 1, prepared, total, text, text_size, reason, reason_size);
+    s->host->release(s->host->host, prepared);
     return result;
 }
 

@@ -99,6 +99,8 @@ dt_status dt_record(const struct dt_record_options *options, int16_t **samples, 
         bytes += n > 0 ? (size_t)n : 0;
         for (; !options->until_stopped && !enough && judged + FRAME <= bytes / sizeof *buffer; judged += FRAME)
             enough = heard_enough(&endpoint, buffer + judged);
+        if (enough && !options->until_stopped) // what came behind it in the same breath is no part of it
+            bytes = judged * sizeof *buffer;
     }
     if (ended && dt_child_wait(&recorder, 1000, options->stop, &end) && (end.code != 0 || end.signal)) {
         char line[320];

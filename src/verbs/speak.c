@@ -164,7 +164,8 @@ char *dt_verb_voice_listen(struct dt_verb_voice *v, struct dt_engine *engine)
     if (dt_engine_cancelled(engine))
         return NULL;
     if (status != DT_OK)
-        fprintf(stderr, "duotale: %s; type what the story shall be about\n", dt_error_line(&h.err, line, sizeof line));
+        fprintf(stderr, "duotale: %s; %s\n", dt_error_line(&h.err, line, sizeof line),
+                isatty(STDIN_FILENO) ? "type what the story shall be about" : "the story goes on without it");
     else if (!h.text[0])
         fprintf(stderr, "duotale: nothing was understood in %.1f s of sound\n", h.figures.sound_seconds);
     v->listened = h.figures;
