@@ -10,6 +10,7 @@
 //  tensors are I8 of one dimension,
 //    their rows and columns those that the tensor always has; duotale.packed.group (u32) is the
 //    group of their scales;
+//  - duotale.rope_tables, the tensor of a legacy llama2.c file's tables, so that shards of it can be put together again;
 //  - hints: general.sampling.temp, top_k, top_p, min_p, penalty_repeat as others write them, and
 //  duotale.opening (string),
 //    duotale.length (u32), duotale.chat (bool).

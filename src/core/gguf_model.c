@@ -403,7 +403,7 @@ static dt_status read_vocab(struct reader *r, const struct dt_gguf *g)
 // ---- tensors
 // ---------------------------------------------------------------------------------------
 
-enum size_of { DIM, HIDDEN, VOCAB, QUERIES, KEYS, FACTORS };
+enum size_of { DIM, HIDDEN, VOCAB, QUERIES, KEYS, FACTORS, TABLES };
 
 static uint32_t size_of(const struct dt_hparams *hp, enum size_of what)
 {
@@ -420,6 +420,8 @@ static uint32_t size_of(const struct dt_hparams *hp, enum size_of what)
         return hp->kv_heads * hp->head_size;
     case FACTORS:
         return hp->rotated / 2;
+    case TABLES: // below 2^20 * 2^16, and checked where it is used
+        return (uint64_t)hp->context * hp->head_size > UINT32_MAX ? 0 : hp->context * hp->head_size;
     }
     return 0;
 }
@@ -456,6 +458,7 @@ static const struct slot model_slots[] = {
     {"output.weight", MODEL(classifier), .optional = true, .rows = VOCAB, .cols = DIM},
     {"rope_freqs.weight", MODEL(hp.rope_factors), .vector = true, .optional = true,
      .cols = FACTORS},
+    {"duotale.rope_tables", MODEL(rope_tables), .vector = true, .optional = true, .cols = TABLES},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))

@@ -242,7 +242,9 @@ static void take_legacy(struct cursor *c, struct dt_model *m)
     for (size_t i = 0; i < sizeof ffn_slots / sizeof *ffn_slots; i++)
         take_layers(c, hp, &ffn_slots[i], m->layers);
     m->final_norm = take_norm(c, hp->dim, "rms_final_weight", -1);
-    take(c, (uint64_t)hp->context * hp->head_size / 2 * sizeof(float), "freq_cis_real", -1);
+    const unsigned char *tables =
+        take(c, (uint64_t)hp->context * hp->head_size / 2 * sizeof(float), "freq_cis_real", -1);
+    m->rope_tables = (const float *)(const void *)tables;
     take(c, (uint64_t)hp->context * hp->head_size / 2 * sizeof(float), "freq_cis_imag", -1);
 }
 

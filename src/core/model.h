@@ -68,6 +68,8 @@ struct dt_model {
     struct dt_matrix embedding;  // (vocab, dim), read row by row, never expanded
     struct dt_matrix classifier; // (vocab, dim); the embedding again where tied
     const float *final_norm;     // dim floats
+    const float *rope_tables;    // legacy llama2.c files end with cos and sin, context * head_size floats that
+                                 // nobody reads: kept for conversion; NULL elsewhere
     struct dt_layer *layers;     // hp.layers of them, in the arena
     struct dt_vocab vocab;       // kind DT_VOCAB_NONE where the file has none
     struct dt_model_hints hints;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "host/engine.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "host/log.h"
 #include "host/modules.h"
 
-#define PARTS_MAX 64u
+#define PARTS_MAX 256u
 #define TEXT_FIRST 2048u         // bytes of text the tokenizer is first made for; longer text makes it anew
 #define ALONE_BYTES (768u << 10) // a model smaller than this is not faster with a second thread
 #define THREADS_CHOSEN_MAX 16u
@@ -157,9 +158,30 @@ dt_status dt_engine_default_model(char *out, size_t size, struct dt_error *err)
 
 // ---- opening ----------------------------------------------------------------------------------------
 
+// The first file of the shards in a folder, into out; false where there is none.
+static bool first_shard(const char *folder, char *out, size_t size)
+{
+    static const char middle[] = "-00001-of-";
+    DIR *dir = opendir(folder);
+    bool found = false;
+    for (struct dirent *e; dir && !found && (e = readdir(dir));) {
+        size_t n = strlen(e->d_name), tail = sizeof middle - 1 + strlen("00001.gguf");
+        found = n > tail && strncmp(e->d_name + n - tail, middle, sizeof middle - 1) == 0 &&
+                strcmp(e->d_name + n - 5, ".gguf") == 0;
+        if (found)
+            dt_format(out, size, "%s/%s", folder, e->d_name);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
 // Maps the other files of a split GGUF: "NAME-00001-of-00003.gguf" and so on.
 static dt_status map_parts(struct dt_engine *e, const char *path, struct dt_error *err)
 {
+    char shard[PATH_MAX];
+    if (first_shard(path, shard, sizeof shard))
+        path = shard;
     dt_status status = dt_file_map(&e->part[0], path, err);
     if (status != DT_OK)
         return status;

@@ -1,0 +1,667 @@
+// SPDX-License-Identifier: MIT
+// GGUF files: what the model says of itself as keys, then its tensors; whole, or a file a layer.
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/format.h"
+#include "core/gguf.h"
+#include "core/quantise.h"
+#include "host/convert_matrix.h"
+
+#define ALIGNMENT 64u // more than GGUF's own: packed matrices want it
+
+// ---- bytes that grow
+// --------------------------------------------------------------------------------
+
+struct bytes {
+    unsigned char *at;
+    size_t n, room;
+    bool failed;
+};
+
+static void put(struct bytes *b, const void *from, size_t n)
+{
+    if (b->failed)
+        return;
+    if (n > b->room - b->n) {
+        size_t room = b->room * 2 + n + 4096;
+        unsigned char *grown = realloc(b->at, room);
+        if (!grown) {
+            b->failed = true;
+            return;
+        }
+        b->at = grown;
+        b->room = room;
+    }
+    if (n)
+        memcpy(b->at + b->n, from, n);
+    b->n += n;
+}
+
+static void put_u32(struct bytes *b, uint32_t v)
+{
+    put(b, &v, sizeof v);
+}
+
+static void put_u64(struct bytes *b, uint64_t v)
+{
+    put(b, &v, sizeof v);
+}
+
+static void put_string(struct bytes *b, const char *text, size_t n)
+{
+    put_u64(b, n);
+    put(b, text, n);
+}
+
+// ---- keys
+// -------------------------------------------------------------------------------------------
+
+struct keys {
+    struct bytes bytes;
+    uint64_t count;
+    const char *prefix;
+};
+
+// A name that begins with a dot belongs to the architecture: ".context_length".
+static void key(struct keys *k, const char *name, uint32_t type)
+{
+    char full[DT_GGUF_MAX_KEY];
+    size_t n = dt_format(full, sizeof full, "%s%s", name[0] == '.' ? k->prefix : "", name);
+    put_string(&k->bytes, full, n);
+    put_u32(&k->bytes, type);
+    k->count++;
+}
+
+static void key_u32(struct keys *k, const char *name, uint32_t v)
+{
+    key(k, name, DT_GGUF_U32);
+    put_u32(&k->bytes, v);
+}
+
+static void key_f32(struct keys *k, const char *name, float v)
+{
+    key(k, name, DT_GGUF_F32);
+    put(&k->bytes, &v, sizeof v);
+}
+
+static void key_bool(struct keys *k, const char *name, bool v)
+{
+    key(k, name, DT_GGUF_BOOL);
+    put(&k->bytes, &(unsigned char){v}, 1);
+}
+
+static void key_text(struct keys *k, const char *name, const char *text, size_t n)
+{
+    if (!text)
+        return;
+    key(k, name, DT_GGUF_STRING);
+    put_string(&k->bytes, text, n);
+}
+
+static void key_array(struct keys *k, const char *name, uint32_t item, uint64_t count)
+{
+    key(k, name, DT_GGUF_ARRAY);
+    put_u32(&k->bytes, item);
+    put_u64(&k->bytes, count);
+}
+
+static void key_token(struct keys *k, const char *name, uint32_t id)
+{
+    if (id != DT_NO_TOKEN)
+        key_u32(k, name, id);
+}
+
+// Pieces as GGUF writes them: spaces as U+2581, BOS and EOS without llama2.c's newlines.
+static void put_piece(struct bytes *b, const struct dt_vocab *v, uint32_t id)
+{
+    char out[3 * DT_PIECE_MAX];
+    size_t n, written = 0;
+    const unsigned char *piece = dt_vocab_piece(v, id, &n);
+    bool plain_spaces = v->kind == DT_VOCAB_SPM && !v->meta_space;
+    if (plain_spaces && !v->types && (id == v->bos || id == v->eos)) {
+        put_string(b, id == v->bos ? "<s>" : "</s>", id == v->bos ? 3 : 4);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (plain_spaces && piece[i] == ' ') {
+            memcpy(out + written, "\xe2\x96\x81", 3);
+            written += 3;
+        } else {
+            out[written++] = (char)piece[i];
+        }
+    }
+    put_string(b, out, written);
+}
+
+static void put_vocabulary(struct keys *k, const struct dt_vocab *v)
+{
+    static const char *const pre[] = {"gpt-2", "llama-bpe", "qwen2", "smollm"};
+    if (v->kind == DT_VOCAB_NONE) {
+        key_text(k, "tokenizer.ggml.model", "none", 4);
+        return;
+    }
+    bool spm = v->kind == DT_VOCAB_SPM;
+    key_text(k, "tokenizer.ggml.model", spm ? "llama" : "gpt2", spm ? 5 : 4);
+    if (!spm)
+        key_text(k, "tokenizer.ggml.pre", pre[v->pretokenizer], strlen(pre[v->pretokenizer]));
+    key_array(k, "tokenizer.ggml.tokens", DT_GGUF_STRING, v->size);
+    for (uint32_t i = 0; i < v->size; i++)
+        put_piece(&k->bytes, v, i);
+    if (spm) {
+        key_array(k, "tokenizer.ggml.scores", DT_GGUF_F32, v->size);
+        for (uint32_t i = 0; i < v->size; i++)
+            put(&k->bytes, &(float){dt_vocab_score(v, i)}, sizeof(float));
+    }
+    key_array(k, "tokenizer.ggml.token_type", DT_GGUF_I32, v->size);
+    for (uint32_t i = 0; i < v->size; i++)
+        put_u32(&k->bytes, dt_vocab_type(v, i));
+    if (!spm) {
+        key_array(k, "tokenizer.ggml.merges", DT_GGUF_STRING, v->merges_count);
+        put(&k->bytes, v->merges, v->merges_bytes);
+    }
+    key_token(k, "tokenizer.ggml.bos_token_id", v->bos);
+    key_token(k, "tokenizer.ggml.eos_token_id", v->eos);
+    key_token(k, "tokenizer.ggml.unknown_token_id", v->unknown);
+    key_token(k, "tokenizer.ggml.eot_token_id", v->eot);
+    key_bool(k, "tokenizer.ggml.add_bos_token", v->add_bos);
+    key_bool(k, "tokenizer.ggml.add_eos_token", v->add_eos);
+    if (spm)
+        key_bool(k, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
+}
+
+static void key_hint(struct keys *k, const char *name, float v)
+{
+    if (v != DT_UNSET)
+        key_f32(k, name, v);
+}
+
+// llama.cpp's numbers for "mostly" a type.
+static uint32_t file_type(uint32_t form)
+{
+    switch (form) {
+    case DT_FORM_F16:
+        return 1;
+    case DT_FORM_Q4_0:
+        return 2;
+    case DT_FORM_Q8_0:
+    case DT_FORM_I8:
+        return 7;
+    case DT_FORM_BF16:
+        return 32;
+    default:
+        return 0;
+    }
+}
+
+static void put_model(struct keys *k, const struct dt_conversion *c)
+{
+    const struct dt_model *m = c->model;
+    const struct dt_hparams *hp = &m->hp;
+    const struct dt_model_hints *h = &m->hints;
+    const char *name = c->name ? c->name : m->name;
+    key_text(k, "general.architecture", m->architecture, strlen(m->architecture));
+    key_text(k, "general.name", name, c->name ? strlen(name) : m->name_length);
+    key_text(k, "general.license", m->license, m->license_length);
+    key_u32(k, "general.alignment", ALIGNMENT);
+    key_u32(k, "general.quantization_version", 2);
+    key_u32(k, "general.file_type", file_type(c->form ? c->form : m->layers[0].query.form));
+    key_u32(k, ".vocab_size", hp->vocab);
+    key_u32(k, ".context_length", hp->context);
+    key_u32(k, ".embedding_length", hp->dim);
+    key_u32(k, ".block_count", hp->layers);
+    key_u32(k, ".feed_forward_length", hp->hidden);
+    key_u32(k, ".attention.head_count", hp->heads);
+    key_u32(k, ".attention.head_count_kv", hp->kv_heads);
+    if (hp->head_size * hp->heads != hp->dim) {
+        key_u32(k, ".attention.key_length", hp->head_size);
+        key_u32(k, ".attention.value_length", hp->head_size);
+    }
+    key_f32(k, ".attention.layer_norm_rms_epsilon", hp->norm_epsilon);
+    key_u32(k, ".rope.dimension_count", hp->rotated);
+    key_f32(k, ".rope.freq_base", hp->rope_base);
+    if (hp->rope_scale != 1.0f) {
+        key_text(k, ".rope.scaling.type", "linear", 6);
+        key_f32(k, ".rope.scaling.factor", 1.0f / hp->rope_scale);
+    }
+    put_vocabulary(k, &m->vocab);
+    key_text(k, "tokenizer.chat_template", m->chat_template, m->chat_template_length);
+    key_hint(k, "general.sampling.temp", h->temperature);
+    key_hint(k, "general.sampling.top_p", h->top_p);
+    key_hint(k, "general.sampling.top_k", h->top_k);
+    key_hint(k, "general.sampling.min_p", h->min_p);
+    key_hint(k, "general.sampling.penalty_repeat", h->repeat_penalty);
+    key_text(k, "duotale.opening", h->opening, h->opening_length);
+    if (h->length)
+        key_u32(k, "duotale.length", h->length);
+    if (h->chat)
+        key_bool(k, "duotale.chat", true);
+}
+
+// ---- tensors
+// -----------------------------------------------------------------------------------------
+
+#define PARTS_MOST (DT_MAX_LAYERS + 1)
+
+struct tensor {
+    char name[64];
+    const float *vector;             // norms and biases: floats, or NULL
+    struct dt_convert_matrix matrix; // else
+    uint32_t n;                      // of a vector
+    uint32_t pairs_of;               // of a bias
+    uint32_t part;                   // which file
+    bool packed;
+    size_t bytes, scales; // in the file; scales: a second tensor
+};
+
+struct plan {
+    const struct dt_conversion *c;
+    struct tensor *tensors;
+    size_t count, room;
+    uint32_t parts;
+    uint32_t packed_group;
+    bool packed; // some are
+    bool failed;
+};
+
+static struct tensor *add(struct plan *p, uint32_t part, const char *name)
+{
+    if (p->count == p->room) {
+        size_t room = p->room * 2 + 64;
+        struct tensor *grown = realloc(p->tensors, room * sizeof *grown);
+        if (!grown) {
+            p->failed = true;
+            return NULL;
+        }
+        p->tensors = grown;
+        p->room = room;
+    }
+    struct tensor *t = &p->tensors[p->count++];
+    memset(t, 0, sizeof *t);
+    dt_format(t->name, sizeof t->name, "%s", name);
+    t->part = part;
+    return t;
+}
+
+static void add_vector(struct plan *p, uint32_t part, const char *name, const float *v, uint32_t n,
+                       uint32_t pairs_of)
+{
+    struct tensor *t = v ? add(p, part, name) : NULL;
+    if (!t)
+        return;
+    t->vector = v;
+    t->n = n;
+    t->pairs_of = pairs_of;
+    t->bytes = n * sizeof(float);
+}
+
+static void add_matrix(struct plan *p, uint32_t part, const char *name, const struct dt_matrix *w,
+                       uint32_t pairs_of)
+{
+    struct tensor *t = add(p, part, name);
+    if (!t)
+        return;
+    t->matrix = (struct dt_convert_matrix){.source = w, .pairs_of = pairs_of};
+    t->matrix.form = dt_convert_form(p->c, w, &t->matrix.group);
+    t->bytes = dt_convert_bytes(&t->matrix);
+    if (t->matrix.form == DT_FORM_I8) {
+        t->scales = t->bytes - (size_t)w->rows * w->cols;
+        t->bytes -= t->scales;
+    }
+    const struct dt_instance *by = p->c->pack_for;
+    if (by) {
+        struct dt_matrix like =
+            dt_quantise_matrix(t->matrix.form, w->rows, w->cols, t->matrix.group, NULL);
+        size_t bytes = by->table.pack_bytes(by->ctx, &like);
+        if (!bytes)
+            return;
+        t->packed = true;
+        t->bytes = bytes;
+        t->scales = 0;
+        p->packed_group = like.group;
+        p->packed = true;
+    }
+}
+
+static void plan_tensors(struct plan *p, bool shards)
+{
+    const struct dt_model *m = p->c->model;
+    const struct dt_hparams *hp = &m->hp;
+    uint32_t pairs = strcmp(m->architecture, "llama") == 0 && hp->rope_style == DT_ROPE_HALVES
+                         ? hp->head_size
+                         : 0;
+    char name[64];
+    p->parts = shards ? hp->layers + 1 : 1;
+    add_matrix(p, 0, "token_embd.weight", &m->embedding, 0);
+    for (uint32_t l = 0; l < hp->layers; l++) {
+        const struct dt_layer *layer = &m->layers[l];
+        uint32_t part = shards ? l + 1 : 0, queries = hp->heads * hp->head_size,
+                 keys = hp->kv_heads * hp->head_size;
+#define NAME(suffix) (dt_format(name, sizeof name, "blk.%u.%s", l, suffix), name)
+        add_vector(p, part, NAME("attn_norm.weight"), layer->attention_norm, hp->dim, 0);
+        add_matrix(p, part, NAME("attn_q.weight"), &layer->query, pairs);
+        add_matrix(p, part, NAME("attn_k.weight"), &layer->key, pairs);
+        add_matrix(p, part, NAME("attn_v.weight"), &layer->value, 0);
+        add_vector(p, part, NAME("attn_q.bias"), layer->query_bias, queries, pairs);
+        add_vector(p, part, NAME("attn_k.bias"), layer->key_bias, keys, pairs);
+        add_vector(p, part, NAME("attn_v.bias"), layer->value_bias, keys, 0);
+        add_matrix(p, part, NAME("attn_output.weight"), &layer->output, 0);
+        add_vector(p, part, NAME("ffn_norm.weight"), layer->ffn_norm, hp->dim, 0);
+        add_matrix(p, part, NAME("ffn_gate.weight"), &layer->gate, 0);
+        add_matrix(p, part, NAME("ffn_up.weight"), &layer->up, 0);
+        add_matrix(p, part, NAME("ffn_down.weight"), &layer->down, 0);
+#undef NAME
+    }
+    add_vector(p, 0, "output_norm.weight", m->final_norm, hp->dim, 0);
+    if (!hp->tied)
+        add_matrix(p, 0, "output.weight", &m->classifier, 0);
+    add_vector(p, 0, "rope_freqs.weight", hp->rope_factors, hp->rotated / 2, 0);
+    if (shards) // only there: others do not know this tensor
+        add_vector(p, 0, "duotale.rope_tables", m->rope_tables, hp->context * hp->head_size, 0);
+}
+
+static size_t padded(size_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static void describe(struct bytes *b, const char *name, uint64_t cols, uint64_t rows, uint32_t type,
+                     uint64_t offset)
+{
+    put_string(b, name, strlen(name));
+    put_u32(b, rows ? 2 : 1);
+    put_u64(b, cols);
+    if (rows)
+        put_u64(b, rows);
+    put_u32(b, type);
+    put_u64(b, offset);
+}
+
+// The descriptions of one file's tensors; *data gets the bytes of all of them.
+static uint64_t describe_all(const struct plan *p, uint32_t part, struct bytes *b, size_t *data)
+{
+    uint64_t count = 0;
+    size_t offset = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        const struct tensor *t = &p->tensors[i];
+        if (t->part != part)
+            continue;
+        const struct dt_matrix *w = t->matrix.source;
+        uint32_t form = t->matrix.form;
+        if (t->vector)
+            describe(b, t->name, t->n, 0, dt_gguf_type_of_form(DT_FORM_F32), offset);
+        else if (t->packed)
+            describe(b, t->name, t->bytes, 0, DT_GGUF_TENSOR_I8, offset);
+        else
+            describe(b, t->name, w->cols, w->rows,
+                     form == DT_FORM_I8 ? DT_GGUF_TENSOR_I8 : dt_gguf_type_of_form(form), offset);
+        offset += padded(t->bytes);
+        count++;
+        if (t->scales) {
+            char scales[80];
+            dt_format(scales, sizeof scales, "%s_scales", t->name);
+            describe(b, scales, w->cols / t->matrix.group, w->rows,
+                     dt_gguf_type_of_form(DT_FORM_F32), offset);
+            offset += padded(t->scales);
+            count++;
+        }
+    }
+    *data = offset;
+    return count;
+}
+
+// ---- writing
+// -----------------------------------------------------------------------------------------
+
+static dt_status write_vector(const struct tensor *t, struct dt_output *out, struct dt_error *err)
+{
+    struct dt_convert_matrix order = {.pairs_of = t->pairs_of};
+    dt_status status = DT_OK;
+    for (uint32_t i = 0; i < t->n && !status; i++)
+        status = dt_output_write(out, &t->vector[dt_convert_row(&order, i)], sizeof(float), err);
+    return status;
+}
+
+// Packs the whole matrix in memory: backends lay rows out together.
+static dt_status write_packed(const struct plan *p, const struct tensor *t,
+                              struct dt_convert_work *work, struct dt_output *out,
+                              struct dt_error *err)
+{
+    const struct dt_instance *by = p->c->pack_for;
+    const struct dt_matrix *w = t->matrix.source;
+    struct dt_matrix from = *w;
+    size_t bytes = dt_quantise_bytes(t->matrix.form, w->rows, w->cols, t->matrix.group);
+    bool as_it_is = dt_convert_copies(&t->matrix) && !t->matrix.pairs_of;
+    unsigned char *rows = as_it_is ? NULL : malloc(bytes);
+    unsigned char *packed = aligned_alloc(64, (t->bytes + 63) / 64 * 64);
+    dt_status status = DT_OK;
+    if (!packed || (!as_it_is && !rows)) {
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "packing %s takes %zu bytes", t->name,
+                              t->bytes + (as_it_is ? 0 : bytes));
+        goto out;
+    }
+    if (!as_it_is) {
+        from = dt_quantise_matrix(t->matrix.form, w->rows, w->cols, t->matrix.group, rows);
+        for (uint32_t r = 0; r < w->rows; r++) {
+            dt_matrix_row(w, dt_convert_row(&t->matrix, r), work->exact);
+            dt_quantise_row(&from, r, work->exact);
+        }
+    }
+    memset(packed, 0, t->bytes);
+    by->table.pack(by->ctx, packed, &from, 0, w->rows);
+    status = dt_output_write(out, packed, t->bytes, err);
+    work->done += t->bytes;
+    if (!status && p->c->progress && p->c->progress(p->c->progress_arg, work->done, work->total))
+        status = dt_error_set(err, DT_CANCELLED, NULL, "stopped; nothing was changed");
+    if (!status && p->c->report)
+        p->c->report(p->c->report_arg, &(struct dt_convert_tensor){.name = t->name,
+                                                                   .form = DT_FORM_PACKED,
+                                                                   .rows = w->rows,
+                                                                   .cols = w->cols,
+                                                                   .group = from.group,
+                                                                   .copied = as_it_is});
+out:
+    free(rows);
+    free(packed);
+    return status;
+}
+
+static dt_status write_tensors(const struct plan *p, uint32_t part, struct dt_convert_work *work,
+                               struct dt_output_scales *scales, struct dt_output *out,
+                               struct dt_error *err)
+{
+    dt_status status = DT_OK;
+    for (size_t i = 0; i < p->count && !status; i++) {
+        struct tensor *t = &p->tensors[i];
+        if (t->part != part)
+            continue;
+        if (t->vector) {
+            status = write_vector(t, out, err);
+        } else if (t->packed) {
+            status = write_packed(p, t, work, out, err);
+        } else {
+            t->matrix.name = t->name;
+            status = dt_convert_scales(scales, &t->matrix, err);
+            if (!status)
+                status = dt_convert_write(p->c, &t->matrix, work, out, scales, err);
+        }
+        if (!status)
+            status = dt_output_pad(out, ALIGNMENT, err);
+        if (!status && t->scales) {
+            status = dt_output_write(out, scales->floats, t->scales, err);
+            if (!status)
+                status = dt_output_pad(out, ALIGNMENT, err);
+        }
+    }
+    return status;
+}
+
+static dt_status write_part(const struct plan *p, uint32_t part, const char *path,
+                            uint64_t all_tensors, struct dt_convert_work *work,
+                            struct dt_error *err)
+{
+    struct keys k = {.prefix = p->c->model->architecture};
+    struct bytes infos = {0}, header = {0};
+    struct dt_output_scales scales = {0};
+    struct dt_output out = {.file = -1};
+    size_t data;
+    dt_status status;
+    if (part == 0)
+        put_model(&k, p->c);
+    if (part == 0 && p->packed) {
+        const char *layout = p->c->pack_for->table.layout;
+        key_text(&k, "duotale.packed.layout", layout, strlen(layout));
+        if (p->packed_group)
+            key_u32(&k, "duotale.packed.group", p->packed_group);
+    }
+    if (part > 0)
+        key_u32(&k, "general.alignment", ALIGNMENT);
+    if (p->parts > 1) {
+        key_u32(&k, "split.no", part);
+        key_u32(&k, "split.count", p->parts);
+        key_u32(&k, "split.tensors.count", (uint32_t)all_tensors);
+    }
+    uint64_t count = describe_all(p, part, &infos, &data);
+    put(&header, "GGUF", 4);
+    put_u32(&header, 3);
+    put_u64(&header, count);
+    put_u64(&header, k.count);
+    put(&header, k.bytes.at, k.bytes.n);
+    put(&header, infos.at, infos.n);
+    if (k.bytes.failed || infos.failed || header.failed) {
+        status = dt_error_set(err, DT_NO_MEMORY, path, "the header of %llu tensors",
+                              (unsigned long long)count);
+        goto out;
+    }
+    if ((status = dt_output_open(&out, path, padded(header.n) + data, err)) ||
+        (status = dt_output_write(&out, header.at, header.n, err)) ||
+        (status = dt_output_pad(&out, ALIGNMENT, err)) ||
+        (status = write_tensors(p, part, work, &scales, &out, err)))
+        goto out;
+    status = dt_output_commit(&out, err);
+out:
+    dt_output_abandon(&out);
+    free(k.bytes.at);
+    free(infos.at);
+    free(header.at);
+    free(scales.floats);
+    return status;
+}
+
+static dt_status check_source(const struct dt_conversion *c, struct dt_error *err)
+{
+    const struct dt_model *m = c->model;
+    for (uint32_t l = 0; l < m->hp.layers; l++)
+        if (m->layers[l].query.form == DT_FORM_PACKED)
+            return dt_error_set(err, DT_UNSUPPORTED, NULL,
+                                "its weights are packed as %s: convert the file it was packed from",
+                                m->layers[l].query.layout);
+    if (c->pack_for &&
+        (!c->pack_for->table.pack || !c->pack_for->table.pack_bytes || !c->pack_for->table.layout))
+        return dt_error_set(err, DT_UNSUPPORTED, NULL, "backend %s has no layout of its own",
+                            c->pack_for->table.name);
+    return DT_OK;
+}
+
+// Plans, then writes part i to the path that name() gives.
+static dt_status convert(const struct dt_conversion *c, bool shards,
+                         void (*name)(char out[PATH_MAX], const char *where, uint32_t i,
+                                      uint32_t of),
+                         const char *where, struct dt_error *err)
+{
+    struct plan p = {.c = c};
+    struct dt_convert_work work = {0};
+    struct bytes infos = {0};
+    size_t total = 0, data;
+    uint64_t all = 0;
+    dt_status status = check_source(c, err);
+    if (status)
+        return status;
+    plan_tensors(&p, shards);
+    for (size_t i = 0; i < p.count; i++)
+        total += p.tensors[i].vector ? 0 : p.tensors[i].bytes + p.tensors[i].scales;
+    for (uint32_t part = 0; part < p.parts; part++)
+        all += describe_all(&p, part, &infos, &data);
+    if (p.failed || infos.failed)
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "a list of %zu tensors", p.count);
+    else if (c->pack_for && !p.packed)
+        status = dt_error_set(
+            err, DT_UNSUPPORTED, NULL,
+            "backend %s packs no matrix of this form and shape; choose another with --format",
+            c->pack_for->table.name);
+    else
+        status = dt_convert_begin(&work, c->model, total, err);
+    for (uint32_t part = 0; part < p.parts && !status; part++) {
+        char path[PATH_MAX];
+        name(path, where, part, p.parts);
+        status = write_part(&p, part, path, all, &work, err);
+    }
+    dt_convert_end(&work);
+    free(infos.at);
+    free(p.tensors);
+    return status;
+}
+
+static void name_whole(char out[PATH_MAX], const char *where, uint32_t i, uint32_t of)
+{
+    (void)i, (void)of;
+    dt_format(out, PATH_MAX, "%s", where);
+}
+
+dt_status dt_convert_gguf(const struct dt_conversion *c, const char *path, struct dt_error *err)
+{
+    return convert(c, false, name_whole, path, err);
+}
+
+// ---- a folder of shards
+// --------------------------------------------------------------------------------
+
+static void name_shard(char out[PATH_MAX], const char *where, uint32_t i, uint32_t of)
+{
+    dt_format(out, PATH_MAX, "%s/model-%05u-of-%05u.gguf", where, i + 1, of);
+}
+
+static void remove_folder(const char *folder)
+{
+    DIR *d = opendir(folder);
+    char path[PATH_MAX];
+    for (struct dirent *e; d && (e = readdir(d));) {
+        dt_format(path, sizeof path, "%s/%s", folder, e->d_name);
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            unlink(path);
+    }
+    if (d)
+        closedir(d);
+    rmdir(folder);
+}
+
+dt_status dt_convert_shards(const struct dt_conversion *c, const char *folder, struct dt_error *err)
+{
+    char partial[PATH_MAX], target[PATH_MAX];
+    struct stat there;
+    size_t n = dt_format(target, sizeof target, "%s", folder);
+    while (n > 1 && n < sizeof target && target[n - 1] == '/')
+        target[--n] = 0;
+    if (n + 32 > sizeof target)
+        return dt_error_set(err, DT_USAGE, folder, "the name is too long");
+    if (stat(target, &there) == 0)
+        return dt_error_set(err, DT_FAILED, target,
+                            "is there already; shards go into a new folder");
+    const char *slash = strrchr(target, '/');
+    dt_format(partial, sizeof partial, "%.*s.%s.%ld.partial", slash ? (int)(slash - target) + 1 : 0,
+              target, slash ? slash + 1 : target, (long)getpid());
+    if (mkdir(partial, 0777) != 0)
+        return dt_error_set(err, DT_FAILED, target, "cannot be made: %s", strerror(errno));
+    dt_status status = convert(c, true, name_shard, partial, err);
+    if (!status && rename(partial, target) != 0)
+        status = dt_error_set(err, DT_FAILED, target, "cannot be named: %s", strerror(errno));
+    if (status)
+        remove_folder(partial);
+    return status;
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+#include "host/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/format.h"
+
+#define BUFFER (1u << 20)
+
+static void close_all(struct dt_output *o)
+{
+    if (o->file >= 0)
+        close(o->file);
+    free(o->path);
+    free(o->temporary);
+    free(o->buffer);
+    memset(o, 0, sizeof *o);
+    o->file = -1;
+}
+
+void dt_output_abandon(struct dt_output *o)
+{
+    if (!o->path)
+        return;
+    if (o->temporary)
+        unlink(o->temporary);
+    close_all(o);
+}
+
+// The folder of a path, with its slash; "./" where it has none.
+static void folder_of(const char *path, char out[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    if (slash)
+        dt_format(out, PATH_MAX, "%.*s", (int)(slash - path + 1), path);
+    else
+        dt_format(out, PATH_MAX, "./");
+}
+
+static char *hidden_name(const char *path)
+{
+    char folder[PATH_MAX], name[PATH_MAX + 64];
+    const char *slash = strrchr(path, '/');
+    folder_of(path, folder);
+    dt_format(name, sizeof name, "%s.%s.%ld.partial", folder, slash ? slash + 1 : path,
+              (long)getpid());
+    return strdup(name);
+}
+
+static dt_status system_error(struct dt_error *err, const char *path, const char *what)
+{
+    return dt_error_set(err, DT_FAILED, path, "%s: %s", what, strerror(errno));
+}
+
+dt_status dt_output_open(struct dt_output *o, const char *path, uint64_t expected,
+                         struct dt_error *err)
+{
+    char folder[PATH_MAX];
+    struct stat there;
+    memset(o, 0, sizeof *o);
+    o->file = -1;
+    o->expected = expected;
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode))
+        return dt_error_set(err, DT_FAILED, path, "is not a regular file: it is not written over");
+    o->path = strdup(path);
+    o->buffer = malloc(BUFFER);
+    if (!o->path || !o->buffer) {
+        close_all(o);
+        return dt_error_set(err, DT_NO_MEMORY, path, "a buffer of %u bytes to write it", BUFFER);
+    }
+    folder_of(path, folder);
+#ifdef O_TMPFILE
+    o->file = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+#endif
+    if (o->file < 0) {
+        o->temporary = hidden_name(path);
+        if (o->temporary)
+            o->file = open(o->temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+    }
+    if (o->file < 0) {
+        dt_status status = system_error(err, path, "cannot be written");
+        free(o->temporary); // somebody else's, if it is there
+        o->temporary = NULL;
+        close_all(o);
+        return status;
+    }
+    // Not every file system can promise room; only "no" is an answer.
+    if (expected && fallocate(o->file, 0, 0, (off_t)expected) != 0 &&
+        (errno == ENOSPC || errno == EFBIG || errno == EDQUOT)) {
+        dt_error_set(err, DT_FAILED, path, "%s: it takes %llu bytes", strerror(errno),
+                     (unsigned long long)expected);
+        dt_output_abandon(o);
+        return DT_FAILED;
+    }
+    return DT_OK;
+}
+
+static dt_status flush(struct dt_output *o, struct dt_error *err)
+{
+    for (size_t done = 0; done < o->filled;) {
+        ssize_t n = write(o->file, o->buffer + done, o->filled - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return dt_error_set(err, DT_FAILED, o->path, "%s after %llu bytes%s",
+                                n < 0 ? strerror(errno) : "nothing could be written",
+                                (unsigned long long)o->written,
+                                "; the old file, if there was one, is untouched");
+        done += (size_t)n;
+        o->written += (uint64_t)n;
+    }
+    o->filled = 0;
+    return DT_OK;
+}
+
+dt_status dt_output_write(struct dt_output *o, const void *bytes, size_t n, struct dt_error *err)
+{
+    const unsigned char *from = bytes;
+    while (n > 0) {
+        size_t part = BUFFER - o->filled < n ? BUFFER - o->filled : n;
+        memcpy(o->buffer + o->filled, from, part);
+        o->filled += part;
+        from += part;
+        n -= part;
+        dt_status status = o->filled == BUFFER ? flush(o, err) : DT_OK;
+        if (status)
+            return status;
+    }
+    return DT_OK;
+}
+
+dt_status dt_output_pad(struct dt_output *o, size_t multiple, struct dt_error *err)
+{
+    static const unsigned char zeros[256];
+    size_t over = (size_t)((o->written + o->filled) % multiple);
+    for (size_t left = over ? multiple - over : 0; left > 0;) {
+        size_t part = left < sizeof zeros ? left : sizeof zeros;
+        dt_status status = dt_output_write(o, zeros, part, err);
+        if (status)
+            return status;
+        left -= part;
+    }
+    return DT_OK;
+}
+
+dt_status dt_output_commit(struct dt_output *o, struct dt_error *err)
+{
+    char link[64], folder[PATH_MAX];
+    dt_status status = flush(o, err);
+    if (status)
+        goto out;
+    if ((o->expected && ftruncate(o->file, (off_t)o->written) != 0) || fsync(o->file) != 0) {
+        status = system_error(err, o->path, "cannot be written to the disk");
+        goto out;
+    }
+    if (!o->temporary) { // a file without a name gets one, for a moment
+        o->temporary = hidden_name(o->path);
+        dt_format(link, sizeof link, "/proc/self/fd/%d", o->file);
+        if (!o->temporary ||
+            linkat(AT_FDCWD, link, AT_FDCWD, o->temporary, AT_SYMLINK_FOLLOW) != 0) {
+            status = system_error(err, o->path, "cannot be named");
+            free(o->temporary);
+            o->temporary = NULL;
+            goto out;
+        }
+    }
+    if (rename(o->temporary, o->path) != 0) {
+        status = system_error(err, o->path, "cannot take the old file's place");
+        goto out;
+    }
+    free(o->temporary);
+    o->temporary = NULL;
+    folder_of(o->path, folder);
+    int f = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f >= 0) {
+        fsync(f); // the name too; a file system that cannot is no reason to fail
+        close(f);
+    }
+out:
+    dt_output_abandon(o);
+    return status;
+}

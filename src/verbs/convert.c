@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: MIT
+// duotale convert: a model file into another format or weight form.
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/format.h"
+#include "host/clock.h"
+#include "host/convert.h"
+#include "host/json.h"
+#include "verbs/verb.h"
+
+enum {
+    OPTION_TO = DT_OPTION_OWN,
+    OPTION_GROUP,
+    OPTION_FOR,
+    OPTION_SHARD,
+    OPTION_NAME,
+    OPTION_JSON
+};
+
+static const char help[] =
+    "usage: duotale convert IN -o OUT [options]\n"
+    "Writes the model in file (or folder) IN as OUT, which appears whole or not at all.\n"
+    "  -o, --output OUT        NAME.gguf: GGUF; NAME.bin: llama2.c; with --shard: a new folder\n"
+    "  -f, --format FORM       f32, f16, bf16, q8_0, q4_0, i8 (llama2.c's groups, in GGUF too), or "
+    "same:\n"
+    "                          every matrix keeps the form it has (the default)\n"
+    "      --to FILE FORMAT    gguf, llama2c-v0 (fp32), llama2c-v1 (fp32), llama2c-v2 (int8 "
+    "groups); else by OUT's ending\n"
+    "      --group N           llama2.c's groups: values a scale, halved until it divides the rows "
+    "(64)\n"
+    "      --shard             GGUF in a folder: one file a layer, and one for the rest\n"
+    "      --for BACKEND       GGUF with the matrices packed in this backend's own layout\n"
+    "      --name TEXT         what the model is called in the file\n"
+    "  -z, --tokenizer FILE    the vocabulary to put in; else the model's own, or one beside it\n"
+    "  -q, --quiet             only errors\n"
+    "      --json              one JSON object: every tensor, its form and its error\n"
+    "  -h, --help\n"
+    "Sizes, and the mean and largest error of every tensor, go to standard output. A llama2.c file "
+    "has no room for a\n"
+    "vocabulary: it is written beside it as NAME.tok.bin where it came from IN.\n";
+
+static const struct option long_options[] = {
+    {"output", required_argument, NULL, 'o'},
+    {"format", required_argument, NULL, 'f'},
+    {"to", required_argument, NULL, OPTION_TO},
+    {"group", required_argument, NULL, OPTION_GROUP},
+    {"for", required_argument, NULL, OPTION_FOR},
+    {"shard", no_argument, NULL, OPTION_SHARD},
+    {"name", required_argument, NULL, OPTION_NAME},
+    {"tokenizer", required_argument, NULL, 'z'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+enum target { BY_ENDING, GGUF, LLAMA2C_0, LLAMA2C_1, LLAMA2C_2, LLAMA2C };
+
+struct work {
+    const char *in, *out, *tokenizer, *backend;
+    struct dt_conversion c;
+    enum target target;
+    bool shard, quiet, same, grouped;
+    struct dt_json *json; // NULL: text
+    bool bar;             // stderr is a terminal
+    uint64_t last_drawn;
+    size_t tensors;
+    double worst;
+    char worst_name[80];
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static void draw_bar(struct work *w, size_t done, size_t total)
+{
+    uint64_t now = dt_clock_ns();
+    if (done < total && now - w->last_drawn < 100000000u)
+        return;
+    w->last_drawn = now;
+    int filled = total ? (int)(30.0 * (double)done / (double)total) : 30;
+    fprintf(stderr, "\rconverting [%.*s%*s] %3d %%  %.1f of %.1f MB", filled,
+            "##############################", 30 - filled, "",
+            total ? (int)(100.0 * (double)done / (double)total) : 100, (double)done / 1e6,
+            (double)total / 1e6);
+    if (done >= total)
+        fprintf(stderr, "\r%70s\r", "");
+    fflush(stderr);
+}
+
+static int on_progress(void *arg, size_t done, size_t total)
+{
+    struct work *w = arg;
+    if (w->bar)
+        draw_bar(w, done, total);
+    return interrupted;
+}
+
+static void on_tensor(void *arg, const struct dt_convert_tensor *t)
+{
+    struct work *w = arg;
+    w->tensors++;
+    if (t->worst > w->worst) {
+        w->worst = t->worst;
+        dt_format(w->worst_name, sizeof w->worst_name, "%s", t->name);
+    }
+    if (w->json) {
+        dt_json_object(w->json);
+        dt_json_put_text(w->json, "name", t->name);
+        dt_json_put_text(w->json, "form", dt_form_name(t->form));
+        dt_json_put_uint(w->json, "rows", t->rows);
+        dt_json_put_uint(w->json, "cols", t->cols);
+        dt_json_put_uint(w->json, "group", t->group);
+        dt_json_put_bool(w->json, "copied", t->copied);
+        dt_json_put_number(w->json, "mean_error", t->mean);
+        dt_json_put_number(w->json, "largest_error", t->worst);
+        dt_json_end(w->json);
+        return;
+    }
+    if (w->quiet)
+        return;
+    if (w->bar)
+        fprintf(stderr, "\r%70s\r", "");
+    printf("%-28s %-6s %6u x %-6u ", t->name, dt_form_name(t->form), t->rows, t->cols);
+    if (t->copied)
+        printf("as it was\n");
+    else if (t->form == DT_FORM_PACKED)
+        printf("packed\n");
+    else
+        printf("error: mean %.3g, largest %.3g\n", t->mean, t->worst);
+}
+
+static int take_form(struct work *w, const char *text)
+{
+    static const uint32_t forms[] = {DT_FORM_F32, DT_FORM_F16,  DT_FORM_BF16,
+                                     DT_FORM_I8,  DT_FORM_Q8_0, DT_FORM_Q4_0};
+    w->same = strcmp(text, "same") == 0;
+    for (size_t i = 0; !w->same && i < sizeof forms / sizeof *forms; i++)
+        if (strcmp(text, dt_form_name(forms[i])) == 0) {
+            w->c.form = forms[i];
+            return 0;
+        }
+    return w->same
+               ? 0
+               : dt_verb_usage("convert",
+                               "--format takes f32, f16, bf16, q8_0, q4_0, i8 or same, not \"%s\"",
+                               text);
+}
+
+static int take_target(struct work *w, const char *text)
+{
+    static const char *const names[] = {[GGUF] = "gguf",
+                                        [LLAMA2C_0] = "llama2c-v0",
+                                        [LLAMA2C_1] = "llama2c-v1",
+                                        [LLAMA2C_2] = "llama2c-v2",
+                                        [LLAMA2C] = "llama2c"};
+    for (int i = GGUF; i <= LLAMA2C; i++)
+        if (strcmp(text, names[i]) == 0) {
+            w->target = (enum target)i;
+            return 0;
+        }
+    return dt_verb_usage("convert",
+                         "--to takes gguf, llama2c-v0, llama2c-v1 or llama2c-v2, not \"%s\"", text);
+}
+
+static int take_option(struct work *w, int option, const char *value)
+{
+    switch (option) {
+    case 'o':
+        w->out = value;
+        return 0;
+    case 'f':
+        return take_form(w, value);
+    case 'z':
+        w->tokenizer = value;
+        return 0;
+    case 'q':
+        w->quiet = true;
+        return 0;
+    case OPTION_TO:
+        return take_target(w, value);
+    case OPTION_GROUP:
+        w->grouped = true;
+        return dt_verb_count(value, DT_MAX_DIM, &w->c.group) && w->c.group
+                   ? 0
+                   : dt_verb_usage("convert",
+                                   "--group takes a whole number from 1 to %u, not \"%s\"",
+                                   DT_MAX_DIM, value);
+    case OPTION_FOR:
+        w->backend = value;
+        return 0;
+    case OPTION_SHARD:
+        w->shard = true;
+        return 0;
+    case OPTION_NAME:
+        w->c.name = value;
+        return 0;
+    default:
+        return dt_verb_usage("convert", "an option was not understood");
+    }
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+// The target and form that follow from the options; 0 or the exit code.
+static int settle(struct work *w)
+{
+    if (w->shard || w->backend) {
+        if (w->target != BY_ENDING && w->target != GGUF)
+            return dt_verb_usage("convert", "%s writes GGUF, not llama2.c's files",
+                                 w->shard ? "--shard" : "--for");
+        w->target = GGUF;
+    }
+    if (w->target == BY_ENDING)
+        w->target = ends_with(w->out, ".gguf")  ? GGUF
+                    : ends_with(w->out, ".bin") ? LLAMA2C
+                                                : BY_ENDING;
+    if (w->target == BY_ENDING)
+        return dt_verb_usage("convert", "%s ends in neither .gguf nor .bin: say --to", w->out);
+    if (w->grouped && w->target == GGUF && w->c.form != DT_FORM_I8)
+        return dt_verb_usage("convert",
+                             "--group is for llama2.c's groups: --format i8, or a .bin file");
+    return 0;
+}
+
+// llama2.c's versions by the form; false where that family has none for it.
+static bool version_for(const struct work *w, const struct dt_model *m, int *version)
+{
+    uint32_t form = w->c.form ? w->c.form : m->layers[0].query.form;
+    bool eight = form == DT_FORM_I8 || form == DT_FORM_Q8_0;
+    if (w->target == LLAMA2C_0 || w->target == LLAMA2C_1 || w->target == LLAMA2C_2) {
+        *version = (int)w->target - LLAMA2C_0;
+        return !w->c.form || eight == (*version == 2);
+    }
+    *version = eight ? 2 : 0;
+    return eight || form == DT_FORM_F32;
+}
+
+static dt_status write_llama2c(struct work *w, const struct dt_engine *engine, struct dt_error *err)
+{
+    const struct dt_model *m = dt_engine_model(engine);
+    int version;
+    if (!version_for(w, m, &version))
+        return dt_error_set(
+            err, DT_UNSUPPORTED, w->out,
+            "llama2.c's files hold fp32 (f32) or int8 groups (q8_0), not %s: say --format",
+            dt_form_name(w->c.form ? w->c.form : m->layers[0].query.form));
+    if (version == 2 && !w->grouped && m->layers[0].query.form == DT_FORM_Q8_0 && !w->c.form)
+        w->c.group = 32;
+    dt_status status = dt_convert_llama2c(&w->c, version, w->out, err);
+    if (status || strcmp(dt_engine_tokenizer_source(engine), "the model file") != 0 ||
+        m->vocab.kind != DT_VOCAB_SPM)
+        return status;
+    char path[4096];
+    size_t stem = strlen(w->out) - (ends_with(w->out, ".bin") ? 4 : 0);
+    dt_format(path, sizeof path, "%.*s.tok.bin", (int)stem, w->out);
+    status = dt_convert_tokenizer(m, path, err);
+    if (!status && !w->quiet && !w->json)
+        printf("%s: the vocabulary, %u pieces\n", path, m->vocab.size);
+    return status;
+}
+
+static dt_status write_all(struct work *w, const struct dt_engine *engine, struct dt_error *err)
+{
+    struct dt_registry *registry = NULL;
+    struct dt_assembly *assembly = NULL;
+    struct dt_account account = {0};
+    struct dt_threads *threads = NULL;
+    dt_status status;
+    w->c.model = dt_engine_model(engine);
+    if (w->target != GGUF)
+        return write_llama2c(w, engine, err);
+    if (!w->backend)
+        return w->shard ? dt_convert_shards(&w->c, w->out, err)
+                        : dt_convert_gguf(&w->c, w->out, err);
+    if ((status = dt_threads_new(&threads, 1, err)) || (status = dt_registry_new(&registry, err)) ||
+        (status =
+             dt_registry_assemble(registry, w->backend, NULL, &account, threads, &assembly, err)))
+        goto out;
+    w->c.pack_for = assembly->stack.level[assembly->stack.count - 1];
+    status = w->shard ? dt_convert_shards(&w->c, w->out, err) : dt_convert_gguf(&w->c, w->out, err);
+out:
+    if (assembly)
+        dt_assembly_free(assembly);
+    if (registry)
+        dt_registry_free(registry);
+    dt_threads_free(threads);
+    return status;
+}
+
+static void summarise(const struct work *w)
+{
+    struct stat st;
+    bool file = stat(w->out, &st) == 0 && S_ISREG(st.st_mode);
+    if (w->json) {
+        dt_json_end(w->json);
+        dt_json_put_text(w->json, "output", w->out);
+        if (file)
+            dt_json_put_uint(w->json, "bytes", (uint64_t)st.st_size);
+        dt_json_put_number(w->json, "largest_error", w->worst);
+        dt_json_end(w->json);
+    } else if (!w->quiet) {
+        printf("%s: %zu matrices", w->out, w->tensors);
+        if (file)
+            printf(", %lld bytes", (long long)st.st_size);
+        if (w->worst > 0)
+            printf(", largest error %.3g (%s)", w->worst, w->worst_name);
+        printf("\n");
+    }
+}
+
+static int convert(struct work *w, bool json)
+{
+    struct dt_engine_options options = {
+        .stack = "reference", .check_scales = true, .without_vocabulary = true, .threads = 1};
+    struct dt_engine *engine = NULL;
+    struct dt_error err = {0};
+    struct dt_json writer;
+    struct sigaction action = {.sa_handler = on_signal};
+    dt_status status = dt_engine_new(&engine, &options, &err);
+    if (!status)
+        status = dt_engine_prepare(engine, w->in, w->tokenizer, NULL, &err);
+    if (status)
+        goto out;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    w->c.progress = on_progress;
+    w->c.progress_arg = w;
+    w->c.report = on_tensor;
+    w->c.report_arg = w;
+    w->bar = isatty(STDERR_FILENO) && !w->quiet;
+    if (json) {
+        dt_json_init(&writer, stdout, 0);
+        dt_json_object(&writer);
+        dt_json_put_text(&writer, "input", w->in);
+        dt_json_name(&writer, "tensors");
+        dt_json_array(&writer);
+        w->json = &writer;
+    }
+    status = write_all(w, engine, &err);
+    if (!status)
+        summarise(w);
+out:
+    dt_engine_free(engine);
+    if (status && w->bar)
+        fprintf(stderr, "\r%70s\r", "");
+    return status ? dt_verb_fail(&err) : dt_verb_flush();
+}
+
+int dt_verb_convert(int argc, char **argv)
+{
+    struct work w = {.same = true};
+    bool json = false;
+    for (int option; (option = getopt_long(argc, argv, "o:f:z:qh", long_options, NULL)) != -1;) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            return dt_verb_flush();
+        }
+        if (option == OPTION_JSON) {
+            json = true;
+            continue;
+        }
+        if (option == '?')
+            return dt_verb_usage("convert", "an option was not understood");
+        int code = take_option(&w, option, optarg);
+        if (code)
+            return code;
+    }
+    if (optind + 1 != argc)
+        return dt_verb_usage("convert", optind < argc ? "one IN, not \"%s\" too" : "IN is missing",
+                             optind < argc ? argv[optind + 1] : "");
+    w.in = argv[optind];
+    if (!w.out)
+        return dt_verb_usage("convert", "-o OUT is missing");
+    int code = settle(&w);
+    return code ? code : convert(&w, json);
+}

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`duotale convert` from outside: what is written runs, goes back bit by bit, and survives interruption and a full disk.
+
+    convert.py PROGRAM SOURCE_ROOT [roads|shared|interrupt|disk]
+
+`shared` compares with files that llama2.c's exporter made; exit 77 where they are not there.
+"""
+import filecmp
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+program, root = sys.argv[1], sys.argv[2]
+word = sys.argv[3] if len(sys.argv) > 3 else "roads"
+failures = 0
+
+
+def check(what, holds):
+    global failures
+    print(("ok    " if holds else "WRONG ") + what)
+    failures += not holds
+
+
+def duotale(*args, **kw):
+    return subprocess.run([program, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kw)
+
+
+def convert(source, out, *args):
+    done = duotale("convert", source, "-o", out, *args)
+    if done.returncode:
+        print(done.stderr.decode())
+    return done.returncode == 0
+
+
+def text(model, *args):
+    done = duotale("run", model, "-b", "reference", "-t", "0", "-n", "80", "-q", "-i", "Once upon a time", *args)
+    return done.stdout if done.returncode == 0 else b"failed: " + done.stderr
+
+
+def default_model():
+    models = os.path.join(root, "data", "models")
+    with open(os.path.join(models, "default")) as f:
+        return os.path.join(models, f.read().split()[0])
+
+
+def same(a, b):
+    return filecmp.cmp(a, b, shallow=False)
+
+
+def roads(work):
+    """The default model in every format: the same weights give the same text, and come back as they were."""
+    model = default_model()
+    shape = json.loads(duotale("inspect", model, "--json", "--tensors").stdout)
+    form = next(t["form"] for t in shape["tensors"] if "attn_q" in t["name"])
+    p = lambda name: os.path.join(work, name)
+    want = text(model)
+    check(f"the default model ({form}) tells", len(want) > 60)
+    # the same weights in other files
+    check("to GGUF as it is", convert(model, p("same.gguf")) and text(p("same.gguf")) == want)
+    check("to shards", convert(p("same.gguf"), p("shards"), "--shard") and text(p("shards")) == want)
+    check("shards are one model to inspect",
+          json.loads(duotale("inspect", p("shards"), "--json", "--tensors").stdout)["tensors"] == shape["tensors"])
+    check("from shards back to one file", convert(p("shards"), p("again.gguf"), "--name", "x")
+          and convert(p("same.gguf"), p("direct.gguf"), "--name", "x") and same(p("again.gguf"), p("direct.gguf")))
+    # as fp32: three files, one text
+    check("to llama2.c legacy", convert(model, p("v0.bin"), "-f", "f32", "--to", "llama2c-v0"))
+    check("to llama2.c version 1", convert(model, p("v1.bin"), "-f", "f32", "--to", "llama2c-v1"))
+    check("to GGUF, f32", convert(model, p("f32.gguf"), "-f", "f32"))
+    convert(p("f32.gguf"), p("vocabulary.bin"), "-f", "f32")  # a GGUF's own vocabulary is written beside the .bin
+    z = ["-z", p("vocabulary.tok.bin")]
+    exact = text(p("f32.gguf"))
+    check("GGUF f32 tells", len(exact) > 60 and not exact.startswith(b"failed"))
+    check("legacy tells the same", text(p("v0.bin"), *z) == exact)
+    check("version 1 tells the same", text(p("v1.bin"), *z) == exact)
+    check("legacy to shards and back, bit by bit", convert(p("v0.bin"), p("v0-shards"), "--shard", *z)
+          and convert(p("v0-shards"), p("v0-back.bin")) and same(p("v0.bin"), p("v0-back.bin")))
+    check("legacy to GGUF and back, bit by bit", convert(p("v0.bin"), p("v0.gguf"), *z)
+          and convert(p("v0.gguf"), p("v0-back.bin")) and same(p("v0.bin"), p("v0-back.bin")))
+    check("version 1 to GGUF and back, bit by bit", convert(p("v1.bin"), p("v1.gguf"), *z)
+          and convert(p("v1.gguf"), p("v1-back.bin"), "--to", "llama2c-v1") and same(p("v1.bin"), p("v1-back.bin")))
+    # llama2.c's groups, and back
+    check("to llama2.c version 2", convert(p("f32.gguf"), p("v2.bin"), "-f", "q8_0", "--group", "32"))
+    check("version 2 to GGUF and back, bit by bit", convert(p("v2.bin"), p("v2.gguf"), *z)
+          and convert(p("v2.gguf"), p("v2-back.bin")) and same(p("v2.bin"), p("v2-back.bin")))
+    check("version 2 to shards and back, bit by bit", convert(p("v2.bin"), p("v2-shards"), "--shard", *z)
+          and convert(p("v2-shards"), p("v2-back.bin")) and same(p("v2.bin"), p("v2-back.bin")))
+    check("version 2 in GGUF tells as version 2", text(p("v2.gguf")) == text(p("v2.bin"), *z))
+    check("tokenizer.bin comes back", os.path.exists(p("v2-back.tok.bin")) and same(p("v2-back.tok.bin"), p("v0-back.tok.bin")))
+    # the others: they tell something, and their errors are of the right size
+    worst = {}
+    for name in ("f16", "bf16", "q8_0", "q4_0"):
+        done = duotale("convert", p("f32.gguf"), "-o", p(name + ".gguf"), "-f", name, "--json")
+        report = json.loads(done.stdout)
+        worst[name] = report["largest_error"]
+        check(f"{name}: largest error {worst[name]:.3g}; tells", len(text(p(name + ".gguf"))) > 60)
+    check("errors in their order", worst["f16"] < worst["bf16"] < worst["q4_0"] > worst["q8_0"])
+    # what cannot be
+    for args, code, told in (([p("f32.gguf"), "-o", p("x.bin"), "-f", "q4_0"], 3, "int8 groups"),
+                             ([p("f32.gguf"), "-o", p("x.txt")], 2, "say --to"),
+                             ([p("f32.gguf"), "-o", p("x.gguf"), "-f", "q9"], 2, "--format takes"),
+                             ([p("f32.gguf"), "-o", p("shards"), "--shard"], 1, "is there already"),
+                             ([p("f32.gguf"), "-o", p("none/x.gguf")], 1, "No such file"),
+                             ([p("nothing.gguf"), "-o", p("x.gguf")], 3, "nothing.gguf")):
+        done = duotale("convert", *args)
+        line = done.stderr.decode()
+        check(f"refused: {line.strip()}", done.returncode == code and told in line and line.count("\n") == 1)
+    check("nothing half-written is left", not [f for f in os.listdir(work) if "partial" in f or f.startswith("x.")])
+
+
+def shared(work):
+    """What llama2.c's own exporter made of the same sources, byte by byte."""
+    models = os.path.join(root, "..", "shared", "models")
+    if not os.path.isdir(models):
+        print("../shared/models is not there: skipped")
+        sys.exit(77)
+    for source, tokenizer, group, want in (("stories260K-h192.bin", "tok512.bin", 64, "stories260K-h192-q80-g64.bin"),
+                                           ("stories260K-h192.bin", "tok512.bin", 32, "stories260K-h192-q80-g32.bin"),
+                                           ("stories260K.bin", "tok512.bin", 4, "stories260K-q80-g4.bin"),
+                                           ("bedtime-2m.bin", "bedtime-2m.tok.bin", 32, "bedtime-2m-q80-g32.bin")):
+        out = os.path.join(work, want)
+        ok = convert(os.path.join(models, source), out, "-z", os.path.join(models, tokenizer), "-f", "q8_0", "--group", group)
+        check(f"{want}: byte by byte", ok and same(out, os.path.join(models, want)))
+    out, back = os.path.join(work, "x.gguf"), os.path.join(work, "x.bin")
+    source, tokenizer = os.path.join(models, "stories260K.bin"), os.path.join(models, "tok512.bin")
+    check("stories260K to shards and back, byte by byte", convert(source, work + "/s", "--shard", "-z", tokenizer)
+          and convert(work + "/s", back) and same(back, source) and same(work + "/x.tok.bin", tokenizer))
+    check("stories260K to GGUF tells the same", convert(source, out, "-z", tokenizer) and text(out) == text(source, "-z", tokenizer))
+
+
+def interrupt(work):
+    """Stopped at fifty moments, by three signals: the old file or the whole new one, and nothing else."""
+    random.seed(5)
+    model = default_model()
+    out = os.path.join(work, "out.gguf")
+    begin = time.monotonic()
+    assert convert(model, out, "-f", "f32")
+    whole = time.monotonic() - begin
+    with open(out, "rb") as f:
+        new = f.read()
+    old = b"the old file"
+    seen = {"old": 0, "new": 0}
+    for i in range(50):
+        with open(out, "wb") as f:
+            f.write(old)
+        child = subprocess.Popen([program, "convert", model, "-o", out, "-f", "f32"], stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.PIPE)
+        time.sleep(random.uniform(0, whole))
+        child.send_signal((signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[i % 3])
+        line = child.communicate()[1].decode()
+        with open(out, "rb") as f:
+            found = f.read()
+        seen["new" if found == new else "old"] += 1
+        if found not in (old, new) or os.listdir(work) != ["out.gguf"]:
+            check(f"moment {i}: {child.returncode} {line} {os.listdir(work)}", False)
+        if child.returncode == 130 and found != old:
+            check(f"moment {i}: told that it stopped, but wrote", False)
+    check(f"fifty interruptions: the old file {seen['old']} times, the new one {seen['new']} times", seen["old"] > 0)
+    # a folder of shards
+    for i in range(10):
+        child = subprocess.Popen([program, "convert", model, "-o", work + "/shards", "--shard", "-f", "f32"],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(random.uniform(0, whole))
+        child.send_signal(signal.SIGINT)
+        child.communicate()
+        left = sorted(os.listdir(work))
+        check(f"shards, moment {i}: {left}", left in (["out.gguf"], ["out.gguf", "shards"]))
+        shutil.rmtree(work + "/shards", ignore_errors=True)
+
+
+def disk(work):
+    """No room: told, with exit code 1, and the old file is as it was."""
+    out = os.path.join(work, "out.gguf")
+    with open(out, "wb") as f:
+        f.write(b"the old file")
+
+    def little_room():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
+
+    done = duotale("convert", default_model(), "-o", out, "-f", "f32", preexec_fn=little_room)
+    line = done.stderr.decode()
+    check(f"no room: {line.strip()}", done.returncode == 1 and "out.gguf" in line and line.count("\n") == 1)
+    with open(out, "rb") as f:
+        check("the old file is as it was", f.read() == b"the old file")
+    check("and alone", os.listdir(work) == ["out.gguf"])
+
+
+with tempfile.TemporaryDirectory() as folder:
+    {"roads": roads, "shared": shared, "interrupt": interrupt, "disk": disk}[word](folder)
+sys.exit(1 if failures else 0)
