@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "base/format.h"
@@ -14,8 +13,11 @@
 #include "host/voices.h"
 
 #define QUEUE_BYTES 32768
-// The voice takes what the story leaves over. Ten steps leave it a tenth of a busy core, enough for espeak-ng on a slow board.
+// Once something is heard the voice takes what the story leaves over. Ten steps leave it a tenth of a busy core, enough for espeak-ng on a
+// slow board, and the player's pace keeps it from more; a file has no pace, and nobody waits for it. The first sentence is not held up
+// so: somebody waits for that.
 #define NICENESS 10
+#define NICENESS_FILE 19
 // So many sentences in a row that could not be said are enough.
 #define FAILURES 3
 // Marks in the queue: no sentence has control characters.
@@ -115,6 +117,9 @@ static void say(struct dt_speech *s, const char *sentence, uint32_t *failures)
 {
     const struct dt_speech_sink sink = {.size = sizeof sink, .arg = s, .play = play};
     char reason[512] = "", line[700];
+    pthread_mutex_lock(&s->lock);
+    s->desk.nice = s->figures.first_sound_ns || s->behind ? (s->wav_path ? NICENESS_FILE : NICENESS) : 0;
+    pthread_mutex_unlock(&s->lock);
     int result = s->voice->say(s->ctx, sentence, &sink, reason, sizeof reason);
     bool given_up = false, report = false;
 
@@ -156,9 +161,6 @@ static void *speak(void *arg)
     struct dt_speech *s = arg;
     char sentence[DT_SENTENCE_MAX + 1];
     uint32_t failures = 0;
-    // Of this thread alone; its children inherit it.
-    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICENESS);
-
     pthread_mutex_lock(&s->lock);
     while (!s->quit) {
         if (atomic_load(&s->stop.set)) {
