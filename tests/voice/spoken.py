@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`duotale run` aloud, with the model in data/: sound files, trouble, and nothing left behind. No sound card is needed: players,
+recorders and some engines are scripts in a folder of their own; what needs espeak-ng or pocketsphinx is skipped by name.
+
+    spoken.py PROGRAM
+"""
+import array
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import wave
+
+PROGRAM = os.path.abspath(sys.argv.pop(1))
+STORY = ["run", "-s", "5", "-t", "0.8", "-n", "0", "-i", "Once upon a time"]
+
+
+def syllables(text):
+    """A count of its own, by groups of vowels, as a check of the program's estimate."""
+    count = 0
+    for word in re.findall(r"[a-z']+", text.lower()):
+        groups = len(re.findall(r"[aeiouy]+", word))
+        if groups > 1 and re.search(r"[^aeioulytd]ed$|[^aeiouyl]e$", word):
+            groups -= 1
+        count += max(groups, 1)
+    return count
+
+
+def estimate(text, words_per_minute=160):
+    """Seconds: 1.5 syllables a word, 0.4 s behind a stop and 0.2 behind a comma at 175 words a minute."""
+    stops = len(re.findall(r"[.!?]+[\"']?(?:\s|$)", text))
+    commas = len(re.findall(r"[,;:]\s", text))
+    return syllables(text) * 40 / words_per_minute + (0.4 * stops + 0.2 * commas) * 175 / words_per_minute
+
+
+class Spoken(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="spoken-")
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.wav = os.path.join(self.folder, "story.wav")
+        self.env = {**os.environ, "PATH": self.folder + ":" + os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+
+    def script(self, name, body):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("#!/bin/sh\n" + body + "\n")
+        os.chmod(path, 0o700)
+
+    def run_story(self, *arguments, story=STORY, **options):
+        return subprocess.run([PROGRAM, *story, *arguments], env=self.env, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=120, check=False, **options)
+
+    def read_wav(self):
+        with wave.open(self.wav) as w:
+            self.assertEqual((w.getnchannels(), w.getsampwidth()), (1, 2))
+            samples = array.array("h", w.readframes(w.getnframes()))
+            self.assertEqual(len(samples), w.getnframes())
+            return samples, len(samples) / w.getframerate()
+
+    def check_story(self, voice):
+        silent = self.run_story()
+        told = self.run_story("--speak-to", self.wav, "--voice", voice)
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertEqual(told.stdout, silent.stdout)  # the voice changes no story
+        samples, seconds = self.read_wav()
+        expected = estimate(told.stdout)
+        self.assertTrue(0.75 * expected < seconds < 1.25 * expected, f"{seconds:.1f} s, expected {expected:.1f}")
+        loud = sum(abs(s) > 500 for s in samples) / len(samples)
+        self.assertGreater(loud, 0.3)
+        self.assertRegex(told.stderr, r"voice \S+: first sound after .* behind the first sentence\), (\d+) of \1 sentences, "
+                                      r".* real-time factor \d.*% of the CPU time")
+
+    def test_tones(self):
+        self.check_story("tones")
+
+    def test_espeak(self):
+        if not shutil.which("espeak-ng"):
+            self.skipTest("espeak-ng is not installed")
+        self.check_story("espeak")
+        self.check_story("espeak:en-gb+f3")
+
+    def test_flite(self):
+        if not shutil.which("flite"):
+            self.skipTest("flite is not installed")
+        self.check_story("flite:kal")
+
+    def test_speed_and_pitch(self):
+        lengths = {}
+        for speed in (80, 160, 320):
+            self.assertEqual(self.run_story("--speak-to", self.wav, "--voice", "tones", "--voice-speed", str(speed)).returncode, 0)
+            lengths[speed] = self.read_wav()[1]
+        self.assertAlmostEqual(lengths[80] / lengths[160], 2, delta=0.02)
+        self.assertAlmostEqual(lengths[160] / lengths[320], 2, delta=0.02)
+        sounds = set()
+        for pitch in (0, 50, 99):
+            self.run_story("--speak-to", self.wav, "--voice", "tones", "--voice-pitch", str(pitch))
+            sounds.add(bytes(self.read_wav()[0]))
+        self.assertEqual(len(sounds), 3)
+
+    def test_figures(self):
+        told = self.run_story("--speak-to", self.wav, "--voice", "tones", "--json")
+        figures = json.loads(told.stdout.splitlines()[-1])
+        voice = figures["voice"]
+        self.assertGreater(figures["tok_s"], 0)
+        self.assertEqual(voice["name"], "tones")
+        self.assertTrue(0 < voice["first_sentence_s"] <= voice["first_sound_s"])
+        self.assertTrue(voice["told_s"] <= voice["silent_s"])
+        self.assertEqual(voice["sentences"], voice["spoken"])
+        self.assertTrue(0 < voice["cpu_share"] < 1 and voice["real_time_factor"] > 0)
+        self.assertAlmostEqual(voice["sound_s"], self.read_wav()[1], places=2)
+
+    def test_mistakes(self):
+        for arguments, code, says in (
+                (["--voice", "nobody", "--speak"], 2, "no voice called \"nobody\""),
+                (["--voice-speed", "10"], 2, "--voice-speed takes 50 to 400"),
+                (["--voice-pitch", "x"], 2, "--voice-pitch takes 0 to 99"),
+                (["--speak-to", "/nowhere/at/all.wav", "--voice", "tones"], 1, "/nowhere/at/all.wav: cannot be written"),
+                (["--ear", "nobody", "--listen"], 0, "no ear called"),
+        ):
+            told = self.run_story(*arguments)
+            self.assertEqual(told.returncode, code, told.stderr)
+            self.assertIn(says, told.stderr)
+
+    def test_no_engine_and_no_card(self):
+        """What is missing is one line, and the story goes on in text."""
+        silent = self.run_story()
+        self.env["PATH"] = self.folder
+        for arguments, code in ((["--speak"], 0), (["--speak-to", self.wav], 1), (["--listen"], 0)):
+            told = self.run_story(*arguments)
+            self.assertEqual(told.returncode, code, told.stderr)
+            self.assertEqual(told.stdout, silent.stdout)
+            self.assertIn("not installed", told.stderr)
+        self.script("aplay", "echo 'audio open error: Device or resource busy' >&2; exit 1")
+        told = self.run_story("--speak", "--voice", "tones")
+        self.assertEqual((told.returncode, told.stdout), (0, silent.stdout))
+        self.assertEqual(told.stderr.count("Device or resource busy; the story goes on in text"), 1)
+
+    def test_hanging_voice(self):
+        silent = self.run_story()
+        self.script("espeak-ng", "exit 3")
+        told = self.run_story("--speak-to", self.wav, "--voice", "espeak")
+        self.assertEqual((told.returncode, told.stdout), (1, silent.stdout))
+        self.assertEqual(told.stderr.count("the voice failed"), 1)
+
+    def start(self, *arguments):
+        return subprocess.Popen([PROGRAM, *STORY, *arguments], env=self.env, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def wait_for(self, what, seconds=30):
+        """Polls; the limit is for a test that fails."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            value = what()
+            if value:
+                return value
+            time.sleep(0.01)
+        return what()
+
+    def pid_in(self, name):
+        path = os.path.join(self.folder, name)
+
+        def read():
+            try:
+                with open(path, encoding="ascii") as f:
+                    text = f.read()
+            except FileNotFoundError:
+                return 0
+            return int(text) if text.endswith("\n") else 0
+        return self.wait_for(read)
+
+    @staticmethod
+    def is_gone(pid):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+                return f.read().rsplit(")", 1)[1].split()[0] in "ZX"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    def test_killed(self):
+        """Whatever ends the program, its player and its engine end too."""
+        self.script("aplay", f"echo $$ >{self.folder}/player; exec sleep 1000")
+        self.script("espeak-ng", f"echo $$ >{self.folder}/engine; exec sleep 1000")
+        for sent in (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM):
+            for voice, name in (("tones", "player"), ("espeak", "engine")):
+                with self.subTest(signal=sent, child=name):
+                    try:
+                        os.unlink(os.path.join(self.folder, name))
+                    except FileNotFoundError:
+                        pass
+                    program = self.start("--speak", "--voice", voice)
+                    child = self.pid_in(name)
+                    self.assertTrue(child)
+                    self.assertFalse(self.is_gone(child))
+                    program.send_signal(sent)
+                    program.communicate()
+                    self.assertTrue(self.wait_for(lambda: self.is_gone(child)))
+
+    def test_interrupted(self):
+        """Ctrl-C: silence, the figures, and the code for it."""
+        self.script("aplay", f"echo $$ >{self.folder}/player; trap '' INT; sleep 1000")
+        program = self.start("--speak", "--voice", "tones")
+        player = self.pid_in("player")
+        program.send_signal(signal.SIGINT)
+        _, errors = program.communicate(timeout=30)
+        self.assertTrue(self.is_gone(player))
+        self.assertIn("achieved tok/s", errors)
+        self.assertNotIn("voice failed", errors)
+
+    def test_listen(self):
+        if not shutil.which("pocketsphinx_continuous") or not shutil.which("espeak-ng"):
+            self.skipTest("espeak-ng or pocketsphinx is not installed")
+        asked = os.path.join(self.folder, "asked.wav")
+        subprocess.run(["espeak-ng", "-v", "en-us", "-w", asked, "Tell me a story about a dragon."], check=True)
+        told = self.run_story("--listen", asked, "--json", story=["run", "-t", "0", "-n", "40"])
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertIn("heard: Tell me a story about a dragon.", told.stderr)
+        figures = json.loads(told.stdout.splitlines()[-1])
+        self.assertTrue(figures["ear"]["converted"] and figures["ear"]["sound_s"] > 1)
+        text = "".join(json.loads(line).get("text", "") for line in told.stdout.splitlines())
+        self.assertTrue(text.startswith("Tell me a story about a dragon."), text)
+
+
+if __name__ == "__main__":
+    unittest.main()
