@@ -103,6 +103,14 @@ static struct dt_linear *linear_of(struct dt_weights *weights, size_t index)
     return of[index % 7];
 }
 
+// The most columns a matrix has: a row of floats on its way from one form to another.
+static uint32_t longest_row(const struct dt_model *model)
+{
+    uint32_t attended = model->hp.heads * model->hp.head_size;
+    uint32_t longest = model->hp.dim > model->hp.hidden ? model->hp.dim : model->hp.hidden;
+    return attended > longest ? attended : longest;
+}
+
 static size_t align(size_t bytes)
 {
     return (bytes + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN;
@@ -113,9 +121,6 @@ dt_status dt_weights_plan(const struct dt_model *model, const struct dt_stack *s
 {
     memset(out, 0, sizeof *out);
     out->arena_bytes = align(model->hp.layers * sizeof(struct dt_weights_layer));
-    uint32_t widest = model->hp.dim > model->hp.hidden ? model->hp.dim : model->hp.hidden;
-    if (model->hp.heads * model->hp.head_size > widest)
-        widest = model->hp.heads * model->hp.head_size;
     size_t count = (size_t)model->hp.layers * 7 + 1;
     for (size_t i = 0; i < count; i++) {
         const struct dt_matrix *w = matrix_of(model, i);
@@ -133,7 +138,7 @@ dt_status dt_weights_plan(const struct dt_model *model, const struct dt_stack *s
         if (d.kind == CONVERT && out->from_form == DT_FORM_NONE) {
             out->from_form = w->form;
             out->to_form = d.form;
-            out->arena_bytes += align(widest * sizeof(float));
+            out->arena_bytes += align(longest_row(model) * sizeof(float));
         }
     }
     return DT_OK;
@@ -187,12 +192,8 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
     out->copied_bytes = plan.copied_bytes;
     out->layers = dt_arena_take(arena, model->hp.layers, sizeof *out->layers);
     float *row = NULL;
-    if (plan.from_form != DT_FORM_NONE) {
-        uint32_t widest = model->hp.dim > model->hp.hidden ? model->hp.dim : model->hp.hidden;
-        if (model->hp.heads * model->hp.head_size > widest)
-            widest = model->hp.heads * model->hp.head_size;
-        row = dt_arena_take(arena, widest, sizeof *row);
-    }
+    if (plan.from_form != DT_FORM_NONE)
+        row = dt_arena_take(arena, longest_row(model), sizeof *row);
     if (dt_arena_failed(arena))
         return dt_error_set(err, DT_NO_MEMORY, NULL, "%zu bytes are needed for converted weights, %zu are there",
                             plan.arena_bytes, arena->size);
