@@ -1,0 +1,38 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""duotale profile: its JSON is whole, its parts sum up, wrong words are refused."""
+import json, subprocess, sys
+
+program = sys.argv[1]
+
+
+def run(*args):
+    return subprocess.run([program, "profile", *args], capture_output=True, text=True, timeout=120)
+
+
+def check(condition, what):
+    if not condition:
+        sys.exit("profile: " + what)
+
+
+done = run("--gen", "20", "--at", "30", "--rounds", "2", "-j", "1", "-b", "reference", "--json")
+check(done.returncode == 0, done.stderr)
+told = json.loads(done.stdout)
+operators = {"embed", "attention norm", "q, k, v", "rope and store", "attention", "attention output", "ffn norm", "gate, up",
+             "activation", "down", "final norm", "classifier", "sampler"}
+check(set(told["operators"]) == operators, "operators: %s" % sorted(told["operators"]))
+check(len(told["token_us"]) == 20 and all(t > 0 for t in told["token_us"]), "a time for every token")
+parts = sum(o["us_per_token"] for o in told["operators"].values())
+check(abs(parts / told["wall_us_per_token"] - told["accounted_share"]) < 1e-6, "the parts make the share")
+check(0.5 < told["accounted_share"] <= 1.0001, "accounted: %s" % told["accounted_share"])
+bytes_read = sum(o["bytes_per_token"] for n, o in told["operators"].items() if n in ("q, k, v", "attention output", "gate, up", "down", "classifier"))
+check(abs(bytes_read - told["weight_bytes_per_token"]) < 1, "every matrix is read once a token")
+memory = told["memory_bytes"]
+places = sum(v for k, v in memory.items() if k.startswith("resident_"))
+check(abs(places - memory["rss"]) < 0.02 * memory["rss"] + 65536, "resident %d of %d" % (places, memory["rss"]))
+
+for wrong, code in ((["--gen", "0"], 2), (["--gen", "100000"], 2), (["--rounds", "x"], 2), (["a", "b"], 2), (["/nowhere"], 3)):
+    done = run(*wrong)
+    check(done.returncode == code, "%s: exit %d, expected %d" % (wrong, done.returncode, code))
+    check(len(done.stderr.splitlines()) == 1 and not done.stdout, "%s: one line: %r" % (wrong, done.stderr))
+print("ok")
