@@ -19,6 +19,9 @@
 #ifndef DT_MODULE_FOLDER
 #define DT_MODULE_FOLDER ""
 #endif
+#ifndef DT_LIBRARY_FOLDER // "lib/x86_64-linux-gnu"
+#define DT_LIBRARY_FOLDER ""
+#endif
 #ifndef DT_DATA_FOLDER
 #define DT_DATA_FOLDER ""
 #endif
@@ -324,10 +327,13 @@ dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *k
     dt_status status = scan_environment(out, kind, err);
     if (status == DT_OK && base[0] && dt_format(path, sizeof path, "%s/%s", base, kind->folder) < sizeof path)
         status = scan(out, kind, path, 1, err);
-    if (status == DT_OK && base[0] &&
-        dt_format(path, sizeof path, "%s/../lib/duotale/%s", base, kind->folder) < sizeof path) {
+    // the install folder, first as it lies to the program (it may have been moved), then as it was configured
+    static const char *const beside[] = {"lib", DT_LIBRARY_FOLDER};
+    for (size_t i = 0; i < sizeof beside / sizeof *beside && status == DT_OK; i++) {
         char real[PATH_MAX];
-        if (realpath(path, real))
+        if (base[0] && beside[i][0] &&
+            dt_format(path, sizeof path, "%s/../%s/duotale/%s", base, beside[i], kind->folder) < sizeof path &&
+            realpath(path, real))
             status = scan(out, kind, real, 0, err);
     }
     if (status == DT_OK && DT_MODULE_FOLDER[0] &&
@@ -336,6 +342,30 @@ dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *k
     if (status != DT_OK)
         dt_modules_free(out);
     return status;
+}
+
+void dt_module_unload(struct dt_module *module)
+{
+    if (module->handle)
+        dlclose(module->handle);
+    module->handle = NULL;
+    module->symbol = NULL;
+}
+
+dt_status dt_module_reload(struct dt_module *module, const struct dt_module_kind *kind, struct dt_error *err)
+{
+    char reason[512];
+    if (module->symbol)
+        return DT_OK;
+    if (looks_loadable(module->path, reason, sizeof reason)) { // it may have been replaced meanwhile
+        module->handle = dlopen(module->path, RTLD_NOW | RTLD_LOCAL);
+        module->symbol = module->handle ? dlsym(module->handle, kind->symbol) : NULL;
+        if (module->symbol)
+            return DT_OK;
+        const char *why = dlerror();
+        dt_format(reason, sizeof reason, "cannot be loaded: %s", why ? why : "the loader does not say why");
+    }
+    return dt_error_set(err, DT_FAILED, module->path, "%s", reason);
 }
 
 void dt_modules_free(struct dt_modules *modules)

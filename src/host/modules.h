@@ -20,7 +20,7 @@ struct dt_module {
     char *path;         // absolute
     char *name;         // the file's name without ".so"
     const void *symbol; // NULL when refused
-    void *handle;       // dlopen's; modules are never unloaded while something of theirs may be in use
+    void *handle;       // dlopen's
     char *reason;       // why it was refused, NULL when it was not
 };
 
@@ -42,6 +42,11 @@ const char *dt_modules_home(void);
 // Files are opened RTLD_NOW | RTLD_LOCAL after a look at their ELF header: what is broken, foreign or truncated is
 // refused with a reason, and the rest goes on. Files of the same name later in the order are left out. Not for static builds.
 dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *kind, struct dt_error *err);
+
+// Takes a module out of memory again (where the C library does that; musl does not), and back into it: symbol is NULL or valid anew. For
+// modules that were looked at and are not used. Nothing of the module's may be in use or referred to.
+void dt_module_unload(struct dt_module *module);
+dt_status dt_module_reload(struct dt_module *module, const struct dt_module_kind *kind, struct dt_error *err);
 
 // Gives the list back; loaded modules stay loaded.
 void dt_modules_free(struct dt_modules *modules);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "host/registry.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,15 @@
 
 struct entry {
     struct dt_backend_info info;
-    char reason[512];
-    struct dt_backend table; // completed to our size
+    char *reason;
+    struct dt_backend table; // completed to our size, without functions; its strings are ours
+    char name[32], variant[32], description[256], layout[64];
+    bool multiplies;
+    const struct dt_backend *compiled; // in the program, or NULL
+    struct dt_module *module;          // of the list of modules, or NULL
 };
+
+static const struct dt_module_kind backend_kind = {"backends", "dt_backend_module"};
 
 struct dt_registry {
     struct dt_modules modules;
@@ -83,37 +90,54 @@ static bool sound(const struct dt_backend *module, char *reason, size_t size)
     return false;
 }
 
-// Fills an entry from a table, or from the reason why its file was refused.
-static void fill_entry(struct entry *e, const struct dt_backend *module, const char *path, const char *file_name,
-                       const char *refused)
+// Keeps what the table says, in memory of our own.
+static void keep(struct entry *e, const struct dt_backend *module)
 {
-    memset(e, 0, sizeof *e);
-    e->info.path = path;
-    e->info.name = file_name;
-    e->info.variant = "";
-    e->info.description = "";
-    if (refused)
-        dt_format(e->reason, sizeof e->reason, "%s", refused);
-    else if (sound(module, e->reason, sizeof e->reason)) {
-        struct dt_instance whole;
-        dt_instance_init(&whole, module, NULL);
-        e->table = whole.table;
-        e->info.table = &e->table;
-        e->info.name = module->name;
-        e->info.variant = module->variant ? module->variant : "";
-        e->info.description = module->description ? module->description : "";
-        e->info.score = e->table.probe(dt_cpu());
-        if (e->info.score <= 0) {
-            char have[128];
-            e->info.score = 0;
-            dt_format(e->reason, sizeof e->reason, "cannot run on this CPU (%s; it has: %s)", dt_cpu()->model,
+    struct dt_instance whole;
+    dt_instance_init(&whole, module, NULL);
+    const struct dt_backend *t = &whole.table;
+    dt_format(e->name, sizeof e->name, "%s", t->name);
+    dt_format(e->variant, sizeof e->variant, "%s", t->variant ? t->variant : "");
+    dt_format(e->description, sizeof e->description, "%s", t->description ? t->description : "");
+    dt_format(e->layout, sizeof e->layout, "%s", t->layout ? t->layout : "");
+    e->multiplies = t->matmul != NULL;
+    e->table = (struct dt_backend){.abi = t->abi,
+                                   .size = t->size,
+                                   .name = e->name,
+                                   .variant = e->variant,
+                                   .description = e->description,
+                                   .layout = t->layout ? e->layout : NULL,
+                                   .row_tile = t->row_tile,
+                                   .form_count = t->form_count};
+    memcpy(e->table.forms, t->forms, sizeof e->table.forms);
+    e->info = (struct dt_backend_info){.table = &e->table,
+                                       .name = e->name,
+                                       .variant = e->variant,
+                                       .description = e->description,
+                                       .path = e->info.path,
+                                       .score = t->probe(dt_cpu())};
+}
+
+// Fills an entry from a table, or from the reason why its file was refused.
+static dt_status fill_entry(struct entry *e, const struct dt_backend *table, const char *path, const char *file_name,
+                            const char *refused, struct dt_error *err)
+{
+    char reason[512] = "", have[128];
+    e->info = (struct dt_backend_info){.path = path, .name = file_name, .variant = "", .description = ""};
+    if (refused) {
+        dt_format(reason, sizeof reason, "%s", refused);
+    } else if (sound(table, reason, sizeof reason)) {
+        keep(e, table);
+        if (e->info.score <= 0)
+            dt_format(reason, sizeof reason, "cannot run on this CPU (%s; it has: %s)", dt_cpu()->model,
                       *dt_cpu_features(dt_cpu(), have, sizeof have) ? have : "nothing it asks for");
-        }
     }
-    if (e->reason[0]) {
-        e->info.reason = e->reason;
-        dt_log(refused || !e->info.table ? DT_LOG_WARNING : DT_LOG_DEBUG, "backend %s: %s", path, e->reason);
-    }
+    if (!reason[0])
+        return DT_OK;
+    dt_log(e->info.table ? DT_LOG_DEBUG : DT_LOG_WARNING, "backend %s: %s", path, reason);
+    e->info.score = 0;
+    e->info.reason = e->reason = strdup(reason);
+    return e->reason ? DT_OK : dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
 }
 
 static int by_name_and_score(const void *a, const void *b)
@@ -127,17 +151,14 @@ static int by_name_and_score(const void *a, const void *b)
 
 dt_status dt_registry_new(struct dt_registry **out, struct dt_error *err)
 {
-    static const struct dt_module_kind kind = {"backends", "dt_backend_module"};
     dt_status status = DT_OK;
     struct dt_registry *registry = calloc(1, sizeof *registry);
     if (!registry)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
-#ifndef DT_STATIC_MODULES
-    status = dt_modules_load(&registry->modules, &kind, err);
+#ifndef DT_STATIC_BACKENDS
+    status = dt_modules_load(&registry->modules, &backend_kind, err);
     if (status != DT_OK)
         goto fail;
-#else
-    (void)kind;
 #endif
     size_t built_in = sizeof compiled_in / sizeof *compiled_in;
     registry->entries = calloc(built_in + registry->modules.count, sizeof *registry->entries);
@@ -145,19 +166,30 @@ dt_status dt_registry_new(struct dt_registry **out, struct dt_error *err)
         status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
         goto fail;
     }
-    for (size_t i = 0; i < built_in; i++)
-        fill_entry(&registry->entries[registry->count++], compiled_in[i], "compiled in", compiled_in[i]->name, NULL);
-    for (size_t i = 0; i < registry->modules.count; i++) {
-        const struct dt_module *m = &registry->modules.items[i];
-        fill_entry(&registry->entries[registry->count++], m->symbol, m->path, m->name, m->reason);
+    for (size_t i = 0; i < built_in && status == DT_OK; i++) {
+        struct entry *e = &registry->entries[registry->count++];
+        e->compiled = compiled_in[i];
+        status = fill_entry(e, e->compiled, "compiled in", e->compiled->name, NULL, err);
     }
+    for (size_t i = 0; i < registry->modules.count && status == DT_OK; i++) {
+        struct entry *e = &registry->entries[registry->count++];
+        e->module = &registry->modules.items[i];
+        status = fill_entry(e, e->module->symbol, e->module->path, e->module->name, e->module->reason, err);
+        dt_module_unload(e->module);
+    }
+    if (status != DT_OK)
+        goto fail;
     qsort(registry->entries, registry->count, sizeof *registry->entries, by_name_and_score);
     for (size_t i = 0; i < registry->count; i++) { // they have moved
         struct entry *e = &registry->entries[i];
-        if (e->info.table)
-            e->info.table = &e->table;
-        if (e->info.reason)
-            e->info.reason = e->reason;
+        if (!e->info.table)
+            continue;
+        e->info.table = &e->table;
+        e->info.name = e->table.name = e->name;
+        e->info.variant = e->table.variant = e->variant;
+        e->info.description = e->table.description = e->description;
+        if (e->table.layout)
+            e->table.layout = e->layout;
     }
     *out = registry;
     return DT_OK;
@@ -170,8 +202,10 @@ void dt_registry_free(struct dt_registry *registry)
 {
     if (!registry)
         return;
-    dt_modules_free(&registry->modules);
+    for (size_t i = 0; i < registry->count; i++)
+        free(registry->entries[i].reason);
     free(registry->entries);
+    dt_modules_free(&registry->modules);
     free(registry);
 }
 
@@ -260,7 +294,7 @@ static const struct entry *best_for(const struct dt_registry *registry, uint32_t
     int best_rank = 0;
     for (size_t i = 0; i < registry->count; i++) {
         const struct entry *e = &registry->entries[i];
-        int rank = e->info.reason || !e->info.table->matmul ? -1 : form_rank(e->info.table, form);
+        int rank = e->info.reason || !e->multiplies ? -1 : form_rank(e->info.table, form);
         if (rank < 0)
             continue;
         if (!best || e->info.score > best->info.score || (e->info.score == best->info.score && rank < best_rank)) {
@@ -343,10 +377,17 @@ static dt_status add(struct dt_assembly *a, const struct entry *e, struct dt_err
               *e->info.variant ? "@" : "", e->info.variant);
     if (a->count == DT_STACK_MAX - 1)
         return dt_error_set(err, DT_USAGE, NULL, "at most %d backends can be stacked", DT_STACK_MAX - 1);
+    const struct dt_backend *table = e->compiled;
+    if (!table) {
+        dt_status status = dt_module_reload(e->module, &backend_kind, err);
+        if (status != DT_OK)
+            return status;
+        table = e->module->symbol;
+    }
     struct dt_instance *instance = calloc(1, sizeof *instance);
     if (!instance)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for backend %s", e->info.name);
-    dt_instance_init(instance, e->info.table, NULL);
+    dt_instance_init(instance, table, NULL);
     char reason[256] = "";
     if (instance->table.create && instance->table.create(&a->services, &instance->ctx, reason, sizeof reason) != 0) {
         free(instance);

@@ -11,7 +11,9 @@
 
 // One backend that was found, usable or not.
 struct dt_backend_info {
-    const struct dt_backend *table; // NULL when its file was refused
+    // What its module says of itself; NULL when the file was refused. All functions are NULL here: modules that were found are
+    // taken out of memory again, and come back with the first stack that uses them.
+    const struct dt_backend *table;
     const char *name;        // "int8"; the file's name when it was refused
     const char *variant;     // "avx2", "" for the only one
     const char *description;

@@ -153,9 +153,12 @@ dt_status dt_threads_new(struct dt_threads **out, uint32_t count, struct dt_erro
     memset(pool, 0, sizeof *pool);
     pool->count = count;
 
-    // Signals are the main thread's business.
+    // Signals are the main thread's business, but for those that a thread's own instructions raise: blocked, they would kill.
+    static const int own[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
     sigset_t all, before;
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&all, own[i]);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
