@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-PROGRAM = sys.argv[1]
+PROGRAM = os.path.abspath(sys.argv[1])
 SOURCE = pathlib.Path(sys.argv[2])
 SHARED = SOURCE / ".." / "shared"
 DATA = SOURCE / "data" / "models"

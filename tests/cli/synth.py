@@ -12,7 +12,7 @@ def tokenizer(path, size, longest=0):
     pieces += letters
     pieces += [a + b for a in letters[:40] for b in letters[33:59]]
     pieces = pieces[:size]
-    pieces += [b"word%d" % i for i in range(len(pieces), size)]
+    pieces += [b"w%04x" % i for i in range(len(pieces), size)]
     with open(path, "wb") as out:
         out.write(struct.pack("<I", longest or max(map(len, pieces))))
         for i, piece in enumerate(pieces):
