@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+// Small things of the host: files, memory, JSON, clocks, CPU facts.
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "host/clock.h"
+#include "host/cpu.h"
+#include "host/file.h"
+#include "host/json.h"
+#include "host/memory.h"
+
+static char path[] = "/tmp/duotale-host-XXXXXX";
+
+static void write_file(size_t n)
+{
+    FILE *f = fopen(path, "w");
+    for (size_t i = 0; i < n; i++)
+        fputc((int)('a' + i % 26), f);
+    fclose(f);
+}
+
+static void files_are_mapped_and_refused(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_file file = {0};
+    write_file(10000);
+    assert_int_equal(dt_file_map(&file, path, &err), DT_OK);
+    assert_int_equal(file.size, 10000);
+    assert_int_equal(file.bytes[27], 'b');
+    assert_true(dt_file_resident(&file) > 0);
+    dt_file_advise(&file, 100, 1 << 20, DT_FILE_WILL_NEED);
+    dt_file_unmap(&file);
+    dt_file_unmap(&file);
+    assert_int_equal(dt_file_map(&file, "/nonexistent/x", &err), DT_BAD_INPUT);
+    assert_string_equal(err.file, "/nonexistent/x");
+    assert_int_equal(dt_file_map(&file, "/tmp", &err), DT_BAD_INPUT);
+    assert_int_equal(dt_file_map(&file, "/dev/null", &err), DT_BAD_INPUT);
+    write_file(0);
+    assert_int_equal(dt_file_map(&file, path, &err), DT_BAD_INPUT);
+}
+
+// cmocka has a handler of its own for every test, so this is the way of a program that has one: ask the guard first.
+static void on_sigbus(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (!dt_file_guard_fault(info->si_addr))
+        signal(number, SIG_DFL);
+}
+
+static void a_cut_file_reads_as_zeros_and_is_told(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_file file = {0};
+    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
+    sigaction(SIGBUS, &action, NULL);
+    write_file(100000);
+    assert_int_equal(dt_file_map(&file, path, &err), DT_OK);
+    assert_int_equal(dt_file_check(&file, &err), DT_OK);
+    assert_int_equal(truncate(path, 5), 0);
+    assert_int_equal(file.bytes[90000], 0);
+    assert_int_equal(dt_file_check(&file, &err), DT_BAD_INPUT);
+    dt_file_unmap(&file);
+    // the slot is free again, and the next file is whole
+    write_file(100000);
+    assert_int_equal(dt_file_map(&file, path, &err), DT_OK);
+    assert_int_equal(dt_file_check(&file, &err), DT_OK);
+    dt_file_unmap(&file);
+}
+
+static void memory_is_accounted(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_account account = {.limit = 1 << 20};
+    void *a, *b;
+    assert_int_equal(dt_memory_take(&account, 600000, "a block", &a, &err), DT_OK);
+    assert_int_equal(((unsigned char *)a)[599999], 0);
+    assert_int_equal(dt_memory_take(&account, 600000, "a block", &b, &err), DT_NO_MEMORY);
+    assert_non_null(strstr(err.message, "600000"));
+    assert_non_null(strstr(err.message, "448576"));
+    assert_int_equal(dt_memory_allows(&account, SIZE_MAX, "all", &err), DT_NO_MEMORY);
+    dt_memory_give(&account, a, 600000);
+    dt_memory_give(&account, NULL, 5);
+    assert_int_equal(atomic_load(&account.used), 0);
+    assert_int_equal(atomic_load(&account.peak), 600000);
+    struct dt_account free_account = {0};
+    assert_int_equal(dt_memory_take(&free_account, (size_t)1 << 46, "the sky", &a, &err), DT_NO_MEMORY);
+    struct dt_memory_facts facts;
+    dt_memory_facts(&facts);
+    assert_true(facts.rss > 0 && facts.anonymous > 0 && facts.anonymous <= facts.rss_peak);
+    assert_true(facts.available > 0 && facts.total >= facts.available);
+}
+
+static void json_is_escaped(void **state)
+{
+    (void)state;
+    char text[1024] = {0};
+    FILE *out = fmemopen(text, sizeof text, "w");
+    struct dt_json j;
+    dt_json_init(&j, out, 0);
+    dt_json_object(&j);
+    dt_json_put_text(&j, "a\"b", "x\\y\n\t\001\377\xc3\xa9");
+    dt_json_put_text(&j, "none", NULL);
+    dt_json_name(&j, "list");
+    dt_json_array(&j);
+    dt_json_int(&j, -5);
+    dt_json_uint(&j, UINT64_MAX);
+    dt_json_number(&j, 0.125);
+    dt_json_number(&j, 1.0 / 0.0);
+    dt_json_bool(&j, true);
+    dt_json_array(&j);
+    dt_json_end(&j);
+    dt_json_object(&j);
+    dt_json_end(&j);
+    dt_json_end(&j);
+    dt_json_put_number(&j, "n", 24.302522);
+    dt_json_end(&j);
+    fclose(out);
+    assert_string_equal(text, "{\"a\\\"b\": \"x\\\\y\\n\\t\\u0001\xef\xbf\xbd\xc3\xa9\", \"none\": null, "
+                              "\"list\": [-5, 18446744073709551615, 0.125, null, true, [], {}], \"n\": 24.302522}\n");
+}
+
+static void clocks_go_forward(void **state)
+{
+    (void)state;
+    uint64_t a = dt_clock_ns();
+    assert_true(dt_clock_ns() >= a);
+    assert_true(dt_clock_unix() > 1600000000u);
+    assert_true(dt_clock_since_start_ns() < 3600ull * 1000000000u);
+    assert_true(dt_clock_cpu_ns() > 0);
+}
+
+static void the_cpu_is_known(void **state)
+{
+    (void)state;
+    char text[256];
+    assert_true(dt_cpu() == dt_cpu());
+    assert_true(strlen(dt_cpu()->arch) > 0 && strlen(dt_cpu()->model) > 0);
+    assert_ptr_equal(dt_cpu_features(dt_cpu(), text, sizeof text), text);
+#ifdef __x86_64__
+    assert_int_equal((dt_cpu()->features & DT_CPU_AVX2) != 0, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
+    assert_int_equal((dt_cpu()->features & DT_CPU_AVX512) != 0,
+                     __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));
+#endif
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_are_mapped_and_refused),
+        cmocka_unit_test(a_cut_file_reads_as_zeros_and_is_told),
+        cmocka_unit_test(memory_is_accounted),
+        cmocka_unit_test(json_is_escaped),
+        cmocka_unit_test(clocks_go_forward),
+        cmocka_unit_test(the_cpu_is_known),
+    };
+    close(mkstemp(path));
+    int failed = cmocka_run_group_tests_name("host", tests, NULL, NULL);
+    unlink(path);
+    return failed;
+}
