@@ -3,11 +3,11 @@
 """Tells stories and compares them, byte for byte, with what llama2.c printed.
 
 rows.py PROGRAM --models FOLDER --rows FILE.jsonl [--rows ...]
-        [--backend STACK] [--threads 1,2] [--only run|runq] [--sampling greedy|sampled] [--report]
+        [--backend STACK] [--threads 1,2] [--only run|runq] [--sampling greedy|sampled] [--every N] [--report]
 
 A row holds the program (run: fp32, runq: int8), its arguments and its output in hex. llama2.c drops the bytes of characters
 that its vocabulary lacks, we print the whole character: so all bytes above ASCII are left out of both sides before they are
-compared. --report only counts and prints how many agree. Exit 0: all equal; 1: not; 77: no models or rows here.
+compared. --every N takes each N-th row, for slow machines. --report only counts and prints how many agree. Exit 0: all equal; 1: not; 77: no models or rows here.
 """
 import argparse
 import concurrent.futures
@@ -47,6 +47,7 @@ def main():
     parser.add_argument("--threads", default="1")
     parser.add_argument("--only", choices=["run", "runq"])
     parser.add_argument("--sampling", choices=["greedy", "sampled"])
+    parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
 
@@ -66,6 +67,7 @@ def main():
                 absent.add(row["args"][0])
                 continue
             jobs += [(row, int(threads)) for threads in options.threads.split(",")]
+    jobs = jobs[::options.every]
     for name in sorted(absent):
         print(f"skipped: rows of {name}: not in {options.models}")
     if not jobs:
