@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,7 +41,7 @@ int main(int argc, char **argv)
 {
     keep_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
-    dt_modules_set_home(NULL);
+    dt_modules_set_home(getenv("DUOTALE_HOME")); // the board's bundle says so: /proc/self/exe is the loader there
     if (argc > 1) {
         const struct dt_verb *verb = dt_verb_find(argv[1]);
         if (verb)
