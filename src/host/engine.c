@@ -613,6 +613,21 @@ dt_status dt_engine_encode(struct dt_engine *e, const char *text, size_t n, unsi
     return dt_tokenizer_encode(&e->tokenizer, text, n, flags, e->tokens, e->tokens_room, count, err);
 }
 
+dt_status dt_engine_encode_pieces(struct dt_engine *e, const struct dt_template_piece *pieces, size_t piece_count, bool bos,
+                                  char *scratch, size_t scratch_size, uint32_t *tokens, size_t room, size_t *count,
+                                  struct dt_error *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < piece_count; i++)
+        n += pieces[i].length;
+    if (n > e->text_max) {
+        dt_status status = make_tokenizer(e, n + n / 4, err);
+        if (status != DT_OK)
+            return status;
+    }
+    return dt_template_encode(&e->tokenizer, pieces, piece_count, bos, scratch, scratch_size, tokens, room, count, err);
+}
+
 size_t dt_engine_piece(const struct dt_engine *e, uint32_t previous, uint32_t id, char *out)
 {
     return dt_tokenizer_decode(&e->tokenizer, previous, id, out);

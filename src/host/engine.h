@@ -12,6 +12,7 @@
 #include "core/model.h"
 #include "core/sampler.h"
 #include "core/session.h"
+#include "core/template.h"
 #include "core/tokenizer.h"
 #include "host/memory.h"
 #include "host/registry.h"
@@ -93,6 +94,11 @@ const struct dt_engine_options *dt_engine_options(const struct dt_engine *engine
 // Encodes text[0..n) with enum dt_encode_flags; *tokens (count of them) belongs to the engine and is valid until the next encode.
 dt_status dt_engine_encode(struct dt_engine *engine, const char *text, size_t n, unsigned flags,
                            const uint32_t **tokens, size_t *count, struct dt_error *err);
+
+// The turns of a chat, as core/template.h renders them: dt_template_encode over this engine's tokenizer, made large enough.
+dt_status dt_engine_encode_pieces(struct dt_engine *engine, const struct dt_template_piece *pieces, size_t piece_count, bool bos,
+                                  char *scratch, size_t scratch_size, uint32_t *tokens, size_t room, size_t *count,
+                                  struct dt_error *err);
 
 // The bytes of id after previous (DT_NO_TOKEN at the start) into out[DT_PIECE_MAX]: raw, for a dt_text_filter.
 size_t dt_engine_piece(const struct dt_engine *engine, uint32_t previous, uint32_t id, char *out);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "core/template.h"
 #include "host/clock.h"
 #include "host/file.h"
 #include "host/json.h"
@@ -25,14 +26,14 @@ struct options {
     struct dt_sampling sampling;
     uint64_t seed;
     uint32_t steps;
-    const char *prompt, *system, *prompt_file;
+    const char *prompt, *system, *prompt_file, *template_name;
     enum stop_rule stop;
     bool chat, ids, json, quiet, verbose;
     struct dt_verb_voice voice;
 };
 
 enum { OPTION_TOP_K = DT_OPTION_OWN, OPTION_MIN_P, OPTION_REPEAT_PENALTY, OPTION_REPEAT_LAST, OPTION_STOP, OPTION_IDS,
-       OPTION_JSON, OPTION_PROMPT_FILE, OPTION_VERBOSE };
+       OPTION_JSON, OPTION_PROMPT_FILE, OPTION_TEMPLATE, OPTION_VERBOSE };
 
 static const char help[] =
     "usage: duotale run [MODEL] [options]\n"
@@ -45,6 +46,7 @@ static const char help[] =
     "      --prompt-file FILE  the same from a file, - for standard input\n"
     "  -m, --mode generate|chat\n"
     "  -y, --system TEXT       chat: the system prompt\n"
+    "      --template NAME     chat: another form of turns than the model's own (llama2, chatml ...)\n"
     "      --top-k N           only the N likeliest tokens; 0: off (0)\n"
     "      --min-p F           only tokens at least this share as likely as the likeliest; 0: off (0)\n"
     "      --repeat-penalty F  1: off (1)\n"
@@ -67,6 +69,7 @@ static const struct option long_options[] = {
     {"prompt-file", required_argument, NULL, OPTION_PROMPT_FILE},
     {"mode", required_argument, NULL, 'm'},
     {"system", required_argument, NULL, 'y'},
+    {"template", required_argument, NULL, OPTION_TEMPLATE},
     {"top-k", required_argument, NULL, OPTION_TOP_K},
     {"min-p", required_argument, NULL, OPTION_MIN_P},
     {"repeat-penalty", required_argument, NULL, OPTION_REPEAT_PENALTY},
@@ -133,6 +136,13 @@ static int take_option(struct options *o, int option, const char *value)
     case 'y':
         o->system = value;
         return 0;
+    case OPTION_TEMPLATE: {
+        enum dt_template family;
+        o->template_name = value;
+        return dt_template_by_name(value, &family)
+                   ? 0
+                   : dt_verb_usage("run", "--template takes plain, llama2, llama3, chatml, zephyr, gemma or mistral, not \"%s\"", value);
+    }
     case OPTION_TOP_K:
         return count_option("--top-k", value, &o->sampling.top_k);
     case OPTION_MIN_P:
@@ -366,49 +376,74 @@ static char *read_line(const char *ask)
     return line;
 }
 
-// Llama 2's form, as llama2.c writes it; malloc'ed.
-static char *render_turn(const char *system, const char *user)
+// The model's own family of templates; Llama 2's, as llama2.c has it, where the file has none or one that is unknown.
+static enum dt_template family_of(const struct telling *t)
 {
-    char *text = NULL;
-    int n = system && *system ? asprintf(&text, "[INST] <<SYS>>\n%s\n<</SYS>>\n\n%s [/INST]", system, user)
-                              : asprintf(&text, "[INST] %s [/INST]", user);
-    return n < 0 ? NULL : text;
+    const struct dt_model *m = dt_engine_model(t->engine);
+    enum dt_template family = m->chat_template ? dt_template_recognise(m->chat_template, m->chat_template_length) : DT_TEMPLATE_LLAMA2;
+    if (t->options->template_name)
+        dt_template_by_name(t->options->template_name, &family);
+    else if (family == DT_TEMPLATE_UNKNOWN && !t->options->quiet)
+        fputs("the model's chat template is of no family that is known: Llama 2's is used (--template)\n", stderr);
+    return family == DT_TEMPLATE_UNKNOWN ? DT_TEMPLATE_LLAMA2 : family;
+}
+
+// Encodes pieces of a template and evaluates them as far as they fit. DT_CONTEXT_FULL when they do not.
+static dt_status eval_pieces(struct telling *t, const struct dt_template_piece *pieces, size_t count, bool bos, struct dt_error *err)
+{
+    dt_status status = DT_OK;
+    size_t length = 0, tokens_count = 0;
+    for (size_t i = 0; i < count; i++)
+        length += pieces[i].length;
+    if (count == 0)
+        return DT_OK;
+    char *scratch = malloc(length + 16);
+    uint32_t *tokens = malloc((length + 64) * sizeof *tokens);
+    if (!scratch || !tokens)
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %zu bytes of what was said", length);
+    if (status == DT_OK)
+        status = dt_engine_encode_pieces(t->engine, pieces, count, bos, scratch, length + 16, tokens, length + 64, &tokens_count, err);
+    uint32_t room = t->limit - dt_session_position(dt_engine_session(t->engine));
+    if (status == DT_OK && tokens_count > room)
+        status = dt_error_set(err, DT_CONTEXT_FULL, NULL, "%zu tokens do not fit into the %u positions that are left", tokens_count, room);
+    if (status == DT_OK && tokens_count) {
+        t->prompt_tokens += (uint32_t)tokens_count;
+        t->previous = tokens[tokens_count - 1];
+        status = dt_engine_eval(t->engine, tokens, (uint32_t)tokens_count, err);
+    }
+    free(scratch);
+    free(tokens);
+    return status;
 }
 
 static dt_status chat(struct telling *t, const char *first, struct dt_error *err)
 {
     dt_status status = DT_OK;
     struct dt_session *session = dt_engine_session(t->engine);
-    char *system = t->options->system ? strdup(t->options->system) : NULL;
+    struct dt_template_piece pieces[DT_TEMPLATE_PIECES];
+    enum dt_template family = family_of(t);
+    const char *system = t->options->system;
     for (bool opening = true; status == DT_OK; opening = false) {
         char *user = opening && first ? strdup(first) : read_line("> ");
         if (!user || dt_engine_cancelled(t->engine)) {
             free(user);
             break;
         }
-        char *text = render_turn(opening ? system : NULL, user);
+        size_t count = dt_template_turn(family, opening, system, system ? strlen(system) : 0, user, strlen(user), pieces);
+        status = eval_pieces(t, pieces, count, opening, err);
         free(user);
-        if (!text) {
-            status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for what was said");
-            break;
-        }
-        if (dt_session_position(session) >= t->limit) {
-            free(text);
-            t->ended = "context";
-            break;
-        }
-        status = begin_story(t, text, strlen(text), false, err);
-        free(text);
         if (status == DT_OK)
             status = continue_story(t, err);
         if (!finish_text(t) && status == DT_OK)
             status = dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
-        if (status == DT_OK && strcmp(t->ended, "end") == 0 && dt_session_position(session) < t->limit)
-            status = dt_engine_eval(t->engine, &t->previous, 1, err); // the end of the turn belongs to the talk
-        else
+        if (status != DT_OK || strcmp(t->ended, "end") != 0 || dt_session_position(session) >= t->limit)
             break;
+        status = dt_engine_eval(t->engine, &t->previous, 1, err); // the end of the turn belongs to the talk
+        if (status == DT_OK)
+            status = eval_pieces(t, pieces, dt_template_close(family, true, pieces), false, err);
     }
-    free(system);
+    if (status == DT_CONTEXT_FULL)
+        t->ended = "context";
     return status == DT_CONTEXT_FULL ? DT_OK : status;
 }
 
