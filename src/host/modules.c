@@ -336,7 +336,7 @@ dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *k
             realpath(path, real))
             status = scan(out, kind, real, 0, err);
     }
-    if (status == DT_OK && DT_MODULE_FOLDER[0] &&
+    if (status == DT_OK && sizeof DT_MODULE_FOLDER > 1 &&
         dt_format(path, sizeof path, "%s/%s", DT_MODULE_FOLDER, kind->folder) < sizeof path)
         status = scan(out, kind, path, 0, err);
     if (status != DT_OK)
