@@ -18,6 +18,7 @@ enum job_type { JOB_TURN, JOB_CUT, JOB_FIELDS, JOB_RENAME, JOB_DELETE, JOB_LOAD,
 
 struct dt_keeper_story {
     atomic_int holders;
+    _Atomic int64_t number; // record.id, for others to read
     unsigned era; // of the library that gave it its number
     struct dt_story_record record; // fields; only the keeper's thread touches them
 };
@@ -94,6 +95,7 @@ struct dt_keeper_story *dt_keeper_story_new(struct dt_keeper *keeper, const stru
         return NULL;
     atomic_init(&story->holders, 1);
     story->record.id = record->id;
+    atomic_init(&story->number, record->id);
     story->record.created = record->created;
     pthread_mutex_lock(&keeper->lock);
     story->era = keeper->era;
@@ -111,6 +113,11 @@ void dt_keeper_story_release(struct dt_keeper_story *story)
         return;
     dt_story_record_free(&story->record);
     free(story);
+}
+
+int64_t dt_keeper_story_number(const struct dt_keeper_story *story)
+{
+    return atomic_load(&story->number);
 }
 
 static struct job *new_job(enum job_type type, struct dt_keeper_story *story, const char *text)
@@ -179,7 +186,7 @@ static uint64_t post(struct dt_keeper *keeper, struct job *job)
         out = job; // the next one, or the finished turn, has all of its text
     }
     if (!out) {
-        while (keeper->waiting >= QUEUE_MAX)
+        while (keeper->waiting >= QUEUE_MAX && job->type != JOB_CALL) // calls come from this thread too
             pthread_cond_wait(&keeper->done, &keeper->lock);
         if (keeper->last)
             keeper->last->next = job;
@@ -390,6 +397,7 @@ static bool open_library(struct dt_keeper *keeper, bool patient)
 
 static void got_number(struct dt_keeper *keeper, struct dt_keeper_story *story)
 {
+    atomic_store(&story->number, story->record.id);
     struct dt_keeper_report number = {.type = DT_KEEPER_STORY, .id = story->record.id, .story = story};
     report(keeper, &number);
 }

@@ -53,6 +53,8 @@ void dt_keeper_free(struct dt_keeper *keeper);
 
 // A story to be kept: its fields are copied (turns are not looked at). With id 0 it gets its number with its first turn. NULL without memory.
 struct dt_keeper_story *dt_keeper_story_new(struct dt_keeper *keeper, const struct dt_story_record *record);
+// The number the library gave it, 0 while it has none. Any thread.
+int64_t dt_keeper_story_number(const struct dt_keeper_story *story);
 void dt_keeper_story_release(struct dt_keeper_story *story); // NULL is harmless
 
 // Jobs. They copy what they are given and return a ticket, or 0 when there is no memory. Any thread; waits only while the queue is full (64).

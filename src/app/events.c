@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include "app/events.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+bool dt_events_init(struct dt_events *events)
+{
+    memset(events, 0, sizeof *events);
+    events->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (events->fd < 0)
+        return false;
+    pthread_mutex_init(&events->lock, NULL);
+    return true;
+}
+
+void dt_event_free(struct dt_event *event)
+{
+    if (!event)
+        return;
+    if (event->payload && event->free_payload)
+        event->free_payload(event->payload);
+    free(event->text);
+    free(event);
+}
+
+void dt_events_free(struct dt_events *events)
+{
+    struct dt_event *event;
+    while ((event = dt_events_take(events)) != NULL)
+        dt_event_free(event);
+    pthread_mutex_destroy(&events->lock);
+    close(events->fd);
+}
+
+void dt_events_wake(struct dt_events *events)
+{
+    int error = errno;
+    uint64_t one = 1;
+    ssize_t n = write(events->fd, &one, sizeof one);
+    (void)n; // full means readable
+    errno = error;
+}
+
+static bool set_text(struct dt_event *event, const char *text, size_t length, size_t at)
+{
+    if (at + length + 1 > event->room) {
+        size_t room = (at + length + 1) * 2;
+        char *more = realloc(event->text, room);
+        if (!more)
+            return false;
+        event->text = more;
+        event->room = room;
+    }
+    if (length)
+        memcpy(event->text + at, text, length);
+    event->text[at + length] = '\0';
+    event->event.length = at + length;
+    return true;
+}
+
+// Whether a newer event of this type makes an unfetched older one needless, wherever that is in the queue.
+static bool replaces(const struct dt_app_event *event, const struct dt_event *older, bool is_last)
+{
+    if (older->event.type != event->type)
+        return false;
+    if (event->type == DT_EVENT_FIGURES || event->type == DT_EVENT_COMPARE || event->type == DT_EVENT_MODELS)
+        return true;
+    return event->type == DT_EVENT_PROGRESS && is_last && older->event.done < older->event.total;
+}
+
+void dt_events_post(struct dt_events *events, const struct dt_app_event *event, const char *text, size_t length,
+                    void *payload, void (*free_payload)(void *payload))
+{
+    pthread_mutex_lock(&events->lock);
+    bool was_empty = events->first == NULL;
+    struct dt_event *last = events->last;
+    if (event->type == DT_EVENT_TEXT && last && last->event.type == DT_EVENT_TEXT && last->event.turn == event->turn) {
+        set_text(last, text, length, last->event.length);
+        goto out;
+    }
+    for (struct dt_event *older = events->first; older; older = older->next) {
+        if (replaces(event, older, older == last)) {
+            if (older->payload && older->free_payload)
+                older->free_payload(older->payload);
+            older->event = *event;
+            older->payload = payload;
+            older->free_payload = free_payload;
+            set_text(older, text, length, 0);
+            goto out;
+        }
+    }
+    struct dt_event *fresh = calloc(1, sizeof *fresh);
+    if (!fresh || (fresh->event = *event, !set_text(fresh, text, length, 0))) {
+        free(fresh);
+        if (payload && free_payload)
+            free_payload(payload);
+        goto out;
+    }
+    fresh->payload = payload;
+    fresh->free_payload = free_payload;
+    if (last)
+        last->next = fresh;
+    else
+        events->first = fresh;
+    events->last = fresh;
+out:
+    pthread_mutex_unlock(&events->lock);
+    if (was_empty)
+        dt_events_wake(events);
+}
+
+struct dt_event *dt_events_take(struct dt_events *events)
+{
+    uint64_t count;
+    pthread_mutex_lock(&events->lock);
+    struct dt_event *event = events->first;
+    if (event) {
+        events->first = event->next;
+        if (!events->first)
+            events->last = NULL;
+        event->next = NULL;
+    }
+    if (!events->first) {
+        ssize_t n = read(events->fd, &count, sizeof count);
+        (void)n; // nothing to read is fine
+    }
+    pthread_mutex_unlock(&events->lock);
+    if (event)
+        event->event.text = event->text;
+    return event;
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT
+#include "app/view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct dt_view {
+    struct dt_event *current; // whose text the front end is looking at
+    enum dt_app_state state;
+    struct dt_app_figures figures;
+    struct dt_view_story story;
+    struct dt_app_story facts;
+    size_t room;
+    struct dt_view_list *backends, *models, *library;
+    struct dt_app_compare *compare;
+    bool told_leaving;
+};
+
+// ---- payloads --------------------------------------------------------------------------------------
+
+static void free_turn(struct dt_view_turn *turn)
+{
+    free(turn->prompt);
+    free(turn->text);
+}
+
+void dt_view_story_free(void *payload)
+{
+    struct dt_view_story *story = payload;
+    if (!story)
+        return;
+    for (size_t i = 0; i < story->count; i++)
+        free_turn(&story->turns[i]);
+    free(story->turns);
+    free(story->title);
+    free(story->premise);
+    free(story);
+}
+
+struct dt_view_list *dt_view_list_new(size_t count, size_t item_size)
+{
+    struct dt_view_list *list = calloc(1, sizeof *list);
+    if (!list)
+        return NULL;
+    list->items = calloc(count ? count : 1, item_size);
+    list->count = count;
+    if (!list->items) {
+        free(list);
+        return NULL;
+    }
+    return list;
+}
+
+const char *dt_view_list_text(struct dt_view_list *list, const char *text)
+{
+    if (list->string_count == list->string_room) {
+        size_t room = list->string_room ? 2 * list->string_room : 16;
+        char **more = realloc(list->strings, room * sizeof *more);
+        if (!more)
+            return "";
+        list->strings = more;
+        list->string_room = room;
+    }
+    char *copy = strdup(text ? text : "");
+    if (!copy)
+        return "";
+    list->strings[list->string_count++] = copy;
+    return copy;
+}
+
+void dt_view_list_free(void *payload)
+{
+    struct dt_view_list *list = payload;
+    if (!list)
+        return;
+    for (size_t i = 0; i < list->string_count; i++)
+        free(list->strings[i]);
+    free(list->strings);
+    free(list->items);
+    free(list);
+}
+
+void dt_view_compare_free(void *payload)
+{
+    struct dt_app_compare *compare = payload;
+    if (!compare)
+        return;
+    for (int i = 0; i < 2; i++) {
+        free((char *)compare->side[i].stack);
+        free((char *)compare->side[i].text);
+        free((char *)compare->side[i].refused);
+    }
+    free((char *)compare->prompt);
+    free(compare);
+}
+
+// ---- the view --------------------------------------------------------------------------------------
+
+bool dt_view_new(struct dt_app *app)
+{
+    app->view = calloc(1, sizeof *app->view);
+    return app->view != NULL;
+}
+
+static void drop_turns(struct dt_view *view, size_t keep)
+{
+    while (view->story.count > keep)
+        free_turn(&view->story.turns[--view->story.count]);
+}
+
+void dt_view_free(struct dt_view *view)
+{
+    if (!view)
+        return;
+    dt_event_free(view->current);
+    drop_turns(view, 0);
+    free(view->story.turns);
+    free(view->story.title);
+    free(view->story.premise);
+    dt_view_list_free(view->backends);
+    dt_view_list_free(view->models);
+    dt_view_list_free(view->library);
+    dt_view_compare_free(view->compare);
+    free(view);
+}
+
+static struct dt_view_turn *add_turn(struct dt_view *view)
+{
+    if (view->story.count == view->room) {
+        size_t room = view->room ? 2 * view->room : 8;
+        struct dt_view_turn *more = realloc(view->story.turns, room * sizeof *more);
+        if (!more)
+            return NULL;
+        view->story.turns = more;
+        view->room = room;
+    }
+    struct dt_view_turn *turn = &view->story.turns[view->story.count++];
+    memset(turn, 0, sizeof *turn);
+    return turn;
+}
+
+static void apply_story(struct dt_view *view, struct dt_view_story *story)
+{
+    if (!story->fields_only) {
+        drop_turns(view, story->keep);
+        for (size_t i = 0; i < story->count; i++) {
+            struct dt_view_turn *turn = add_turn(view);
+            if (!turn)
+                break;
+            *turn = story->turns[i];
+            memset(&story->turns[i], 0, sizeof story->turns[i]); // taken over
+        }
+    }
+    free(view->story.title);
+    free(view->story.premise);
+    view->story.title = story->title;
+    view->story.premise = story->premise;
+    story->title = story->premise = NULL;
+    view->story.id = story->id;
+    view->story.chat = story->chat;
+    view->story.kept = story->kept;
+}
+
+static void append(struct dt_view *view, const struct dt_app_event *event)
+{
+    if (event->turn >= view->story.count)
+        return;
+    struct dt_view_turn *turn = &view->story.turns[event->turn];
+    size_t wanted = turn->text_length + event->length + 1;
+    if (wanted > turn->room) {
+        char *more = realloc(turn->text, 2 * wanted);
+        if (!more)
+            return;
+        turn->text = more;
+        turn->room = 2 * wanted;
+    }
+    memcpy(turn->text + turn->text_length, event->text, event->length + 1);
+    turn->text_length += event->length;
+}
+
+static void swap_list(struct dt_view_list **list, struct dt_event *event)
+{
+    dt_view_list_free(*list);
+    *list = event->payload;
+    event->payload = NULL;
+}
+
+static void apply(struct dt_view *view, struct dt_event *node)
+{
+    struct dt_app_event *event = &node->event;
+    switch ((int)event->type) {
+    case DT_EVENT_STATE:
+        view->state = event->state;
+        break;
+    case DT_EVENT_TURN:
+        if (event->turn < view->story.count) { // goes on
+            view->story.turns[event->turn].facts.finished = false;
+            break;
+        }
+        struct dt_view_turn *turn = add_turn(view);
+        if (turn) {
+            turn->prompt = strdup(event->text);
+            turn->prompt_length = turn->prompt ? event->length : 0;
+        }
+        break;
+    case DT_EVENT_TEXT:
+        append(view, event);
+        break;
+    case DT_EVENT_TURN_END:
+        if (node->payload) {
+            struct dt_view_end *end = node->payload;
+            view->figures = end->figures;
+            if (event->turn < view->story.count)
+                view->story.turns[event->turn].facts = end->facts;
+        }
+        break;
+    case DT_EVENT_FIGURES:
+    case DT_EVENT_MODEL:
+        if (node->payload)
+            view->figures = *(struct dt_app_figures *)node->payload;
+        break;
+    case DT_EVENT_REDRAW:
+    case DT_EVENT_FIELDS:
+        if (node->payload)
+            apply_story(view, node->payload);
+        break;
+    case DT_EVENT_BACKENDS:
+        swap_list(&view->backends, node);
+        break;
+    case DT_EVENT_MODELS:
+        swap_list(&view->models, node);
+        break;
+    case DT_EVENT_LIBRARY:
+        swap_list(&view->library, node);
+        break;
+    case DT_EVENT_COMPARE:
+        dt_view_compare_free(view->compare);
+        view->compare = node->payload;
+        node->payload = NULL;
+        break;
+    default:
+        break;
+    }
+}
+
+bool dt_view_next(struct dt_app *app, struct dt_app_event *out)
+{
+    struct dt_view *view = app->view;
+    for (;;) {
+        dt_event_free(view->current);
+        view->current = dt_events_take(&app->events);
+        if (!view->current) {
+            int leaving = atomic_load(&app->leaving);
+            if (leaving && !view->told_leaving) {
+                static const char *const why[] = {"", "The terminal is gone.", "Told to end."};
+                view->told_leaving = true;
+                *out = (struct dt_app_event){.type = DT_EVENT_QUIT, .text = why[leaving == 1 ? 0 : leaving == 2 ? 1 : 2]};
+                out->length = strlen(out->text);
+                return true;
+            }
+            if (view->state == DT_APP_IDLE && !leaving && dt_submit_script_step(app))
+                continue;
+            return false;
+        }
+        apply(view, view->current);
+        if (view->current->event.type == DT_EVENT_FIELDS)
+            continue;
+        *out = view->current->event;
+        return true;
+    }
+}
+
+enum dt_app_state dt_view_state(struct dt_app *app)
+{
+    return app->view->state;
+}
+
+const struct dt_app_figures *dt_view_figures(struct dt_app *app)
+{
+    return &app->view->figures;
+}
+
+const struct dt_app_story *dt_view_story(struct dt_app *app)
+{
+    struct dt_view *view = app->view;
+    view->facts = (struct dt_app_story){
+        .id = view->story.id,
+        .title = view->story.title ? view->story.title : "",
+        .premise = view->story.premise ? view->story.premise : "",
+        .chat = view->story.chat,
+        .kept = view->story.kept,
+        .turns = view->story.count,
+    };
+    return &view->facts;
+}
+
+bool dt_view_turn(struct dt_app *app, size_t i, struct dt_app_turn *out)
+{
+    if (i >= app->view->story.count)
+        return false;
+    const struct dt_view_turn *turn = &app->view->story.turns[i];
+    *out = turn->facts;
+    out->prompt = turn->prompt ? turn->prompt : "";
+    out->prompt_length = turn->prompt_length;
+    out->text = turn->text ? turn->text : "";
+    out->text_length = turn->text_length;
+    return true;
+}
+
+static const void *list_of(const struct dt_view_list *list, size_t *count)
+{
+    *count = list ? list->count : 0;
+    return list ? list->items : NULL;
+}
+
+const struct dt_app_backend *dt_view_backends(struct dt_app *app, size_t *count)
+{
+    return list_of(app->view->backends, count);
+}
+
+const struct dt_app_model *dt_view_models(struct dt_app *app, size_t *count)
+{
+    return list_of(app->view->models, count);
+}
+
+const struct dt_app_entry *dt_view_library(struct dt_app *app, size_t *count)
+{
+    return list_of(app->view->library, count);
+}
+
+const struct dt_app_compare *dt_view_compare(struct dt_app *app)
+{
+    return app->view->compare;
+}
