@@ -66,9 +66,9 @@ void dt_act_redraw(struct dt_worker *w, size_t keep, const char *what)
     for (size_t i = 0; payload->turns && i < count; i++) {
         const struct dt_turn *turn = &story->turns[keep + i];
         struct dt_view_turn *copy = &payload->turns[i];
-        copy->prompt = strdup(turn->prompt);
+        copy->prompt = dt_story_shown_prompt(story, keep + i);
         copy->text = strdup(turn->text);
-        copy->prompt_length = copy->prompt ? strlen(turn->prompt) : 0;
+        copy->prompt_length = copy->prompt ? strlen(copy->prompt) : 0;
         copy->text_length = copy->text ? turn->length : 0;
         copy->room = copy->text ? turn->length + 1 : 0;
         copy->facts = (struct dt_app_turn){.finished = turn->finished,
@@ -298,6 +298,7 @@ void dt_act_open(struct dt_worker *w, int64_t id)
         struct dt_turn *turn = dt_story_add(story, from->prompt);
         if (!turn || !dt_story_append_text(turn, from->told, strlen(from->told)))
             break;
+        turn->request = !record.chat && w->family == DT_TEMPLATE_STORY && dt_story_is_request(turn->prompt);
         turn->finished = true;
         turn->end = from->finished ? from->end : DT_END_STOPPED; // cut off by a crash: it can be continued
         turn->tokens = from->tokens;

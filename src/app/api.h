@@ -293,6 +293,8 @@ struct dt_app_api {
     // What a crash handler writes to the terminal before it gives it back (leave the alternate screen, show the cursor ...); the
     // terminal's modes are restored besides, as they were when the program started. Copied; at most 256 bytes; NULL: nothing.
     void (*crash_bytes)(struct dt_app *app, const char *bytes, size_t n);
+    // What the program is to exit with, where the front end knows better: 1 when stdout is gone, 130 when a pipe's story was interrupted.
+    void (*exit_code)(struct dt_app *app, int code);
 };
 
 // ---- a front end --------------------------------------------------------------------------------------

@@ -215,8 +215,8 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options, 
         int n = snprintf(path, sizeof path, "%lld", options->open > 0 ? (long long)options->open : 0ll);
         dt_worker_ask(app, DT_REQUEST_COMMAND, DT_COMMAND_OPEN, path, (size_t)n, false);
     }
-    if (options->script)
-        dt_submit_script(app, options->script);
+    app->first_script = options->script ? strdup(options->script) : NULL;
+    app->first_prompt = options->prompt ? strdup(options->prompt) : NULL;
 out:
     if (status != DT_OK) {
         dt_app_free(app, NULL);
@@ -251,6 +251,8 @@ void dt_app_free(struct dt_app *app, void (*last)(const char *line))
         dt_history_free(app->history);
     free(app->history);
     free(app->all_commands);
+    free(app->first_script);
+    free(app->first_prompt);
     dt_complete_free(app);
     dt_view_free(app->view);
     dt_events_free(&app->events);
@@ -415,6 +417,11 @@ static void api_crash_bytes(struct dt_app *app, const char *bytes, size_t n)
     dt_signals_crash_bytes(bytes, n);
 }
 
+static void api_exit_code(struct dt_app *app, int code)
+{
+    atomic_store(&app->exit_code, code);
+}
+
 const struct dt_app_api *dt_app_api(void)
 {
     static const struct dt_app_api api = {
@@ -453,6 +460,7 @@ const struct dt_app_api *dt_app_api(void)
         .encode = api_encode,
         .decode = api_decode,
         .crash_bytes = api_crash_bytes,
+        .exit_code = api_exit_code,
     };
     return &api;
 }

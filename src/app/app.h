@@ -18,6 +18,7 @@ struct dt_app_options {
     const struct dt_settings *settings; // copied
     const char *settings_file;          // for /save-settings; NULL: the usual one
     const char *script;                 // a file of lines to be played first; NULL: none
+    const char *prompt;                 // said first; NULL: nothing
     int64_t open;                       // a story of the library to begin with: its number, -1 the last one, 0 none
     bool interactive;                   // somebody is there who can be told things
 };
@@ -84,6 +85,7 @@ struct dt_app {
     size_t own_command_count;
     struct dt_command *all_commands; // ours and those, for the table
     FILE *script;
+    char *first_script, *first_prompt; // done at the first look for events
     unsigned script_stops;      // of `stops` when the script began
     uint32_t ask_id;            // the question that waits for an answer, 0: none
     char ask_text[32];
@@ -128,6 +130,8 @@ void dt_submit_answer(struct dt_app *app, uint32_t id, bool yes);
 // The next line of a script, when all is quiet. False when there is none.
 bool dt_submit_script_step(struct dt_app *app);
 bool dt_submit_script(struct dt_app *app, const char *path);
+// What the command line asked for first: at the front end's first look for events, when its own commands are known.
+void dt_submit_first(struct dt_app *app);
 
 // complete.c
 const struct dt_app_completion *dt_complete(struct dt_app *app, const char *line, size_t cursor);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The text of a story and the tokens it is in the model's context.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,6 +117,16 @@ bool dt_story_is_request(const char *prompt)
     return n > 0 && strchr(".?!", prompt[n - 1]) != NULL;
 }
 
+char *dt_story_shown_prompt(const struct dt_story *story, size_t n)
+{
+    const struct dt_turn *turn = &story->turns[n];
+    char *text = NULL;
+    bool request = turn->request && !story->chat;
+    if (asprintf(&text, "%s%s%s", request && n > 0 ? "\n\n" : "", turn->prompt, request ? "\n\n" : "") < 0)
+        return NULL;
+    return text;
+}
+
 char *dt_story_make_title(const struct dt_story *story)
 {
     char text[200] = "";
@@ -208,11 +219,19 @@ static dt_status push_text(struct dt_worker *w, const char *text, unsigned flags
 static dt_status push_pieces(struct dt_worker *w, const struct dt_template_piece *pieces, size_t piece_count, bool bos,
                              struct dt_error *err)
 {
-    const uint32_t *tokens;
-    size_t count;
-    dt_status status = dt_engine_encode_turn(w->engine, pieces, piece_count, bos, &tokens, &count, err);
+    size_t n = 0, count = 0;
+    for (size_t i = 0; i < piece_count; i++)
+        n += pieces[i].length;
+    size_t room = n + 2 * piece_count + 8; // a byte makes one token at most; BOS, and a space before each run of text
+    uint32_t *tokens = malloc(room * sizeof *tokens);
+    char *scratch = malloc(n + 1);
+    dt_status status = tokens && scratch ? DT_OK : no_memory(err);
+    if (status == DT_OK)
+        status = dt_engine_encode_pieces(w->engine, pieces, piece_count, bos, scratch, n, tokens, room, &count, err);
     if (status == DT_OK && !dt_story_push_tokens(&w->story, tokens, count))
         status = no_memory(err);
+    free(tokens);
+    free(scratch);
     return status;
 }
 

@@ -517,3 +517,18 @@ out:
     free(line);
     return taken;
 }
+
+void dt_submit_first(struct dt_app *app)
+{
+    char *script = app->first_script, *prompt = app->first_prompt;
+    app->first_script = app->first_prompt = NULL;
+    if (prompt)
+        dt_worker_ask(app, DT_REQUEST_PROMPT, 0, prompt, strlen(prompt), false);
+    char line[4200];
+    if (script) { // as a command: a front end may have its own way to play scripts
+        snprintf(line, sizeof line, "/script %s", script);
+        dt_submit(app, line, strlen(line));
+    }
+    free(script);
+    free(prompt);
+}

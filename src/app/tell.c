@@ -405,7 +405,9 @@ void dt_tell(struct dt_worker *w, bool go_on)
     w->figures.seed = turn->seed;
     w->figures.prompt_tokens = 0;
     struct dt_app_event begin = {.type = DT_EVENT_TURN, .turn = t.number};
-    dt_events_post(&w->app->events, &begin, turn->prompt, strlen(turn->prompt), NULL, NULL);
+    char *shown = dt_story_shown_prompt(story, t.number);
+    dt_events_post(&w->app->events, &begin, shown ? shown : "", shown ? strlen(shown) : 0, NULL, NULL);
+    free(shown);
     t.now = t.draft_ns = dt_clock_ns();
     keep_turn(w, t.number); // the prompt is on its way to the disk before the first token
     dt_status status = dt_tell_sync(w, &err);

@@ -246,6 +246,7 @@ static void apply(struct dt_view *view, struct dt_event *node)
 bool dt_view_next(struct dt_app *app, struct dt_app_event *out)
 {
     struct dt_view *view = app->view;
+    dt_submit_first(app);
     for (;;) {
         dt_event_free(view->current);
         view->current = dt_events_take(&app->events);
@@ -272,6 +273,9 @@ bool dt_view_next(struct dt_app *app, struct dt_app_event *out)
 
 enum dt_app_state dt_view_state(struct dt_app *app)
 {
+    // what was asked for is going on, even if the worker has not said so yet
+    if (app->view->state == DT_APP_IDLE && dt_worker_busy(app))
+        return app->view->figures.model[0] ? DT_APP_READING : DT_APP_LOADING;
     return app->view->state;
 }
 

@@ -356,6 +356,7 @@ static void do_prompt(struct dt_worker *w, const char *text)
         dt_app_notice(w->app, DT_NOTICE_ERROR, "No memory for another turn.");
         return;
     }
+    turn->request = request;
     uint64_t seed = dt_settings_uint(&w->settings, DT_SET_SEED);
     turn->seed = seed ? seed + story->count - 1 : dt_tell_new_seed(w);
     dt_status status = dt_story_put_prompt(w, &err);
@@ -424,14 +425,14 @@ static void *work(void *arg)
     for (;;) {
         pthread_mutex_lock(&w->lock);
         while (!w->first) {
-            atomic_store(&w->busy, 0);
-            pthread_mutex_unlock(&w->lock);
-            dt_worker_state(w, DT_APP_IDLE);
-            pthread_mutex_lock(&w->lock);
-            if (!w->first)
-                pthread_cond_wait(&w->wake, &w->lock);
+            if (atomic_exchange(&w->busy, 0)) { // whatever it was, it is done: even if the state never changed
+                struct dt_app_event event = {.type = DT_EVENT_STATE, .state = DT_APP_IDLE};
+                atomic_store(&app->state, DT_APP_IDLE);
+                dt_events_post(&app->events, &event, NULL, 0, NULL, NULL);
+            }
+            pthread_cond_wait(&w->wake, &w->lock);
         }
-        atomic_store(&w->busy, 1);
+        atomic_store(&w->busy, 1); // before the number that waits goes down
         struct dt_request *request = take(w, false);
         pthread_mutex_unlock(&w->lock);
         // a stop that came after this request was made is for it, an older one is not

@@ -97,6 +97,8 @@ dt_status dt_story_replace_text(struct dt_worker *w, const char *text, struct dt
 uint32_t dt_story_shift(struct dt_story *story);
 // Whether a prompt reads as a request to the storyteller (a sentence) and not as an opening.
 bool dt_story_is_request(const char *prompt);
+// The prompt of turn n as it is shown, malloc'ed: a request in a story stands in a paragraph of its own.
+char *dt_story_shown_prompt(const struct dt_story *story, size_t n);
 // The first words of a story as its title, malloc'ed.
 char *dt_story_make_title(const struct dt_story *story);
 // The story as a record whose strings are borrowed (turns: malloc'ed array only, free it); for keeper and export.

@@ -146,7 +146,7 @@ static void steps(void **state)
     dt_settings_step(&settings, DT_SET_TOP_K, -1, text, sizeof text);
     assert_string_equal(text, "0");
     dt_settings_step(&settings, DT_SET_OVERFLOW, -1, text, sizeof text);
-    assert_string_equal(text, "shift");
+    assert_string_equal(text, "stop");
     dt_settings_step(&settings, DT_SET_PRIVATE, 1, text, sizeof text);
     assert_string_equal(text, "on");
     assert_false(dt_settings_step(&settings, DT_SET_MODEL, 1, text, sizeof text));

@@ -27,6 +27,7 @@ struct plain {
     uint32_t question;
     bool question_default, editing;
     bool prompted;
+    volatile sig_atomic_t interrupted;
 };
 
 static struct plain *running; // for the signal handler
@@ -34,8 +35,10 @@ static struct plain *running; // for the signal handler
 static void on_interrupt(int signal)
 {
     (void)signal;
-    if (running)
-        running->api->stop(running->app);
+    if (!running)
+        return;
+    running->interrupted = 1;
+    running->api->stop(running->app);
 }
 
 static void remark(struct plain *p, const char *text, size_t n)
@@ -191,21 +194,26 @@ static void loop(struct plain *p)
         struct dt_app_event e;
         while (!p->quit && p->api->next(p->app, &e))
             event(p, &e);
+        if (p->quit)
+            return;
         if (p->out.broken) { // the reader of the story has gone
             p->api->stop(p->app);
+            p->api->exit_code(p->app, 1);
             p->api->submit(p->app, "/quit", 5);
             p->out.broken = false;
             p->out.fd = p->err.fd = -1;
+        }
+        if (p->interrupted && !p->terminal) { // the text so far stands
+            p->api->exit_code(p->app, 130);
+            p->length = 0;
+            p->ended = p->told = true;
         }
         take(p);
         bool idle = p->api->state(p->app) == DT_APP_IDLE;
         if (!leaving && p->ended && idle && !p->length) {
             if (!p->told && !p->terminal) {
-                const char *opening = p->api->get(p->app, DT_SET_OPENING);
-                if (!*opening)
-                    opening = "Once upon a time";
                 p->told = true; // nothing was asked for: a story all the same
-                p->api->submit(p->app, opening, strlen(opening));
+                p->api->submit(p->app, "", 0);
             } else {
                 leaving = true;
                 p->api->submit(p->app, "/quit", 5);
