@@ -26,11 +26,13 @@ static const char help[] =
     "      --json, --csv       instead of the table\n"
     "      --svg FILE          a chart besides\n"
     "      --contest           30 runs as in RVSPOC S2311: -t 1.0 -p 0.9 -s 123 -i \"Once upon a time\"; or its logs\n"
+    "      --speak             the same stories told with and without a voice\n"
+    "      --voice NAME        which one (duotale voices)\n"
     "      --against FILE      whose story the others are compared with (the fp32 one)\n" DT_MODEL_OPTIONS_HELP
     "  -h, --help\n";
 
 enum { OPTION_JSON = DT_OPTION_OWN, OPTION_CSV, OPTION_SVG, OPTION_PROMPT, OPTION_GEN, OPTION_AT, OPTION_RUNS, OPTION_WARM,
-       OPTION_NO_START, OPTION_CONTEST, OPTION_AGAINST };
+       OPTION_NO_START, OPTION_CONTEST, OPTION_AGAINST, OPTION_SPEAK, OPTION_VOICE };
 
 static const struct option long_options[] = {
     {"prompt", required_argument, NULL, OPTION_PROMPT},
@@ -47,6 +49,8 @@ static const struct option long_options[] = {
     {"svg", required_argument, NULL, OPTION_SVG},
     {"contest", no_argument, NULL, OPTION_CONTEST},
     {"against", required_argument, NULL, OPTION_AGAINST},
+    {"speak", no_argument, NULL, OPTION_SPEAK},
+    {"voice", required_argument, NULL, OPTION_VOICE},
     {"help", no_argument, NULL, 'h'},
     DT_MODEL_LONG_OPTIONS,
     {NULL, 0, NULL, 0},
@@ -275,7 +279,7 @@ int dt_verb_bench(int argc, char **argv)
     struct dt_bench bench = {.options = {.prompt = 64, .gen = 256, .runs = 5, .warm = 1, .top_p = 0.9f, .seed = 1, .processes = true}};
     struct dt_bench_options *o = &bench.options;
     bool json = false, csv = false, contest = false, runs_given = false;
-    const char *svg = NULL, *against = NULL;
+    const char *svg = NULL, *against = NULL, *voice = NULL;
     int option, code = 0;
     while (code == 0 && (option = getopt_long(argc, argv, "t:p:s:h" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) != -1) {
         switch (option) {
@@ -327,6 +331,12 @@ int dt_verb_bench(int argc, char **argv)
         case OPTION_AGAINST:
             against = optarg;
             break;
+        case OPTION_SPEAK:
+            voice = voice ? voice : "auto";
+            break;
+        case OPTION_VOICE:
+            voice = optarg;
+            break;
         default:
             code = dt_verb_model_option("bench", &model, option, optarg) ? 2 : 0;
         }
@@ -347,6 +357,10 @@ int dt_verb_bench(int argc, char **argv)
     if (contest)
         return dt_bench_contest(&model, (const char *const *)argv + optind, (uint32_t)(argc - optind), against,
                                 runs_given ? o->runs : 30, json);
+    for (int i = optind; voice && i < argc && status == DT_OK; i++)
+        status = dt_bench_speak(&model, argv[i], o, voice, json, &err);
+    if (voice)
+        return status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
     code = add_entries(&bench, &model, argv + optind, argc - optind);
     if (code == 0) {
         status = measure(&bench, &model, &err);

@@ -43,6 +43,11 @@ void dt_bench_json(const struct dt_bench *bench, FILE *out);
 void dt_bench_csv(const struct dt_bench *bench, FILE *out);
 void dt_bench_svg(const struct dt_bench *bench, FILE *out); // a bar a stack, decode speed, whiskers from min to max
 
+// Stories told with and without a voice ("auto", "espeak:en-us"), in turn, one table or JSON object on stdout: the model's speed, time to first sound,
+// the voice's real-time factor and share of CPU. o->gen is the story's length, prompt included.
+dt_status dt_bench_speak(const struct dt_verb_model *model, const char *path, const struct dt_bench_options *o,
+                         const char *voice, bool json, struct dt_error *err);
+
 // The contest's report: 30 runs of the model, or of the logs of the committee. paths[0] is a model or a log; against (NULL: none) the one whose
 // story is the fp32 one. Returns the exit code.
 int dt_bench_contest(const struct dt_verb_model *model, const char *const *paths, uint32_t count, const char *against,

@@ -3,7 +3,7 @@
 """`duotale run` aloud, with the model in data/: sound files, trouble, and nothing left behind. No sound card is needed: players,
 recorders and some engines are scripts in a folder of their own; what needs espeak-ng or pocketsphinx is skipped by name.
 
-    spoken.py PROGRAM
+    spoken.py PROGRAM MODELS_FOLDER
 """
 import array
 import json
@@ -19,7 +19,10 @@ import unittest
 import wave
 
 PROGRAM = os.path.abspath(sys.argv.pop(1))
-STORY = ["run", "-s", "5", "-t", "0.8", "-n", "0", "-i", "Once upon a time"]
+MODELS = sys.argv.pop(1)
+with open(os.path.join(MODELS, "default"), encoding="utf-8") as named:
+    MODEL = os.path.join(MODELS, named.read().strip())
+STORY = ["run", MODEL, "-s", "5", "-t", "0.8", "-n", "150", "-i", "Once upon a time"]
 
 
 def syllables(text):
@@ -218,7 +221,7 @@ class Spoken(unittest.TestCase):
             self.skipTest("espeak-ng or pocketsphinx is not installed")
         asked = os.path.join(self.folder, "asked.wav")
         subprocess.run(["espeak-ng", "-v", "en-us", "-w", asked, "Tell me a story about a dragon."], check=True)
-        told = self.run_story("--listen", asked, "--json", story=["run", "-t", "0", "-n", "40"])
+        told = self.run_story("--listen", asked, "--json", story=["run", MODEL, "-t", "0", "-n", "40"])
         self.assertEqual(told.returncode, 0, told.stderr)
         self.assertIn("heard: Tell me a story about a dragon.", told.stderr)
         figures = json.loads(told.stdout.splitlines()[-1])
