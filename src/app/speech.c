@@ -13,9 +13,9 @@
 #include "host/voices.h"
 
 #define QUEUE_BYTES 32768
-// Once something is heard the voice takes what the story leaves over. Ten steps leave it a tenth of a busy core, enough for espeak-ng on a
-// slow board, and the player's pace keeps it from more; a file has no pace, and nobody waits for it. The first sentence is not held up
-// so: somebody waits for that.
+// The voice takes what the story leaves over. Ten steps leave it a tenth of a busy core, enough for espeak-ng on a slow board, and the player's
+// pace keeps it from more; a file has no pace, and nobody waits for it. The first sentence is waited for: a sixth of the core.
+#define NICENESS_FIRST 7
 #define NICENESS 10
 #define NICENESS_FILE 19
 // So many sentences in a row that could not be said are enough.
@@ -118,7 +118,7 @@ static void say(struct dt_speech *s, const char *sentence, uint32_t *failures)
     const struct dt_speech_sink sink = {.size = sizeof sink, .arg = s, .play = play};
     char reason[512] = "", line[700];
     pthread_mutex_lock(&s->lock);
-    s->desk.nice = s->figures.first_sound_ns || s->behind ? (s->wav_path ? NICENESS_FILE : NICENESS) : 0;
+    s->desk.nice = s->figures.first_sound_ns || s->behind ? (s->wav_path ? NICENESS_FILE : NICENESS) : NICENESS_FIRST;
     pthread_mutex_unlock(&s->lock);
     int result = s->voice->say(s->ctx, sentence, &sink, reason, sizeof reason);
     bool given_up = false, report = false;

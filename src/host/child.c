@@ -136,7 +136,8 @@ static bool make_pipe(int ends[2])
     return true;
 }
 
-// Between fork and exec: only async-signal-safe calls, and errors go through `report`.
+// Between vfork and exec, in memory borrowed from the parent: only async-signal-safe calls, nothing written but its own frame. Errors go
+// through `report`.
 static _Noreturn void become(const char *path, const struct dt_child_spec *spec, const int ends[3],
                              const int *files, int report, pid_t parent)
 {
@@ -173,6 +174,24 @@ failed:;
     _exit(127);
 }
 
+// The process, or -1 and errno. A copy of our page tables would cost every page that the story writes a fault, for each sentence
+// spoken; so the child borrows our memory until it is another program, and no handler of ours may run in it meanwhile.
+static __attribute__((noinline)) pid_t launch(const char *path, const struct dt_child_spec *spec, const int ends[3],
+                                              const int *files, int report)
+{
+    const pid_t parent = getpid();
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const pid_t pid = vfork();
+    if (pid == 0)
+        become(path, spec, ends, files, report, parent);
+    const int failure = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = failure;
+    return pid;
+}
+
 static bool set_nonblocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -207,14 +226,11 @@ dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spe
     }
     // The child's ends; ours are the other ones.
     const int ends[3] = {pipes[0][0], pipes[1][1], pipes[2][1]};
-    pid_t parent = getpid();
-    pid_t pid = fork();
+    pid_t pid = launch(path, spec, ends, files, pipes[3][1]);
     if (pid < 0) {
-        status = dt_error_set(err, DT_NO_MEMORY, NULL, "cannot start %s: fork: %s", spec->argv[0], strerror(errno));
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "cannot start %s: vfork: %s", spec->argv[0], strerror(errno));
         goto out;
     }
-    if (pid == 0)
-        become(path, spec, ends, files, pipes[3][1], parent);
     child->pid = pid;
     setpgid(pid, pid); // whichever of us comes first; the other call fails harmlessly
 
