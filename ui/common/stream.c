@@ -53,8 +53,8 @@ void ui_stream_flush(struct ui_stream *s)
     }
     put(s, s->word + skip, s->word_length - skip);
     s->column += columns;
-    if (s->width)
-        s->column %= s->width; // a word longer than the line
+    if (s->width && s->column > s->width)
+        s->column = (s->column - 1) % s->width + 1; // a word longer than the line; a full line is still that line
     s->word_length = 0;
 }
 
@@ -90,7 +90,6 @@ void ui_stream_line_end(struct ui_stream *s)
 void ui_stream_lines(struct ui_stream *s, const char *text, size_t n)
 {
     ui_stream_line_end(s);
-    put(s, text, n);
-    if (n == 0 || text[n - 1] != '\n')
-        ui_stream_raw(s, "\n", 1);
+    ui_stream_text(s, text, n);
+    ui_stream_line_end(s);
 }

@@ -29,7 +29,7 @@ void ui_stream_flush(struct ui_stream *s);
 // Flushes, and ends the line if the cursor is not at the beginning of one.
 void ui_stream_line_end(struct ui_stream *s);
 
-// Whole lines, not wrapped; ends with a newline.
+// Whole lines of their own: whatever was begun is ended before, and they end with a newline. Broken at words like a story.
 void ui_stream_lines(struct ui_stream *s, const char *text, size_t n);
 
 // Bytes as they are, all of them; sets broken. The column is the caller's business.
