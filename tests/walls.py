@@ -73,11 +73,12 @@ def includes(root):
                     wrong.append(f"{where}: {room} may not include <{target}>")
                 continue
             first = target.split("/")[0]
-            if "/" not in target or not ((root / "src" / target).exists() or (root / target).exists()):
+            if "/" not in target or first == ".." or not ((root / "src" / target).exists() or (root / target).exists()):
                 # a header beside its source, in its own folder only; backends may share one in their own subtree
                 beside = (path.parent / target).resolve()
                 own = root / "src" / room if room in MAY_INCLUDE and path.is_relative_to(root / "src") else root / room
-                if not beside.is_relative_to(own.resolve()):
+                known = beside.is_relative_to(root.resolve()) and room_of(root.resolve(), beside) in allowed - {room}
+                if not beside.is_relative_to(own.resolve()) and not known:
                     wrong.append(f"{where}: \"{target}\" lies outside of {room}")
                 continue
             if first not in allowed:

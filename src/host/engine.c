@@ -641,6 +641,17 @@ dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t c
     return status;
 }
 
+void dt_engine_trim(struct dt_engine *e)
+{
+    // Fresh pages are zeros: scratch holds nothing between evaluations, and an empty index is what a tokenizer begins with.
+    if (e->now.scratch.memory)
+        dt_memory_forget(e->now.scratch.memory, e->now.scratch.bytes);
+    if (e->tokenizer_block.memory) {
+        dt_memory_forget(e->tokenizer_block.memory, e->tokenizer_block.bytes);
+        (void)dt_tokenizer_init(&e->tokenizer, &e->model.vocab, e->tokenizer_block.memory, e->tokenizer_block.bytes, NULL);
+    }
+}
+
 uint32_t dt_engine_next(struct dt_engine *e)
 {
     return dt_sampler_next(&e->sampler, dt_session_logits(e->session), dt_session_tokens(e->session),

@@ -106,6 +106,10 @@ size_t dt_engine_piece(const struct dt_engine *engine, uint32_t previous, uint32
 // dt_session_eval, and a look at whether the file is still whole: DT_BAD_INPUT if it was truncated or its medium failed.
 dt_status dt_engine_eval(struct dt_engine *engine, const uint32_t *tokens, uint32_t count, struct dt_error *err);
 
+// Gives back the pages that only prompts need: the tokenizer's index (made again at the next encode) and the scratch of a whole
+// batch. Nothing changes but what is resident. For telling one long story after one prompt.
+void dt_engine_trim(struct dt_engine *engine);
+
 // Samples the next token from the last logits (which are used up). The repetition penalty sees the session's tokens.
 uint32_t dt_engine_next(struct dt_engine *engine);
 

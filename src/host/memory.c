@@ -181,3 +181,9 @@ void dt_memory_give(struct dt_account *account, void *block, size_t bytes)
     munmap(block, bytes);
     atomic_fetch_sub(&account->used, bytes);
 }
+
+void dt_memory_forget(void *block, size_t bytes)
+{
+    if (madvise(block, bytes, MADV_DONTNEED) != 0) // by hand where the kernel will not
+        memset(block, 0, bytes);
+}

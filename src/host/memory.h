@@ -23,6 +23,9 @@ dt_status dt_memory_take(struct dt_account *account, size_t bytes, const char *w
 // Gives a block back with the size it was taken with. NULL is harmless.
 void dt_memory_give(struct dt_account *account, void *block, size_t bytes);
 
+// The block stays ours and reads as zeros: its pages go back to the kernel until they are touched again.
+void dt_memory_forget(void *block, size_t bytes);
+
 // Whether bytes more could be taken now, without taking them.
 dt_status dt_memory_allows(const struct dt_account *account, size_t bytes, const char *what, struct dt_error *err);
 

@@ -346,6 +346,7 @@ static bool finish_text(struct telling *t)
 static dt_status generate(struct telling *t, const char *prompt, size_t n, struct dt_error *err)
 {
     dt_status status = begin_story(t, prompt, n, true, err);
+    dt_engine_trim(t->engine);
     if (status == DT_OK)
         status = continue_story(t, err);
     if (status == DT_CONTEXT_FULL)
