@@ -7,10 +7,20 @@
 #include "base/format.h"
 #include "core/llama2c.h"
 #include "core/reader.h"
+#include "core/safetensors.h"
 
 static bool is_gguf(const unsigned char *bytes, size_t n)
 {
     return n >= 4 && memcmp(bytes, "GGUF", 4) == 0;
+}
+
+// config.json, the first file of a Hugging Face folder.
+static bool is_json(const unsigned char *bytes, size_t n)
+{
+    size_t i = 0;
+    while (i < n && i < 64 && (bytes[i] == ' ' || bytes[i] == '\n' || bytes[i] == '\r' || bytes[i] == '\t'))
+        i++;
+    return i < n && bytes[i] == '{';
 }
 
 const char *dt_model_recognise(const unsigned char *bytes, size_t n)
@@ -20,6 +30,8 @@ const char *dt_model_recognise(const unsigned char *bytes, size_t n)
         return "GGUF";
     if (n >= 4 && dt_read_u32(bytes) == DT_LLAMA2C_MAGIC)
         return "llama2.c";
+    if (dt_safetensors_recognise(bytes, n) || is_json(bytes, n))
+        return "safetensors";
     return dt_llama2c_read_header(bytes, n, NULL, &h, NULL) == DT_OK ? "llama2.c legacy" : NULL;
 }
 
@@ -34,6 +46,11 @@ static dt_status dispatch(const struct dt_model_part *parts, uint32_t count, str
         return dt_error_set(err, DT_FAILED, NULL, "a model of no files");
     if (is_gguf(parts[0].bytes, parts[0].n))
         return dt_gguf_open(parts, count, arena, out, err);
+    if (count > 1 && is_json(parts[0].bytes, parts[0].n))
+        return dt_hf_open(parts, count, arena, out, err);
+    if (dt_safetensors_recognise(parts[0].bytes, parts[0].n) || is_json(parts[0].bytes, parts[0].n))
+        return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
+                            "a part of a Hugging Face model: open the folder that holds it and its config.json");
     if (count != 1)
         return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
                             "one of %u files, but only GGUF files can be split", count);

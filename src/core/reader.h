@@ -47,5 +47,7 @@ dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *are
                           struct dt_model *out, struct dt_error *err);
 dt_status dt_gguf_open(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
                        struct dt_model *out, struct dt_error *err);
+dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
+                     struct dt_model *out, struct dt_error *err);
 
 #endif

@@ -176,10 +176,60 @@ static bool first_shard(const char *folder, char *out, size_t size)
     return found;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// Maps folder/name if it is there; a required one must be.
+static dt_status map_one(struct dt_engine *e, const char *folder, const char *name, bool required, struct dt_error *err)
+{
+    char path[PATH_MAX];
+    dt_format(path, sizeof path, "%s/%s", folder, name);
+    if (!required && !dt_file_readable(path))
+        return DT_OK;
+    if (e->parts == PARTS_MAX)
+        return dt_error_set(err, DT_UNSUPPORTED, folder, "has more than %u files; that is the most that can be opened together", PARTS_MAX);
+    dt_status status = dt_file_map(&e->part[e->parts], path, err);
+    e->parts += status == DT_OK;
+    return status;
+}
+
+// Maps what a Hugging Face folder says of a model, then its weights: model.safetensors, or all model-*.safetensors in their order.
+static dt_status map_folder(struct dt_engine *e, const char *folder, struct dt_error *err)
+{
+    static const char *const texts[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors.index.json"};
+    static const char whole[] = "model.safetensors", suffix[] = ".safetensors";
+    char *names[PARTS_MAX];
+    size_t count = 0;
+    dt_status status = DT_OK;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && !status; i++)
+        status = map_one(e, folder, texts[i], i == 0, err);
+    DIR *dir = opendir(folder);
+    for (struct dirent *d; dir && count < PARTS_MAX && (d = readdir(dir));) {
+        size_t n = strlen(d->d_name), tail = sizeof suffix - 1;
+        bool shard = n > tail && strncmp(d->d_name, "model-", 6) == 0 && strcmp(d->d_name + n - tail, suffix) == 0;
+        if ((shard || strcmp(d->d_name, whole) == 0) && (names[count] = strdup(d->d_name)))
+            count++;
+    }
+    if (dir)
+        closedir(dir);
+    qsort(names, count, sizeof *names, by_name);
+    for (size_t i = 0; i < count; i++) {
+        if (!status && (count == 1 || strcmp(names[i], whole) != 0))
+            status = map_one(e, folder, names[i], true, err);
+        free(names[i]);
+    }
+    return status;
+}
+
 // Maps the other files of a split GGUF: "NAME-00001-of-00003.gguf" and so on.
 static dt_status map_parts(struct dt_engine *e, const char *path, struct dt_error *err)
 {
     char shard[PATH_MAX];
+    dt_format(shard, sizeof shard, "%s/config.json", path);
+    if (dt_file_readable(shard))
+        return map_folder(e, path, err);
     if (first_shard(path, shard, sizeof shard))
         path = shard;
     dt_status status = dt_file_map(&e->part[0], path, err);

@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: MIT
+// A llama out of a Hugging Face folder: config.json, then tokenizer.json, tokenizer_config.json and
+// the index of the shards where there are any, then the safetensors files, used in place. Which
+// part is which is seen by what it holds.
+#include <math.h>
+
+#include "base/format.h"
+#include "core/hf_vocab.h"
+#include "core/reader.h"
+#include "core/safetensors.h"
+#include "core/template.h"
+
+#define TENSORS_MOST (DT_MAX_LAYERS * 16)
+
+struct reader {
+    const struct dt_model_part *parts;
+    uint32_t count;
+    struct dt_arena *arena;
+    struct dt_model *model;
+    struct dt_error *err;
+    bool measuring;
+    // parts that are JSON, by what they are; n 0: not there
+    struct dt_json_value config, tokenizer, tokenizer_config, index;
+    const char *config_name, *tokenizer_name, *tokenizer_config_name, *index_name;
+};
+
+static dt_status sort_parts(struct reader *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        const struct dt_model_part *part = &r->parts[i];
+        struct dt_json_value v;
+        if (dt_safetensors_recognise(part->bytes, part->n))
+            continue;
+        dt_status status =
+            dt_json_check((const char *)part->bytes, part->n, part->name, &v, r->err);
+        if (status)
+            return status;
+        if (dt_json_find(v, "weight_map").n) {
+            r->index = v;
+            r->index_name = part->name;
+        } else if (dt_json_find(v, "model").n && dt_json_find(v, "model").at[0] == '{') {
+            r->tokenizer = v;
+            r->tokenizer_name = part->name;
+        } else if (!r->config.n &&
+                   (dt_json_find(v, "hidden_size").n || dt_json_find(v, "model_type").n)) {
+            r->config = v;
+            r->config_name = part->name;
+        } else {
+            r->tokenizer_config = v;
+            r->tokenizer_config_name = part->name;
+        }
+    }
+    if (!r->config.n)
+        return dt_error_set(r->err, DT_BAD_INPUT, r->parts[0].name,
+                            "no part is a config.json with model_type and hidden_size");
+    return DT_OK;
+}
+
+// ---- config.json
+// ------------------------------------------------------------------------------------
+
+static bool given(const struct reader *r, const char *key)
+{
+    struct dt_json_value v = dt_json_find(r->config, key);
+    return v.n && !dt_json_is(v, "null");
+}
+
+static dt_status number(const struct reader *r, const char *key, uint32_t most, bool required,
+                        uint32_t *out)
+{
+    struct dt_json_value v = dt_json_find(r->config, key);
+    uint64_t value;
+    if (!given(r, key))
+        return required ? dt_error_set(r->err, DT_BAD_INPUT, r->config_name, "%s is missing", key)
+                        : DT_OK;
+    if (!dt_json_uint_of(v, &value) || value < 1 || value > most)
+        return dt_error_set(r->err, DT_BAD_INPUT, r->config_name, "%s is %.*s, wanted 1 to %u", key,
+                            v.n < 40 ? (int)v.n : 40, v.at, most);
+    *out = (uint32_t)value;
+    return DT_OK;
+}
+
+static dt_status real(const struct reader *r, struct dt_json_value from, const char *key,
+                      double least, double most, float *out)
+{
+    struct dt_json_value v = dt_json_find(from, key);
+    double value;
+    if (!v.n || dt_json_is(v, "null"))
+        return DT_OK;
+    if (!dt_json_number_of(v, &value) || !(value >= least && value <= most))
+        return dt_error_set(r->err, DT_BAD_INPUT, r->config_name, "%s is %.*s, wanted %g to %g",
+                            key, v.n < 40 ? (int)v.n : 40, v.at, least, most);
+    *out = (float)value;
+    return DT_OK;
+}
+
+// Llama 3.1's scaling: long waves are slowed by `factor`, short ones not at all, those between in
+// proportion (as published with the model).
+static dt_status llama3_factors(const struct reader *r, struct dt_json_value scaling, float factor)
+{
+    struct dt_hparams *hp = &r->model->hp;
+    float low = 1, high = 4, original = 8192;
+    dt_status status;
+    if ((status = real(r, scaling, "low_freq_factor", 1e-3, 1e6, &low)) ||
+        (status = real(r, scaling, "high_freq_factor", 1e-3, 1e6, &high)) ||
+        (status = real(r, scaling, "original_max_position_embeddings", 1, 1e9, &original)))
+        return status;
+    if (!(high > low))
+        return dt_error_set(
+            r->err, DT_BAD_INPUT, r->config_name,
+            "rope_scaling.high_freq_factor is %g, wanted more than low_freq_factor %g",
+            (double)high, (double)low);
+    float *factors = dt_arena_take(r->arena, hp->rotated / 2, sizeof *factors);
+    for (uint32_t i = 0; factors && i < hp->rotated / 2; i++) {
+        double wave = 6.283185307179586 * pow((double)hp->rope_base, 2.0 * i / hp->rotated);
+        double smooth = ((double)original / wave - (double)low) / ((double)high - (double)low);
+        smooth = smooth < 0 ? 0 : smooth > 1 ? 1 : smooth;
+        factors[i] = (float)(1 / ((1 - smooth) / (double)factor + smooth));
+    }
+    hp->rope_factors = factors;
+    return DT_OK;
+}
+
+static dt_status read_rope(const struct reader *r)
+{
+    struct dt_hparams *hp = &r->model->hp;
+    struct dt_json_value scaling = dt_json_find(r->config, "rope_scaling");
+    float factor = 1, partial = 1;
+    dt_status status;
+    hp->rope_base = 10000.0f;
+    hp->rope_scale = 1.0f;
+    hp->rotated = hp->head_size;
+    if ((status = real(r, r->config, "rope_theta", 1, 1e12, &hp->rope_base)) ||
+        (status = real(r, r->config, "partial_rotary_factor", 1, 1, &partial)) ||
+        !given(r, "rope_scaling"))
+        return status;
+    struct dt_json_value type = dt_json_find(scaling, "rope_type");
+    if (!type.n)
+        type = dt_json_find(scaling, "type");
+    if ((status = real(r, scaling, "factor", 1e-3, 1e6, &factor)))
+        return status;
+    if (dt_json_is(type, "\"llama3\""))
+        return llama3_factors(r, scaling, factor);
+    if (dt_json_is(type, "\"linear\""))
+        hp->rope_scale = 1.0f / factor;
+    else if (!dt_json_is(type, "\"default\""))
+        return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
+                            "rope_scaling is %.*s, wanted linear or llama3",
+                            type.n < 40 ? (int)type.n : 40, type.n ? type.at : "of no type");
+    return DT_OK;
+}
+
+static dt_status read_config(const struct reader *r)
+{
+    static const struct {
+        const char *type, *architecture;
+    } known[] = {{"\"llama\"", "llama"}, {"\"mistral\"", "llama"}, {"\"qwen2\"", "qwen2"}};
+    struct dt_hparams *hp = &r->model->hp;
+    struct dt_json_value type = dt_json_find(r->config, "model_type"),
+                         act = dt_json_find(r->config, "hidden_act");
+    uint32_t window = 0;
+    dt_status status;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (dt_json_is(type, known[i].type))
+            r->model->architecture = known[i].architecture;
+    if (!r->model->architecture)
+        return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
+                            "model_type is %.*s, wanted llama, mistral or qwen2",
+                            type.n < 40 ? (int)type.n : 40, type.n ? type.at : "missing");
+    if (act.n && !dt_json_is(act, "\"silu\""))
+        return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
+                            "hidden_act is %.*s, wanted silu", act.n < 40 ? (int)act.n : 40,
+                            act.at);
+    hp->norm_epsilon = 1e-6f;
+    if ((status = number(r, "hidden_size", DT_MAX_DIM, true, &hp->dim)) ||
+        (status = number(r, "intermediate_size", DT_MAX_HIDDEN, true, &hp->hidden)) ||
+        (status = number(r, "num_hidden_layers", DT_MAX_LAYERS, true, &hp->layers)) ||
+        (status = number(r, "num_attention_heads", DT_MAX_HEADS, true, &hp->heads)) ||
+        (status = number(r, "vocab_size", DT_MAX_VOCAB, true, &hp->vocab)) ||
+        (status = number(r, "max_position_embeddings", UINT32_MAX, true, &hp->context)) ||
+        (status = real(r, r->config, "rms_norm_eps", 0, 1, &hp->norm_epsilon)))
+        return status;
+    hp->kv_heads = hp->heads;
+    if ((status = number(r, "num_key_value_heads", DT_MAX_HEADS, false, &hp->kv_heads)))
+        return status;
+    if (hp->kv_heads > hp->heads || hp->heads % hp->kv_heads)
+        return dt_error_set(
+            r->err, DT_BAD_INPUT, r->config_name,
+            "num_attention_heads is %u, which num_key_value_heads %u does not divide", hp->heads,
+            hp->kv_heads);
+    if (!given(r, "head_dim") && hp->dim % hp->heads)
+        return dt_error_set(r->err, DT_BAD_INPUT, r->config_name,
+                            "hidden_size is %u, which num_attention_heads %u does not divide",
+                            hp->dim, hp->heads);
+    hp->head_size = hp->dim / hp->heads;
+    if ((status = number(r, "head_dim", DT_MAX_DIM, false, &hp->head_size)))
+        return status;
+    if (!hp->head_size || hp->head_size % 2 || (uint64_t)hp->head_size * hp->heads > 4 * DT_MAX_DIM)
+        return dt_error_set(
+            r->err, DT_BAD_INPUT, r->config_name,
+            "%u heads have %u channels each, wanted an even number and at most %u together",
+            hp->heads, hp->head_size, 4 * DT_MAX_DIM);
+    bool windowed = given(r, "sliding_window") &&
+                    !dt_json_is(dt_json_find(r->config, "use_sliding_window"), "false");
+    if (windowed && (status = number(r, "sliding_window", UINT32_MAX, false, &window)))
+        return status;
+    hp->context = window && window < hp->context
+                      ? window
+                      : hp->context; // within its window an ordinary model
+    hp->context = hp->context < DT_MAX_CONTEXT ? hp->context : DT_MAX_CONTEXT;
+    hp->rope_style = DT_ROPE_HALVES;
+    hp->tied = dt_json_is(dt_json_find(r->config, "tie_word_embeddings"), "true");
+    return read_rope(r);
+}
+
+// ---- the vocabulary
+// -----------------------------------------------------------------------------------
+
+static void token_id(const struct reader *r, const char *key, uint32_t *out)
+{
+    struct dt_json_value v = dt_json_find(r->config, key), item_key, item;
+    struct dt_json_walk walk = {0};
+    uint64_t id;
+    if (v.n && v.at[0] == '[' && dt_json_next(v, &walk, &item_key, &item))
+        v = item; // of several the first
+    if (dt_json_uint_of(v, &id) && id < r->model->vocab.size)
+        *out = (uint32_t)id;
+}
+
+static bool has_text(struct dt_json_value v, const unsigned char *word, size_t n)
+{
+    for (size_t i = 0; n && n <= v.n && i <= v.n - n; i++)
+        if (memcmp(v.at + i, word, n) == 0)
+            return true;
+    return false;
+}
+
+static dt_status read_vocab(const struct reader *r)
+{
+    struct dt_vocab *vocab = &r->model->vocab;
+    if (!r->tokenizer.n)
+        return DT_OK;
+    dt_status status = dt_hf_vocab(r->tokenizer, r->tokenizer_name, r->model->hp.vocab, r->arena,
+                                   r->measuring ? NULL : vocab, r->err);
+    if (status || r->measuring)
+        return status;
+    token_id(r, "bos_token_id", &vocab->bos);
+    token_id(r, "eos_token_id", &vocab->eos);
+    vocab->add_bos = vocab->kind == DT_VOCAB_SPM && vocab->bos != DT_NO_TOKEN;
+    struct dt_json_value add = dt_json_find(r->tokenizer_config, "add_bos_token");
+    struct dt_json_value post = dt_json_find(r->tokenizer, "post_processor");
+    if (vocab->bos != DT_NO_TOKEN) {
+        size_t n;
+        const unsigned char *piece = dt_vocab_piece(vocab, vocab->bos, &n);
+        if (add.n)
+            vocab->add_bos = dt_json_is(add, "true");
+        else if (vocab->kind == DT_VOCAB_BPE &&
+                 has_text(post, piece, n)) // a template that begins with it
+            vocab->add_bos = true;
+    }
+    return DT_OK;
+}
+
+// chat_template is a text, or a list of named ones of which "default" counts.
+static dt_status read_template(const struct reader *r)
+{
+    struct dt_json_value t = dt_json_find(r->tokenizer_config, "chat_template"), key, item;
+    struct dt_json_walk walk = {0};
+    if (t.n && t.at[0] == '[') {
+        struct dt_json_value chosen = {0};
+        while (dt_json_next(t, &walk, &key, &item))
+            if (!chosen.n || dt_json_is(dt_json_find(item, "name"), "\"default\""))
+                chosen = dt_json_find(item, "template");
+        t = chosen;
+    }
+    if (!dt_json_is_text(t))
+        return DT_OK;
+    char *text = dt_arena_take(r->arena, t.n, 1);
+    if (!text)
+        return DT_OK;
+    r->model->chat_template_length = dt_json_text_of(t, text);
+    r->model->chat_template = text;
+    return DT_OK;
+}
+
+// ---- tensors
+// --------------------------------------------------------------------------------------------
+
+enum size_of { DIM, HIDDEN, VOCAB, QUERIES, KEYS };
+
+static uint32_t size_of(const struct dt_hparams *hp, enum size_of what)
+{
+    const uint32_t sizes[] = {hp->dim, hp->hidden, hp->vocab, hp->heads * hp->head_size,
+                              hp->kv_heads * hp->head_size};
+    return sizes[what];
+}
+
+struct slot {
+    const char *name;
+    size_t at;
+    bool vector, optional;
+    enum size_of rows, cols;
+};
+
+#define LAYER(member) offsetof(struct dt_layer, member)
+#define MODEL(member) offsetof(struct dt_model, member)
+
+static const struct slot layer_slots[] = {
+    {"input_layernorm.weight", LAYER(attention_norm), .vector = true, .cols = DIM},
+    {"self_attn.q_proj.weight", LAYER(query), .rows = QUERIES, .cols = DIM},
+    {"self_attn.k_proj.weight", LAYER(key), .rows = KEYS, .cols = DIM},
+    {"self_attn.v_proj.weight", LAYER(value), .rows = KEYS, .cols = DIM},
+    {"self_attn.o_proj.weight", LAYER(output), .rows = DIM, .cols = QUERIES},
+    {"post_attention_layernorm.weight", LAYER(ffn_norm), .vector = true, .cols = DIM},
+    {"mlp.gate_proj.weight", LAYER(gate), .rows = HIDDEN, .cols = DIM},
+    {"mlp.up_proj.weight", LAYER(up), .rows = HIDDEN, .cols = DIM},
+    {"mlp.down_proj.weight", LAYER(down), .rows = DIM, .cols = HIDDEN},
+    {"self_attn.q_proj.bias", LAYER(query_bias), .vector = true, .optional = true, .cols = QUERIES},
+    {"self_attn.k_proj.bias", LAYER(key_bias), .vector = true, .optional = true, .cols = KEYS},
+    {"self_attn.v_proj.bias", LAYER(value_bias), .vector = true, .optional = true, .cols = KEYS},
+};
+
+static const struct slot model_slots[] = {
+    {"model.embed_tokens.weight", MODEL(embedding), .rows = VOCAB, .cols = DIM},
+    {"model.norm.weight", MODEL(final_norm), .vector = true, .cols = DIM},
+    {"lm_head.weight", MODEL(classifier), .optional = true, .rows = VOCAB, .cols = DIM},
+};
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
+static bool text_is(const char *text, size_t n, const char *word)
+{
+    return n == strlen(word) && memcmp(text, word, n) == 0;
+}
+
+// "model.layers.12.mlp.up_proj.weight" to 12 and the rest; -1 where the name is no layer's.
+static int64_t layer_of(const char **name, size_t *n)
+{
+    static const char prefix[] = "model.layers.";
+    size_t i = sizeof prefix - 1, begin = i;
+    int64_t layer = 0;
+    if (*n <= i || memcmp(*name, prefix, i) != 0)
+        return -1;
+    for (; i < *n && (*name)[i] >= '0' && (*name)[i] <= '9' && layer < INT32_MAX; i++)
+        layer = layer * 10 + ((*name)[i] - '0');
+    if (i == begin || i == *n || (*name)[i] != '.')
+        return -1;
+    *name += i + 1;
+    *n -= i + 1;
+    return layer;
+}
+
+static dt_status place(const struct reader *r, const struct dt_safetensors *s,
+                       const struct dt_safetensor *t)
+{
+    struct dt_model *m = r->model;
+    const char *name = t->name.at + 1; // plain names have no escapes; others are found nowhere
+    size_t n = t->name.n - 2;
+    int shown = t->name.n < 100 ? (int)t->name.n : 100;
+    if (n > 20 && memcmp(name + n - 19, "rotary_emb.inv_freq", 19) == 0)
+        return DT_OK; // old files keep what RoPE's base says already
+    int64_t layer = layer_of(&name, &n);
+    if (layer >= (int64_t)m->hp.layers)
+        return dt_error_set(r->err, DT_BAD_INPUT, s->name,
+                            "%.*s is of layer %lld, num_hidden_layers is %u", shown, t->name.at,
+                            (long long)layer, m->hp.layers);
+    const struct slot *slot = NULL, *table = layer >= 0 ? layer_slots : model_slots;
+    for (size_t i = 0; i < (layer >= 0 ? COUNT(layer_slots) : COUNT(model_slots)) && !slot; i++)
+        slot = text_is(name, n, table[i].name) ? &table[i] : NULL;
+    if (!slot)
+        return dt_error_set(r->err, DT_UNSUPPORTED, s->name,
+                            "tensor %.*s does not belong to a %s model as we know it", shown,
+                            t->name.at, m->architecture);
+    uint32_t rows = slot->vector ? 1 : size_of(&m->hp, slot->rows),
+             cols = size_of(&m->hp, slot->cols);
+    bool fits = slot->vector ? t->dims == 1 && t->size[0] == cols
+                             : t->dims == 2 && t->size[0] == rows && t->size[1] == cols;
+    if (!fits)
+        return dt_error_set(r->err, DT_BAD_INPUT, s->name, "%.*s is %llu x %llu, wanted %u x %u",
+                            shown, t->name.at, (unsigned long long)t->size[0],
+                            (unsigned long long)t->size[1], slot->vector ? cols : rows,
+                            slot->vector ? 1 : cols);
+    if (t->form == DT_FORM_NONE)
+        return dt_error_set(r->err, DT_UNSUPPORTED, s->name,
+                            "%.*s has dtype %s, wanted F32, F16 or BF16", shown, t->name.at,
+                            t->type);
+
+    struct dt_matrix w = dt_matrix_blocks(t->form, rows, cols, t->data);
+    const float *values = (const float *)(const void *)t->data;
+    if (slot->vector && t->form != DT_FORM_F32) {
+        float *copy = dt_arena_take(r->arena, cols, sizeof *copy);
+        if (!r->measuring && !copy)
+            return dt_error_set(r->err, DT_NO_MEMORY, s->name, "%.*s needs %zu bytes", shown,
+                                t->name.at, cols * sizeof *copy);
+        if (copy)
+            dt_matrix_row(&w, 0, copy);
+        values = copy;
+    }
+    if (r->measuring)
+        return DT_OK;
+    unsigned char *base = layer >= 0 ? (unsigned char *)&m->layers[layer] : (unsigned char *)m;
+    void *at = base + slot->at;
+    bool twice =
+        slot->vector ? *(const float **)at != NULL : ((struct dt_matrix *)at)->quants != NULL;
+    if (twice)
+        return dt_error_set(r->err, DT_BAD_INPUT, s->name, "%.*s is there twice", shown,
+                            t->name.at);
+    if (!slot->vector) {
+        *(struct dt_matrix *)at = w;
+        return DT_OK;
+    }
+    *(const float **)at = values;
+    char label[100];
+    dt_format(label, sizeof label, "%.*s", shown, t->name.at);
+    return dt_reader_check_finite(s->name, label, values, cols, r->err);
+}
+
+struct extent {
+    uint64_t begin, end;
+};
+
+static void sift(struct extent *heap, size_t root, size_t n)
+{
+    for (size_t child; (child = 2 * root + 1) < n; root = child) {
+        child += child + 1 < n && heap[child + 1].begin > heap[child].begin;
+        if (heap[root].begin >= heap[child].begin)
+            return;
+        struct extent swap = heap[root];
+        heap[root] = heap[child];
+        heap[child] = swap;
+    }
+}
+
+static dt_status check_overlaps(const struct reader *r, const struct dt_safetensors *s,
+                                struct extent *e, size_t n)
+{
+    for (size_t i = n / 2; i-- > 0;)
+        sift(e, i, n);
+    for (size_t left = n; left > 1; left--) {
+        struct extent largest = e[0];
+        e[0] = e[left - 1];
+        e[left - 1] = largest;
+        sift(e, 0, left - 1);
+    }
+    for (size_t i = 1; i < n; i++)
+        if (e[i].begin < e[i - 1].end)
+            return dt_error_set(r->err, DT_BAD_INPUT, s->name,
+                                "two tensors overlap: bytes %llu to %llu, and from %llu",
+                                (unsigned long long)e[i - 1].begin,
+                                (unsigned long long)e[i - 1].end, (unsigned long long)e[i].begin);
+    return DT_OK;
+}
+
+// The index says in which file a tensor lies; it must be this one.
+static dt_status check_index(const struct reader *r, const struct dt_safetensors *s,
+                             const struct dt_safetensor *t)
+{
+    struct dt_json_value map = dt_json_find(r->index, "weight_map"), key, item;
+    struct dt_json_walk walk = {0};
+    const char *base = strrchr(s->name, '/');
+    base = base ? base + 1 : s->name;
+    int shown = t->name.n < 100 ? (int)t->name.n : 100;
+    while (dt_json_next(map, &walk, &key, &item)) {
+        if (key.n != t->name.n || memcmp(key.at, t->name.at, key.n) != 0)
+            continue;
+        if (dt_json_is_text(item) && text_is(item.at + 1, item.n - 2, base))
+            return DT_OK;
+        return dt_error_set(r->err, DT_BAD_INPUT, r->index_name,
+                            "weight_map says %.*s is in %.*s, but it is in %s", shown, t->name.at,
+                            item.n < 100 ? (int)item.n : 100, item.at, base);
+    }
+    return dt_error_set(r->err, DT_BAD_INPUT, r->index_name,
+                        "weight_map does not know %.*s, which is in %s", shown, t->name.at, base);
+}
+
+static dt_status read_tensors(const struct reader *r, const struct dt_model_part *part,
+                              size_t *tensors)
+{
+    struct dt_safetensors s;
+    struct dt_safetensor t;
+    struct dt_json_walk walk = {0};
+    bool more;
+    dt_status status = dt_safetensors_read(&s, part->bytes, part->n, part->name, r->err);
+    if (status)
+        return status;
+    if (s.tensors > TENSORS_MOST)
+        return dt_error_set(r->err, DT_BAD_INPUT, s.name, "it has %u tensors, wanted at most %u",
+                            s.tensors, TENSORS_MOST);
+    struct extent *extents = dt_arena_take(r->arena, s.tensors, sizeof *extents);
+    size_t n = 0;
+    while (!(status = dt_safetensors_next(&s, &walk, &t, &more, r->err)) && more) {
+        if (extents && n < s.tensors)
+            extents[n++] = (struct extent){t.begin, t.end};
+        if ((r->index.n && (status = check_index(r, &s, &t))) || (status = place(r, &s, &t)))
+            return status;
+    }
+    *tensors += s.tensors;
+    return status || !extents ? status : check_overlaps(r, &s, extents, n);
+}
+
+static dt_status check_complete(const struct reader *r)
+{
+    const struct dt_model *m = r->model;
+    for (uint32_t l = 0; l <= m->hp.layers; l++) {
+        bool last = l == m->hp.layers; // the model's own
+        const struct slot *table = last ? model_slots : layer_slots;
+        const unsigned char *base =
+            last ? (const unsigned char *)m : (const unsigned char *)&m->layers[l];
+        for (size_t i = 0; i < (last ? COUNT(model_slots) : COUNT(layer_slots)); i++) {
+            const void *at = base + table[i].at;
+            bool there = table[i].vector ? *(const float *const *)at != NULL
+                                         : ((const struct dt_matrix *)at)->quants != NULL;
+            if (there || table[i].optional)
+                continue;
+            if (last)
+                return dt_error_set(r->err, DT_BAD_INPUT, r->config_name,
+                                    "tensor %s is in none of the files", table[i].name);
+            return dt_error_set(r->err, DT_BAD_INPUT, r->config_name,
+                                "tensor model.layers.%u.%s is in none of the files", l,
+                                table[i].name);
+        }
+    }
+    return DT_OK;
+}
+
+dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
+                     struct dt_model *out, struct dt_error *err)
+{
+    struct dt_model dropped = {0};
+    struct reader r = {.parts = parts,
+                       .count = count,
+                       .arena = arena,
+                       .model = out ? out : &dropped,
+                       .err = err,
+                       .measuring = !out};
+    struct dt_model *m = r.model;
+    size_t tensors = 0;
+    bool weights = false;
+    dt_status status;
+    if ((status = sort_parts(&r)) || (status = read_config(&r)) || (status = read_vocab(&r)) ||
+        (status = read_template(&r)))
+        return status;
+    m->format = "safetensors";
+    m->layers = dt_arena_take(arena, m->hp.layers, sizeof *m->layers);
+    if (!m->layers && out)
+        return dt_error_set(err, DT_NO_MEMORY, r.config_name, "the table of %u layers",
+                            m->hp.layers);
+    if (m->layers)
+        memset(m->layers, 0, m->hp.layers * sizeof *m->layers);
+    bool tied = m->hp.tied;
+    for (uint32_t i = 0; i < count && !status; i++)
+        if (dt_safetensors_recognise(parts[i].bytes, parts[i].n)) {
+            status = read_tensors(&r, &parts[i], &tensors);
+            weights = true;
+        }
+    if (!status && !weights)
+        status = dt_error_set(err, DT_BAD_INPUT, r.config_name,
+                              "there is no safetensors file beside it");
+    if (!status && r.index.n && dt_json_count(dt_json_find(r.index, "weight_map")) != tensors)
+        status = dt_error_set(err, DT_BAD_INPUT, r.index_name,
+                              "weight_map has %zu tensors, the files have %zu",
+                              dt_json_count(dt_json_find(r.index, "weight_map")), tensors);
+    if (status || !out)
+        return status;
+    if ((status = check_complete(&r)))
+        return status;
+    if (!m->classifier.quants && !tied)
+        return dt_error_set(
+            err, DT_BAD_INPUT, r.config_name,
+            "tensor lm_head.weight is missing, and tie_word_embeddings is not true");
+    if (!m->classifier.quants || tied)
+        m->classifier = m->embedding;
+    dt_template_turn_end(m);
+    return DT_OK;
+}
