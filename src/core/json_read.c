@@ -141,8 +141,10 @@ static bool check_value(struct checker *c)
         skip_space(c);
         bool object = accept(c, '{');
         if (object || accept(c, '[')) {
-            if (depth == DT_JSON_MOST_NESTED)
+            if (depth == DT_JSON_MOST_NESTED) {
+                c->at--;
                 return refuse(c, "at most 64 levels");
+            }
             open[depth++] = object ? '}' : ']';
             skip_space(c);
             if (!accept(c, open[depth - 1])) {
@@ -334,9 +336,9 @@ size_t dt_json_text_of(struct dt_json_value v, char *out)
 
 bool dt_json_number_of(struct dt_json_value v, double *out)
 {
-    const char *p = v.at, *end = v.at + v.n;
-    if (!v.n || (*p != '-' && !is_digit(*p)))
+    if (!v.n || (v.at[0] != '-' && !is_digit(v.at[0])))
         return false;
+    const char *p = v.at, *end = v.at + v.n;
     bool negative = *p == '-', fraction = false;
     uint64_t digits = 0;
     int scale = 0, exponent = 0;
@@ -359,7 +361,9 @@ bool dt_json_number_of(struct dt_json_value v, double *out)
     exponent += scale;
     double value = (double)digits;
     // Powers up to 10^22 are exact, so that one rounding is all in the usual cases.
-    if (exponent < -22 || exponent > 22)
+    if (!digits)
+        value = 0;
+    else if (exponent < -22 || exponent > 22)
         value *= pow(10.0, exponent < -400 ? -400 : exponent > 400 ? 400 : exponent);
     else
         value = exponent < 0 ? value / pow(10.0, -exponent) : value * pow(10.0, exponent);

@@ -48,7 +48,7 @@ bool dt_json_is(struct dt_json_value v,
 size_t dt_json_text_of(struct dt_json_value v, char *out);
 
 // A whole number from 0 to 2^53; false for anything else. A number, the nearest double to within
-// one unit in the last place.
+// one unit in the last place (infinity where it is too large).
 bool dt_json_uint_of(struct dt_json_value v, uint64_t *out);
 bool dt_json_number_of(struct dt_json_value v, double *out);
 

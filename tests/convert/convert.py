@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: MIT
 """`duotale convert` from outside: what is written runs, goes back bit by bit, and survives interruption and a full disk.
 
-    convert.py PROGRAM SOURCE_ROOT [roads|shared|interrupt|disk]
+    convert.py PROGRAM SOURCE_ROOT [roads|folder|shared|interrupt|disk]
 
 `shared` compares with files that llama2.c's exporter made; exit 77 where they are not there.
 """
 import filecmp
 import json
+import math
 import os
 import random
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -115,6 +117,102 @@ def roads(work):
     check("nothing half-written is left", not [f for f in os.listdir(work) if "partial" in f or f.startswith("x.")])
 
 
+def write_folder(out, v0, tokenizer):
+    """A Hugging Face folder of the weights of a legacy llama2.c file and its tokenizer.bin, as transformers would save it."""
+    with open(v0, "rb") as f:
+        dim, hidden, layers, heads, kv_heads, vocab, context = struct.unpack("<7i", f.read(28))
+        data = f.read()
+    tied, vocab, hs, at = vocab > 0, abs(vocab), dim // heads, 0
+    tensors = {}
+
+    def take(name, *shape, halves=0):
+        nonlocal at
+        n = 4 * math.prod(shape)
+        block, width = data[at:at + n], 4 * shape[-1]
+        at += n
+        if halves:  # within a head: even rows first, then odd ones
+            order = [h * hs + i for h in range(halves) for i in [*range(0, hs, 2), *range(1, hs, 2)]]
+            block = b"".join(block[r * width:r * width + width] for r in order)
+        tensors[name] = (shape, block)
+
+    def each(name, *shape, halves=0):
+        for i in range(layers):
+            take(f"model.layers.{i}.{name}.weight", *shape, halves=halves)
+
+    kv = kv_heads * hs
+    take("model.embed_tokens.weight", vocab, dim)
+    each("input_layernorm", dim)
+    each("self_attn.q_proj", dim, dim, halves=heads)
+    each("self_attn.k_proj", kv, dim, halves=kv_heads)
+    each("self_attn.v_proj", kv, dim)
+    each("self_attn.o_proj", dim, dim)
+    each("post_attention_layernorm", dim)
+    each("mlp.gate_proj", hidden, dim)
+    each("mlp.down_proj", dim, hidden)
+    each("mlp.up_proj", hidden, dim)
+    take("model.norm.weight", dim)
+    at += 4 * context * hs
+    if not tied:
+        take("lm_head.weight", vocab, dim)
+
+    os.mkdir(out)
+    names, files = list(tensors), 3
+    index = {}
+    for part in range(files):
+        file = f"model-{part + 1:05}-of-{files:05}.safetensors"
+        header, offset = {"__metadata__": {"format": "pt"}}, 0
+        for name in names[part::files]:
+            shape, block = tensors[name]
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + len(block)]}
+            offset += len(block)
+            index[name] = file
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        with open(os.path.join(out, file), "wb") as f:
+            f.write(struct.pack("<Q", len(text)) + text + b"".join(tensors[name][1] for name in names[part::files]))
+    pieces = []
+    with open(tokenizer, "rb") as f:
+        f.read(4)
+        for i in range(vocab):
+            n = struct.unpack("<fi", f.read(8))[1]
+            piece = f.read(n).decode()
+            pieces.append(("<unk>", "<s>", "</s>")[i] if i < 3 else piece.replace(" ", "\u2581") if i > 258 else piece)
+    ids = {p: i for i, p in enumerate(pieces)}
+    merges = [f"{p[:k]} {p[k:]}" for p in pieces[259:] for k in range(1, len(p)) if p[:k] in ids and p[k:] in ids]
+    special = [{"id": i, "content": pieces[i], "special": True} for i in range(3)]
+    texts = {
+        "config.json": {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": dim, "intermediate_size": hidden,
+                        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads, "vocab_size": vocab,
+                        "max_position_embeddings": context, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
+                        "tie_word_embeddings": tied, "bos_token_id": 1, "eos_token_id": 2, "rope_scaling": None},
+        "tokenizer.json": {"version": "1.0", "added_tokens": special, "normalizer": None, "pre_tokenizer": None,
+                           "model": {"type": "BPE", "byte_fallback": True, "unk_token": "<unk>", "vocab": ids, "merges": merges}},
+        "model.safetensors.index.json": {"metadata": {}, "weight_map": index},
+    }
+    for name, value in texts.items():
+        with open(os.path.join(out, name), "w") as f:
+            json.dump(value, f)
+
+
+def folder(work):
+    """A Hugging Face folder tells what the llama2.c file tells, and becomes the same GGUF, byte by byte."""
+    p = lambda name: os.path.join(work, name)
+    convert(default_model(), p("x.gguf"))
+    convert(p("x.gguf"), p("v0.bin"), "-f", "f32", "--to", "llama2c-v0")
+    write_folder(p("hf"), p("v0.bin"), p("v0.tok.bin"))
+    check("the folder tells what the file tells", text(p("hf")) == text(p("v0.bin"), "-z", p("v0.tok.bin")))
+    check("the same GGUF by both roads", convert(p("hf"), p("a.gguf"), "--name", "x")
+          and convert(p("v0.bin"), p("b.gguf"), "--name", "x", "-z", p("v0.tok.bin")) and same(p("a.gguf"), p("b.gguf")))
+    check("and as q8_0", convert(p("hf"), p("a.gguf"), "--name", "x", "-f", "q8_0")
+          and convert(p("v0.bin"), p("b.gguf"), "--name", "x", "-f", "q8_0", "-z", p("v0.tok.bin")) and same(p("a.gguf"), p("b.gguf")))
+    check("the same llama2.c file, with groups", convert(p("hf"), p("a.bin"), "-f", "q8_0", "--group", 32)
+          and convert(p("v0.bin"), p("b.bin"), "-f", "q8_0", "--group", 32) and same(p("a.bin"), p("b.bin")))
+    check("and its tokenizer.bin", same(p("a.tok.bin"), p("v0.tok.bin")))
+    os.remove(p("hf/model-00002-of-00003.safetensors"))
+    done = duotale("inspect", p("hf"))
+    check(f"a missing shard: {done.stderr.decode().strip()}", done.returncode == 3 and b"weight_map" in done.stderr)
+
+
 def shared(work):
     """What llama2.c's own exporter made of the same sources, byte by byte."""
     models = os.path.join(root, "..", "shared", "models")
@@ -193,6 +291,6 @@ def disk(work):
     check("and alone", os.listdir(work) == ["out.gguf"])
 
 
-with tempfile.TemporaryDirectory() as folder:
-    {"roads": roads, "shared": shared, "interrupt": interrupt, "disk": disk}[word](folder)
+with tempfile.TemporaryDirectory() as place:
+    {"roads": roads, "folder": folder, "shared": shared, "interrupt": interrupt, "disk": disk}[word](place)
 sys.exit(1 if failures else 0)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Any text, by SentencePiece and by every family of byte-level BPE: it comes back as it was. The first byte chooses.
+// Any text, by SentencePiece and by every family of byte-level BPE: it comes back as it was. The
+// first byte chooses.
 #include "core/tokenizer.h"
 #include "fuzz.h"
 #include "synth.h"
@@ -15,8 +16,15 @@ static void make(int kind)
 {
     struct synth file = {0}; // kept: vocabularies point into it
     struct dt_error err = {0};
-    struct synth_shape shape = {.dim = 8, .hidden = 8, .layers = 1, .heads = 1, .kv_heads = 1, .vocab = 300, .context = 4,
-                                .shared = true, .seed = 1};
+    struct synth_shape shape = {.dim = 8,
+                                .hidden = 8,
+                                .layers = 1,
+                                .heads = 1,
+                                .kv_heads = 1,
+                                .vocab = 300,
+                                .context = 4,
+                                .shared = true,
+                                .seed = 1};
     struct synth_gguf how = {.bpe = kind >= 2, .form = DT_FORM_F32};
     void *memory = aligned_alloc(DT_ALIGN, 1 << 16);
     struct dt_arena arena = dt_arena_over(memory, 1 << 16);
@@ -32,7 +40,8 @@ static void make(int kind)
             vocabs[kind].pretokenizer = (enum dt_pretokenizer)(kind - 2);
     }
     size_t need = dt_tokenizer_measure(&vocabs[kind], MOST_TEXT);
-    FUZZ_HOLDS(!dt_tokenizer_init(&tokenizers[kind], &vocabs[kind], aligned_alloc(DT_ALIGN, need), need, &err));
+    FUZZ_HOLDS(!dt_tokenizer_init(&tokenizers[kind], &vocabs[kind], aligned_alloc(DT_ALIGN, need),
+                                  need, &err));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -48,12 +57,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dt_error err = {0};
     size_t count, n = 0;
     const char *text = (const char *)data + 1;
-    FUZZ_HOLDS(!dt_tokenizer_encode(&tokenizers[kind], text, size - 1, flags, tokens, MOST_TEXT, &count, &err));
+    FUZZ_HOLDS(!dt_tokenizer_encode(&tokenizers[kind], text, size - 1, flags, tokens, MOST_TEXT,
+                                    &count, &err));
     for (size_t i = 0; i < count; i++) {
         FUZZ_HOLDS(tokens[i] < vocabs[kind].size);
-        n += dt_tokenizer_decode(&tokenizers[kind], i ? tokens[i - 1] : DT_NO_TOKEN, tokens[i], back + n);
+        n += dt_tokenizer_decode(&tokenizers[kind], i ? tokens[i - 1] : DT_NO_TOKEN, tokens[i],
+                                 back + n);
     }
-    // Markers give no text, U+2581 is a space in SentencePiece's files, and a tokenizer.bin drops what it has no byte tokens for.
+    // Markers give no text, U+2581 is a space in SentencePiece's files, and a tokenizer.bin drops
+    // what it has no byte tokens for.
     if (kind >= 2 && !flags)
         FUZZ_HOLDS(n == size - 1 && memcmp(back, text, n) == 0);
     return 0;

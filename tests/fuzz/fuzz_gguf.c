@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Files of one part, and of several: a part begins wherever GGUF and a version stand at a multiple of 8.
+// Files of one part, and of several: a part begins wherever GGUF and a version stand at a multiple
+// of 8.
 #include "open_model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

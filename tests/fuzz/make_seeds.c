@@ -5,6 +5,7 @@
 #include "fuzz.h"
 #include "core/model.h"
 #include "synth.h"
+#include "synth_hf.h"
 
 static const char *folder;
 
@@ -23,8 +24,15 @@ static void save(const char *fuzzer, const char *name, const struct synth *s)
 
 static void llama2c(void)
 {
-    struct synth_shape shape = {.dim = 8, .hidden = 12, .layers = 2, .heads = 2, .kv_heads = 1, .vocab = 6,
-                                .context = 4, .group = 4, .seed = 3};
+    struct synth_shape shape = {.dim = 8,
+                                .hidden = 12,
+                                .layers = 2,
+                                .heads = 2,
+                                .kv_heads = 1,
+                                .vocab = 6,
+                                .context = 4,
+                                .group = 4,
+                                .seed = 3};
     for (int version = 0; version <= 2; version++)
         for (int shared = 0; shared <= 1; shared++) {
             struct synth s = {0};
@@ -39,8 +47,15 @@ static void llama2c(void)
 
 static void gguf(void)
 {
-    struct synth_shape shape = {.dim = 8, .hidden = 12, .layers = 2, .heads = 2, .kv_heads = 1, .vocab = 6,
-                                .context = 4, .group = 4, .seed = 3};
+    struct synth_shape shape = {.dim = 8,
+                                .hidden = 12,
+                                .layers = 2,
+                                .heads = 2,
+                                .kv_heads = 1,
+                                .vocab = 6,
+                                .context = 4,
+                                .group = 4,
+                                .seed = 3};
     static const struct {
         const char *name;
         struct synth_gguf how;
@@ -52,9 +67,19 @@ static void gguf(void)
         {"q8_0", {.form = DT_FORM_Q8_0}, 6, 32},
         {"q4_0", {.form = DT_FORM_Q4_0}, 6, 32},
         {"groups", {.groups = true}, 6, 8},
-        {"qwen2", {.architecture = "qwen2", .bpe = true, .biases = true, .head_size = 6,
-                   .template = "<|im_start|>system\\nBe kind.<|im_end|>{{ m }}"}, 268, 8},
-        {"llama3", {.bpe = true, .template = "<|start_header_id|>{{ role }}<|end_header_id|>{{ m }}<|eot_id|>"}, 268, 8},
+        {"qwen2",
+         {.architecture = "qwen2",
+          .bpe = true,
+          .biases = true,
+          .head_size = 6,
+          .template = "<|im_start|>system\\nBe kind.<|im_end|>{{ m }}"},
+         268,
+         8},
+        {"llama3",
+         {.bpe = true,
+          .template = "<|start_header_id|>{{ role }}<|end_header_id|>{{ m }}<|eot_id|>"},
+         268,
+         8},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct synth s = {0};
@@ -93,9 +118,10 @@ static void tokenizers(void)
     synth_free(&file);
     synth_free(&seed);
 
-    static const char *const texts[] = {"Once upon a time, there was a hat.", "it's 1234 o'clock\r\n\tDON'T  ",
-                                        "\xc3\xa9t\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80 \xff\xfe \xe2\x96\x81the",
-                                        "<|im_start|>user\nthe the the<|im_end|>", "   \n \n   x\xc2\xa0y \xc2\xbd"};
+    static const char *const texts[] = {
+        "Once upon a time, there was a hat.", "it's 1234 o'clock\r\n\tDON'T  ",
+        "\xc3\xa9t\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x98\x80 \xff\xfe \xe2\x96\x81the",
+        "<|im_start|>user\nthe the the<|im_end|>", "   \n \n   x\xc2\xa0y \xc2\xbd"};
     for (unsigned kind = 0; kind < 12; kind++) {
         char name[32];
         synth_u8(&seed, (uint8_t)kind);
@@ -106,6 +132,54 @@ static void tokenizers(void)
     }
 }
 
+static void folders(void)
+{
+    static const struct synth_shape shape = {.dim = 8,
+                                             .hidden = 12,
+                                             .layers = 1,
+                                             .heads = 2,
+                                             .kv_heads = 1,
+                                             .vocab = 266,
+                                             .context = 4,
+                                             .shared = true,
+                                             .seed = 3};
+    static const struct {
+        const char *name;
+        struct synth_hf how;
+    } rows[] = {
+        {"llama", {.form = DT_FORM_F16}},
+        {"shards", {.form = DT_FORM_BF16, .shards = 2, .new_merges = true}},
+        {"qwen2", {.model_type = "qwen2", .form = DT_FORM_BF16, .biases = true, .bpe = true}},
+        {"llama3",
+         {.form = DT_FORM_BF16,
+          .config = ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0}"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct synth files[SYNTH_HF_FILES] = {{0}}, all = {0};
+        synth_hf(files, &shape, &rows[i].how);
+        for (int k = 0; k < SYNTH_HF_FILES; k++) {
+            if (!files[k].n)
+                continue;
+            if (all.n)
+                synth_put(&all, "--FILE--", 8);
+            synth_put(&all, files[k].bytes, files[k].n);
+            if (i == 0 && k < SYNTH_HF_INDEX)
+                save("json",
+                     k == 0   ? "config"
+                     : k == 1 ? "tokenizer"
+                              : "tokenizer-config",
+                     &files[k]);
+            synth_free(&files[k]);
+        }
+        save("hf", rows[i].name, &all);
+        synth_free(&all);
+    }
+    struct synth odd = {0};
+    synth_put(&odd, "[1.5e-3, \"\\ud83d\\ude00\\n\", {\"a\": [[], {}, null, true]}, -0]", 59);
+    save("json", "odd", &odd);
+    synth_free(&odd);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2)
@@ -114,5 +188,6 @@ int main(int argc, char **argv)
     llama2c();
     gguf();
     tokenizers();
+    folders();
     return 0;
 }

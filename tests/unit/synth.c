@@ -85,6 +85,12 @@ static void put_floats(struct synth *out, const struct synth_shape *shape, size_
     free(v);
 }
 
+void synth_floats(struct synth *out, const struct synth_shape *shape, size_t n, enum synth_kind kind, uint32_t layer)
+{
+    put_floats(out, shape, n, (uint32_t)kind * 4096 + layer,
+               kind == SYNTH_ATT_NORM || kind == SYNTH_FFN_NORM || kind == SYNTH_FINAL_NORM);
+}
+
 // One tensor as llama2.c's exporter quantises it: groups along the rows, scale = max / 127, ties to
 // even.
 static void put_groups(struct synth *out, const struct synth_shape *shape, size_t n,

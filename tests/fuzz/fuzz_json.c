@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Any text as JSON; what passes the check is looked at everywhere.
+#include "core/json_read.h"
+#include "fuzz.h"
+
+static size_t look(struct dt_json_value v, int depth)
+{
+    struct dt_json_walk walk = {0};
+    struct dt_json_value key, item;
+    size_t count = 0;
+    double number;
+    uint64_t whole;
+    FUZZ_HOLDS(depth <= (int)DT_JSON_MOST_NESTED && v.n > 0);
+    if (dt_json_is_text(v)) {
+        char *text = malloc(v.n);
+        size_t n = dt_json_text_of(v, text);
+        FUZZ_HOLDS(n <= v.n && n == dt_json_text_of(v, NULL));
+        free(text);
+    }
+    if (dt_json_number_of(v, &number))
+        FUZZ_HOLDS(number == number);
+    dt_json_uint_of(v, &whole);
+    while (dt_json_next(v, &walk, &key, &item)) {
+        FUZZ_HOLDS(item.at > v.at && item.at + item.n < v.at + v.n &&
+                   (v.at[0] == '[' ? key.n == 0 : dt_json_is_text(key)));
+        look(item, depth + 1);
+        count++;
+    }
+    FUZZ_HOLDS(count == dt_json_count(v));
+    dt_json_find(v, "model");
+    return count;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct dt_json_value v;
+    struct dt_error err = {0};
+    if (size > 16384) // looking is done again at every level
+        return 0;
+    if (dt_json_check((const char *)data, size, "fuzz", &v, &err) == DT_OK)
+        look(v, 0);
+    else
+        FUZZ_HOLDS(err.status == DT_BAD_INPUT && err.message[0]);
+    return 0;
+}

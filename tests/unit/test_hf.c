@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: MIT
+// Hugging Face folders: what is read from sound ones, and how broken ones are refused.
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/model.h"
+#include "core/template.h"
+#include "core/tokenizer.h"
+#include "synth_hf.h"
+
+static const struct synth_shape shape = {.dim = 24,
+                                         .hidden = 40,
+                                         .layers = 3,
+                                         .heads = 4,
+                                         .kv_heads = 2,
+                                         .vocab = 270,
+                                         .context = 20,
+                                         .shared = false,
+                                         .seed = 5};
+
+struct folder {
+    struct synth file[SYNTH_HF_FILES];
+    struct dt_model_part parts[SYNTH_HF_FILES];
+    unsigned char *bytes[SYNTH_HF_FILES];
+    uint32_t count;
+    struct dt_model model;
+    void *memory;
+    struct dt_error err;
+};
+
+static const char *const names[] = {"dir/config.json",
+                                    "dir/tokenizer.json",
+                                    "dir/tokenizer_config.json",
+                                    "dir/model.safetensors.index.json",
+                                    "dir/model-00001-of-00003.safetensors",
+                                    "dir/model-00002-of-00003.safetensors",
+                                    "dir/model-00003-of-00003.safetensors",
+                                    "dir/x"};
+
+static dt_status open_folder(struct folder *f)
+{
+    for (int i = 0; i < SYNTH_HF_FILES; i++)
+        if (f->file[i].n) { // copies that end with their blocks
+            f->bytes[i] = malloc(f->file[i].n);
+            memcpy(f->bytes[i], f->file[i].bytes, f->file[i].n);
+            f->parts[f->count++] = (struct dt_model_part){f->bytes[i], f->file[i].n, names[i]};
+        }
+    size_t need = dt_model_measure_parts(f->parts, f->count, &f->err);
+    if (!need)
+        return f->err.status;
+    f->memory = aligned_alloc(DT_ALIGN, need);
+    struct dt_arena arena = dt_arena_over(f->memory, need);
+    dt_status status = dt_model_open_parts(f->parts, f->count, &arena, &f->model, &f->err);
+    if (!status)
+        assert_int_equal(arena.used, need);
+    return status;
+}
+
+static void close_folder(struct folder *f)
+{
+    for (int i = 0; i < SYNTH_HF_FILES; i++) {
+        synth_free(&f->file[i]);
+        free(f->bytes[i]);
+    }
+    free(f->memory);
+    memset(f, 0, sizeof *f);
+}
+
+static void make(struct folder *f, const struct synth_hf *how)
+{
+    memset(f, 0, sizeof *f);
+    synth_hf(f->file, &shape, how);
+    if (open_folder(f))
+        fail_msg("%s: %s", f->err.file, f->err.message);
+}
+
+// Row r of a matrix of the folder against the same of a llama2.c file; hs: rows are in halves
+// within heads of hs.
+static double worst_off(const struct dt_matrix *a, const struct dt_matrix *b, uint32_t hs)
+{
+    double worst = 0;
+    assert_int_equal(a->rows, b->rows);
+    assert_int_equal(a->cols, b->cols);
+    float *x = malloc(a->cols * sizeof *x), *y = malloc(a->cols * sizeof *y);
+    for (uint32_t r = 0; r < a->rows; r++) {
+        uint32_t in = hs ? r % hs : 0,
+                 to = hs ? r - in + (in < hs / 2 ? 2 * in : 2 * (in - hs / 2) + 1) : r;
+        dt_matrix_row(a, r, x);
+        dt_matrix_row(b, to, y);
+        for (uint32_t i = 0; i < a->cols; i++) {
+            double off = x[i] - (double)y[i];
+            worst = off > worst ? off : -off > worst ? -off : worst;
+        }
+    }
+    free(x);
+    free(y);
+    return worst;
+}
+
+static void folders_hold_the_model(void **state)
+{
+    (void)state;
+    static const struct {
+        struct synth_hf how;
+        double bound;
+    } rows[] = {{{0}, 0},
+                {{.form = DT_FORM_F16}, 0},
+                {{.form = DT_FORM_BF16}, 0.25 / 256},
+                {{.shards = 3}, 0},
+                {{.shards = 3, .new_merges = true, .model_type = "mistral"}, 0}};
+    struct synth file = {0};
+    synth_llama2c(&file, &shape, 0);
+    struct dt_error err;
+    size_t need = dt_model_measure(file.bytes, file.n, "x", &err);
+    void *memory = aligned_alloc(DT_ALIGN, need);
+    struct dt_arena arena = dt_arena_over(memory, need);
+    struct dt_model plain;
+    assert_int_equal(dt_model_open(file.bytes, file.n, "x", &arena, &plain, &err), DT_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct folder f;
+        make(&f, &rows[i].how);
+        const struct dt_model *m = &f.model;
+        assert_string_equal(m->architecture, "llama");
+        assert_string_equal(m->format, "safetensors");
+        assert_int_equal(m->hp.rope_style, DT_ROPE_HALVES);
+        assert_true(m->hp.norm_epsilon == 1e-5f && m->hp.rope_base == 10000.0f &&
+                    m->hp.context == 20 && !m->hp.tied);
+        double worst = worst_off(&m->embedding, &plain.embedding, 0);
+        for (uint32_t l = 0; l < 3; l++) {
+            const struct dt_layer *a = &m->layers[l], *b = &plain.layers[l];
+            const double off[] = {
+                worst_off(&a->query, &b->query, 6), worst_off(&a->key, &b->key, 6),
+                worst_off(&a->value, &b->value, 0), worst_off(&a->output, &b->output, 0),
+                worst_off(&a->gate, &b->gate, 0),   worst_off(&a->up, &b->up, 0),
+                worst_off(&a->down, &b->down, 0)};
+            for (size_t k = 0; k < sizeof off / sizeof *off; k++)
+                worst = off[k] > worst ? off[k] : worst;
+            if (!rows[i].how.form)
+                assert_memory_equal(a->ffn_norm, b->ffn_norm, 24 * sizeof(float));
+        }
+        assert_true(worst <= rows[i].bound);
+        assert_true(worst_off(&m->classifier, &plain.classifier, 0) <= rows[i].bound);
+        // the vocabulary: ids, kinds, and merges in their order
+        const struct dt_vocab *v = &m->vocab;
+        size_t n;
+        assert_true(v->kind == DT_VOCAB_SPM && v->size == 270 && v->bos == 1 && v->eos == 2 &&
+                    v->unknown == 0 && v->add_bos);
+        assert_memory_equal(dt_vocab_piece(v, 260, &n), "\xe2\x96\x81the", 6);
+        assert_int_equal(n, 6);
+        assert_int_equal(dt_vocab_type(v, 3), DT_TOKEN_BYTE);
+        assert_int_equal(dt_vocab_type(v, 1), DT_TOKEN_CONTROL);
+        assert_int_equal(dt_vocab_type(v, 269), DT_TOKEN_UNUSED);
+        assert_true(dt_vocab_score(v, 259) > dt_vocab_score(v, 260) &&
+                    dt_vocab_score(v, 260) > dt_vocab_score(v, 261));
+        assert_int_equal(dt_template_recognise(m->chat_template, m->chat_template_length),
+                         DT_TEMPLATE_LLAMA2);
+        close_folder(&f);
+    }
+    synth_free(&file);
+    free(memory);
+}
+
+// Qwen2: biases, byte-level BPE, ends of turns; its own names.
+static void qwen2(void **state)
+{
+    (void)state;
+    struct synth_hf how = {.model_type = "qwen2",
+                           .biases = true,
+                           .bpe = true,
+                           .form = DT_FORM_BF16,
+                           .config = ", \"use_sliding_window\": false, \"sliding_window\": 4"};
+    struct folder f;
+    make(&f, &how);
+    const struct dt_model *m = &f.model;
+    assert_string_equal(m->architecture, "qwen2");
+    assert_non_null(m->layers[2].key_bias);
+    assert_int_equal(m->hp.context, 20);
+    assert_int_equal(m->vocab.kind, DT_VOCAB_BPE);
+    assert_int_equal(m->vocab.pretokenizer, DT_PRETOKENIZER_GPT2);
+    assert_int_equal(m->vocab.eos, 257);
+    assert_int_equal(m->vocab.eot, 257);
+    assert_int_equal(m->vocab.bos, DT_NO_TOKEN);
+    struct dt_tokenizer t;
+    size_t need = dt_tokenizer_measure(&m->vocab, 64), count;
+    void *memory = aligned_alloc(DT_ALIGN, need);
+    uint32_t tokens[64];
+    assert_int_equal(dt_tokenizer_init(&t, &m->vocab, memory, need, &f.err), DT_OK);
+    assert_int_equal(dt_tokenizer_encode(&t, "the\n", 4, DT_ENCODE_BOS, tokens, 64, &count, &f.err),
+                     DT_OK);
+    assert_true(count == 2 && tokens[0] == 259 && tokens[1] == '\n');
+    free(memory);
+    close_folder(&f);
+}
+
+static void rope(void **state)
+{
+    (void)state;
+    struct folder f;
+    make(&f, &(struct synth_hf){.config =
+                                    ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4.0}"});
+    assert_true(f.model.hp.rope_scale == 0.25f && !f.model.hp.rope_factors);
+    close_folder(&f);
+    make(&f,
+         &(struct synth_hf){
+             .config = ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
+                       "\"low_freq_factor\": 1.0,"
+                       " \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64}"});
+    // heads of 6: waves of 2 pi, 2 pi * 10000^(1/3) = 135.4, 2 pi * 10000^(2/3) = 2916; short below
+    // 16, long above 64
+    assert_true(f.model.hp.rope_factors[0] == 1.0f && f.model.hp.rope_factors[1] == 8.0f &&
+                f.model.hp.rope_factors[2] == 8.0f);
+    close_folder(&f);
+    make(&f, &(struct synth_hf){.config = ", \"sliding_window\": 8"});
+    assert_int_equal(f.model.hp.context, 8);
+    close_folder(&f);
+}
+
+// Row: a sound folder in which one text is replaced (to NULL: the file ends there).
+static const struct row {
+    const char *name;
+    int file;
+    const char *find, *replace, *message;
+} rows[] = {
+    {"config-cut", SYNTH_HF_CONFIG, "\"num_hidden_layers\"", NULL,
+     "config.json: this JSON ends at byte"},
+    {"config-comma", SYNTH_HF_CONFIG, ", \"hidden_size\"", "  \"hidden_size\"",
+     "wanted a comma or }"},
+    {"config-no-dim", SYNTH_HF_CONFIG, "\"hidden_size\"", "\"hidden_sixe\"",
+     "hidden_size is missing"},
+    {"config-dim-0", SYNTH_HF_CONFIG, "\"hidden_size\": 24", "\"hidden_size\": 00",
+     "wanted a comma or }"},
+    {"config-dim-text", SYNTH_HF_CONFIG, "\"hidden_size\": 24", "\"hidden_size\":\"2\"",
+     "hidden_size is \"2\", wanted 1 to"},
+    {"config-dim-half", SYNTH_HF_CONFIG, "\"hidden_size\": 24", "\"hidden_size\":2.5",
+     "hidden_size is 2.5, wanted 1 to"},
+    {"config-layers-1e9", SYNTH_HF_CONFIG, "\"num_hidden_layers\": 3", "\"num_hidden_layers\":1e9",
+     "num_hidden_layers is 1e9, wanted 1 to 1024"},
+    {"config-layers-minus", SYNTH_HF_CONFIG, "\"num_hidden_layers\": 3", "\"num_hidden_layers\":-3",
+     "num_hidden_layers is -3"},
+    {"config-heads-not-dividing", SYNTH_HF_CONFIG, "_attention_heads\": 4", "_attention_heads\": 5",
+     "num_attention_heads is 5, which num_key_value_heads 2"},
+    {"config-kv-heads", SYNTH_HF_CONFIG, "_value_heads\": 2", "_value_heads\": 3",
+     "num_attention_heads is 4, which num_key_value_heads 3"},
+    {"config-type", SYNTH_HF_CONFIG, "\"llama\"", "\"gemma\"",
+     "model_type is \"gemma\", wanted llama, mistral or qwen2"},
+    {"config-act", SYNTH_HF_CONFIG, "\"silu\"", "\"gelu\"", "hidden_act is \"gelu\", wanted silu"},
+    {"config-eps", SYNTH_HF_CONFIG, "1e-05", "1e+05", "rms_norm_eps is 1e+05, wanted 0 to 1"},
+    {"config-theta", SYNTH_HF_CONFIG, "10000.0", "-1000.0", "rope_theta is -1000.0, wanted 1 to"},
+    {"config-vocab", SYNTH_HF_CONFIG, "\"vocab_size\": 270", "\"vocab_size\": 265",
+     "is 270 x 24, wanted 265 x 24"},
+    {"tokenizer-id-above", SYNTH_HF_TOKENIZER, "\"th\": 259", "\"th\": 270",
+     "has the id 270, vocab_size is 270"},
+    {"config-hidden", SYNTH_HF_CONFIG, "_size\": 40", "_size\": 48",
+     "mlp.down_proj.weight\" is 24 x 40, wanted 24 x 48"},
+    {"tokenizer-cut", SYNTH_HF_TOKENIZER, "\"vocab\"", NULL,
+     "tokenizer.json: this JSON ends at byte"},
+    {"tokenizer-escape", SYNTH_HF_TOKENIZER, "\\u2581the", "\\uZ581the", "wanted four hex digits"},
+    {"tokenizer-no-vocab", SYNTH_HF_TOKENIZER, "\"vocab\"", "\"vocap\"",
+     "model.vocab and model.merges are missing"},
+    {"tokenizer-no-fallback", SYNTH_HF_TOKENIZER, "\"byte_fallback\": true",
+     "\"byte_fallback\": null", "neither byte-level nor has byte_fallback"},
+    {"tokenizer-id-text", SYNTH_HF_TOKENIZER, "\"th\": 259", "\"th\": \"9\"",
+     "wanted a text and a number"},
+    {"tokenizer-id-minus", SYNTH_HF_TOKENIZER, "\"th\": 259", "\"th\": -59",
+     "wanted a text and a number"},
+    {"tokenizer-id-twice", SYNTH_HF_TOKENIZER, "\"t\": 262", "\"t\": 261",
+     "two tokens have the id 261"},
+    {"tokenizer-id-huge", SYNTH_HF_TOKENIZER, "\"th\": 259", "\"th\": 1e9",
+     "has the id 1000000000, vocab_size is 270"},
+    {"tokenizer-merge-one", SYNTH_HF_TOKENIZER, "\"th e\"", "\"the \"",
+     "merge 2 is \"the \", wanted two pieces"},
+    {"tokenizer-merge-number", SYNTH_HF_TOKENIZER, "\"th e\"", "123456",
+     "merge 2 is 123456, wanted two pieces"},
+    {"tokenizer-merge-missing", SYNTH_HF_TOKENIZER, "\"th e\"", "\"th x\"",
+     "merge 2 makes \"thx\", which is no token"},
+    {"index-cut", SYNTH_HF_INDEX, "\"model.norm.weight\"", NULL,
+     "index.json: this JSON ends at byte"},
+    {"index-other-file", SYNTH_HF_INDEX, "\"model.embed_tokens.weight\": \"model-00001",
+     "\"model.embed_tokens.weight\": \"model-00002",
+     "but it is in model-00001-of-00003.safetensors"},
+    {"index-unknown", SYNTH_HF_INDEX, "\"model.norm.weight\"", "\"model.norm.weighs\"",
+     "weight_map does not know \"model.norm.weight\""},
+    {"index-one-more", SYNTH_HF_INDEX, "\"weight_map\": {", "\"weight_map\": {\"a\": 1, ",
+     "weight_map has 31 tensors, the files have 30"},
+    {"header-too-long", SYNTH_HF_WEIGHTS, "", "\xff\xff\xff\xff\xff\xff\xff\x7f", "this JSON has"},
+    {"header-cut", SYNTH_HF_WEIGHTS, "\"dtype\"", NULL, "model-00001-of-00003.safetensors"},
+    {"header-not-json", SYNTH_HF_WEIGHTS, "\"dtype\"", "'dtype''", "this JSON has ''' at byte"},
+    {"dtype-unknown", SYNTH_HF_WEIGHTS, "\"F32\"", "\"X32\"", "its dtype is none that we know"},
+    {"dtype-not-ours", SYNTH_HF_WEIGHTS, "\"F32\"", "\"I32\"",
+     "has dtype I32, wanted F32, F16 or BF16"},
+    {"dtype-lies", SYNTH_HF_WEIGHTS, "\"F32\"", "\"F16\"",
+     "its shape wants 6480 values of 2 bytes, its data_offsets hold 25920 bytes"},
+    {"shape-not-a-list", SYNTH_HF_WEIGHTS, "[270, 24]", "2700000000", "its shape is no list"},
+    {"shape-text", SYNTH_HF_WEIGHTS, "[270, 24]", "[\"27\",24]", "its shape is no list of sizes"},
+    {"shape-other", SYNTH_HF_WEIGHTS, "[270, 24]", "[240, 27]", "is 240 x 27, wanted 270 x 24"},
+    {"shape-5-dimensions", SYNTH_HF_WEIGHTS, "[270, 24]", "[1,1,1,1,1]", "more than 4 dimensions"},
+    {"shape-overflows", SYNTH_HF_WEIGHTS, "[270, 24]", "[9007199254740991,9007199254740991]",
+     "its shape is no list of sizes, or too large"},
+    {"offsets-outside", SYNTH_HF_WEIGHTS, "[0, 25920]", "[9, 9925929]",
+     "its data_offsets are 9 to 9925929, the file has"},
+    {"offsets-backwards", SYNTH_HF_WEIGHTS, "[0, 25920]", "[25920, 0]",
+     "its data_offsets are 25920 to 0"},
+    {"offsets-three", SYNTH_HF_WEIGHTS, "[0, 25920]", "[0, 25920,1]",
+     "its data_offsets are no pair of numbers"},
+    {"offsets-overlap", SYNTH_HF_WEIGHTS, "[25920, ", "[25824, ", "its data_offsets hold"},
+    {"tensor-unknown", SYNTH_HF_WEIGHTS, "layers.0.self_attn.k_proj", "layers.0.self_attn.z_proj",
+     "weight_map does not know"},
+};
+
+static void broken_folders_are_refused(void **state)
+{
+    (void)state;
+    size_t wrong = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct row *r = &rows[i];
+        struct folder f = {0};
+        synth_hf(f.file, &shape, &(struct synth_hf){.shards = 3});
+        struct synth *file = &f.file[r->file], changed = {0};
+        unsigned char *at =
+            *r->find ? memmem(file->bytes, file->n, r->find, strlen(r->find)) : file->bytes;
+        assert_non_null(at);
+        size_t before = (size_t)(at - file->bytes),
+               after = before + (*r->find ? strlen(r->find) : 8);
+        synth_put(&changed, file->bytes, before);
+        if (r->replace) {
+            synth_put(&changed, r->replace, strlen(r->replace));
+            synth_put(&changed, file->bytes + after, file->n - after);
+        }
+        if (r->file >= SYNTH_HF_WEIGHTS && r->replace && *r->find) {
+            uint64_t header;
+            memcpy(&header, changed.bytes, 8);
+            header += strlen(r->replace) - strlen(r->find);
+            struct synth padded = {0}; // spaces after the JSON, as writers put them
+            synth_put(&padded, changed.bytes, 8 + header);
+            while (padded.n % 8)
+                synth_u8(&padded, ' ');
+            synth_put(&padded, changed.bytes + 8 + header, changed.n - 8 - header);
+            header = padded.n - (changed.n - header);
+            memcpy(padded.bytes, &header, 8);
+            synth_free(&changed);
+            changed = padded;
+        }
+        synth_free(file);
+        *file = changed;
+        char line[1024];
+        dt_status status = open_folder(&f);
+        dt_error_line(&f.err, line, sizeof line);
+        if (dt_status_exit_code(status) != 3 || !strstr(line, r->message))
+            wrong++, print_error("%s: status %s, message \"%s\", wanted \"%s\"\n", r->name,
+                                 dt_status_name(status), line, r->message);
+        close_folder(&f);
+    }
+    assert_int_equal(wrong, 0);
+    assert_true(sizeof rows / sizeof *rows >= 40);
+}
+
+static void missing_parts_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        struct synth_hf how;
+        int without;
+        const char *message;
+    } missing[] = {
+        {{0}, SYNTH_HF_WEIGHTS, "there is no safetensors file beside it"},
+        {{0}, SYNTH_HF_CONFIG, "no part is a config.json"},
+        {{.skip = "model.norm.weight"}, -1, "tensor model.norm.weight is in none of the files"},
+        {{.skip = "model.layers.1.mlp.up_proj.weight"},
+         -1,
+         "tensor model.layers.1.mlp.up_proj.weight is in none"},
+        {{.skip = "lm_head.weight"},
+         -1,
+         "lm_head.weight is missing, and tie_word_embeddings is not true"},
+        {{.shards = 3}, SYNTH_HF_WEIGHTS + 2, "weight_map has 30 tensors, the files have 20"},
+    };
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
+        struct folder f = {0};
+        synth_hf(f.file, &shape, &missing[i].how);
+        if (missing[i].without >= 0)
+            synth_free(&f.file[missing[i].without]);
+        assert_int_equal(dt_status_exit_code(open_folder(&f)), 3);
+        if (!strstr(f.err.message, missing[i].message))
+            fail_msg("%s: wanted %s", f.err.message, missing[i].message);
+        close_folder(&f);
+    }
+    // Two tensors over the same bytes.
+    struct folder f = {0};
+    synth_hf(f.file, &shape, &(struct synth_hf){0});
+    struct synth *w = &f.file[SYNTH_HF_WEIGHTS];
+    char *second = memmem(w->bytes, w->n, "[25920, 26016]", 14);
+    assert_non_null(second);
+    memcpy(second, "[25888, 25984]", 14);
+    assert_int_equal(open_folder(&f), DT_BAD_INPUT);
+    assert_non_null(strstr(f.err.message, "two tensors overlap: bytes 0 to 25920, and from 25888"));
+    close_folder(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folders_hold_the_model),
+        cmocka_unit_test(qwen2),
+        cmocka_unit_test(rope),
+        cmocka_unit_test(broken_folders_are_refused),
+        cmocka_unit_test(missing_parts_are_told),
+    };
+    return cmocka_run_group_tests_name("hf", tests, NULL, NULL);
+}
