@@ -457,8 +457,9 @@ static dt_status check_index(const struct reader *r, const struct dt_safetensors
 {
     struct dt_json_value map = dt_json_find(r->index, "weight_map"), key, item;
     struct dt_json_walk walk = {0};
-    const char *base = strrchr(s->name, '/');
-    base = base ? base + 1 : s->name;
+    const char *base = s->name; // without its folder
+    for (const char *c = s->name; *c; c++)
+        base = *c == '/' ? c + 1 : base;
     int shown = t->name.n < 100 ? (int)t->name.n : 100;
     while (dt_json_next(map, &walk, &key, &item)) {
         if (key.n != t->name.n || memcmp(key.at, t->name.at, key.n) != 0)
