@@ -12,6 +12,7 @@
 
 static const char help[] =
     "usage: duotale bench MODEL... [-b stack[,stack...]] [options]\n"
+    "       duotale bench --kernels [-b backend,...] [--shapes 15M,7B] [--baseline REPORT.json]\n"
     "       duotale bench --contest MODEL|LOG... [--against MODEL|LOG]\n"
     "Speed of prompts and of decoding, interleaved over models and stacks; tokens are chosen and dropped, nothing is written.\n"
     "      --prompt N          tokens of the prompt (64); 0: none\n"
@@ -32,7 +33,7 @@ static const char help[] =
     "  -h, --help\n";
 
 enum { OPTION_JSON = DT_OPTION_OWN, OPTION_CSV, OPTION_SVG, OPTION_PROMPT, OPTION_GEN, OPTION_AT, OPTION_RUNS, OPTION_WARM,
-       OPTION_NO_START, OPTION_CONTEST, OPTION_AGAINST, OPTION_SPEAK, OPTION_VOICE };
+       OPTION_NO_START, OPTION_KERNELS, OPTION_SHAPES, OPTION_BASELINE, OPTION_CONTEST, OPTION_AGAINST, OPTION_SPEAK, OPTION_VOICE };
 
 static const struct option long_options[] = {
     {"prompt", required_argument, NULL, OPTION_PROMPT},
@@ -47,6 +48,9 @@ static const struct option long_options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"csv", no_argument, NULL, OPTION_CSV},
     {"svg", required_argument, NULL, OPTION_SVG},
+    {"kernels", no_argument, NULL, OPTION_KERNELS},
+    {"shapes", required_argument, NULL, OPTION_SHAPES},
+    {"baseline", required_argument, NULL, OPTION_BASELINE},
     {"contest", no_argument, NULL, OPTION_CONTEST},
     {"against", required_argument, NULL, OPTION_AGAINST},
     {"speak", no_argument, NULL, OPTION_SPEAK},
@@ -278,8 +282,8 @@ int dt_verb_bench(int argc, char **argv)
     struct dt_verb_model model = {0};
     struct dt_bench bench = {.options = {.prompt = 64, .gen = 256, .runs = 5, .warm = 1, .top_p = 0.9f, .seed = 1, .processes = true}};
     struct dt_bench_options *o = &bench.options;
-    bool json = false, csv = false, contest = false, runs_given = false;
-    const char *svg = NULL, *against = NULL, *voice = NULL;
+    bool json = false, csv = false, contest = false, kernels = false, runs_given = false;
+    const char *svg = NULL, *against = NULL, *voice = NULL, *shapes = NULL, *baseline = NULL;
     int option, code = 0;
     while (code == 0 && (option = getopt_long(argc, argv, "t:p:s:h" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) != -1) {
         switch (option) {
@@ -325,6 +329,15 @@ int dt_verb_bench(int argc, char **argv)
         case OPTION_SVG:
             svg = optarg;
             break;
+        case OPTION_KERNELS:
+            kernels = true;
+            break;
+        case OPTION_SHAPES:
+            shapes = optarg;
+            break;
+        case OPTION_BASELINE:
+            baseline = optarg;
+            break;
         case OPTION_CONTEST:
             contest = true;
             break;
@@ -346,6 +359,10 @@ int dt_verb_bench(int argc, char **argv)
     if (json && csv)
         return dt_verb_usage("bench", "--json or --csv, not both");
     dt_verb_log(false);
+    if (kernels && optind < argc)
+        return dt_verb_usage("bench", "--kernels takes no model: \"%s\"", argv[optind]);
+    if (kernels)
+        return dt_bench_kernels(model.engine.stack, shapes, baseline, json);
     struct dt_error err = {0};
     dt_status status = DT_OK;
     if (optind == argc) {

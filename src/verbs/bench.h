@@ -53,4 +53,8 @@ dt_status dt_bench_speak(const struct dt_verb_model *model, const char *path, co
 int dt_bench_contest(const struct dt_verb_model *model, const char *const *paths, uint32_t count, const char *against,
                      uint32_t runs, bool json);
 
+// Every kernel of the backends ("int8,fp32@avx2"; NULL: all that run here) over the shapes ("15M,7B"; NULL: all), against an earlier
+// report (NULL: none). Returns the exit code.
+int dt_bench_kernels(const char *backends, const char *shapes, const char *baseline, bool json);
+
 #endif

@@ -87,6 +87,22 @@ def benchmark(here):
         print("skipped: the committee's logs: no ../shared")
 
 
+def kernels(here):
+    report = here / "kernels.json"
+    result = run("bench", "--kernels", "-b", "int8", "--shapes", "260K", "--json", env={"DUOTALE_CPU": "none"})
+    if not expect_run("bench --kernels", result, 0):
+        return
+    report.write_bytes(result.stdout)
+    rows = json.loads(result.stdout)["kernels"]
+    expect("matmul and the others", {"matmul", "act_prepare", "embed"} <= {row["kernel"] for row in rows}, rows)
+    result = run("bench", "--kernels", "-b", "int8", "--shapes", "260K", "--json", "--baseline", report, env={"DUOTALE_CPU": "none"})
+    if expect_run("against a baseline", result, 0):
+        expect("every row compared", all(row["speed_against_baseline"] > 0 for row in json.loads(result.stdout)["kernels"]))
+    expect_run("a baseline of another shape", run("bench", "--kernels", "-b", "int8", "--shapes", "15M", "--baseline", report,
+                                                  env={"DUOTALE_CPU": "none"}), 3, stderr=b"of other shapes")
+    expect_run("no such shape", run("bench", "--kernels", "--shapes", "3T"), 2)
+
+
 def inspection(here):
     result = run("inspect", MODEL, "--json")
     if expect_run("inspect", result, 0):
@@ -104,5 +120,6 @@ with folder() as name:
     spot = pathlib.Path(name)
     evaluation(spot)
     benchmark(spot)
+    kernels(spot)
     inspection(spot)
 done()
