@@ -424,7 +424,7 @@ static void resized(struct tui *ui)
     tui_terminal_size(&rows, &cols);
     if (ui->script && ui->rows)
         return; // a script has the say over the size
-    resizeterm(rows, cols);
+    resize_term(rows, cols); // resizeterm() would answer with one more KEY_RESIZE, for ever
     tui_draw_sizes(ui);
 }
 
