@@ -15,6 +15,7 @@
 #define TEXT_FIRST 2048u         // bytes of text the tokenizer is first made for; longer text makes it anew
 #define ALONE_BYTES (768u << 10) // a model smaller than this is not faster with a second thread
 #define THREADS_CHOSEN_MAX 16u
+#define TOUCH_MAX (256u << 20)
 
 // A block from dt_memory_take.
 struct block {
@@ -236,6 +237,8 @@ static dt_status map_parts(struct dt_engine *e, const char *path, struct dt_erro
     if (status != DT_OK)
         return status;
     e->parts = 1;
+    if (e->part[0].size <= TOUCH_MAX)
+        dt_file_touch(&e->part[0]); // a reader that checks scales looks into every part of it
     uint32_t count = dt_model_split_count(e->part[0].bytes, e->part[0].size);
     if (count <= 1)
         return DT_OK;
@@ -489,6 +492,9 @@ static dt_status make_session(struct dt_engine *e, struct block *block, struct d
         return status;
     }
     dt_session_set_cancel(*out, &e->cancel);
+    // The cache is the end of the block, and its first half the keys: channel by channel, so the first position touches every page.
+    if (bytes.kv <= (16u << 20))
+        dt_memory_touch((char *)block->memory + bytes.own - bytes.kv, bytes.kv / 2);
     return DT_OK;
 }
 

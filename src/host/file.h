@@ -34,6 +34,9 @@ enum dt_file_advice {
 // Advice to the kernel about file->bytes[offset .. offset + bytes); never fails visibly.
 void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes, enum dt_file_advice advice);
 
+// Enters the whole mapping into our page table, if all of it is in the page cache already; else nothing.
+void dt_file_touch(const struct dt_file *file);
+
 // Bytes of the mapping that are in the page cache now; 0 where the kernel does not tell.
 size_t dt_file_resident(const struct dt_file *file);
 

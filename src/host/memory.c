@@ -187,3 +187,16 @@ void dt_memory_forget(void *block, size_t bytes)
     if (madvise(block, bytes, MADV_DONTNEED) != 0) // by hand where the kernel will not
         memset(block, 0, bytes);
 }
+
+void dt_memory_touch(void *at, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = ((size_t)(uintptr_t)at + page - 1) / page * page;
+    size_t end = ((size_t)(uintptr_t)at + bytes) / page * page;
+    if (begin < end)
+        (void)madvise((void *)(uintptr_t)begin, end - begin, MADV_POPULATE_WRITE);
+#else
+    (void)at;
+    (void)bytes;
+#endif
+}
