@@ -189,13 +189,13 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
             return status;
     }
 
-    // In llama2.c BOS is a symbol like others while pairs are merged.
-    uint32_t first = DT_NO_TOKEN;
-    if ((flags & DT_ENCODE_BOS) && vocab->bos < vocab->size) {
+    // In llama2.c BOS is a symbol like others while pairs are merged. A text of nothing must begin with something.
+    uint32_t first = DT_NO_TOKEN, begin = vocab->bos < vocab->size ? vocab->bos : n == 0 ? vocab->eos : DT_NO_TOKEN;
+    if ((flags & DT_ENCODE_BOS) && (vocab->add_bos || n == 0) && begin < vocab->size) {
         if (bpe || vocab->types || n == 0)
-            append(vocab->bos, tokens, room, count);
+            append(begin, tokens, room, count);
         else
-            first = vocab->bos;
+            first = begin;
     }
 
     bool special = (flags & DT_ENCODE_SPECIAL) && t->longest_special > 0;

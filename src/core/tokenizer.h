@@ -27,7 +27,8 @@ dt_status dt_tokenizer_init(struct dt_tokenizer *t, const struct dt_vocab *vocab
                             size_t memory_size, struct dt_error *err);
 
 enum dt_encode_flags {
-    DT_ENCODE_BOS = 1,     // put the vocabulary's BOS first
+    DT_ENCODE_BOS = 1,     // put the vocabulary's BOS first where it wants one; empty text gets one always (or EOS, if
+                           // there is no BOS), for a story must begin with something
     DT_ENCODE_EOS = 2,     // and EOS last
     DT_ENCODE_PREFIX = 4,  // SPM: a space before non-empty text where the vocabulary wants one (llama2.c does)
     DT_ENCODE_SPECIAL = 8, // control and user-defined pieces in the text become their tokens; without it they are
