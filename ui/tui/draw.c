@@ -12,35 +12,88 @@
 #include "base/format.h"
 #include "base/text.h"
 
+// Whether curses, which asks the C library, gives a character as many columns as we do. If not, all that follows would be out of place.
+static bool libc_agrees(uint32_t code, int width)
+{
+    return code < 0x80 || wcwidth((wchar_t)code) == width;
+}
+
+static void write_encoded(struct tui *ui, WINDOW *window, const char *text, size_t n)
+{
+    char encoded[256 + 8];
+    size_t bytes = ui->api->encode(ui->app, text, n, encoded);
+    if (ui->charset != DT_CHARSET_LATIN1) {
+        waddnstr(window, encoded, (int)bytes);
+        return;
+    }
+    // No C library has to have a Latin-1 locale, and without one waddch takes these for controls. A line of length one is drawn as it is, and curses
+    // sends a character of eight bits that it cannot convert as the byte that it is.
+    for (size_t i = 0; i < bytes; i++) {
+        wchar_t wide[2] = {(unsigned char)encoded[i], 0};
+        attr_t attributes;
+        short pair;
+        cchar_t cell;
+        if (wide[0] < 0x80) {
+            waddch(window, (chtype)wide[0]);
+            continue;
+        }
+        wattr_get(window, &attributes, &pair, NULL);
+        setcchar(&cell, wide, attributes, pair, NULL);
+        whline_set(window, &cell, 1);
+        wmove(window, getcury(window), getcurx(window) + 1);
+    }
+}
+
+size_t tui_twin(struct tui *ui, const char *text, size_t n, char *out)
+{
+    char bytes[TUI_PIECE + 8];
+    size_t length = ui->api->encode(ui->app, text, n, bytes);
+    return ui->api->decode(ui->app, bytes, length, out);
+}
+
+size_t tui_piece(const char *text, size_t n)
+{
+    if (n <= TUI_PIECE)
+        return n;
+    size_t piece = TUI_PIECE;
+    while (piece > TUI_PIECE - 4 && ((unsigned char)text[piece] & 0xC0) == 0x80)
+        piece--; // not in the middle of a character
+    return piece;
+}
+
 int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *text, size_t n, int cols)
 {
-    // what fits, in whole characters
-    size_t fits = 0;
+    char chunk[256], twin[3 * TUI_PIECE + 32];
+    if (ui->charset != DT_CHARSET_UTF8) { // an ellipsis takes three columns there
+        n = tui_twin(ui, text, tui_piece(text, n), twin);
+        text = twin;
+    }
+    size_t filled = 0;
     int used = 0;
-    while (fits < n) {
+    wattrset(window, (int)ui->terminal.attributes[paint]);
+    for (size_t at = 0; at < n;) {
         uint32_t code;
-        size_t length = dt_utf8_decode(text + fits, n - fits, &code);
+        size_t length = dt_utf8_decode(text + at, n - at, &code);
         int width = dt_text_width(code);
         if (code == '\n' || used + (width > 0 ? width : 0) > cols)
             break;
-        used += width > 0 ? width : 0;
-        fits += length;
-    }
-    wattrset(window, (int)ui->terminal.attributes[paint]);
-    char chunk[256], encoded[256 + 8];
-    for (size_t at = 0; at < fits;) {
-        size_t length = fits - at < sizeof chunk ? fits - at : sizeof chunk;
-        while (at + length < fits && ((unsigned char)text[at + length] & 0xC0) == 0x80)
-            length--; // not in the middle of a character
-        size_t bytes = ui->api->encode(ui->app, text + at, length, encoded);
-        if (ui->charset == DT_CHARSET_LATIN1) {
-            for (size_t i = 0; i < bytes; i++)
-                waddch(window, (unsigned char)encoded[i] | ui->terminal.attributes[paint]);
-        } else {
-            waddnstr(window, encoded, (int)bytes);
+        if (width >= 0) {
+            if (filled + 4 > sizeof chunk) {
+                write_encoded(ui, window, chunk, filled);
+                filled = 0;
+            }
+            if (ui->charset != DT_CHARSET_UTF8 || libc_agrees(code, width)) {
+                memcpy(chunk + filled, text + at, length);
+                filled += length;
+            } else {
+                memcpy(chunk + filled, "??", (size_t)width);
+                filled += (size_t)width;
+            }
+            used += width;
         }
         at += length;
     }
+    write_encoded(ui, window, chunk, filled);
     return used;
 }
 
@@ -56,7 +109,7 @@ int tui_putf(struct tui *ui, WINDOW *window, enum tui_paint paint, int cols, con
 
 void tui_put_bar(struct tui *ui, WINDOW *window, enum tui_paint paint, double share, int cols)
 {
-    bool utf8 = ui->terminal.glyphs == TUI_GLYPHS_UTF8;
+    bool utf8 = ui->terminal.glyphs >= TUI_GLYPHS_CONSOLE;
     for (int i = 0; i < cols; i++) {
         bool full = share * cols > i + 0.5;
         const char *cell = full ? utf8 ? "\xe2\x96\x88" : "#" : utf8 ? "\xe2\x96\x91" : ".";
@@ -74,55 +127,57 @@ static WINDOW *make(WINDOW *old, int rows, int cols, int row)
         return NULL;
     WINDOW *w = newwin(rows, cols, row, 0);
     if (w) {
-        keypad(w, TRUE);
         idlok(w, TRUE);
         leaveok(w, TRUE);
     }
     return w;
 }
 
-// The input's rows at the present width, at most a third of the screen.
+// The entry wrapped anew at the present width; its rows, at most a third of the screen.
 static int input_rows(struct tui *ui)
 {
-    struct tui_layout l;
-    tui_layout_init(&l, (unsigned)(ui->cols - 3));
-    tui_layout_append(&l, TUI_VOICE_USER, ui->input.text, ui->input.length);
-    int wanted = (int)l.row_count, most = ui->rows / 3;
-    tui_layout_free(&l);
-    return wanted < 1 ? 1 : wanted > most ? most : wanted;
+    struct tui_layout *l = &ui->entry_layout;
+    unsigned width = ui->cols > 4 ? (unsigned)(ui->cols - 3) : 1;
+    tui_layout_truncate(l, 0);
+    if (l->width != width)
+        tui_layout_resize(l, width, 0);
+    tui_layout_append(l, TUI_VOICE_USER, ui->input.text, ui->input.length);
+    int wanted = (int)l->row_count, most = ui->rows / 3;
+    return wanted < 1 || most < 1 ? 1 : wanted > most ? most : wanted;
 }
 
 void tui_draw_sizes(struct tui *ui)
 {
     getmaxyx(stdscr, ui->rows, ui->cols);
-    ui->status_rows = ui->rows >= 16 && ui->cols < 120 ? 2 : 1;
+    ui->status_rows = ui->rows >= 16 && ui->cols < 140 ? 2 : 1;
     ui->input_rows = input_rows(ui);
     int free_rows = ui->rows - ui->status_rows - ui->input_rows - 1; // one for the message
     ui->panel_rows = 0;
-    if (ui->panel != TUI_PANEL_NONE) {
+    if (ui->panel != TUI_PANEL_NONE && free_rows > 3) {
         int wanted = tui_panels[ui->panel].wanted(ui) + 1, most = free_rows - (free_rows > 8 ? 4 : 1);
         bool reading = ui->panel == TUI_PANEL_HELP || ui->panel == TUI_PANEL_OUTPUT;
-        if (!reading && most > free_rows * 2 / 3)
+        if (!reading && free_rows > 12 && most > free_rows * 2 / 3)
             most = free_rows * 2 / 3; // the story goes on above
         ui->panel_rows = wanted < most ? wanted : most;
     }
     ui->story_rows = free_rows - ui->panel_rows;
     if (ui->story_rows < 1)
-        ui->story_rows = 1;
+        ui->story_rows = 1; // smaller than we promise: what does not fit is not seen
     int row = ui->story_rows;
     ui->story_window = make(ui->story_window, ui->story_rows, ui->cols, 0);
     ui->panel_window = make(ui->panel_window, ui->panel_rows, ui->cols, row);
     ui->input_window = make(ui->input_window, ui->input_rows + 1, ui->cols, row += ui->panel_rows);
     ui->status_window = make(ui->status_window, ui->status_rows, ui->cols, row + ui->input_rows + 1);
-    if (ui->input_window)
-        leaveok(ui->input_window, FALSE);
-    if (ui->story_window)
-        scrollok(ui->story_window, FALSE);
     if (ui->story.width != (unsigned)ui->cols)
         ui->top = tui_layout_resize(&ui->story, (unsigned)ui->cols, ui->top);
     ui->drawn_top = SIZE_MAX;
     ui->dirty = ui->status_dirty = true;
     ui->status_ns = 0;
+    if (!ui->terminal.headless) {
+        size_t n;
+        const char *words = tui_terminal_last_words(&n);
+        ui->api->crash_bytes(ui->app, words, n);
+    }
 }
 
 void tui_draw_free(struct tui *ui)
@@ -219,7 +274,7 @@ static void draw_story(struct tui *ui)
     ui->drawn_rows = ui->story.row_count;
     ui->changed_row = ui->story.row_count ? ui->story.row_count - 1 : 0;
     if (!ui->follow) { // there is more below
-        const char *mark = ui->terminal.glyphs == TUI_GLYPHS_UTF8 ? " \xe2\x86\x93 more " : " v more ";
+        const char *mark = ui->terminal.glyphs >= TUI_GLYPHS_CONSOLE ? " \xe2\x86\x93 more " : " v more ";
         wmove(ui->story_window, ui->story_rows - 1, ui->cols - 9);
         tui_put(ui, ui->story_window, TUI_PAINT_SELECTED, mark, strlen(mark), 8);
         ui->changed_row = ui->top + height - 1 < ui->changed_row ? ui->top + height - 1 : ui->changed_row;
@@ -240,22 +295,19 @@ static void draw_input(struct tui *ui)
                                                          : TUI_PAINT_NOTICE,
             ui->message, strlen(ui->message), ui->cols - 1);
 
-    struct tui_layout l;
-    tui_layout_init(&l, (unsigned)(ui->cols - 3));
-    tui_layout_append(&l, TUI_VOICE_USER, ui->input.text, ui->input.length);
+    const struct tui_layout *l = &ui->entry_layout; // wrapped by input_rows at the beginning of the frame
     size_t cursor_row = 0;
-    while (cursor_row + 1 < l.row_count && l.rows[cursor_row + 1].begin <= ui->input.cursor)
+    while (cursor_row + 1 < l->row_count && l->rows[cursor_row + 1].begin <= ui->input.cursor)
         cursor_row++;
     size_t first = cursor_row >= (size_t)ui->input_rows ? cursor_row - (size_t)ui->input_rows + 1 : 0;
     const char *mark = ui->input.searching ? "? " : ui->editing ? "# " : "> ";
-    for (size_t row = first; row < l.row_count && row < first + (size_t)ui->input_rows; row++) {
+    for (size_t row = first; row < l->row_count && row < first + (size_t)ui->input_rows; row++) {
         wmove(w, (int)(row - first) + 1, 0);
         tui_put(ui, w, TUI_PAINT_TITLE, row == 0 ? mark : "  ", 2, 2);
-        tui_put(ui, w, TUI_PAINT_PLAIN, l.text + l.rows[row].begin, l.rows[row].end - l.rows[row].begin, ui->cols - 3);
+        tui_put(ui, w, TUI_PAINT_PLAIN, l->text + l->rows[row].begin, l->rows[row].end - l->rows[row].begin, ui->cols - 3);
     }
-    size_t begin = l.rows ? l.rows[cursor_row].begin : 0;
+    size_t begin = l->rows ? l->rows[cursor_row].begin : 0;
     int column = 2 + (int)tui_columns(ui->input.text + begin, ui->input.cursor - begin, 0);
-    tui_layout_free(&l);
 
     // While a story is told and nothing is typed, the cursor stands where the next word comes: it need not travel between the two.
     enum dt_app_state state = ui->api->state(ui->app);
@@ -278,7 +330,7 @@ static void draw_panel(struct tui *ui)
     WINDOW *w = ui->panel_window;
     werase(w);
     wmove(w, 0, 0);
-    const char *line = ui->terminal.glyphs == TUI_GLYPHS_UTF8 ? "\xe2\x94\x80" : NULL;
+    const char *line = ui->terminal.glyphs >= TUI_GLYPHS_CONSOLE ? "\xe2\x94\x80" : NULL;
     int used = 0;
     for (; used < 2; used++) {
         if (line)
@@ -305,12 +357,14 @@ void tui_draw(struct tui *ui)
 {
     if (input_rows(ui) != ui->input_rows)
         tui_draw_sizes(ui);
+    if (!ui->story_window || !ui->input_window || !ui->status_window)
+        return; // no room, or no memory for windows
     if (ui->dirty) {
         draw_story(ui);
         if (ui->panel_window)
             draw_panel(ui);
     }
-    if (ui->status_dirty && tui_now() - ui->status_ns >= 500000000u)
+    if (ui->status_dirty && tui_now() - ui->status_ns >= TUI_STATUS_NS)
         tui_status_draw(ui);
     draw_input(ui); // last: the cursor stays where it put it
     ui->dirty = false;

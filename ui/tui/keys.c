@@ -45,6 +45,8 @@ static void interrupt(struct tui *ui)
         tui_editor_clear(&ui->input);
         ui->editing = false;
         ui->message[0] = 0;
+    } else if (strcmp(ui->api->get(ui->app, DT_SET_INTERRUPT), "quit") == 0) {
+        tui_commandf(ui, "/quit");
     } else {
         tui_say(ui, TUI_VOICE_NOTICE, "To leave: Ctrl-D, F10 or /quit. Nothing that was told is lost.");
     }
@@ -76,22 +78,6 @@ static void end_of_input(struct tui *ui)
 static void quit(struct tui *ui)
 {
     tui_commandf(ui, "/quit");
-}
-
-static void suspend(struct tui *ui)
-{
-    endwin();
-    raise(SIGTSTP);
-    clearok(curscr, TRUE);
-    ui->drawn_top = SIZE_MAX;
-    ui->dirty = ui->status_dirty = true;
-}
-
-static void redraw(struct tui *ui)
-{
-    clearok(curscr, TRUE);
-    ui->drawn_top = SIZE_MAX;
-    ui->dirty = ui->status_dirty = true;
 }
 
 static void up(struct tui *ui)
@@ -221,28 +207,32 @@ static const struct {
     {0, 27, true, escape, "Esc", "close the panel, else stop"},
     {KEY_PPAGE, CTRL('p'), false, page_up, "PgUp  Ctrl-P", "back in the story"},
     {KEY_NPAGE, CTRL('n'), false, page_down, "PgDn  Ctrl-N", "forward in the story"},
-    {KEY_SHOME, 0, false, to_top, "Shift-Home", "to its beginning"},
-    {KEY_SEND, 0, false, to_end, "Shift-End", "to its end"},
+    {KEY_SHOME, 0, false, to_top, "Shift-Home  Alt-<  /scroll top", "to its beginning"},
+    {TUI_KEY_ALT + '<', 0, false, to_top, NULL, NULL},
+    {KEY_SEND, 0, false, to_end, "Shift-End  Alt->  /scroll end", "to its end"},
+    {TUI_KEY_ALT + '>', 0, false, to_end, NULL, NULL},
     {KEY_UP, 0, false, up, "Up", "earlier entries; a line up"},
     {KEY_DOWN, 0, false, down, "Down", "later entries; a line down"},
     {0, CTRL('r'), false, search, "Ctrl-R", "search the earlier entries"},
     {0, CTRL('i'), false, complete, "Tab", "complete commands, settings, backends, models, files"},
     {KEY_LEFT, CTRL('b'), false, left, "Left  Ctrl-B", "a character back"},
     {KEY_RIGHT, 0, false, right, "Right", "a character on"},
-    {KEY_SLEFT, 0, false, word_left, "Shift-Left", "a word back"},
-    {KEY_SRIGHT, 0, false, word_right, "Shift-Right", "a word on"},
+    {KEY_SLEFT, 0, false, word_left, "Shift-Left  Alt-B", "a word back"},
+    {TUI_KEY_ALT + 'b', 0, false, word_left, NULL, NULL},
+    {KEY_SRIGHT, 0, false, word_right, "Shift-Right  Alt-F", "a word on"},
+    {TUI_KEY_ALT + 'f', 0, false, word_right, NULL, NULL},
     {KEY_HOME, CTRL('a'), false, home, "Home  Ctrl-A", "beginning of the line"},
     {KEY_END, CTRL('e'), false, end, "End  Ctrl-E", "end of the line"},
     {KEY_BACKSPACE, CTRL('h'), false, backspace, "Backspace", "delete back"},
     {0, 127, false, backspace, NULL, NULL},
-    {KEY_DC, 0, false, delete, "Del", "delete"},
+    {KEY_DC, 0, false, delete, "Del  Ctrl-D", "delete"},
     {0, CTRL('d'), false, end_of_input, NULL, NULL},
     {0, CTRL('k'), false, kill_end, "Ctrl-K", "cut to the end of the line"},
     {0, CTRL('u'), false, kill_begin, "Ctrl-U", "cut to its beginning"},
     {0, CTRL('w'), false, kill_word, "Ctrl-W", "cut the word before"},
     {0, CTRL('y'), false, yank, "Ctrl-Y", "put back what was cut"},
-    {0, CTRL('l'), true, redraw, "Ctrl-L", "draw the screen anew"},
-    {0, CTRL('z'), true, suspend, "Ctrl-Z", "put the program to sleep (fg wakes it)"},
+    {0, CTRL('l'), true, tui_redraw, "Ctrl-L", "draw the screen anew"},
+    {0, CTRL('z'), true, tui_suspend, "Ctrl-Z", "put the program to sleep (fg wakes it)"},
 };
 
 bool tui_key_help(size_t i, const char **keys, const char **help)
@@ -258,17 +248,11 @@ bool tui_key_help(size_t i, const char **keys, const char **help)
     return false;
 }
 
-// A typed character: in a UTF-8 locale it comes whole, else byte by byte in the terminal's charset.
+// A typed character.
 static void type(struct tui *ui, wint_t wide)
 {
-    char bytes[16];
-    size_t n;
-    if (ui->charset == DT_CHARSET_UTF8 || MB_CUR_MAX > 1) {
-        n = dt_utf8_encode((uint32_t)wide, bytes);
-    } else {
-        char byte = (char)wide;
-        n = ui->api->decode(ui->app, &byte, 1, bytes);
-    }
+    char bytes[4];
+    size_t n = dt_utf8_encode((uint32_t)wide, bytes);
     if (ui->input.searching)
         tui_editor_search_add(&ui->input, bytes, n);
     else if (!tui_editor_insert(&ui->input, bytes, n))
@@ -300,7 +284,7 @@ void tui_key(struct tui *ui, int key, wint_t wide)
         char newline_byte = '\n';
         if (wide == CTRL('m') || wide == CTRL('j'))
             tui_editor_insert(&ui->input, &newline_byte, 1);
-        else if (wide >= 32 && wide != 127)
+        else if (wide == CTRL('i') || (wide >= 32 && wide != 127))
             type(ui, wide);
         return;
     }
@@ -317,7 +301,9 @@ void tui_key(struct tui *ui, int key, wint_t wide)
         table[found].act(ui);
         return;
     }
-    if (ui->panel != TUI_PANEL_NONE && tui_panels[ui->panel].key(ui, key, wide))
+    // What is typed under a panel is a command or a prompt like any other, once it has begun; the library searches as one types.
+    bool to_entry = !key && (wide >= 32 || wide == CTRL('m')) && ui->input.length && ui->panel != TUI_PANEL_LIBRARY;
+    if (ui->panel != TUI_PANEL_NONE && !to_entry && tui_panels[ui->panel].key(ui, key, wide))
         return;
     if (ui->input.searching && (wide == 127 || wide == CTRL('h') || key == KEY_BACKSPACE)) {
         tui_editor_search_backspace(&ui->input);
@@ -357,6 +343,10 @@ bool tui_key_named(const char *name, int *key, wint_t *wide)
     char rest;
     if (sscanf(name, "F%d%c", &number, &rest) == 1 && number >= 1 && number <= 12) {
         *key = KEY_F(number);
+        return true;
+    }
+    if (strncmp(name, "A-", 2) == 0 && name[2] && !name[3]) {
+        *key = TUI_KEY_ALT + name[2];
         return true;
     }
     if (strncmp(name, "C-", 2) == 0 && name[2] && !name[3]) {

@@ -29,7 +29,7 @@ void tui_library_draw(struct tui *ui, int rows, int cols)
     wmove(w, 1, 2);
     int used = tui_putf(ui, w, TUI_PAINT_USER, cols - 2, "search: %s_", ui->entry);
     if (cols - used > 46) {
-        static const char hint[] = "Enter opens, Ctrl-E exports, Del deletes";
+        static const char hint[] = "Enter opens, Ctrl-E exports, Ctrl-D deletes";
         wmove(w, 1, cols - (int)sizeof hint);
         tui_put(ui, w, TUI_PAINT_NOTICE, hint, sizeof hint - 1, (int)sizeof hint);
     }
@@ -45,9 +45,7 @@ void tui_library_draw(struct tui *ui, int rows, int cols)
         char day[32] = "";
         struct tm at;
         time_t seconds = (time_t)one->updated;
-        if (ui->fixed)
-            dt_format(day, sizeof day, "2026-01-01");
-        else if (localtime_r(&seconds, &at))
+        if (localtime_r(&seconds, &at))
             strftime(day, sizeof day, "%Y-%m-%d", &at);
         int wide = cols >= 70 ? 30 : cols - 20;
         tui_putf(ui, w, paint, 18, "%c%4lld %s ", one->current ? '*' : ' ', (long long)one->id, day);
@@ -75,10 +73,9 @@ bool tui_library_key(struct tui *ui, int key, wint_t wide)
             tui_commandf(ui, "/open %lld", id);
     } else if (wide == ('e' & 31)) {
         if (id) {
-            tui_commandf(ui, "/open %lld", id);
-            tui_commandf(ui, "/export story-%lld.md", id);
+            tui_commandf(ui, "/export %lld story-%lld.md", id, id);
         }
-    } else if (key == KEY_DC) {
+    } else if (key == KEY_DC || wide == ('d' & 31)) {
         if (id)
             tui_commandf(ui, "/delete %lld", id);
     } else if (wide == 127 || wide == 8 || key == KEY_BACKSPACE) {

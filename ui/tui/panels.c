@@ -93,13 +93,15 @@ static bool reading_key(struct tui *ui, int key, wint_t wide, int lines)
 
 // ---- help --------------------------------------------------------------------------------------------------------
 
+#define HELP_WIDE 70 // below, what a key does stands on a line of its own
+
 static int help_lines(struct tui *ui, size_t *keys, size_t *commands)
 {
     const char *unused, *also;
     for (*keys = 0; tui_key_help(*keys, &unused, &also);)
         ++*keys;
     ui->api->commands(ui->app, commands);
-    return (int)(*keys + *commands) + 1;
+    return (int)(*keys + *commands + 1) * (ui->cols < HELP_WIDE ? 2 : 1);
 }
 
 static int help_wanted(struct tui *ui)
@@ -113,9 +115,10 @@ static void help_draw(struct tui *ui, int rows, int cols)
     size_t keys, commands;
     int lines = help_lines(ui, &keys, &commands);
     const struct dt_command *command = ui->api->commands(ui->app, &commands);
-    int left = cols >= 70 ? 36 : cols / 2;
+    bool two = ui->cols < HELP_WIDE;
+    int left = two ? 4 : 36;
     for (int y = 0; y < rows && ui->panel_top + y < lines; y++) {
-        size_t i = (size_t)(ui->panel_top + y);
+        size_t line = (size_t)(ui->panel_top + y), i = two ? line / 2 : line;
         const char *key = "", *help = "";
         char head[128];
         if (i < keys) {
@@ -128,8 +131,9 @@ static void help_draw(struct tui *ui, int rows, int cols)
             help = command[i - keys - 1].help;
         }
         wmove(ui->panel_window, y + 1, 0);
-        tui_put(ui, ui->panel_window, TUI_PAINT_USER, head, strlen(head), *help ? left - 1 : cols);
-        if (!*help)
+        if (!two || line % 2 == 0)
+            tui_put(ui, ui->panel_window, TUI_PAINT_USER, head, strlen(head), *help && !two ? left - 1 : cols);
+        if (two ? line % 2 == 0 : !*help)
             continue;
         wmove(ui->panel_window, y + 1, left);
         tui_put(ui, ui->panel_window, TUI_PAINT_PLAIN, help, strlen(help), cols - left);
@@ -183,7 +187,7 @@ static const int sampling_rows[] = {
 static int sampling_wanted(struct tui *ui)
 {
     (void)ui;
-    return SAMPLING_COUNT + 1;
+    return SAMPLING_COUNT + 2;
 }
 
 static void sampling_draw(struct tui *ui, int rows, int cols)
@@ -204,10 +208,15 @@ static void sampling_draw(struct tui *ui, int rows, int cols)
             wmove(ui->panel_window, y + 1, 32);
             tui_put_bar(ui, ui->panel_window, TUI_PAINT_NOTICE, (strtod(value, NULL) - s->minimum) / (most - s->minimum), 12);
         }
-        if (cols >= 70) {
+        if (cols >= 120) {
             wmove(ui->panel_window, y + 1, 46);
             tui_put(ui, ui->panel_window, TUI_PAINT_NOTICE, s->help, strlen(s->help), cols - 46);
         }
+    }
+    if (rows > SAMPLING_COUNT + (cols < 120) && cols < 120) {
+        const char *help = settings[sampling_rows[ui->selected]].help;
+        wmove(ui->panel_window, rows - 1, 2);
+        tui_put(ui, ui->panel_window, TUI_PAINT_PLAIN, help, strlen(help), cols - 2);
     }
     if (rows > SAMPLING_COUNT) {
         wmove(ui->panel_window, rows, 2);
@@ -275,7 +284,7 @@ static void side(struct tui *ui, int y, int cols, char letter, const struct dt_a
         return;
     }
     int used = tui_putf(ui, ui->panel_window, TUI_PAINT_USER, cols - 2, "%c %-18s %8.1f tok/s %5u tokens ", letter, s->stack,
-                        ui->fixed ? 12.3 : s->speed, s->tokens);
+                        s->speed, s->tokens);
     if (!c->differ || s->text_length <= c->first_difference)
         return;
     size_t from = c->first_difference > 16 ? c->first_difference - 16 : 0;
@@ -299,12 +308,14 @@ static void backends_draw(struct tui *ui, int rows, int cols)
         tui_putf(ui, ui->panel_window, paint, 24, "%c%-22s ", one->in_use ? '*' : ' ', one->name);
         if (one->reason)
             tui_putf(ui, ui->panel_window, TUI_PAINT_ERROR, cols - 26, "%s", one->reason);
+        else if (cols < 60)
+            tui_putf(ui, ui->panel_window, TUI_PAINT_NOTICE, cols - 26, "%s", one->description);
         else
-            tui_putf(ui, ui->panel_window, TUI_PAINT_NOTICE, cols - 26, "score %d  %s", ui->fixed ? 1 : one->score, one->description);
+            tui_putf(ui, ui->panel_window, TUI_PAINT_NOTICE, cols - 26, "score %-3d %s", one->score, one->description);
     }
     if (below > 0) {
         wmove(ui->panel_window, list + 1, 2);
-        static const char hint[] = "Enter swaps it in, also in mid-story; + stacks it on top; c tells A (in use) against B (this)";
+        static const char hint[] = "Enter swaps in mid-story, + stacks on top, c compares it with the one in use";
         tui_put(ui, ui->panel_window, TUI_PAINT_NOTICE, hint, sizeof hint - 1, cols - 2);
     }
     if (below < 4)
@@ -371,10 +382,10 @@ static void models_draw(struct tui *ui, int rows, int cols)
         ui_size_text(one->own_bytes, own, sizeof own);
         int left = cols - (cols >= 70 ? 36 : 24);
         if (one->reason)
-            tui_putf(ui, ui->panel_window, TUI_PAINT_ERROR, left, " %s  %s", file, one->reason);
+            tui_putf(ui, ui->panel_window, TUI_PAINT_ERROR, left, "%5s  %s", file, one->reason);
         else
-            tui_putf(ui, ui->panel_window, TUI_PAINT_NOTICE, left, " %5s + %5s of memory  %s  %.1f M parameters", file, own,
-                     one->format ? one->format : "", (double)one->parameters / 1e6);
+            tui_putf(ui, ui->panel_window, TUI_PAINT_NOTICE, left, "%5s +%5s own  %.1fM weights  %s", file, own,
+                     (double)one->parameters / 1e6, one->format ? one->format : "");
     }
 }
 

@@ -149,7 +149,8 @@ static bool perform(struct tui *ui, char *line)
             fail(ui, "a size is COLSxROWS", rest);
             return false;
         }
-        resizeterm(rows, cols);
+        ui->terminal.fixed_size = true;
+        tui_terminal_resize(&ui->terminal, rows, cols);
         tui_draw_sizes(ui);
     } else if (strcmp(line, "save-screen") == 0) {
         ui->status_dirty = ui->dirty = true;

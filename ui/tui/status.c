@@ -20,21 +20,26 @@ static void spark(const struct tui *ui, char *out)
 {
     static const char *const blocks[] = {"\xe2\x96\x81", "\xe2\x96\x82", "\xe2\x96\x83", "\xe2\x96\x84",
                                          "\xe2\x96\x85", "\xe2\x96\x86", "\xe2\x96\x87", "\xe2\x96\x88"};
+    static const char *const shades[] = {"\xe2\x96\x91", "\xe2\x96\x91", "\xe2\x96\x92", "\xe2\x96\x92",
+                                         "\xe2\x96\x93", "\xe2\x96\x93", "\xe2\x96\x88", "\xe2\x96\x88"};
     static const char *const plain[] = {"_", "_", ".", ".", "-", "-", "=", "="};
-    const char *const *glyphs = ui->terminal.glyphs == TUI_GLYPHS_UTF8 ? blocks : plain;
+    const char *const *glyphs = ui->terminal.glyphs == TUI_GLYPHS_UTF8      ? blocks
+                                : ui->terminal.glyphs == TUI_GLYPHS_CONSOLE ? shades
+                                                                            : plain;
     double most = 0;
     for (int i = 0; i < ui->speed_count; i++)
         most = ui->speeds[i] > most ? ui->speeds[i] : most;
     out[0] = 0;
     for (int i = 0; i < ui->speed_count && most > 0; i++) {
         int level = (int)(ui->speeds[i] / most * 7.99);
-        strcat(out, ui->fixed ? glyphs[i % 8] : glyphs[level]);
+        strcat(out, glyphs[level]);
     }
 }
 
 struct field {
     char text[64];
     int importance; // the least important gives way first
+    int row, column;
 };
 
 static void number(char *out, size_t size, double value)
@@ -42,43 +47,47 @@ static void number(char *out, size_t size, double value)
     dt_format(out, size, value < 99.95 ? "%.1f" : "%.0f", value);
 }
 
-#define FIELDS 10
-
 // In the order they are shown.
+enum { MODEL, STACK, NOW, MEAN, SPARK, CONTEXT, RSS, ANONYMOUS, AVAILABLE, FAULTS, SEED, FIELDS };
+
+// The file's name without what it ends in, shortened to `most` bytes at the beginning of a character.
+static void model_name(const char *name, size_t most, char *out, size_t size)
+{
+    size_t n = strlen(name);
+    const char *dot = strrchr(name, '.');
+    if (dot && dot > name)
+        n = (size_t)(dot - name);
+    if (n > most) {
+        for (n = most; n > 0 && ((unsigned char)name[n] & 0xC0) == 0x80;)
+            n--;
+    }
+    dt_format(out, size, "%.*s", (int)n, name);
+}
+
 static void fill(struct tui *ui, struct field *f)
 {
-    const struct dt_app_figures *g = ui->api->figures(ui->app);
-    char now[16], mean[16], bars[TUI_SPARK * 3 + 1], rss[16], anonymous[16], available[16];
-    spark(ui, bars);
-    number(now, sizeof now, ui->fixed ? 12.3 : g->speed_now);
-    number(mean, sizeof mean, ui->fixed ? 12.3 : g->speed_mean);
-    ui_size_text(ui->fixed ? 10 << 20 : g->memory.rss, rss, sizeof rss);
-    ui_size_text(ui->fixed ? 4 << 20 : g->memory.anonymous, anonymous, sizeof anonymous);
-    ui_size_text(ui->fixed ? 1ull << 30 : g->memory.available, available, sizeof available);
-    memset(f, 0, FIELDS * sizeof *f);
-    const struct {
-        int importance;
-        const char *format, *value;
-    } texts[] = {
-        {6, "%s", g->model},           {7, "%s", ui->fixed ? "reference" : g->stack}, {9, "%s tok/s", now},
-        {4, "mean %s", mean},          {3, "%s", bars},                               {8, "", NULL},
-        {5, "rss %s", rss},            {2, "anon %s", anonymous},                     {5, "free %s", available},
+    static const int importance[FIELDS] = {
+        [MODEL] = 6, [STACK] = 10, [NOW] = 11, [MEAN] = 4, [SPARK] = 2,     [CONTEXT] = 9,
+        [RSS] = 8,   [ANONYMOUS] = 3, [AVAILABLE] = 7, [FAULTS] = 1, [SEED] = 5,
     };
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        f[i].importance = texts[i].importance;
-        if (texts[i].value && *texts[i].value)
-            dt_format(f[i].text, sizeof f[i].text, "%.24s", texts[i].value);
-        if (texts[i].value && *texts[i].value && strcmp(texts[i].format, "%s") != 0) {
-            const char *mark = strstr(texts[i].format, "%s");
-            dt_format(f[i].text, sizeof f[i].text, "%.*s%s%s", (int)(mark - texts[i].format), texts[i].format,
-                      texts[i].value, mark + 2);
-        }
-    }
-    dt_format(f[4].text, sizeof f[4].text, "%s", bars); // multi-byte: not cut
-    dt_format(f[5].text, sizeof f[5].text, "ctx %u/%u", g->context_used, g->context_total);
-    f[9].importance = 1;
-    dt_format(f[9].text, sizeof f[9].text, "flt %.0f/s seed %llu", ui->fixed ? 0.0 : g->major_faults_s,
-              (unsigned long long)g->seed);
+    const struct dt_app_figures *g = ui->api->figures(ui->app);
+    char rss[16], anonymous[16], available[16], now[16], mean[16];
+    memset(f, 0, FIELDS * sizeof *f);
+    for (int i = 0; i < FIELDS; i++)
+        f[i].importance = importance[i];
+    number(now, sizeof now, g->speed_now);
+    number(mean, sizeof mean, g->speed_mean);
+    model_name(g->model, 24, f[MODEL].text, sizeof f[MODEL].text);
+    dt_format(f[STACK].text, sizeof f[STACK].text, "%.40s", g->stack);
+    dt_format(f[NOW].text, sizeof f[NOW].text, "%s tok/s", now);
+    dt_format(f[MEAN].text, sizeof f[MEAN].text, "mean %s", mean);
+    spark(ui, f[SPARK].text);
+    dt_format(f[CONTEXT].text, sizeof f[CONTEXT].text, "ctx %u/%u", g->context_used, g->context_total);
+    dt_format(f[RSS].text, sizeof f[RSS].text, "rss %s", ui_size_text(g->memory.rss, rss, sizeof rss));
+    dt_format(f[ANONYMOUS].text, sizeof f[ANONYMOUS].text, "anon %s", ui_size_text(g->memory.anonymous, anonymous, sizeof anonymous));
+    dt_format(f[AVAILABLE].text, sizeof f[AVAILABLE].text, "avail %s", ui_size_text(g->memory.available, available, sizeof available));
+    dt_format(f[FAULTS].text, sizeof f[FAULTS].text, "flt %.0f/s", g->major_faults_s);
+    dt_format(f[SEED].text, sizeof f[SEED].text, "seed %llu", (unsigned long long)g->seed);
 }
 
 static int wide(const char *text)
@@ -86,15 +95,32 @@ static int wide(const char *text)
     return (int)tui_columns(text, strlen(text), 0);
 }
 
+// Puts the fields that are left one behind the other, no field torn over two rows. False when they need more rows than there are.
+static bool arrange(struct field *f, int rows, int cols)
+{
+    int row = 0, column = 0;
+    for (int i = 0; i < FIELDS; i++) {
+        if (!f[i].text[0])
+            continue;
+        int width = wide(f[i].text);
+        if (column && column + 3 + width > cols) {
+            row++;
+            column = 0;
+        }
+        f[i].row = row;
+        f[i].column = column ? column + 3 : 1; // what is between two: " | "
+        column = f[i].column + width;
+        if (row >= rows || column > cols)
+            return false;
+    }
+    return true;
+}
+
 void tui_status_draw(struct tui *ui)
 {
     struct field field[FIELDS];
     fill(ui, field);
-    const char *separator = ui->terminal.glyphs == TUI_GLYPHS_UTF8 ? " \xe2\x94\x82 " : " | ";
-    int room = ui->status_rows * (ui->cols - 1), total = 0;
-    for (int i = 0; i < FIELDS; i++)
-        total += field[i].text[0] ? wide(field[i].text) + 3 : 0;
-    while (total > room - (ui->status_rows - 1) * 20) { // a field is not torn over two rows: leave slack
+    while (!arrange(field, ui->status_rows, ui->cols)) {
         int least = -1;
         for (int i = 0; i < FIELDS; i++) {
             if (field[i].text[0] && (least < 0 || field[i].importance < field[least].importance))
@@ -102,27 +128,19 @@ void tui_status_draw(struct tui *ui)
         }
         if (least < 0)
             break;
-        total -= wide(field[least].text) + 3;
         field[least].text[0] = 0;
     }
+    const char *separator = ui->terminal.glyphs >= TUI_GLYPHS_CONSOLE ? " \xe2\x94\x82 " : " | ";
     WINDOW *w = ui->status_window;
-    attr_t attributes = ui->terminal.attributes[TUI_PAINT_STATUS];
-    wbkgdset(w, ' ' | attributes);
+    wbkgdset(w, ' ' | (chtype)ui->terminal.attributes[TUI_PAINT_STATUS]);
     werase(w);
-    int row = 0, column = 0;
     for (int i = 0; i < FIELDS; i++) {
         if (!field[i].text[0])
             continue;
-        int width = wide(field[i].text) + (column ? 3 : 1);
-        if (column && column + width > ui->cols - 1 && row + 1 < ui->status_rows) {
-            row++;
-            column = 0;
-            width -= 2;
-        }
-        wmove(w, row, column);
-        tui_put(ui, w, TUI_PAINT_STATUS, column ? separator : " ", column ? strlen(separator) : 1, ui->cols - column);
-        tui_put(ui, w, TUI_PAINT_STATUS, field[i].text, strlen(field[i].text), ui->cols - column - width + wide(field[i].text));
-        column += width;
+        int before = field[i].column > 1 ? 3 : 1;
+        wmove(w, field[i].row, field[i].column - before);
+        tui_put(ui, w, TUI_PAINT_STATUS, before == 3 ? separator : " ", before == 3 ? strlen(separator) : 1, before);
+        tui_put(ui, w, TUI_PAINT_STATUS, field[i].text, strlen(field[i].text), ui->cols - field[i].column);
     }
     wnoutrefresh(w);
     ui->status_dirty = false;

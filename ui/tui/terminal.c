@@ -2,7 +2,10 @@
 #include "terminal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,9 +94,14 @@ static void say_at_the_end(const char *bytes)
     }
 }
 
-static void prepare_last_words(void)
+static void prepare_last_words(int rows)
 {
     last_words.length = 0;
+    const char *region = capability("csr"), *place = capability("cup");
+    if (region) // a crash while lines were being scrolled
+        say_at_the_end(tiparm(region, 0, rows - 1));
+    if (place) // a terminal without an alternate screen goes on below ours
+        say_at_the_end(tiparm(place, rows - 1, 0));
     say_at_the_end(capability("sgr0"));
     say_at_the_end(capability("cnorm"));
     say_at_the_end(capability("rmcup"));
@@ -108,7 +116,96 @@ const char *tui_terminal_last_words(size_t *n)
     return last_words.bytes;
 }
 
-// 1 when the entry exists and can place the cursor; the word for why not goes to reason.
+// ---- signals -------------------------------------------------------------------------------------------------------
+
+static int wake[2] = {-1, -1};
+static atomic_uint pending; // TUI_SIGNAL_...
+static const int signals[] = {SIGWINCH, SIGTSTP, SIGCONT};
+static struct sigaction actions_before[3];
+
+static void on_signal(int number)
+{
+    int error = errno;
+    atomic_fetch_or(&pending, number == SIGWINCH  ? TUI_SIGNAL_SIZE
+                              : number == SIGTSTP ? TUI_SIGNAL_SUSPEND
+                                                  : TUI_SIGNAL_WOKEN);
+    ssize_t n = write(wake[1], "", 1); // full is as good: there is something to read
+    (void)n;
+    errno = error;
+}
+
+static void catch_signals(bool all)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        if (all)
+            sigaction(signals[i], &action, &actions_before[i]);
+        else if (signals[i] == SIGTSTP)
+            sigaction(SIGTSTP, &action, NULL);
+    }
+}
+
+int tui_terminal_fd(void)
+{
+    return wake[0];
+}
+
+unsigned tui_terminal_signals(void)
+{
+    char drain[64];
+    while (read(wake[0], drain, sizeof drain) == (ssize_t)sizeof drain)
+        ;
+    return atomic_exchange(&pending, 0);
+}
+
+// ---- bracketed paste -----------------------------------------------------------------------------------------------
+
+static void paste_mode(bool on)
+{
+    const char *begin = capability("PS"), *end = capability("PE"), *bytes = capability(on ? "BE" : "BD");
+    if (!begin || !end || !bytes)
+        return;
+    if (on) {
+        define_key(begin, TUI_KEY_PASTE_BEGIN);
+        define_key(end, TUI_KEY_PASTE_END);
+    }
+    putp(bytes);
+    fflush(stdout);
+}
+
+// ---- keys ------------------------------------------------------------------------------------------------------------
+
+static WINDOW *keys;
+
+int tui_terminal_key(void)
+{
+    return wgetch(keys);
+}
+
+// Over a serial line TERM often says vt100 while an xterm sits at the other end, and some terminals never enter the keypad mode that their entry
+// speaks of. So both forms of the common keys are known, where the entry has no other use for them.
+static void know_common_keys(void)
+{
+    static const struct {
+        const char *bytes;
+        int key;
+    } common[] = {
+        {"\033[A", KEY_UP},     {"\033[B", KEY_DOWN},    {"\033[C", KEY_RIGHT},   {"\033[D", KEY_LEFT},    {"\033OA", KEY_UP},
+        {"\033OB", KEY_DOWN},   {"\033OC", KEY_RIGHT},   {"\033OD", KEY_LEFT},    {"\033[H", KEY_HOME},    {"\033[F", KEY_END},
+        {"\033OH", KEY_HOME},   {"\033OF", KEY_END},     {"\033[1~", KEY_HOME},   {"\033[4~", KEY_END},    {"\033[3~", KEY_DC},
+        {"\033[5~", KEY_PPAGE}, {"\033[6~", KEY_NPAGE},  {"\033OP", KEY_F(1)},    {"\033OQ", KEY_F(2)},    {"\033OR", KEY_F(3)},
+        {"\033OS", KEY_F(4)},   {"\033[11~", KEY_F(1)},  {"\033[12~", KEY_F(2)},  {"\033[13~", KEY_F(3)},  {"\033[14~", KEY_F(4)},
+        {"\033[15~", KEY_F(5)}, {"\033[21~", KEY_F(10)}, {"\033[1;2H", KEY_SHOME}, {"\033[1;2F", KEY_SEND},
+    };
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++) {
+        if (key_defined(common[i].bytes) == 0)
+            define_key(common[i].bytes, common[i].key);
+    }
+}
+
+// ---- opening and closing ---------------------------------------------------------------------------------------------
+
+// True when the entry exists and can place the cursor; the word for why not goes to reason.
 static bool usable(const char *term, char *reason, size_t size)
 {
     int error = 0;
@@ -141,6 +238,21 @@ const char *tui_terminal_entry(char *reason, size_t size)
     return NULL;
 }
 
+static FILE *nowhere[2]; // a headless screen's
+static void release(void)
+{
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaction(signals[i], &actions_before[i], NULL);
+    for (int i = 0; i < 2; i++) {
+        if (nowhere[i])
+            fclose(nowhere[i]);
+        nowhere[i] = NULL;
+        if (wake[i] >= 0)
+            close(wake[i]);
+        wake[i] = -1;
+    }
+}
+
 bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options *options, char *reason, size_t size)
 {
     memset(t, 0, sizeof *t);
@@ -156,36 +268,53 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
                  TUI_COLUMNS_MIN, TUI_ROWS_MIN);
         return false;
     }
-    if (tcgetattr(STDIN_FILENO, &modes_before) != 0) {
+    if (!options->headless && tcgetattr(STDIN_FILENO, &modes_before) != 0) {
         snprintf(reason, size, "the terminal's settings cannot be read: %s", strerror(errno));
         return false;
     }
-    SCREEN *screen = newterm(chosen, stdout, stdin);
+    FILE *out = stdout, *in = stdin;
+    if (options->headless) {
+        out = nowhere[0] = fopen("/dev/null", "w");
+        in = nowhere[1] = fopen("/dev/null", "r");
+    }
+    if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) != 0)
+        wake[0] = wake[1] = -1;
+    catch_signals(true); // before curses, which leaves handlers alone that it finds
+    SCREEN *screen = out && in ? newterm(chosen, out, in) : NULL;
     if (!screen) {
         snprintf(reason, size, "the terminal %s could not be opened", chosen);
+        release();
         return false;
     }
     set_term(screen);
-    resizeterm(rows, cols);
+    resize_term(rows, cols);
     snprintf(t->term, sizeof t->term, "%s", chosen);
-    t->fell_back = chosen != getenv("TERM");
+    const char *own = getenv("TERM");
+    t->fell_back = !own || strcmp(chosen, own) != 0;
+    t->fixed_size = options->rows && options->cols;
+    t->headless = options->headless;
     t->open = true;
-    prepare_last_words();
+    prepare_last_words(rows);
     raw(); // Ctrl-C, Ctrl-Z and Ctrl-S are keys here; the program says what they do
     noecho();
     nonl();
-    keypad(stdscr, TRUE);
-    meta(stdscr, TRUE);
-    nodelay(stdscr, TRUE);
+    keys = newpad(1, 1); // keys are read through a pad: reading through a window would draw it
+    keypad(keys, TRUE);
+    meta(keys, TRUE);
+    nodelay(keys, TRUE);
     set_escdelay(50);
-    leaveok(stdscr, FALSE);
-    scrollok(stdscr, FALSE);
+    know_common_keys();
     idlok(stdscr, TRUE);
     t->colour = options->colour && has_colors() && start_color() == OK;
     if (t->colour)
         use_default_colors();
-    t->glyphs = options->utf8 ? TUI_GLYPHS_UTF8 : capability("acsc") ? TUI_GLYPHS_ACS : TUI_GLYPHS_ASCII;
+    bool console = strncmp(chosen, "linux", 5) == 0;
+    t->glyphs = options->utf8       ? console ? TUI_GLYPHS_CONSOLE : TUI_GLYPHS_UTF8
+                : capability("acsc") ? TUI_GLYPHS_ACS
+                                     : TUI_GLYPHS_ASCII;
     tui_terminal_paint(t, options->theme);
+    if (!t->headless)
+        paste_mode(true);
     return true;
 }
 
@@ -194,8 +323,35 @@ void tui_terminal_close(struct tui_terminal *t)
     if (!t->open)
         return;
     t->open = false;
+    if (!t->headless)
+        paste_mode(false);
     endwin();
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &modes_before);
+    if (!t->headless)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &modes_before);
+    release();
+}
+
+void tui_terminal_resize(struct tui_terminal *t, int rows, int cols)
+{
+    if (!t->open)
+        return;
+    resize_term(rows, cols);
+    prepare_last_words(rows);
+    clearok(curscr, TRUE); // terminals cut and wrap what stood there in ways of their own
+}
+
+void tui_terminal_suspend(struct tui_terminal *t)
+{
+    if (t->headless)
+        return;
+    paste_mode(false);
+    endwin();
+    signal(SIGTSTP, SIG_DFL);
+    kill(getpid(), SIGTSTP); // asleep; back with SIGCONT
+    catch_signals(false);
+    clearok(curscr, TRUE);
+    refresh(); // curses takes the terminal again
+    paste_mode(true);
 }
 
 void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme)
@@ -208,7 +364,7 @@ void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme)
         [TUI_PAINT_PLAIN] = {A_NORMAL, -1, -1, COLOR_WHITE, COLOR_BLACK},
         [TUI_PAINT_STORY] = {A_NORMAL, -1, -1, COLOR_WHITE, COLOR_BLACK},
         [TUI_PAINT_USER] = {A_BOLD, COLOR_CYAN, -1, COLOR_YELLOW, COLOR_BLACK},
-        [TUI_PAINT_NOTICE] = {A_DIM, COLOR_BLUE, -1, COLOR_CYAN, COLOR_BLACK},
+        [TUI_PAINT_NOTICE] = {A_DIM, COLOR_GREEN, -1, COLOR_CYAN, COLOR_BLACK},
         [TUI_PAINT_ERROR] = {A_BOLD | A_UNDERLINE, COLOR_RED, -1, COLOR_WHITE, COLOR_RED},
         [TUI_PAINT_STATUS] = {A_REVERSE, COLOR_BLACK, COLOR_CYAN, COLOR_BLACK, COLOR_WHITE},
         [TUI_PAINT_TITLE] = {A_BOLD, COLOR_CYAN, -1, COLOR_WHITE, COLOR_BLACK},

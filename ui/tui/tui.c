@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "base/text.h"
 
-#define FRAME_NS 33000000u   // at most 30 frames a second: two tokens a frame at 60 tok/s
-#define STATUS_NS 500000000u // and two status lines
+#define FRAME_NS 33000000u // at most 30 frames a second: two tokens a frame at 60 tok/s
 
 enum own_command {
     OWN_HELP = 1,
@@ -24,6 +24,7 @@ enum own_command {
     OWN_SCRIPT,
     OWN_SAVE_SCREEN,
     OWN_REDRAW,
+    OWN_SCROLL,
 };
 
 static const struct dt_command own_commands[] = {
@@ -32,6 +33,7 @@ static const struct dt_command own_commands[] = {
     {"script", "file", "Plays keystrokes and commands from a file.", DT_COMPLETE_FILE, OWN_SCRIPT},
     {"save-screen", "file", "Writes the screen as text.", DT_COMPLETE_FILE, OWN_SAVE_SCREEN},
     {"redraw", "", "Draws the whole screen anew.", DT_COMPLETE_NONE, OWN_REDRAW},
+    {"scroll", "top|end|rows", "Moves in the story: to its beginning or end, or by rows (-5: back).", DT_COMPLETE_NONE, OWN_SCROLL},
 };
 
 uint64_t tui_now(void)
@@ -51,9 +53,14 @@ static bool telling(struct tui *ui)
 
 static void append(struct tui *ui, enum tui_voice voice, const char *text, size_t n)
 {
-    size_t row = tui_layout_append(&ui->story, voice, text, n);
-    if (row < ui->changed_row)
-        ui->changed_row = row;
+    char twin[3 * TUI_PIECE + 32];
+    for (size_t piece; n > 0; text += piece, n -= piece) {
+        piece = ui->charset == DT_CHARSET_UTF8 ? n : tui_piece(text, n);
+        size_t length = ui->charset == DT_CHARSET_UTF8 ? n : tui_twin(ui, text, piece, twin);
+        size_t row = tui_layout_append(&ui->story, voice, ui->charset == DT_CHARSET_UTF8 ? text : twin, length);
+        if (row < ui->changed_row)
+            ui->changed_row = row;
+    }
     size_t gone = tui_layout_trim(&ui->story, TUI_SCROLLBACK);
     if (gone) { // everything that counts rows or bytes moves with the text
         ui->top -= gone < ui->top ? gone : ui->top;
@@ -80,16 +87,17 @@ void tui_say(struct tui *ui, enum tui_voice voice, const char *line)
 {
     dt_format(ui->message, sizeof ui->message, "%s", line);
     ui->message_voice = voice;
-    ui->progress = false;
+    ui->progress = ui->state_said = false;
     ui->dirty = true;
 }
 
-// A remark of the program: over the input at once, and in the story's margin when it does not tear a sentence apart.
+// A remark of the program. It stands in the story's margin when it does not tear a sentence apart, and over the input while nobody would see it there.
 static void notice(struct tui *ui, enum dt_app_level level, const char *line, size_t n)
 {
     enum tui_voice voice = level == DT_NOTICE_ERROR ? TUI_VOICE_ERROR : TUI_VOICE_NOTICE;
-    tui_say(ui, voice, line);
-    if (!telling(ui)) {
+    bool told = telling(ui);
+    tui_say(ui, voice, told || !ui->follow || ui->panel != TUI_PANEL_NONE ? line : "");
+    if (!told) {
         append_line(ui, voice, line, n);
         return;
     }
@@ -148,8 +156,8 @@ static void append_prompt(struct tui *ui, const char *prompt, size_t n)
 static void begin_turn(struct tui *ui, size_t number)
 {
     struct dt_app_turn turn;
-    if (!note_turn(ui, number) || !ui->api->turn(ui->app, number, &turn))
-        return;
+    if (number < ui->turn_count || !note_turn(ui, number) || !ui->api->turn(ui->app, number, &turn))
+        return; // a turn that goes on has its prompt
     append_prompt(ui, turn.prompt, turn.prompt_length);
 }
 
@@ -158,7 +166,7 @@ static void rebuild(struct tui *ui, size_t from)
 {
     if (from < ui->turn_count && ui->turn_begin[from] >= ui->story.dropped) {
         tui_layout_truncate(&ui->story, ui->turn_begin[from] - ui->story.dropped);
-    } else if (from == 0 && ui->turn_count) {
+    } else if (from < ui->turn_count) { // its beginning has scrolled out of memory
         tui_layout_truncate(&ui->story, 0);
     }
     ui->turn_count = from < ui->turn_count ? from : ui->turn_count;
@@ -176,6 +184,8 @@ static void rebuild(struct tui *ui, size_t from)
 }
 
 // ---- events ----------------------------------------------------------------------------------------------------
+
+static const char greeting[] = "Type how a story begins, then Enter. Help: F1, Ctrl-G";
 
 static const char *state_text(enum dt_app_state state)
 {
@@ -213,7 +223,14 @@ static void show_progress(struct tui *ui, const struct dt_app_event *e)
     dt_format(ui->message, sizeof ui->message, "%s [%s] %d %%%s", e->text, bar, (int)(share * 100), left);
     ui->message_voice = TUI_VOICE_NOTICE;
     ui->progress = true;
+    ui->state_said = false;
     ui->dirty = true;
+}
+
+static void scroll_command(struct tui *ui, const char *where)
+{
+    long most = (long)ui->story.row_count;
+    tui_scroll(ui, *where == 't' ? -most : *where == 'e' || !*where ? most : strtol(where, NULL, 10));
 }
 
 static void own_command(struct tui *ui, const struct dt_app_event *e)
@@ -245,9 +262,10 @@ static void own_command(struct tui *ui, const struct dt_app_event *e)
         break;
     }
     case OWN_REDRAW:
-        clearok(curscr, TRUE);
-        ui->drawn_top = SIZE_MAX;
-        ui->dirty = ui->status_dirty = true;
+        tui_redraw(ui);
+        break;
+    case OWN_SCROLL:
+        scroll_command(ui, e->text);
         break;
     default:
         break;
@@ -275,12 +293,18 @@ static void event(struct tui *ui, const struct dt_app_event *e)
     case DT_EVENT_NONE:
         break;
     case DT_EVENT_STATE:
-        if (e->state == DT_APP_TELLING && ui->progress)
+        if (ui->progress || ui->state_said)
             tui_say(ui, TUI_VOICE_NOTICE, "");
-        else if (*state_text(e->state))
+        if (*state_text(e->state)) {
             tui_say(ui, TUI_VOICE_NOTICE, state_text(e->state));
+            ui->state_said = true;
+        }
+        if (!telling(ui))
+            say_what_waited(ui);
         if (e->state == DT_APP_READING)
             ui->speed_count = 0;
+        if (e->state == DT_APP_IDLE && ui->turn_count == 0 && ui->story.length == 0)
+            tui_say(ui, TUI_VOICE_NOTICE, greeting);
         ui->status_dirty = true;
         break;
     case DT_EVENT_TURN:
@@ -325,7 +349,7 @@ static void event(struct tui *ui, const struct dt_app_event *e)
         ui->question_default = e->yes_default;
         dt_format(ui->message, sizeof ui->message, "%s %s", e->text, e->yes_default ? "[Y/n]" : "[y/N]");
         ui->message_voice = TUI_VOICE_USER;
-        ui->progress = false;
+        ui->progress = ui->state_said = false;
         break;
     case DT_EVENT_EDIT:
         ui->editing = true;
@@ -378,7 +402,7 @@ void tui_submit(struct tui *ui, const char *text)
     size_t n = strlen(text);
     if (ui->editing ? ui->api->edit(ui->app, text, n) : ui->api->submit(ui->app, text, n)) {
         ui->editing = false;
-        ui->follow = true;
+        ui->follow |= *text != '/' || text[1] == '/'; // a command says nothing about where one reads
     } else {
         tui_editor_set(&ui->input, text); // it was not taken: nothing typed is lost
     }
@@ -421,36 +445,102 @@ void tui_panel_close(struct tui *ui)
 static void resized(struct tui *ui)
 {
     int rows, cols;
+    if (ui->terminal.fixed_size)
+        return; // the user or a script has the say
     tui_terminal_size(&rows, &cols);
-    if (ui->script && ui->rows)
-        return; // a script has the say over the size
-    resize_term(rows, cols); // resizeterm() would answer with one more KEY_RESIZE, for ever
+    tui_terminal_resize(&ui->terminal, rows, cols);
     tui_draw_sizes(ui);
 }
 
-static void read_keys(struct tui *ui)
+static void signals(struct tui *ui)
 {
-    for (;;) {
-        wint_t wide = 0;
-        int kind = get_wch(&wide);
-        if (kind == ERR)
-            return;
-        if (kind == KEY_CODE_YES && wide == KEY_RESIZE)
-            resized(ui);
-        else if (kind == KEY_CODE_YES)
-            tui_key(ui, (int)wide, 0);
-        else
-            tui_key(ui, 0, wide);
+    unsigned what = tui_terminal_signals();
+    if (what & TUI_SIGNAL_SUSPEND)
+        tui_suspend(ui);
+    if (what & TUI_SIGNAL_WOKEN) // somebody stopped us without a word, and the shell has drawn since
+        tui_redraw(ui);
+    if (what & TUI_SIGNAL_SIZE)
+        resized(ui);
+}
+
+void tui_redraw(struct tui *ui)
+{
+    clearok(curscr, TRUE);
+    ui->drawn_top = SIZE_MAX;
+    ui->dirty = ui->status_dirty = true;
+}
+
+void tui_suspend(struct tui *ui)
+{
+    tui_terminal_suspend(&ui->terminal);
+    resized(ui); // the window may have another size by now
+    tui_redraw(ui);
+}
+
+// One byte of typed text; characters of several bytes come in pieces over a slow line.
+static void typed(struct tui *ui, unsigned char byte)
+{
+    if (ui->charset != DT_CHARSET_UTF8) {
+        char bytes[16];
+        uint32_t code = byte;
+        size_t n = byte >= 0x80 ? ui->api->decode(ui->app, (const char *)&byte, 1, bytes) : 0;
+        if (n)
+            dt_utf8_decode(bytes, n, &code);
+        tui_key(ui, 0, (wint_t)code);
+        return;
     }
+    if (byte < 0x80 || byte >= 0xC0)
+        ui->typed_length = 0; // a new character: what was there is not going to be whole
+    ui->typed[ui->typed_length++] = (char)byte;
+    size_t wanted = byte < 0x80 ? 1 : 0;
+    unsigned char lead = (unsigned char)ui->typed[0];
+    if (!wanted)
+        wanted = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    if (ui->typed_length < wanted)
+        return;
+    uint32_t code;
+    size_t n = dt_utf8_decode(ui->typed, ui->typed_length, &code);
+    bool whole = n == ui->typed_length && (code != DT_REPLACEMENT || n == 3);
+    ui->typed_length = 0;
+    if (whole)
+        tui_key(ui, 0, (wint_t)code);
+}
+
+// All that was typed. False when nothing was there to read.
+static bool read_keys(struct tui *ui)
+{
+    bool any = false;
+    for (int key; (key = tui_terminal_key()) != ERR; any = true) {
+        if (key == 27 && !ui->pasting) { // Esc, unless something comes right behind it: that is how terminals say Alt
+            int next = tui_terminal_key();
+            if (next == ERR)
+                tui_key(ui, 0, 27);
+            else if (next >= 32 && next < 127)
+                tui_key(ui, TUI_KEY_ALT + next, 0);
+            else {
+                tui_key(ui, 0, 27);
+                ungetch(next);
+            }
+        } else if (key > 0xFF) {
+            tui_key(ui, key, 0);
+        } else {
+            typed(ui, (unsigned char)key);
+        }
+    }
+    return any;
 }
 
 // ---- the run -----------------------------------------------------------------------------------------------------
 
+// Without a terminal only when the user insists, by --ui tui: then nothing is shown, and a script plays.
+static bool headless(const struct dt_app_api *api, struct dt_app *app)
+{
+    return !isatty(STDIN_FILENO) && !isatty(STDOUT_FILENO) && strcmp(api->get(app, DT_SET_UI), "tui") == 0;
+}
+
 static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason, size_t reason_size)
 {
-    (void)api;
-    (void)app;
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+    if (!headless(api, app) && (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))) {
         dt_format(reason, reason_size, "standard input and output are not both a terminal");
         return -1;
     }
@@ -469,60 +559,64 @@ static void choose_charset(struct tui *ui)
     }
 }
 
-static void open_bracketed_paste(void)
+// Draws if it is time, and says how long it may be left alone: milliseconds, -1 for ever.
+static int draw_in_time(struct tui *ui)
 {
-    const char *on = tigetstr("BE"), *begin = tigetstr("PS"), *end = tigetstr("PE");
-    if (!on || on == (const char *)-1 || !begin || begin == (const char *)-1 || !end || end == (const char *)-1)
-        return;
-    define_key(begin, TUI_KEY_PASTE_BEGIN);
-    define_key(end, TUI_KEY_PASTE_END);
-    putp(on);
-    fflush(stdout);
+    uint64_t now = tui_now();
+    if ((ui->dirty && now - ui->frame_ns >= FRAME_NS) || (ui->status_dirty && now - ui->status_ns >= TUI_STATUS_NS)) {
+        tui_draw(ui);
+        now = ui->frame_ns = tui_now();
+    }
+    uint64_t due = UINT64_MAX;
+    if (ui->dirty)
+        due = ui->frame_ns + FRAME_NS;
+    if (ui->status_dirty && ui->status_ns + TUI_STATUS_NS < due)
+        due = ui->status_ns + TUI_STATUS_NS;
+    if (due == UINT64_MAX)
+        return -1;
+    return due > now ? (int)((due - now) / 1000000) + 1 : 0;
 }
 
-static void close_bracketed_paste(void)
+static bool at_end_of_file(void)
 {
-    const char *off = tigetstr("BD");
-    if (!off || off == (const char *)-1)
-        return;
-    putp(off);
-    fflush(stdout);
+    struct pollfd again = {STDIN_FILENO, POLLIN, 0};
+    if (poll(&again, 1, 0) != 1)
+        return false; // curses has swallowed something that is no key
+    char byte;
+    ssize_t n = read(STDIN_FILENO, &byte, 1);
+    if (n == 1)
+        ungetch((unsigned char)byte);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 static void loop(struct tui *ui)
 {
     bool terminal_gone = false;
     while (!ui->quit && !terminal_gone) {
-        uint64_t now = tui_now();
-        int wait = -1;
-        bool status_due = ui->status_dirty && now - ui->status_ns >= STATUS_NS;
-        if ((ui->dirty && now - ui->frame_ns >= FRAME_NS) || status_due) {
-            tui_draw(ui);
-            ui->frame_ns = tui_now();
-        } else if (ui->dirty) {
-            wait = (int)((FRAME_NS - (now - ui->frame_ns)) / 1000000) + 1;
-        } else if (ui->status_dirty) {
-            wait = (int)((STATUS_NS - (now - ui->status_ns)) / 1000000) + 1;
-        }
-        int script = tui_script_wait_ms(ui);
+        int wait = draw_in_time(ui), script = tui_script_wait_ms(ui);
         if (script >= 0 && (wait < 0 || script < wait))
             wait = script;
-        struct pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {ui->api->fd(ui->app), POLLIN, 0}};
-        int ready = poll(fds, 2, wait);
-        if (ready < 0 && errno == EINTR)
-            read_keys(ui); // a change of size comes as a key
+        struct pollfd fds[3] = {
+            {ui->terminal.headless ? -1 : STDIN_FILENO, POLLIN, 0},
+            {ui->api->fd(ui->app), POLLIN, 0},
+            {tui_terminal_fd(), POLLIN, 0},
+        };
+        if (poll(fds, 3, wait) < 0)
+            fds[0].revents = fds[2].revents = 0; // interrupted: whoever did it has left a word somewhere
+        if (fds[2].revents)
+            signals(ui);
         struct dt_app_event e;
         while (!ui->quit && ui->api->next(ui->app, &e)) {
             event(ui, &e);
             tui_script_step(ui, &e);
         }
-        if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
-            terminal_gone = (fds[0].revents & (POLLHUP | POLLERR)) && !(fds[0].revents & POLLIN);
-            read_keys(ui);
-        }
+        // a terminal that is gone can be read for ever, and gives nothing
+        if (fds[0].revents && !read_keys(ui))
+            terminal_gone = fds[0].revents & (POLLHUP | POLLERR | POLLNVAL) || at_end_of_file();
         tui_script_step(ui, NULL);
-        if (ui->api->leaving(ui->app) && !ui->quit) {
-            ui->api->stop(ui->app); // DT_EVENT_QUIT follows when the turn is saved
+        if (ui->terminal.headless && !ui->script && !ui->leaving && ui->api->state(ui->app) == DT_APP_IDLE) {
+            ui->leaving = true; // nobody is there to say more
+            tui_commandf(ui, "/quit");
         }
     }
 }
@@ -538,7 +632,6 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     ui->app = app;
     ui->panel = TUI_PANEL_NONE;
     ui->follow = true;
-    ui->fixed = getenv("DUOTALE_FIXED_FIGURES") != NULL;
     choose_charset(ui);
     const char *theme = api->get(app, DT_SET_THEME);
     struct tui_terminal_options options = {
@@ -551,22 +644,27 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     const char *size = api->get(app, DT_SET_SIZE);
     if (sscanf(size, "%dx%d", &options.cols, &options.rows) != 2)
         options.cols = options.rows = 0;
+    options.headless = headless(api, app);
+    if (options.headless && !options.rows) {
+        options.cols = 80;
+        options.rows = 24;
+    }
+    tui_layout_init(&ui->story, 80);
+    tui_layout_init(&ui->entry_layout, 80);
     if (!tui_terminal_open(&ui->terminal, &options, reason, reason_size)) {
+        tui_layout_free(&ui->story);
+        tui_layout_free(&ui->entry_layout);
         free(ui);
         return -1;
     }
-    size_t n;
-    const char *words = tui_terminal_last_words(&n);
-    api->crash_bytes(app, words, n);
-    open_bracketed_paste();
+    tui_draw_sizes(ui);
     api->own_commands(app, own_commands, sizeof own_commands / sizeof *own_commands);
     tui_editor_init(&ui->input);
     for (size_t i = 0, count = api->history_count(app); i < count; i++)
         tui_editor_remember(&ui->input, api->history(app, i));
-    tui_layout_init(&ui->story, (unsigned)COLS);
-    tui_draw_sizes(ui);
     rebuild(ui, 0);
-    ui->status_dirty = true;
+    if (ui->turn_count == 0 && api->state(app) == DT_APP_IDLE)
+        tui_say(ui, TUI_VOICE_NOTICE, greeting);
     if (ui->terminal.fell_back) {
         char line[128];
         dt_format(line, sizeof line, "There is no terminfo entry for this terminal; it is used as %s.", ui->terminal.term);
@@ -575,13 +673,13 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
 
     loop(ui);
 
-    close_bracketed_paste();
     tui_draw_free(ui);
     tui_terminal_close(&ui->terminal);
     api->crash_bytes(app, NULL, 0);
     tui_script_end(ui);
     tui_editor_free(&ui->input);
     tui_layout_free(&ui->story);
+    tui_layout_free(&ui->entry_layout);
     free(ui->turn_begin);
     free(ui->later);
     free(ui->output);

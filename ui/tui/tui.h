@@ -16,9 +16,8 @@
 #include "terminal.h"
 
 #define TUI_SCROLLBACK (512u * 1024) // bytes of text kept on screen's side; the library has it all
+#define TUI_STATUS_NS 500000000u     // the status line is drawn twice a second at most
 #define TUI_SPARK 8                  // speeds remembered for the spark line
-#define TUI_KEY_PASTE_BEGIN 0x2000
-#define TUI_KEY_PASTE_END 0x2001
 
 struct tui;
 
@@ -52,7 +51,7 @@ struct tui {
     struct tui_terminal terminal;
     enum dt_app_charset charset;
     bool quit;
-    bool fixed; // figures are shown as fixed values, for tests
+    bool leaving; // /quit was said for a user who is not there
 
     // windows, made anew at every change of size
     int rows, cols, story_rows, panel_rows, input_rows, status_rows;
@@ -74,8 +73,10 @@ struct tui {
     char message[512];
     enum tui_voice message_voice;
     bool progress;      // the message is a progress bar
+    bool state_said;    // or the name of a state, gone with it
 
     struct tui_editor input;
+    struct tui_layout entry_layout; // the entry, wrapped
     bool pasting;
     bool editing;       // what is entered replaces the last text (/edit)
     uint32_t question;  // id of a question that waits for y or n, 0: none
@@ -105,6 +106,8 @@ void tui_commandf(struct tui *ui, const char *format, ...) __attribute__((format
 void tui_say(struct tui *ui, enum tui_voice voice, const char *line);
 void tui_panel_open(struct tui *ui, int panel);
 void tui_panel_close(struct tui *ui);
+void tui_redraw(struct tui *ui);  // everything anew: somebody else wrote on the screen
+void tui_suspend(struct tui *ui); // to sleep, as Ctrl-Z asks
 uint64_t tui_now(void); // nanoseconds, monotonic
 
 // draw.c: everything that writes to windows
@@ -112,6 +115,11 @@ void tui_draw_sizes(struct tui *ui); // after a change of size or of what is ope
 void tui_draw(struct tui *ui);       // one frame: only what changed goes to the terminal
 void tui_draw_free(struct tui *ui);
 void tui_scroll(struct tui *ui, long rows); // the story, up (negative) or down
+// UTF-8 with no character but those the terminal has, at most TUI_PIECE bytes of it at a time (tui_piece says how many to give): out has room for
+// three times as many and 32. Returns the length.
+#define TUI_PIECE 512u
+size_t tui_twin(struct tui *ui, const char *text, size_t n, char *out);
+size_t tui_piece(const char *text, size_t n);
 // Text in the terminal's charset at the window's cursor, cut at `cols` columns. Returns the columns used.
 int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *text, size_t n, int cols);
 int tui_putf(struct tui *ui, WINDOW *window, enum tui_paint paint, int cols, const char *format, ...)
