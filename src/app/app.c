@@ -53,6 +53,7 @@ void dt_app_output(struct dt_app *app, const char *text)
 
 void dt_app_stop(struct dt_app *app)
 {
+    dt_stop_set(&app->silence);
     atomic_fetch_add(&app->stops, 1);
     atomic_store(&app->stopping, 1);
     if (app->engine)
@@ -168,6 +169,11 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options, 
         free(app);
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for a sitting");
     }
+    if (dt_stop_init(&app->silence, err) != DT_OK) {
+        dt_events_free(&app->events);
+        free(app);
+        return DT_FAILED;
+    }
     pthread_mutex_init(&app->settings_lock, NULL);
     app->settings = *options->settings;
     app->interactive = options->interactive;
@@ -231,6 +237,7 @@ void dt_app_free(struct dt_app *app, void (*last)(const char *line))
     struct dt_event *event;
     if (!app)
         return;
+    dt_listen_free(app);
     if (app->worker) {
         dt_app_stop(app);
         dt_worker_ask(app, DT_REQUEST_QUIT, 0, NULL, 0, false);
@@ -257,6 +264,7 @@ void dt_app_free(struct dt_app *app, void (*last)(const char *line))
     dt_view_free(app->view);
     dt_events_free(&app->events);
     pthread_mutex_destroy(&app->settings_lock);
+    dt_stop_free(&app->silence);
     free(app);
 }
 

@@ -10,6 +10,7 @@
 #include "app/api.h"
 #include "app/events.h"
 #include "app/keeper.h"
+#include "host/child.h"
 #include "host/engine.h"
 
 // ---- for main -------------------------------------------------------------------------------------
@@ -74,6 +75,7 @@ struct dt_app {
 
     atomic_uint stops;          // how often stop was asked for
     atomic_int stopping;        // the same as a flag, for waits
+    struct dt_stop silence;     // set with every stop: the voice obeys
     atomic_int leaving;         // 1: by /quit; above: 1 + the signal's number
     atomic_int state;           // enum dt_app_state, the worker's; what the ui shows comes with events
     atomic_int exit_code;
@@ -93,6 +95,8 @@ struct dt_app {
     atomic_uint print_search;   // the number of the search whose answer is wanted as text
     char value[DT_SETTING_TEXT_MAX]; // what get() answered
     struct dt_completion *completion;
+    struct dt_listener *listener; // the last one; NULL: there was none
+    atomic_bool listening;
 };
 
 // A line to the front end. Formats as printf. Any thread.
@@ -132,6 +136,11 @@ bool dt_submit_script_step(struct dt_app *app);
 bool dt_submit_script(struct dt_app *app, const char *path);
 // What the command line asked for first: at the front end's first look for events, when its own commands are known.
 void dt_submit_first(struct dt_app *app);
+
+// voice.c: /voice (lists, or chooses), and /listen (begins, or ends what it began; the words become the input line). listen_free gives up.
+void dt_voice_command(struct dt_app *app, const char *arguments);
+void dt_listen_command(struct dt_app *app, const char *arguments);
+void dt_listen_free(struct dt_app *app);
 
 // complete.c
 const struct dt_app_completion *dt_complete(struct dt_app *app, const char *line, size_t cursor);

@@ -34,6 +34,9 @@ static const struct dt_command table[] = {
     {"system", "[text]", "What the model is told before a chat; \"-\" takes it away.", DT_COMPLETE_NONE, DT_COMMAND_SYSTEM},
     {"seed", "[n]", "Where the dice start; 0: another one each time.", DT_COMPLETE_NONE, DT_COMMAND_SEED},
     {"speak", "on|off", "Reads the story aloud.", DT_COMPLETE_ON_OFF, DT_COMMAND_SPEAK},
+    {"voice", "[name]", "Lists what can read aloud and what can listen, or chooses who reads.", DT_COMPLETE_NONE, DT_COMMAND_VOICE},
+    {"listen", "[file.wav]", "Listens to the microphone, or to a sound file; what was understood can be edited before it is told.",
+     DT_COMPLETE_FILE, DT_COMMAND_LISTEN},
     {"script", "file", "Plays the lines of a file as if they were typed.", DT_COMPLETE_FILE, DT_COMMAND_SCRIPT},
     {"private", "on|off", "Writes nothing from now on, or writes again.", DT_COMPLETE_ON_OFF, DT_COMMAND_PRIVATE},
 };

@@ -34,7 +34,7 @@ struct dt_speech {
     const struct dt_voice *voice;
     void *ctx;
     struct dt_voice_desk desk;
-    struct dt_stop stop;
+    struct dt_stop own_stop, *stop;
     struct dt_sound sound; // the thread's
     char *spec, *wav_path, *device; // copies
     void (*notice)(void *arg, const char *line);
@@ -50,6 +50,7 @@ struct dt_speech {
     size_t queued;
     uint32_t waiting_ms; // estimate for what is queued
     bool busy;           // the thread has taken something from the queue, or still plays
+    bool forgotten;      // a stop has emptied the queue; what is in it now is meant to be said
     bool behind;         // it still says the story before the one begun last
     bool muted, told, quit, off;
     uint64_t begin_ns, begin_cpu_ns;
@@ -156,6 +157,17 @@ static void take(struct dt_speech *s, char sentence[DT_SENTENCE_MAX + 1])
     }
 }
 
+// What waits will not be said, nor what is fed before the next story. lock is held.
+static void forget(struct dt_speech *s)
+{
+    s->muted = true;
+    s->queued = 0;
+    s->waiting_ms = 0;
+    s->figures.waiting = 0;
+    memset(&s->splitter, 0, sizeof s->splitter);
+    s->behind = false;
+}
+
 static void *speak(void *arg)
 {
     struct dt_speech *s = arg;
@@ -163,11 +175,14 @@ static void *speak(void *arg)
     uint32_t failures = 0;
     pthread_mutex_lock(&s->lock);
     while (!s->quit) {
-        if (atomic_load(&s->stop.set)) {
+        if (atomic_load(&s->stop->set)) {
             pthread_mutex_unlock(&s->lock);
             dt_sound_silence(&s->sound);
             pthread_mutex_lock(&s->lock);
-            dt_stop_clear(&s->stop);
+            if (!s->forgotten) // nobody but the stop itself has said so
+                forget(s);
+            s->forgotten = false;
+            dt_stop_clear(s->stop);
             failures = 0;
             continue;
         }
@@ -235,6 +250,12 @@ static bool enqueue(struct dt_speech *s, const char *sentence)
 void dt_speech_begin(struct dt_speech *s)
 {
     pthread_mutex_lock(&s->lock);
+    if (atomic_load(&s->stop->set)) { // it was meant for what came before, and for no more
+        forget(s);
+        s->forgotten = s->busy;
+        if (!s->busy)
+            dt_stop_clear(s->stop);
+    }
     uint32_t waiting = s->figures.waiting;
     char voice[sizeof s->figures.voice];
     memcpy(voice, s->figures.voice, sizeof voice);
@@ -285,14 +306,10 @@ void dt_speech_finish(struct dt_speech *s)
 void dt_speech_stop(struct dt_speech *s)
 {
     pthread_mutex_lock(&s->lock);
-    s->muted = true;
-    s->queued = 0;
-    s->waiting_ms = 0;
-    s->figures.waiting = 0;
-    memset(&s->splitter, 0, sizeof s->splitter);
-    s->behind = false;
+    forget(s);
+    s->forgotten = true;
     s->busy = true; // until the thread has seen to it: a player may hold sound although nothing waits
-    dt_stop_set(&s->stop);
+    dt_stop_set(s->stop);
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
 }
@@ -365,7 +382,7 @@ static void destroy(struct dt_speech *s)
         s->voice->close(s->ctx);
     dt_sound_close(&s->sound, NULL);
     dt_voices_free(s->voices);
-    dt_stop_free(&s->stop);
+    dt_stop_free(&s->own_stop);
     pthread_cond_destroy(&s->idle);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
@@ -407,7 +424,7 @@ dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options 
     *out = NULL;
     if (!s)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for a voice");
-    s->stop.fd = -1;
+    s->own_stop.fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -420,9 +437,10 @@ dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options 
     s->spec = copy(o->voice);
     s->wav_path = copy(o->wav_path);
     s->device = copy(o->device);
-    dt_status status = dt_stop_init(&s->stop, err);
-    dt_sound_init(&s->sound, s->wav_path, s->device, &s->stop);
-    dt_voice_desk_init(&s->desk, &s->stop);
+    dt_status status = o->stop ? DT_OK : dt_stop_init(&s->own_stop, err);
+    s->stop = o->stop ? o->stop : &s->own_stop;
+    dt_sound_init(&s->sound, s->wav_path, s->device, s->stop);
+    dt_voice_desk_init(&s->desk, s->stop);
     if (o->hang_milliseconds)
         s->desk.hang_milliseconds = o->hang_milliseconds;
     if (status == DT_OK)
@@ -450,7 +468,7 @@ void dt_speech_close(struct dt_speech *s)
     pthread_mutex_lock(&s->lock);
     s->quit = true;
     s->queued = 0;
-    dt_stop_set(&s->stop);
+    dt_stop_set(s->stop);
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->thread, NULL);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "host/child.h"
 
 struct dt_speech;
 
@@ -17,6 +18,9 @@ struct dt_speech_options {
     const char *wav_path; // write a WAV file; NULL: the sound card
     const char *device;   // ALSA's name of the card, NULL: the default one
     uint32_t words_per_minute, pitch;
+    // Set by whoever wants silence, from any thread or signal handler: as dt_speech_stop, without a lock. Outlives the speech; cleared by
+    // dt_speech_begin and when it was obeyed. NULL: there is none.
+    struct dt_stop *stop;
     uint32_t hang_milliseconds; // a voice that does nothing for so long is given up; 0: 10 s
     // Gets one line when the voice fails; on the voice's thread or the caller's. May be NULL.
     void (*notice)(void *arg, const char *line);

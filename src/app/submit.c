@@ -411,6 +411,12 @@ static void do_here(struct dt_app *app, int id, char *arguments)
     case DT_COMMAND_SPEAK:
         set_from_command(app, DT_SET_SPEAK, *arguments ? arguments : "on");
         break;
+    case DT_COMMAND_VOICE:
+        dt_voice_command(app, arguments);
+        break;
+    case DT_COMMAND_LISTEN:
+        dt_listen_command(app, arguments);
+        break;
     case DT_COMMAND_PRIVATE:
         set_from_command(app, DT_SET_PRIVATE, *arguments ? arguments : "on");
         break;

@@ -258,18 +258,33 @@ static void measure(struct dt_worker *w, struct telling *t)
     t->turn->speed = f->speed_mean;
 }
 
+static void voice_notice(void *arg, const char *line)
+{
+    dt_app_notice(arg, DT_NOTICE_WARNING, "%s", line);
+}
+
 bool dt_tell_open_speech(struct dt_worker *w)
 {
     struct dt_error err = {0};
-    char path[512];
+    char path[512], as[sizeof w->speech_as];
     struct dt_speech_options options = {
         .voice = dt_settings_text(&w->settings, DT_SET_VOICE),
         .wav_path = dt_settings_path(&w->settings, DT_SET_SPEAK_TO, path, sizeof path),
         .words_per_minute = (uint32_t)dt_settings_uint(&w->settings, DT_SET_VOICE_SPEED),
         .pitch = (uint32_t)dt_settings_uint(&w->settings, DT_SET_VOICE_PITCH),
+        .notice = voice_notice,
+        .arg = w->app,
+        .stop = &w->app->silence,
     };
+    snprintf(as, sizeof as, "%s\n%s\n%u %u", options.voice, options.wav_path ? options.wav_path : "", options.words_per_minute,
+             options.pitch);
+    if (w->speech && strcmp(as, w->speech_as) != 0) { // another voice, or the same one spoken otherwise
+        dt_speech_close(w->speech);
+        w->speech = NULL;
+    }
     if (w->speech)
         return true;
+    memcpy(w->speech_as, as, sizeof as);
     if (dt_speech_open(&w->speech, &options, &err) == DT_OK)
         return true;
     w->speech = NULL;
@@ -278,14 +293,19 @@ bool dt_tell_open_speech(struct dt_worker *w)
     return false;
 }
 
-static void speech_begin(struct dt_worker *w)
+// shown: what the listener should hear first, the opening that the story goes on from; NULL for a request, which is not part of it.
+static void speech_begin(struct dt_worker *w, const char *shown)
 {
+    // A file that was named is wanted, whatever else is set.
+    bool wanted = dt_settings_on(&w->settings, DT_SET_SPEAK) || *dt_settings_text(&w->settings, DT_SET_SPEAK_TO);
     w->spoken = false;
-    if (!dt_settings_on(&w->settings, DT_SET_SPEAK)) {
+    if (!wanted) {
         dt_speech_close(w->speech);
         w->speech = NULL;
     } else if (dt_tell_open_speech(w)) {
         dt_speech_begin(w->speech);
+        if (shown)
+            dt_speech_feed(w->speech, shown, strlen(shown));
         w->spoken = true;
     }
 }
@@ -299,6 +319,9 @@ static void speech_end(struct dt_worker *w, bool stopped)
     else
         dt_speech_finish(w->speech);
     w->spoken = false;
+    // Where nobody is there to stop it, the turn lasts until it was said: the program may leave behind it.
+    while (!stopped && !w->app->interactive && !dt_worker_stopped(w) && !dt_speech_wait(w->speech, 20))
+        continue;
 }
 
 // The context is full. True: there is room again.
@@ -416,7 +439,7 @@ void dt_tell(struct dt_worker *w, bool go_on)
         dt_engine_set_sampling(w->engine, &sampling, turn->seed);
         if (go_on && turn->random)
             dt_engine_sampler(w->engine)->state = turn->random;
-        speech_begin(w);
+        speech_begin(w, go_on || turn->request || story->chat ? NULL : turn->prompt);
         dt_worker_state(w, DT_APP_TELLING);
         t.begun = t.figures_ns = dt_clock_ns();
         end = tell_on(w, &t, &err);

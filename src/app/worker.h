@@ -60,6 +60,7 @@ struct dt_worker {
     uint32_t progress_from;
     const char *progress_what;
     struct dt_speech *speech;
+    char speech_as[1200];        // the settings it was opened with
     bool spoken;                 // speech has begun for this turn
     uint64_t seeds;              // how many were drawn, so that two in one moment differ
     dt_status load_status;       // of the last try to open a model

@@ -8,7 +8,9 @@ recorders and some engines are scripts in a folder of their own; what needs espe
 import array
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -166,17 +168,17 @@ class Spoken(unittest.TestCase):
             time.sleep(0.01)
         return what()
 
-    def pid_in(self, name):
-        path = os.path.join(self.folder, name)
+    def pid_now(self, name):
+        """What a script has left in a file, 0 as long as it has not."""
+        try:
+            with open(os.path.join(self.folder, name), encoding="ascii") as f:
+                text = f.read()
+        except FileNotFoundError:
+            return 0
+        return int(text) if text.endswith("\n") else 0
 
-        def read():
-            try:
-                with open(path, encoding="ascii") as f:
-                    text = f.read()
-            except FileNotFoundError:
-                return 0
-            return int(text) if text.endswith("\n") else 0
-        return self.wait_for(read)
+    def pid_in(self, name):
+        return self.wait_for(lambda: self.pid_now(name))
 
     @staticmethod
     def is_gone(pid):
@@ -228,6 +230,69 @@ class Spoken(unittest.TestCase):
         self.assertTrue(figures["ear"]["converted"] and figures["ear"]["sound_s"] > 1)
         text = "".join(json.loads(line).get("text", "") for line in told.stdout.splitlines())
         self.assertTrue(text.startswith("Tell me a story about a dragon."), text)
+
+    def sitting(self, lines, *arguments):
+        home = os.path.join(self.folder, "home")
+        os.makedirs(home, exist_ok=True)
+        return subprocess.run([PROGRAM, "--ui", "plain", "--model", MODEL, "--temperature", "0", "--length", "60", *arguments],
+                              env={**self.env, "HOME": home, "XDG_DATA_HOME": home, "XDG_CONFIG_HOME": home},
+                              input="".join(line + "\n" for line in lines), capture_output=True, text=True, timeout=120, check=False)
+
+    def test_sitting(self):
+        """The same commands in a sitting: the opening is read too, /speak and settings count from the next turn on."""
+        told = self.sitting(["/voice tones", "Once upon a time", "/stats"], "--speak-to", self.wav)
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertIn("voice tones: first sound after", told.stdout + told.stderr)
+        story = told.stdout.split("\nvoice")[0].split("\ntold ")[0]
+        seconds = self.read_wav()[1]
+        self.assertTrue(0.6 * estimate(story) < seconds < 1.4 * estimate(story), (seconds, estimate(story), story))
+        self.script("aplay", f"cat >>{self.folder}/heard")
+        heard = os.path.join(self.folder, "heard")
+        told = self.sitting(["Once upon a time", "/speak on", "/set voice-speed 320", "The dog ran", "/speak off", "The cat sat"], "--voice", "tones")
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertIn("read aloud from the next turn on", told.stdout + told.stderr)
+        one = os.path.getsize(heard) / 32000
+        self.assertTrue(2 < one < 20, one)
+        self.script("aplay", "echo 'audio open error: No such file or directory' >&2; exit 1")
+        told = self.sitting(["/speak on", "Once upon a time"], "--voice", "tones")
+        self.assertEqual((told.stdout + told.stderr).count("the story goes on in text"), 1)
+        told = self.sitting(["/voice nobody"])
+        self.assertIn('no voice called "nobody"', told.stdout + told.stderr)
+
+    def test_silence_at_the_prompt(self):
+        """Ctrl-C when the story is told and still being read: silence, and the sitting goes on."""
+        home = os.path.join(self.folder, "home")
+        os.makedirs(home, exist_ok=True)
+        self.script("aplay", f"echo $$ >{self.folder}/player; trap '' INT; sleep 1000")
+        for face in ("line", "tui"):
+            with self.subTest(face=face):
+                try:
+                    os.unlink(os.path.join(self.folder, "player"))
+                except FileNotFoundError:
+                    pass
+                pid, terminal = pty.fork()
+                if pid == 0:
+                    os.execve(PROGRAM, [PROGRAM, "--ui", face, "--model", MODEL, "--speak", "--voice", "tones", "--length", "20"],
+                              {**self.env, "HOME": home, "XDG_DATA_HOME": home, "XDG_CONFIG_HOME": home, "TERM": "xterm"})
+                screen = bytearray()
+
+                def read():
+                    while select.select([terminal], [], [], 0)[0]:
+                        try:
+                            screen.extend(os.read(terminal, 4096))
+                        except OSError:
+                            return
+                self.wait_for(lambda: read() or len(screen) > 20)
+                time.sleep(0.3)  # until its screen stands; what is typed before is not lost, only harder to follow
+                os.write(terminal, b"Once upon a time\r")
+                player = self.wait_for(lambda: read() or self.pid_now("player"))
+                self.assertTrue(player, bytes(screen[-500:]))
+                self.wait_for(lambda: read() or False, seconds=0.5)
+                os.write(terminal, b"\x03")
+                self.assertTrue(self.wait_for(lambda: read() or self.is_gone(player)), bytes(screen[-500:]))
+                os.write(terminal, b"/quit\r")
+                self.assertTrue(self.wait_for(lambda: read() or os.waitpid(pid, os.WNOHANG)[0] == pid))
+                os.close(terminal)
 
 
 if __name__ == "__main__":

@@ -189,6 +189,7 @@ static void ask(struct line *l)
 static void interrupt_prompt(struct line *l)
 {
     bool empty = rl_end == 0 && !l->collected && !l->editing && !l->question;
+    l->api->stop(l->app); // nothing is told, but a voice may still be reading
     if (!rl_end && l->question) {
         l->api->answer(l->app, l->question, false);
         l->question = 0;

@@ -39,9 +39,11 @@ static void newline(struct tui *ui)
 
 static void interrupt(struct tui *ui)
 {
-    if (ui->api->state(ui->app) != DT_APP_IDLE) {
-        ui->api->stop(ui->app);
-    } else if (ui->input.length || ui->editing) {
+    bool idle = ui->api->state(ui->app) == DT_APP_IDLE;
+    ui->api->stop(ui->app); // when nothing is told a voice may still be reading
+    if (!idle)
+        return;
+    if (ui->input.length || ui->editing) {
         tui_editor_clear(&ui->input);
         ui->editing = false;
         ui->message[0] = 0;
@@ -65,6 +67,12 @@ static void escape(struct tui *ui)
         tui_editor_clear(&ui->input);
         tui_say(ui, TUI_VOICE_NOTICE, "The text is as it was.");
     }
+}
+
+// Push-to-talk, as far as terminals go: they tell of keys pressed, not of keys let go. Pressed again it ends what was said.
+static void listen(struct tui *ui)
+{
+    tui_commandf(ui, "/listen");
 }
 
 static void end_of_input(struct tui *ui)
@@ -200,6 +208,7 @@ static const struct {
     {KEY_F(3), CTRL('x'), true, panel_backends, "F3  Ctrl-X  /panel backends", "other kernels in mid-story, A against B"},
     {KEY_F(4), CTRL('o'), true, panel_models, "F4  Ctrl-O  /panel models", "models: size, fits or not"},
     {KEY_F(5), CTRL('f'), true, panel_library, "F5  Ctrl-F  /panel library", "stories told before: search, open, export"},
+    {KEY_F(6), CTRL('v'), true, listen, "F6  Ctrl-V  /listen", "speak instead of typing; again: that was all"},
     {KEY_F(10), 0, true, quit, "F10  Ctrl-D on an empty line  /quit", "leave; nothing is lost"},
     {KEY_ENTER, CTRL('m'), false, submit_entry, "Enter", "tell it; on an empty line the story goes on"},
     {0, CTRL('j'), false, newline, "Ctrl-J, or \\ and Enter", "a new line in the entry"},
