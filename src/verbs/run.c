@@ -315,11 +315,12 @@ static dt_status begin_story(struct telling *t, const char *text, size_t n, bool
     uint32_t position = dt_session_position(dt_engine_session(t->engine)), room = t->limit - position;
     uint32_t use = count < room ? (uint32_t)count : room;
     t->prompt_tokens += use;
-    t->previous = tokens[0];
-    if (t->options->ids && shown && !t->options->json && !dt_sink_format(&t->sink, "%u", tokens[0]))
+    bool bos = tokens[0] == dt_engine_model(t->engine)->vocab.bos || dt_engine_model(t->engine)->vocab.kind == DT_VOCAB_NONE;
+    t->previous = bos ? tokens[0] : DT_NO_TOKEN;
+    if (bos && t->options->ids && shown && !t->options->json && !dt_sink_format(&t->sink, "%u", tokens[0]))
         return dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
-    // what is told is what stood before the position: the prompt's tokens but the first, and one beyond if it is cut
-    for (uint32_t i = 1; shown && i < count && i <= use; i++) {
+    // BOS is not text; of a prompt that is cut one token more is told than was evaluated, as in llama2.c
+    for (uint32_t i = bos; shown && i < count && i <= use; i++) {
         if (!tell(t, tokens[i], true))
             return dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
     }

@@ -49,7 +49,6 @@ def main():
     parser.add_argument("--sampling", choices=["greedy", "sampled"])
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--report", action="store_true")
-    parser.add_argument("--every", type=int, default=1, help="only every N-th row: for slow builds")
     options = parser.parse_args()
 
     jobs, absent = [], set()
@@ -57,7 +56,7 @@ def main():
         if not path.exists():
             print(f"skipped: there is no {path}")
             return 77
-        for line in path.read_text(encoding="utf-8").splitlines()[:: options.every]:
+        for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             greedy = float(row["args"][row["args"].index("-t") + 1]) == 0
             if options.only and row["program"] != options.only:
