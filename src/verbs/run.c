@@ -46,7 +46,9 @@ static const char help[] =
     "      --prompt-file FILE  the same from a file, - for standard input\n"
     "  -m, --mode generate|chat\n"
     "  -y, --system TEXT       chat: the system prompt\n"
-    "      --template NAME     chat: another form of turns than the model's own (llama2, chatml ...)\n"
+    "      --chat-template NAME|FILE\n"
+    "                          chat: another form of turns than the model's own: plain, llama2, llama3, chatml, zephyr,\n"
+    "                          gemma, mistral, story, or a file with a template of one of these families\n"
     "      --top-k N           only the N likeliest tokens; 0: off (0)\n"
     "      --min-p F           only tokens at least this share as likely as the likeliest; 0: off (0)\n"
     "      --repeat-penalty F  1: off (1)\n"
@@ -69,7 +71,7 @@ static const struct option long_options[] = {
     {"prompt-file", required_argument, NULL, OPTION_PROMPT_FILE},
     {"mode", required_argument, NULL, 'm'},
     {"system", required_argument, NULL, 'y'},
-    {"template", required_argument, NULL, OPTION_TEMPLATE},
+    {"chat-template", required_argument, NULL, OPTION_TEMPLATE},
     {"top-k", required_argument, NULL, OPTION_TOP_K},
     {"min-p", required_argument, NULL, OPTION_MIN_P},
     {"repeat-penalty", required_argument, NULL, OPTION_REPEAT_PENALTY},
@@ -136,13 +138,9 @@ static int take_option(struct options *o, int option, const char *value)
     case 'y':
         o->system = value;
         return 0;
-    case OPTION_TEMPLATE: {
-        enum dt_template family;
+    case OPTION_TEMPLATE:
         o->template_name = value;
-        return dt_template_by_name(value, &family)
-                   ? 0
-                   : dt_verb_usage("run", "--template takes plain, llama2, llama3, chatml, zephyr, gemma or mistral, not \"%s\"", value);
-    }
+        return 0;
     case OPTION_TOP_K:
         return count_option("--top-k", value, &o->sampling.top_k);
     case OPTION_MIN_P:
@@ -378,16 +376,38 @@ static char *read_line(const char *ask)
     return line;
 }
 
-// The model's own family of templates; Llama 2's, as llama2.c has it, where the file has none or one that is unknown.
-static enum dt_template family_of(const struct telling *t)
+// The family that a template's text belongs to; refused with its beginning where it is none that is known. where: whose text it is.
+static dt_status family_of_text(const char *text, size_t n, const char *where, enum dt_template *out, struct dt_error *err)
+{
+    *out = dt_template_recognise(text, n);
+    if (*out != DT_TEMPLATE_UNKNOWN)
+        return DT_OK;
+    return dt_error_set(err, DT_UNSUPPORTED, where, "its chat template is of no family that is known; choose one with --chat-template. It is: %.*s%s",
+                        n < 300 ? (int)n : 300, text, n < 300 ? "" : " ...");
+}
+
+// What --chat-template says, a name or a file; else the model's own; Llama 2's, as llama2.c has it, where the file has none.
+static dt_status choose_family(const struct telling *t, enum dt_template *out, struct dt_error *err)
 {
     const struct dt_model *m = dt_engine_model(t->engine);
-    enum dt_template family = m->chat_template ? dt_template_recognise(m->chat_template, m->chat_template_length) : DT_TEMPLATE_LLAMA2;
-    if (t->options->template_name)
-        dt_template_by_name(t->options->template_name, &family);
-    else if (family == DT_TEMPLATE_UNKNOWN && !t->options->quiet)
-        fputs("the model's chat template is of no family that is known: Llama 2's is used (--template)\n", stderr);
-    return family == DT_TEMPLATE_UNKNOWN ? DT_TEMPLATE_LLAMA2 : family;
+    const char *wanted = t->options->template_name;
+    *out = DT_TEMPLATE_LLAMA2;
+    if (!wanted && !m->chat_template)
+        return DT_OK;
+    if (!wanted)
+        return family_of_text(m->chat_template, m->chat_template_length, dt_engine_path(t->engine), out, err);
+    if (dt_template_by_name(wanted, out))
+        return DT_OK;
+    if (!dt_file_readable(wanted))
+        return dt_error_set(err, DT_USAGE, NULL,
+                            "--chat-template takes plain, llama2, llama3, chatml, zephyr, gemma, mistral, story or a file, not \"%s\"", wanted);
+    char *text = NULL;
+    size_t n = 0;
+    dt_status status = dt_file_read(wanted, 1u << 20, &text, &n, err);
+    if (status == DT_OK)
+        status = family_of_text(text, n, wanted, out, err);
+    free(text);
+    return status;
 }
 
 // Encodes pieces of a template and evaluates them as far as they fit. DT_CONTEXT_FULL when they do not.
@@ -423,15 +443,20 @@ static dt_status chat(struct telling *t, const char *first, struct dt_error *err
     dt_status status = DT_OK;
     struct dt_session *session = dt_engine_session(t->engine);
     struct dt_template_piece pieces[DT_TEMPLATE_PIECES];
-    enum dt_template family = family_of(t);
+    enum dt_template family;
+    const struct dt_model *m = dt_engine_model(t->engine);
     const char *system = t->options->system;
+    size_t system_length = system ? strlen(system) : 0;
+    status = choose_family(t, &family, err);
+    if (!system && status == DT_OK && family == DT_TEMPLATE_CHATML) // Qwen and SmolLM put one in themselves
+        system = dt_template_default_system(m->chat_template, m->chat_template_length, &system_length);
     for (bool opening = true; status == DT_OK; opening = false) {
         char *user = opening && first ? strdup(first) : read_line("> ");
         if (!user || dt_engine_cancelled(t->engine)) {
             free(user);
             break;
         }
-        size_t count = dt_template_turn(family, opening, system, system ? strlen(system) : 0, user, strlen(user), pieces);
+        size_t count = dt_template_turn(family, opening, system, system_length, user, strlen(user), pieces);
         status = eval_pieces(t, pieces, count, opening, err);
         free(user);
         if (status == DT_OK)
