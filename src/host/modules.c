@@ -384,7 +384,7 @@ void dt_modules_free(struct dt_modules *modules)
 
 bool dt_modules_data(const char *name, char *out, size_t size)
 {
-    static const char *const places[] = {"data", "../data", "../share/duotale"};
+    static const char *const places[] = {"data", "../data", "../../data", "../share/duotale"}; // beside, or above the build folder
     const char *base = dt_modules_home();
     for (size_t i = 0; base[0] && i < sizeof places / sizeof *places; i++) {
         if (dt_format(out, size, "%s/%s/%s", base, places[i], name) < size && access(out, R_OK) == 0) {
