@@ -12,6 +12,11 @@ KIT_INLINE kit_f kit_kv_load(const void *base, size_t at, int half)
     return half ? kit_load_f16((const uint16_t *)base + at) : kit_load((const float *)base + at);
 }
 
+KIT_INLINE const void *kit_kv_at(const void *base, size_t at, int half)
+{
+    return half ? (const void *)((const uint16_t *)base + at) : (const void *)((const float *)base + at);
+}
+
 KIT_INLINE kit_f kit_kv_load_n(const void *base, size_t at, int half, size_t n)
 {
     return half ? kit_load_f16_n((const uint16_t *)base + at, n) : kit_load_n((const float *)base + at, n);
@@ -26,6 +31,7 @@ KIT_INLINE float kit_kv_one(const void *base, size_t at, int half)
 KIT_INLINE uint32_t kit_scores_run(float *scores, const float *query, const void *keys, size_t at, size_t channel,
                                    uint32_t head_size, uint32_t e, uint32_t n, float divisor, int half, int vectors)
 {
+    enum { ahead = 8 };
     for (; e + (uint32_t)vectors * KIT_W <= n; e += (uint32_t)vectors * KIT_W) {
         kit_f sum[8];
         KIT_UNROLL
@@ -33,6 +39,11 @@ KIT_INLINE uint32_t kit_scores_run(float *scores, const float *query, const void
             sum[v] = kit_set(0.0f);
         for (uint32_t i = 0; i < head_size; i++) {
             kit_f q = kit_set(query[i]);
+            if (i + ahead < head_size) { // channels lie a stride apart: no hardware guesses the next
+                KIT_UNROLL
+                for (int v = 0; v < vectors; v++)
+                    __builtin_prefetch(kit_kv_at(keys, at + e + (i + ahead) * channel + (size_t)v * KIT_W, half));
+            }
             KIT_UNROLL
             for (int v = 0; v < vectors; v++)
                 sum[v] += q * kit_kv_load(keys, at + e + i * channel + (size_t)v * KIT_W, half);
