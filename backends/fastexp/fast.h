@@ -10,6 +10,8 @@
 #define FAST_C2 0.242211f
 #define FAST_C3 0.055008933f
 
+typedef uint32_t fast_bits __attribute__((vector_size(KIT_W * 4)));
+
 KIT_INLINE kit_f fast_exp(kit_f x)
 {
     // NaN stays NaN: comparisons with it are false, and its bits pass through the polynomial
@@ -17,10 +19,10 @@ KIT_INLINE kit_f fast_exp(kit_f x)
     kit_f z = clamped * 1.44269504f;
     // adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits
     kit_f shifted = z + 12582912.0f;
-    kit_i k = (kit_i)shifted << 23;
+    fast_bits k = (fast_bits)shifted << 23; // unsigned: a NaN's lane may wrap, and is not taken
     kit_f f = z - (shifted - 12582912.0f);
     kit_f p = ((f * FAST_C3 + FAST_C2) * f + FAST_C1) * f + 1.0f;
-    return kit_select(x != x, x, (kit_f)((kit_i)p + k));
+    return kit_select(x != x, x, (kit_f)((fast_bits)p + k));
 }
 
 #endif

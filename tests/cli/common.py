@@ -10,12 +10,14 @@ PROGRAM = os.path.abspath(sys.argv[1])
 SOURCE = pathlib.Path(sys.argv[2])
 SHARED = SOURCE / ".." / "shared"
 DATA = SOURCE / "data" / "models"
+SLOW = "DT_SLOW" in os.environ  # an instrumented build: less of what only takes time
 FAILURES = []
 DONE = 0
 
 
 def run(*arguments, env=None, stdin=subprocess.DEVNULL, cwd=None, text=None, timeout=120, program=PROGRAM):
     """Runs the program; the result's stdout and stderr are bytes."""
+    timeout *= 5 if SLOW else 1
     environment = dict(os.environ)
     environment.pop("DUOTALE_MODULES", None)
     environment.update(env or {})
