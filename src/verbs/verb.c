@@ -132,7 +132,7 @@ int dt_verb_model_option(const char *verb, struct dt_verb_model *model, int opti
         return 0;
     case 'j':
         return dt_verb_count(value, 64, &o->threads) ? 0 : dt_verb_usage(verb, "--threads takes 0 to 64, not \"%s\"", value);
-    case DT_OPTION_CONTEXT:
+    case 'c':
         return dt_verb_count(value, DT_MAX_CONTEXT, &o->context)
                    ? 0
                    : dt_verb_usage(verb, "--context takes 0 to %u, not \"%s\"", DT_MAX_CONTEXT, value);

@@ -63,14 +63,14 @@ struct dt_verb_model {
 };
 
 // Values of the long options below, outside of char.
-enum { DT_OPTION_CONTEXT = 256, DT_OPTION_BATCH, DT_OPTION_KV, DT_OPTION_MEM_LIMIT, DT_OPTION_PACK, DT_OPTION_CHECK, DT_OPTION_OWN };
+enum { DT_OPTION_BATCH = 256, DT_OPTION_KV, DT_OPTION_MEM_LIMIT, DT_OPTION_PACK, DT_OPTION_CHECK, DT_OPTION_OWN };
 
 // Rows for a verb's getopt_long table, and their short letters.
-#define DT_MODEL_SHORT_OPTIONS "z:b:j:"
+#define DT_MODEL_SHORT_OPTIONS "z:b:j:c:"
 #define DT_MODEL_LONG_OPTIONS                                                                      \
     {"tokenizer", required_argument, NULL, 'z'}, {"backend", required_argument, NULL, 'b'},         \
         {"threads", required_argument, NULL, 'j'},                                                 \
-        {"context", required_argument, NULL, DT_OPTION_CONTEXT},                                   \
+        {"context", required_argument, NULL, 'c'},                                   \
         {"batch", required_argument, NULL, DT_OPTION_BATCH},                                       \
         {"kv", required_argument, NULL, DT_OPTION_KV},                                             \
         {"mem-limit", required_argument, NULL, DT_OPTION_MEM_LIMIT},                               \
@@ -80,7 +80,7 @@ enum { DT_OPTION_CONTEXT = 256, DT_OPTION_BATCH, DT_OPTION_KV, DT_OPTION_MEM_LIM
     "  -z, --tokenizer FILE    vocabulary; else the model's own, ./tokenizer.bin, or one beside the model\n" \
     "  -b, --backend STACK     auto, reference, int8, int8+fastexp, int8@avx2 ... (duotale backends)\n"       \
     "  -j, --threads N         workers; 0: what is best for the model\n"                           \
-    "      --context N         positions the KV cache holds; 0: the model's\n"                     \
+    "  -c, --context N         positions the KV cache holds; 0: the model's\n"                     \
     "      --batch N           prompt tokens evaluated together; 0: 32\n"                          \
     "      --kv f32|f16        how the KV cache is kept\n"                                         \
     "      --mem-limit SIZE    refuse to take more memory of our own than this (64M, 1G)\n"        \
