@@ -223,7 +223,7 @@ struct dt_app_api {
 
     // One entry of the user: a command if it begins with '/' ("//" is a prompt that begins with one slash), else a prompt (may be
     // several lines). Empty: nothing happens, in story mode with something told it continues. Returns whether it was taken; if not, a notice
-    // says why and the front end should keep the line. While a story is told, a prompt waits until it has ended (one at most), commands that
+    // says why and the front end should keep the line. While a story is told, a prompt waits until it has ended (a few may), commands that
     // need the story stop it first, the rest happens at once or at the next token.
     bool (*submit)(struct dt_app *app, const char *text, size_t length);
     // The answer to DT_EVENT_EDIT: the last text becomes this, and the story goes on from it.

@@ -58,6 +58,7 @@ void dt_app_stop(struct dt_app *app)
     atomic_store(&app->stopping, 1);
     if (app->engine)
         dt_engine_cancel(app->engine);
+    dt_events_wake(&app->events); // a front end that was about to wait looks again
 }
 
 // ---- settings ----------------------------------------------------------------------------------------

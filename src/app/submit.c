@@ -10,6 +10,8 @@
 #include "app/words.h"
 #include "app/worker.h"
 
+#define LINES_AHEAD 8 // how many may wait while a story is told
+
 struct commands {
     const struct dt_command *table;
     size_t count;
@@ -511,13 +513,12 @@ bool dt_submit(struct dt_app *app, const char *text, size_t length)
             taken = dt_worker_ask(app, DT_REQUEST_PROMPT, 0, NULL, 0, false);
         goto out;
     }
-    if (dt_view_state(app) >= DT_APP_READING && dt_worker_busy(app)) {
-        if (atomic_load(&app->worker->waiting) > 0) {
-            dt_app_notice(app, DT_NOTICE_WARNING, "A line waits already: Ctrl-C stops the story.");
-            goto out;
-        }
-        dt_app_notice(app, DT_NOTICE_INFO, "That comes when this turn is over; Ctrl-C ends it now.");
+    if (atomic_load(&app->worker->waiting) >= LINES_AHEAD) {
+        dt_app_notice(app, DT_NOTICE_WARNING, "%d lines wait already: Ctrl-C stops the story.", LINES_AHEAD);
+        goto out;
     }
+    if (atomic_load(&app->state) >= DT_APP_READING && dt_worker_busy(app) && app->interactive)
+        dt_app_notice(app, DT_NOTICE_INFO, "That comes when this turn is over; Ctrl-C ends it now.");
     taken = dt_worker_ask(app, DT_REQUEST_PROMPT, 0, prompt, strlen(prompt), false);
 out:
     free(line);

@@ -386,7 +386,8 @@ static enum dt_app_turn_end tell_on(struct dt_worker *w, struct telling *t, stru
         char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
         t->turn->tokens++;
         t->pace.at[t->pace.count++ % 128] = t->now;
-        size_t n = dt_engine_piece(w->engine, previous, id, raw);
+        bool silent = dt_vocab_type(&dt_engine_model(w->engine)->vocab, id) == DT_TOKEN_CONTROL; // ends that do not end (stop = bos)
+        size_t n = silent ? 0 : dt_engine_piece(w->engine, previous, id, raw);
         take_piece(w, t, clean, dt_text_filter_push(&t->filter, raw, n, clean));
         if (t->now - t->draft_ns >= DRAFT_NS) {
             t->draft_ns = t->now;

@@ -13,5 +13,6 @@ const struct dt_verb dt_verbs[] = {
     {"profile", "[MODEL] [-b stack] [--json]", "where the time of a token goes, and the memory", dt_verb_profile},
     {"voices", "[--json]", "what can read stories aloud, and what can listen", dt_verb_voices},
     {"convert", "IN -o OUT [-f form] [--shard]", "a model into another file format or weight form", dt_verb_convert},
+    {"stories", "[list | show N | search WORD... | export N FILE | rm N...]", "the library of what was told", dt_verb_stories},
     {NULL, NULL, NULL, NULL},
 };

@@ -27,6 +27,7 @@ int dt_verb_backends(int argc, char **argv);
 int dt_verb_inspect(int argc, char **argv);
 int dt_verb_eval(int argc, char **argv);
 int dt_verb_bench(int argc, char **argv);
+int dt_verb_stories(int argc, char **argv);
 int dt_verb_convert(int argc, char **argv);
 int dt_verb_profile(int argc, char **argv);
 int dt_verb_voices(int argc, char **argv);

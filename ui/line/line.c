@@ -50,8 +50,8 @@ static void on_interrupt(int signal)
 {
     (void)signal;
     interrupted = 1;
-    if (self && !self->asking)
-        self->api->stop(self->app);
+    if (self)
+        self->api->stop(self->app); // harmless when nothing goes on; and it ends the wait in poll()
 }
 
 static void on_resize(int signal)
@@ -390,6 +390,15 @@ static void event(struct line *l, const struct dt_app_event *e)
 
 // ---- while a story is told ----------------------------------------------------------------------------------------------
 
+static char *line_end(char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\n' || text[i] == '\r')
+            return text + i;
+    }
+    return NULL;
+}
+
 static void read_meanwhile(struct line *l)
 {
     ssize_t n = read(STDIN_FILENO, l->typed + l->typed_length, sizeof l->typed - 1 - l->typed_length);
@@ -404,7 +413,8 @@ static void read_meanwhile(struct line *l)
     }
     l->typed_length += (size_t)n;
     char *end;
-    while ((end = memchr(l->typed, '\n', l->typed_length))) {
+    // what was typed before readline gave the terminal back has carriage returns
+    while ((end = line_end(l->typed, l->typed_length))) {
         *end = 0;
         size_t used = (size_t)(end - l->typed) + 1;
         l->out.column = 0; // the terminal's echo ended the line
@@ -431,8 +441,23 @@ static void loop(struct line *l)
             return;
         if (l->out.broken)
             l->hung_up = true;
-        if (!busy(l))
+        if (!busy(l) && !l->asking) {
+            // whole lines that were typed ahead are entries, the beginning of one goes on at the prompt
+            struct pollfd ahead = {STDIN_FILENO, POLLIN, 0};
+            if (poll(&ahead, 1, 0) > 0 && (ahead.revents & POLLIN)) {
+                read_meanwhile(l);
+                continue;
+            }
+            if (l->typed_length > 0) {
+                l->typed[l->typed_length] = 0;
+                l->typed_length = 0;
+                char *utf8 = to_utf8(l, l->typed);
+                if (utf8)
+                    keep_for_later(l, utf8);
+                free(utf8);
+            }
             ask(l);
+        }
         struct pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {l->api->fd(l->app), POLLIN, 0}};
         int ready = poll(fds, 2, -1);
         if (resized) {

@@ -209,6 +209,8 @@ static void loop(struct plain *p)
             p->ended = p->told = true;
         }
         take(p);
+        if (p->quit)
+            return;
         bool idle = p->api->state(p->app) == DT_APP_IDLE;
         if (!leaving && p->ended && idle && !p->length) {
             if (!p->told && !p->terminal) {
