@@ -98,9 +98,10 @@ void dt_tell_figures(struct dt_worker *w, bool with_memory)
 static void post_progress(struct dt_worker *w, uint32_t done, uint32_t total, bool over)
 {
     uint64_t now = dt_clock_ns();
-    if (!over && w->progress_ns && now - w->progress_ns < FIGURES_NS / 2)
+    if (!over && now - w->progress_ns < FIGURES_NS / 2)
         return;
     w->progress_ns = now;
+    w->progress_shown = true;
     double seconds = (double)(now - w->progress_begun) / 1e9, left = -1;
     if (done > 0 && seconds > 0)
         left = seconds / done * (total - done);
@@ -127,23 +128,23 @@ dt_status dt_tell_sync(struct dt_worker *w, struct dt_error *err)
     dt_session_truncate(session, keep);
     uint32_t count = story->token_count - keep;
     uint64_t begun = dt_clock_ns();
-    bool shown = count > 8;
     w->progress_what = "reading";
-    w->progress_begun = begun;
-    w->progress_ns = 0;
+    w->progress_begun = w->progress_ns = begun;
+    w->progress_shown = false;
     w->figures.prompt_tokens = count;
-    if (shown) {
-        dt_worker_state(w, DT_APP_READING);
+    dt_worker_state(w, DT_APP_READING);
+    if (w->prompt_speed > 0 && count / w->prompt_speed > 0.3) { // worth a word at once; else when it turns out to take long
+        w->progress_ns = 0;
         post_progress(w, 0, count, false);
-        dt_session_set_progress(session, on_batch, w);
     }
+    dt_session_set_progress(session, on_batch, w);
     dt_status status = dt_engine_eval(w->engine, story->tokens + keep, count, err);
     dt_session_set_progress(session, NULL, NULL);
     double seconds = (double)(dt_clock_ns() - begun) / 1e9;
     if (status == DT_OK && count > 1 && seconds > 0)
         w->prompt_speed = count / seconds;
     w->figures.prompt_speed = count > 1 ? w->prompt_speed : 0;
-    if (shown)
+    if (w->progress_shown)
         post_progress(w, count, count, true);
     return status;
 }

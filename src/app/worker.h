@@ -57,7 +57,7 @@ struct dt_worker {
     uint64_t asked_ns;           // when the prompt came
     double prompt_speed;         // of the last prompt, for predictions
     uint64_t progress_ns, progress_begun;
-    uint32_t progress_from;
+    bool progress_shown;
     const char *progress_what;
     struct dt_speech *speech;
     char speech_as[1200];        // the settings it was opened with

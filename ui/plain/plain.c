@@ -139,7 +139,8 @@ static void enter(struct plain *p, char *text)
 static void take(struct plain *p)
 {
     bool lines = p->terminal || (p->length && p->input[0] == '/') || p->question;
-    while (p->length && p->api->state(p->app) == DT_APP_IDLE && !p->quit) {
+    // commands are taken while a story is told, as far as they can be done then
+    while (p->length && !p->quit && (p->api->state(p->app) == DT_APP_IDLE || (p->terminal && p->input[0] == '/'))) {
         char *end = memchr(p->input, '\n', p->length);
         if (!lines && !p->ended && p->length < INPUT_MAX - 1)
             return;
