@@ -6,34 +6,9 @@
 
 #include "int8/act.h"
 #include "int8/panel_vnni.h"
-#include "int8/weights.h"
+#include "int8/tile_vnni.h"
 
 enum { row_tile = 16, weight_bias = 8 };
-
-// Sixteen rows; those past the end of a range are the last one again.
-struct vnni_tile {
-    const unsigned char *rows[16];
-    const unsigned char *scales;
-    __m512i offsets; // of each row's scales, in bytes
-};
-
-KIT_INLINE struct vnni_tile vnni_tile_at(const struct dt_matrix *w, uint32_t row, uint32_t count)
-{
-    struct vnni_tile t;
-    for (uint32_t k = 0; k < 16; k++)
-        t.rows[k] = (const unsigned char *)w->quants + (row + (k < count ? k : count - 1)) * w->row_stride;
-    t.scales = (const unsigned char *)w->scales + row * w->scale_row_stride;
-    __m512i lane = _mm512_min_epi32((__m512i)kit_iota(), _mm512_set1_epi32((int)count - 1));
-    t.offsets = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)w->scale_row_stride));
-    return t;
-}
-
-// A block's scale of 16 bits has 16 bytes of quants behind it: 32 bits can be gathered.
-KIT_INLINE __m512 vnni_scales(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g)
-{
-    __m512i both = _mm512_i32gather_epi32(t->offsets, t->scales + g * w->scale_group_stride, 1);
-    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(both));
-}
 
 // Asks for what the next sixteen rows need, whole lines in their order: rows lie side by side.
 KIT_INLINE void vnni_ahead(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t block)

@@ -6,29 +6,12 @@
 
 #include "int8/act.h"
 #include "int8/panel_vnni.h"
+#include "int8/tile_vnni.h"
 #include "int8/weights.h"
 
 enum { row_tile = 16, weight_bias = 128 };
 
-// Sixteen rows; those past the end of a range are the last one again.
-struct vnni_tile {
-    const unsigned char *rows[16];
-    const unsigned char *scales;
-    __m512i offsets; // of each row's scales, in bytes
-};
-
-KIT_INLINE struct vnni_tile vnni_tile_at(const struct dt_matrix *w, uint32_t row, uint32_t count)
-{
-    struct vnni_tile t;
-    for (uint32_t k = 0; k < 16; k++)
-        t.rows[k] = (const unsigned char *)w->quants + (row + (k < count ? k : count - 1)) * w->row_stride;
-    t.scales = (const unsigned char *)w->scales + row * w->scale_row_stride;
-    __m512i lane = _mm512_min_epi32((__m512i)kit_iota(), _mm512_set1_epi32((int)count - 1));
-    t.offsets = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)w->scale_row_stride));
-    return t;
-}
-
-// Asks for what the tile tiles further needs.
+// Asks for what the next tile needs, whole lines in their order: the rows of a tile lie side by side.
 KIT_INLINE void vnni_ahead(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t step)
 {
     const char *at = (const char *)t->rows[0] + 16 * w->row_stride + (size_t)step * 1024;
@@ -39,27 +22,10 @@ KIT_INLINE void vnni_ahead(const struct dt_matrix *w, const struct vnni_tile *t,
     _mm_prefetch(at + 64, _MM_HINT_T0);
 }
 
-// The scales of one group. Blocks hold two bytes and more behind a scale of 16 bits, so that 32 can be gathered.
-KIT_INLINE __m512 vnni_scales(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g)
-{
-    const unsigned char *at = t->scales + g * w->scale_group_stride;
-    if (w->scale_type == DT_SCALE_F32)
-        return _mm512_i32gather_ps(t->offsets, at, 1);
-    if (w->form == DT_FORM_Q8_0)
-        return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_i32gather_epi32(t->offsets, at, 1)));
-    int32_t offsets[16];
-    float s[16];
-    _mm512_storeu_si512(offsets, t->offsets);
-    for (int k = 0; k < 16; k++)
-        s[k] = kit_load_half(at + offsets[k]);
-    return _mm512_loadu_ps(s);
-}
-
 // The scales of two groups that are floats side by side.
-KIT_INLINE void vnni_scales_pair(__m512 out[2], const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g)
+KIT_INLINE void vnni_scales_pair(__m512 out[2], const struct vnni_tile *t, uint32_t g)
 {
     const unsigned char *at = t->scales + g * 4;
-    (void)w;
     __m512d low = _mm512_i32gather_pd(_mm512_castsi512_si256(t->offsets), at, 1);
     __m512d high = _mm512_i32gather_pd(_mm512_extracti32x8_epi32(t->offsets, 1), at, 1);
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -139,7 +105,7 @@ KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile
             scale[0] = vnni_scales(w, t, g);
             scale[1] = vnni_scales(w, t, g + 1);
         } else {
-            vnni_scales_pair(scale, w, t, g);
+            vnni_scales_pair(scale, t, g);
         }
         value = vnni_add_group(value, sums[0], x->corrections[g], scale[0], x->scales[g]);
         value = vnni_add_group(value, sums[1], x->corrections[g + 1], scale[1], x->scales[g + 1]);
