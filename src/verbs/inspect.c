@@ -233,6 +233,7 @@ int dt_verb_inspect(int argc, char **argv)
     struct dt_engine *engine = NULL;
     struct dt_engine_plan plan;
     dt_verb_log(false);
+    model.engine.without_vocabulary = true;
     dt_status status = dt_verb_model_path(&model, &err);
     if (status == DT_OK)
         status = dt_engine_new(&engine, &model.engine, &err);

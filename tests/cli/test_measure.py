@@ -7,6 +7,7 @@ import json
 import pathlib
 import xml.dom.minidom
 
+import synth
 from common import DATA, SHARED, SLOW, done, expect, expect_run, folder, run
 
 MODEL = DATA / "bedtime-2m-q80-g32.bin"
@@ -116,6 +117,11 @@ def inspection(here):
     converted = json.loads(run("inspect", MODEL, "--json", "-b", "fp32").stdout)["plan"]
     expect("the cost of a conversion is known", converted["copied_bytes"] > 4 * 2_000_000 and converted["converted_to"] == "f32", converted)
     expect_run("as text", run("inspect", MODEL, "--tensors"), 0, b"blk.0.attn_q.weight")
+    lonely = here / "lonely.bin"
+    synth.legacy(lonely)
+    report = json.loads(run("inspect", lonely, "--json", cwd=here).stdout)
+    expect("a model without a vocabulary", report["vocabulary"]["source"] == "none" and report["hyperparameters"]["vocab"] == 400, report)
+    expect_run("and its speed", run("bench", lonely, "--runs", "1", "--gen", "4", "--prompt", "4", cwd=here), 0, b"lonely.bin")
     expect_run("no model", run("inspect", here / "nothing.bin"), 3)
 
 
