@@ -24,7 +24,7 @@
 
 #define MAX_THREADS 64
 #define EPS 1e-5f
-#define HUGE ((size_t)2 << 20)
+#define HUGE_PAGE ((size_t)2 << 20)
 
 struct weight { // one matrix, packed for the forward and for the backward product
     act *fwd, *bwd;
@@ -80,11 +80,11 @@ struct trainer {
 // lie pages apart.
 static void *grab(size_t n)
 {
-    size_t align = n >= HUGE / 2 ? HUGE : 64, size = (n + 4096 + align - 1) / align * align;
+    size_t align = n >= HUGE_PAGE / 2 ? HUGE_PAGE : 64, size = (n + 4096 + align - 1) / align * align;
     void *p = aligned_alloc(align, size);
     if (!p) return NULL;
 #ifdef MADV_HUGEPAGE
-    if (align == HUGE) madvise(p, size, MADV_HUGEPAGE); // a wish: refused, it works all the same
+    if (align == HUGE_PAGE) madvise(p, size, MADV_HUGEPAGE); // a wish: refused, it works all the same
 #endif
     memset(p, 0, size);
     return p;
