@@ -177,6 +177,7 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options, 
     }
     pthread_mutex_init(&app->settings_lock, NULL);
     app->settings = *options->settings;
+    app->charset = -1;
     app->interactive = options->interactive;
     atomic_init(&app->state, -1);
     if (options->settings_file)
@@ -399,7 +400,10 @@ static uint32_t api_search(struct dt_app *app, const char *words, uint32_t offse
 
 static enum dt_app_charset api_charset(struct dt_app *app)
 {
-    return dt_charset_resolve(api_get(app, DT_SET_CHARSET));
+    // resolved once: every piece of text that is drawn asks, and what get() has handed out must stand
+    if (app->charset < 0)
+        app->charset = (int)dt_charset_resolve(api_get(app, DT_SET_CHARSET));
+    return (enum dt_app_charset)app->charset;
 }
 
 static bool api_colour(struct dt_app *app)

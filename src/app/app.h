@@ -94,6 +94,7 @@ struct dt_app {
     uint32_t searches;
     atomic_uint print_search;   // the number of the search whose answer is wanted as text
     char value[DT_SETTING_TEXT_MAX]; // what get() answered
+    int charset;                     // enum dt_app_charset, -1: not asked for yet
     struct dt_completion *completion;
     struct dt_listener *listener; // the last one; NULL: there was none
     atomic_bool listening;

@@ -8,7 +8,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <locale.h>
-#include <langinfo.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +17,7 @@
 #include <unistd.h>
 
 #include "app/api.h"
-#include "base/text.h"
+#include "app/charset.h"
 
 #define TURNS 200u
 #define QUEUE 64u
@@ -625,11 +624,7 @@ static const struct dt_app_compare *api_compare(struct dt_app *app)
 static enum dt_app_charset api_charset(struct dt_app *app)
 {
     (void)app;
-    if (dt_settings_is(&fake.settings, DT_SET_CHARSET, "latin1"))
-        return DT_CHARSET_LATIN1;
-    if (dt_settings_is(&fake.settings, DT_SET_CHARSET, "ascii"))
-        return DT_CHARSET_ASCII;
-    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0 ? DT_CHARSET_UTF8 : DT_CHARSET_ASCII;
+    return dt_charset_resolve(dt_settings_text(&fake.settings, DT_SET_CHARSET));
 }
 
 static bool api_colour(struct dt_app *app)
@@ -639,43 +634,14 @@ static bool api_colour(struct dt_app *app)
     return !none || !*none;
 }
 
-// ASCII twins of the few characters that the stories hold; the program's own table is tested elsewhere.
 static size_t api_encode(struct dt_app *app, const char *s, size_t n, char *out)
 {
-    enum dt_app_charset charset = api_charset(app);
-    size_t used = 0;
-    if (charset == DT_CHARSET_UTF8) {
-        memcpy(out, s, n);
-        return n;
-    }
-    for (size_t i = 0; i < n;) {
-        uint32_t code;
-        i += dt_utf8_decode(s + i, n - i, &code);
-        if (code < 0x80 || (charset == DT_CHARSET_LATIN1 && code >= 0xA0 && code <= 0xFF))
-            out[used++] = (char)code;
-        else if (code == 0x2026)
-            used += (size_t)sprintf(out + used, "...");
-        else if (code == 0x201C || code == 0x201D)
-            out[used++] = '"';
-        else
-            for (int width = dt_text_width(code); width > 0; width--)
-                out[used++] = '?';
-    }
-    return used;
+    return dt_charset_encode(api_charset(app), s, n, out);
 }
 
 static size_t api_decode(struct dt_app *app, const char *s, size_t n, char *out)
 {
-    enum dt_app_charset charset = api_charset(app);
-    size_t used = 0;
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c < 0x80 || charset == DT_CHARSET_UTF8)
-            out[used++] = (char)c;
-        else
-            used += dt_utf8_encode(charset == DT_CHARSET_LATIN1 ? c : DT_REPLACEMENT, out + used);
-    }
-    return used;
+    return dt_charset_decode(api_charset(app), s, n, out);
 }
 
 static void api_crash_bytes(struct dt_app *app, const char *bytes, size_t n)

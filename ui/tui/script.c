@@ -24,6 +24,7 @@
 #include "tui.h"
 
 #define SCRIPT_MAX (64u * 1024)
+#define TAKEN_NS 1000000000u      // a command that changes nothing is over after so long
 #define WAIT_MOST_NS 60000000000u // a wait that does not come true is told, and the script ends
 
 struct tui_script {
@@ -31,6 +32,7 @@ struct tui_script {
     int line;
     char waiting[256]; // the condition, empty: none
     uint64_t since;
+    bool entered; // something was entered, and nothing has come of it yet
 };
 
 bool tui_script_begin(struct tui *ui, const char *path)
@@ -43,6 +45,8 @@ bool tui_script_begin(struct tui *ui, const char *path)
     if (!s || !text || !f) {
         dt_format(line, sizeof line, "%s: the script cannot be read: %s", path, strerror(errno));
         tui_say(ui, TUI_VOICE_ERROR, line);
+        if (ui->terminal.headless)
+            fprintf(stderr, "duotale: %s\n", line);
         free(s);
         free(text);
         if (f)
@@ -82,7 +86,7 @@ static bool came_true(struct tui *ui, const char *condition)
     enum dt_app_state state = ui->api->state(ui->app);
     unsigned number;
     if (strcmp(condition, "idle") == 0)
-        return state == DT_APP_IDLE;
+        return state == DT_APP_IDLE && !(ui->script->entered && tui_now() - ui->script->since < TAKEN_NS);
     if (strcmp(condition, "telling") == 0)
         return state == DT_APP_TELLING;
     if (sscanf(condition, "tokens %u", &number) == 1)
@@ -99,6 +103,8 @@ static void fail(struct tui *ui, const char *what, const char *detail)
     char line[900];
     dt_format(line, sizeof line, "%s:%d: %s: %s", ui->script->path, ui->script->line, what, detail);
     tui_say(ui, TUI_VOICE_ERROR, line);
+    if (ui->terminal.headless)
+        fprintf(stderr, "duotale: %s\n", line); // nobody sees the screen
     tui_script_end(ui);
 }
 
@@ -114,8 +120,12 @@ static bool perform(struct tui *ui, char *line)
         return true;
     } else if (strcmp(line, "enter") == 0 || strcmp(line, "type") == 0) {
         press(ui, rest);
-        if (*line == 'e')
+        if (*line == 'e') {
             tui_key(ui, 0, '\r');
+            if (ui->script != s)
+                return false;
+            s->entered = true;
+        }
     } else if (strcmp(line, "key") == 0) {
         for (char *name = strtok(rest, " "); name; name = strtok(NULL, " ")) {
             int key;
@@ -171,7 +181,8 @@ static bool perform(struct tui *ui, char *line)
 
 void tui_script_step(struct tui *ui, const struct dt_app_event *event)
 {
-    (void)event; // every event may make a condition true
+    if (ui->script && event && event->type != DT_EVENT_FIGURES && event->type != DT_EVENT_COMMAND)
+        ui->script->entered = false; // the app has seen it
     while (ui->script && !ui->quit) {
         struct tui_script *s = ui->script;
         if (s->waiting[0]) {
@@ -193,7 +204,6 @@ void tui_script_step(struct tui *ui, const struct dt_app_event *event)
         s->line++;
         if (!perform(ui, line) || ui->script != s)
             return;
-        // what was entered must have been taken before a condition is looked at: the state is read from the app
     }
 }
 

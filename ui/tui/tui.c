@@ -185,7 +185,7 @@ static void rebuild(struct tui *ui, size_t from)
 
 // ---- events ----------------------------------------------------------------------------------------------------
 
-static const char greeting[] = "Type how a story begins, then Enter. Help: F1, Ctrl-G";
+static const char greeting[] = "Type how a story begins, or just Enter. Help: F1, Ctrl-G";
 
 static const char *state_text(enum dt_app_state state)
 {

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""A whole sitting in tmux, as a user has it: story, panel, other kernels in mid-story, another size, sleep and waking, leaving; the
+terminal is as before.
+
+usage: test_tmux.py PROGRAM    exits 77 where there is no tmux
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+program = sys.argv[1]
+if not shutil.which("tmux"):
+    print("skipped: there is no tmux")
+    sys.exit(77)
+
+home = tempfile.mkdtemp()
+env = {name: value for name, value in os.environ.items() if not name.startswith(("DUOTALE_", "XDG_", "TMUX"))}
+env.update(HOME=home, LC_ALL="C.UTF-8", SHELL="/bin/sh", PS1="$ ")
+socket = os.path.join(home, "tmux")
+
+
+def tmux(*arguments):
+    return subprocess.run(["tmux", "-f", "/dev/null", "-S", socket, *arguments], env=env, check=True, capture_output=True, text=True).stdout
+
+
+def screen():
+    return tmux("capture-pane", "-p")
+
+
+def expect(text, there=True):
+    since = time.monotonic()
+    while (text in screen()) != there:
+        if time.monotonic() - since > 30:
+            sys.exit(f"waited in vain for {text!r} {'' if there else 'to go away'}:\n{screen()}")
+        time.sleep(0.05)
+
+
+def keys(*names):
+    tmux("send-keys", *names)
+
+
+def modes():
+    """What stty says, and whether the alternate screen is on."""
+    keys("clear; stty -g | cksum; echo d''one", "Enter")
+    expect("done")
+    return screen().splitlines()[0], tmux("display-message", "-p", "#{alternate_on} #{cursor_flag} #{keypad_flag} #{keypad_cursor_flag}").strip()
+
+
+try:
+    tmux("new-session", "-d", "-x", "80", "-y", "24", "/bin/sh")
+    expect("$")
+    before = modes()
+    tmux("resize-window", "-x", "80", "-y", "24")
+    keys(f"{program} --no-config --seed 3 --length 400 --temperature 1", "Enter")
+    expect("tok/s")
+    keys("Once upon a time", "Enter")
+    expect("ctx 0/", False)
+    keys("F2")
+    expect("Left/Right change")
+    keys("Right")
+    expect("temperature     1.05")
+    keys("F2")
+    keys("/backend reference", "Enter")
+    tmux("resize-window", "-x", "60", "-y", "20")
+    expect("reference")
+    tmux("resize-window", "-x", "100", "-y", "30")
+    keys("C-z")
+    expect("Once upon a time", False)  # the shell's screen
+    keys("fg", "Enter")
+    expect("tok/s")
+    keys("C-c")
+    keys("F1")
+    expect("this help")
+    keys("Escape")
+    expect("this help", False)
+    keys("C-u", "/quit", "Enter")
+    expect("tok/s", False)
+    after = modes()
+    if before != after:
+        sys.exit(f"the terminal is not as it was:\n{before}\n{after}")
+finally:
+    subprocess.run(["tmux", "-S", socket, "kill-server"], env=env, capture_output=True)
+    shutil.rmtree(home, ignore_errors=True)
