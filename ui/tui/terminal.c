@@ -195,7 +195,7 @@ static void know_common_keys(void)
         {"\033OH", KEY_HOME},   {"\033OF", KEY_END},     {"\033[1~", KEY_HOME},   {"\033[4~", KEY_END},    {"\033[3~", KEY_DC},
         {"\033[5~", KEY_PPAGE}, {"\033[6~", KEY_NPAGE},  {"\033OP", KEY_F(1)},    {"\033OQ", KEY_F(2)},    {"\033OR", KEY_F(3)},
         {"\033OS", KEY_F(4)},   {"\033[11~", KEY_F(1)},  {"\033[12~", KEY_F(2)},  {"\033[13~", KEY_F(3)},  {"\033[14~", KEY_F(4)},
-        {"\033[15~", KEY_F(5)}, {"\033[21~", KEY_F(10)}, {"\033[1;2H", KEY_SHOME}, {"\033[1;2F", KEY_SEND},
+        {"\033[15~", KEY_F(5)},  {"\033[17~", KEY_F(6)}, {"\033[21~", KEY_F(10)}, {"\033[1;2H", KEY_SHOME}, {"\033[1;2F", KEY_SEND},
     };
     for (size_t i = 0; i < sizeof common / sizeof *common; i++) {
         if (key_defined(common[i].bytes) == 0)
