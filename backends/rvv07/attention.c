@@ -43,13 +43,15 @@ static void mix_plain(float *out, const float *scores, const struct dt_kv *kv, s
     }
 }
 
-// Channels in pieces that registers hold: 64, else two equal halves, else 32.
+// Channels in pieces that fill groups of registers: 64, 48, then what is left as two halves or one part.
 static void mix(float *out, const float *scores, const float *values, size_t stride, uint32_t channels,
                 uint32_t entries)
 {
     while (channels > 0) {
-        uint32_t part = channels >= 64 ? 64 : channels > 32 && channels % 2 == 0 ? channels : channels > 32 ? 32 : channels;
-        if (part > 32)
+        uint32_t part = channels >= 64 ? 64 : channels >= 48 ? 48 : channels > 32 && channels % 2 ? 32 : channels;
+        if (part == 48)
+            dt_rvv07_mix48(out, scores, values, stride, part, entries);
+        else if (part > 32)
             dt_rvv07_mix2(out, scores, values, stride, part / 2, entries);
         else
             dt_rvv07_mix(out, scores, values, stride, part, entries);

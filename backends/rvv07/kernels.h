@@ -43,6 +43,10 @@ void dt_rvv07_mix(float *out, const float *weights, const float *values, size_t 
 void dt_rvv07_mix2(float *out, const float *weights, const float *values, size_t stride, size_t half,
                    size_t entries);
 
+// The same for 48 channels.
+void dt_rvv07_mix48(float *out, const float *weights, const float *values, size_t stride, size_t unused,
+                    size_t entries);
+
 // --- exp.S: the bits of the C library's expf (proof: tests/duo/prove-exp.c) ---
 
 void dt_rvv07_exp_sub(float *out, const float *x, size_t n, float m); // out = exp(x - m); out may be x

@@ -48,8 +48,10 @@ FUNCTION dt_rvv07_scores
     addi    a5, a5, -64
     j       1b
 3:  beqz    a5, 9f
-    # up to 32 positions
-4:  th.vsetvli t0, a5, e32, m8
+    li      t0, 16
+    bleu    a5, t0, 6f
+    # 17 to 32 positions, more than once for up to 63
+    th.vsetvli t0, a5, e32, m8
     th.vmv.v.i v0, 0
     mv      t1, a1
     mv      t2, a2
@@ -68,7 +70,20 @@ FUNCTION dt_rvv07_scores
     slli    t0, t0, 2
     add     a0, a0, t0
     add     a2, a2, t0
-    bnez    a5, 4b
+    j       3b
+    # up to 16 positions: a vector costs what its group of registers costs, full or not
+6:  th.vsetvli t0, a5, e32, m4
+    th.vmv.v.i v0, 0
+7:  flw     fa1, 0(a1)
+    th.vle.v v16, (a2)
+    add     a2, a2, a3
+    addi    a4, a4, -1
+    th.vfmul.vf v16, v16, fa1
+    addi    a1, a1, 4
+    th.vfadd.vv v0, v0, v16
+    bnez    a4, 7b
+    th.vfdiv.vf v0, v0, fa0
+    th.vse.v v0, (a0)
 9:  ret
 
 # a0 out, a1 weights, a2 values, a3 bytes between positions, a4 channels (1..32), a5 positions (>= 1):
@@ -108,6 +123,38 @@ FUNCTION dt_rvv07_mix2
     bnez    a5, 1b
     th.vse.v v0, (a0)
     add     a0, a0, a4
+    th.vse.v v8, (a0)
+    ret
+
+# The same for 48 channels.
+FUNCTION dt_rvv07_mix48
+    li      t0, 16
+    th.vsetvli x0, t0, e32, m4
+    th.vmv.v.i v0, 0
+    addi    a6, a2, 64
+    th.vmv.v.i v4, 0
+    addi    a7, a2, 128
+    th.vmv.v.i v8, 0
+1:  flw     fa1, 0(a1)
+    th.vle.v v12, (a2)
+    add     a2, a2, a3
+    th.vle.v v16, (a6)
+    add     a6, a6, a3
+    th.vle.v v20, (a7)
+    add     a7, a7, a3
+    th.vfmul.vf v12, v12, fa1
+    th.vfmul.vf v16, v16, fa1
+    th.vfmul.vf v20, v20, fa1
+    addi    a5, a5, -1
+    th.vfadd.vv v0, v0, v12
+    th.vfadd.vv v4, v4, v16
+    th.vfadd.vv v8, v8, v20
+    addi    a1, a1, 4
+    bnez    a5, 1b
+    th.vse.v v0, (a0)
+    addi    a0, a0, 64
+    th.vse.v v4, (a0)
+    addi    a0, a0, 64
     th.vse.v v8, (a0)
     ret
 

@@ -24,10 +24,9 @@ FUNCTION dt_rvv07_i8_tile64
     li      t1, 64
     li      t2, 128
     addi    a7, a0, 128
+    mv      a6, a4
+    fmv.w.x fa1, zero
     th.vsetvli x0, t0, e32, m8
-    th.vmv.v.i v16, 0
-    th.vse.v v16, (a0)
-    th.vse.v v16, (a7)
 1:  flw     fa0, 0(a2)
     th.vmv.v.i v0, 0
     th.vmv.v.i v8, 0
@@ -71,17 +70,21 @@ FUNCTION dt_rvv07_i8_tile64
     th.vle.v v24, (t3)
     th.vfcvt.f.x.v v8, v8
     th.vfmul.vv v0, v0, v16
-    th.vle.v v16, (a0)
     th.vfmul.vv v8, v8, v24
-    th.vle.v v24, (a7)
     th.vfmul.vf v0, v0, fa0
     th.vfmul.vf v8, v8, fa0
-    th.vfadd.vv v16, v16, v0
-    th.vfadd.vv v24, v24, v8
-    th.vse.v v16, (a0)
-    th.vse.v v24, (a7)
     addi    a3, a3, 256
     addi    a2, a2, 4
+    bne     a4, a6, 6f
+    th.vfadd.vf v0, v0, fa1 # the first group is added to 0: -0 becomes 0
+    th.vfadd.vf v8, v8, fa1
+    j       7f
+6:  th.vle.v v16, (a0)
+    th.vle.v v24, (a7)
+    th.vfadd.vv v0, v0, v16
+    th.vfadd.vv v8, v8, v24
+7:  th.vse.v v0, (a0)
+    th.vse.v v8, (a7)
     addi    a4, a4, -1
     bnez    a4, 1b
     ret

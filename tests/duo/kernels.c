@@ -201,6 +201,10 @@ static void test_attention(size_t channels, size_t entries, size_t pad)
         dt_rvv07_mix(out, s, values, 4 * (channels + pad), channels, entries);
         same("mix", channels, entries, out, mix, 4 * channels + 4);
     }
+    if (channels == 48) {
+        dt_rvv07_mix48(out, s, values, 4 * (channels + pad), channels, entries);
+        same("mix48", channels, entries, out, mix, 4 * channels + 4);
+    }
     if (channels % 2 == 0) {
         dt_rvv07_mix2(out, s, values, 4 * (channels + pad), channels / 2, entries);
         same("mix2", channels, entries, out, mix, 4 * channels + 4);
