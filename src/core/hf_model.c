@@ -56,8 +56,7 @@ static dt_status sort_parts(struct reader *r)
     return DT_OK;
 }
 
-// ---- config.json
-// ------------------------------------------------------------------------------------
+// ---- config.json --------------------------------------------------------------------------------
 
 static bool given(const struct reader *r, const char *key)
 {
@@ -213,8 +212,7 @@ static dt_status read_config(const struct reader *r)
     return read_rope(r);
 }
 
-// ---- the vocabulary
-// -----------------------------------------------------------------------------------
+// ---- the vocabulary -----------------------------------------------------------------------------
 
 static void token_id(const struct reader *r, const char *key, uint32_t *out)
 {
@@ -283,8 +281,7 @@ static dt_status read_template(const struct reader *r)
     return DT_OK;
 }
 
-// ---- tensors
-// --------------------------------------------------------------------------------------------
+// ---- tensors ------------------------------------------------------------------------------------
 
 enum size_of { DIM, HIDDEN, VOCAB, QUERIES, KEYS };
 

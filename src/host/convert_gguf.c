@@ -12,242 +12,10 @@
 #include "base/format.h"
 #include "core/gguf.h"
 #include "core/quantise.h"
+#include "host/convert_keys.h"
 #include "host/convert_matrix.h"
 
-#define ALIGNMENT 64u // more than GGUF's own: packed matrices want it
-
-// ---- bytes that grow
-// --------------------------------------------------------------------------------
-
-struct bytes {
-    unsigned char *at;
-    size_t n, room;
-    bool failed;
-};
-
-static void put(struct bytes *b, const void *from, size_t n)
-{
-    if (b->failed)
-        return;
-    if (n > b->room - b->n) {
-        size_t room = b->room * 2 + n + 4096;
-        unsigned char *grown = realloc(b->at, room);
-        if (!grown) {
-            b->failed = true;
-            return;
-        }
-        b->at = grown;
-        b->room = room;
-    }
-    if (n)
-        memcpy(b->at + b->n, from, n);
-    b->n += n;
-}
-
-static void put_u32(struct bytes *b, uint32_t v)
-{
-    put(b, &v, sizeof v);
-}
-
-static void put_u64(struct bytes *b, uint64_t v)
-{
-    put(b, &v, sizeof v);
-}
-
-static void put_string(struct bytes *b, const char *text, size_t n)
-{
-    put_u64(b, n);
-    put(b, text, n);
-}
-
-// ---- keys
-// -------------------------------------------------------------------------------------------
-
-struct keys {
-    struct bytes bytes;
-    uint64_t count;
-    const char *prefix;
-};
-
-// A name that begins with a dot belongs to the architecture: ".context_length".
-static void key(struct keys *k, const char *name, uint32_t type)
-{
-    char full[DT_GGUF_MAX_KEY];
-    size_t n = dt_format(full, sizeof full, "%s%s", name[0] == '.' ? k->prefix : "", name);
-    put_string(&k->bytes, full, n);
-    put_u32(&k->bytes, type);
-    k->count++;
-}
-
-static void key_u32(struct keys *k, const char *name, uint32_t v)
-{
-    key(k, name, DT_GGUF_U32);
-    put_u32(&k->bytes, v);
-}
-
-static void key_f32(struct keys *k, const char *name, float v)
-{
-    key(k, name, DT_GGUF_F32);
-    put(&k->bytes, &v, sizeof v);
-}
-
-static void key_bool(struct keys *k, const char *name, bool v)
-{
-    key(k, name, DT_GGUF_BOOL);
-    put(&k->bytes, &(unsigned char){v}, 1);
-}
-
-static void key_text(struct keys *k, const char *name, const char *text, size_t n)
-{
-    if (!text)
-        return;
-    key(k, name, DT_GGUF_STRING);
-    put_string(&k->bytes, text, n);
-}
-
-static void key_array(struct keys *k, const char *name, uint32_t item, uint64_t count)
-{
-    key(k, name, DT_GGUF_ARRAY);
-    put_u32(&k->bytes, item);
-    put_u64(&k->bytes, count);
-}
-
-static void key_token(struct keys *k, const char *name, uint32_t id)
-{
-    if (id != DT_NO_TOKEN)
-        key_u32(k, name, id);
-}
-
-// Pieces as GGUF writes them: spaces as U+2581, BOS and EOS without llama2.c's newlines.
-static void put_piece(struct bytes *b, const struct dt_vocab *v, uint32_t id)
-{
-    char out[3 * DT_PIECE_MAX];
-    size_t n, written = 0;
-    const unsigned char *piece = dt_vocab_piece(v, id, &n);
-    bool plain_spaces = v->kind == DT_VOCAB_SPM && !v->meta_space;
-    if (plain_spaces && !v->types && (id == v->bos || id == v->eos)) {
-        put_string(b, id == v->bos ? "<s>" : "</s>", id == v->bos ? 3 : 4);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (plain_spaces && piece[i] == ' ') {
-            memcpy(out + written, "\xe2\x96\x81", 3);
-            written += 3;
-        } else {
-            out[written++] = (char)piece[i];
-        }
-    }
-    put_string(b, out, written);
-}
-
-static void put_vocabulary(struct keys *k, const struct dt_vocab *v)
-{
-    static const char *const pre[] = {"gpt-2", "llama-bpe", "qwen2", "smollm"};
-    if (v->kind == DT_VOCAB_NONE) {
-        key_text(k, "tokenizer.ggml.model", "none", 4);
-        return;
-    }
-    bool spm = v->kind == DT_VOCAB_SPM;
-    key_text(k, "tokenizer.ggml.model", spm ? "llama" : "gpt2", spm ? 5 : 4);
-    if (!spm)
-        key_text(k, "tokenizer.ggml.pre", pre[v->pretokenizer], strlen(pre[v->pretokenizer]));
-    key_array(k, "tokenizer.ggml.tokens", DT_GGUF_STRING, v->size);
-    for (uint32_t i = 0; i < v->size; i++)
-        put_piece(&k->bytes, v, i);
-    if (spm) {
-        key_array(k, "tokenizer.ggml.scores", DT_GGUF_F32, v->size);
-        for (uint32_t i = 0; i < v->size; i++)
-            put(&k->bytes, &(float){dt_vocab_score(v, i)}, sizeof(float));
-    }
-    key_array(k, "tokenizer.ggml.token_type", DT_GGUF_I32, v->size);
-    for (uint32_t i = 0; i < v->size; i++)
-        put_u32(&k->bytes, dt_vocab_type(v, i));
-    if (!spm) {
-        key_array(k, "tokenizer.ggml.merges", DT_GGUF_STRING, v->merges_count);
-        put(&k->bytes, v->merges, v->merges_bytes);
-    }
-    key_token(k, "tokenizer.ggml.bos_token_id", v->bos);
-    key_token(k, "tokenizer.ggml.eos_token_id", v->eos);
-    key_token(k, "tokenizer.ggml.unknown_token_id", v->unknown);
-    key_token(k, "tokenizer.ggml.eot_token_id", v->eot);
-    key_bool(k, "tokenizer.ggml.add_bos_token", v->add_bos);
-    key_bool(k, "tokenizer.ggml.add_eos_token", v->add_eos);
-    if (spm)
-        key_bool(k, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
-}
-
-static void key_hint(struct keys *k, const char *name, float v)
-{
-    if (v != DT_UNSET)
-        key_f32(k, name, v);
-}
-
-// llama.cpp's numbers for "mostly" a type.
-static uint32_t file_type(uint32_t form)
-{
-    switch (form) {
-    case DT_FORM_F16:
-        return 1;
-    case DT_FORM_Q4_0:
-        return 2;
-    case DT_FORM_Q8_0:
-    case DT_FORM_I8:
-        return 7;
-    case DT_FORM_BF16:
-        return 32;
-    default:
-        return 0;
-    }
-}
-
-static void put_model(struct keys *k, const struct dt_conversion *c)
-{
-    const struct dt_model *m = c->model;
-    const struct dt_hparams *hp = &m->hp;
-    const struct dt_model_hints *h = &m->hints;
-    const char *name = c->name ? c->name : m->name;
-    key_text(k, "general.architecture", m->architecture, strlen(m->architecture));
-    key_text(k, "general.name", name, c->name ? strlen(name) : m->name_length);
-    key_text(k, "general.license", m->license, m->license_length);
-    key_u32(k, "general.alignment", ALIGNMENT);
-    key_u32(k, "general.quantization_version", 2);
-    key_u32(k, "general.file_type", file_type(c->form ? c->form : m->layers[0].query.form));
-    key_u32(k, ".vocab_size", hp->vocab);
-    key_u32(k, ".context_length", hp->context);
-    key_u32(k, ".embedding_length", hp->dim);
-    key_u32(k, ".block_count", hp->layers);
-    key_u32(k, ".feed_forward_length", hp->hidden);
-    key_u32(k, ".attention.head_count", hp->heads);
-    key_u32(k, ".attention.head_count_kv", hp->kv_heads);
-    if (hp->head_size * hp->heads != hp->dim) {
-        key_u32(k, ".attention.key_length", hp->head_size);
-        key_u32(k, ".attention.value_length", hp->head_size);
-    }
-    key_f32(k, ".attention.layer_norm_rms_epsilon", hp->norm_epsilon);
-    key_u32(k, ".rope.dimension_count", hp->rotated);
-    key_f32(k, ".rope.freq_base", hp->rope_base);
-    if (hp->rope_scale != 1.0f) {
-        key_text(k, ".rope.scaling.type", "linear", 6);
-        key_f32(k, ".rope.scaling.factor", 1.0f / hp->rope_scale);
-    }
-    put_vocabulary(k, &m->vocab);
-    key_text(k, "tokenizer.chat_template", m->chat_template, m->chat_template_length);
-    key_hint(k, "general.sampling.temp", h->temperature);
-    key_hint(k, "general.sampling.top_p", h->top_p);
-    key_hint(k, "general.sampling.top_k", h->top_k);
-    key_hint(k, "general.sampling.min_p", h->min_p);
-    key_hint(k, "general.sampling.penalty_repeat", h->repeat_penalty);
-    key_text(k, "duotale.opening", h->opening, h->opening_length);
-    if (h->length)
-        key_u32(k, "duotale.length", h->length);
-    if (h->chat)
-        key_bool(k, "duotale.chat", true);
-}
-
-// ---- tensors
-// -----------------------------------------------------------------------------------------
-
-#define PARTS_MOST (DT_MAX_LAYERS + 1)
+// ---- tensors ------------------------------------------------------------------------------------
 
 struct tensor {
     char name[64];
@@ -368,23 +136,23 @@ static void plan_tensors(struct plan *p, bool shards)
 
 static size_t padded(size_t bytes)
 {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return (bytes + DT_CONVERT_ALIGNMENT - 1) / DT_CONVERT_ALIGNMENT * DT_CONVERT_ALIGNMENT;
 }
 
-static void describe(struct bytes *b, const char *name, uint64_t cols, uint64_t rows, uint32_t type,
-                     uint64_t offset)
+static void describe(struct dt_bytes *b, const char *name, uint64_t cols, uint64_t rows,
+                     uint32_t type, uint64_t offset)
 {
-    put_string(b, name, strlen(name));
-    put_u32(b, rows ? 2 : 1);
-    put_u64(b, cols);
+    dt_bytes_string(b, name, strlen(name));
+    dt_bytes_u32(b, rows ? 2 : 1);
+    dt_bytes_u64(b, cols);
     if (rows)
-        put_u64(b, rows);
-    put_u32(b, type);
-    put_u64(b, offset);
+        dt_bytes_u64(b, rows);
+    dt_bytes_u32(b, type);
+    dt_bytes_u64(b, offset);
 }
 
 // The descriptions of one file's tensors; *data gets the bytes of all of them.
-static uint64_t describe_all(const struct plan *p, uint32_t part, struct bytes *b, size_t *data)
+static uint64_t describe_all(const struct plan *p, uint32_t part, struct dt_bytes *b, size_t *data)
 {
     uint64_t count = 0;
     size_t offset = 0;
@@ -416,8 +184,7 @@ static uint64_t describe_all(const struct plan *p, uint32_t part, struct bytes *
     return count;
 }
 
-// ---- writing
-// -----------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 static dt_status write_vector(const struct tensor *t, struct dt_output *out, struct dt_error *err)
 {
@@ -492,11 +259,11 @@ static dt_status write_tensors(const struct plan *p, uint32_t part, struct dt_co
                 status = dt_convert_write(p->c, &t->matrix, work, out, scales, err);
         }
         if (!status)
-            status = dt_output_pad(out, ALIGNMENT, err);
+            status = dt_output_pad(out, DT_CONVERT_ALIGNMENT, err);
         if (!status && t->scales) {
             status = dt_output_write(out, scales->floats, t->scales, err);
             if (!status)
-                status = dt_output_pad(out, ALIGNMENT, err);
+                status = dt_output_pad(out, DT_CONVERT_ALIGNMENT, err);
         }
     }
     return status;
@@ -506,34 +273,34 @@ static dt_status write_part(const struct plan *p, uint32_t part, const char *pat
                             uint64_t all_tensors, struct dt_convert_work *work,
                             struct dt_error *err)
 {
-    struct keys k = {.prefix = p->c->model->architecture};
-    struct bytes infos = {0}, header = {0};
+    struct dt_gguf_keys k = {.prefix = p->c->model->architecture};
+    struct dt_bytes infos = {0}, header = {0};
     struct dt_output_scales scales = {0};
     struct dt_output out = {.file = -1};
     size_t data;
     dt_status status;
     if (part == 0)
-        put_model(&k, p->c);
+        dt_gguf_key_model(&k, p->c);
     if (part == 0 && p->packed) {
         const char *layout = p->c->pack_for->table.layout;
-        key_text(&k, "duotale.packed.layout", layout, strlen(layout));
+        dt_gguf_key_text(&k, "duotale.packed.layout", layout, strlen(layout));
         if (p->packed_group)
-            key_u32(&k, "duotale.packed.group", p->packed_group);
+            dt_gguf_key_u32(&k, "duotale.packed.group", p->packed_group);
     }
     if (part > 0)
-        key_u32(&k, "general.alignment", ALIGNMENT);
+        dt_gguf_key_u32(&k, "general.alignment", DT_CONVERT_ALIGNMENT);
     if (p->parts > 1) {
-        key_u32(&k, "split.no", part);
-        key_u32(&k, "split.count", p->parts);
-        key_u32(&k, "split.tensors.count", (uint32_t)all_tensors);
+        dt_gguf_key_u32(&k, "split.no", part);
+        dt_gguf_key_u32(&k, "split.count", p->parts);
+        dt_gguf_key_u32(&k, "split.tensors.count", (uint32_t)all_tensors);
     }
     uint64_t count = describe_all(p, part, &infos, &data);
-    put(&header, "GGUF", 4);
-    put_u32(&header, 3);
-    put_u64(&header, count);
-    put_u64(&header, k.count);
-    put(&header, k.bytes.at, k.bytes.n);
-    put(&header, infos.at, infos.n);
+    dt_bytes_put(&header, "GGUF", 4);
+    dt_bytes_u32(&header, 3);
+    dt_bytes_u64(&header, count);
+    dt_bytes_u64(&header, k.count);
+    dt_bytes_put(&header, k.bytes.at, k.bytes.n);
+    dt_bytes_put(&header, infos.at, infos.n);
     if (k.bytes.failed || infos.failed || header.failed) {
         status = dt_error_set(err, DT_NO_MEMORY, path, "the header of %llu tensors",
                               (unsigned long long)count);
@@ -541,7 +308,7 @@ static dt_status write_part(const struct plan *p, uint32_t part, const char *pat
     }
     if ((status = dt_output_open(&out, path, padded(header.n) + data, err)) ||
         (status = dt_output_write(&out, header.at, header.n, err)) ||
-        (status = dt_output_pad(&out, ALIGNMENT, err)) ||
+        (status = dt_output_pad(&out, DT_CONVERT_ALIGNMENT, err)) ||
         (status = write_tensors(p, part, work, &scales, &out, err)))
         goto out;
     status = dt_output_commit(&out, err);
@@ -577,7 +344,7 @@ static dt_status convert(const struct dt_conversion *c, bool shards,
 {
     struct plan p = {.c = c};
     struct dt_convert_work work = {0};
-    struct bytes infos = {0};
+    struct dt_bytes infos = {0};
     size_t total = 0, data;
     uint64_t all = 0;
     dt_status status = check_source(c, err);
@@ -619,8 +386,7 @@ dt_status dt_convert_gguf(const struct dt_conversion *c, const char *path, struc
     return convert(c, false, name_whole, path, err);
 }
 
-// ---- a folder of shards
-// --------------------------------------------------------------------------------
+// ---- a folder of shards -------------------------------------------------------------------------
 
 static void name_shard(char out[PATH_MAX], const char *where, uint32_t i, uint32_t of)
 {
