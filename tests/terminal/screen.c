@@ -12,6 +12,7 @@
 //   absent TEXT           waits until it is not
 //   resize COLSxROWS      another size of the window
 //   screen NAME [looks]   the screen is (or becomes) GOLDENS/NAME.txt; looks: with a letter a cell for bold, reverse, colours
+//   picture FILE          writes the screen as SVG
 //   mark                  begins to count bytes
 //   bytes N               fails if more than N bytes came since
 //   idle MS               once nothing has come for a second: nothing is written and the program does not wake for so long
@@ -266,6 +267,57 @@ static void compare(const char *name, bool looks)
     fail("see the differences above (REGENERATE=1 takes the screen as it is)");
 }
 
+// The screen as a picture, in the colours of a dark terminal.
+static void picture(const char *path)
+{
+    static const char *const colours[] = {"#1c1c1c", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#d7dae0"};
+    const int wide = 9, high = 19;
+    FILE *f = fopen(path, "w");
+    if (!f)
+        fail("%s: %s", path, strerror(errno));
+    fprintf(f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" "
+            "font-size=\"15\" xml:space=\"preserve\">\n<rect width=\"100%%\" height=\"100%%\" rx=\"6\" fill=\"#1c1c1c\"/>\n",
+            t.cols * wide + 20, t.rows * high + 20);
+    for (int row = 0; row < t.rows; row++) {
+        for (int col = 0, end; col < t.cols; col = end) { // a run of cells that look the same
+            VTermScreenCell first, cell;
+            char text[2048];
+            size_t n = 0;
+            bool blank = true;
+            vterm_screen_get_cell(t.screen, (VTermPos){row, col}, &first);
+            for (end = col; end < t.cols; end++) {
+                vterm_screen_get_cell(t.screen, (VTermPos){row, end}, &cell);
+                if (end > col && (memcmp(&cell.fg, &first.fg, sizeof cell.fg) != 0 || memcmp(&cell.bg, &first.bg, sizeof cell.bg) != 0 ||
+                                  cell.attrs.bold != first.attrs.bold || cell.attrs.reverse != first.attrs.reverse))
+                    break;
+                if (cell.chars[0] == (uint32_t)-1)
+                    continue;
+                blank = blank && (!cell.chars[0] || cell.chars[0] == ' ');
+                if (cell.chars[0] == '<' || cell.chars[0] == '&')
+                    n += (size_t)sprintf(text + n, cell.chars[0] == '<' ? "&lt;" : "&amp;");
+                else if (!cell.chars[0])
+                    text[n++] = ' ';
+                else
+                    for (int i = 0; i < VTERM_MAX_CHARS_PER_CELL && cell.chars[i]; i++)
+                        n += encode(cell.chars[i], text + n);
+            }
+            bool has_fg = VTERM_COLOR_IS_INDEXED(&first.fg) && !VTERM_COLOR_IS_DEFAULT_FG(&first.fg);
+            bool has_bg = VTERM_COLOR_IS_INDEXED(&first.bg) && !VTERM_COLOR_IS_DEFAULT_BG(&first.bg);
+            const char *front = has_fg ? colours[first.fg.indexed.idx % 8] : "#d7dae0", *back = has_bg ? colours[first.bg.indexed.idx % 8] : NULL;
+            if (back)
+                fprintf(f, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n", 10 + col * wide, 10 + row * high,
+                        (end - col) * wide, high, back);
+            if (!blank)
+                fprintf(f, "<text x=\"%d\" y=\"%d\" textLength=\"%d\" fill=\"%s\"%s>%.*s</text>\n", 10 + col * wide, 24 + row * high,
+                        (end - col) * wide, front, first.attrs.bold ? " font-weight=\"bold\"" : "", (int)n, text);
+        }
+    }
+    fprintf(f, "</svg>\n");
+    if (fclose(f) != 0)
+        fail("%s: %s", path, strerror(errno));
+}
+
 static void send_keys(const char *text)
 {
     char bytes[4096];
@@ -408,7 +460,9 @@ static void perform(char *line)
         if (looks)
             *looks = 0;
         compare(rest, looks != NULL);
-    } else if (strcmp(line, "mark") == 0)
+    } else if (strcmp(line, "picture") == 0)
+        picture(rest);
+    else if (strcmp(line, "mark") == 0)
         t.bytes = 0;
     else if (strcmp(line, "bytes") == 0) {
         printf("%s: %zu bytes, at most %s\n", t.scene, t.bytes, rest);

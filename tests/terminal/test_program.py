@@ -10,6 +10,8 @@ import sys
 import tempfile
 
 program, screen, scenes = sys.argv[1:4]
+# A story that goes on for ever, so that every scene has its middle.
+ENDLESS = ["--seed", "5", "--temperature", "1", "--length", "0", "--stop", "bos", "--overflow", "shift", "--backend", "reference"]
 failed = []
 UNTOLD = {"idle.scene", "segv.scene", "abrt.scene"}  # a crash may cost the last second, and these tell no longer
 
@@ -21,14 +23,14 @@ def environment(home):
 
 
 def told(home):
-    """Whether the library holds what was told: the words that this seed begins with."""
+    """Whether the library holds what was told: how it began."""
     files = pathlib.Path(home, ".local", "share", "duotale").glob("library*")
-    return any(b"there was a little girl named Lily" in file.read_bytes() for file in files)
+    return any(b"Once upon a time" in file.read_bytes() for file in files)
 
 
 for scene in sorted(pathlib.Path(scenes).glob("*.scene")):
     with tempfile.TemporaryDirectory() as home:
-        command = [screen, "-", str(scene), program, "--ui", "tui", "--no-config", "--seed", "5", "--length", "400", "--temperature", "1"]
+        command = [screen, "-", str(scene), program, "--ui", "tui", "--no-config", *ENDLESS]
         run = subprocess.run(command, capture_output=True, text=True, env=environment(home), timeout=120)
         if run.returncode != 0:
             failed.append(scene.name)

@@ -54,7 +54,7 @@ try:
     expect("$")
     before = modes()
     tmux("resize-window", "-x", "80", "-y", "24")
-    keys(f"{program} --no-config --seed 3 --length 400 --temperature 1", "Enter")
+    keys(f"{program} --no-config --seed 3 --temperature 1 --length 0 --stop bos --overflow shift", "Enter")
     expect("tok/s")
     keys("Once upon a time", "Enter")
     expect("ctx 0/", False)

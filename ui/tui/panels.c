@@ -200,8 +200,14 @@ static void sampling_draw(struct tui *ui, int rows, int cols)
         const struct dt_setting *s = &settings[id];
         enum tui_paint paint = tui_list_row(ui, y, top + y);
         bool typing = top + y == ui->selected && ui->entry_length;
-        char value[32]; // what get() gives stands only until the next call
-        dt_format(value, sizeof value, "%.24s", typing ? ui->entry : ui->api->get(ui->app, id));
+        char value[40];
+        const char *now = ui->api->get(ui->app, id);
+        if (typing)
+            dt_format(value, sizeof value, "%s", ui->entry);
+        else if (s->type == DT_SETTING_REAL) // a model's wish may be a float: 0.949999988
+            snprintf(value, sizeof value, "%.5g", strtod(now, NULL));
+        else
+            dt_format(value, sizeof value, "%.24s", now);
         tui_putf(ui, ui->panel_window, paint, 16, "%-15s ", s->name);
         tui_putf(ui, ui->panel_window, paint, 12, "%s%-11s", value, typing ? "_" : "");
         double most = id == DT_SET_TEMPERATURE ? 2 : id == DT_SET_LENGTH ? 1024 : id == DT_SET_TOP_K ? 200 : s->maximum;
