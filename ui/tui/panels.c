@@ -275,6 +275,16 @@ static bool sampling_key(struct tui *ui, int key, wint_t wide)
 
 // ---- backends --------------------------------------------------------------------------------------------------------
 
+static void backends_open(struct tui *ui)
+{
+    size_t count;
+    const struct dt_app_backend *b = ui->api->backends(ui->app, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (b[i].in_use)
+            ui->selected = (int)i;
+    }
+}
+
 static int backends_wanted(struct tui *ui)
 {
     size_t count;
@@ -416,7 +426,7 @@ static bool models_key(struct tui *ui, int key, wint_t wide)
 const struct tui_panel tui_panels[TUI_PANEL_COUNT] = {
     [TUI_PANEL_HELP] = {"help", "Help", NULL, help_wanted, help_draw, help_key},
     [TUI_PANEL_SAMPLING] = {"sampling", "Sampling", NULL, sampling_wanted, sampling_draw, sampling_key},
-    [TUI_PANEL_BACKENDS] = {"backends", "Backends", NULL, backends_wanted, backends_draw, backends_key},
+    [TUI_PANEL_BACKENDS] = {"backends", "Backends", backends_open, backends_wanted, backends_draw, backends_key},
     [TUI_PANEL_MODELS] = {"models", "Models", models_open, models_wanted, models_draw, models_key},
     [TUI_PANEL_LIBRARY] = {"library", "Library", tui_library_open, tui_library_wanted, tui_library_draw, tui_library_key},
     [TUI_PANEL_OUTPUT] = {"output", "Esc closes", NULL, output_lines, output_draw, output_key},
