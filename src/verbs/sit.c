@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "app/app.h"
 #include "host/file.h"
@@ -230,6 +233,9 @@ int dt_sit(int argc, char **argv, const struct dt_ui *const *compiled, size_t co
     struct dt_app *app = NULL;
     bool interactive = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     setlocale(LC_CTYPE, "");
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 1); // three threads that allocate little need no heap each
+#endif
     int code = read_arguments(&s, argc, argv);
     if (code >= 0)
         return code;
