@@ -28,13 +28,12 @@ double dt_bandwidth_read(size_t bytes)
         return 0;
     memset(memory, 1, n * sizeof *memory);
     double best = 0;
-    volatile uint64_t sink = 0;
     uint64_t begun = dt_clock_ns(), at = begun;
     for (int pass = 0; pass < 4 || at - begun < 100000000u; pass++) {
         size_t repeat = (4u << 20) / (n * sizeof *memory) + 1; // a pass is long enough for the clock
         uint64_t from = dt_clock_ns();
         for (size_t i = 0; i < repeat; i++)
-            sink += sum(memory, n);
+            __asm__ volatile("" : : "r"(sum(memory, n)) : "memory"); // or it would not be read at all
         at = dt_clock_ns();
         double rate = (double)(repeat * n * sizeof *memory) / ((double)(at - from) / 1e9);
         best = rate > best ? rate : best;
