@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """What the full screen costs: bytes on the line, speed, memory, at rest.
 
-usage: screen.py PROGRAM FAKE-APP TUI-MODULE [MODEL ...]    MODEL and further arguments go to the program
+usage: screen.py PROGRAM FAKE-APP TUI-MODULE                 the line
+       screen.py PROGRAM - - MODEL [--tokenizer FILE ...]    the speed; all that follows goes to the program
 
   bytes a token and a second: through a pty at 80x24, fake-app telling at 60 tok/s for 20 s, with the status line live
   a line of 115200 baud:      the same read at 11520 bytes a second: does the story keep its pace?
@@ -74,12 +75,13 @@ def status(pid, field):
     return 0
 
 
-for rate in (6, 60, 240):
+for rate in () if model else (6, 60, 240):
     told = tell_fake(0, 10, rate)
     print(f"{rate:4d} tok/s: {len(told) / 10:7.1f} bytes a second, {len(told) / (10 * rate):5.1f} bytes a token")
 
-fast, slow = tell_fake(0), tell_fake(11520)
-print(f"60 tok/s for 20 s: {len(fast)} bytes on a free line, {len(slow)} on one of 115200 baud")
+if not model:
+    fast, slow = tell_fake(0), tell_fake(11520)
+    print(f"60 tok/s for 20 s: {len(fast)} bytes on a free line, {len(slow)} on one of 115200 baud")
 
 
 def run_speed():
