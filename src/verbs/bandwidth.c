@@ -40,6 +40,7 @@ double dt_bandwidth_read(size_t bytes)
         if (pass == 1000)
             break;
     }
+    (void)sink;
     free(memory);
     return best;
 }
