@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "app/app.h"
@@ -14,6 +15,7 @@ static struct termios modes;         // of the terminal, at the start
 static int terminal = -1;            // which descriptor that was
 static char farewell[256];
 static volatile sig_atomic_t farewell_length;
+static volatile time_t told_to_end;  // when, in seconds of the clock that only goes forward
 static const int ends[] = {SIGTERM, SIGHUP, SIGQUIT};
 static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
@@ -22,11 +24,16 @@ static void on_end(int number)
     struct dt_app *app = sitting;
     if (!app)
         _exit(128 + number);
-    // the second one does not wait any more
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    // another one a second later does not wait any more (timeout(1) sends two at once, and means one)
     if (atomic_load(&app->leaving) > 1) {
+        if (now.tv_sec - told_to_end < 2)
+            return;
         dt_signals_restore();
         _exit(128 + number);
     }
+    told_to_end = now.tv_sec;
     atomic_store(&app->leaving, 1 + number);
     atomic_store(&app->exit_code, 128 + number);
     dt_app_stop(app);
