@@ -40,7 +40,6 @@ double dt_bandwidth_read(size_t bytes)
         if (pass == 1000)
             break;
     }
-    (void)sink;
     free(memory);
     return best;
 }
