@@ -31,7 +31,7 @@ struct dt_matrix dt_quantise_matrix(uint32_t form, uint32_t rows, uint32_t cols,
     if (form != DT_FORM_I8)
         return dt_matrix_blocks(form, rows, cols, data);
     size_t values = (size_t)rows * cols;
-    return dt_matrix_i8(rows, cols, group, data, (const char *)data + (values + 3) / 4 * 4);
+    return dt_matrix_i8(rows, cols, group, data, (const void *)((uintptr_t)data + (values + 3) / 4 * 4));
 }
 
 static float largest_magnitude(const float *x, uint32_t n)
