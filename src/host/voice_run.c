@@ -182,7 +182,7 @@ int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec,
         return DT_SPEECH_FAILED;
     }
 
-    const char *input = spec->input;
+    const char *input = spec->input_length ? spec->input : "";
     size_t left = spec->input_length;
     int patience = (int)(spec->hang_milliseconds ? spec->hang_milliseconds : desk->hang_milliseconds);
     while (status == DT_OK && child.out >= 0) {
