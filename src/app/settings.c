@@ -131,6 +131,17 @@ static bool parse_bytes(const char *text, uint64_t *out)
     return true;
 }
 
+const char *dt_settings_real_text(float value, char *out, size_t size)
+{
+    value += 0.0f; // no minus zero
+    for (int digits = 1; digits <= 9; digits++) { // nine always do
+        snprintf(out, size, "%.*g", digits, (double)value);
+        if (strtof(out, NULL) == value)
+            break;
+    }
+    return out;
+}
+
 // Reads text into *value; false if it is not of the setting's kind or out of its range. The source is not touched.
 static bool parse(const struct dt_setting *setting, const char *text, struct dt_setting_value *value)
 {
@@ -173,9 +184,9 @@ static bool parse(const struct dt_setting *setting, const char *text, struct dt_
         number = strtod(text, &end);
         if (*end || end == text || !isfinite(number) || number < setting->minimum || number > setting->maximum)
             return false;
-        value->number = number + 0.0; // no minus zero
+        dt_settings_real_text((float)number, value->text, sizeof value->text);
+        value->number = strtod(value->text, NULL);
         value->integer = 0;
-        snprintf(value->text, sizeof value->text, "%.9g", value->number);
         return true;
     }
     case DT_SETTING_BYTES:
@@ -342,7 +353,7 @@ bool dt_settings_step(const struct dt_settings *settings, int id, int steps, cha
     if (number > setting->maximum)
         number = setting->maximum;
     if (setting->type == DT_SETTING_REAL)
-        snprintf(out, size, "%.9g", round(number * 1e6) / 1e6);
+        dt_settings_real_text((float)number, out, size);
     else
         snprintf(out, size, "%.0f", number);
     return true;

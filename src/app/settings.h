@@ -137,6 +137,9 @@ bool dt_settings_is(const struct dt_settings *settings, int id, const char *word
 // The path of a FILE setting with "~/" expanded into out; NULL if it is empty.
 const char *dt_settings_path(const struct dt_settings *settings, int id, char *out, size_t size);
 
+// The shortest decimal that reads back as this float, as REAL settings are used and shown: 0.95, not 0.949999988. Returns out.
+const char *dt_settings_real_text(float value, char *out, size_t size);
+
 // "0 .. 1", "auto line plain tui": what may be given, for messages and help. Returns out.
 const char *dt_settings_range(const struct dt_setting *setting, char *out, size_t size);
 

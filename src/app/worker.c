@@ -116,17 +116,22 @@ static void take_hints(struct dt_worker *w)
     const struct {
         int id;
         float value;
-        const char *format;
     } rows[] = {
-        {DT_SET_TEMPERATURE, hints->temperature, "%.9g"}, {DT_SET_TOP_P, hints->top_p, "%.9g"},
-        {DT_SET_TOP_K, hints->top_k, "%.0f"},             {DT_SET_MIN_P, hints->min_p, "%.9g"},
-        {DT_SET_REPEAT_PENALTY, hints->repeat_penalty, "%.9g"}, {DT_SET_LENGTH, hints->length ? (float)hints->length : DT_UNSET, "%.0f"},
+        {DT_SET_TEMPERATURE, hints->temperature},
+        {DT_SET_TOP_P, hints->top_p},
+        {DT_SET_TOP_K, hints->top_k},
+        {DT_SET_MIN_P, hints->min_p},
+        {DT_SET_REPEAT_PENALTY, hints->repeat_penalty},
+        {DT_SET_LENGTH, hints->length ? (float)hints->length : DT_UNSET},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[32];
         if (rows[i].value < 0)
             continue;
-        snprintf(text, sizeof text, rows[i].format, (double)rows[i].value);
+        if (dt_settings_table()[rows[i].id].type == DT_SETTING_REAL)
+            dt_settings_real_text(rows[i].value, text, sizeof text);
+        else
+            snprintf(text, sizeof text, "%.0f", (double)rows[i].value);
         // hints are suggestions: one out of range is left alone
         dt_app_set(w->app, rows[i].id, text, DT_FROM_MODEL, NULL);
     }

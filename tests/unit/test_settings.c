@@ -101,6 +101,34 @@ static void values_and_ranges(void **state)
     }
 }
 
+// A float that came from a file is shown as somebody would have written it, and reads back as the same float.
+static void shortest_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *typed, *shown;
+    } rows[] = {{"0.949999988", "0.95"}, {"0.100000001", "0.1"}, {"1.00000000000001", "1"}, {"0.123456789", "0.12345679"},
+                {"-0", "0"},             {"7e-1", "0.7"},        {"1e-50", "0"},           {"33.3333333333", "33.333332"}};
+    char text[32];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(dt_settings_set(&settings, DT_SET_TEMPERATURE, rows[i].typed, DT_FROM_USER, NULL), DT_OK);
+        assert_string_equal(dt_settings_text(&settings, DT_SET_TEMPERATURE), rows[i].shown);
+    }
+    assert_string_equal(dt_settings_real_text(0.95f, text, sizeof text), "0.95");
+    assert_string_equal(dt_settings_real_text(16777216.0f, text, sizeof text), "16777216");
+    assert_string_equal(dt_settings_real_text(-0.0f, text, sizeof text), "0");
+    srand(11);
+    for (int round = 0; round < 100000; round++) {
+        uint32_t bits = (uint32_t)rand() << 16 ^ (uint32_t)rand();
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        if (value != value || value - value != 0)
+            continue;
+        if (strtof(dt_settings_real_text(value, text, sizeof text), NULL) != value)
+            fail_msg("%.9g became %s", (double)value, text);
+    }
+}
+
 static void precedence(void **state)
 {
     (void)state;
@@ -299,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(table_is_sound, set_up), cmocka_unit_test_setup(values_and_ranges, set_up),
+        cmocka_unit_test_setup(shortest_text, set_up),
         cmocka_unit_test_setup(precedence, set_up),     cmocka_unit_test_setup(names, set_up),
         cmocka_unit_test_setup(steps, set_up),          cmocka_unit_test_setup(ini_errors, set_up),
         cmocka_unit_test_setup(ini_round_trip, set_up), cmocka_unit_test_setup(environment, set_up),

@@ -204,8 +204,6 @@ static void sampling_draw(struct tui *ui, int rows, int cols)
         const char *now = ui->api->get(ui->app, id);
         if (typing)
             dt_format(value, sizeof value, "%s", ui->entry);
-        else if (s->type == DT_SETTING_REAL) // a model's wish may be a float: 0.949999988
-            snprintf(value, sizeof value, "%.5g", strtod(now, NULL));
         else
             dt_format(value, sizeof value, "%.24s", now);
         tui_putf(ui, ui->panel_window, paint, 16, "%-15s ", s->name);
