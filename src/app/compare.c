@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// /compare: the same beginning, told greedily by two stacks. The story at hand is not touched: what the comparison left in the
-// session is rolled back when the next turn is told.
+// /compare: the same beginning, told greedily by two stacks. The story at hand is not touched: its positions are set aside meanwhile.
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,9 +177,37 @@ static void summary(struct dt_worker *w, const struct comparison *c, bool stoppe
     dt_app_output(w->app, text);
 }
 
+// The story's positions, kept while others are told in their place. Where there is no memory for that they are evaluated again afterwards.
+struct aside {
+    void *saved;
+    size_t bytes;
+    uint32_t position;
+};
+
+static void set_aside(struct dt_worker *w, struct aside *aside)
+{
+    struct dt_session *session = dt_engine_session(w->engine);
+    aside->position = dt_session_common_prefix(session, w->story.tokens, w->story.token_count);
+    aside->bytes = dt_session_saved_bytes(session, aside->position);
+    if (aside->position == 0 ||
+        dt_memory_take(dt_engine_account(w->engine), aside->bytes, "the story, set aside", &aside->saved, NULL) != DT_OK)
+        return;
+    dt_session_save(session, aside->position, aside->saved);
+}
+
+static void take_up(struct dt_worker *w, struct aside *aside)
+{
+    struct dt_session *session = dt_engine_session(w->engine);
+    dt_session_truncate(session, 0);
+    if (aside->saved)
+        dt_session_restore(session, aside->position, aside->saved);
+    dt_memory_give(dt_engine_account(w->engine), aside->saved, aside->bytes);
+}
+
 void dt_compare(struct dt_worker *w, const char *a, const char *b)
 {
     struct comparison c = {0};
+    struct aside aside = {0};
     struct dt_error err = {0};
     struct dt_story *story = &w->story;
     struct dt_turn *turn = dt_story_last(story);
@@ -213,16 +240,17 @@ void dt_compare(struct dt_worker *w, const char *a, const char *b)
     }
     memcpy(copy, prompt, count * sizeof *copy);
     dt_worker_state(w, DT_APP_COMPARING);
+    set_aside(w, &aside);
     bool going = true;
     for (int i = 0; i < 2 && going; i++)
         going = tell_side(w, &c, i, stacks[i], copy, (uint32_t)count, length);
     post(w, &c, true);
     summary(w, &c, !going);
-    // back to what computed before, even after a stop; the story's own positions are evaluated again when they are needed
+    // back to what computed before, even after a stop
     dt_engine_uncancel(w->engine);
     if (dt_engine_swap(w->engine, before, NULL, NULL, &err) != DT_OK)
         dt_app_error(w->app, &err);
-    dt_session_truncate(dt_engine_session(w->engine), 0);
+    take_up(w, &aside);
     dt_tell_figures(w, true);
 out:
     free(copy);

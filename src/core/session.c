@@ -641,6 +641,50 @@ dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t
     return DT_OK;
 }
 
+// ---- setting a story aside -----------------------------------------------------------------------------
+
+size_t dt_session_saved_bytes(const struct dt_session *s, uint32_t position)
+{
+    const struct dt_hparams *hp = &s->model->hp;
+    size_t channels = (size_t)hp->layers * hp->kv_heads * hp->head_size;
+    return position * (sizeof *s->tokens + 2 * channels * kv_element(s->kv_type));
+}
+
+static void copy(unsigned char *cache, unsigned char **saved, size_t bytes, bool out)
+{
+    memcpy(out ? *saved : cache, out ? cache : *saved, bytes);
+    *saved += bytes;
+}
+
+// The cache's first positions to `saved`, or back: keys a channel at a time, values a head at a time, as they lie.
+static void copy_cache(const struct dt_session *s, uint32_t position, unsigned char *saved, bool out)
+{
+    size_t element = kv_element(s->kv_type);
+    for (uint32_t layer = 0; layer < s->model->hp.layers; layer++) {
+        struct dt_kv kv = layer_kv(s, layer);
+        unsigned char *keys = (unsigned char *)(uintptr_t)kv.keys, *values = (unsigned char *)(uintptr_t)kv.values;
+        for (uint32_t head = 0; head < kv.heads; head++) {
+            for (uint32_t i = 0; i < kv.head_size; i++)
+                copy(keys + (head * kv.key_head + i * kv.key_channel) * element, &saved, position * element, out);
+            copy(values + head * kv.value_head * element, &saved, position * kv.value_slot * element, out);
+        }
+    }
+}
+
+void dt_session_save(const struct dt_session *s, uint32_t position, void *out)
+{
+    memcpy(out, s->tokens, position * sizeof *s->tokens);
+    copy_cache(s, position, (unsigned char *)out + position * sizeof *s->tokens, true);
+}
+
+void dt_session_restore(struct dt_session *s, uint32_t position, const void *saved)
+{
+    memcpy(s->tokens, saved, position * sizeof *s->tokens);
+    copy_cache(s, position, (unsigned char *)(uintptr_t)saved + position * sizeof *s->tokens, false);
+    s->position = position;
+    s->have_logits = false;
+}
+
 void dt_session_fill(struct dt_session *s, uint32_t position)
 {
     const struct dt_hparams *hp = &s->model->hp;

@@ -75,6 +75,13 @@ void dt_session_truncate(struct dt_session *s, uint32_t position);
 // How many of tokens[0..count) are already held as a prefix; for re-use after truncating to it.
 uint32_t dt_session_common_prefix(const struct dt_session *s, const uint32_t *tokens, uint32_t count);
 
+// A story set aside while another is told in the same session: the first `position` tokens (<= the current) with their keys and values, as plain
+// bytes, of no alignment. Save and restore must be given a session of the same model, capacity and kv_type, at any stack. After a restore the session
+// holds exactly those positions, and no logits.
+size_t dt_session_saved_bytes(const struct dt_session *s, uint32_t position);
+void dt_session_save(const struct dt_session *s, uint32_t position, void *out);
+void dt_session_restore(struct dt_session *s, uint32_t position, const void *saved);
+
 // At a token boundary: from now on these weights (of the same model) and this stack compute, with this scratch (dt_session_measure
 // tells how much; it may not be the memory in use). The KV cache stays, so the story goes on; the logits of the last position
 // stay too. Where options.threads was 0, the services are asked anew how many workers there are. The old weights, stack and scratch are no longer referred to when it returns. Any error leaves everything as it was.

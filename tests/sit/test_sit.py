@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Whole sittings on a terminal, with the line and plain front ends; pipes; signals. test_sit.py PROGRAM SOURCE"""
+import json
 import os
 import pathlib
 import re
@@ -267,16 +268,34 @@ def pipes(home):
     common.expect("an empty environment", r.returncode == 0 and r.stdout.startswith(b"Once"), r)
 
 
+def wishes(home):
+    """The shipped model wishes for 0.95, kept as a float in its file."""
+    r = run(home, text=b"/set top-p\n/set temperature 0.949999988\n")
+    common.expect("a wish is shown as it was written", re.search(rb"top-p = 0.95\n.*temperature = 0.95\n", r.stdout + r.stderr, re.S), r)
+
+
 def exports(home):
     out = home + "/story"
     r = run(home, "-n", "12", "-s", "5", text=f"/open\n/export {out}.md\n/export {out}.txt\n/export {out}.json\n/export {out}.doc\n".encode())
     common.expect_run("exports", r, 0, None, b".md, .txt or .json")
-    import json
     story = json.loads(pathlib.Path(out + ".json").read_text())
     common.expect("json has the turn", story["turns"] and story["turns"][0]["told"])
     text = pathlib.Path(out + ".txt").read_text()
     common.expect("text has it", story["turns"][0]["told"].strip() in text)
     common.expect("markdown has a title", pathlib.Path(out + ".md").read_text().startswith("# "))
+
+
+def comparing(home):
+    """A comparison leaves the story where it was: the same tokens follow, and nothing is evaluated again but the last one."""
+    told = []
+    for name, between in (("without", ""), ("with", "/compare reference int8+fastexp\n")):
+        out = f"{home}/{name}.json"
+        r = run(home, ENDLESS, "-n", "40", "-s", "5", "-b", "int8", "--compare-length", "100",
+                text=f"/new\nOnce\n{between}/continue\n/stats\n/export {out}\n".encode())
+        common.expect_run(f"a story {name} a comparison", r, 0)
+        told.append(json.loads(pathlib.Path(out).read_text())["turns"][0]["told"])
+    common.expect("/compare: the story goes on with the same tokens", told[0] == told[1], told)
+    common.expect("/compare: its positions are not evaluated again", re.search(rb"prompt +1 tokens", r.stdout + r.stderr), r)
 
 
 def stories_verb(home):
@@ -310,7 +329,9 @@ def main():
 
         piped = home()
         pipes(piped)
+        wishes(piped)
         exports(piped)
+        comparing(piped)
         stories_verb(piped)
         for term in ("dumb", "vt100", "xterm-256color", None):
             for locale in ("C.UTF-8", "C"):

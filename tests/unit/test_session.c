@@ -303,6 +303,45 @@ static void a_swap_keeps_the_story(void **state)
     drop_all();
 }
 
+// A story is set aside, another one told over it, and it goes on as if nothing had been.
+static void a_story_set_aside(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 6; round++) {
+        struct dt_error err = {0};
+        struct dt_model m = model(DT_FORM_I8, 16);
+        uint32_t tokens[100], n = m.hp.context, begun = 1 + pick(n - 1), kept = pick(begun + 1), others[100];
+        for (uint32_t i = 0; i < n; i++) {
+            tokens[i] = pick(m.hp.vocab);
+            others[i] = pick(m.hp.vocab);
+        }
+        struct made a, b;
+        uint32_t kv_type = round % 2 ? DT_KV_F16 : DT_KV_F32;
+        make(&a, &m, 8, 1, kv_type);
+        make(&b, &m, 8, 1, kv_type);
+        assert_int_equal(dt_session_eval(a.session, tokens, n, NULL, NULL, &err), DT_OK);
+        assert_int_equal(dt_session_eval(b.session, tokens, begun, NULL, NULL, &err), DT_OK);
+        size_t bytes = dt_session_saved_bytes(b.session, kept);
+        char *saved = malloc(bytes + 1); // no more than it says: a sanitizer looks
+        assert_non_null(saved);
+        saved[bytes] = 42;
+        dt_session_save(b.session, kept, saved);
+        assert_int_equal(saved[bytes], 42);
+        dt_session_truncate(b.session, 0);
+        assert_int_equal(dt_session_eval(b.session, others, 1 + pick(n), NULL, NULL, &err), DT_OK);
+        dt_session_restore(b.session, kept, saved);
+        free(saved);
+        assert_int_equal(dt_session_position(b.session), kept);
+        assert_int_equal(dt_session_common_prefix(b.session, tokens, n), kept);
+        assert_null(dt_session_logits(b.session));
+        if (kept < n) {
+            assert_int_equal(dt_session_eval(b.session, tokens + kept, n - kept, NULL, NULL, &err), DT_OK);
+            assert_memory_equal(dt_session_logits(a.session), dt_session_logits(b.session), m.hp.vocab * sizeof(float));
+        }
+        drop_all();
+    }
+}
+
 static atomic_int stop;
 
 static void stop_after_two(void *arg, uint32_t done, uint32_t total)
@@ -395,6 +434,7 @@ int main(void)
         cmocka_unit_test(i8_bits),
         cmocka_unit_test(block_bits),
         cmocka_unit_test(a_swap_keeps_the_story),
+        cmocka_unit_test(a_story_set_aside),
         cmocka_unit_test(a_stop_keeps_whole_batches),
         cmocka_unit_test(a_profile_sees_every_operator),
         cmocka_unit_test(refuses_what_it_cannot_hold),

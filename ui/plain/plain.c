@@ -22,6 +22,7 @@ struct plain {
     bool terminal;  // stdin is one: entries are asked for
     bool quit, told; // something was asked for
     bool ended;     // no more input
+    bool begun, lines; // whether any has come; whether each of its lines is an entry
     char input[INPUT_MAX];
     size_t length;
     uint32_t question;
@@ -138,7 +139,11 @@ static void enter(struct plain *p, char *text)
 // Takes what can be taken of the input: a line on a terminal or of a script, the whole of a pipe.
 static void take(struct plain *p)
 {
-    bool lines = p->terminal || (p->length && p->input[0] == '/') || p->question;
+    if (p->length && !p->begun) { // decided once: the lines behind a command are entries as well
+        p->begun = true;
+        p->lines = p->terminal || p->input[0] == '/';
+    }
+    bool lines = p->lines || p->question;
     // commands are taken while a story is told, as far as they can be done then
     while (p->length && !p->quit && (p->api->state(p->app) == DT_APP_IDLE || (p->terminal && p->input[0] == '/'))) {
         char *end = memchr(p->input, '\n', p->length);
