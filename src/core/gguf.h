@@ -101,6 +101,10 @@ dt_status dt_gguf_bool(const struct dt_gguf *g, const char *key, bool *out, stru
 dt_status dt_gguf_text(const struct dt_gguf *g, const char *key, const char **out, size_t *length,
                        struct dt_error *err);
 
+// What a llama's tensors are called in GGUF (core/slots.h).
+struct dt_slot_names;
+extern const struct dt_slot_names dt_gguf_names;
+
 // The form of a tensor type, DT_FORM_NONE if it is none of ours; and its name ("IQ2_XXS"),
 // "unknown" if nobody's.
 uint32_t dt_gguf_form(uint32_t type);

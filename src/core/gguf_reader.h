@@ -6,6 +6,7 @@
 
 #include "core/gguf.h"
 #include "core/reader.h"
+#include "core/slots.h"
 
 // What stays the same over the parts of a model.
 struct dt_gguf_reader {

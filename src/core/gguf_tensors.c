@@ -3,92 +3,29 @@
 #include "base/format.h"
 #include "core/gguf_reader.h"
 
-// ---------------------------------------------------------------------------------------
-
-enum size_of { DIM, HIDDEN, VOCAB, QUERIES, KEYS, FACTORS, TABLES };
-
-static uint32_t size_of(const struct dt_hparams *hp, enum size_of what)
-{
-    switch (what) {
-    case DIM:
-        return hp->dim;
-    case HIDDEN:
-        return hp->hidden;
-    case VOCAB:
-        return hp->vocab;
-    case QUERIES:
-        return hp->heads * hp->head_size;
-    case KEYS:
-        return hp->kv_heads * hp->head_size;
-    case FACTORS:
-        return hp->rotated / 2;
-    case TABLES: // below 2^20 * 2^16, and checked where it is used
-        return (uint64_t)hp->context * hp->head_size > UINT32_MAX ? 0 : hp->context * hp->head_size;
-    }
-    return 0;
-}
-
-// A tensor that we know: its name, its place, its shape. Vectors have no rows.
-struct slot {
-    const char *name;
-    size_t at;
-    bool vector, optional;
-    enum size_of rows, cols;
+const struct dt_slot_names dt_gguf_names = {
+    .layer = "blk.",
+    .slot =
+        {
+            [DT_SLOT_ATTENTION_NORM] = "attn_norm.weight",
+            [DT_SLOT_QUERY] = "attn_q.weight",
+            [DT_SLOT_KEY] = "attn_k.weight",
+            [DT_SLOT_VALUE] = "attn_v.weight",
+            [DT_SLOT_QUERY_BIAS] = "attn_q.bias",
+            [DT_SLOT_KEY_BIAS] = "attn_k.bias",
+            [DT_SLOT_VALUE_BIAS] = "attn_v.bias",
+            [DT_SLOT_OUTPUT] = "attn_output.weight",
+            [DT_SLOT_FFN_NORM] = "ffn_norm.weight",
+            [DT_SLOT_GATE] = "ffn_gate.weight",
+            [DT_SLOT_UP] = "ffn_up.weight",
+            [DT_SLOT_DOWN] = "ffn_down.weight",
+            [DT_SLOT_EMBEDDING] = "token_embd.weight",
+            [DT_SLOT_FINAL_NORM] = "output_norm.weight",
+            [DT_SLOT_CLASSIFIER] = "output.weight",
+            [DT_SLOT_ROPE_FACTORS] = "rope_freqs.weight",
+            [DT_SLOT_ROPE_TABLES] = "duotale.rope_tables",
+        },
 };
-
-#define LAYER(member) offsetof(struct dt_layer, member)
-#define MODEL(member) offsetof(struct dt_model, member)
-
-static const struct slot layer_slots[] = {
-    {"attn_norm.weight", LAYER(attention_norm), .vector = true, .cols = DIM},
-    {"attn_q.weight", LAYER(query), .rows = QUERIES, .cols = DIM},
-    {"attn_k.weight", LAYER(key), .rows = KEYS, .cols = DIM},
-    {"attn_v.weight", LAYER(value), .rows = KEYS, .cols = DIM},
-    {"attn_output.weight", LAYER(output), .rows = DIM, .cols = QUERIES},
-    {"ffn_norm.weight", LAYER(ffn_norm), .vector = true, .cols = DIM},
-    {"ffn_gate.weight", LAYER(gate), .rows = HIDDEN, .cols = DIM},
-    {"ffn_up.weight", LAYER(up), .rows = HIDDEN, .cols = DIM},
-    {"ffn_down.weight", LAYER(down), .rows = DIM, .cols = HIDDEN},
-    {"attn_q.bias", LAYER(query_bias), .vector = true, .optional = true, .cols = QUERIES},
-    {"attn_k.bias", LAYER(key_bias), .vector = true, .optional = true, .cols = KEYS},
-    {"attn_v.bias", LAYER(value_bias), .vector = true, .optional = true, .cols = KEYS},
-};
-
-static const struct slot model_slots[] = {
-    {"token_embd.weight", MODEL(embedding), .rows = VOCAB, .cols = DIM},
-    {"output_norm.weight", MODEL(final_norm), .vector = true, .cols = DIM},
-    {"output.weight", MODEL(classifier), .optional = true, .rows = VOCAB, .cols = DIM},
-    {"rope_freqs.weight", MODEL(hp.rope_factors), .vector = true, .optional = true,
-     .cols = FACTORS},
-    {"duotale.rope_tables", MODEL(rope_tables), .vector = true, .optional = true, .cols = TABLES},
-};
-
-#define COUNT(table) (sizeof(table) / sizeof *(table))
-
-// "blk.12.attn_q.weight" to 12 and the rest; -1 where the name is no layer's.
-static int64_t layer_of(const char **name, size_t *length)
-{
-    size_t i = 4;
-    int64_t layer = 0;
-    if (*length < 6 || memcmp(*name, "blk.", 4) != 0)
-        return -1;
-    for (; i < *length && (*name)[i] >= '0' && (*name)[i] <= '9' && layer < INT32_MAX; i++)
-        layer = layer * 10 + ((*name)[i] - '0');
-    if (i == 4 || i == *length || (*name)[i] != '.')
-        return -1;
-    *name += i + 1;
-    *length -= i + 1;
-    return layer;
-}
-
-static const struct slot *slot_of(const char *name, size_t length, bool in_layer)
-{
-    const struct slot *table = in_layer ? layer_slots : model_slots;
-    for (size_t i = 0; i < (in_layer ? COUNT(layer_slots) : COUNT(model_slots)); i++)
-        if (dt_gguf_text_is(name, length, table[i].name))
-            return &table[i];
-    return NULL;
-}
 
 // A tensor with everything that messages and checks want.
 struct found {
@@ -163,9 +100,8 @@ static dt_status blocks(const struct dt_gguf_reader *r, const struct found *f, u
 }
 
 static dt_status place_vector(const struct dt_gguf_reader *r, const struct found *f,
-                              const struct slot *slot, const float **out)
+                              enum dt_slot slot, uint32_t n, const float **out)
 {
-    uint32_t n = size_of(&r->model->hp, slot->cols);
     struct dt_matrix w;
     dt_status status = blocks(r, f, 1, n, &w);
     if (status)
@@ -183,7 +119,7 @@ static dt_status place_vector(const struct dt_gguf_reader *r, const struct found
     }
     if ((status = dt_reader_check_finite(f->g->name, f->name, values, n, r->err)))
         return status;
-    for (uint32_t i = 0; slot->at == MODEL(hp.rope_factors) && i < n; i++)
+    for (uint32_t i = 0; slot == DT_SLOT_ROPE_FACTORS && i < n; i++)
         if (!(values[i] > 0))
             return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
                                 "%s: value %u is %g, wanted a positive number", f->name, i,
@@ -254,39 +190,32 @@ static dt_status place(const struct dt_gguf_reader *r, struct found *f)
     if (status)
         return status;
 
-    int64_t layer = layer_of(&name, &length);
+    bool scales = length > sizeof suffix &&
+                  memcmp(name + length - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
+    int64_t layer;
+    enum dt_slot slot =
+        dt_slot_find(&dt_gguf_names, name, length - (scales ? sizeof suffix - 1 : 0), &layer);
     if (layer >= (int64_t)m->hp.layers)
         return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
                             "%s is of layer %lld, block_count is %u", f->name, (long long)layer,
                             m->hp.layers);
-    bool scales = length > sizeof suffix &&
-                  memcmp(name + length - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
-    if (scales)
-        length -= sizeof suffix - 1;
-    const struct slot *slot = slot_of(name, length, layer >= 0);
-    if (!slot || (scales && slot->vector))
+    if (slot == DT_SLOT_COUNT || (scales && dt_slot_is_vector(slot)))
         return dt_error_set(r->err, DT_UNSUPPORTED, f->g->name,
                             "tensor %s does not belong to a %s model as we know it", f->name,
                             m->architecture);
 
-    struct dt_layer unplaced_layer = {0};
-    struct dt_model unplaced_model;
-    unsigned char *base;
-    if (r->measuring) { // checks and counts, but keeps nothing
-        unplaced_model = *m;
-        base = layer >= 0 ? (unsigned char *)&unplaced_layer : (unsigned char *)&unplaced_model;
-    } else {
-        base = layer >= 0 ? (unsigned char *)&m->layers[layer] : (unsigned char *)m;
-    }
-    if (slot->vector) {
-        const float **out = (const float **)(void *)(base + slot->at);
+    uint32_t rows, cols;
+    dt_slot_shape(&m->hp, slot, &rows, &cols);
+    struct dt_matrix no_matrix = {0}; // measuring checks and counts, but keeps nothing
+    const float *no_vector = NULL;
+    void *at = r->measuring ? NULL : dt_slot_place(m, slot, (uint32_t)layer);
+    if (dt_slot_is_vector(slot)) {
+        const float **out = at ? at : &no_vector;
         if (*out)
             return dt_error_set(r->err, DT_BAD_INPUT, f->g->name, "%s is there twice", f->name);
-        return place_vector(r, f, slot, out);
+        return place_vector(r, f, slot, cols, out);
     }
-
-    struct dt_matrix *out = (struct dt_matrix *)(void *)(base + slot->at);
-    uint32_t rows = size_of(&m->hp, slot->rows), cols = size_of(&m->hp, slot->cols);
+    struct dt_matrix *out = at ? at : &no_matrix;
     if (scales ? out->scales != NULL : out->quants != NULL)
         return dt_error_set(r->err, DT_BAD_INPUT, f->g->name, "%s is there twice", f->name);
     if (scales && out->quants && out->form != DT_FORM_I8)
@@ -315,36 +244,10 @@ dt_status dt_gguf_place_all(const struct dt_gguf_reader *r, const struct dt_gguf
     return status;
 }
 
-static dt_status missing(const struct dt_gguf_reader *r, const void *base, const struct slot *slot,
-                         int layer)
-{
-    const unsigned char *at = (const unsigned char *)base + slot->at;
-    char name[64];
-    if (layer >= 0)
-        dt_format(name, sizeof name, "blk.%d.%s", layer, slot->name);
-    else
-        dt_format(name, sizeof name, "%s", slot->name);
-    if (slot->vector) {
-        if (!slot->optional && !*(const float *const *)(const void *)at)
-            return dt_error_set(r->err, DT_BAD_INPUT, r->file, "tensor %s is missing", name);
-        return DT_OK;
-    }
-    const struct dt_matrix *w = (const struct dt_matrix *)(const void *)at;
-    if (w->form == DT_FORM_I8 && (!w->quants || !w->scales))
-        return dt_error_set(r->err, DT_BAD_INPUT, r->file, "tensor %s%s is missing", name,
-                            w->quants ? "_scales" : "");
-    if (!slot->optional && !w->quants)
-        return dt_error_set(r->err, DT_BAD_INPUT, r->file, "tensor %s is missing", name);
-    return DT_OK;
-}
-
 dt_status dt_gguf_check_complete(const struct dt_gguf_reader *r)
 {
-    dt_status status = DT_OK;
-    for (size_t i = 0; i < COUNT(model_slots) && !status; i++)
-        status = missing(r, r->model, &model_slots[i], -1);
-    for (uint32_t l = 0; l < r->model->hp.layers; l++)
-        for (size_t i = 0; i < COUNT(layer_slots) && !status; i++)
-            status = missing(r, &r->model->layers[l], &layer_slots[i], (int)l);
-    return status;
+    char name[64];
+    if (!dt_slot_missing(r->model, &dt_gguf_names, name, sizeof name))
+        return DT_OK;
+    return dt_error_set(r->err, DT_BAD_INPUT, r->file, "tensor %s is missing", name);
 }

@@ -8,6 +8,7 @@
 #include "core/hf_vocab.h"
 #include "core/reader.h"
 #include "core/safetensors.h"
+#include "core/slots.h"
 #include "core/template.h"
 
 #define TENSORS_MOST (DT_MAX_LAYERS * 16)
@@ -283,68 +284,31 @@ static dt_status read_template(const struct reader *r)
 
 // ---- tensors ------------------------------------------------------------------------------------
 
-enum size_of { DIM, HIDDEN, VOCAB, QUERIES, KEYS };
-
-static uint32_t size_of(const struct dt_hparams *hp, enum size_of what)
-{
-    const uint32_t sizes[] = {hp->dim, hp->hidden, hp->vocab, hp->heads * hp->head_size,
-                              hp->kv_heads * hp->head_size};
-    return sizes[what];
-}
-
-struct slot {
-    const char *name;
-    size_t at;
-    bool vector, optional;
-    enum size_of rows, cols;
+static const struct dt_slot_names names = {
+    .layer = "model.layers.",
+    .slot =
+        {
+            [DT_SLOT_ATTENTION_NORM] = "input_layernorm.weight",
+            [DT_SLOT_QUERY] = "self_attn.q_proj.weight",
+            [DT_SLOT_KEY] = "self_attn.k_proj.weight",
+            [DT_SLOT_VALUE] = "self_attn.v_proj.weight",
+            [DT_SLOT_QUERY_BIAS] = "self_attn.q_proj.bias",
+            [DT_SLOT_KEY_BIAS] = "self_attn.k_proj.bias",
+            [DT_SLOT_VALUE_BIAS] = "self_attn.v_proj.bias",
+            [DT_SLOT_OUTPUT] = "self_attn.o_proj.weight",
+            [DT_SLOT_FFN_NORM] = "post_attention_layernorm.weight",
+            [DT_SLOT_GATE] = "mlp.gate_proj.weight",
+            [DT_SLOT_UP] = "mlp.up_proj.weight",
+            [DT_SLOT_DOWN] = "mlp.down_proj.weight",
+            [DT_SLOT_EMBEDDING] = "model.embed_tokens.weight",
+            [DT_SLOT_FINAL_NORM] = "model.norm.weight",
+            [DT_SLOT_CLASSIFIER] = "lm_head.weight",
+        },
 };
-
-#define LAYER(member) offsetof(struct dt_layer, member)
-#define MODEL(member) offsetof(struct dt_model, member)
-
-static const struct slot layer_slots[] = {
-    {"input_layernorm.weight", LAYER(attention_norm), .vector = true, .cols = DIM},
-    {"self_attn.q_proj.weight", LAYER(query), .rows = QUERIES, .cols = DIM},
-    {"self_attn.k_proj.weight", LAYER(key), .rows = KEYS, .cols = DIM},
-    {"self_attn.v_proj.weight", LAYER(value), .rows = KEYS, .cols = DIM},
-    {"self_attn.o_proj.weight", LAYER(output), .rows = DIM, .cols = QUERIES},
-    {"post_attention_layernorm.weight", LAYER(ffn_norm), .vector = true, .cols = DIM},
-    {"mlp.gate_proj.weight", LAYER(gate), .rows = HIDDEN, .cols = DIM},
-    {"mlp.up_proj.weight", LAYER(up), .rows = HIDDEN, .cols = DIM},
-    {"mlp.down_proj.weight", LAYER(down), .rows = DIM, .cols = HIDDEN},
-    {"self_attn.q_proj.bias", LAYER(query_bias), .vector = true, .optional = true, .cols = QUERIES},
-    {"self_attn.k_proj.bias", LAYER(key_bias), .vector = true, .optional = true, .cols = KEYS},
-    {"self_attn.v_proj.bias", LAYER(value_bias), .vector = true, .optional = true, .cols = KEYS},
-};
-
-static const struct slot model_slots[] = {
-    {"model.embed_tokens.weight", MODEL(embedding), .rows = VOCAB, .cols = DIM},
-    {"model.norm.weight", MODEL(final_norm), .vector = true, .cols = DIM},
-    {"lm_head.weight", MODEL(classifier), .optional = true, .rows = VOCAB, .cols = DIM},
-};
-
-#define COUNT(table) (sizeof(table) / sizeof *(table))
 
 static bool text_is(const char *text, size_t n, const char *word)
 {
     return n == strlen(word) && memcmp(text, word, n) == 0;
-}
-
-// "model.layers.12.mlp.up_proj.weight" to 12 and the rest; -1 where the name is no layer's.
-static int64_t layer_of(const char **name, size_t *n)
-{
-    static const char prefix[] = "model.layers.";
-    size_t i = sizeof prefix - 1, begin = i;
-    int64_t layer = 0;
-    if (*n <= i || memcmp(*name, prefix, i) != 0)
-        return -1;
-    for (; i < *n && (*name)[i] >= '0' && (*name)[i] <= '9' && layer < INT32_MAX; i++)
-        layer = layer * 10 + ((*name)[i] - '0');
-    if (i == begin || i == *n || (*name)[i] != '.')
-        return -1;
-    *name += i + 1;
-    *n -= i + 1;
-    return layer;
 }
 
 static dt_status place(const struct reader *r, const struct dt_safetensors *s,
@@ -356,27 +320,26 @@ static dt_status place(const struct reader *r, const struct dt_safetensors *s,
     int shown = t->name.n < 100 ? (int)t->name.n : 100;
     if (n > 20 && memcmp(name + n - 19, "rotary_emb.inv_freq", 19) == 0)
         return DT_OK; // old files keep what RoPE's base says already
-    int64_t layer = layer_of(&name, &n);
+    int64_t layer;
+    enum dt_slot slot = dt_slot_find(&names, name, n, &layer);
     if (layer >= (int64_t)m->hp.layers)
         return dt_error_set(r->err, DT_BAD_INPUT, s->name,
                             "%.*s is of layer %lld, num_hidden_layers is %u", shown, t->name.at,
                             (long long)layer, m->hp.layers);
-    const struct slot *slot = NULL, *table = layer >= 0 ? layer_slots : model_slots;
-    for (size_t i = 0; i < (layer >= 0 ? COUNT(layer_slots) : COUNT(model_slots)) && !slot; i++)
-        slot = text_is(name, n, table[i].name) ? &table[i] : NULL;
-    if (!slot)
+    if (slot == DT_SLOT_COUNT)
         return dt_error_set(r->err, DT_UNSUPPORTED, s->name,
                             "tensor %.*s does not belong to a %s model as we know it", shown,
                             t->name.at, m->architecture);
-    uint32_t rows = slot->vector ? 1 : size_of(&m->hp, slot->rows),
-             cols = size_of(&m->hp, slot->cols);
-    bool fits = slot->vector ? t->dims == 1 && t->size[0] == cols
-                             : t->dims == 2 && t->size[0] == rows && t->size[1] == cols;
+    bool vector = dt_slot_is_vector(slot);
+    uint32_t rows, cols;
+    dt_slot_shape(&m->hp, slot, &rows, &cols);
+    bool fits = vector ? t->dims == 1 && t->size[0] == cols
+                       : t->dims == 2 && t->size[0] == rows && t->size[1] == cols;
     if (!fits)
         return dt_error_set(r->err, DT_BAD_INPUT, s->name, "%.*s is %llu x %llu, wanted %u x %u",
                             shown, t->name.at, (unsigned long long)t->size[0],
-                            (unsigned long long)t->size[1], slot->vector ? cols : rows,
-                            slot->vector ? 1 : cols);
+                            (unsigned long long)t->size[1], vector ? cols : rows,
+                            vector ? 1 : cols);
     if (t->form == DT_FORM_NONE)
         return dt_error_set(r->err, DT_UNSUPPORTED, s->name,
                             "%.*s has dtype %s, wanted F32, F16 or BF16", shown, t->name.at,
@@ -384,7 +347,7 @@ static dt_status place(const struct reader *r, const struct dt_safetensors *s,
 
     struct dt_matrix w = dt_matrix_blocks(t->form, rows, cols, t->data);
     const float *values = (const float *)(const void *)t->data;
-    if (slot->vector && t->form != DT_FORM_F32) {
+    if (vector && t->form != DT_FORM_F32) {
         float *copy = dt_arena_take(r->arena, cols, sizeof *copy);
         if (!r->measuring && !copy)
             return dt_error_set(r->err, DT_NO_MEMORY, s->name, "%.*s needs %zu bytes", shown,
@@ -395,14 +358,12 @@ static dt_status place(const struct reader *r, const struct dt_safetensors *s,
     }
     if (r->measuring)
         return DT_OK;
-    unsigned char *base = layer >= 0 ? (unsigned char *)&m->layers[layer] : (unsigned char *)m;
-    void *at = base + slot->at;
-    bool twice =
-        slot->vector ? *(const float **)at != NULL : ((struct dt_matrix *)at)->quants != NULL;
+    void *at = dt_slot_place(m, slot, (uint32_t)layer);
+    bool twice = vector ? *(const float **)at != NULL : ((struct dt_matrix *)at)->quants != NULL;
     if (twice)
         return dt_error_set(r->err, DT_BAD_INPUT, s->name, "%.*s is there twice", shown,
                             t->name.at);
-    if (!slot->vector) {
+    if (!vector) {
         *(struct dt_matrix *)at = w;
         return DT_OK;
     }
@@ -496,31 +457,6 @@ static dt_status read_tensors(const struct reader *r, const struct dt_model_part
     return status || !extents ? status : check_overlaps(r, &s, extents, n);
 }
 
-static dt_status check_complete(const struct reader *r)
-{
-    const struct dt_model *m = r->model;
-    for (uint32_t l = 0; l <= m->hp.layers; l++) {
-        bool last = l == m->hp.layers; // the model's own
-        const struct slot *table = last ? model_slots : layer_slots;
-        const unsigned char *base =
-            last ? (const unsigned char *)m : (const unsigned char *)&m->layers[l];
-        for (size_t i = 0; i < (last ? COUNT(model_slots) : COUNT(layer_slots)); i++) {
-            const void *at = base + table[i].at;
-            bool there = table[i].vector ? *(const float *const *)at != NULL
-                                         : ((const struct dt_matrix *)at)->quants != NULL;
-            if (there || table[i].optional)
-                continue;
-            if (last)
-                return dt_error_set(r->err, DT_BAD_INPUT, r->config_name,
-                                    "tensor %s is in none of the files", table[i].name);
-            return dt_error_set(r->err, DT_BAD_INPUT, r->config_name,
-                                "tensor model.layers.%u.%s is in none of the files", l,
-                                table[i].name);
-        }
-    }
-    return DT_OK;
-}
-
 dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
                      struct dt_model *out, struct dt_error *err)
 {
@@ -560,8 +496,10 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
                               dt_json_count(dt_json_find(r.index, "weight_map")), tensors);
     if (status || !out)
         return status;
-    if ((status = check_complete(&r)))
-        return status;
+    char lacking[64];
+    if (dt_slot_missing(m, &names, lacking, sizeof lacking))
+        return dt_error_set(err, DT_BAD_INPUT, r.config_name, "tensor %s is in none of the files",
+                            lacking);
     if (!m->classifier.quants && !tied)
         return dt_error_set(
             err, DT_BAD_INPUT, r.config_name,

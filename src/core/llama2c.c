@@ -7,8 +7,10 @@
 
 #include "base/format.h"
 #include "core/reader.h"
+#include "core/slots.h"
 
-#define FIELDS 7
+#define FIELDS       7
+#define COUNT(table) (sizeof(table) / sizeof *(table))
 
 static const char *const field_names[FIELDS] = {"dim",        "hidden_dim", "n_layers",   "n_heads",
                                                 "n_kv_heads", "vocab_size", "max_seq_len"};
@@ -181,85 +183,58 @@ static struct dt_matrix take_matrix(struct cursor *c, uint32_t rows, uint32_t co
     return w;
 }
 
-struct slot { // a matrix of a layer: its name in llama2.c and its place in dt_layer
-    const char *name;
-    size_t at;
+// The names in llama2.c, for messages.
+static const char *const slot_names[DT_SLOT_COUNT] = {
+    [DT_SLOT_ATTENTION_NORM] = "rms_att_weight",
+    [DT_SLOT_QUERY] = "wq",
+    [DT_SLOT_KEY] = "wk",
+    [DT_SLOT_VALUE] = "wv",
+    [DT_SLOT_OUTPUT] = "wo",
+    [DT_SLOT_FFN_NORM] = "rms_ffn_weight",
+    [DT_SLOT_GATE] = "w1",
+    [DT_SLOT_DOWN] = "w2",
+    [DT_SLOT_UP] = "w3",
+    [DT_SLOT_EMBEDDING] = "token_embedding_table",
+    [DT_SLOT_FINAL_NORM] = "rms_final_weight",
+    [DT_SLOT_CLASSIFIER] = "wcls",
 };
 
-static const struct slot attention_slots[] = {
-    {"wq", offsetof(struct dt_layer, query)},
-    {"wk", offsetof(struct dt_layer, key)},
-    {"wv", offsetof(struct dt_layer, value)},
-    {"wo", offsetof(struct dt_layer, output)},
+// Everything of attention, then of the feed-forward, norms between.
+static const enum dt_slot legacy_order[] = {
+    DT_SLOT_EMBEDDING,  DT_SLOT_ATTENTION_NORM, DT_SLOT_QUERY, DT_SLOT_KEY,  DT_SLOT_VALUE,
+    DT_SLOT_OUTPUT,     DT_SLOT_FFN_NORM,       DT_SLOT_GATE,  DT_SLOT_DOWN, DT_SLOT_UP,
+    DT_SLOT_FINAL_NORM,
 };
-static const struct slot ffn_slots[] = {
-    {"w1", offsetof(struct dt_layer, gate)},
-    {"w2", offsetof(struct dt_layer, down)},
-    {"w3", offsetof(struct dt_layer, up)},
+// Versions 1 and 2: all norms, then all matrices.
+static const enum dt_slot versioned_order[] = {
+    DT_SLOT_ATTENTION_NORM, DT_SLOT_FFN_NORM, DT_SLOT_FINAL_NORM, DT_SLOT_EMBEDDING,
+    DT_SLOT_QUERY,          DT_SLOT_KEY,      DT_SLOT_VALUE,      DT_SLOT_OUTPUT,
+    DT_SLOT_GATE,           DT_SLOT_DOWN,     DT_SLOT_UP,
 };
 
-static void take_layers(struct cursor *c, const struct dt_hparams *hp, const struct slot *slot,
-                        struct dt_layer *layers)
+// A slot's tensor; of a layer's slot those of all layers, which lie together.
+static void take_slot(struct cursor *c, struct dt_model *m, enum dt_slot slot)
 {
-    uint32_t kv_dim = hp->kv_heads * hp->head_size;
-    uint32_t rows = hp->dim, cols = hp->dim;
-    if (slot->at == offsetof(struct dt_layer, key) || slot->at == offsetof(struct dt_layer, value))
-        rows = kv_dim;
-    else if (slot->at == offsetof(struct dt_layer, gate) ||
-             slot->at == offsetof(struct dt_layer, up))
-        rows = hp->hidden;
-    else if (slot->at == offsetof(struct dt_layer, down))
-        cols = hp->hidden;
-    for (uint32_t l = 0; l < hp->layers; l++) {
-        struct dt_matrix *w = (struct dt_matrix *)(void *)((unsigned char *)&layers[l] + slot->at);
-        *w = take_matrix(c, rows, cols, slot->name, (int)l);
+    bool in_layer = slot < DT_SLOT_LAYER_END;
+    uint32_t rows, cols;
+    dt_slot_shape(&m->hp, slot, &rows, &cols);
+    for (uint32_t l = 0; l < (in_layer ? m->hp.layers : 1); l++) {
+        void *at = dt_slot_place(m, slot, l);
+        int layer = in_layer ? (int)l : -1;
+        if (dt_slot_is_vector(slot))
+            *(const float **)at = take_norm(c, cols, slot_names[slot], layer);
+        else
+            *(struct dt_matrix *)at = take_matrix(c, rows, cols, slot_names[slot], layer);
     }
 }
 
-static void take_attention_norms(struct cursor *c, const struct dt_hparams *hp,
-                                 struct dt_layer *layers)
+// Legacy files: RoPE's cosines and sines, which nobody needs, side by side.
+static void take_tables(struct cursor *c, struct dt_model *m)
 {
-    for (uint32_t l = 0; l < hp->layers; l++)
-        layers[l].attention_norm = take_norm(c, hp->dim, "rms_att_weight", (int)l);
-}
-
-static void take_ffn_norms(struct cursor *c, const struct dt_hparams *hp, struct dt_layer *layers)
-{
-    for (uint32_t l = 0; l < hp->layers; l++)
-        layers[l].ffn_norm = take_norm(c, hp->dim, "rms_ffn_weight", (int)l);
-}
-
-// Legacy order: everything of attention, then of the feed-forward, norms between; two tables of
-// RoPE that nobody needs.
-static void take_legacy(struct cursor *c, struct dt_model *m)
-{
-    const struct dt_hparams *hp = &m->hp;
-    m->embedding = take_matrix(c, hp->vocab, hp->dim, "token_embedding_table", -1);
-    take_attention_norms(c, hp, m->layers);
-    for (size_t i = 0; i < sizeof attention_slots / sizeof *attention_slots; i++)
-        take_layers(c, hp, &attention_slots[i], m->layers);
-    take_ffn_norms(c, hp, m->layers);
-    for (size_t i = 0; i < sizeof ffn_slots / sizeof *ffn_slots; i++)
-        take_layers(c, hp, &ffn_slots[i], m->layers);
-    m->final_norm = take_norm(c, hp->dim, "rms_final_weight", -1);
-    const unsigned char *tables =
-        take(c, (uint64_t)hp->context * hp->head_size / 2 * sizeof(float), "freq_cis_real", -1);
+    uint64_t half = (uint64_t)m->hp.context * m->hp.head_size / 2 * sizeof(float);
+    const unsigned char *tables = take(c, half, "freq_cis_real", -1);
     m->rope_tables = (const float *)(const void *)tables;
-    take(c, (uint64_t)hp->context * hp->head_size / 2 * sizeof(float), "freq_cis_imag", -1);
-}
-
-// Versions 1 and 2: all norms, then all matrices.
-static void take_versioned(struct cursor *c, struct dt_model *m)
-{
-    const struct dt_hparams *hp = &m->hp;
-    take_attention_norms(c, hp, m->layers);
-    take_ffn_norms(c, hp, m->layers);
-    m->final_norm = take_norm(c, hp->dim, "rms_final_weight", -1);
-    m->embedding = take_matrix(c, hp->vocab, hp->dim, "token_embedding_table", -1);
-    for (size_t i = 0; i < sizeof attention_slots / sizeof *attention_slots; i++)
-        take_layers(c, hp, &attention_slots[i], m->layers);
-    for (size_t i = 0; i < sizeof ffn_slots / sizeof *ffn_slots; i++)
-        take_layers(c, hp, &ffn_slots[i], m->layers);
+    take(c, half, "freq_cis_imag", -1);
 }
 
 dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *arena,
@@ -299,10 +274,15 @@ dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *are
         .tied = h.shared,
     };
     struct cursor c = {.file = file, .err = err, .at = h.bytes, .group = h.group};
-    if (h.version)
-        take_versioned(&c, out);
+    for (size_t i = 0; h.version && i < COUNT(versioned_order); i++)
+        take_slot(&c, out, versioned_order[i]);
+    for (size_t i = 0; !h.version && i < COUNT(legacy_order); i++)
+        take_slot(&c, out, legacy_order[i]);
+    if (!h.version)
+        take_tables(&c, out);
+    if (h.shared)
+        out->classifier = out->embedding;
     else
-        take_legacy(&c, out);
-    out->classifier = h.shared ? out->embedding : take_matrix(&c, h.vocab, h.dim, "wcls", -1);
+        take_slot(&c, out, DT_SLOT_CLASSIFIER);
     return c.status;
 }

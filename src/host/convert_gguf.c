@@ -12,6 +12,7 @@
 #include "base/format.h"
 #include "core/gguf.h"
 #include "core/quantise.h"
+#include "core/slots.h"
 #include "host/convert_keys.h"
 #include "host/convert_matrix.h"
 
@@ -60,7 +61,7 @@ static struct tensor *add(struct plan *p, uint32_t part, const char *name)
 static void add_vector(struct plan *p, uint32_t part, const char *name, const float *v, uint32_t n,
                        uint32_t pairs_of)
 {
-    struct tensor *t = v ? add(p, part, name) : NULL;
+    struct tensor *t = add(p, part, name);
     if (!t)
         return;
     t->vector = v;
@@ -97,41 +98,40 @@ static void add_matrix(struct plan *p, uint32_t part, const char *name, const st
     }
 }
 
+// What lies in a slot, if anything. Llamas from elsewhere have the channels of a head in halves,
+// GGUF wants pairs: the rows of queries and keys, and their biases, change places.
+static void add_slot(struct plan *p, enum dt_slot slot, uint32_t layer, uint32_t part)
+{
+    const struct dt_model *m = p->c->model;
+    bool turned = slot == DT_SLOT_QUERY || slot == DT_SLOT_KEY || slot == DT_SLOT_QUERY_BIAS ||
+                  slot == DT_SLOT_KEY_BIAS;
+    bool halves = strcmp(m->architecture, "llama") == 0 && m->hp.rope_style == DT_ROPE_HALVES;
+    uint32_t pairs = turned && halves ? m->hp.head_size : 0, rows, cols;
+    const struct dt_matrix *w = dt_slot_matrix(m, slot, layer);
+    const float *v = dt_slot_vector(m, slot, layer);
+    char name[64];
+    dt_slot_name(&dt_gguf_names, slot, layer, name, sizeof name);
+    dt_slot_shape(&m->hp, slot, &rows, &cols);
+    if (w)
+        add_matrix(p, part, name, w, pairs);
+    else if (v)
+        add_vector(p, part, name, v, cols, pairs);
+}
+
 static void plan_tensors(struct plan *p, bool shards)
 {
     const struct dt_model *m = p->c->model;
-    const struct dt_hparams *hp = &m->hp;
-    uint32_t pairs = strcmp(m->architecture, "llama") == 0 && hp->rope_style == DT_ROPE_HALVES
-                         ? hp->head_size
-                         : 0;
-    char name[64];
-    p->parts = shards ? hp->layers + 1 : 1;
-    add_matrix(p, 0, "token_embd.weight", &m->embedding, 0);
-    for (uint32_t l = 0; l < hp->layers; l++) {
-        const struct dt_layer *layer = &m->layers[l];
-        uint32_t part = shards ? l + 1 : 0, queries = hp->heads * hp->head_size,
-                 keys = hp->kv_heads * hp->head_size;
-#define NAME(suffix) (dt_format(name, sizeof name, "blk.%u.%s", l, suffix), name)
-        add_vector(p, part, NAME("attn_norm.weight"), layer->attention_norm, hp->dim, 0);
-        add_matrix(p, part, NAME("attn_q.weight"), &layer->query, pairs);
-        add_matrix(p, part, NAME("attn_k.weight"), &layer->key, pairs);
-        add_matrix(p, part, NAME("attn_v.weight"), &layer->value, 0);
-        add_vector(p, part, NAME("attn_q.bias"), layer->query_bias, queries, pairs);
-        add_vector(p, part, NAME("attn_k.bias"), layer->key_bias, keys, pairs);
-        add_vector(p, part, NAME("attn_v.bias"), layer->value_bias, keys, 0);
-        add_matrix(p, part, NAME("attn_output.weight"), &layer->output, 0);
-        add_vector(p, part, NAME("ffn_norm.weight"), layer->ffn_norm, hp->dim, 0);
-        add_matrix(p, part, NAME("ffn_gate.weight"), &layer->gate, 0);
-        add_matrix(p, part, NAME("ffn_up.weight"), &layer->up, 0);
-        add_matrix(p, part, NAME("ffn_down.weight"), &layer->down, 0);
-#undef NAME
-    }
-    add_vector(p, 0, "output_norm.weight", m->final_norm, hp->dim, 0);
-    if (!hp->tied)
-        add_matrix(p, 0, "output.weight", &m->classifier, 0);
-    add_vector(p, 0, "rope_freqs.weight", hp->rope_factors, hp->rotated / 2, 0);
+    p->parts = shards ? m->hp.layers + 1 : 1;
+    add_slot(p, DT_SLOT_EMBEDDING, 0, 0);
+    for (uint32_t l = 0; l < m->hp.layers; l++)
+        for (int s = 0; s < DT_SLOT_LAYER_END; s++)
+            add_slot(p, (enum dt_slot)s, l, shards ? l + 1 : 0);
+    add_slot(p, DT_SLOT_FINAL_NORM, 0, 0);
+    if (!m->hp.tied)
+        add_slot(p, DT_SLOT_CLASSIFIER, 0, 0);
+    add_slot(p, DT_SLOT_ROPE_FACTORS, 0, 0);
     if (shards) // only there: others do not know this tensor
-        add_vector(p, 0, "duotale.rope_tables", m->rope_tables, hp->context * hp->head_size, 0);
+        add_slot(p, DT_SLOT_ROPE_TABLES, 0, 0);
 }
 
 static size_t padded(size_t bytes)
