@@ -125,9 +125,11 @@ static void *worker_main(void *arg)
                 futex_wait(&pool->wake, seen);
             atomic_fetch_sub(&pool->sleepers, 1);
         }
+        // First the number, then the end: what ends the pool moves the number on, so an end that
+        // is not seen here yet is seen at the next number. The other way round it could be slept over.
+        seen = atomic_load_explicit(&pool->wake, memory_order_acquire);
         if (atomic_load(&pool->ending))
             return NULL;
-        seen = atomic_load_explicit(&pool->wake, memory_order_acquire);
         work(pool, seen, self->number);
     }
 }
