@@ -32,39 +32,45 @@ enum base {
     NOTHING
 };
 
+// How each sound file is made; a llama2.c version, or GGUF's ways, or a vocabulary.
+static const struct {
+    enum { LLAMA2C, AS_GGUF, VOCABULARY, EMPTY } make;
+    int version;
+    bool own; // classifier
+    struct synth_gguf gguf;
+} bases[] = {
+    [V0] = {LLAMA2C, .version = 0},
+    [V0_OWN] = {LLAMA2C, .version = 0, .own = true},
+    [V1] = {LLAMA2C, .version = 1},
+    [V2] = {LLAMA2C, .version = 2},
+    [V2_OWN] = {LLAMA2C, .version = 2, .own = true},
+    [GGUF] = {AS_GGUF},
+    [GGUF_HALF] = {AS_GGUF, .gguf.form = DT_FORM_F16},
+    [GGUF_BPE] = {AS_GGUF, .gguf.bpe = true},
+    [GGUF_GROUPS] = {AS_GGUF, .gguf.groups = true},
+    [GGUF_SPLIT] = {AS_GGUF, .gguf.split_count = 2},
+    [TOKENIZER] = {VOCABULARY},
+    [NOTHING] = {EMPTY},
+};
+
 static void base_file(struct synth *out, enum base base, const char *skip, const char *twice)
 {
     struct synth_shape s = shape;
-    struct synth_gguf how = {.skip = skip, .twice = twice};
-    s.shared = base != V0_OWN && base != V2_OWN;
-    switch (base) {
-    case V0:
-    case V0_OWN:
-        synth_llama2c(out, &s, 0);
+    struct synth_gguf how = bases[base].gguf;
+    s.shared = !bases[base].own;
+    how.skip = skip;
+    how.twice = twice;
+    switch (bases[base].make) {
+    case LLAMA2C:
+        synth_llama2c(out, &s, bases[base].version);
         break;
-    case V1:
-        synth_llama2c(out, &s, 1);
-        break;
-    case V2:
-    case V2_OWN:
-        synth_llama2c(out, &s, 2);
-        break;
-    case GGUF_HALF:
-    case GGUF_BPE:
-    case GGUF_GROUPS:
-    case GGUF_SPLIT:
-        how.form = base == GGUF_HALF ? DT_FORM_F16 : DT_FORM_F32;
-        how.bpe = base == GGUF_BPE;
-        how.groups = base == GGUF_GROUPS;
-        how.split_count = base == GGUF_SPLIT ? 2 : 0;
-        // fall through
-    case GGUF:
+    case AS_GGUF:
         synth_gguf(out, &s, &how);
         break;
-    case TOKENIZER:
+    case VOCABULARY:
         synth_tokenizer(out, BAD_FILE_VOCAB);
         break;
-    case NOTHING:
+    case EMPTY:
         break;
     }
 }
@@ -176,14 +182,18 @@ static const struct row rows[] = {
     {"tok-empty", TOKENIZER, CUT, 0, 0, "the file has 0 bytes"},
     {"tok-cut-at-longest", TOKENIZER, CUT, 3, 0, "the file has 3 bytes"},
     {"tok-longest-0", TOKENIZER, SET32, 0, 0, "longest piece: found 0, wanted 1 to"},
-    {"tok-longest-2^31", TOKENIZER, SET32, 0, 1u << 31, "longest piece: found 2147483648, wanted 1 to"},
+    {"tok-longest-2^31", TOKENIZER, SET32, 0, 1u << 31,
+     "longest piece: found 2147483648, wanted 1 to"},
     {"tok-longest-understated", TOKENIZER, SET32, 0, 4, "piece 0: length: found 5, wanted 0 to 4"},
     {"tok-cut-in-pieces", TOKENIZER, CUT, 2404, 0, "piece "},
     {"tok-cut-in-text", TOKENIZER, CUT, -1, 0, "the file has"},
-    {"tok-length-minus-1", TOKENIZER, SET32, 8, 0xffffffff, "piece 0: length: found -1, wanted 0 to"},
-    {"tok-length-2^31-1", TOKENIZER, SET32, 8, 0x7fffffff, "piece 0: length: found 2147483647, wanted 0 to"},
+    {"tok-length-minus-1", TOKENIZER, SET32, 8, 0xffffffff,
+     "piece 0: length: found -1, wanted 0 to"},
+    {"tok-length-2^31-1", TOKENIZER, SET32, 8, 0x7fffffff,
+     "piece 0: length: found 2147483647, wanted 0 to"},
     {"tok-length-lies", TOKENIZER, SET32, 8, 6, "piece "},
-    {"tok-too-few-pieces", TOKENIZER, CUT, 200, 0, "the model wants 300 pieces, 200 bytes hold at most 24"},
+    {"tok-too-few-pieces", TOKENIZER, CUT, 200, 0,
+     "the model wants 300 pieces, 200 bytes hold at most 24"},
     // GGUF: the container
     {"gguf-cut-at-version", GGUF, CUT, 4, 0, "the version needs 4 bytes at 4, the file has 4"},
     {"gguf-cut-at-tensors", GGUF, CUT, 8, 0, "the number of tensors needs 8 bytes at 8"},

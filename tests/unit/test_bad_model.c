@@ -37,77 +37,53 @@ static dt_status open_model(const unsigned char *bytes, size_t n, const char *na
     return status;
 }
 
-static void broken_models_are_refused(void **state)
+static dt_status open_tokenizer(const unsigned char *bytes, size_t n, const char *name,
+                                struct dt_error *err)
+{
+    struct dt_vocab vocab;
+    size_t need = dt_vocab_measure(BAD_FILE_VOCAB);
+    void *memory = aligned_alloc(DT_ALIGN, need);
+    struct dt_arena arena = dt_arena_over(memory, need);
+    dt_status status = dt_vocab_open_bin(bytes, n, name, BAD_FILE_VOCAB, &arena, &vocab, err);
+    free(memory);
+    return status;
+}
+
+static void broken_files_are_refused(void **state)
 {
     (void)state;
     const char *name, *message;
     enum bad_kind kind;
     struct synth file = {0};
-    size_t models = 0, wrong = 0;
+    size_t models = 0, tokenizers = 0, wrong = 0;
     for (size_t i = 0; bad_file(i, &file, &name, &kind, &message); i++, synth_free(&file)) {
-        if (kind != BAD_MODEL)
-            continue;
-        models++;
         unsigned char *bytes = exact_copy(&file);
         struct dt_error err = {0};
         struct dt_model model;
-        void *memory;
+        void *memory = NULL;
         char line[1024];
-        dt_status status = open_model(bytes, file.n, "broken.bin", &model, &memory, &err);
+        dt_status status = kind == BAD_MODEL
+                               ? open_model(bytes, file.n, "broken.bin", &model, &memory, &err)
+                               : open_tokenizer(bytes, file.n, "broken.bin", &err);
         dt_error_line(&err, line, sizeof line);
         if (dt_status_exit_code(status) != 3 || !strstr(line, message) ||
-            strncmp(line, "broken.bin: ", 12))
+            strncmp(line, "broken.bin: ", 12) || (kind == BAD_TOKENIZER && status != DT_BAD_INPUT))
             wrong++, print_error("%s: status %s, message \"%s\", wanted \"%s\"\n", name,
                                  dt_status_name(status), line, message);
+        models += kind == BAD_MODEL;
+        tokenizers += kind == BAD_TOKENIZER;
         free(memory);
         free(bytes);
     }
     assert_int_equal(wrong, 0);
-    assert_true(models >= 120);
+    assert_true(models >= 120 && tokenizers >= 10);
 }
 
-static void broken_tokenizers_are_refused(void **state)
-{
-    (void)state;
-    const char *name, *message;
-    enum bad_kind kind;
-    struct synth file = {0};
-    size_t tokenizers = 0, wrong = 0;
-    for (size_t i = 0; bad_file(i, &file, &name, &kind, &message); i++, synth_free(&file)) {
-        if (kind != BAD_TOKENIZER)
-            continue;
-        tokenizers++;
-        unsigned char *bytes = exact_copy(&file);
-        struct dt_error err = {0};
-        struct dt_vocab vocab;
-        size_t need = dt_vocab_measure(BAD_FILE_VOCAB);
-        void *memory = aligned_alloc(DT_ALIGN, need);
-        struct dt_arena arena = dt_arena_over(memory, need);
-        dt_status status = dt_vocab_open_bin(bytes, file.n, "broken.bin", BAD_FILE_VOCAB, &arena, &vocab, &err);
-        if (status != DT_BAD_INPUT || strcmp(err.file, "broken.bin") != 0 || !strstr(err.message, message))
-            wrong++, print_error("%s: status %s, message \"%s\", wanted \"%s\"\n", name, dt_status_name(status),
-                                 err.message, message);
-        free(memory);
-        free(bytes);
-    }
-    assert_int_equal(wrong, 0);
-    assert_true(tokenizers >= 10);
-}
+// Files so small that every length and many changes can be tried.
+enum { SMALL_FILES = 4 };
 
-static const struct synth_shape small_gguf = {.dim = 8,
-                                              .hidden = 12,
-                                              .layers = 1,
-                                              .heads = 2,
-                                              .kv_heads = 1,
-                                              .vocab = 260,
-                                              .context = 4,
-                                              .group = 4,
-                                              .seed = 3};
-
-// Cut at every length: refused up to the whole file, read from there on.
-static void every_length_of_a_file(void **state)
+static void small_file(struct synth *out, int which)
 {
-    (void)state;
     static const struct synth_shape shape = {.dim = 8,
                                              .hidden = 12,
                                              .layers = 1,
@@ -117,12 +93,21 @@ static void every_length_of_a_file(void **state)
                                              .context = 4,
                                              .group = 4,
                                              .seed = 3};
-    for (int version = 0; version <= 3; version++) {
+    struct synth_shape gguf = shape;
+    gguf.vocab = 260;
+    if (which < 3)
+        synth_llama2c(out, &shape, which);
+    else
+        synth_gguf(out, &gguf, NULL);
+}
+
+// Cut at every length: refused up to the whole file, read from there on.
+static void every_length_of_a_file(void **state)
+{
+    (void)state;
+    for (int which = 0; which < SMALL_FILES; which++) {
         struct synth file = {0};
-        if (version < 3)
-            synth_llama2c(&file, &shape, version);
-        else
-            synth_gguf(&file, &small_gguf, NULL);
+        small_file(&file, which);
         for (size_t n = 0; n <= file.n; n++) {
             struct synth cut = {file.bytes, n, 0};
             unsigned char *bytes = exact_copy(&cut);
@@ -143,28 +128,16 @@ static void every_length_of_a_file(void **state)
 static void any_byte_changed(void **state)
 {
     (void)state;
-    static const struct synth_shape shape = {.dim = 8,
-                                             .hidden = 12,
-                                             .layers = 1,
-                                             .heads = 2,
-                                             .kv_heads = 1,
-                                             .vocab = 5,
-                                             .context = 4,
-                                             .group = 4,
-                                             .seed = 3};
     uint64_t random = 11;
-    for (int version = 0; version <= 3; version++) {
+    for (int which = 0; which < SMALL_FILES; which++) {
         struct synth file = {0};
-        if (version < 3)
-            synth_llama2c(&file, &shape, version);
-        else
-            synth_gguf(&file, &small_gguf, NULL);
+        small_file(&file, which);
         for (int i = 0; i < 4000; i++) {
             unsigned char *bytes = exact_copy(&file);
             size_t at = i < 64
                             ? (size_t)i
-                            : (size_t)((synth_random(&random) + 1) * 1024 * (version < 3 ? 1 : 6)) %
-                                  (version < 3 ? 280 : 12000);
+                            : (size_t)((synth_random(&random) + 1) * 1024 * (which < 3 ? 1 : 6)) %
+                                  (which < 3 ? 280 : 12000);
             bytes[at % file.n] = (unsigned char)(int)(synth_random(&random) * 512);
             struct dt_error err = {0};
             struct dt_model model;
@@ -199,8 +172,7 @@ static void too_small_an_arena_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(broken_models_are_refused),
-        cmocka_unit_test(broken_tokenizers_are_refused),
+        cmocka_unit_test(broken_files_are_refused),
         cmocka_unit_test(every_length_of_a_file),
         cmocka_unit_test(any_byte_changed),
         cmocka_unit_test(too_small_an_arena_is_told),
