@@ -1,16 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The operators between the matrices, for RVV 0.7.1. Element by element in vectors; float sums stay in
 # sequence, in scalar registers, because their order is the result. Prototypes: kernels.h.
-    .option arch, +xtheadvector
-    .text
-
-.macro FUNCTION name
-    .globl  \name
-    .hidden \name
-    .type   \name, @function
-    .balign 16
-\name:
-.endm
+#include "asm.h"
 
 # Elements past vl are cleared by every operation: the tail has a register and a reduction of its own.
 FUNCTION dt_rvv07_max
@@ -32,6 +23,20 @@ FUNCTION dt_rvv07_max
     th.vfredmax.vs v16, v8, v16
 3:  th.vfmv.f.s fa0, v16
     ret
+
+# What is left behind the unrolled loops of the two sums, one by one; then the function's end.
+.macro ADD_THE_REST square
+    beqz    a1, 4f
+3:  flw     fa1, 0(a0)
+    addi    a0, a0, 4
+    .ifnb \square
+    fmul.s  fa1, fa1, fa1
+    .endif
+    fadd.s  fa0, fa0, fa1
+    addi    a1, a1, -1
+    bnez    a1, 3b
+4:  ret
+.endm
 
 FUNCTION dt_rvv07_sum
     fmv.w.x fa0, zero
@@ -56,13 +61,7 @@ FUNCTION dt_rvv07_sum
     fadd.s  fa0, fa0, fa7
     fadd.s  fa0, fa0, fa1
     j       1b
-2:  beqz    a1, 4f
-3:  flw     fa1, 0(a0)
-    addi    a0, a0, 4
-    fadd.s  fa0, fa0, fa1
-    addi    a1, a1, -1
-    bnez    a1, 3b
-4:  ret
+2:  ADD_THE_REST
 
 FUNCTION dt_rvv07_sum_squares
     fmv.w.x fa0, zero
@@ -83,30 +82,20 @@ FUNCTION dt_rvv07_sum_squares
     fadd.s  fa0, fa0, fa3
     fadd.s  fa0, fa0, fa4
     j       1b
-2:  beqz    a1, 4f
-3:  flw     fa1, 0(a0)
-    addi    a0, a0, 4
-    fmul.s  fa1, fa1, fa1
-    fadd.s  fa0, fa0, fa1
-    addi    a1, a1, -1
-    bnez    a1, 3b
-4:  ret
+2:  ADD_THE_REST square
 
 FUNCTION dt_rvv07_divide
-    beqz    a1, 2f
-1:  th.vsetvli t0, a1, e32, m8
+    EACH_STRIP a1
     th.vle.v v0, (a0)
     sub     a1, a1, t0
     th.vfdiv.vf v0, v0, fa0
     slli    t0, t0, 2
     th.vse.v v0, (a0)
     add     a0, a0, t0
-    bnez    a1, 1b
-2:  ret
+    NEXT_STRIP a1
 
 FUNCTION dt_rvv07_norm
-    beqz    a3, 2f
-1:  th.vsetvli t0, a3, e32, m8
+    EACH_STRIP a3
     th.vle.v v0, (a1)
     slli    t1, t0, 2
     th.vle.v v8, (a2)
@@ -117,14 +106,12 @@ FUNCTION dt_rvv07_norm
     th.vfmul.vv v0, v8, v0
     th.vse.v v0, (a0)
     add     a0, a0, t1
-    bnez    a3, 1b
-2:  ret
+    NEXT_STRIP a3
 
 FUNCTION dt_rvv07_silu
     li      t0, 1
     fcvt.s.w fa0, t0
-    beqz    a3, 2f
-1:  th.vsetvli t0, a3, e32, m8
+    EACH_STRIP a3
     th.vle.v v0, (a1)
     slli    t1, t0, 2
     th.vle.v v8, (a0)
@@ -138,12 +125,10 @@ FUNCTION dt_rvv07_silu
     th.vfmul.vv v8, v8, v16
     th.vse.v v8, (a0)
     add     a0, a0, t1
-    bnez    a3, 1b
-2:  ret
+    NEXT_STRIP a3
 
 FUNCTION dt_rvv07_add
-    beqz    a2, 2f
-1:  th.vsetvli t0, a2, e32, m8
+    EACH_STRIP a2
     th.vle.v v0, (a0)
     slli    t1, t0, 2
     th.vle.v v8, (a1)
@@ -152,13 +137,11 @@ FUNCTION dt_rvv07_add
     th.vfadd.vv v0, v0, v8
     th.vse.v v0, (a0)
     add     a0, a0, t1
-    bnez    a2, 1b
-2:  ret
+    NEXT_STRIP a2
 
 # a0 a, a1 b, a2 cosine, a3 sine, a4 pairs, a5 bytes between pairs
 FUNCTION dt_rvv07_rotate
-    beqz    a4, 2f
-1:  th.vsetvli t0, a4, e32, m4
+    EACH_STRIP a4, m4
     th.vlse.v v0, (a0), a5
     slli    t1, t0, 2
     th.vlse.v v4, (a1), a5
@@ -178,8 +161,7 @@ FUNCTION dt_rvv07_rotate
     add     a0, a0, t2
     th.vsse.v v24, (a1), a5
     add     a1, a1, t2
-    bnez    a4, 1b
-2:  ret
+    NEXT_STRIP a4
 
 # a0 q, a1 x, a2 n. There is no rounding mode "half away" in vectors that leaves the others alone: round to even, and where
 # half was left over, one more. v8 |x| / scale, v16 its nearest integer, v24 what is left.

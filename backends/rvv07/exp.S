@@ -7,16 +7,7 @@
 # agree it is the C library's result; where they do not (about 1 in 25), or |x| > 87 or x is no number,
 # the lane is done again in double, step for step as the C library does. tests/duo/prove-exp.c shows over all floats that
 # this gives the C library's bits.
-    .option arch, +xtheadvector
-    .text
-
-.macro FUNCTION name
-    .globl  \name
-    .hidden \name
-    .type   \name, @function
-    .balign 16
-\name:
-.endm
+#include "asm.h"
 
 # a0 out, a1 x, a2 n, fa0 m. v4 argument, v8 z high then r, v12 z low, v16 k, v20 the cubic, v24 and v28 the table.
 .macro EXP argument

@@ -1,15 +1,35 @@
 # SPDX-License-Identifier: MIT
 # Attention for RVV 0.7.1: scores of many positions at once (keys lie channel by channel, positions
 # side by side), and the mix of values over the channels of a head. Prototypes: kernels.h.
-    .option arch, +xtheadvector
-    .text
+#include "asm.h"
 
-.macro FUNCTION name
-    .globl  \name
-    .hidden \name
-    .type   \name, @function
-    .balign 16
-\name:
+# v0 += the row at `from` times the float at `weight`, `rows` times over; rows lie a3 bytes apart. All three
+# registers move.
+.macro ADD_ROWS weight, from, rows
+10: flw     fa1, 0(\weight)
+    th.vle.v v16, (\from)
+    add     \from, \from, a3
+    addi    \rows, \rows, -1
+    th.vfmul.vf v16, v16, fa1
+    addi    \weight, \weight, 4
+    th.vfadd.vv v0, v0, v16
+    bnez    \rows, 10b
+.endm
+
+# The same at once for v0 from `low` and v8 from `high`.
+.macro ADD_ROW_PAIRS weight, low, high, rows
+10: flw     fa1, 0(\weight)
+    th.vle.v v16, (\low)
+    add     \low, \low, a3
+    th.vle.v v24, (\high)
+    add     \high, \high, a3
+    th.vfmul.vf v16, v16, fa1
+    th.vfmul.vf v24, v24, fa1
+    addi    \rows, \rows, -1
+    th.vfadd.vv v0, v0, v16
+    th.vfadd.vv v8, v8, v24
+    addi    \weight, \weight, 4
+    bnez    \rows, 10b
 .endm
 
 # a0 scores, a1 q, a2 keys, a3 bytes between channels, a4 channels, a5 positions, fa0 divisor.
@@ -26,18 +46,7 @@ FUNCTION dt_rvv07_scores
     mv      t2, a2
     addi    t3, a2, 128
     mv      t4, a4
-2:  flw     fa1, 0(t1)
-    th.vle.v v16, (t2)
-    add     t2, t2, a3
-    th.vle.v v24, (t3)
-    add     t3, t3, a3
-    th.vfmul.vf v16, v16, fa1
-    th.vfmul.vf v24, v24, fa1
-    addi    t4, t4, -1
-    th.vfadd.vv v0, v0, v16
-    th.vfadd.vv v8, v8, v24
-    addi    t1, t1, 4
-    bnez    t4, 2b
+    ADD_ROW_PAIRS t1, t2, t3, t4
     th.vfdiv.vf v0, v0, fa0
     th.vfdiv.vf v8, v8, fa0
     th.vse.v v0, (a0)
@@ -56,14 +65,7 @@ FUNCTION dt_rvv07_scores
     mv      t1, a1
     mv      t2, a2
     mv      t4, a4
-5:  flw     fa1, 0(t1)
-    th.vle.v v16, (t2)
-    add     t2, t2, a3
-    addi    t4, t4, -1
-    th.vfmul.vf v16, v16, fa1
-    addi    t1, t1, 4
-    th.vfadd.vv v0, v0, v16
-    bnez    t4, 5b
+    ADD_ROWS t1, t2, t4
     th.vfdiv.vf v0, v0, fa0
     th.vse.v v0, (a0)
     sub     a5, a5, t0
@@ -74,14 +76,7 @@ FUNCTION dt_rvv07_scores
     # up to 16 positions: a vector costs what its group of registers costs, full or not
 6:  th.vsetvli t0, a5, e32, m4
     th.vmv.v.i v0, 0
-7:  flw     fa1, 0(a1)
-    th.vle.v v16, (a2)
-    add     a2, a2, a3
-    addi    a4, a4, -1
-    th.vfmul.vf v16, v16, fa1
-    addi    a1, a1, 4
-    th.vfadd.vv v0, v0, v16
-    bnez    a4, 7b
+    ADD_ROWS a1, a2, a4
     th.vfdiv.vf v0, v0, fa0
     th.vse.v v0, (a0)
 9:  ret
@@ -91,14 +86,7 @@ FUNCTION dt_rvv07_scores
 FUNCTION dt_rvv07_mix
     th.vsetvli x0, a4, e32, m8
     th.vmv.v.i v0, 0
-1:  flw     fa1, 0(a1)
-    th.vle.v v16, (a2)
-    add     a2, a2, a3
-    addi    a5, a5, -1
-    th.vfmul.vf v16, v16, fa1
-    addi    a1, a1, 4
-    th.vfadd.vv v0, v0, v16
-    bnez    a5, 1b
+    ADD_ROWS a1, a2, a5
     th.vse.v v0, (a0)
     ret
 
@@ -109,18 +97,7 @@ FUNCTION dt_rvv07_mix2
     add     a6, a2, a4
     th.vmv.v.i v0, 0
     th.vmv.v.i v8, 0
-1:  flw     fa1, 0(a1)
-    th.vle.v v16, (a2)
-    add     a2, a2, a3
-    th.vle.v v24, (a6)
-    add     a6, a6, a3
-    th.vfmul.vf v16, v16, fa1
-    th.vfmul.vf v24, v24, fa1
-    addi    a5, a5, -1
-    th.vfadd.vv v0, v0, v16
-    th.vfadd.vv v8, v8, v24
-    addi    a1, a1, 4
-    bnez    a5, 1b
+    ADD_ROW_PAIRS a1, a2, a6, a5
     th.vse.v v0, (a0)
     add     a0, a0, a4
     th.vse.v v8, (a0)

@@ -6,16 +6,7 @@
 # part is added group by group in the reference's order and roundings.
 #
 # Registers as arguments: a0 y, a1 x, a2 x scales, a3 weights; the rest as said at each function.
-    .option arch, +xtheadvector
-    .text
-
-.macro FUNCTION name
-    .globl  \name
-    .hidden \name
-    .type   \name, @function
-    .balign 16
-\name:
-.endm
+#include "asm.h"
 
 # int8, 64 rows: a4 groups, a5 columns a group. Two products of |w| <= 128 and |x| <= 127 fit into 16 bits, so pairs of
 # columns are summed there and then widened: v0..15 32-bit sums, v16..23 16-bit pairs, v24..31 two columns.

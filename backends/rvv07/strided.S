@@ -1,18 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Matrix times vector on rows as they lie in a file, for RVV 0.7.1: up to 32 rows at once, their weights of a
 # column gathered with a stride. Slower than the packed tiles, but nothing has to be copied. Prototypes: kernels.h.
-    .option arch, +xtheadvector
-    .text
+#include "asm.h"
 
-.macro FUNCTION name
-    .globl  \name
-    .hidden \name
-    .type   \name, @function
-    .balign 16
-\name:
-.endm
-
-# v0..7 sums to floats, times the scales at t0, times fa0, added to y at a0; vl rows
+# v0..7 sums to floats, times the scales at a6, times fa0, added to y at a0; vl rows
 .macro ADD_GROUP
     th.vfcvt.f.x.v v0, v0
     th.vle.v v8, (a6)
