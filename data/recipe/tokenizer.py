@@ -46,6 +46,20 @@ class Tokenizer:
         pieces = [sp.id_to_piece(i) for i in range(n)]
         return cls(pieces, [0.0 if types[i] != NORMAL else sp.get_score(i) for i in range(n)], types)
 
+    @classmethod
+    def load_llama2c(cls, path):
+        """llama2.c's tokenizer.bin: the pieces of SentencePiece models of Llama's kind, without their types"""
+        pieces, scores = [], []
+        with open(path, "rb") as f:
+            f.read(4)  # the longest piece
+            while head := f.read(8):
+                score, n = struct.unpack("<fI", head)
+                pieces.append(f.read(n).decode().replace(" ", "\u2581"))
+                scores.append(score)
+        pieces[:3] = ["<unk>", "<s>", "</s>"]
+        types = [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256 + [NORMAL] * (len(pieces) - 259)
+        return cls(pieces, scores, types)
+
     def merge(self, text):
         """Tokens of one run of text, spaces already written as U+2581."""
         parts = [c for c in text]

@@ -29,6 +29,7 @@ def arguments():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     a.add_argument("corpus", nargs="?", help="folder of the corpus, or one file of stories in its form")
     a.add_argument("--run", default=os.path.join(model.HERE, "work", "run"), help="where the run is kept")
+    a.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.bin of llama2.c's instead of one trained for the run")
     a.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     a.add_argument("--finish", type=float, metavar="N", help="tell a running training to end in N tokens")
     a.add_argument("--engine", choices=("fast", "torch", "cuda"), help="default: cuda if there is one, else fast")
@@ -187,6 +188,8 @@ def pick_engine(o, shape):
 def prepare(o):
     """Tokenizer and topics, made once a run"""
     train, valid = corpus.read_stories(o.corpus)
+    if o.tokenizer:
+        return train, valid, tokenizer.Tokenizer.load_llama2c(o.tokenizer)
     path = os.path.join(o.run, "tokenizer")
     if not os.path.exists(path + ".model"):
         tokenizer.train(train, o.pieces, path)
@@ -204,6 +207,8 @@ def main():
         return
     if not o.corpus:
         stop("name the folder of the corpus, or a file of stories")
+    if o.tokenizer:
+        o.pieces = len(tokenizer.Tokenizer.load_llama2c(o.tokenizer).pieces)
     shape = model.Shape(o.dim, o.layers, o.heads, o.hidden, o.pieces, o.context)
     model.check_shape(shape)
     try:

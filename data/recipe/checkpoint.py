@@ -1,0 +1,30 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""checkpoint.py RUN OUT.bin: the parameters of a run's last checkpoint as llama2.c's float file. For models that are
+measured and not shipped; release.py makes the others."""
+import json
+import os
+import sys
+
+import numpy as np
+
+import export
+import model
+from corpus import stop
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit("usage: checkpoint.py RUN OUT.bin")
+    path = os.path.join(sys.argv[1], "checkpoint.npz")
+    try:
+        with np.load(path) as c:
+            shape, flat, state = model.Shape(*map(int, c["shape"])), c["flat"], json.loads(str(c["state"]))
+    except (OSError, KeyError, ValueError) as e:
+        stop(f"cannot read the checkpoint {path}: {e}")
+    export.llama2c(shape, flat, sys.argv[2])
+    print(f"{sys.argv[2]}: {model.count(shape)} parameters after {state['step']} steps, {state['tokens']} tokens")
+
+
+if __name__ == "__main__":
+    main()
