@@ -122,6 +122,25 @@ KIT_INLINE void matmul_one(float *out, const struct dt_matrix *w, uint32_t begin
     }
 }
 
+// The same for rows anywhere; the next ones are asked for meanwhile, as nothing else foresees them.
+KIT_INLINE void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count, const float *x,
+                            uint32_t form)
+{
+    const unsigned char *at[decode_rows];
+    for (uint32_t k = 0; k < count; k += decode_rows) {
+        uint32_t n = count - k < decode_rows ? count - k : decode_rows;
+        float sums[decode_rows];
+        for (uint32_t r = 0; r < decode_rows; r++) {
+            uint32_t next = k + decode_rows + r;
+            at[r] = (const unsigned char *)w->quants + index[k + (r < n ? r : n - 1)] * w->row_stride;
+            for (size_t i = 0; next < count && i < w->cols * element_bytes(form); i += 64)
+                __builtin_prefetch((const unsigned char *)w->quants + index[next] * w->row_stride + i);
+        }
+        dots(sums, 0, at, x, 0, w->cols, form, decode_rows, 1);
+        memcpy(out + k, sums, n * sizeof *out);
+    }
+}
+
 KIT_INLINE void matmul_many(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin, uint32_t end,
                             const float *x, size_t x_stride, uint32_t columns, uint32_t form)
 {
@@ -174,6 +193,29 @@ static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row
         kit_store_n(out + j, load_n(at + j * element_bytes(w->form), w->form, w->cols - j), w->cols - j);
 }
 
+static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
+                        const void *act)
+{
+    (void)ctx;
+    if (w->form == DT_FORM_F32)
+        listed_rows(out, w, index, count, act, DT_FORM_F32);
+    else if (w->form == DT_FORM_F16)
+        listed_rows(out, w, index, count, act, DT_FORM_F16);
+    else
+        listed_rows(out, w, index, count, act, DT_FORM_BF16);
+}
+
+// Floats go in as they are; a sum of n products, in any order, is within n u of that of their magnitudes, u = 2^-24.
+static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
+{
+    (void)ctx;
+    (void)act;
+    double norm = 0;
+    for (uint32_t i = 0; i < w->cols; i++)
+        norm += (double)x[i] * (double)x[i];
+    return (float)(1.01 * (w->cols + 2) * 0x1p-24 * __builtin_sqrt(norm));
+}
+
 // The sum of squares in lanes, where the reference's runs in sequence.
 static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride, const float *weight,
                     uint32_t n, uint32_t columns, float epsilon)
@@ -221,4 +263,7 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .add = kit_op_add,
     .argmax = kit_op_argmax,
     .select = kit_op_select,
+    .matmul_rows = matmul_rows,
+    .act_error = act_error,
+    .screen = kit_op_screen,
 };

@@ -45,6 +45,18 @@ KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *cons
     return value;
 }
 
+// The eight rows from `first` on, or of index[first] and so on; past the end: the last one again.
+KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **scales, const struct dt_matrix *w,
+                             const uint32_t *index, uint32_t first, uint32_t count)
+{
+    for (uint32_t k = 0; k < 8; k++) {
+        uint32_t row = first + (k < count ? k : count - 1);
+        row = index ? index[row] : row;
+        rows[k] = (const unsigned char *)w->quants + row * w->row_stride;
+        scales[k] = (const unsigned char *)w->scales + row * w->scale_row_stride;
+    }
+}
+
 static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
                                uint32_t end, const void *act, uint32_t columns)
 {
@@ -52,15 +64,22 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
     for (uint32_t r = begin; r < end; r += 8) {
         uint32_t count = end - r < 8 ? end - r : 8;
         const unsigned char *rows[8], *scales[8];
-        for (uint32_t k = 0; k < 8; k++) { // past the end: the last row again
-            uint32_t row = r + (k < count ? k : count - 1);
-            rows[k] = (const unsigned char *)w->quants + row * w->row_stride;
-            scales[k] = (const unsigned char *)w->scales + row * w->scale_row_stride;
-        }
+        avx2_rows_at(rows, scales, w, NULL, r, count);
         for (uint32_t c = 0; c < columns; c++) {
             struct act_column x = act_column_at(act, &layout, c);
             kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile(w, rows, scales, &x), count);
         }
+    }
+}
+
+static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
+                        const struct act_column *x)
+{
+    for (uint32_t k = 0; k < count; k += 8) {
+        uint32_t n = count - k < 8 ? count - k : 8;
+        const unsigned char *rows[8], *scales[8];
+        avx2_rows_at(rows, scales, w, index, k, n);
+        kit_store_n(out + k, (kit_f)avx2_tile(w, rows, scales, x), n);
     }
 }
 

@@ -27,7 +27,8 @@ KIT_INLINE __m512i vnni_blocks(const struct vnni_tile *t, int i, size_t at)
     return _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(t->rows[i + 12] + at)), 3);
 }
 
-KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x)
+// ahead: the next rows lie behind these.
+KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x, bool ahead)
 {
     const __m512i low = _mm512_set1_epi8(15);
     __m512 value = _mm512_setzero_ps();
@@ -35,7 +36,8 @@ KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_
         __m512i first = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(x->quants + (size_t)g * 32)));
         __m512i second = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(x->quants + (size_t)g * 32 + 16)));
         __m512i s[4];
-        vnni_ahead(w, t, g);
+        if (ahead)
+            vnni_ahead(w, t, g);
         KIT_UNROLL
         for (int i = 0; i < 4; i++) {
             __m512i q = vnni_blocks(t, i, g * w->group_stride);
@@ -96,8 +98,21 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
         }
         for (uint32_t c = 0; c < columns; c++) {
             struct act_column x = act_column_at(act, &layout, c);
-            kit_store_n(out + c * out_stride + r, (kit_f)vnni_tile_column(w, &t, &x), count);
+            kit_store_n(out + c * out_stride + r, (kit_f)vnni_tile_column(w, &t, &x, true), count);
         }
+    }
+}
+
+static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
+                        const struct act_column *x)
+{
+    uint32_t reach = vnni_tile_reach(w);
+    for (uint32_t k = 0; k < count;) {
+        uint32_t left = count - k, n = left < reach ? left : reach;
+        struct vnni_tile t = vnni_tile_listed(w, index + k, n);
+        vnni_listed_ahead(w, index + k + n, left - n < reach ? left - n : reach);
+        kit_store_n(out + k, (kit_f)vnni_tile_column(w, &t, x, false), n);
+        k += n;
     }
 }
 

@@ -43,6 +43,23 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
     rows_times_columns(out, out_stride, w, row_begin, row_end, act, columns);
 }
 
+static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
+                        const void *act)
+{
+    (void)ctx;
+    struct act_layout layout = act_layout_of(w);
+    struct act_column x = act_column_at(act, &layout, 0);
+    listed_rows(out, w, index, count, &x);
+}
+
+static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
+{
+    (void)ctx;
+    struct act_layout layout = act_layout_of(w);
+    struct act_column column = act_column_at(act, &layout, 0);
+    return act_error_of(&column, x, w);
+}
+
 static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row)
 {
     (void)ctx;
@@ -79,4 +96,7 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .add = kit_op_add,
     .argmax = kit_op_argmax,
     .select = kit_op_select,
+    .matmul_rows = matmul_rows,
+    .act_error = act_error,
+    .screen = kit_op_screen,
 };

@@ -26,21 +26,29 @@ KIT_INLINE float plain_row(const struct dt_matrix *w, uint32_t row, const struct
     return value;
 }
 
+KIT_INLINE float plain_row_of(const struct dt_matrix *w, uint32_t row, const struct act_column *x)
+{
+    return w->group == 32   ? plain_row(w, row, x, 32)
+           : w->group == 64 ? plain_row(w, row, x, 64)
+                            : plain_row(w, row, x, w->group);
+}
+
 static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
                                uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
     for (uint32_t c = 0; c < columns; c++, out += out_stride) {
         struct act_column x = act_column_at(act, &layout, c);
-        for (uint32_t r = begin; r < end; r++) {
-            if (w->group == 32)
-                out[r] = plain_row(w, r, &x, 32);
-            else if (w->group == 64)
-                out[r] = plain_row(w, r, &x, 64);
-            else
-                out[r] = plain_row(w, r, &x, w->group);
-        }
+        for (uint32_t r = begin; r < end; r++)
+            out[r] = plain_row_of(w, r, &x);
     }
+}
+
+static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
+                        const struct act_column *x)
+{
+    for (uint32_t k = 0; k < count; k++)
+        out[k] = plain_row_of(w, index[k], x);
 }
 
 #endif

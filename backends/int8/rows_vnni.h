@@ -79,7 +79,7 @@ KIT_INLINE __m512 vnni_add_group(__m512 value, __m512i sum, int32_t correction, 
 
 // Groups of 32, two a step; gap: bytes between the groups of a row.
 KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x,
-                               size_t gap)
+                               size_t gap, bool ahead)
 {
     const __m512i flip = _mm512_set1_epi8(-128);
     __m512 value = _mm512_setzero_ps(), scale[2];
@@ -99,7 +99,8 @@ KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile
                 q = _mm512_loadu_si512(t->rows[r] + at);
             s[r] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_xor_si512(q, flip), v);
         }
-        vnni_ahead(w, t, g / 2);
+        if (ahead)
+            vnni_ahead(w, t, g / 2);
         vnni_half_sums(sums, s);
         if (gap || w->scale_group_stride != 4) {
             scale[0] = vnni_scales(w, t, g);
@@ -126,7 +127,7 @@ KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile
 
 // Groups of any size, one a step, 64 quants at a time.
 KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x,
-                                uint32_t group)
+                                uint32_t group, bool ahead)
 {
     const __m512i flip = _mm512_set1_epi8(-128);
     __m512 value = _mm512_setzero_ps();
@@ -139,7 +140,8 @@ KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_til
             s[r] = _mm512_setzero_si512();
         for (uint32_t i = 0; i < group; i += 64) {
             uint32_t left = group - i;
-            vnni_ahead(w, t, (g * group + i) / 64);
+            if (ahead)
+                vnni_ahead(w, t, (g * group + i) / 64);
             if (left >= 64) {
                 __m512i v = _mm512_loadu_si512(from + i);
                 KIT_UNROLL
@@ -162,22 +164,36 @@ KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_til
     return value;
 }
 
+// ahead: the next rows lie behind these.
+KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x, bool ahead)
+{
+    if (w->group == 32 && w->group_stride == 32)
+        return vnni_tile_32(w, t, x, 0, ahead);
+    if (w->group == 32 && w->group_stride == 34)
+        return vnni_tile_32(w, t, x, 2, ahead);
+    return w->group == 64 ? vnni_tile_any(w, t, x, 64, ahead) : vnni_tile_any(w, t, x, w->group, ahead);
+}
+
 KIT_INLINE void vnni_one_column(float *out, const struct dt_matrix *w, uint32_t begin, uint32_t end,
                                 const struct act_column *x)
 {
     for (uint32_t r = begin; r < end; r += 16) {
         uint32_t count = end - r < 16 ? end - r : 16;
         struct vnni_tile t = vnni_tile_at(w, r, count);
-        __m512 value;
-        if (w->group == 32 && w->group_stride == 32)
-            value = vnni_tile_32(w, &t, x, 0);
-        else if (w->group == 32 && w->group_stride == 34)
-            value = vnni_tile_32(w, &t, x, 2);
-        else if (w->group == 64)
-            value = vnni_tile_any(w, &t, x, 64);
-        else
-            value = vnni_tile_any(w, &t, x, w->group);
-        kit_store_n(out + r, (kit_f)value, count);
+        kit_store_n(out + r, (kit_f)vnni_tile_column(w, &t, x, true), count);
+    }
+}
+
+static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
+                        const struct act_column *x)
+{
+    uint32_t reach = vnni_tile_reach(w);
+    for (uint32_t k = 0; k < count;) {
+        uint32_t left = count - k, n = left < reach ? left : reach;
+        struct vnni_tile t = vnni_tile_listed(w, index + k, n);
+        vnni_listed_ahead(w, index + k + n, left - n < reach ? left - n : reach);
+        kit_store_n(out + k, (kit_f)vnni_tile_column(w, &t, x, false), n);
+        k += n;
     }
 }
 

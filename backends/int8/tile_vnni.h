@@ -23,6 +23,41 @@ KIT_INLINE struct vnni_tile vnni_tile_at(const struct dt_matrix *w, uint32_t row
     return t;
 }
 
+// Rows index[0 .. count), in any order. Offsets have 32 bits: where they do not reach, count is 1.
+KIT_INLINE struct vnni_tile vnni_tile_listed(const struct dt_matrix *w, const uint32_t *index, uint32_t count)
+{
+    struct vnni_tile t;
+    __m512i lane = _mm512_maskz_loadu_epi32((__mmask16)((1u << count) - 1), index);
+    lane = _mm512_sub_epi32(lane, _mm512_set1_epi32((int)index[0]));
+    t.offsets = _mm512_maskz_mullo_epi32((__mmask16)((1u << count) - 1), lane, _mm512_set1_epi32((int)w->scale_row_stride));
+    for (uint32_t k = 0; k < 16; k++)
+        t.rows[k] = (const unsigned char *)w->quants + index[k < count ? k : 0] * w->row_stride;
+    t.scales = (const unsigned char *)w->scales + index[0] * w->scale_row_stride;
+    return t;
+}
+
+// How many listed rows a tile may hold.
+KIT_INLINE uint32_t vnni_tile_reach(const struct dt_matrix *w)
+{
+    return (uint64_t)w->rows * w->scale_row_stride < 1u << 31 ? 16 : 1;
+}
+
+// Asks for all of the rows index[0 .. count): nothing else foresees them.
+KIT_INLINE void vnni_listed_ahead(const struct dt_matrix *w, const uint32_t *index, uint32_t count)
+{
+    size_t bytes = w->cols / w->group * w->group_stride;
+    for (uint32_t k = 0; k < count; k++) {
+        const char *row = (const char *)w->quants + index[k] * w->row_stride;
+        const char *scales = (const char *)w->scales + index[k] * w->scale_row_stride;
+        for (size_t i = 0; i < bytes; i += 64)
+            _mm_prefetch(row + i, _MM_HINT_T0);
+        if (w->group_stride == w->group) { // else they lie in the blocks
+            for (size_t i = 0; i < w->cols / w->group * w->scale_group_stride; i += 64)
+                _mm_prefetch(scales + i, _MM_HINT_T0);
+        }
+    }
+}
+
 // The scales of one group. Blocks hold two bytes and more behind a scale of 16 bits, so that 32 can be gathered.
 KIT_INLINE __m512 vnni_scales(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g)
 {

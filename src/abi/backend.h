@@ -226,6 +226,22 @@ struct dt_backend {
     uint32_t (*argmax)(void *ctx, const float *x, uint32_t n);
     // Writes the indices i, ascending, with x[i] >= threshold to index (room for n) and returns how many.
     uint32_t (*select)(void *ctx, const float *x, uint32_t n, float threshold, uint32_t *index);
+
+    // --- the shortlist of a classifier (core/shortlist.h); optional, the first two beside matmul ---
+
+    // out[k] = row index[k] of W times the one column in act, for k in [0, count): the bits that matmul gives for that row.
+    void (*matmul_rows)(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
+                        const void *act);
+    // A bound e of what matmul's arithmetic may lose on this column, prepared in act from x: |out[r] - W_r . x| <= e |W_r| for
+    // every row of weights W_r as embed gives them, |.| the Euclidean norm. What preparing changes, by Cauchy and Schwarz, and the
+    // rounding of its sums.
+    float (*act_error)(void *ctx, const void *act, const float *x, const struct dt_matrix *w);
+    // Passes over n pairs, bounds[i] = two bfloat16, a in its upper half and b in its lower; u = a * along + b * across, each
+    // operation rounded or fused. Writes the indices i, ascending, whose u is not below threshold to index (room for n) and
+    // returns how many; *rest is what the others add up to: sum of 2^((u - threshold) * scale), never too little, at most 6.5 %
+    // too much (in any order). scale >= 0, finite.
+    uint32_t (*screen)(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across, float threshold,
+                       float scale, uint32_t *index, double *rest);
 };
 
 // How a module makes itself known. In a static build every backend has a name of its own instead.

@@ -147,24 +147,55 @@ static float dot_quants(const struct dt_matrix *w, uint32_t row, const int8_t *x
     return sum;
 }
 
+static float dot(const struct dt_matrix *w, uint32_t r, const void *column)
+{
+    if (is_quantised(w))
+        return dot_quants(w, r, column, (const float *)(const void *)((const int8_t *)column + quants_bytes(w)));
+    const unsigned char *row = (const unsigned char *)w->quants + r * w->row_stride;
+    return w->form == DT_FORM_F32   ? dot_f32(row, column, w->cols)
+           : w->form == DT_FORM_F16 ? dot_f16(row, column, w->cols)
+                                    : dot_bf16(row, column, w->cols);
+}
+
 static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w, uint32_t row_begin,
                    uint32_t row_end, const void *act, size_t x_stride, uint32_t columns)
 {
     (void)ctx;
+    size_t stride = is_quantised(w) ? column_bytes(w) : x_stride * sizeof(float);
     for (uint32_t c = 0; c < columns; c++, out += out_stride) {
-        for (uint32_t r = row_begin; r < row_end; r++) {
-            if (is_quantised(w)) {
-                const int8_t *xq = (const int8_t *)act + c * column_bytes(w);
-                out[r] = dot_quants(w, r, xq, (const float *)(const void *)(xq + quants_bytes(w)));
-                continue;
-            }
-            const unsigned char *row = (const unsigned char *)w->quants + r * w->row_stride;
-            const float *x = (const float *)act + c * x_stride;
-            out[r] = w->form == DT_FORM_F32   ? dot_f32(row, x, w->cols)
-                     : w->form == DT_FORM_F16 ? dot_f16(row, x, w->cols)
-                                              : dot_bf16(row, x, w->cols);
-        }
+        for (uint32_t r = row_begin; r < row_end; r++)
+            out[r] = dot(w, r, (const unsigned char *)act + c * stride);
     }
+}
+
+static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
+                        const void *act)
+{
+    (void)ctx;
+    for (uint32_t k = 0; k < count; k++)
+        out[k] = dot(w, index[k], act);
+}
+
+// Rounding: a sum of n products in sequence is within (n + 2) u of the sum of their magnitudes, u = 2^-24.
+static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
+{
+    (void)ctx;
+    double changed = 0, norm = 0;
+    uint32_t terms = w->cols;
+    if (is_quantised(w)) {
+        const int8_t *q = act;
+        const float *scales = (const float *)(const void *)(q + quants_bytes(w));
+        for (uint32_t i = 0; i < w->cols; i++) {
+            double value = (double)q[i] * (double)scales[i / w->group];
+            changed += (x[i] - value) * (x[i] - value);
+            norm += value * value;
+        }
+        terms = w->cols / w->group + 2; // and a conversion and two multiplications a group
+    } else {
+        for (uint32_t i = 0; i < w->cols; i++)
+            norm += (double)x[i] * (double)x[i];
+    }
+    return (float)(1.0001 * (sqrt(changed) + (terms + 2) * 0x1p-24 * sqrt(norm)));
 }
 
 static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row)
@@ -296,6 +327,27 @@ static uint32_t select_above(void *ctx, const float *x, uint32_t n, float thresh
     return count;
 }
 
+static uint32_t screen(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across, float threshold,
+                       float scale, uint32_t *index, double *rest)
+{
+    (void)ctx;
+    uint32_t count = 0;
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t upper = bounds[i] & 0xffff0000, lower = bounds[i] << 16;
+        float a, b;
+        memcpy(&a, &upper, sizeof a);
+        memcpy(&b, &lower, sizeof b);
+        float u = a * along + b * across;
+        if (u < threshold)
+            sum += exp2((double)(u - threshold) * (double)scale);
+        else
+            index[count++] = i;
+    }
+    *rest = sum * (1 + 0x1p-20) + n * 0x1p-126; // u - threshold is rounded
+    return count;
+}
+
 static int probe(const struct dt_cpu *cpu)
 {
     (void)cpu;
@@ -327,6 +379,9 @@ static int probe(const struct dt_cpu *cpu)
         .add = add, \
         .argmax = argmax, \
         .select = select_above, \
+        .matmul_rows = matmul_rows, \
+        .act_error = act_error, \
+        .screen = screen, \
     }
 
 const struct dt_backend dt_backend_reference = TABLE;

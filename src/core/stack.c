@@ -40,6 +40,7 @@ dt_status dt_stack_make(struct dt_stack *out, const struct dt_instance *const *i
         TAKE(add)
         TAKE(argmax)
         TAKE(select)
+        TAKE(screen)
 #undef TAKE
     }
     return DT_OK;

@@ -28,7 +28,7 @@ struct dt_stack {
     const struct dt_instance *level[DT_STACK_MAX]; // [0] is the reference, [count - 1] the top
     uint32_t count;
     // for each operation, the instance that does it
-    const struct dt_instance *rmsnorm, *rope, *attention, *softmax, *silu_mul, *add, *argmax, *select;
+    const struct dt_instance *rmsnorm, *rope, *attention, *softmax, *silu_mul, *add, *argmax, *select, *screen;
 };
 
 // Puts count instances (bottom first; the reference is added beneath) into *out and resolves every operation.

@@ -59,4 +59,11 @@ static uint32_t kit_op_select(void *ctx, const float *x, uint32_t n, float thres
     return kit_select_above(x, n, threshold, index);
 }
 
+static uint32_t kit_op_screen(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across, float threshold,
+                              float scale, uint32_t *index, double *rest)
+{
+    (void)ctx;
+    return kit_screen(bounds, n, along, across, threshold, scale, index, rest);
+}
+
 #endif

@@ -110,6 +110,39 @@ static void packed_too(const struct dt_matrix *w, const float *x, size_t x_strid
     assert_int_equal(b->can_matmul(rig.ctx, &packed), 0);
 }
 
+// Rows anywhere, in any order: the bits of the product; and that nothing lies further from the exact product than act_error says.
+static void listed(const struct dt_matrix *w, const float *x, const float *product)
+{
+    const struct dt_backend *b = rig.table;
+    uint32_t count = rig_below(2 * w->rows + 1);
+    uint32_t *index = rig_guarded(count * sizeof *index, 0);
+    for (uint32_t k = 0; k < count; k++)
+        index[k] = rig_below(w->rows);
+    float *out = rig_guarded(count * sizeof *out, 0);
+    const void *act = b->act_prepare ? prepare(b, rig.ctx, w, x, 0, 1) : x;
+    b->matmul_rows(rig.ctx, out, w, index, count, act);
+    for (uint32_t k = 0; k < count; k++) {
+        if (memcmp(out + k, product + index[k], sizeof *out) != 0)
+            fail_msg("form %u group %u, %u x %u: row %u, listed as number %u of %u, is %.9g instead of %.9g", w->form, w->group,
+                     w->rows, w->cols, index[k], k, count, (double)out[k], (double)product[index[k]]);
+    }
+    double error = b->act_error(rig.ctx, act, x, w);
+    float *row = rig_floats(w->cols);
+    for (uint32_t r = 0; r < w->rows; r++) {
+        double sum = 0, norm = 0;
+        b->embed(rig.ctx, row, w, r);
+        for (uint32_t i = 0; i < w->cols; i++) {
+            sum += (double)row[i] * (double)x[i];
+            norm += (double)row[i] * (double)row[i];
+        }
+        if (!(norm < 1e40)) // some scales are no numbers, or overflow
+            continue;
+        if (!(fabs(product[r] - sum) <= error * sqrt(norm) + 1e-37))
+            fail_msg("form %u group %u, %u x %u: row %u is off by %.9g; act_error is %.9g of %.9g", w->form, w->group, w->rows,
+                     w->cols, r, fabs(product[r] - sum), error, sqrt(norm));
+    }
+}
+
 static void one_shape(uint32_t form)
 {
     static const uint32_t groups[] = {1, 3, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256};
@@ -163,6 +196,9 @@ static void one_shape(uint32_t form)
             fail_msg("form %u group %u, %u x %u: column %u of %u differs from itself alone", form, group, rows, cols, c,
                      columns);
     }
+    b->matmul(rig.ctx, alone, out_stride, &w, 0, rows, b->act_prepare ? prepare(b, rig.ctx, &w, x, x_stride, 1) : x, x_stride, 1);
+    if (b->matmul_rows && b->act_error)
+        listed(&w, x, alone);
     if (!rig.integer) {
         check_against_doubles(&w, x, x_stride, out, out_stride, begin, end, columns);
     } else {

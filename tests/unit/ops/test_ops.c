@@ -253,6 +253,41 @@ static void argmax_and_select(void **state)
     }
 }
 
+static uint32_t bfloat(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits >> 16;
+}
+
+static void screen(void **state)
+{
+    (void)state;
+    if (!rig.table->screen)
+        skip();
+    for (int i = 0; i < shapes; i++) {
+        uint32_t n = rig_between(1, 3000) * (rig_below(8) ? 1 : 12);
+        uint32_t *bounds = rig_guarded(n * sizeof *bounds, 0);
+        uint32_t *ours = rig_guarded(n * sizeof *ours, 0), *theirs = rig_guarded(n * sizeof *theirs, 0);
+        for (uint32_t k = 0; k < n; k++)
+            bounds[k] = bfloat(rig_normal()) << 16 | bfloat(fabsf(rig_normal()));
+        if (rig_below(4) == 0) { // no bound: kept
+            bounds[rig_below(n)] = bfloat(NAN);
+            bounds[rig_below(n)] = bfloat(INFINITY);
+        }
+        float along = rig_normal() * 5, across = fabsf(rig_normal()) * 5, scale = rig_below(8) ? fabsf(rig_normal()) : 0;
+        float threshold = along * rig_normal() + across * rig_normal();
+        double rest, expected;
+        uint32_t count = rig.table->screen(rig.ctx, bounds, n, along, across, threshold, scale, ours, &rest);
+        assert_int_equal(count, reference->screen(NULL, bounds, n, along, across, threshold, scale, theirs, &expected));
+        assert_memory_equal(ours, theirs, count * sizeof *ours);
+        expected = expected / (1 + 0x1p-20) - n * 0x1p-126;
+        if (!(rest >= expected * (1 - 1e-9) && rest <= expected * 1.065 + n * 0x1p-125))
+            fail_msg("the rest of %u is %.9g, should be %.9g to 1.065 times that", n, rest, expected);
+        rig_free();
+    }
+}
+
 // What kernels do at the edges of floats must not depend on the module either.
 static void edges(void **state)
 {
@@ -317,7 +352,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(rig_matmul_tests), cmocka_unit_test(rmsnorm),  cmocka_unit_test(rope),
         cmocka_unit_test(softmax),          cmocka_unit_test(silu_mul), cmocka_unit_test(add),
         cmocka_unit_test(attention),        cmocka_unit_test(argmax_and_select),
-        cmocka_unit_test(edges),
+        cmocka_unit_test(screen),           cmocka_unit_test(edges),
     };
     return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
 }
