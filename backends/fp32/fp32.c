@@ -9,7 +9,13 @@
 enum {
     decode_rows = 8,               // rows at a time for one column
     batch_rows = 4,                // rows x columns at a time for many
-    batch_cols = KIT_W == 16 ? 6 : 2,
+#if defined(KIT_AVX512)
+    batch_cols = 6,
+#elif defined(KIT_NEON)
+    batch_cols = 4,
+#else
+    batch_cols = 2,
+#endif
 };
 
 KIT_INLINE size_t element_bytes(uint32_t form)
@@ -52,6 +58,10 @@ KIT_INLINE void lane_sums(float out[4], const kit_f v[4])
     __m128 ab = _mm_add_ps(_mm_unpacklo_ps(half[0], half[1]), _mm_unpackhi_ps(half[0], half[1]));
     __m128 cd = _mm_add_ps(_mm_unpacklo_ps(half[2], half[3]), _mm_unpackhi_ps(half[2], half[3]));
     _mm_storeu_ps(out, _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab)));
+#elif defined(KIT_NEON) // neighbours first
+    float32x4_t ab = vpaddq_f32((float32x4_t)v[0], (float32x4_t)v[1]);
+    float32x4_t cd = vpaddq_f32((float32x4_t)v[2], (float32x4_t)v[3]);
+    vst1q_f32(out, vpaddq_f32(ab, cd));
 #else
     for (int i = 0; i < 4; i++)
         out[i] = (v[i][0] + v[i][2]) + (v[i][1] + v[i][3]);

@@ -11,6 +11,8 @@
 #include "int4/blocks_vnni.h"
 #elif defined(KIT_AVX2)
 #include "int4/blocks_avx2.h"
+#elif defined(KIT_NEON)
+#include "int4/blocks_neon.h"
 #else
 #include "int4/blocks_plain.h"
 #endif

@@ -41,6 +41,9 @@ KIT_INLINE kit_i act_quantise(kit_f x, kit_f scale)
 {
     kit_f v = x / scale;
     kit_i known = kit_abs(v) < 127.5f; // false for NaN
+#ifdef KIT_NEON
+    return (kit_i)vcvtaq_s32_f32((float32x4_t)v) & known;
+#endif
     kit_i q = kit_to_int(kit_select(known, v, kit_set(0.0f)));
     kit_f rest = v - kit_to_float(q); // exact
     q -= (kit_i)(rest >= 0.5f) & known; // comparisons give -1
@@ -58,6 +61,10 @@ KIT_INLINE void act_store(int8_t *to, kit_i q, size_t n)
     __m256i bytes = _mm256_packs_epi16(words, words);
     int32_t parts[2] = {_mm256_extract_epi32(bytes, 0), _mm256_extract_epi32(bytes, 4)};
     memcpy(to, parts, n);
+#elif defined(KIT_NEON)
+    int16x4_t words = vmovn_s32((int32x4_t)q);
+    int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+    memcpy(to, &bytes, n);
 #else
     for (size_t i = 0; i < n; i++)
         to[i] = (int8_t)q[i];

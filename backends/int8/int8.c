@@ -12,6 +12,8 @@
 #include "int8/rows_vnni.h"
 #elif defined(KIT_AVX2)
 #include "int8/rows_avx2.h"
+#elif defined(KIT_NEON)
+#include "int8/rows_neon.h"
 #else
 #include "int8/rows_plain.h"
 #endif

@@ -58,6 +58,8 @@ KIT_INLINE kit_d kit_fma_d(kit_d a, kit_d b, kit_d c)
     return (kit_d)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
 #elif defined(KIT_AVX2)
     return (kit_d)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#elif defined(KIT_NEON)
+    return (kit_d)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 #else
     return a * b + c;
 #endif
@@ -73,7 +75,7 @@ KIT_INLINE kit_d kit_exp_double(kit_d x)
     kit_d shifted = x * KIT_EXP_SCALE + KIT_EXP_SHIFT;
     kit_u64 k = (kit_u64)shifted;
     kit_d whole = shifted - KIT_EXP_SHIFT;
-#if defined(KIT_AVX512) || defined(KIT_AVX2)
+#if defined(KIT_AVX512) || defined(KIT_AVX2) || defined(KIT_NEON)
     kit_d r = kit_fma_d(kit_set_d(KIT_EXP_SCALE), x, -whole);
 #else
     kit_d r = (x * KIT_EXP_SCALE_HIGH - whole) + x * KIT_EXP_SCALE_LOW;
@@ -93,6 +95,9 @@ KIT_INLINE void kit_widen(kit_d out[2], kit_f x)
 #elif defined(KIT_AVX2)
     out[0] = (kit_d)_mm256_cvtps_pd(_mm256_castps256_ps128((__m256)x));
     out[1] = (kit_d)_mm256_cvtps_pd(_mm256_extractf128_ps((__m256)x, 1));
+#elif defined(KIT_NEON)
+    out[0] = (kit_d)vcvt_f64_f32(vget_low_f32((float32x4_t)x));
+    out[1] = (kit_d)vcvt_high_f64_f32((float32x4_t)x);
 #else
     out[0] = (kit_d){x[0], x[1]};
     out[1] = (kit_d){x[2], x[3]};
@@ -106,6 +111,8 @@ KIT_INLINE kit_f kit_narrow(kit_d low, kit_d high)
                                      _mm512_cvtpd_ps((__m512d)high), 1);
 #elif defined(KIT_AVX2)
     return (kit_f)_mm256_set_m128(_mm256_cvtpd_ps((__m256d)high), _mm256_cvtpd_ps((__m256d)low));
+#elif defined(KIT_NEON)
+    return (kit_f)vcvt_high_f32_f64(vcvt_f32_f64((float64x2_t)low), (float64x2_t)high);
 #else
     return (kit_f){(float)low[0], (float)low[1], (float)high[0], (float)high[1]};
 #endif

@@ -83,6 +83,14 @@ KIT_INLINE void kit_rope(float *x, uint32_t heads, uint32_t head_size, uint32_t 
             _mm512_storeu_ps(x + 2 * i, _mm512_permutex2var_ps((__m512)u, first, (__m512)v));
             _mm512_storeu_ps(x + 2 * i + 16, _mm512_permutex2var_ps((__m512)u, second, (__m512)v));
         }
+#elif defined(KIT_NEON)
+        for (; i + 4 <= half; i += 4) {
+            float32x4x2_t pairs = vld2q_f32(x + 2 * i);
+            kit_f a = (kit_f)pairs.val[0], b = (kit_f)pairs.val[1], c = kit_load(cosine + i), s = kit_load(sine + i);
+            pairs.val[0] = (float32x4_t)(a * c - b * s);
+            pairs.val[1] = (float32x4_t)(a * s + b * c);
+            vst2q_f32(x + 2 * i, pairs);
+        }
 #endif
         for (; i < half; i++) {
             float a = x[2 * i], b = x[2 * i + 1];

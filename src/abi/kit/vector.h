@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Vectors of KIT_W floats for kernels, on the compiler's own vector types: 16 with AVX-512, 8 with AVX2, else 4 (which every
-// compiler lowers to what the machine has). Part of the kernel kit: header only, for modules.
+// compiler lowers to what the machine has). Part of the kernel kit: header only, for modules. Every AArch64 has NEON: there a
+// build asks for it with -DKIT_NEON, so that plain C can be had too.
 //
 // Arithmetic is written with operators and is exactly IEEE, each operation rounded apart (build with
 // -ffp-contract=off); kit_fma is the one fused operation, and only where the machine has it.
@@ -23,6 +24,8 @@
 
 #if defined(KIT_AVX512) || defined(KIT_AVX2)
 #include <immintrin.h>
+#elif defined(KIT_NEON)
+#include <arm_neon.h>
 #endif
 
 #define KIT_INLINE static inline __attribute__((always_inline, unused))
@@ -103,6 +106,8 @@ KIT_INLINE kit_f kit_select(kit_i mask, kit_f a, kit_f b)
     return (kit_f)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)b, (__m512)a);
 #elif defined(KIT_AVX2)
     return (kit_f)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask);
+#elif defined(KIT_NEON)
+    return (kit_f)vbslq_f32((uint32x4_t)mask, (float32x4_t)a, (float32x4_t)b);
 #else
     return (kit_f)((mask & (kit_i)a) | (~mask & (kit_i)b));
 #endif
@@ -115,6 +120,8 @@ KIT_INLINE uint32_t kit_bits(kit_i mask)
     return _mm512_movepi32_mask((__m512i)mask);
 #elif defined(KIT_AVX2)
     return (uint32_t)_mm256_movemask_ps((__m256)mask);
+#elif defined(KIT_NEON)
+    return vaddvq_u32((uint32x4_t)(mask & (kit_i){1, 2, 4, 8}));
 #else
     return ((uint32_t)mask[0] & 1) | ((uint32_t)mask[1] & 2) | ((uint32_t)mask[2] & 4) | ((uint32_t)mask[3] & 8);
 #endif
@@ -141,6 +148,8 @@ KIT_INLINE float kit_max_lane(kit_f v)
 {
 #if defined(KIT_AVX512)
     return _mm512_reduce_max_ps((__m512)v);
+#elif defined(KIT_NEON)
+    return vmaxvq_f32((float32x4_t)v);
 #else
     float most = v[0];
     for (int i = 1; i < KIT_W; i++)
@@ -153,6 +162,8 @@ KIT_INLINE int32_t kit_sum_lanes(kit_i v)
 {
 #if defined(KIT_AVX512)
     return _mm512_reduce_add_epi32((__m512i)v);
+#elif defined(KIT_NEON)
+    return vaddvq_s32((int32x4_t)v);
 #else
     int32_t sum = 0;
     for (int i = 0; i < KIT_W; i++)
@@ -168,6 +179,8 @@ KIT_INLINE kit_f kit_fma(kit_f a, kit_f b, kit_f c)
     return (kit_f)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif defined(KIT_AVX2)
     return (kit_f)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(KIT_NEON)
+    return (kit_f)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
     return a * b + c;
 #endif
@@ -210,6 +223,8 @@ KIT_INLINE float kit_load_half(const void *p)
     memcpy(&h, p, sizeof h);
 #if defined(KIT_AVX512) || defined(KIT_AVX2)
     return _cvtsh_ss(h);
+#elif defined(KIT_NEON)
+    return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(h))), 0);
 #else
     return kit_half(h);
 #endif
@@ -241,6 +256,8 @@ KIT_INLINE kit_f kit_load_f16(const uint16_t *p)
     return (kit_f)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)p));
 #elif defined(KIT_AVX2)
     return (kit_f)_mm256_cvtph_ps(_mm_loadu_si128((const void *)p));
+#elif defined(KIT_NEON)
+    return (kit_f)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 #else
     return kit_load_f16_n(p, KIT_W);
 #endif
@@ -266,6 +283,8 @@ KIT_INLINE kit_f kit_load_bf16(const uint16_t *p)
 {
 #if defined(KIT_AVX2)
     return (kit_f)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16);
+#elif defined(KIT_NEON)
+    return (kit_f)vshll_n_u16(vld1_u16(p), 16);
 #else
     return kit_load_bf16_n(p, KIT_W);
 #endif

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+// Rows of an 8-bit matrix times prepared columns with NEON, weights where they lie: eight rows for one column, four by four for
+// many. With DotProd (Armv8.2) an instruction makes sixteen products; without, two of at most 128 * 127 are added in 16
+// bits, which they fit.
+#ifndef DT_BACKENDS_INT8_ROWS_NEON_H
+#define DT_BACKENDS_INT8_ROWS_NEON_H
+
+#include "int8/act.h"
+#include "int8/tile_neon.h"
+#include "int8/weights.h"
+
+enum { row_tile = neon_rows, weight_bias = 0 };
+
+// sum += the products of sixteen quants, four a lane.
+KIT_INLINE int32x4_t neon_products(int32x4_t sum, int8x16_t w, int8x16_t x)
+{
+#ifdef __ARM_FEATURE_DOTPROD
+    return vdotq_s32(sum, w, x);
+#else
+    return vpadalq_s16(sum, vmlal_high_s8(vmull_s8(vget_low_s8(w), vget_low_s8(x)), w, x));
+#endif
+}
+
+// Fewer than sixteen quants, zeros behind them; the sizes that small groups have are one load.
+KIT_INLINE int8x16_t neon_load_n(const void *p, uint32_t n)
+{
+    int8x16_t v = vdupq_n_s8(0);
+    if (n == 8)
+        memcpy(&v, p, 8);
+    else if (n == 4)
+        memcpy(&v, p, 4);
+    else
+        memcpy(&v, p, n);
+    return v;
+}
+
+// rows (4 or 8) x cols (up to 4) values: value[c * rows / 4 + r / 4] holds rows r .. r + 3 of column c.
+KIT_INLINE void neon_tile(float32x4_t *value, const struct dt_matrix *w, const unsigned char *const *quants,
+                          const unsigned char *const *scales, const struct act_column *x, uint32_t group,
+                          uint32_t type, int rows, int cols)
+{
+    KIT_UNROLL
+    for (int i = 0; i < rows * cols / 4; i++)
+        value[i] = vdupq_n_f32(0.0f);
+    for (uint32_t g = 0; g < w->cols / group; g++) {
+        size_t at = g * w->group_stride, from = (size_t)g * group;
+        int32x4_t sum[16];
+        int8x16_t v[4];
+        uint32_t i = 0;
+        KIT_UNROLL
+        for (int k = 0; k < rows * cols; k++)
+            sum[k] = vdupq_n_s32(0);
+        for (; i + 16 <= group; i += 16) {
+            KIT_UNROLL
+            for (int c = 0; c < cols; c++)
+                v[c] = vld1q_s8(x[c].quants + from + i);
+            KIT_UNROLL
+            for (int r = 0; r < rows; r++) {
+                int8x16_t q = vld1q_s8((const int8_t *)quants[r] + at + i);
+                KIT_UNROLL
+                for (int c = 0; c < cols; c++)
+                    sum[c * rows + r] = neon_products(sum[c * rows + r], q, v[c]);
+            }
+        }
+        if (i < group) {
+            for (int c = 0; c < cols; c++)
+                v[c] = neon_load_n(x[c].quants + from + i, group - i);
+            KIT_UNROLL
+            for (int r = 0; r < rows; r++) {
+                int8x16_t q = neon_load_n(quants[r] + at + i, group - i);
+                KIT_UNROLL
+                for (int c = 0; c < cols; c++)
+                    sum[c * rows + r] = neon_products(sum[c * rows + r], q, v[c]);
+            }
+        }
+        KIT_UNROLL
+        for (int r = 0; r < rows; r += 4) {
+            float32x4_t scale = neon_scales(scales + r, g * w->scale_group_stride, type);
+            KIT_UNROLL
+            for (int c = 0; c < cols; c++) {
+                int k = (c * rows + r) / 4;
+                value[k] = neon_add_group(value[k], neon_lane_sums(sum + 4 * k), scale, x[c].scales[g]);
+            }
+        }
+    }
+}
+
+KIT_INLINE void neon_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
+                                   uint32_t end, const void *act, uint32_t columns, uint32_t group, uint32_t type)
+{
+    struct act_layout layout = act_layout_of(w);
+    float32x4_t value[4];
+    for (uint32_t r = begin; r < end; r += neon_rows) {
+        uint32_t count = end - r < neon_rows ? end - r : neon_rows, c = 0;
+        struct neon_rows_at t = neon_rows_of(w, r, count);
+        for (; c + 4 <= columns; c += 4) {
+            struct act_column x[4];
+            for (uint32_t k = 0; k < 4; k++)
+                x[k] = act_column_at(act, &layout, c + k);
+            for (uint32_t k = 0; k < count; k += 4) {
+                neon_tile(value, w, t.quants + k, t.scales + k, x, group, type, 4, 4);
+                for (uint32_t i = 0; i < 4; i++)
+                    neon_store(out + (c + i) * out_stride + r + k, value + i, count - k < 4 ? count - k : 4);
+            }
+        }
+        for (; c < columns; c++) {
+            struct act_column x = act_column_at(act, &layout, c);
+            neon_tile(value, w, t.quants, t.scales, &x, group, type, 8, 1);
+            neon_store(out + c * out_stride + r, value, count);
+        }
+    }
+}
+
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
+                               uint32_t end, const void *act, uint32_t columns)
+{
+    if (w->group == 32 && w->scale_type == DT_SCALE_F32)
+        neon_times_columns(out, out_stride, w, begin, end, act, columns, 32, DT_SCALE_F32);
+    else if (w->group == 32)
+        neon_times_columns(out, out_stride, w, begin, end, act, columns, 32, DT_SCALE_F16);
+    else if (w->group == 64 && w->scale_type == DT_SCALE_F32)
+        neon_times_columns(out, out_stride, w, begin, end, act, columns, 64, DT_SCALE_F32);
+    else
+        neon_times_columns(out, out_stride, w, begin, end, act, columns, w->group, w->scale_type);
+}
+
+#endif
