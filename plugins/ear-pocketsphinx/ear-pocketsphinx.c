@@ -11,38 +11,51 @@
 #include "story_gram.h"
 
 #define PROGRAM "pocketsphinx_continuous"
+#define LANGUAGE "en-us.lm.bin" // a board's bundle may do without
 #define FREE_MEMORY (160ull << 20) // the whole model and as much again for the rest of the machine
 
+#define FOLDER_MAX 200
+
+// Where models are installed; the first is pocketsphinx's own variable.
 static const char *const folders[] = {
-    "/usr/share/pocketsphinx/model/en-us",
-    "/usr/local/share/pocketsphinx/model/en-us",
+    "POCKETSPHINX_PATH",
+    "/usr/share/pocketsphinx/model",
+    "/usr/local/share/pocketsphinx/model",
 };
 
 struct sphinx {
     const struct dt_speech_host *host;
     uint32_t mode;
-    const char *folder;
+    char folder[FOLDER_MAX];
     char *dictionary; // of the grammar's words
     size_t dictionary_length;
 };
 
-static const char *find_folder(void)
+static int is_there(const char *folder, const char *name)
 {
     char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, R_OK) == 0;
+}
+
+static int find_folder(char folder[FOLDER_MAX])
+{
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        snprintf(path, sizeof path, "%s/cmudict-en-us.dict", folders[i]);
-        if (access(path, R_OK) == 0)
-            return folders[i];
+        const char *models = folders[i][0] == '/' ? folders[i] : getenv(folders[i]);
+        int n = models ? snprintf(folder, FOLDER_MAX, "%s/en-us", models) : 0;
+        if (n > 0 && n < FOLDER_MAX && is_there(folder, "cmudict-en-us.dict"))
+            return 1;
     }
-    return NULL;
+    return 0;
 }
 
 static int probe(const struct dt_speech_host *host, char *reason, size_t reason_size)
 {
+    char folder[FOLDER_MAX];
     if (!host->find_program(host->host, PROGRAM, NULL, 0))
         snprintf(reason, reason_size, "needs the program " PROGRAM ", which is not installed (Debian: pocketsphinx)");
-    else if (!find_folder())
-        snprintf(reason, reason_size, "needs an English model at %s, which is not installed (Debian: pocketsphinx-en-us)", folders[0]);
+    else if (!find_folder(folder))
+        snprintf(reason, reason_size, "needs an English model at %s/en-us, which is not installed (Debian: pocketsphinx-en-us)", folders[1]);
     else
         return 10;
     return 0;
@@ -157,8 +170,14 @@ static int open_ear(const struct dt_speech_host *host, const struct dt_ear_setti
     }
     s->host = host;
     s->mode = settings->mode;
-    s->folder = find_folder();
-    int result = s->mode == DT_EAR_FREE ? DT_SPEECH_DONE : make_dictionary(s, reason, reason_size);
+    int result = DT_SPEECH_DONE;
+    find_folder(s->folder); // the probe has found it
+    if (s->mode != DT_EAR_FREE) {
+        result = make_dictionary(s, reason, reason_size);
+    } else if (!is_there(s->folder, LANGUAGE)) {
+        snprintf(reason, reason_size, "any English needs the language model %s/" LANGUAGE ", which is not installed", s->folder);
+        result = DT_SPEECH_FAILED;
+    }
     if (result != DT_SPEECH_DONE) {
         host->release(host->host, s->dictionary);
         host->release(host->host, s);
@@ -195,12 +214,12 @@ static int listen(struct sphinx *s, int free_speech, const int16_t *samples, siz
     };
     snprintf(model, sizeof model, "%s/en-us", s->folder);
     snprintf(words, sizeof words, "%s/cmudict-en-us.dict", s->folder);
-    snprintf(language, sizeof language, "%s/en-us.lm.bin", s->folder);
+    snprintf(language, sizeof language, "%s/" LANGUAGE, s->folder);
     const char *argv[] = {
-        PROGRAM,   "-infile", "/dev/stdin",    "-logfn",
+        PROGRAM,   "-infile", DT_SPEECH_STDIN,    "-logfn",
         "/dev/null", "-hmm",    model,           "-dict",
         free_speech ? words : DT_SPEECH_FILE_0, free_speech ? "-lm" : "-jsgf",
-        free_speech ? language : "/dev/fd/21",
+        free_speech ? language : "/proc/self/fd/21",
         // Its noise filter takes more from clean speech than it gives; a pause within a request must not end it; the
         // grammar's own weights count for more than usual, and the search is wider.
         "-remove_noise", "no", "-vad_postspeech", "120", "-lw", free_speech ? "6.5" : "12", "-beam", "1e-90",
@@ -238,7 +257,8 @@ static int hear(void *ctx, const int16_t *samples, size_t n, char *text, size_t 
     if (s->mode != DT_EAR_FREE)
         result = listen(s, 0, prepared, total, text, text_size, reason, reason_size);
     if (result == DT_SPEECH_DONE && !text[0] &&
-        (s->mode == DT_EAR_FREE || (s->mode == DT_EAR_AUTO && s->host->memory_available(s->host->host) > FREE_MEMORY)))
+        (s->mode == DT_EAR_FREE || (s->mode == DT_EAR_AUTO && is_there(s->folder, LANGUAGE) &&
+                                    s->host->memory_available(s->host->host) > FREE_MEMORY)))
         result = listen(s, 1, prepared, total, text, text_size, reason, reason_size);
     s->host->release(s->host->host, prepared);
     return result;

@@ -60,7 +60,7 @@ static int say(void *ctx, const char *sentence, const struct dt_speech_sink *sin
     struct flite *f = ctx;
     // Given a file of text, flite writes a WAV by seeking in it, which a pipe cannot; given -t, it writes one from front to back.
     const char *argv[] = {"flite",  "-voice", f->voice, "--setf", f->stretch, "--setf",
-                          f->pitch, "-t",     sentence, "-o",     "/dev/stdout", NULL};
+                          f->pitch, "-t",     sentence, "-o",     DT_SPEECH_STDOUT, NULL};
     struct dt_speech_child child = {
         .size = sizeof child,
         .output = DT_SPEECH_OUTPUT_WAV,

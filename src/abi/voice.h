@@ -50,8 +50,11 @@ struct dt_speech_sink {
 };
 
 // Bytes that a child finds as a file that is nowhere on a disk. File i of a child is opened as
-// DT_SPEECH_FILE_0 with its last digit counted up ("/dev/fd/20", "/dev/fd/21", ...), for reading.
-#define DT_SPEECH_FILE_0 "/dev/fd/20"
+// DT_SPEECH_FILE_0 with its last digit counted up ("/proc/self/fd/20", "/proc/self/fd/21", ...), for reading.
+// Not by /dev/fd, nor /dev/stdin: a small system's /dev may have neither.
+#define DT_SPEECH_STDIN "/proc/self/fd/0"
+#define DT_SPEECH_STDOUT "/proc/self/fd/1"
+#define DT_SPEECH_FILE_0 "/proc/self/fd/20"
 #define DT_SPEECH_FILES 8
 struct dt_speech_file {
     const void *bytes;

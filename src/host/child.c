@@ -153,6 +153,13 @@ static _Noreturn void become(const char *path, const struct dt_child_spec *spec,
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (spec->nice && nice(spec->nice) == -1)
         errno = 0; // then it runs as it is
+    // Where memory does not suffice for both, the kernel shall take the helper and not the story.
+    static const char expendable[] = "800";
+    int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (score >= 0 && write(score, expendable, sizeof expendable - 1) < 0)
+        errno = 0; // then they are equals
+    if (score >= 0)
+        close(score);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int i = 0; i < 3; i++) {
         int from = ends[i] >= 0 ? ends[i] : null;

@@ -21,7 +21,7 @@ void dt_stop_free(struct dt_stop *stop); // harmless on one that was not made (f
 void dt_stop_set(struct dt_stop *stop);  // any thread; async-signal-safe
 void dt_stop_clear(struct dt_stop *stop);
 
-// Bytes that a child opens as /dev/fd/(DT_CHILD_FILE_FD + i): an anonymous file in memory.
+// Bytes that a child opens as /proc/self/fd/(DT_CHILD_FILE_FD + i): an anonymous file in memory.
 struct dt_child_file {
     const void *bytes;
     size_t length;

@@ -316,7 +316,9 @@ static bool write_header(struct dt_wav_writer *w)
     put32(h + 32, 2 | 16u << 16); // bytes a frame, bits
     memcpy(h + 36, "data", 4);
     put32(h + 40, w->samples * 2);
-    return fseek(w->file, 0, SEEK_SET) == 0 && fwrite(h, sizeof h, 1, w->file) == 1 && fseek(w->file, 0, SEEK_END) == 0;
+    // Not to the end of the file: a disk's is elsewhere.
+    const off_t end = (off_t)sizeof h + (off_t)w->samples * 2;
+    return fseeko(w->file, 0, SEEK_SET) == 0 && fwrite(h, sizeof h, 1, w->file) == 1 && fseeko(w->file, end, SEEK_SET) == 0;
 }
 
 dt_status dt_wav_create(struct dt_wav_writer *w, const char *path, uint32_t rate, struct dt_error *err)

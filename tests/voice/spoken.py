@@ -230,6 +230,18 @@ class Spoken(unittest.TestCase):
         self.assertTrue(figures["ear"]["converted"] and figures["ear"]["sound_s"] > 1)
         text = "".join(json.loads(line).get("text", "") for line in told.stdout.splitlines())
         self.assertTrue(text.startswith("Tell me a story about a dragon."), text)
+        # a board's folder: sounds and pronunciations, and no language model for anything else
+        installed = "/usr/share/pocketsphinx/model/en-us"
+        folder = os.path.join(self.folder, "model", "en-us")
+        os.makedirs(folder)
+        for name in ("en-us", "cmudict-en-us.dict"):
+            os.symlink(os.path.join(installed, name), os.path.join(folder, name))
+        self.env["POCKETSPHINX_PATH"] = os.path.dirname(folder)
+        told = self.run_story("--listen", asked, story=["run", MODEL, "-t", "0", "-n", "40"])
+        self.assertIn("heard: Tell me a story about a dragon.", told.stderr)
+        told = self.run_story("--listen", asked, "--ear", "pocketsphinx:free", story=["run", MODEL, "-t", "0", "-n", "40"])
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertIn(f"any English needs the language model {folder}/en-us.lm.bin", told.stderr)
 
     def sitting(self, lines, *arguments):
         home = os.path.join(self.folder, "home")
