@@ -181,9 +181,9 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
     bool prefix = (flags & DT_ENCODE_PREFIX) && vocab->add_space_prefix;
     *count = 0;
     bool bpe = vocab->kind == DT_VOCAB_BPE;
-    if (!t->index)
+    if (!t->index && n > 0)
         build_index(t);
-    if (bpe && !t->merges) {
+    if (bpe && !t->merges && n > 0) {
         dt_status status = dt_bpe_build(t, err);
         if (status != DT_OK)
             return status;

@@ -507,9 +507,8 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
         return status;
     e->now.assembly->threads = e->threads;
     // Whole files are read every token, so they may as well come now; but not where they would push each other out.
-    struct dt_memory_facts facts;
-    dt_memory_facts(&facts);
-    for (uint32_t i = 0; i < e->parts && e->plan.file_bytes < facts.available / 2; i++)
+    uint64_t available = dt_memory_available(NULL);
+    for (uint32_t i = 0; i < e->parts && e->plan.file_bytes < available / 2; i++)
         dt_file_advise(&e->part[i], 0, e->part[i].size, DT_FILE_WILL_NEED);
     status = build(e, &e->now, progress, progress_arg, err);
     if (status == DT_OK)

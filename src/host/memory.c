@@ -10,20 +10,19 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "host/clock.h"
 
 // ---- facts ---------------------------------------------------------------------------------------
 
-// The whole of a small file of /proc or /sys into text, NUL-terminated; its length, 0 where it is missing.
+// The whole of a small file of /proc or /sys into text, NUL-terminated; its length, 0 where it is missing. These files are
+// made whole at the first read, which gives all that there is room for.
 static size_t read_small(const char *path, char *text, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    size_t n = 0;
-    ssize_t got;
-    while (n + 1 < size && (got = read(fd, text + n, size - 1 - n)) > 0)
-        n += (size_t)got;
-    close(fd);
+    ssize_t got = fd >= 0 ? read(fd, text, size - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    size_t n = got > 0 ? (size_t)got : 0;
     text[n] = 0;
     return n;
 }
@@ -109,6 +108,46 @@ static void machine_memory(uint64_t *available, uint64_t *total)
         *available = group;
 }
 
+// What is left, asked for at most every RECENT_NS: a start takes a handful of blocks within a few milliseconds, and the kernel
+// counts for as long over each answer as all of them need.
+#define RECENT_NS 50000000u
+
+static struct {
+    pthread_mutex_t lock;
+    uint64_t at, available, total;
+} recent = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+uint64_t dt_memory_available(uint64_t *total)
+{
+    pthread_mutex_lock(&recent.lock);
+    uint64_t now = dt_clock_ns();
+    if (!recent.at || now - recent.at > RECENT_NS) {
+        machine_memory(&recent.available, &recent.total);
+        recent.at = now;
+    }
+    uint64_t available = recent.available;
+    if (total)
+        *total = recent.total;
+    pthread_mutex_unlock(&recent.lock);
+    return available;
+}
+
+// Takes bytes out of the last answer, until the kernel is asked again.
+static void take_from_recent(size_t bytes)
+{
+    pthread_mutex_lock(&recent.lock);
+    recent.available -= bytes < recent.available ? bytes : recent.available;
+    pthread_mutex_unlock(&recent.lock);
+}
+
+// What was given back makes the last answer too small.
+static void forget_recent(void)
+{
+    pthread_mutex_lock(&recent.lock);
+    recent.at = 0;
+    pthread_mutex_unlock(&recent.lock);
+}
+
 void dt_memory_facts(struct dt_memory_facts *out)
 {
     char text[4096];
@@ -148,8 +187,7 @@ dt_status dt_memory_allows(const struct dt_account *account, size_t bytes, const
                             what, bytes, used < account->limit ? account->limit - used : 0, account->limit);
     if (bytes < WORTH_ASKING)
         return DT_OK;
-    uint64_t available, total;
-    machine_memory(&available, &total);
+    uint64_t total, available = dt_memory_available(&total);
     if (total && bytes > available)
         return dt_error_set(err, DT_NO_MEMORY, NULL,
                             "%s needs %zu bytes, and the machine has %llu left; take a smaller context or "
@@ -166,6 +204,7 @@ dt_status dt_memory_take(struct dt_account *account, size_t bytes, const char *w
     void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "%s needs %zu bytes, and the kernel refused them", what, bytes);
+    take_from_recent(bytes);
     size_t used = atomic_fetch_add(&account->used, bytes) + bytes;
     size_t peak = atomic_load(&account->peak);
     while (used > peak && !atomic_compare_exchange_weak(&account->peak, &peak, used))
@@ -180,6 +219,7 @@ void dt_memory_give(struct dt_account *account, void *block, size_t bytes)
         return;
     munmap(block, bytes);
     atomic_fetch_sub(&account->used, bytes);
+    forget_recent();
 }
 
 void dt_memory_forget(void *block, size_t bytes)

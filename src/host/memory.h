@@ -46,6 +46,10 @@ struct dt_memory_facts {
 // Reads the facts from /proc without stdio or allocation: cheap enough for four times a second. Any thread.
 void dt_memory_facts(struct dt_memory_facts *out);
 
+// Of these, what is available, and MemTotal into *total unless NULL; both may be a twentieth of a second old, less what
+// dt_memory_take took since. Any thread.
+uint64_t dt_memory_available(uint64_t *total);
+
 // Bytes this process has read from storage since its start (/proc/self/io), 0 where the kernel does not tell.
 uint64_t dt_memory_bytes_read(void);
 

@@ -99,7 +99,8 @@ static const char *writable_by_others(const struct stat *info)
 static bool looks_loadable(const char *path, char *reason, size_t size)
 {
     bool good = false;
-    ElfW(Ehdr) header;
+    char head[2048]; // the header and, in what linkers make, all segments' descriptions
+    ElfW(Ehdr) header = {0};
     ElfW(Phdr) segment;
     struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -107,7 +108,8 @@ static bool looks_loadable(const char *path, char *reason, size_t size)
         dt_format(reason, size, "cannot open: %s", strerror(errno));
         goto done;
     }
-    ssize_t n = pread(fd, &header, sizeof header, 0);
+    ssize_t n = pread(fd, head, sizeof head, 0);
+    memcpy(&header, head, n < 0 ? 0 : (size_t)n < sizeof header ? (size_t)n : sizeof header);
     if (n < EI_NIDENT || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
         dt_format(reason, size, "is no shared object (its first bytes are not ELF's)");
         goto done;
@@ -131,9 +133,13 @@ static bool looks_loadable(const char *path, char *reason, size_t size)
         goto done;
     }
     for (unsigned i = 0; i < header.e_phnum; i++) {
-        off_t at = (off_t)(header.e_phoff + i * sizeof segment);
-        if (pread(fd, &segment, sizeof segment, at) != (ssize_t)sizeof segment ||
-            (segment.p_type == PT_LOAD && (segment.p_filesz > (uint64_t)info.st_size ||
+        uint64_t at = header.e_phoff + i * sizeof segment;
+        bool there = at <= (uint64_t)n - sizeof segment;
+        if (there)
+            memcpy(&segment, head + at, sizeof segment);
+        else
+            there = pread(fd, &segment, sizeof segment, (off_t)at) == (ssize_t)sizeof segment;
+        if (!there || (segment.p_type == PT_LOAD && (segment.p_filesz > (uint64_t)info.st_size ||
                                            segment.p_offset > (uint64_t)info.st_size - segment.p_filesz))) {
             dt_format(reason, size, "is cut short: %lld bytes, and its header promises more", (long long)info.st_size);
             goto done;
