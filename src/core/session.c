@@ -10,6 +10,7 @@
 #define MAX_BATCH 512u
 #define POLL_BYTES (1u << 20)   // a stop is looked for at least this often
 #define SPLIT_BYTES (48u << 10) // less work than this is not worth waking a thread for
+#define ITEM_BYTES (16u << 10)  // of weights: what workers take a number of at a time
 
 // Scratch for one batch; depends on the stack, replaced at a swap. Strides in floats, padded to 16.
 struct scratch {
@@ -325,6 +326,7 @@ struct product {
     float *out[3];
     size_t out_stride[3];
     uint32_t rows_per_item[3], first_item[4]; // items of matrix m: first_item[m] .. first_item[m + 1] - 1
+    uint32_t items_at_once[3];                // no more than POLL_BYTES
     const void *act;
     size_t x_stride;
     uint32_t columns;
@@ -334,13 +336,18 @@ static void product_body(void *arg, uint32_t begin, uint32_t end, uint32_t worke
 {
     (void)worker;
     const struct product *p = arg;
-    for (uint32_t item = begin; item < end && !cancelled(p->s); item++) {
-        int m = item >= p->first_item[2] ? 2 : item >= p->first_item[1] ? 1 : 0;
+    while (begin < end && !cancelled(p->s)) {
+        int m = begin >= p->first_item[2] ? 2 : begin >= p->first_item[1] ? 1 : 0;
         const struct dt_linear *l = p->linear[m];
-        uint32_t row = (item - p->first_item[m]) * p->rows_per_item[m];
-        uint32_t last = l->matrix.rows - row < p->rows_per_item[m] ? l->matrix.rows : row + p->rows_per_item[m];
-        l->by->table.matmul(l->by->ctx, p->out[m], p->out_stride[m], &l->matrix, row, last, p->act, p->x_stride,
-                            p->columns);
+        // as many at once as lie in one matrix, but for a look at the flag now and then
+        uint32_t last = end < p->first_item[m + 1] ? end : p->first_item[m + 1];
+        if (last - begin > p->items_at_once[m])
+            last = begin + p->items_at_once[m];
+        uint32_t row = (begin - p->first_item[m]) * p->rows_per_item[m];
+        uint32_t row_end = (last - p->first_item[m]) * p->rows_per_item[m];
+        l->by->table.matmul(l->by->ctx, p->out[m], p->out_stride[m], &l->matrix, row,
+                            row_end < l->matrix.rows ? row_end : l->matrix.rows, p->act, p->x_stride, p->columns);
+        begin = last;
     }
 }
 
@@ -368,15 +375,15 @@ static void multiply(struct dt_session *s, const struct dt_linear *const *linear
             const struct dt_matrix *w = &linear[first + m]->matrix;
             uint32_t tile = linear[first + m]->by->table.row_tile;
             size_t row_bytes = w->bytes / w->rows + 1;
-            uint32_t share = (w->rows + s->workers - 1) / s->workers;
-            if (share * row_bytes > POLL_BYTES)
-                share = (uint32_t)(POLL_BYTES / row_bytes) + 1;
-            if (s->workers == 1 && w->bytes <= POLL_BYTES)
-                share = w->rows;
+            size_t item_rows = s->workers > 1 ? ITEM_BYTES / row_bytes + 1 : w->rows;
+            if (item_rows * row_bytes > POLL_BYTES)
+                item_rows = POLL_BYTES / row_bytes + 1;
             p.linear[m] = linear[first + m];
             p.out[m] = out[first + m];
             p.out_stride[m] = out_stride[first + m];
-            p.rows_per_item[m] = (share + tile - 1) / tile * tile;
+            p.rows_per_item[m] = (uint32_t)(item_rows + tile - 1) / tile * tile;
+            p.items_at_once[m] = (uint32_t)(POLL_BYTES / (p.rows_per_item[m] * row_bytes));
+            p.items_at_once[m] += p.items_at_once[m] == 0;
             p.first_item[m] = items;
             items += (w->rows + p.rows_per_item[m] - 1) / p.rows_per_item[m];
             bytes += w->bytes * columns;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Fork and join without a lock. A job is published as a ticket word: its number (32 bits), how many pieces it has (16), the next
-// piece (16). Whoever moves the ticket on owns that piece. So a worker that sleeps, or whose core is taken away, holds nobody up: the caller
-// does all pieces itself, and what comes late finds no ticket of its job.
+// Fork and join without a lock. A job is published as a ticket word: its number (32 bits) and how many items are still to be
+// taken (32). Whoever counts that down owns the items: large pieces first, small ones at the end, so that all are done at nearly the same time
+// whatever their speed. A worker that sleeps, or whose core is taken away, holds nobody up with what it has not begun: the caller
+// does all items itself, and what comes late finds no ticket of its job. What it has begun the caller must wait for; having
+// waited for longer than others needed for everything, it sends that worker away for a while.
 #include "host/threads.h"
 
 #include <limits.h>
@@ -21,34 +23,44 @@
 
 #define THREADS_MAX 64u
 #define STACK_BYTES (512u * 1024)
-#define PIECES_A_WORKER 4u // where there is enough work: what a lost core can delay is one piece
 
 // A worker spins this long for the next job, then sleeps. The longer one is used while jobs keep coming within it.
 #define SPIN_SHORT_NS 2000u
 #define SPIN_LONG_NS 100000u
 
+// The caller waits this long, and as long as the job took it, for the last pieces; then their workers have lost their cores. A
+// core that is shared comes and goes in slices of milliseconds, each departure costs one of them; so such a worker is
+// left alone for many times what was waited.
+#define LATE_NS 30000u
+#define AWAY_TIMES 8u
+#define AWAY_MAX_NS 250000000u
+
 struct worker {
     struct dt_threads *pool;
     pthread_t thread;
     uint32_t number;
+    _Alignas(64) atomic_uint doing;       // number of the job it takes pieces of, 0 between jobs
+    atomic_uint_fast64_t away_until;      // by dt_clock_ns; written by the caller
 };
 
 struct dt_threads {
     uint32_t count;
     uint32_t started;
-    struct worker worker[THREADS_MAX];
+    uint64_t spin; // SPIN_LONG_NS, or 0 where there are fewer CPUs than workers
 
-    // The job. Written by the caller between jobs only.
+    // The job, on one cache line. All but the ticket is written by the caller between jobs only.
+    _Alignas(64) atomic_uint_fast64_t ticket; // number << 32 | items not yet taken
+    atomic_uint wake;                         // futex: the job number that workers wait to change
+    atomic_uint grain; // also read by who comes late
+    uint32_t items;
     dt_loop_body *body;
     void *arg;
-    uint32_t items;
 
-    _Alignas(64) atomic_uint_fast64_t ticket;  // number << 32 | pieces << 16 | next piece
-    _Alignas(64) atomic_uint wake;             // futex: the job number that workers wait to change
-    atomic_uint sleepers;                      // workers in, or on the way into, the futex
-    _Alignas(64) atomic_uint left;             // futex: pieces of the job not yet done
+    _Alignas(64) atomic_uint left; // futex: items of the job not yet done
     atomic_uint caller_sleeps;
-    atomic_int ending;
+    _Alignas(64) atomic_uint sleepers; // more than 0: some worker is in, or on the way into, the futex
+    atomic_uint ending;                // futex: 1 when the pool is given up
+    struct worker worker[THREADS_MAX];
 };
 
 static void pause_cpu(void)
@@ -62,9 +74,9 @@ static void pause_cpu(void)
 #endif
 }
 
-static void futex_wait(atomic_uint *word, unsigned value)
+static void futex_wait(atomic_uint *word, unsigned value, const struct timespec *limit)
 {
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, limit, NULL, 0);
 }
 
 static void futex_wake(atomic_uint *word, int count)
@@ -72,20 +84,30 @@ static void futex_wake(atomic_uint *word, int count)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }
 
+// How many of the items that are left the next piece has: of the same numbers always the same.
+static uint32_t piece_of(uint32_t rest, uint32_t grain, uint32_t workers)
+{
+    uint32_t n = rest / (2 * workers);
+    n = n > grain ? n : grain;
+    return rest < n || rest - n < grain ? rest : n;
+}
+
 // Takes and does pieces of job `number` until none is left to take.
 static void work(struct dt_threads *pool, uint32_t number, uint32_t worker)
 {
     uint64_t seen = atomic_load_explicit(&pool->ticket, memory_order_acquire);
     for (;;) {
-        uint32_t piece = (uint32_t)seen & 0xffff, pieces = (uint32_t)seen >> 16;
-        if (seen >> 32 != number || piece >= pieces)
+        uint32_t rest = (uint32_t)seen;
+        if (seen >> 32 != number || rest == 0)
             return;
-        if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &seen, seen + 1, memory_order_acq_rel,
+        uint32_t n = piece_of(rest, atomic_load_explicit(&pool->grain, memory_order_relaxed), pool->count);
+        if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &seen, seen - n, memory_order_acq_rel,
                                                    memory_order_acquire))
             continue;
-        uint64_t items = pool->items; // a piece is ours, so the job stands until we have done it
-        pool->body(pool->arg, (uint32_t)(items * piece / pieces), (uint32_t)(items * (piece + 1) / pieces), worker);
-        if (atomic_fetch_sub(&pool->left, 1) == 1 && atomic_load(&pool->caller_sleeps))
+        // the items are ours, so the job stands until we have done them
+        uint32_t begin = pool->items - rest;
+        pool->body(pool->arg, begin, begin + n, worker);
+        if (atomic_fetch_sub(&pool->left, n) == n && atomic_load(&pool->caller_sleeps))
             futex_wake(&pool->left, 1);
         seen = atomic_load_explicit(&pool->ticket, memory_order_acquire);
     }
@@ -99,6 +121,8 @@ static bool spin_while(atomic_uint *word, unsigned value, uint64_t limit)
         for (int i = 0; i < 32; i++) {
             if (atomic_load_explicit(word, memory_order_acquire) != value)
                 return true;
+            if (limit == 0)
+                return false;
             pause_cpu();
         }
         uint64_t now = dt_clock_ns();
@@ -109,28 +133,45 @@ static bool spin_while(atomic_uint *word, unsigned value, uint64_t limit)
     }
 }
 
+// Sleeps while this worker is sent away, or the pool ends.
+static void stay_away(struct worker *self)
+{
+    for (;;) {
+        uint64_t until = atomic_load_explicit(&self->away_until, memory_order_relaxed), now;
+        if (until == 0)
+            return;
+        if ((now = dt_clock_ns()) >= until || atomic_load(&self->pool->ending))
+            break;
+        struct timespec rest = {(time_t)((until - now) / 1000000000u), (long)((until - now) % 1000000000u)};
+        futex_wait(&self->pool->ending, 0, &rest);
+    }
+    atomic_store_explicit(&self->away_until, 0, memory_order_relaxed);
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *self = arg;
     struct dt_threads *pool = self->pool;
     unsigned seen = 0;
-    uint64_t limit = SPIN_LONG_NS;
+    uint64_t limit = pool->spin;
     for (;;) {
         if (spin_while(&pool->wake, seen, limit)) {
-            limit = SPIN_LONG_NS;
+            limit = pool->spin;
         } else {
-            limit = SPIN_SHORT_NS; // nothing came: until a job follows closely on another, do not burn CPU for it
-            atomic_fetch_add(&pool->sleepers, 1);
-            while (atomic_load(&pool->wake) == seen)
-                futex_wait(&pool->wake, seen);
-            atomic_fetch_sub(&pool->sleepers, 1);
+            limit = pool->spin ? SPIN_SHORT_NS : 0; // nothing came: until a job follows closely on another, burn no CPU for it
+            do { // who wakes us sets sleepers to 0, and so wakes once, however long it is until we run
+                atomic_fetch_add(&pool->sleepers, 1);
+                if (atomic_load(&pool->wake) == seen)
+                    futex_wait(&pool->wake, seen, NULL);
+            } while (atomic_load(&pool->wake) == seen);
         }
-        // First the number, then the end: what ends the pool moves the number on, so an end that
-        // is not seen here yet is seen at the next number. The other way round it could be slept over.
-        seen = atomic_load_explicit(&pool->wake, memory_order_acquire);
+        stay_away(self);
         if (atomic_load(&pool->ending))
             return NULL;
+        seen = atomic_load_explicit(&pool->wake, memory_order_acquire);
+        atomic_store_explicit(&self->doing, seen, memory_order_relaxed);
         work(pool, seen, self->number);
+        atomic_store_explicit(&self->doing, 0, memory_order_relaxed);
     }
 }
 
@@ -154,6 +195,7 @@ dt_status dt_threads_new(struct dt_threads **out, uint32_t count, struct dt_erro
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u threads", count);
     memset(pool, 0, sizeof *pool);
     pool->count = count;
+    pool->spin = dt_threads_cpus() >= count ? SPIN_LONG_NS : 0;
 
     // Signals are the main thread's business, but for those that a thread's own instructions raise: blocked, they would kill.
     static const int own[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
@@ -193,6 +235,7 @@ void dt_threads_free(struct dt_threads *pool)
     atomic_store(&pool->ending, 1);
     atomic_fetch_add(&pool->wake, 1);
     futex_wake(&pool->wake, INT_MAX);
+    futex_wake(&pool->ending, INT_MAX);
     for (uint32_t i = 1; i <= pool->started; i++)
         pthread_join(pool->worker[i].thread, NULL);
     free(pool);
@@ -203,43 +246,60 @@ uint32_t dt_threads_count(const struct dt_threads *pool)
     return pool->count;
 }
 
+// Waits until the items that other workers took are done: first awake, then asleep, which also lends our core to a worker that lost
+// its own. own: how long the job took us.
+static void wait_for_rest(struct dt_threads *pool, uint32_t number, uint64_t begin, uint64_t own)
+{
+    uint64_t limit = pool->spin ? LATE_NS + own : 0, now = begin;
+    while (now - begin < limit) {
+        for (int i = 0; i < 32; i++) {
+            if (atomic_load_explicit(&pool->left, memory_order_acquire) == 0)
+                return;
+            pause_cpu();
+        }
+        now = dt_clock_ns();
+    }
+    uint64_t late = 0; // a bit a worker
+    for (uint32_t i = 1; i <= pool->started; i++) {
+        if (atomic_load_explicit(&pool->worker[i].doing, memory_order_relaxed) == number)
+            late |= 1ull << i;
+    }
+    atomic_store(&pool->caller_sleeps, 1);
+    for (unsigned left; (left = atomic_load(&pool->left)) > 0;)
+        futex_wait(&pool->left, left, NULL);
+    now = dt_clock_ns();
+    uint64_t away = (now - begin) * AWAY_TIMES;
+    away = now + (away < AWAY_MAX_NS ? away : AWAY_MAX_NS);
+    for (uint32_t i = 1; i <= pool->started; i++) {
+        if (late >> i & 1)
+            atomic_store_explicit(&pool->worker[i].away_until, away, memory_order_relaxed);
+    }
+}
+
 void dt_threads_for(struct dt_threads *pool, dt_loop_body *body, void *arg, uint32_t items, uint32_t grain)
 {
-    uint32_t pieces = grain > 1 ? items / grain : items;
-    if (pieces > pool->count * PIECES_A_WORKER)
-        pieces = pool->count * PIECES_A_WORKER;
-    else if (pieces > pool->count)
-        pieces = pool->count;
-    if (pool->count == 1 || pieces <= 1) {
+    grain = grain > 1 ? grain : 1;
+    if (pool->count == 1 || items < 2 * (uint64_t)grain) {
         if (items > 0)
             body(arg, 0, items, 0);
         return;
     }
+    uint64_t begin = dt_clock_ns();
     uint32_t number = atomic_load_explicit(&pool->wake, memory_order_relaxed) + 1;
+    number += number == 0;
     pool->body = body;
     pool->arg = arg;
     pool->items = items;
-    atomic_store_explicit(&pool->left, pieces, memory_order_relaxed);
+    atomic_store_explicit(&pool->grain, grain, memory_order_relaxed);
+    atomic_store_explicit(&pool->left, items, memory_order_relaxed);
     atomic_store_explicit(&pool->caller_sleeps, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->ticket, (uint64_t)number << 32 | pieces << 16, memory_order_release);
+    atomic_store_explicit(&pool->ticket, (uint64_t)number << 32 | items, memory_order_release);
     atomic_store(&pool->wake, number);
-    if (atomic_load(&pool->sleepers) > 0)
+    if (atomic_load(&pool->sleepers) > 0 && atomic_exchange(&pool->sleepers, 0) > 0)
         futex_wake(&pool->wake, INT_MAX);
     work(pool, number, 0);
-
-    // The rest is in other hands: wait for it, first awake, then asleep (which also lends our core to a worker that lost its own).
-    uint64_t begin = 0;
-    for (unsigned left; (left = atomic_load_explicit(&pool->left, memory_order_acquire)) > 0;) {
-        for (int i = 0; i < 32 && atomic_load_explicit(&pool->left, memory_order_acquire) > 0; i++)
-            pause_cpu();
-        uint64_t now = dt_clock_ns();
-        if (!begin)
-            begin = now;
-        if (now - begin < SPIN_LONG_NS)
-            continue;
-        atomic_store(&pool->caller_sleeps, 1);
-        left = atomic_load(&pool->left);
-        if (left > 0)
-            futex_wait(&pool->left, left);
-    }
+    if (atomic_load_explicit(&pool->left, memory_order_acquire) == 0)
+        return;
+    uint64_t now = dt_clock_ns();
+    wait_for_rest(pool, number, now, now - begin);
 }

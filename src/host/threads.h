@@ -19,8 +19,10 @@ void dt_threads_free(struct dt_threads *threads);
 
 uint32_t dt_threads_count(const struct dt_threads *threads);
 
-// Runs body over [0, count): cut into contiguous pieces of at least grain items, always at the same places for the same numbers; piece i runs on whichever worker comes first (worker numbers are distinct among concurrent pieces). Returns when all
-// are done. One thread, or one piece: a direct call. Called by one thread at a time, never from inside a body.
+// Runs body over [0, count): cut into contiguous pieces of at least grain items, large ones first, always at the same places for
+// the same numbers; a piece runs on whichever worker comes first (worker numbers are distinct among concurrent pieces).
+// Returns when all are done. One thread, or one piece: a direct call. A worker that is held up in a piece, because its core is
+// taken away, is given none for a while. Called by one thread at a time, never from inside a body.
 void dt_threads_for(struct dt_threads *threads, dt_loop_body *body, void *arg, uint32_t count, uint32_t grain);
 
 // CPUs this process may run on, >= 1.
