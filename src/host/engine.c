@@ -13,7 +13,7 @@
 
 #define PARTS_MAX 256u
 #define TEXT_FIRST 2048u         // bytes of text the tokenizer is first made for; longer text makes it anew
-#define ALONE_BYTES (768u << 10) // a model smaller than this is not faster with a second thread
+#define ALONE_BYTES (1536u << 10) // a model smaller than this is not faster with a second thread
 #define THREADS_CHOSEN_MAX 16u
 #define TOUCH_MAX (256u << 20)
 

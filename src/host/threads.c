@@ -28,19 +28,21 @@
 #define SPIN_SHORT_NS 2000u
 #define SPIN_LONG_NS 100000u
 
-// The caller waits this long, and as long as the job took it, for the last pieces; then their workers have lost their cores. A
-// core that is shared comes and goes in slices of milliseconds, each departure costs one of them; so such a worker is
-// left alone for many times what was waited.
+// The caller waits this long, and as long as the job took it, for the last pieces; then their workers have lost their cores. Once
+// may be chance: such a worker is left alone for as long as was waited. But a core that is shared comes and goes in slices of
+// milliseconds, and costs us one of them at each departure. So a worker that was with us for less than twice what it cost is
+// left alone for twice as long as the last time.
 #define LATE_NS 30000u
-#define AWAY_TIMES 8u
-#define AWAY_MAX_NS 250000000u
+#define AWAY_TIMES_MAX 16u
 
 struct worker {
     struct dt_threads *pool;
     pthread_t thread;
     uint32_t number;
-    _Alignas(64) atomic_uint doing;       // number of the job it takes pieces of, 0 between jobs
-    atomic_uint_fast64_t away_until;      // by dt_clock_ns; written by the caller
+    _Alignas(64) atomic_uint doing;  // number of the job it takes pieces of, 0 between jobs
+    atomic_uint_fast64_t away_until; // by dt_clock_ns, 0: it need not look. Set by the caller
+    uint64_t back;                   // the caller's: when it was to come back the last time, and after how many times the wait
+    uint64_t times;
 };
 
 struct dt_threads {
@@ -87,7 +89,7 @@ static void futex_wake(atomic_uint *word, int count)
 // How many of the items that are left the next piece has: of the same numbers always the same.
 static uint32_t piece_of(uint32_t rest, uint32_t grain, uint32_t workers)
 {
-    uint32_t n = rest / (2 * workers);
+    uint32_t n = rest / workers;
     n = n > grain ? n : grain;
     return rest < n || rest - n < grain ? rest : n;
 }
@@ -268,11 +270,15 @@ static void wait_for_rest(struct dt_threads *pool, uint32_t number, uint64_t beg
     for (unsigned left; (left = atomic_load(&pool->left)) > 0;)
         futex_wait(&pool->left, left, NULL);
     now = dt_clock_ns();
-    uint64_t away = (now - begin) * AWAY_TIMES;
-    away = now + (away < AWAY_MAX_NS ? away : AWAY_MAX_NS);
+    uint64_t waited = now - begin;
     for (uint32_t i = 1; i <= pool->started; i++) {
-        if (late >> i & 1)
-            atomic_store_explicit(&pool->worker[i].away_until, away, memory_order_relaxed);
+        struct worker *worker = &pool->worker[i];
+        if (!(late >> i & 1))
+            continue;
+        bool chance = begin - worker->back > 2 * waited;
+        worker->times = chance ? 1 : worker->times < AWAY_TIMES_MAX ? worker->times * 2 : AWAY_TIMES_MAX;
+        worker->back = now + waited * worker->times;
+        atomic_store_explicit(&worker->away_until, worker->back, memory_order_relaxed);
     }
 }
 

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""threads.py [PROGRAM] [MODEL...]: decode speed with one thread and with two, on two CPUs, and with one of those CPUs busy elsewhere.
+"""threads.py [PROGRAM] [MODEL...]: decode speed with one thread and with two on two CPUs, idle and with one of them busy elsewhere.
 
-Prints medians over interleaved rounds and their ratios; asserts nothing. Without a MODEL one of the shape of stories15M is made. A machine
-that does other things at the same time spoils the figures: the load average is printed beside them.
+The other work is a loop of the same priority on the second CPU alone. Every round measures the four, one after the other; printed are the
+medians and their ratios to one thread on the idle machine. Without a MODEL those of ../shared/models and one of the shape of stories15M, made
+here, are taken. A machine that does other things at the same time spoils the figures: the load average is printed beside them. Nothing
+here is a test.
 """
 import json
 import os
@@ -14,11 +16,13 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+TOP = HERE.parent.parent
 sys.path.insert(0, str(HERE.parent / "cli"))
-sys.argv[1:1] = [] if len(sys.argv) > 1 else [str(HERE.parent.parent / "build" / "duotale")]
+sys.argv[1:1] = [] if len(sys.argv) > 1 else [str(TOP / "build" / "duotale")]
 import synth
 
-ROUNDS = 5
+ROUNDS = int(os.environ.get("ROUNDS", "7"))
+SMALL = ["stories260K.bin", "stories260K-h192-q80-g32.bin"]
 
 
 def speed(program, model, threads, cpus):
@@ -27,33 +31,41 @@ def speed(program, model, threads, cpus):
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["results"][0]["decode_tok_s"]["median"]
 
 
+def compare(program, model, cpus):
+    both = ",".join(map(str, cpus))
+    told = {(threads, busy): [] for busy in (False, True) for threads in (1, 2)}
+    for _ in range(ROUNDS):
+        for busy in (False, True):
+            other = subprocess.Popen(["taskset", "-c", str(cpus[1]), sys.executable, "-c", "while True: pass"]) if busy else None
+            try:
+                for threads in (1, 2):
+                    told[threads, busy].append(speed(program, model, threads, both))
+            finally:
+                if other:
+                    other.kill()
+                    other.wait()
+    median = {key: statistics.median(values) for key, values in told.items()}
+    print(f"{model.name}, {ROUNDS} rounds, load average {os.getloadavg()[0]:.1f}")
+    for (threads, busy), value in median.items():
+        what = f"{threads} thread{'s' if threads > 1 else ''}{', a CPU busy' if busy else ''}"
+        print(f"  {what:22} {value:10.1f} tok/s   {value / median[1, False]:5.2f} of one thread, idle"
+              f"   {value / median[1, busy]:5.2f} of one thread beside the same", flush=True)
+
+
 def main():
     program, models = sys.argv[1], [pathlib.Path(m) for m in sys.argv[2:]]
     cpus = sorted(os.sched_getaffinity(0))[:2]
     if len(cpus) < 2:
         print("skipped: this needs two CPUs")
         return
-    both = ",".join(map(str, cpus))
     with tempfile.TemporaryDirectory(prefix="duotale-bench-") as name:
         if not models:
-            models = [pathlib.Path(name) / "15m-q80-g32.bin"]
-            synth.int8(models[0])
+            shared = TOP.parent / "shared" / "models"
+            models = [shared / m for m in SMALL if (shared / m).exists()]
+            models.append(pathlib.Path(name) / "15m-q80-g32.bin")
+            synth.int8(models[-1])
         for model in models:
-            told = {"1 thread": [], "2 threads": [], "1 thread, a CPU busy": [], "2 threads, a CPU busy": []}
-            for _ in range(ROUNDS):
-                told["1 thread"].append(speed(program, model, 1, both))
-                told["2 threads"].append(speed(program, model, 2, both))
-                busy = subprocess.Popen(["taskset", "-c", str(cpus[1]), sys.executable, "-c", "while True: pass"])
-                try:
-                    told["1 thread, a CPU busy"].append(speed(program, model, 1, both))
-                    told["2 threads, a CPU busy"].append(speed(program, model, 2, both))
-                finally:
-                    busy.kill()
-                    busy.wait()
-            medians = {what: statistics.median(values) for what, values in told.items()}
-            print(f"{model.name}, load average {os.getloadavg()[0]:.1f}")
-            for what, value in medians.items():
-                print(f"  {what:24} {value:10.1f} tok/s  {value / medians['1 thread']:5.2f} of one thread")
+            compare(program, model, cpus)
 
 
 if __name__ == "__main__":

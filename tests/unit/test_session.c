@@ -73,7 +73,8 @@ static struct dt_matrix matrix(uint32_t form, uint32_t group, uint32_t rows, uin
 
 static struct dt_model model(uint32_t form, uint32_t group)
 {
-    struct dt_model m = {.format = "test", .architecture = "llama"};
+    // told to be larger than a cache, so that work is split at its smallest
+    struct dt_model m = {.format = "test", .architecture = "llama", .weight_bytes = 64u << 20};
     uint32_t unit = form == DT_FORM_Q8_0 || form == DT_FORM_Q4_0 ? 32 : group ? group : 2;
     m.hp.kv_heads = 1 + pick(3);
     m.hp.heads = m.hp.kv_heads * (1 + pick(3));

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "host/threads.h"
@@ -84,6 +85,34 @@ static void many_short_jobs(void **state)
     dt_threads_free(pool);
 }
 
+// Holds every worker but the caller up in its first piece, as a core that was taken away would.
+static void held_up(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    struct job *j = arg;
+    if (worker > 0 && atomic_fetch_add(&j->pieces, 1) < 3)
+        nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+    for (uint32_t i = begin; i < end; i++)
+        atomic_fetch_add(&j->done[i], 1);
+}
+
+static void a_worker_that_was_held_up_loses_nothing(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    for (uint32_t count = 2; count <= 5; count++) {
+        struct dt_threads *pool;
+        assert_int_equal(dt_threads_new(&pool, count, &err), DT_OK);
+        struct job *j = calloc(1, sizeof *j);
+        for (uint32_t round = 1; round <= 200; round++) {
+            dt_threads_for(pool, held_up, j, 100, 1);
+            for (uint32_t i = 0; i < 100; i++)
+                assert_int_equal(j->done[i], (uint8_t)round);
+        }
+        free(j);
+        dt_threads_free(pool); // some are still away, and must come for this
+    }
+}
+
 static void pools_come_and_go(void **state)
 {
     (void)state;
@@ -114,6 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_once),
         cmocka_unit_test(many_short_jobs),
+        cmocka_unit_test(a_worker_that_was_held_up_loses_nothing),
         cmocka_unit_test(pools_come_and_go),
         cmocka_unit_test(too_many_are_refused),
     };
