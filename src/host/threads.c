@@ -62,7 +62,7 @@ struct dt_threads {
     atomic_uint caller_sleeps;
     _Alignas(64) atomic_uint sleepers; // more than 0: some worker is in, or on the way into, the futex
     atomic_uint ending;                // futex: 1 when the pool is given up
-    struct worker worker[THREADS_MAX];
+    struct worker worker[]; // count of them; 0 is the caller and stays empty
 };
 
 static void pause_cpu(void)
@@ -168,9 +168,11 @@ static void *worker_main(void *arg)
             } while (atomic_load(&pool->wake) == seen);
         }
         stay_away(self);
+        // First the number, then the end: what ends the pool moves the number on, so an end that
+        // is not seen here yet is seen at the next number. The other way round it could be slept over.
+        seen = atomic_load_explicit(&pool->wake, memory_order_acquire);
         if (atomic_load(&pool->ending))
             return NULL;
-        seen = atomic_load_explicit(&pool->wake, memory_order_acquire);
         atomic_store_explicit(&self->doing, seen, memory_order_relaxed);
         work(pool, seen, self->number);
         atomic_store_explicit(&self->doing, 0, memory_order_relaxed);
@@ -192,10 +194,11 @@ dt_status dt_threads_new(struct dt_threads **out, uint32_t count, struct dt_erro
     }
     if (count > THREADS_MAX)
         return dt_error_set(err, DT_USAGE, NULL, "%u threads asked for, at most %u can be had", count, THREADS_MAX);
-    struct dt_threads *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
+    size_t bytes = sizeof *pool + count * sizeof(struct worker); // both multiples of 64
+    struct dt_threads *pool = aligned_alloc(64, bytes);
     if (!pool)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u threads", count);
-    memset(pool, 0, sizeof *pool);
+    memset(pool, 0, bytes);
     pool->count = count;
     pool->spin = dt_threads_cpus() >= count ? SPIN_LONG_NS : 0;
 
