@@ -295,6 +295,8 @@ struct dt_app_api {
     void (*crash_bytes)(struct dt_app *app, const char *bytes, size_t n);
     // What the program is to exit with, where the front end knows better: 1 when stdout is gone, 130 when a pipe's story was interrupted.
     void (*exit_code)(struct dt_app *app, int code);
+    // Whether the command line said what to do first (a prompt, a script): it is done at the first next(), and nobody else need ask for anything.
+    bool (*given)(struct dt_app *app);
 };
 
 // ---- a front end --------------------------------------------------------------------------------------

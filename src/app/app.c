@@ -223,6 +223,7 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options, 
         int n = snprintf(path, sizeof path, "%lld", options->open > 0 ? (long long)options->open : 0ll);
         dt_worker_ask(app, DT_REQUEST_COMMAND, DT_COMMAND_OPEN, path, (size_t)n, false);
     }
+    app->given = options->script || options->prompt;
     app->first_script = options->script ? strdup(options->script) : NULL;
     app->first_prompt = options->prompt ? strdup(options->prompt) : NULL;
 out:
@@ -430,6 +431,11 @@ static void api_crash_bytes(struct dt_app *app, const char *bytes, size_t n)
     dt_signals_crash_bytes(bytes, n);
 }
 
+static bool api_given(struct dt_app *app)
+{
+    return app->given;
+}
+
 static void api_exit_code(struct dt_app *app, int code)
 {
     atomic_store(&app->exit_code, code);
@@ -474,6 +480,7 @@ const struct dt_app_api *dt_app_api(void)
         .decode = api_decode,
         .crash_bytes = api_crash_bytes,
         .exit_code = api_exit_code,
+        .given = api_given,
     };
     return &api;
 }

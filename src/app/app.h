@@ -80,6 +80,7 @@ struct dt_app {
     atomic_int state;           // enum dt_app_state, the worker's; what the ui shows comes with events
     atomic_int exit_code;
     bool interactive;
+    bool given;                 // the command line says what to do first
 
     // the ui thread's
     struct dt_history *history;

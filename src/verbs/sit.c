@@ -124,6 +124,10 @@ static int read_arguments(struct sitting *s, int argc, char **argv)
         dt_error_set(&err, DT_BAD_INPUT, s->config, "the settings cannot be read");
         return dt_verb_fail(&err);
     }
+    if (s->script && !dt_file_readable(s->script)) {
+        dt_error_set(&err, DT_BAD_INPUT, s->script, "the script cannot be read");
+        return dt_verb_fail(&err);
+    }
     if (!s->config && !no_config && dt_settings_file(config, sizeof config))
         s->config = config;
     if (s->config && !no_config && dt_settings_read(&s->settings, s->config, &err) != DT_OK)

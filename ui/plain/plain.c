@@ -259,6 +259,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     p->out = (struct ui_stream){.api = api, .app = app, .fd = STDOUT_FILENO};
     p->err = (struct ui_stream){.api = api, .app = app, .fd = STDERR_FILENO};
     p->terminal = isatty(STDIN_FILENO);
+    p->told = api->given(app);
     running = p;
     struct sigaction before, interrupt = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &interrupt, &before);
