@@ -105,8 +105,11 @@ static bool parse_bytes(const char *text, uint64_t *out)
     if (n == 0 || n >= sizeof digits)
         return false;
     memcpy(digits, text, n + 1);
-    if (n > 1 && (digits[n - 1] == 'B' || digits[n - 1] == 'b')) // 24MB
+    if (n > 1 && (digits[n - 1] == 'B' || digits[n - 1] == 'b')) { // 24MB
         digits[--n] = '\0';
+        if (n > 2 && digits[n - 1] == 'i') // 24MiB: what M stands for here
+            digits[--n] = '\0';
+    }
     switch (digits[n - 1]) {
     case 'K':
     case 'k':
@@ -231,20 +234,29 @@ void dt_settings_init(struct dt_settings *settings)
         parse(&dt_settings_table()[id], dt_settings_table()[id].initial, &settings->value[id]);
 }
 
+dt_status dt_settings_parse(int id, const char *text, struct dt_setting_value *out, struct dt_error *err)
+{
+    const struct dt_setting *setting = &dt_settings_table()[id];
+    char range[256];
+    if (parse(setting, text, out))
+        return DT_OK;
+    return dt_error_set(err, DT_USAGE, NULL, "%s: '%.80s' is not what it takes: %s", setting->name, text,
+                        dt_settings_range(setting, range, sizeof range));
+}
+
 dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text,
                           enum dt_setting_source source, struct dt_error *err)
 {
     const struct dt_setting *setting = &dt_settings_table()[id];
     struct dt_setting_value value = settings->value[id];
-    char range[256];
     if (strcmp(text, "default") == 0 && !(setting->choices && strstr(setting->choices, "default"))) {
         text = setting->initial;
         source = DT_FROM_DEFAULT;
         value.source = DT_FROM_DEFAULT;
     }
-    if (!parse(setting, text, &value))
-        return dt_error_set(err, DT_USAGE, NULL, "%s: '%.80s' is not what it takes: %s", setting->name, text,
-                            dt_settings_range(setting, range, sizeof range));
+    dt_status status = dt_settings_parse(id, text, &value, err);
+    if (status != DT_OK)
+        return status;
     if (value.source > source)
         return DT_OK;
     value.source = source;

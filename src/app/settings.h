@@ -122,6 +122,10 @@ int dt_settings_find(const char *name);
 // The name nearest to a wrong one, for "did you mean"; NULL if nothing is near.
 const char *dt_settings_nearest(const char *name);
 
+// Reads a text as setting `id` would be set to: value and text of *out, whose source is not touched. DT_USAGE (with *out as it was) names the setting, its
+// range or choices and what was found. For those who keep no dt_settings. Any thread.
+dt_status dt_settings_parse(int id, const char *text, struct dt_setting_value *out, struct dt_error *err);
+
 // Sets one. DT_USAGE names the setting, its range or choices and what was found; nothing is changed then. A value of a stronger
 // source stays (DT_OK). The word "default" takes the default back (with source DT_FROM_DEFAULT).
 dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text,
@@ -182,16 +186,19 @@ struct option; // getopt.h
 #define DT_SETTING_FLAG 1000 // getopt_long's value of --NAME is DT_SETTING_FLAG + id; of --no-NAME DT_SETTING_NO_FLAG + id
 #define DT_SETTING_NO_FLAG 2000
 
-// Long options for every setting (BOOL: --NAME and --no-NAME), followed by `extra` (extra_count of them) and a
-// terminator, malloc'ed: the caller frees it. *short_options (malloc'ed likewise) gets the letters in getopt's form, with `extra_short` appended.
-// NULL when there is no memory.
-struct option *dt_settings_options(const struct option *extra, size_t extra_count, const char *extra_short,
-                                   char **short_options);
+// Long options for these settings (NULL: every one; `count` is then not looked at), BOOL ones as --NAME and --no-NAME, followed by `extra` (extra_count of
+// them) and a terminator, malloc'ed: the caller frees it. *short_options (malloc'ed likewise) gets the letters in getopt's form, with `extra_short`
+// appended. NULL when there is no memory.
+struct option *dt_settings_options(const int *ids, size_t count, const struct option *extra, size_t extra_count,
+                                   const char *extra_short, char **short_options);
+
+// Which setting a result of getopt_long is, -1 if it is somebody else's. *argument becomes "on" or "off" for a switch.
+int dt_settings_flag(int result, const char **argument);
 
 // Handles one result of getopt_long: 1 if it was a setting's (set, or *err filled with DT_USAGE), 0 if it is somebody else's.
 int dt_settings_option(struct dt_settings *settings, int result, const char *argument, struct dt_error *err);
 
-// The table for people: every flag with range, default and help, by group, at most `columns` wide.
-void dt_settings_help(FILE *out, size_t columns);
+// The table for people: the flags of these settings (NULL: every one) with range, default and help, by group, at most `columns` wide.
+void dt_settings_help(FILE *out, const int *ids, size_t count, size_t columns);
 
 #endif

@@ -9,8 +9,14 @@
 // "no-NAME" for switches: built once, kept for the life of the program (getopt keeps pointers).
 static char negations[DT_SET_COUNT][32];
 
-struct option *dt_settings_options(const struct option *extra, size_t extra_count, const char *extra_short,
-                                   char **short_options)
+// The setting at place i of a caller's choice; all of them where there is none.
+static int chosen(const int *ids, size_t i)
+{
+    return ids ? ids[i] : (int)i;
+}
+
+struct option *dt_settings_options(const int *ids, size_t count, const struct option *extra, size_t extra_count,
+                                   const char *extra_short, char **short_options)
 {
     struct option *options = calloc(2 * DT_SET_COUNT + extra_count + 1, sizeof *options);
     char *letters = calloc(2 * DT_SET_COUNT + strlen(extra_short) + 1, 1);
@@ -20,7 +26,8 @@ struct option *dt_settings_options(const struct option *extra, size_t extra_coun
         free(letters);
         return NULL;
     }
-    for (int id = 0; id < DT_SET_COUNT; id++) {
+    for (size_t i = 0; i < (ids ? count : DT_SET_COUNT); i++) {
+        int id = chosen(ids, i);
         const struct dt_setting *setting = &dt_settings_table()[id];
         bool toggle = setting->type == DT_SETTING_BOOL;
         options[n++] = (struct option){setting->name, toggle ? no_argument : required_argument, NULL, DT_SETTING_FLAG + id};
@@ -41,24 +48,32 @@ struct option *dt_settings_options(const struct option *extra, size_t extra_coun
     return options;
 }
 
+int dt_settings_flag(int result, const char **argument)
+{
+    if (result >= DT_SETTING_NO_FLAG && result < DT_SETTING_NO_FLAG + DT_SET_COUNT) {
+        *argument = "off";
+        return result - DT_SETTING_NO_FLAG;
+    }
+    if (result >= DT_SETTING_FLAG && result < DT_SETTING_FLAG + DT_SET_COUNT) {
+        int id = result - DT_SETTING_FLAG;
+        if (dt_settings_table()[id].type == DT_SETTING_BOOL)
+            *argument = "on";
+        return id;
+    }
+    for (int id = 0; result > 0 && result < 256 && id < DT_SET_COUNT; id++) {
+        if (dt_settings_table()[id].letter == result)
+            return id;
+    }
+    return -1;
+}
+
 int dt_settings_option(struct dt_settings *settings, int result, const char *argument, struct dt_error *err)
 {
-    int id = -1;
-    if (result >= DT_SETTING_FLAG && result < DT_SETTING_FLAG + DT_SET_COUNT) {
-        id = result - DT_SETTING_FLAG;
-    } else if (result >= DT_SETTING_NO_FLAG && result < DT_SETTING_NO_FLAG + DT_SET_COUNT) {
-        id = result - DT_SETTING_NO_FLAG;
-        argument = "off";
-    } else {
-        for (int i = 0; result > 0 && result < 256 && i < DT_SET_COUNT; i++) {
-            if (dt_settings_table()[i].letter == result)
-                id = i;
-        }
-    }
+    struct dt_error inner = {0};
+    int id = dt_settings_flag(result, &argument);
     if (id < 0)
         return 0;
-    struct dt_error inner = {0};
-    if (dt_settings_set(settings, id, argument ? argument : "on", DT_FROM_USER, &inner) != DT_OK)
+    if (dt_settings_set(settings, id, argument, DT_FROM_USER, &inner) != DT_OK)
         dt_error_set(err, DT_USAGE, NULL, "--%s", inner.message);
     return 1;
 }
@@ -68,30 +83,28 @@ static void wrap(FILE *out, const char *text, size_t at, size_t indent, size_t c
 {
     while (*text) {
         size_t n = strcspn(text, " ");
-        if (at + n > columns && at > indent) {
+        if (at > indent && at + 1 + n > columns) {
             fprintf(out, "\n%*s", (int)indent, "");
             at = indent;
+        }
+        if (at > indent) {
+            fputc(' ', out);
+            at++;
         }
         fprintf(out, "%.*s", (int)n, text);
         at += n;
         text += n;
-        if (*text == ' ') {
-            text++;
-            if (at + 1 < columns) {
-                fputc(' ', out);
-                at++;
-            }
-        }
+        text += *text == ' ';
     }
     fputc('\n', out);
 }
 
-void dt_settings_help(FILE *out, size_t columns)
+void dt_settings_help(FILE *out, const int *ids, size_t count, size_t columns)
 {
     const size_t indent = 30;
     const char *group = "";
-    for (int id = 0; id < DT_SET_COUNT; id++) {
-        const struct dt_setting *setting = &dt_settings_table()[id];
+    for (size_t i = 0; i < (ids ? count : DT_SET_COUNT); i++) {
+        const struct dt_setting *setting = &dt_settings_table()[chosen(ids, i)];
         char flag[80], letter[8] = "    ", help[400], range[128];
         if (strcmp(group, setting->group) != 0)
             fprintf(out, "%s%s:\n", *group ? "\n" : "", setting->group);

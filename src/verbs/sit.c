@@ -41,7 +41,7 @@ static int print_help(void)
           "      --config FILE           reads settings from this file; --no-config: from none\n"
           "  -h, --help                  this; -V, --version\n\n",
           stdout);
-    dt_settings_help(stdout, 100);
+    dt_settings_help(stdout, NULL, 0, 100);
     puts("\nEvery setting can also stand in the configuration file (NAME = VALUE) or the environment (DUOTALE_NAME).\n"
          "Exit codes: 0 done, 1 failed, 2 usage, 3 bad model or input file, 4 not enough memory, 128 + N ended by signal N.");
     return dt_verb_flush();
@@ -66,7 +66,7 @@ static int read_arguments(struct sitting *s, int argc, char **argv)
     struct dt_error err = {0};
     struct dt_settings flags;
     char *letters = NULL;
-    struct option *options = dt_settings_options(extra, sizeof extra / sizeof *extra, "i:hV", &letters);
+    struct option *options = dt_settings_options(NULL, 0, extra, sizeof extra / sizeof *extra, "i:hV", &letters);
     int result, code = -1;
     bool no_config = false;
     if (!options) {

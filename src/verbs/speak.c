@@ -15,33 +15,9 @@ static bool is_wav(const char *path)
     return strcmp(path, "-") == 0 || (n > 4 && strcasecmp(path + n - 4, ".wav") == 0);
 }
 
-static int number(const char *verb, const char *name, const char *value, uint32_t low, uint32_t high, uint32_t *out)
-{
-    if (dt_verb_count(value, high, out) && *out >= low)
-        return 0;
-    return dt_verb_usage(verb, "%s takes %u to %u, not \"%s\"", name, low, high, value);
-}
-
-int dt_verb_voice_option(const char *verb, struct dt_verb_voice *v, int option, const char *value, int argc, char **argv)
+int dt_verb_listen_option(struct dt_verb_voice *v, int option, const char *value, int argc, char **argv)
 {
     switch (option) {
-    case DT_OPTION_SPEAK:
-        v->speak = true;
-        return 0;
-    case DT_OPTION_SPEAK_TO:
-        v->speak = true;
-        v->wav_path = value;
-        return 0;
-    case DT_OPTION_VOICE:
-        v->voice = value;
-        return 0;
-    case DT_OPTION_VOICE_SPEED:
-        return number(verb, "--voice-speed", value, 50, 400, &v->words_per_minute);
-    case DT_OPTION_VOICE_PITCH: {
-        int code = number(verb, "--voice-pitch", value, 0, 99, &v->pitch);
-        v->pitch++; // 0 stands for the usual one
-        return code;
-    }
     case DT_OPTION_LISTEN:
         v->listen = true;
         if (!value && optind < argc && is_wav(argv[optind]))
@@ -71,8 +47,8 @@ dt_status dt_verb_voice_open(struct dt_verb_voice *v, struct dt_error *err)
     const struct dt_speech_options options = {
         .voice = v->voice,
         .wav_path = v->wav_path,
-        .words_per_minute = v->words_per_minute ? v->words_per_minute : 160,
-        .pitch = v->pitch ? v->pitch - 1 : 50,
+        .words_per_minute = v->words_per_minute,
+        .pitch = v->pitch,
         .notice = notice,
     };
     dt_status status = dt_speech_open(&v->speech, &options, err);

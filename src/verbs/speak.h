@@ -14,7 +14,7 @@
 struct dt_verb_voice {
     bool speak, listen;
     const char *wav_path, *voice, *heard_path, *ear;
-    uint32_t words_per_minute, pitch; // 0: the usual ones
+    uint32_t words_per_minute, pitch; // as the settings have them
     bool quiet;
     struct dt_speech *speech; // NULL: silent
     bool missing;             // because what speaks is not installed
@@ -23,30 +23,14 @@ struct dt_verb_voice {
     bool was_heard;
 };
 
-// Values of the long options, outside of those of verb.h.
-enum { DT_OPTION_SPEAK = 1024, DT_OPTION_SPEAK_TO, DT_OPTION_VOICE, DT_OPTION_VOICE_SPEED, DT_OPTION_VOICE_PITCH, DT_OPTION_LISTEN,
-       DT_OPTION_EAR };
+// Options for hearing, with values outside of those of verb.h and of the settings. (Those for speaking are settings.)
+enum { DT_OPTION_LISTEN = 4000, DT_OPTION_EAR };
 
-#define DT_SPEAK_LONG_OPTIONS                                                                      \
-    {"speak", no_argument, NULL, DT_OPTION_SPEAK}, {"speak-to", required_argument, NULL, DT_OPTION_SPEAK_TO}, \
-        {"voice", required_argument, NULL, DT_OPTION_VOICE},                                       \
-        {"voice-speed", required_argument, NULL, DT_OPTION_VOICE_SPEED},                           \
-        {"voice-pitch", required_argument, NULL, DT_OPTION_VOICE_PITCH}
 #define DT_LISTEN_LONG_OPTIONS                                                                     \
     {"listen", optional_argument, NULL, DT_OPTION_LISTEN}, {"ear", required_argument, NULL, DT_OPTION_EAR}
-#define DT_SPEAK_OPTIONS_HELP                                                                      \
-    "      --speak             read the story aloud while it is told\n"                            \
-    "      --speak-to FILE     the same into a WAV file\n"                                         \
-    "      --voice NAME        espeak, espeak:en-us+f3, flite:slt ... (duotale voices)\n"          \
-    "      --voice-speed N     words a minute, 50 to 400 (160)\n"                                  \
-    "      --voice-pitch N     0 to 99 (50: its own)\n"
-#define DT_LISTEN_OPTIONS_HELP                                                                     \
-    "      --listen [FILE.wav] ask for the story by voice: by microphone, or from a file\n"        \
-    "      --ear NAME          auto, pocketsphinx:request, pocketsphinx:free\n"
 
-// Takes one option: 0 taken, -1 not one of these, 2 refused (the line is written). --listen takes the next word of argv as its file if that
-// ends in ".wav".
-int dt_verb_voice_option(const char *verb, struct dt_verb_voice *voice, int option, const char *value, int argc, char **argv);
+// Takes one of them: 0 taken, -1 not one of these. --listen takes the next word of argv as its file if that ends in ".wav".
+int dt_verb_listen_option(struct dt_verb_voice *voice, int option, const char *value, int argc, char **argv);
 
 // Opens the voice, if one is wanted. A voice that is not there is one line on stderr, and the story goes on in text: DT_OK. DT_USAGE and DT_FAILED
 // are for what was asked for and cannot be: a voice of no known name, a file that cannot be made.

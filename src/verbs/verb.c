@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/settings.h"
 #include "base/format.h"
 #include "host/log.h"
 
@@ -84,76 +85,63 @@ bool dt_verb_seed(const char *text, uint64_t *out)
     return true;
 }
 
-bool dt_verb_size(const char *text, size_t *out)
-{
-    char *end;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (end == text || text[0] == '-' || errno)
-        return false;
-    unsigned shift = 0;
-    switch (*end) {
-    case 'k':
-    case 'K':
-        shift = 10;
-        break;
-    case 'm':
-    case 'M':
-        shift = 20;
-        break;
-    case 'g':
-    case 'G':
-        shift = 30;
-        break;
-    case 0:
-        break;
-    default:
-        return false;
-    }
-    if (*end && strcmp(end + 1, "") != 0 && strcmp(end + 1, "B") != 0 && strcmp(end + 1, "iB") != 0)
-        return false;
-    if (value > (SIZE_MAX >> shift))
-        return false;
-    *out = (size_t)value << shift;
-    return true;
-}
-
 // ---- opening a model --------------------------------------------------------------------------------
+
+int dt_verb_model_setting(const char *verb, struct dt_verb_model *model, int id, const char *value)
+{
+    struct dt_engine_options *o = &model->engine;
+    struct dt_setting_value read = {0};
+    struct dt_error err = {0};
+    if (id == DT_SET_TOKENIZER) {
+        model->tokenizer = value; // whole: a path on the command line may be longer than a setting's text
+        return 0;
+    }
+    if (id == DT_SET_BACKEND) {
+        o->stack = value;
+        return 0;
+    }
+    if (id != DT_SET_THREADS && id != DT_SET_CONTEXT && id != DT_SET_BATCH && id != DT_SET_KV && id != DT_SET_MEM_LIMIT)
+        return -1;
+    if (dt_settings_parse(id, value, &read, &err) != DT_OK)
+        return dt_verb_usage(verb, "--%s", err.message);
+    if (id == DT_SET_THREADS)
+        o->threads = (uint32_t)read.integer;
+    else if (id == DT_SET_CONTEXT)
+        o->context = (uint32_t)read.integer;
+    else if (id == DT_SET_BATCH)
+        o->batch = (uint32_t)read.integer;
+    else if (id == DT_SET_KV)
+        o->kv_type = strcmp(read.text, "f16") == 0 ? DT_KV_F16 : DT_KV_F32;
+    else
+        o->memory_limit = (size_t)read.integer;
+    return 0;
+}
 
 int dt_verb_model_option(const char *verb, struct dt_verb_model *model, int option, const char *value)
 {
-    struct dt_engine_options *o = &model->engine;
+    static const struct {
+        int option, id;
+    } rows[] = {
+        {'z', DT_SET_TOKENIZER},
+        {'b', DT_SET_BACKEND},
+        {'j', DT_SET_THREADS},
+        {'c', DT_SET_CONTEXT},
+        {DT_OPTION_BATCH, DT_SET_BATCH},
+        {DT_OPTION_KV, DT_SET_KV},
+        {DT_OPTION_MEM_LIMIT, DT_SET_MEM_LIMIT},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].option == option)
+            return dt_verb_model_setting(verb, model, rows[i].id, value);
+    }
     switch (option) {
-    case 'z':
-        model->tokenizer = value;
-        return 0;
-    case 'b':
-        o->stack = value;
-        return 0;
-    case 'j':
-        return dt_verb_count(value, 64, &o->threads) ? 0 : dt_verb_usage(verb, "--threads takes 0 to 64, not \"%s\"", value);
-    case 'c':
-        return dt_verb_count(value, DT_MAX_CONTEXT, &o->context)
-                   ? 0
-                   : dt_verb_usage(verb, "--context takes 0 to %u, not \"%s\"", DT_MAX_CONTEXT, value);
-    case DT_OPTION_BATCH:
-        return dt_verb_count(value, 512, &o->batch) ? 0 : dt_verb_usage(verb, "--batch takes 0 to 512, not \"%s\"", value);
-    case DT_OPTION_KV:
-        o->kv_type = strcmp(value, "f16") == 0 ? DT_KV_F16 : DT_KV_F32;
-        if (o->kv_type == DT_KV_F32 && strcmp(value, "f32") != 0)
-            return dt_verb_usage(verb, "--kv takes f32 or f16, not \"%s\"", value);
-        return 0;
-    case DT_OPTION_MEM_LIMIT:
-        return dt_verb_size(value, &o->memory_limit)
-                   ? 0
-                   : dt_verb_usage(verb, "--mem-limit takes bytes, or a number with K, M or G, not \"%s\"", value);
     case DT_OPTION_PACK:
-        o->pack = strcmp(value, "always") == 0 ? DT_PACK_ALWAYS : DT_PACK_NEVER;
-        if (o->pack == DT_PACK_NEVER && strcmp(value, "never") != 0)
+        model->engine.pack = strcmp(value, "always") == 0 ? DT_PACK_ALWAYS : DT_PACK_NEVER;
+        if (model->engine.pack == DT_PACK_NEVER && strcmp(value, "never") != 0)
             return dt_verb_usage(verb, "--pack takes never or always, not \"%s\"", value);
         return 0;
     case DT_OPTION_CHECK:
-        o->check_scales = true;
+        model->engine.check_scales = true;
         return 0;
     default:
         return -1;

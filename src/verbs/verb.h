@@ -52,7 +52,6 @@ void dt_verb_log(bool verbose);
 bool dt_verb_float(const char *text, double *out);
 bool dt_verb_count(const char *text, uint32_t max, uint32_t *out);
 bool dt_verb_seed(const char *text, uint64_t *out);
-bool dt_verb_size(const char *text, size_t *out); // bytes, or with K, M, G (1024's)
 
 // ---- opening a model --------------------------------------------------------------------------------
 
@@ -87,6 +86,9 @@ enum { DT_OPTION_BATCH = 256, DT_OPTION_KV, DT_OPTION_MEM_LIMIT, DT_OPTION_PACK,
     "      --mem-limit SIZE    refuse to take more memory of our own than this (64M, 1G)\n"        \
     "      --pack never|always use a backend's own weight layout where it has one\n"               \
     "      --check-scales      look at every scale of the file before using it\n"
+
+// Takes one of the settings that open a model (enum dt_setting_id), read as the table of settings reads it; returns as dt_verb_model_option.
+int dt_verb_model_setting(const char *verb, struct dt_verb_model *model, int id, const char *value);
 
 // Takes one option of the rows above: 0 taken, -1 not one of them, 2 refused (the line is written).
 int dt_verb_model_option(const char *verb, struct dt_verb_model *model, int option, const char *value);

@@ -68,6 +68,24 @@ def machine_readable():
     expect("JSON's last object has the figures", {"done", "stop", "tokens", "tok_s", "seed", "backend"} <= set(rows[-1]), rows[-1])
 
 
+def conventions():
+    """llama2.c's own flags take any number, and the settings that a sitting shares are read as there; files and environment are not heard."""
+    story = ("run", MODEL, "-n", "30", "-i", "Once", "-q")
+    greedy, usual = run(*story, "-t", "0").stdout, run(*story, "-s", "7").stdout
+    expect("-t below 0 is 0", run(*story, "-t", "-3").stdout == greedy)
+    expect("-p out of range is 0.9", usual == run(*story, "-s", "7", "-p", "7").stdout == run(*story, "-s", "7", "-p", "-1").stdout)
+    expect_run("a negative seed wraps", run(*story, "-s", "-1"), 0)
+    expect_run("a very high temperature", run(*story, "-t", "1e5"), 0)
+    expect("the usual values, said", usual == run(*story, "-s", "7", "-t", "1.0", "-p", "0.9", "--top-k", "0", "--min-p", "0",
+                                                  "--repeat-penalty", "1", "-m", "generate", "--stop", "end", "--chat-template", "auto").stdout)
+    expect("-m story is generate", usual == run(*story, "-s", "7", "-m", "story").stdout)
+    expect("-k 1 is greedy", greedy == run(*story, "-k", "1").stdout)
+    expect_run("a size in words", run(*story, "--mem-limit", "64MiB"), 0)
+    expect_run("a very long system prompt", run("run", MODEL, "-m", "chat", "-n", "100", "-y", "Be kind.\n" * 200, text=b"Hello\n"), 0)
+    environment = {"DUOTALE_TEMPERATURE": "0", "DUOTALE_TOP_P": "nonsense"}
+    expect("the environment is not heard", usual == run(*story, "-s", "7", env=environment).stdout)
+
+
 def usage():
     for arguments in (["-t", "warm"], ["-n", "-3"], ["-j", "9999"], ["--nonsense"], ["-m", "sing"], ["--mem-limit", "5X"], ["-s", "x"],
                       ["--min-p", "2"], ["--kv", "f8"], ["a.bin", "b.bin"], ["-b", "nonsense"], ["-b", "int8+"], ["--stop", "never"]):
@@ -165,6 +183,6 @@ def truncated_in_use():
         expect("a cut file is told", child.returncode == 3 and b"can no longer be read" in errors, (child.returncode, errors, out[-80:]))
 
 
-for part in (streams, seeds, steps, machine_readable, usage, outputs, interruption, filtered, chat, tokenizers, truncated_in_use):
+for part in (streams, seeds, steps, machine_readable, conventions, usage, outputs, interruption, filtered, chat, tokenizers, truncated_in_use):
     part()
 done()

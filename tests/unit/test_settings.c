@@ -77,6 +77,9 @@ static void values_and_ranges(void **state)
         {DT_SET_MODE, "generate", true, 1},
         {DT_SET_MEM_LIMIT, "24M", true, 24 * 1048576.0},
         {DT_SET_MEM_LIMIT, "512kB", true, 512 * 1024.0},
+        {DT_SET_MEM_LIMIT, "24MiB", true, 24 * 1048576.0},
+        {DT_SET_MEM_LIMIT, "24i", false, 0},
+        {DT_SET_MEM_LIMIT, "i", false, 0},
         {DT_SET_MEM_LIMIT, "M", false, 0},
         {DT_SET_MEM_LIMIT, "18446744073709551615G", false, 0},
         {DT_SET_SYSTEM, "two\nlines", false, 0},
@@ -281,7 +284,7 @@ static void arguments(void **state)
     (void)state;
     char *letters = NULL;
     static const struct option extra[] = {{"version", no_argument, NULL, 'V'}};
-    struct option *options = dt_settings_options(extra, 1, "V", &letters);
+    struct option *options = dt_settings_options(NULL, 0, extra, 1, "V", &letters);
     char *argv[] = {"duotale", "-t", "0.5", "--top-p=0.3", "--private", "--no-history", "-V", "--seed", "x", "story.bin", NULL};
     struct dt_error err = {0};
     int result, theirs = 0, errors = 0;
@@ -314,12 +317,12 @@ static void help(void **state)
     char *text = NULL;
     size_t n = 0;
     FILE *out = open_memstream(&text, &n);
-    dt_settings_help(out, 80);
+    dt_settings_help(out, NULL, 0, 80);
     fclose(out);
     for (int i = 0; i < DT_SET_COUNT; i++)
         assert_non_null(strstr(text, dt_settings_table()[i].name));
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-        assert_true(strlen(line) <= 80);
+        assert_true(strlen(line) <= 80 && line[strlen(line) - 1] != ' ');
     free(text);
 }
 

@@ -124,8 +124,8 @@ class Spoken(unittest.TestCase):
     def test_mistakes(self):
         for arguments, code, says in (
                 (["--voice", "nobody", "--speak"], 2, "no voice called \"nobody\""),
-                (["--voice-speed", "10"], 2, "--voice-speed takes 50 to 400"),
-                (["--voice-pitch", "x"], 2, "--voice-pitch takes 0 to 99"),
+                (["--voice-speed", "10"], 2, "--voice-speed: '10' is not what it takes: 50 .. 400"),
+                (["--voice-pitch", "x"], 2, "--voice-pitch: 'x' is not what it takes: 0 .. 99"),
                 (["--speak-to", "/nowhere/at/all.wav", "--voice", "tones"], 1, "/nowhere/at/all.wav: cannot be written"),
                 (["--ear", "nobody", "--listen"], 0, "no ear called"),
         ):
