@@ -194,7 +194,7 @@ dt_status dt_threads_new(struct dt_threads **out, uint32_t count, struct dt_erro
     }
     if (count > THREADS_MAX)
         return dt_error_set(err, DT_USAGE, NULL, "%u threads asked for, at most %u can be had", count, THREADS_MAX);
-    size_t bytes = sizeof *pool + count * sizeof(struct worker); // both multiples of 64
+    size_t bytes = sizeof(struct dt_threads) + count * sizeof(struct worker); // both multiples of 64
     struct dt_threads *pool = aligned_alloc(64, bytes);
     if (!pool)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u threads", count);
