@@ -169,6 +169,12 @@ static uint32_t file_type(uint32_t form)
         return 1;
     case DT_FORM_Q4_0:
         return 2;
+    case DT_FORM_Q4_1:
+        return 3;
+    case DT_FORM_Q5_0:
+        return 8;
+    case DT_FORM_Q5_1:
+        return 9;
     case DT_FORM_Q8_0:
     case DT_FORM_I8:
         return 7;

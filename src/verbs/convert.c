@@ -26,9 +26,9 @@ static const char help[] =
     "usage: duotale convert IN -o OUT [options]\n"
     "Writes the model in file (or folder) IN as OUT, which appears whole or not at all.\n"
     "  -o, --output OUT        NAME.gguf: GGUF; NAME.bin: llama2.c; with --shard: a new folder\n"
-    "  -f, --format FORM       f32, f16, bf16, q8_0, q4_0, i8 (llama2.c's groups, in GGUF too), or "
-    "same:\n"
-    "                          every matrix keeps the form it has (the default)\n"
+    "  -f, --format FORM       f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, i8 (llama2.c's groups, "
+    "in GGUF too), or\n"
+    "                          same: every matrix keeps the form it has (the default)\n"
     "      --to FILE FORMAT    gguf, llama2c-v0 (fp32), llama2c-v1 (fp32), llama2c-v2 (int8 "
     "groups); else by OUT's ending\n"
     "      --group N           llama2.c's groups: values a scale, halved until it divides the rows "
@@ -142,19 +142,20 @@ static void on_tensor(void *arg, const struct dt_convert_tensor *t)
 
 static int take_form(struct work *w, const char *text)
 {
-    static const uint32_t forms[] = {DT_FORM_F32, DT_FORM_F16,  DT_FORM_BF16,
-                                     DT_FORM_I8,  DT_FORM_Q8_0, DT_FORM_Q4_0};
+    static const uint32_t forms[] = {DT_FORM_F32,  DT_FORM_F16,  DT_FORM_BF16,
+                                     DT_FORM_I8,   DT_FORM_Q8_0, DT_FORM_Q5_1,
+                                     DT_FORM_Q5_0, DT_FORM_Q4_1, DT_FORM_Q4_0};
     w->same = strcmp(text, "same") == 0;
     for (size_t i = 0; !w->same && i < sizeof forms / sizeof *forms; i++)
         if (strcmp(text, dt_form_name(forms[i])) == 0) {
             w->c.form = forms[i];
             return 0;
         }
-    return w->same
-               ? 0
-               : dt_verb_usage("convert",
-                               "--format takes f32, f16, bf16, q8_0, q4_0, i8 or same, not \"%s\"",
-                               text);
+    return w->same ? 0
+                   : dt_verb_usage("convert",
+                                   "--format takes f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, "
+                                   "i8 or same, not \"%s\"",
+                                   text);
 }
 
 static int take_target(struct work *w, const char *text)

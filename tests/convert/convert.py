@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 """`duotale convert` from outside: what is written runs, goes back bit by bit, and survives interruption and a full disk.
 
-    convert.py PROGRAM SOURCE_ROOT [roads|folder|shared|interrupt|disk]
+    convert.py PROGRAM SOURCE_ROOT [roads|sizes|folder|shared|interrupt|disk]
 
-`shared` compares with files that llama2.c's exporter made; exit 77 where they are not there.
+`shared` compares with files that llama2.c's exporter made, `sizes` looks at a corpus; exit 77 where they are not there.
 """
 import filecmp
 import json
@@ -98,12 +98,13 @@ def roads(work):
     check("tokenizer.bin comes back", os.path.exists(p("v2-back.tok.bin")) and same(p("v2-back.tok.bin"), p("v0-back.tok.bin")))
     # the others: they tell something, and their errors are of the right size
     worst = {}
-    for name in ("f16", "bf16", "q8_0", "q4_0"):
+    for name in ("f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"):
         done = duotale("convert", p("f32.gguf"), "-o", p(name + ".gguf"), "-f", name, "--json")
         report = json.loads(done.stdout)
         worst[name] = report["largest_error"]
         check(f"{name}: largest error {worst[name]:.3g}; tells", len(text(p(name + ".gguf"))) > 60)
-    check("errors in their order", worst["f16"] < worst["bf16"] < worst["q4_0"] > worst["q8_0"])
+    check("errors in their order", worst["f16"] < worst["bf16"] < worst["q4_0"] > worst["q8_0"]
+          and max(worst["q8_0"], worst["bf16"]) < worst["q5_1"] < worst["q4_1"] and worst["q5_0"] < worst["q4_0"])
     # what cannot be
     for args, code, told in (([p("f32.gguf"), "-o", p("x.bin"), "-f", "q4_0"], 3, "int8 groups"),
                              ([p("f32.gguf"), "-o", p("x.txt")], 2, "say --to"),
@@ -115,6 +116,31 @@ def roads(work):
         line = done.stderr.decode()
         check(f"refused: {line.strip()}", done.returncode == code and told in line and line.count("\n") == 1)
     check("nothing half-written is left", not [f for f in os.listdir(work) if "partial" in f or f.startswith("x.")])
+
+
+def sizes(work):
+    """The fewer bits a weight has, the more a byte of stories costs: the default model, and one trained by others' tools."""
+    shared = os.path.join(root, "..", "shared")
+    corpus, other = os.path.join(shared, "corpus", "tinystories_truecased.txt"), os.path.join(shared, "models", "bedtime-2m")
+    if not os.path.exists(corpus) or not os.path.exists(other + ".bin"):
+        print("skipped: there is no ../shared/corpus or ../shared/models/bedtime-2m.bin")
+        sys.exit(77)
+    p = lambda name: os.path.join(work, name)
+    for model, *z in ([default_model()], [other + ".bin", "-z", other + ".tok.bin"]):
+        bits, size = {}, {}
+        for form in ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"):
+            check(f"{form} is written", convert(model, p("x.gguf"), "-f", form, *z))
+            done = duotale("eval", p("x.gguf"), corpus, "--last", "30", "-b", "fp32", "-j", "1", "--json")
+            bits[form], size[form] = json.loads(done.stdout)["bits_per_byte"], os.path.getsize(p("x.gguf"))
+            print(f"      {os.path.basename(model)} {form}: {size[form]} bytes, {bits[form]:.6f} bits a byte")
+        exact = bits["f32"]
+        check("16 and 8 bits cost nothing: within 0.05 % of 32", all(abs(bits[f] / exact - 1) < 0.0005 for f in ("f16", "bf16", "q8_0")))
+        check("8 bits before 5, 5 before 4", bits["q8_0"] < min(bits["q5_1"], bits["q5_0"]) and max(bits["q5_1"], bits["q5_0"]) < min(bits["q4_1"], bits["q4_0"]))
+        # some 7,000 tokens tell forms of the same width apart by no more than this
+        order = ["f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
+        check("none is better than a larger one by more than 0.05 %", all(bits[a] < bits[b] * 1.0005 for a, b in zip(order, order[1:])))
+        check("each is smaller than the one before", all(size[a] > size[b] for a, b in zip(order, order[1:])))
+        check("4 bits cost less than 3 %", bits["q4_0"] < exact * 1.03)
 
 
 def write_folder(out, v0, tokenizer):
@@ -292,5 +318,5 @@ def disk(work):
 
 
 with tempfile.TemporaryDirectory() as place:
-    {"roads": roads, "folder": folder, "shared": shared, "interrupt": interrupt, "disk": disk}[word](place)
+    {"roads": roads, "sizes": sizes, "folder": folder, "shared": shared, "interrupt": interrupt, "disk": disk}[word](place)
 sys.exit(1 if failures else 0)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Every block format decoded twice, bit by bit the same: by duotale (the program given) and by the numpy decoders here.
+Those that duotale also writes are encoded twice, too.
 
-The decoders are written from the format's description (the block structures of ggml's quantised types): whole arrays of
-blocks at a time, fields by their offsets, in binary32. Where python3-gguf is installed, its decoders are a third voice.
+Both are written from the format's description (the block structures of ggml's quantised types): whole arrays of
+blocks at a time, fields by their offsets, in binary32. Where python3-gguf is installed, it is a third voice.
 
     forms.py PROGRAM        exit 77 where numpy is missing
 """
@@ -132,6 +133,63 @@ def bf16(b):
     return (b.copy().view("<u2").astype(np.uint32) << 16).view(F32)
 
 
+# ---- the other way: (n, 32) floats to blocks --------------------------------------------------------
+
+def halves_of(x):
+    return np.ascontiguousarray(x.astype("<f2")).view(np.uint8)
+
+
+def inverse(d):
+    return np.divide(F32(1), d, out=np.zeros_like(d), where=d != 0)
+
+
+def fields(q):
+    """(n, 32) levels to their fifth bits as four bytes, and their low halves as sixteen."""
+    return np.packbits(q >> 4, axis=1, bitorder="little"), (q[:, :16] & 15) | (q[:, 16:] & 15) << 4
+
+
+def to_q8_0(x):
+    d = np.abs(x).max(axis=1, keepdims=True) / F32(127)
+    q = x * inverse(d)
+    q = np.sign(q) * np.floor(np.abs(q.astype(np.float64)) + 0.5)  # halves go away from 0
+    return np.concatenate([halves_of(d), q.astype(np.int8).view(np.uint8)], axis=1)
+
+
+def around_zero(x, middle):
+    extreme = np.take_along_axis(x, np.abs(x).argmax(axis=1)[:, None], axis=1)
+    d = extreme / F32(-middle)
+    q = np.trunc(x * inverse(d) + F32(middle + 0.5)).clip(0, 2 * middle - 1).astype(np.uint8)
+    return halves_of(d), *fields(q)
+
+
+def from_minimum(x, most):
+    low, high = x.min(axis=1, keepdims=True), x.max(axis=1, keepdims=True)
+    d = (high - low) / F32(most)
+    q = np.trunc((x - low) * inverse(d) + F32(0.5)).clip(0, most).astype(np.uint8)
+    return halves_of(d), halves_of(low), *fields(q)
+
+
+def to_q4_0(x):
+    d, _, low = around_zero(x, 8)
+    return np.concatenate([d, low], axis=1)
+
+
+def to_q4_1(x):
+    d, minimum, _, low = from_minimum(x, 15)
+    return np.concatenate([d, minimum, low], axis=1)
+
+
+def to_q5_0(x):
+    return np.concatenate(around_zero(x, 16), axis=1)
+
+
+def to_q5_1(x):
+    return np.concatenate(from_minimum(x, 31), axis=1)
+
+
+ENCODERS = {"q8_0": to_q8_0, "q4_0": to_q4_0, "q4_1": to_q4_1, "q5_0": to_q5_0, "q5_1": to_q5_1}
+
+
 # name: (bytes of a block, values of a block, where f16 fields lie, decoder)
 FORMS = {
     "f16": (2, 1, [0], f16), "bf16": (2, 1, [], bf16),
@@ -142,12 +200,48 @@ FORMS = {
 }
 
 
-def third_voice(name, blocks):
+def third_voice(name, given, function):
     try:
         from gguf import GGMLQuantizationType, quants
     except ImportError:
         return None
-    return quants.dequantize(blocks.reshape(-1), getattr(GGMLQuantizationType, name.upper())).reshape(-1)
+    return getattr(quants, function)(given, getattr(GGMLQuantizationType, name.upper())).reshape(-1)
+
+
+def ours(*args, given):
+    return subprocess.run([sys.argv[1], *args], input=given.tobytes(), stdout=subprocess.PIPE, check=True).stdout
+
+
+def told(name, what, same, third):
+    print(f"{name}: {what}, {2 + third} {'of one mind' if same else 'DIFFER'}")
+    return not same
+
+
+def write(rng):
+    """Rows of usual weights, of one value, of zeros, of one sign, of tiny and of large values."""
+    count, wrong = 2048, 0
+    x = rng.standard_normal((count, 32)).astype(F32) * F32(10) ** rng.integers(-4, 3, (count, 1)).astype(F32)
+    x[:8] = 0
+    x[8:16] = x[8:16, :1]
+    x[16:32] = np.abs(x[16:32])
+    x[32:48] = -np.abs(x[32:48])
+    x[48:64] *= F32(1e-7)  # scales below the smallest normal half
+    x[64:96, 5] = -x[64:96, 9]  # two of one magnitude
+    x[96:128, 3:] = np.round(x[96:128, 3:]) + F32(0)  # no -0: of 0 and -0 either may be the least
+    for name, encode in ENCODERS.items():
+        blocks = encode(x)
+        assert blocks.dtype == np.uint8 and blocks.shape == (count, FORMS[name][0]), (name, blocks.shape)
+        same = ours(name, "8", "write", given=x) == blocks.tobytes()
+        other = third_voice(name, x, "quantize")
+        same = same and (other is None or other.tobytes() == blocks.tobytes())
+        # and they say what was meant: no value is off by more than half a step and what the halves lose; one end of a
+        # form around zero has a whole step less
+        step = half(blocks, 0)
+        off = np.abs(FORMS[name][3](blocks) - x)
+        bound = np.abs(step) * F32(1.02 if name in ("q4_0", "q5_0") else 0.52) + np.abs(x).max(axis=1, keepdims=True) * F32(1e-3) + F32(4e-6)
+        same = same and bool((off <= bound).all())
+        wrong += told(name, f"{blocks.size} bytes written", same, other is not None)
+    return wrong
 
 
 def main():
@@ -161,18 +255,14 @@ def main():
             blocks[:, at:at + 2] = scale.astype("<f2").view(np.uint8).reshape(count, 2)
         if name == "bf16":
             blocks[:, 1] &= 0xbf  # no infinities
-        got = subprocess.run([sys.argv[1], name, "8"], input=blocks.tobytes(), stdout=subprocess.PIPE, check=True)
-        got = np.frombuffer(got.stdout, "<f4")
+        got = np.frombuffer(ours(name, "8", given=blocks), "<f4")
         want = decode(blocks).reshape(-1)
         assert want.dtype == F32 and got.size == count * values, (name, got.size)
         same = bool((got.view(np.uint32) == want.view(np.uint32)).all())
-        voices = 2
-        other = third_voice(name, blocks)
-        if other is not None:
-            voices = 3
-            same = same and bool((got == other).all())
-        print(f"{name}: {got.size} values, {voices} decoders, {'the same bits' if same else 'DIFFERENT'}")
-        wrong += not same
+        other = third_voice(name, blocks.reshape(-1), "dequantize")
+        same = same and (other is None or bool((got == other).all()))
+        wrong += told(name, f"{got.size} values read", same, other is not None)
+    wrong += write(rng)
     return 1 if wrong else 0
 
 
