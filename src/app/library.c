@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "app/settings.h"
+#include "app/sqlite.h"
 
 #define VERSION 1            // of the tables: PRAGMA user_version
 #define APPLICATION 0x44756F54 // "DuoT": PRAGMA application_id
@@ -232,11 +232,13 @@ static int open_for_reading(struct dt_library *library, const char *vfs)
 dt_status dt_library_open(struct dt_library **out, const char *path, const char *vfs, unsigned flags,
                           enum dt_library_trouble *trouble, struct dt_error *err)
 {
-    struct dt_library *library = calloc(1, sizeof *library);
-    bool write = flags & DT_LIBRARY_WRITE;
-    dt_status status = DT_OK;
     *out = NULL;
     *trouble = DT_LIBRARY_OTHER;
+    dt_status status = dt_sqlite_load(path, err);
+    if (status != DT_OK)
+        return status;
+    struct dt_library *library = calloc(1, sizeof *library);
+    bool write = flags & DT_LIBRARY_WRITE;
     if (!library)
         return dt_error_set(err, DT_NO_MEMORY, path, "no memory to open the library");
     snprintf(library->path, sizeof library->path, "%s", path);
