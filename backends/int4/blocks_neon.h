@@ -41,8 +41,8 @@ KIT_INLINE int32x4_t neon_part_sums(const neon_part p[4])
 #endif
 
 // rows (4 or 8) x cols (up to 4) values: value[c * rows / 4 + r / 4] holds rows r .. r + 3 of column c.
-KIT_INLINE void neon_tile(float32x4_t *value, const struct dt_matrix *w, const unsigned char *const *quants,
-                          const unsigned char *const *scales, const struct act_column *x, int rows, int cols)
+KIT_INLINE void neon_tile_of(float32x4_t *value, const struct dt_matrix *w, const unsigned char *const *quants,
+                             const unsigned char *const *scales, const struct act_column *x, int rows, int cols)
 {
     KIT_UNROLL
     for (int i = 0; i < rows * cols / 4; i++)
@@ -77,30 +77,6 @@ KIT_INLINE void neon_tile(float32x4_t *value, const struct dt_matrix *w, const u
     }
 }
 
-static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                               uint32_t end, const void *act, uint32_t columns)
-{
-    struct act_layout layout = act_layout_of(w);
-    float32x4_t value[4];
-    for (uint32_t r = begin; r < end; r += neon_rows) {
-        uint32_t count = end - r < neon_rows ? end - r : neon_rows, c = 0;
-        struct neon_rows_at t = neon_rows_of(w, r, count);
-        for (; c + 4 <= columns; c += 4) {
-            struct act_column x[4];
-            for (uint32_t k = 0; k < 4; k++)
-                x[k] = act_column_at(act, &layout, c + k);
-            for (uint32_t k = 0; k < count; k += 4) {
-                neon_tile(value, w, t.quants + k, t.scales + k, x, 4, 4);
-                for (uint32_t i = 0; i < 4; i++)
-                    neon_store(out + (c + i) * out_stride + r + k, value + i, count - k < 4 ? count - k : 4);
-            }
-        }
-        for (; c < columns; c++) {
-            struct act_column x = act_column_at(act, &layout, c);
-            neon_tile(value, w, t.quants, t.scales, &x, 8, 1);
-            neon_store(out + c * out_stride + r, value, count);
-        }
-    }
-}
+#include "int8/columns_neon.h"
 
 #endif

@@ -85,43 +85,19 @@ KIT_INLINE void neon_tile(float32x4_t *value, const struct dt_matrix *w, const u
     }
 }
 
-KIT_INLINE void neon_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                                   uint32_t end, const void *act, uint32_t columns, uint32_t group, uint32_t type)
-{
-    struct act_layout layout = act_layout_of(w);
-    float32x4_t value[4];
-    for (uint32_t r = begin; r < end; r += neon_rows) {
-        uint32_t count = end - r < neon_rows ? end - r : neon_rows, c = 0;
-        struct neon_rows_at t = neon_rows_of(w, r, count);
-        for (; c + 4 <= columns; c += 4) {
-            struct act_column x[4];
-            for (uint32_t k = 0; k < 4; k++)
-                x[k] = act_column_at(act, &layout, c + k);
-            for (uint32_t k = 0; k < count; k += 4) {
-                neon_tile(value, w, t.quants + k, t.scales + k, x, group, type, 4, 4);
-                for (uint32_t i = 0; i < 4; i++)
-                    neon_store(out + (c + i) * out_stride + r + k, value + i, count - k < 4 ? count - k : 4);
-            }
-        }
-        for (; c < columns; c++) {
-            struct act_column x = act_column_at(act, &layout, c);
-            neon_tile(value, w, t.quants, t.scales, &x, group, type, 8, 1);
-            neon_store(out + c * out_stride + r, value, count);
-        }
-    }
-}
-
-static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                               uint32_t end, const void *act, uint32_t columns)
+KIT_INLINE void neon_tile_of(float32x4_t *value, const struct dt_matrix *w, const unsigned char *const *quants,
+                             const unsigned char *const *scales, const struct act_column *x, int rows, int cols)
 {
     if (w->group == 32 && w->scale_type == DT_SCALE_F32)
-        neon_times_columns(out, out_stride, w, begin, end, act, columns, 32, DT_SCALE_F32);
+        neon_tile(value, w, quants, scales, x, 32, DT_SCALE_F32, rows, cols);
     else if (w->group == 32)
-        neon_times_columns(out, out_stride, w, begin, end, act, columns, 32, DT_SCALE_F16);
+        neon_tile(value, w, quants, scales, x, 32, DT_SCALE_F16, rows, cols);
     else if (w->group == 64 && w->scale_type == DT_SCALE_F32)
-        neon_times_columns(out, out_stride, w, begin, end, act, columns, 64, DT_SCALE_F32);
+        neon_tile(value, w, quants, scales, x, 64, DT_SCALE_F32, rows, cols);
     else
-        neon_times_columns(out, out_stride, w, begin, end, act, columns, w->group, w->scale_type);
+        neon_tile(value, w, quants, scales, x, w->group, w->scale_type, rows, cols);
 }
+
+#include "int8/columns_neon.h"
 
 #endif

@@ -7,18 +7,20 @@
 
 enum { neon_rows = 8 };
 
-// Rows past the end of a range are the last one again.
 struct neon_rows_at {
     const unsigned char *quants[neon_rows], *scales[neon_rows];
 };
 
-KIT_INLINE struct neon_rows_at neon_rows_of(const struct dt_matrix *w, uint32_t row, uint32_t count)
+// The eight rows from `first` on, or index[first] and so on; past the end: the last one again.
+KIT_INLINE struct neon_rows_at neon_rows_of(const struct dt_matrix *w, const uint32_t *index, uint32_t first,
+                                            uint32_t count)
 {
     struct neon_rows_at t;
     for (uint32_t k = 0; k < neon_rows; k++) {
-        uint32_t r = row + (k < count ? k : count - 1);
-        t.quants[k] = (const unsigned char *)w->quants + r * w->row_stride;
-        t.scales[k] = (const unsigned char *)w->scales + r * w->scale_row_stride;
+        uint32_t row = first + (k < count ? k : count - 1);
+        row = index ? index[row] : row;
+        t.quants[k] = (const unsigned char *)w->quants + row * w->row_stride;
+        t.scales[k] = (const unsigned char *)w->scales + row * w->scale_row_stride;
     }
     return t;
 }
