@@ -16,6 +16,7 @@
 #define ALONE_BYTES (1536u << 10) // a model smaller than this is not faster with a second thread
 #define THREADS_CHOSEN_MAX 16u
 #define TOUCH_MAX (256u << 20)
+#define LARGE_PAGES_MIN (8u << 20)
 
 // A block from dt_memory_take.
 struct block {
@@ -182,6 +183,20 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+// Maps the next file of the model.
+static dt_status map_part(struct dt_engine *e, const char *path, struct dt_error *err)
+{
+    if (e->parts == PARTS_MAX)
+        return dt_error_set(err, DT_UNSUPPORTED, path, "is one of more than %u files; that is the most that can be opened together", PARTS_MAX);
+    dt_status status = dt_file_map(&e->part[e->parts], path, err);
+    if (status != DT_OK)
+        return status;
+    struct dt_file *file = &e->part[e->parts++];
+    if (file->size >= LARGE_PAGES_MIN && file->size < dt_memory_available(NULL) / 4)
+        dt_file_large_pages(file);
+    return DT_OK;
+}
+
 // Maps folder/name if it is there; a required one must be.
 static dt_status map_one(struct dt_engine *e, const char *folder, const char *name, bool required, struct dt_error *err)
 {
@@ -189,11 +204,7 @@ static dt_status map_one(struct dt_engine *e, const char *folder, const char *na
     dt_format(path, sizeof path, "%s/%s", folder, name);
     if (!required && !dt_file_readable(path))
         return DT_OK;
-    if (e->parts == PARTS_MAX)
-        return dt_error_set(err, DT_UNSUPPORTED, folder, "has more than %u files; that is the most that can be opened together", PARTS_MAX);
-    dt_status status = dt_file_map(&e->part[e->parts], path, err);
-    e->parts += status == DT_OK;
-    return status;
+    return map_part(e, path, err);
 }
 
 // Maps what a Hugging Face folder says of a model, then its weights: model.safetensors, or all model-*.safetensors in their order.
@@ -233,10 +244,9 @@ static dt_status map_parts(struct dt_engine *e, const char *path, struct dt_erro
         return map_folder(e, path, err);
     if (first_shard(path, shard, sizeof shard))
         path = shard;
-    dt_status status = dt_file_map(&e->part[0], path, err);
+    dt_status status = map_part(e, path, err);
     if (status != DT_OK)
         return status;
-    e->parts = 1;
     if (e->part[0].size <= TOUCH_MAX)
         dt_file_touch(&e->part[0]); // a reader that checks scales looks into every part of it
     uint32_t count = dt_model_split_count(e->part[0].bytes, e->part[0].size);
@@ -251,10 +261,9 @@ static dt_status map_parts(struct dt_engine *e, const char *path, struct dt_erro
         return dt_error_set(err, DT_BAD_INPUT, path, "is one of %u files; open the one whose name ends in %s", count, middle);
     for (uint32_t i = 1; i < count; i++) {
         dt_format(name, sizeof name, "%.*s-%05u-of-%05u.gguf", (int)(n - tail), path, i + 1, count);
-        status = dt_file_map(&e->part[i], name, err);
+        status = map_part(e, name, err);
         if (status != DT_OK)
             return status;
-        e->parts++;
     }
     return DT_OK;
 }
@@ -493,8 +502,10 @@ static dt_status make_session(struct dt_engine *e, struct block *block, struct d
     }
     dt_session_set_cancel(*out, &e->cancel);
     // The cache is the end of the block, and its first half the keys: channel by channel, so the first position touches every page.
+    void *keys = (char *)block->memory + bytes.own - bytes.kv;
+    dt_memory_large_pages(keys, bytes.kv / 2);
     if (bytes.kv <= (16u << 20))
-        dt_memory_touch((char *)block->memory + bytes.own - bytes.kv, bytes.kv / 2);
+        dt_memory_touch(keys, bytes.kv / 2);
     return DT_OK;
 }
 
@@ -508,8 +519,10 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
     e->now.assembly->threads = e->threads;
     // Whole files are read every token, so they may as well come now; but not where they would push each other out.
     uint64_t available = dt_memory_available(NULL);
-    for (uint32_t i = 0; i < e->parts && e->plan.file_bytes < available / 2; i++)
-        dt_file_advise(&e->part[i], 0, e->part[i].size, DT_FILE_WILL_NEED);
+    for (uint32_t i = 0; i < e->parts && e->plan.file_bytes < available / 2; i++) {
+        if (!e->part[i].large) // it would come in small pages
+            dt_file_advise(&e->part[i], 0, e->part[i].size, DT_FILE_WILL_NEED);
+    }
     status = build(e, &e->now, progress, progress_arg, err);
     if (status == DT_OK)
         status = make_session(e, &e->session_block, &e->session, err);

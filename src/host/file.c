@@ -193,6 +193,28 @@ void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes, enu
     (void)madvise((void *)((uintptr_t)file->bytes + begin), bytes + (offset - begin), advices[advice]);
 }
 
+void dt_file_large_pages(struct dt_file *file)
+{
+#ifdef MADV_HUGEPAGE
+    enum { large = 2 << 20 };
+    unsigned char seen[large / 4096];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (!file->bytes || file->size < 2 * large || page < 4096 ||
+        madvise((void *)(uintptr_t)file->bytes, file->size, MADV_HUGEPAGE) != 0)
+        return;
+    // The kernel says yes whatever it and the file system can do: see how much comes with one byte.
+    const volatile unsigned char *at = file->bytes + large;
+    (void)*at;
+    if (mincore((void *)(uintptr_t)at, large, seen) != 0)
+        return;
+    file->large = true;
+    for (size_t i = 0; i < large / page; i++)
+        file->large &= seen[i] & 1;
+#else
+    (void)file;
+#endif
+}
+
 void dt_file_touch(const struct dt_file *file)
 {
 #ifdef MADV_POPULATE_READ

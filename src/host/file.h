@@ -15,6 +15,7 @@ struct dt_file {
     size_t size;
     char *path; // owned, as it was given
     int slot;   // in the table of guarded mappings, -1 if none
+    bool large; // read in pages of 2 MB from now on, ahead of what is asked for
 };
 
 // Maps the whole of a regular, non-empty file. DT_BAD_INPUT names the file and what is wrong with it (missing, a folder,
@@ -33,6 +34,11 @@ enum dt_file_advice {
 
 // Advice to the kernel about file->bytes[offset .. offset + bytes); never fails visibly.
 void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes, enum dt_file_advice advice);
+
+// Asks for pages of 2 MB, before anything of the file is read: weights stream faster through few of them than through many small ones. Sets
+// file->large if the kernel goes along. What is in the page cache in small pages already stays so. Costs a fault. For files that may lie in
+// memory whole.
+void dt_file_large_pages(struct dt_file *file);
 
 // Enters the whole mapping into our page table, if all of it is in the page cache already; else nothing.
 void dt_file_touch(const struct dt_file *file);

@@ -228,13 +228,29 @@ void dt_memory_forget(void *block, size_t bytes)
         memset(block, 0, bytes);
 }
 
-void dt_memory_touch(void *at, size_t bytes)
+// Advice about the whole pages of a range.
+static void advise(void *at, size_t bytes, int advice)
 {
-#ifdef MADV_POPULATE_WRITE
     size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = ((size_t)(uintptr_t)at + page - 1) / page * page;
     size_t end = ((size_t)(uintptr_t)at + bytes) / page * page;
     if (begin < end)
-        (void)madvise((void *)(uintptr_t)begin, end - begin, MADV_POPULATE_WRITE);
+        (void)madvise((void *)(uintptr_t)begin, end - begin, advice);
+}
+
+void dt_memory_large_pages(void *at, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    advise(at, bytes, MADV_HUGEPAGE);
+#else
+    (void)at;
+    (void)bytes;
+#endif
+}
+
+void dt_memory_touch(void *at, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    advise(at, bytes, MADV_POPULATE_WRITE);
 #else
     (void)at;
     (void)bytes;

@@ -23,6 +23,9 @@ dt_status dt_memory_take(struct dt_account *account, size_t bytes, const char *w
 // Gives a block back with the size it was taken with. NULL is harmless.
 void dt_memory_give(struct dt_account *account, void *block, size_t bytes);
 
+// Asks for pages of 2 MB where a block will be touched all over: they cost no more then, and few of them are looked up. A hint.
+void dt_memory_large_pages(void *at, size_t bytes);
+
 // Touches bytes that are about to be written all over, in one call instead of a fault a page. A hint.
 void dt_memory_touch(void *at, size_t bytes);
 

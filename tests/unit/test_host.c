@@ -77,6 +77,36 @@ static void a_cut_file_reads_as_zeros_and_is_told(void **state)
     dt_file_unmap(&file);
 }
 
+// Whether the kernel gives large pages or not: the bytes are the file's, and a cut is noticed.
+static void large_pages_change_nothing_that_is_read(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_file file = {0};
+    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
+    sigaction(SIGBUS, &action, NULL);
+    size_t size = (9 << 20) + 1000;
+    write_file(size);
+    assert_int_equal(dt_file_map(&file, path, &err), DT_OK);
+    assert_false(file.large);
+    dt_file_large_pages(&file);
+    for (size_t i = 0; i < size; i++) {
+        if (file.bytes[i] != 'a' + i % 26)
+            fail_msg("byte %zu is %d", i, file.bytes[i]);
+    }
+    assert_int_equal(dt_file_check(&file, &err), DT_OK);
+    assert_int_equal(truncate(path, 3 << 20), 0);
+    assert_int_equal(file.bytes[(2 << 20) + 5], 'a' + ((2 << 20) + 5) % 26);
+    assert_int_equal(file.bytes[8 << 20], 0);
+    assert_int_equal(dt_file_check(&file, &err), DT_BAD_INPUT);
+    dt_file_unmap(&file);
+    write_file(100);
+    assert_int_equal(dt_file_map(&file, path, &err), DT_OK);
+    dt_file_large_pages(&file); // too small for any: nothing happens
+    assert_false(file.large);
+    dt_file_unmap(&file);
+}
+
 static void memory_is_accounted(void **state)
 {
     (void)state;
@@ -160,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_are_mapped_and_refused),
         cmocka_unit_test(a_cut_file_reads_as_zeros_and_is_told),
+        cmocka_unit_test(large_pages_change_nothing_that_is_read),
         cmocka_unit_test(memory_is_accounted),
         cmocka_unit_test(json_is_escaped),
         cmocka_unit_test(clocks_go_forward),
