@@ -118,7 +118,7 @@ struct dt_kv {
 #define DT_CPU_AVX512 (1ull << 1)     // F, BW, DQ, VL
 #define DT_CPU_AVX512VNNI (1ull << 2)
 #define DT_CPU_AVXVNNI (1ull << 3)
-#define DT_CPU_AMX_INT8 (1ull << 4)
+#define DT_CPU_AMX_INT8 (1ull << 4)   // with AMX-TILE; the kernel's leave (arch_prctl) is the backend's to ask for
 #define DT_CPU_NEON (1ull << 8)
 #define DT_CPU_DOTPROD (1ull << 9)
 #define DT_CPU_RVV07 (1ull << 16)     // RVV 0.7.1 (T-Head XTheadVector)

@@ -53,7 +53,7 @@ static void detect(void)
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
         return;
     uint64_t saved = saved_registers();
-    bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6;
+    bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
     bool fma = (c & bit_FMA) && (c & bit_F16C) && (c & bit_AVX);
     unsigned a1 = 0, b1, c1, d1;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
@@ -70,7 +70,10 @@ static void detect(void)
         if (c & bit_AVX512VNNI)
             cpu.features |= DT_CPU_AVX512VNNI;
     }
-    // DT_CPU_AMX_INT8 stays off: no backend asks for it, and asking the kernel for the tiles makes every signal frame 8 KB larger.
+    // What a process must ask the kernel for besides is asked by the backend that wants it: a thread's signal frames
+    // are 8 KB larger from its first tile on.
+    if (tiles && (d & 1u << 24) && (d & 1u << 25))
+        cpu.features |= DT_CPU_AMX_INT8;
 }
 
 #elif defined(__riscv)

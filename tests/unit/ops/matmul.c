@@ -152,10 +152,10 @@ static void one_shape(uint32_t form)
         group = rig_below(2) ? 32 : 64;
     uint32_t rows = rig_between(1, 160);
     uint32_t cols = blocks ? group * rig_between(1, group < 16 ? 60 : 24) : rig_between(1, 400);
-    uint32_t columns = rig_below(3) ? rig_between(1, 33) : 1;
+    uint32_t columns = rig_below(3) ? rig_between(1, 70) : 1;
     if (rig_below(60) == 0) { // wider than any panel or block of a kernel
         cols = blocks ? group * (2400 / group) : 2300 + rig_below(50);
-        columns = 1 + rig_below(14);
+        columns = 1 + rig_below(20);
     }
     struct dt_matrix w = rig_matrix(form, rows, cols, group);
     const struct dt_backend *b = rig.table;
