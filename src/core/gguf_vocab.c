@@ -90,12 +90,12 @@ static dt_status read_pieces(struct dt_gguf_reader *r, const struct dt_gguf *g,
                              const struct dt_gguf_value *tokens)
 {
     struct dt_vocab *vocab = &r->model->vocab;
-    uint64_t *offset = dt_arena_take(r->arena, vocab->size, sizeof *offset);
+    uint32_t *offset = dt_arena_take(r->arena, vocab->size, sizeof *offset);
     uint16_t *length = dt_arena_take(r->arena, vocab->size, sizeof *length);
     if (!r->measuring && (!offset || !length))
         return dt_error_set(r->err, DT_NO_MEMORY, g->name, "the table of %u tokens needs %zu bytes",
                             vocab->size, vocab->size * (sizeof *offset + sizeof *length));
-    vocab->bytes = g->bytes;
+    vocab->bytes = tokens->data;
     vocab->offset = offset;
     vocab->length = length;
     const unsigned char *p = tokens->data;
@@ -106,7 +106,7 @@ static dt_status read_pieces(struct dt_gguf_reader *r, const struct dt_gguf *g,
                                 "token %u has %llu bytes, wanted at most %u", i,
                                 (unsigned long long)n, DT_PIECE_MAX);
         if (offset && length) {
-            offset[i] = (uint64_t)(p + 8 - g->bytes);
+            offset[i] = (uint32_t)(p + 8 - vocab->bytes);
             length[i] = (uint16_t)n;
         }
         p += 8 + n;

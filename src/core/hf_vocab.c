@@ -12,7 +12,7 @@ struct builder {
     uint32_t size;
     unsigned char *text;
     size_t text_used;
-    uint64_t *offset;
+    uint32_t *offset;
     uint16_t *length;
     float *scores;
     uint32_t *types;
@@ -75,7 +75,7 @@ static dt_status add_piece(struct builder *b, struct dt_json_value text,
             return dt_error_set(b->err, DT_BAD_INPUT, b->name, "two tokens have the id %llu",
                                 (unsigned long long)id);
     } else {
-        b->offset[id] = b->text_used;
+        b->offset[id] = (uint32_t)b->text_used;
         b->length[id] = (uint16_t)n;
         uint32_t slot = slot_of(b, b->text + b->text_used, n);
         if (!b->index[slot])

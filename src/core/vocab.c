@@ -11,7 +11,7 @@ static uint32_t read_u32(const unsigned char *at)
 size_t dt_vocab_measure(uint32_t size)
 {
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    dt_arena_take(&counter, size, sizeof(uint64_t));
+    dt_arena_take(&counter, size, sizeof(uint32_t));
     dt_arena_take(&counter, size, sizeof(uint16_t));
     return counter.wanted;
 }
@@ -35,7 +35,7 @@ dt_status dt_vocab_open_bin(const unsigned char *bytes, size_t n, const char *na
                             "the model wants %u pieces, %zu bytes hold at most %zu: is it another model's tokenizer?",
                             size, n, (n - 4) / 8);
 
-    uint64_t *offset = dt_arena_take(arena, size, sizeof *offset);
+    uint32_t *offset = dt_arena_take(arena, size, sizeof *offset);
     uint16_t *length = dt_arena_take(arena, size, sizeof *length);
     if (!offset || !length)
         return dt_error_set(err, DT_NO_MEMORY, name, "a vocabulary of %u pieces takes %zu bytes", size,
@@ -55,7 +55,7 @@ dt_status dt_vocab_open_bin(const unsigned char *bytes, size_t n, const char *na
         if (bytes_here > n - at)
             return dt_error_set(err, DT_BAD_INPUT, name, "piece %u: length: found %u, the file has %zu more bytes", i,
                                 bytes_here, n - at);
-        offset[i] = at;
+        offset[i] = (uint32_t)at;
         length[i] = (uint16_t)bytes_here;
         at += bytes_here;
     }

@@ -42,7 +42,7 @@ struct dt_vocab {
     enum dt_pretokenizer pretokenizer; // BPE
     uint32_t size;
     const unsigned char *bytes;  // the pieces' text: piece i is bytes[offset[i]] .. + length[i]
-    const uint64_t *offset;      // size entries, arena
+    const uint32_t *offset;      // size entries, arena: DT_MAX_VOCAB pieces with their fields stay below 4 GB
     const uint16_t *length;      // size entries, arena
     const unsigned char *scores; // size floats, scores_stride bytes apart, unaligned; NULL for BPE
     size_t scores_stride;        // 0: the score of piece i is the float 8 bytes before it, from scores on (tokenizer.bin)
@@ -59,7 +59,7 @@ struct dt_vocab {
 };
 
 // Reads llama2.c's tokenizer.bin: uint32 longest piece, then for each of `size` pieces f32 score, int32 length, bytes.
-// The file does not tell its count: size comes from the model. name is for messages. Takes 10 * size bytes
+// The file does not tell its count: size comes from the model. name is for messages. Takes 6 * size bytes
 // and a little from the arena (dt_vocab_measure tells). DT_BAD_INPUT names the piece and the field. Only the lengths are looked at.
 // A header that understates a piece, or bytes after the last one, are refused too.
 dt_status dt_vocab_open_bin(const unsigned char *bytes, size_t n, const char *name, uint32_t size,

@@ -20,7 +20,7 @@
 // A vocabulary made of merges.
 struct bpe {
     struct synth text, merges;
-    uint64_t offset[MAX_PIECES];
+    uint32_t offset[MAX_PIECES];
     uint16_t length[MAX_PIECES];
     struct dt_vocab vocab;
     struct dt_tokenizer tokenizer;
@@ -51,7 +51,7 @@ static void add_piece(struct bpe *b, const char *piece, size_t n)
     if (find(b, piece, n) != DT_NO_TOKEN)
         return;
     assert_true(b->vocab.size < MAX_PIECES);
-    b->offset[b->vocab.size] = b->text.n;
+    b->offset[b->vocab.size] = (uint32_t)b->text.n;
     b->length[b->vocab.size++] = (uint16_t)n;
     synth_put(&b->text, piece, n);
 }

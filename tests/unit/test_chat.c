@@ -18,7 +18,7 @@
 
 struct toy {
     struct synth text, types, scores;
-    uint64_t offset[MOST];
+    uint32_t offset[MOST];
     uint16_t length[MOST];
     struct dt_vocab vocab;
     struct dt_tokenizer tokenizer;
@@ -29,7 +29,7 @@ struct toy {
 
 static void add(struct toy *t, const char *piece, uint32_t type)
 {
-    t->offset[t->vocab.size] = t->text.n;
+    t->offset[t->vocab.size] = (uint32_t)t->text.n;
     t->length[t->vocab.size++] = (uint16_t)strlen(piece);
     synth_put(&t->text, piece, strlen(piece));
     synth_u32(&t->types, type);
