@@ -13,9 +13,10 @@
 #include "host/voices.h"
 
 #define QUEUE_BYTES 32768
-// The voice takes what the story leaves over. Ten steps leave it a tenth of a busy core, enough for espeak-ng on a slow board, and the player's
-// pace keeps it from more; a file has no pace, and nobody waits for it. The first sentence is waited for: a sixth of the core.
-#define NICENESS_FIRST 7
+// The voice takes what the story leaves over, its thread here included: at eight steps an eighth of a busy core, which is what the first sentence, that
+// somebody waits for, gets. Ten steps leave its engine a tenth, enough for espeak-ng on a slow board, and the player's
+// pace keeps it from more; a file has no pace, and nobody waits for it.
+#define NICENESS_FIRST 8
 #define NICENESS 10
 #define NICENESS_FILE 19
 // So many sentences in a row that could not be said are enough.
@@ -42,6 +43,7 @@ struct dt_speech {
     uint32_t words_per_minute;
     pthread_t thread;
     bool have_thread;
+    int niceness; // of the thread, above the program's
 
     pthread_mutex_t lock; // of everything below
     pthread_cond_t wake, idle;
@@ -119,7 +121,8 @@ static void say(struct dt_speech *s, const char *sentence, uint32_t *failures)
     const struct dt_speech_sink sink = {.size = sizeof sink, .arg = s, .play = play};
     char reason[512] = "", line[700];
     pthread_mutex_lock(&s->lock);
-    s->desk.nice = s->figures.first_sound_ns || s->behind ? (s->wav_path ? NICENESS_FILE : NICENESS) : NICENESS_FIRST;
+    bool waited_for = !s->figures.first_sound_ns && !s->behind;
+    s->desk.nice = (waited_for ? NICENESS_FIRST : s->wav_path ? NICENESS_FILE : NICENESS) - s->niceness;
     pthread_mutex_unlock(&s->lock);
     int result = s->voice->say(s->ctx, sentence, &sink, reason, sizeof reason);
     bool given_up = false, report = false;
@@ -173,6 +176,7 @@ static void *speak(void *arg)
     struct dt_speech *s = arg;
     char sentence[DT_SENTENCE_MAX + 1];
     uint32_t failures = 0;
+    s->niceness = dt_child_lower(NICENESS_FIRST) ? NICENESS_FIRST : 0;
     pthread_mutex_lock(&s->lock);
     while (!s->quit) {
         if (atomic_load(&s->stop->set)) {

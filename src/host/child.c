@@ -205,6 +205,13 @@ static bool set_nonblocking(int fd)
     return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
+bool dt_child_lower(int steps)
+{
+    errno = 0;
+    // Linux keeps a niceness for each thread, and 0 is the calling one.
+    return nice(steps) != -1 || errno == 0;
+}
+
 dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spec, struct dt_error *err)
 {
     dt_status status = DT_OK;

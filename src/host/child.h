@@ -39,8 +39,11 @@ struct dt_child_spec {
     unsigned pipes;          // DT_CHILD_*
     const struct dt_child_file *files;
     size_t file_count;
-    int nice; // added to this process's niceness
+    int nice; // added to the niceness of the thread that starts it
 };
+
+// Lowers the priority of the calling thread by so many steps of niceness, and so that of the children it starts. False if it stays as it is.
+bool dt_child_lower(int steps);
 
 struct dt_child {
     pid_t pid;       // 0: none
