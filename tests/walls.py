@@ -35,7 +35,7 @@ CORE_HEADERS = {
 CORE_SYMBOLS = {
     "memcpy", "memmove", "memset", "memcmp", "memchr", "strlen", "strcmp", "strncmp", "strchr", "strstr", "strspn", "strcspn",
     "cosf", "sinf", "sqrtf", "powf", "roundf", "rintf", "lrintf", "floorf", "ceilf", "fabsf", "ldexpf", "logf", "expf", "sqrt",
-    "log", "exp", "floor", "ceil", "round", "rint", "pow", "sincosf", "ldexp", "nearbyintf", "fmaxf", "fminf",
+    "log", "exp", "floor", "ceil", "round", "rint", "pow", "exp2", "sincosf", "ldexp", "nearbyintf", "fmaxf", "fminf",
 }
 
 # What a backend module may import besides: libc and libm are allowed by the interface, but none of these.
