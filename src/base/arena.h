@@ -24,9 +24,9 @@ static inline struct dt_arena dt_arena_over(void *memory, size_t size)
     return arena;
 }
 
-// Takes count * item bytes, DT_ALIGN-aligned, holding whatever the memory held: pages are touched when they
-// are used, not before. Returns NULL when it does not fit, when the product overflows, and always
-// in a counting arena: look at dt_arena_failed, not at the pointer.
+// Takes count * item bytes, DT_ALIGN-aligned, holding whatever the memory held: pages are touched
+// when they are used, not before. Returns NULL when it does not fit, when the product overflows,
+// and always in a counting arena: look at dt_arena_failed, not at the pointer.
 void *dt_arena_take(struct dt_arena *arena, size_t count, size_t item);
 
 // 1 when something was refused since the arena was made.

@@ -2,13 +2,14 @@
 // Source of the method: "ARM optimized routines" (math/expf), which glibc (since 2.27) and musl
 // adopted. With N = 32:
 //     x * N/ln2 = k + r, k an integer, |r| <= 1/2
-//     e^x = 2^(k/N) * 2^(r/N), the first from a table of N entries and the exponent, the second a cubic
+//     e^x = 2^(k/N) * 2^(r/N): a table of N entries and the exponent, and a cubic in r
 // all in double, rounded to float once at the end; 0.502 ulp.
 //
-// glibc picks a build with fused multiply-adds where the CPU has them. Of all those sums only one shows in
-// the result: r. Rounded twice (x * N/ln2, then - k) instead of once it gives another float
-// for two arguments, 0x1.04845ep+5 and -0x1.f8cbb2p+5. So r is rounded once here, without needing the
-// instruction, and every other choice of fusing gives the same floats (all 2^32 were tried).
+// glibc picks a build with fused multiply-adds where the CPU has them. Of all those sums only one
+// shows in the result: r. Rounded twice (x * N/ln2, then - k) instead of once it gives another
+// float for two arguments, 0x1.04845ep+5 and -0x1.f8cbb2p+5. So r is rounded once here, without
+// needing the instruction, and every other choice of fusing gives the same floats (all 2^32 were
+// tried).
 #include "base/expf.h"
 
 #include <string.h>

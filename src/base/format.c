@@ -117,7 +117,8 @@ static size_t float_text(char *out, double value, char kind, int decimals)
     size_t n = trim_zeros(out, fixed(out, value < 0 ? -magnitude : magnitude, 5));
     out[n++] = 'e';
     out[n++] = exponent < 0 ? '-' : '+';
-    char buffer[8], *p = digits(buffer + sizeof buffer, (uint64_t)(exponent < 0 ? -exponent : exponent), 10);
+    char buffer[8],
+        *p = digits(buffer + sizeof buffer, (uint64_t)(exponent < 0 ? -exponent : exponent), 10);
     if (buffer + sizeof buffer - p < 2)
         *--p = '0';
     while (p < buffer + sizeof buffer)

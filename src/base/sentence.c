@@ -126,14 +126,15 @@ static bool is_speakable(const char *text, size_t n)
         if (is_letter(text[i]) || is_digit(text[i]))
             return true;
         // Other scripts; general punctuation (U+2000..U+206F) says nothing.
-        if ((unsigned char)text[i] >= 0xc3 && !((unsigned char)text[i] == 0xe2 && i + 1 < n &&
-                                               (unsigned char)text[i + 1] <= 0x81))
+        if ((unsigned char)text[i] >= 0xc3 &&
+            !((unsigned char)text[i] == 0xe2 && i + 1 < n && (unsigned char)text[i + 1] <= 0x81))
             return true;
     }
     return false;
 }
 
-// Makes text[0..n) the sentence and keeps the rest. False, and nothing kept, if it has nothing to say.
+// Makes text[0..n) the sentence and keeps the rest. False, and nothing kept, if it has nothing to
+// say.
 static bool complete_at(struct dt_sentence *s, size_t n)
 {
     bool speakable = is_speakable(s->text, n);
@@ -151,8 +152,8 @@ static bool complete_at(struct dt_sentence *s, size_t n)
     return speakable;
 }
 
-// Where to cut a sentence that fills the buffer: behind the last comma of its second half, else before its last space, else
-// at the last whole character.
+// Where to cut a sentence that fills the buffer: behind the last comma of its second half, else
+// before its last space, else at the last whole character.
 static size_t cut_point(const struct dt_sentence *s)
 {
     size_t space = 0;
@@ -175,7 +176,8 @@ static bool has_boundary(const struct dt_sentence *s, enum unit_class next)
     if (s->gap)
         return s->end > 0 || (s->newlines > 0 && s->text[s->length - 1] != '.');
     // "the end.Then": a forgotten space. "U.S.A" and "3.14" are no such thing.
-    return s->end >= 2 && s->end == s->length && next == UNIT_UPPER && is_lower(s->text[s->end - 2]);
+    return s->end >= 2 && s->end == s->length && next == UNIT_UPPER &&
+           is_lower(s->text[s->end - 2]);
 }
 
 // Takes one character; true when that completed a sentence.
@@ -274,8 +276,8 @@ static uint32_t word_syllables(const char *word, size_t n)
     if (count > 1 && n > 2) {
         bool final_e = word[n - 1] == 'e' && !is_vowel(word[n - 2]) &&
                        !(word[n - 2] == 'l' && !is_vowel(word[n - 3]));
-        bool final_ed = n > 3 && word[n - 1] == 'd' && word[n - 2] == 'e' && !is_vowel(word[n - 3]) &&
-                        word[n - 3] != 't' && word[n - 3] != 'd';
+        bool final_ed = n > 3 && word[n - 1] == 'd' && word[n - 2] == 'e' &&
+                        !is_vowel(word[n - 3]) && word[n - 3] != 't' && word[n - 3] != 'd';
         count -= final_e || final_ed;
     }
     return count ? count : 1;

@@ -35,7 +35,8 @@ struct dt_error {
 // The name of a status, static.
 const char *dt_status_name(dt_status status);
 
-// The exit code the manual promises: 0 done, 1 failed, 2 usage, 3 bad input, 4 memory, 130 cancelled.
+// The exit code that the manual promises: 0 done, 1 failed, 2 usage, 3 bad input or unsupported, 4
+// memory, 130 cancelled.
 int dt_status_exit_code(dt_status status);
 
 // Fills *err (may be NULL) and returns status, so that `return dt_error_set(...)` reads well.

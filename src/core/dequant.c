@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/model.h"
+#include "core/forms.h"
 
 const int8_t dt_iq4nl_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                     1,    13,   25,  38,  53,  69,  89,  113};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Weight forms: their names and sizes, descriptions of matrices, and one row as floats.
-#include "core/model.h"
+#include "core/forms.h"
 
 #include <string.h>
 
@@ -63,7 +63,7 @@ struct dt_matrix dt_matrix_blocks(uint32_t form, uint32_t rows, uint32_t cols, c
         w.group = f->block;
         w.scale_type = DT_SCALE_F16;
         w.scales = data;
-        w.quants = (const void *)((uintptr_t)data + 2); // data is NULL where only the shape is described
+        w.quants = (const void *)((uintptr_t)data + 2); // NULL for a shape alone
         w.group_stride = w.scale_group_stride = f->block_bytes;
         w.scale_row_stride = w.row_stride;
     }

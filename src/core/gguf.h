@@ -4,16 +4,15 @@
 //
 // Beside what everybody writes, duotale knows and writes:
 //  - I8 tensors of two dimensions with a second tensor of the same name and "_scales" after it
-//  (F32, a row's groups by rows):
-//    llama2.c's int8 groups, kept exactly ("blk.0.attn_q.weight" and "blk.0.attn_q.weight_scales");
+//    (F32, a row's groups by rows): llama2.c's int8 groups, kept exactly ("blk.0.attn_q.weight" and
+//    "blk.0.attn_q.weight_scales");
 //  - matrices packed for one backend: key duotale.packed.layout (string) names the layout, the
-//  tensors are I8 of one dimension,
-//    their rows and columns those that the tensor always has; duotale.packed.group (u32) is the
-//    group of their scales;
-//  - duotale.rope_tables, the tensor of a legacy llama2.c file's tables, so that shards of it can be put together again;
+//    tensors are I8 of one dimension, their rows and columns those that the tensor always has;
+//    duotale.packed.group (u32) is the group of their scales;
+//  - duotale.rope_tables, the tensor of a legacy llama2.c file's tables, so that shards of it can
+//    be put together again;
 //  - hints: general.sampling.temp, top_k, top_p, min_p, penalty_repeat as others write them, and
-//  duotale.opening (string),
-//    duotale.length (u32), duotale.chat (bool).
+//    duotale.opening (string), duotale.length (u32), duotale.chat (bool).
 #ifndef DT_CORE_GGUF_H
 #define DT_CORE_GGUF_H
 

@@ -39,7 +39,7 @@ static dt_status read_architecture(struct dt_gguf_reader *r, const struct dt_ggu
     if (!name)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name, "key general.architecture is missing");
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (dt_gguf_text_is(name, length, known[i].name)) {
+        if (dt_read_is(name, length, known[i].name)) {
             r->prefix = r->model->architecture = known[i].name;
             r->model->hp.rope_style = known[i].rope_style;
             return DT_OK;
@@ -119,12 +119,12 @@ static dt_status read_rope(struct dt_gguf_reader *r, const struct dt_gguf *g)
     if (hp->rotated % 2)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
                             "rope.dimension_count is %u, wanted an even number", hp->rotated);
-    if (scaling && !dt_gguf_text_is(scaling, length, "none") &&
-        !dt_gguf_text_is(scaling, length, "linear") && factor != 1.0f)
+    if (scaling && !dt_read_is(scaling, length, "none") && !dt_read_is(scaling, length, "linear") &&
+        factor != 1.0f)
         return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
                             "rope.scaling.type is %.*s, wanted none or linear",
                             length < 32 ? (int)length : 32, scaling);
-    if (!scaling || dt_gguf_text_is(scaling, length, "linear"))
+    if (!scaling || dt_read_is(scaling, length, "linear"))
         hp->rope_scale = 1.0f / factor;
     return DT_OK;
 }

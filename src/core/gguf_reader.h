@@ -11,7 +11,7 @@
 // What stays the same over the parts of a model.
 struct dt_gguf_reader {
     struct dt_arena *arena;
-    struct dt_model *model; // never NULL; when only measuring its layers are, and what is read is dropped
+    struct dt_model *model; // never NULL: where only measuring, a dropped one without layers
     struct dt_error *err;
     const char *file;
     const char *prefix; // "llama"
@@ -19,11 +19,6 @@ struct dt_gguf_reader {
     uint32_t packed_group;
     bool measuring;
 };
-
-static inline bool dt_gguf_text_is(const char *text, size_t length, const char *word)
-{
-    return length == strlen(word) && memcmp(text, word, length) == 0;
-}
 
 // The number at the architecture's key ("llama." and suffix), 1 to most; DT_BAD_INPUT if it is
 // missing and required.

@@ -56,7 +56,7 @@ static dt_status read_pretokenizer(struct dt_gguf_reader *r, const struct dt_ggu
     if (status)
         return status;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (dt_gguf_text_is(pre, length, known[i].name)) {
+        if (dt_read_is(pre, length, known[i].name)) {
             r->model->vocab.pretokenizer = known[i].kind;
             return DT_OK;
         }
@@ -124,13 +124,13 @@ dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g)
     dt_status status = dt_gguf_text(g, "tokenizer.ggml.model", &kind, &length, r->err);
     if (status)
         return status;
-    if (dt_gguf_text_is(kind, length, "none") || dt_gguf_text_is(kind, length, "no_vocab")) {
+    if (dt_read_is(kind, length, "none") || dt_read_is(kind, length, "no_vocab")) {
         vocab->kind = DT_VOCAB_NONE;
         return dt_gguf_number(r, g, "vocab_size", DT_MAX_VOCAB, true, &r->model->hp.vocab);
     }
-    if (dt_gguf_text_is(kind, length, "llama"))
+    if (dt_read_is(kind, length, "llama"))
         vocab->kind = DT_VOCAB_SPM;
-    else if (dt_gguf_text_is(kind, length, "gpt2"))
+    else if (dt_read_is(kind, length, "gpt2"))
         vocab->kind = DT_VOCAB_BPE;
     else
         return dt_error_set(r->err, DT_UNSUPPORTED, g->name,

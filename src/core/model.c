@@ -19,7 +19,8 @@ static bool is_gguf(const unsigned char *bytes, size_t n)
 static bool is_json(const unsigned char *bytes, size_t n)
 {
     size_t i = 0;
-    while (i < n && i < 64 && (bytes[i] == ' ' || bytes[i] == '\n' || bytes[i] == '\r' || bytes[i] == '\t'))
+    while (i < n && i < 64 &&
+           (bytes[i] == ' ' || bytes[i] == '\n' || bytes[i] == '\r' || bytes[i] == '\t'))
         i++;
     return i < n && bytes[i] == '{';
 }
@@ -50,8 +51,9 @@ static dt_status dispatch(const struct dt_model_part *parts, uint32_t count, str
     if (count > 1 && is_json(parts[0].bytes, parts[0].n))
         return dt_hf_open(parts, count, arena, out, err);
     if (dt_safetensors_recognise(parts[0].bytes, parts[0].n) || is_json(parts[0].bytes, parts[0].n))
-        return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
-                            "a part of a Hugging Face model: open the folder that holds it and its config.json");
+        return dt_error_set(
+            err, DT_BAD_INPUT, parts[0].name,
+            "a part of a Hugging Face model: open the folder that holds it and its config.json");
     if (count != 1)
         return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
                             "one of %u files, but only GGUF files can be split", count);

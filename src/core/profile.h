@@ -32,8 +32,9 @@ enum dt_operator {
 struct dt_profile {
     void *arg;
     uint64_t (*now)(void *arg); // nanoseconds, monotonic
-    // One operator of one layer (DT_NO_LAYER outside them) over `columns` positions took `nanoseconds` and read
-    // `bytes` of weights, or of the KV cache for attention. Residual additions count with the matrix before them. Worker thread.
+    // One operator of one layer (DT_NO_LAYER outside them) over `columns` positions took
+    // `nanoseconds` and read `bytes` of weights, or of the KV cache for attention. Residual
+    // additions count with the matrix before them. Worker thread.
     void (*record)(void *arg, enum dt_operator op, uint32_t layer, uint32_t columns,
                    uint64_t nanoseconds, size_t bytes);
 };

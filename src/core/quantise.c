@@ -3,6 +3,7 @@
 #include "core/quantise.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 uint32_t dt_quantise_group(uint32_t cols, uint32_t most)

@@ -3,7 +3,7 @@
 #ifndef DT_CORE_QUANTISE_H
 #define DT_CORE_QUANTISE_H
 
-#include "core/model.h"
+#include "core/forms.h"
 
 // The largest group of 64, 32, 16, 8, 4, 2 or 1 values, at most `most`, that divides cols.
 uint32_t dt_quantise_group(uint32_t cols, uint32_t most);

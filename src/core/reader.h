@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the readers of model files share: little-endian fields, checks, vectors of floats. Private
-// to the readers.
+// What the readers of model files share: little-endian fields at any alignment, words, checks of
+// floats. Private to the readers; where tensors go is in core/slots.h. Pure: any thread.
 #ifndef DT_CORE_READER_H
 #define DT_CORE_READER_H
 
@@ -27,6 +27,12 @@ static inline float dt_read_f32(const unsigned char *p)
     float v;
     memcpy(&v, p, sizeof v);
     return v;
+}
+
+// Whether text, of so many bytes, is this word.
+static inline bool dt_read_is(const char *text, size_t length, const char *word)
+{
+    return length == strlen(word) && memcmp(text, word, length) == 0;
 }
 
 // The index of the first of n floats (stride bytes apart, any alignment) that is infinite or NaN; n

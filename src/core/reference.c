@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The reference backend: scalar, one value after the other, every sum in the order of llama2.c's run.c and runq.c.
-// Slow on purpose and right by definition: what it computes is what every int8 backend must compute.
-// The build switches contraction off, so a multiplication and an addition are rounded apart.
+// The reference backend: scalar, one value after the other, every sum in the order of llama2.c's
+// run.c and runq.c. Slow on purpose and right by definition: what it computes is what every int8
+// backend must compute. The build switches contraction off, so a multiplication and an addition are
+// rounded apart.
 #include <math.h>
 #include <string.h>
 
@@ -33,7 +34,8 @@ static int is_quantised(const struct dt_matrix *w)
     return w->group != 0;
 }
 
-// ---- matrices -------------------------------------------------------------------------------------
+// ---- matrices
+// -------------------------------------------------------------------------------------
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
@@ -87,9 +89,11 @@ static void act_prepare(void *ctx, void *act, const float *x, size_t x_stride, u
             float scale = largest / 127.0f;
             scales[g] = scale;
             for (uint32_t i = 0; i < w->group; i++) {
-                // 0 where the group is all zero; NaN (from broken weights) must not become undefined behaviour
+                // 0 where the group is all zero; NaN (from broken weights) must not become
+                // undefined behaviour
                 float quant = scale != 0.0f ? roundf(values[i] / scale) : 0.0f;
-                q[(size_t)g * w->group + i] = quant >= -127.0f && quant <= 127.0f ? (int8_t)quant : 0;
+                q[(size_t)g * w->group + i] =
+                    quant >= -127.0f && quant <= 127.0f ? (int8_t)quant : 0;
             }
         }
     }
@@ -150,15 +154,17 @@ static float dot_quants(const struct dt_matrix *w, uint32_t row, const int8_t *x
 static float dot(const struct dt_matrix *w, uint32_t r, const void *column)
 {
     if (is_quantised(w))
-        return dot_quants(w, r, column, (const float *)(const void *)((const int8_t *)column + quants_bytes(w)));
+        return dot_quants(w, r, column,
+                          (const float *)(const void *)((const int8_t *)column + quants_bytes(w)));
     const unsigned char *row = (const unsigned char *)w->quants + r * w->row_stride;
     return w->form == DT_FORM_F32   ? dot_f32(row, column, w->cols)
            : w->form == DT_FORM_F16 ? dot_f16(row, column, w->cols)
                                     : dot_bf16(row, column, w->cols);
 }
 
-static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w, uint32_t row_begin,
-                   uint32_t row_end, const void *act, size_t x_stride, uint32_t columns)
+static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w,
+                   uint32_t row_begin, uint32_t row_end, const void *act, size_t x_stride,
+                   uint32_t columns)
 {
     (void)ctx;
     size_t stride = is_quantised(w) ? column_bytes(w) : x_stride * sizeof(float);
@@ -168,15 +174,16 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
     }
 }
 
-static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
-                        const void *act)
+static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index,
+                        uint32_t count, const void *act)
 {
     (void)ctx;
     for (uint32_t k = 0; k < count; k++)
         out[k] = dot(w, index[k], act);
 }
 
-// Rounding: a sum of n products in sequence is within (n + 2) u of the sum of their magnitudes, u = 2^-24.
+// Rounding: a sum of n products in sequence is within (n + 2) u of the sum of their magnitudes, u =
+// 2^-24.
 static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
 {
     (void)ctx;
@@ -204,7 +211,8 @@ static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row
     dt_matrix_row(w, row, out);
 }
 
-// ---- everything else ------------------------------------------------------------------------------
+// ---- everything else
+// ------------------------------------------------------------------------------
 
 static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
                     const float *weight, uint32_t n, uint32_t columns, float epsilon)
@@ -222,8 +230,8 @@ static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, si
     }
 }
 
-static void rope(void *ctx, float *x, uint32_t heads, uint32_t head_size, uint32_t rotated, const float *cosine,
-                 const float *sine, uint32_t style)
+static void rope(void *ctx, float *x, uint32_t heads, uint32_t head_size, uint32_t rotated,
+                 const float *cosine, const float *sine, uint32_t style)
 {
     (void)ctx;
     for (uint32_t h = 0; h < heads; h++, x += head_size) {
@@ -262,8 +270,8 @@ static float kv_value(const struct dt_kv *kv, const void *base, size_t element)
 }
 
 static void attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
-                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor, float *scores,
-                      size_t score_stride)
+                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
+                      float *scores, size_t score_stride)
 {
     uint32_t sharing = heads / kv->heads;
     for (uint32_t h = head_begin; h < head_end; h++, scores += score_stride) {
@@ -273,7 +281,8 @@ static void attention(void *ctx, float *out, const float *q, const struct dt_kv 
             size_t slot = kv->slots ? kv->slots[e] : e;
             float score = 0.0f;
             for (uint32_t i = 0; i < kv->head_size; i++)
-                score += query[i] * kv_value(kv, kv->keys, key_base + slot * kv->key_slot + i * kv->key_channel);
+                score += query[i] * kv_value(kv, kv->keys,
+                                             key_base + slot * kv->key_slot + i * kv->key_channel);
             scores[e] = score / divisor;
         }
         softmax(ctx, scores, entries);
@@ -282,8 +291,9 @@ static void attention(void *ctx, float *out, const float *q, const struct dt_kv 
         for (uint32_t e = 0; e < entries; e++) {
             size_t slot = kv->slots ? kv->slots[e] : e;
             for (uint32_t i = 0; i < kv->head_size; i++)
-                result[i] += scores[e] * kv_value(kv, kv->values,
-                                                  value_base + slot * kv->value_slot + i * kv->value_channel);
+                result[i] += scores[e] *
+                             kv_value(kv, kv->values,
+                                      value_base + slot * kv->value_slot + i * kv->value_channel);
         }
     }
 }
@@ -316,7 +326,8 @@ static uint32_t argmax(void *ctx, const float *x, uint32_t n)
     return best;
 }
 
-static uint32_t select_above(void *ctx, const float *x, uint32_t n, float threshold, uint32_t *index)
+static uint32_t select_above(void *ctx, const float *x, uint32_t n, float threshold,
+                             uint32_t *index)
 {
     (void)ctx;
     uint32_t count = 0;
@@ -327,8 +338,8 @@ static uint32_t select_above(void *ctx, const float *x, uint32_t n, float thresh
     return count;
 }
 
-static uint32_t screen(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across, float threshold,
-                       float scale, uint32_t *index, double *rest)
+static uint32_t screen(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across,
+                       float threshold, float scale, uint32_t *index, double *rest)
 {
     (void)ctx;
     uint32_t count = 0;
@@ -355,13 +366,15 @@ static int probe(const struct dt_cpu *cpu)
 }
 
 // The table twice: as a module would export it, and as the instance at the bottom of every stack.
+// clang-format off
 #define TABLE \
     { \
         .abi = DT_BACKEND_ABI, \
         .size = sizeof(struct dt_backend), \
         .name = "reference", \
         .variant = "", \
-        .description = "scalar, llama2.c's order of operations, bit for bit; the oracle of all others", \
+        .description = "scalar, llama2.c's order of operations, bit for bit; " \
+                       "the oracle of all others", \
         .row_tile = 1, \
         .form_count = 6, \
         .forms = {DT_FORM_F32, DT_FORM_I8, DT_FORM_Q8_0, DT_FORM_F16, DT_FORM_BF16, DT_FORM_Q4_0}, \
@@ -383,6 +396,7 @@ static int probe(const struct dt_cpu *cpu)
         .act_error = act_error, \
         .screen = screen, \
     }
+// clang-format on
 
 const struct dt_backend dt_backend_reference = TABLE;
 const struct dt_instance dt_instance_reference = {.table = TABLE, .ctx = NULL};

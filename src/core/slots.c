@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "core/reader.h"
 
 enum size_of { ONE, DIM, HIDDEN, VOCAB, QUERIES, KEYS, FACTORS, TABLES };
 
@@ -85,7 +86,7 @@ enum dt_slot dt_slot_find(const struct dt_slot_names *names, const char *name, s
     int first = *layer >= 0 ? 0 : DT_SLOT_LAYER_END;
     int end = *layer >= 0 ? DT_SLOT_LAYER_END : DT_SLOT_COUNT;
     for (int s = first; s < end; s++)
-        if (names->slot[s] && n == strlen(names->slot[s]) && memcmp(name, names->slot[s], n) == 0)
+        if (names->slot[s] && dt_read_is(name, n, names->slot[s]))
             return (enum dt_slot)s;
     return DT_SLOT_COUNT;
 }

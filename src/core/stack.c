@@ -14,12 +14,13 @@ void dt_instance_init(struct dt_instance *instance, const struct dt_backend *mod
     instance->ctx = ctx;
 }
 
-dt_status dt_stack_make(struct dt_stack *out, const struct dt_instance *const *instances, uint32_t count,
-                        struct dt_error *err)
+dt_status dt_stack_make(struct dt_stack *out, const struct dt_instance *const *instances,
+                        uint32_t count, struct dt_error *err)
 {
     memset(out, 0, sizeof *out);
     if (count + 1 > DT_STACK_MAX)
-        return dt_error_set(err, DT_USAGE, NULL, "a stack of %u backends; at most %d can be stacked", count,
+        return dt_error_set(err, DT_USAGE, NULL,
+                            "a stack of %u backends; at most %d can be stacked", count,
                             DT_STACK_MAX - 1);
     out->level[out->count++] = &dt_instance_reference;
     for (uint32_t i = 0; i < count; i++) {
@@ -59,7 +60,8 @@ static bool takes(const struct dt_instance *level, const struct dt_matrix *w)
     return known && (!b->can_matmul || b->can_matmul(level->ctx, w));
 }
 
-const struct dt_instance *dt_stack_for_matrix(const struct dt_stack *stack, const struct dt_matrix *w)
+const struct dt_instance *dt_stack_for_matrix(const struct dt_stack *stack,
+                                              const struct dt_matrix *w)
 {
     for (uint32_t i = stack->count; i-- > 0;) {
         if (takes(stack->level[i], w))

@@ -27,7 +27,7 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
         uint32_t marker =
             i < count && pieces[i].marker ? marker_token(vocab, &pieces[i]) : DT_NO_TOKEN;
         if (i < count &&
-            marker == DT_NO_TOKEN) { // text, or a marker that this vocabulary writes as text
+            marker == DT_NO_TOKEN) { // text, or a marker that is text to this vocabulary
             if (pieces[i].length > scratch_size - joined)
                 return dt_error_set(err, DT_NO_MEMORY, NULL, "a turn of more than %zu bytes",
                                     scratch_size);
@@ -37,8 +37,7 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
         }
         if (joined || flags & DT_ENCODE_BOS) {
             size_t found = 0;
-            if (used && joined &&
-                scratch[0] == ' ') // the template has put the space after the marker itself
+            if (used && joined && scratch[0] == ' ') // the template has put the space there itself
                 flags &= ~(unsigned)DT_ENCODE_PREFIX;
             status = dt_tokenizer_encode(t, scratch, joined, flags, tokens + used, room - used,
                                          &found, err);

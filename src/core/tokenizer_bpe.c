@@ -162,8 +162,8 @@ dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err)
     }
     m->mask = slots_for(vocab->merges_count) - 1;
     memset(m->slot, 0, (m->mask + 1) * sizeof *m->slot);
-    const unsigned char *at =
-        vocab->merges; // a GGUF array of strings, whose lengths the reader has looked at
+    // a GGUF array of strings, whose lengths the reader has looked at
+    const unsigned char *at = vocab->merges;
     for (uint32_t rank = 0; rank < vocab->merges_count; rank++) {
         uint64_t n;
         memcpy(&n, at, sizeof n);
@@ -193,8 +193,7 @@ struct word {
     uint32_t *before; // neighbours that still stand, NONE at the ends
     uint32_t *after;
     uint32_t *rank; // of the merge of a symbol with the next, NONE if there is none
-    uint32_t
-        *tree; // tree[count + i] is i; tree[j] the better of tree[2j] and tree[2j + 1]; [1] wins
+    uint32_t *tree; // tree[count + i] is i; tree[j] the better of tree[2j], tree[2j + 1]; [1] wins
 };
 
 static bool take_word(struct word *w, struct dt_arena *arena, size_t count)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The rules are those of llama2.c's encode(). There each merge looks at every pair again; here the symbols are a linked
-// list, and a tournament tree over their places holds the best pair, so that a merge costs log n.
+// The rules are those of llama2.c's encode(). There each merge looks at every pair again; here the
+// symbols are a linked list, and a tournament tree over their places holds the best pair, so that a
+// merge costs log n.
 #include "core/tokenizer_spm.h"
 
 #include <string.h>
@@ -18,7 +19,7 @@ struct list {
     uint32_t *before; // neighbours that still stand, NONE at the ends
     uint32_t *after;
     uint32_t *merged; // what a symbol and the next would become, DT_NO_TOKEN if nothing
-    uint32_t *tree;   // tree[count + i] is i or NONE; tree[j] the better of tree[2j] and tree[2j + 1]; [1] wins
+    uint32_t *tree;   // tree[count + i] is i or NONE; tree[j] the better of tree[2j], tree[2j + 1]
 };
 
 static bool take(struct list *list, struct dt_arena *arena, size_t count)
@@ -39,7 +40,7 @@ size_t dt_spm_measure(size_t n)
     return counter.wanted;
 }
 
-// ---- characters to symbols ------------------------------------------------------------------------
+// ---- characters to symbols ----------------------------------------------------------------------
 
 static void append_character(struct list *list, const char *text, size_t n)
 {
@@ -59,7 +60,8 @@ static void append_character(struct list *list, const char *text, size_t n)
 
 static void append_text(struct list *list, const char *text, size_t n)
 {
-    // A character is a byte with the continuation bytes after it, at most four bytes in all, whatever the first one is.
+    // A character is a byte with the continuation bytes after it, at most four bytes in all,
+    // whatever the first one is.
     for (size_t i = 0; i < n;) {
         size_t length = 1;
         while (length < 4 && i + length < n && ((unsigned char)text[i + length] & 0xC0) == 0x80)
@@ -69,7 +71,7 @@ static void append_text(struct list *list, const char *text, size_t n)
     }
 }
 
-// ---- merging --------------------------------------------------------------------------------------
+// ---- merging ------------------------------------------------------------------------------------
 
 static uint32_t better(const struct list *list, uint32_t a, uint32_t b)
 {
@@ -147,8 +149,8 @@ static void merge_all(struct list *list)
     }
 }
 
-dt_status dt_spm_encode(struct dt_tokenizer *t, const char *text, size_t n, uint32_t first, bool prefix,
-                        uint32_t *tokens, size_t room, size_t *count)
+dt_status dt_spm_encode(struct dt_tokenizer *t, const char *text, size_t n, uint32_t first,
+                        bool prefix, uint32_t *tokens, size_t room, size_t *count)
 {
     struct dt_arena saved = t->arena;
     struct list list = {.t = t};

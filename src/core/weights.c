@@ -40,10 +40,11 @@ static bool takes_converted(const struct dt_instance *by, uint32_t form, uint32_
     return !by->table.can_matmul || by->table.can_matmul(by->ctx, &target);
 }
 
-// A backend refuses some shapes; then what is below it does them, in place if it can. A form the top backend does not know at all is
-// converted to the best form that it does: the user asked for this backend's arithmetic.
-static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack, const struct dt_matrix *w,
-                        struct decision *out, struct dt_error *err)
+// A backend refuses some shapes; then what is below it does them, in place if it can. A form the
+// top backend does not know at all is converted to the best form that it does: the user asked for
+// this backend's arithmetic.
+static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack,
+                        const struct dt_matrix *w, struct decision *out, struct dt_error *err)
 {
     const struct dt_instance *top = top_matmul(stack);
     memset(out, 0, sizeof *out);
@@ -58,7 +59,8 @@ static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack, 
     }
     if (w->form == DT_FORM_PACKED && !out->by)
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "the weights are packed as %s, which no backend in this stack reads; choose that backend",
+                            "the weights are packed as %s, which no backend in this stack reads; "
+                            "choose that backend",
                             w->layout ? w->layout : "(unnamed)");
     if (out->by && (out->by == top || lists(top, w->form))) {
         out->kind = IN_PLACE;
@@ -80,17 +82,20 @@ static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack, 
             return DT_OK;
         }
     }
-    return dt_error_set(err, DT_UNSUPPORTED, NULL, "no backend computes a %u x %u matrix of form %s", w->rows,
-                        w->cols, dt_form_name(w->form));
+    return dt_error_set(err, DT_UNSUPPORTED, NULL,
+                        "no backend computes a %u x %u matrix of form %s", w->rows, w->cols,
+                        dt_form_name(w->form));
 }
 
-// Every matrix that is multiplied with, in the order of use: index 0 .. 7 * layers - 1, then the classifier.
+// Every matrix that is multiplied with, in the order of use: index 0 .. 7 * layers - 1, then the
+// classifier.
 static const struct dt_matrix *matrix_of(const struct dt_model *model, size_t index)
 {
     if (index == (size_t)model->hp.layers * 7)
         return &model->classifier;
     const struct dt_layer *l = &model->layers[index / 7];
-    const struct dt_matrix *const of[7] = {&l->query, &l->key, &l->value, &l->output, &l->gate, &l->up, &l->down};
+    const struct dt_matrix *const of[7] = {&l->query, &l->key, &l->value, &l->output,
+                                           &l->gate,  &l->up,  &l->down};
     return of[index % 7];
 }
 
@@ -99,7 +104,8 @@ static struct dt_linear *linear_of(struct dt_weights *weights, size_t index)
     if (index == (size_t)weights->model->hp.layers * 7)
         return &weights->classifier;
     struct dt_weights_layer *l = &weights->layers[index / 7];
-    struct dt_linear *const of[7] = {&l->query, &l->key, &l->value, &l->output, &l->gate, &l->up, &l->down};
+    struct dt_linear *const of[7] = {&l->query, &l->key, &l->value, &l->output,
+                                     &l->gate,  &l->up,  &l->down};
     return of[index % 7];
 }
 
@@ -116,8 +122,9 @@ static size_t align(size_t bytes)
     return (bytes + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN;
 }
 
-dt_status dt_weights_plan(const struct dt_model *model, const struct dt_stack *stack, enum dt_pack_policy pack,
-                          struct dt_weights_plan *out, struct dt_error *err)
+dt_status dt_weights_plan(const struct dt_model *model, const struct dt_stack *stack,
+                          enum dt_pack_policy pack, struct dt_weights_plan *out,
+                          struct dt_error *err)
 {
     memset(out, 0, sizeof *out);
     out->arena_bytes = align(model->hp.layers * sizeof(struct dt_weights_layer));
@@ -152,7 +159,7 @@ struct conversion {
     float *row; // NULL when packing
 };
 
-// Some rows of one matrix. The work is bounded by the reading of the file, so one thread does it.
+// Some rows of one matrix. Conversion is bounded by the reading of the file, so one thread does it.
 static void convert_rows(const struct conversion *c, uint32_t begin, uint32_t end)
 {
     if (!c->row) {
@@ -178,8 +185,9 @@ static void pack_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
     convert_rows(loop->conversion, begin * loop->tile, last);
 }
 
-dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *stack, enum dt_pack_policy pack,
-                           struct dt_arena *arena, const struct dt_services *services, dt_progress *progress,
+dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *stack,
+                           enum dt_pack_policy pack, struct dt_arena *arena,
+                           const struct dt_services *services, dt_progress *progress,
                            void *progress_arg, struct dt_weights *out, struct dt_error *err)
 {
     struct dt_weights_plan plan;
@@ -195,12 +203,14 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
     if (plan.from_form != DT_FORM_NONE)
         row = dt_arena_take(arena, longest_row(model), sizeof *row);
     if (dt_arena_failed(arena))
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "%zu bytes are needed for converted weights, %zu are there",
+        return dt_error_set(err, DT_NO_MEMORY, NULL,
+                            "%zu bytes are needed for converted weights, %zu are there",
                             plan.arena_bytes, arena->size);
     out->embedding.matrix = model->embedding;
     out->embedding.by = dt_stack_for_matrix(stack, &model->embedding);
     if (!out->embedding.by || !out->embedding.by->table.embed)
-        out->embedding.by = &dt_instance_reference; // reads single rows of every form but packed ones
+        // it reads single rows of every form but packed ones
+        out->embedding.by = &dt_instance_reference;
 
     size_t count = (size_t)model->hp.layers * 7 + 1, done = 0;
     for (size_t i = 0; i < count; i++) {
@@ -215,7 +225,8 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
         }
         unsigned char *copy = dt_arena_take(arena, d.bytes, 1);
         if (!copy)
-            return dt_error_set(err, DT_NO_MEMORY, NULL, "%zu bytes are needed for converted weights, %zu are there",
+            return dt_error_set(err, DT_NO_MEMORY, NULL,
+                                "%zu bytes are needed for converted weights, %zu are there",
                                 plan.arena_bytes, arena->size);
         if (d.kind == PACK) {
             to->matrix = *from;
@@ -232,15 +243,18 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
         uint32_t step = (uint32_t)((1u << 20) / ((from->bytes / from->rows + 1) * tile) + 1) * tile;
         for (uint32_t r = 0; r < from->rows; r += step) {
             uint32_t end = from->rows - r < step ? from->rows : r + step;
-            if (d.kind == PACK && services && services->parallel_for && r == 0 && end == from->rows) {
+            if (d.kind == PACK && services && services->parallel_for && r == 0 &&
+                end == from->rows) {
                 struct pack_loop loop = {&c, tile, from->rows};
-                services->parallel_for(services->host, pack_body, &loop, (from->rows + tile - 1) / tile, 4);
+                services->parallel_for(services->host, pack_body, &loop,
+                                       (from->rows + tile - 1) / tile, 4);
             } else {
                 convert_rows(&c, r, end);
             }
             size_t part = (size_t)((double)d.bytes * end / from->rows);
             if (progress && progress(progress_arg, done + part, plan.copied_bytes))
-                return dt_error_set(err, DT_CANCELLED, NULL, "stopped while weights were converted");
+                return dt_error_set(err, DT_CANCELLED, NULL,
+                                    "stopped while weights were converted");
         }
         done += d.bytes;
     }

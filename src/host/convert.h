@@ -22,8 +22,8 @@ struct dt_conversion {
     uint32_t group;   // I8: values a scale; halved where it does not divide a row, as llama2.c's
                       // exporter does
     const char *name; // general.name; NULL: the model's own
-    const struct dt_instance *
-        pack_for; // GGUF: matrices in this backend's own layout, where it has one for them; or NULL
+    // GGUF: matrices in this backend's own layout, where it has one for them; or NULL
+    const struct dt_instance *pack_for;
     dt_progress *progress; // bytes done and in all; non-zero stops. May be NULL
     void *progress_arg;
     dt_convert_report *report; // may be NULL

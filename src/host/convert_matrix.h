@@ -10,8 +10,8 @@ struct dt_convert_matrix {
     const char *name;
     const struct dt_matrix *source;
     uint32_t form, group; // of the target
-    uint32_t
-        pairs_of; // rows of a head that are put from halves into pairs; 0: rows stay in their order
+    // rows of a head that are put from halves into pairs; 0: rows stay in their order
+    uint32_t pairs_of;
 };
 
 // The scales of an I8 matrix, until its quants are written.

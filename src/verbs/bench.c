@@ -371,8 +371,6 @@ int dt_verb_bench(int argc, char **argv)
             return dt_verb_fail(&err);
         argv[--optind] = (char *)(uintptr_t)model.path;
     }
-    if (!contest && !voice && o->prompt == 0 && o->gen == 0)
-        return dt_verb_usage("bench", "--prompt 0 and --gen 0 measure nothing");
     if (contest)
         return dt_bench_contest(&model, (const char *const *)argv + optind, (uint32_t)(argc - optind), against,
                                 runs_given ? o->runs : 30, json);

@@ -367,20 +367,23 @@ static bool listed(const char *list, const char *name)
     return !list;
 }
 
-// The times of rows from `first` on in a report that --json wrote earlier; every one must be in it.
-static dt_status compare_with(struct suite *s, size_t first, const char *report, const char *path, struct dt_error *err)
+// The times of a report that --json wrote earlier; every row of ours must be in it.
+static dt_status read_baseline(struct suite *s, const char *path, struct dt_error *err)
 {
-    static const char time[] = "\"microseconds\": ";
-    char wanted[200];
-    for (size_t i = first; i < s->count; i++) {
+    char *text = NULL, wanted[200];
+    size_t n;
+    dt_status status = dt_file_read(path, 64u << 20, &text, &n, err);
+    for (size_t i = 0; i < s->count && status == DT_OK; i++) {
+        static const char time[] = "\"microseconds\": ";
         dt_format(wanted, sizeof wanted, "\"key\": \"%s\"", s->rows[i].key);
-        const char *at = strstr(report, wanted), *value = at ? strstr(at, time) : NULL;
+        const char *at = strstr(text, wanted), *value = at ? strstr(at, time) : NULL;
         s->rows[i].baseline = value ? strtod(value + sizeof time - 1, NULL) / 1e6 : 0;
         if (s->rows[i].baseline <= 0)
-            return dt_error_set(err, DT_BAD_INPUT, path, "holds no time of %s: it is of other shapes or backends, or no report of --kernels --json",
-                                s->rows[i].key);
+            status = dt_error_set(err, DT_BAD_INPUT, path, "holds no time of %s: it is of other shapes or backends, or no report of --kernels --json",
+                                  s->rows[i].key);
     }
-    return DT_OK;
+    free(text);
+    return status;
 }
 
 static void print(const struct suite *s)
@@ -433,11 +436,7 @@ int dt_bench_kernels(const char *backends, const char *wanted_shapes, const char
     struct dt_error err = {0};
     struct suite s = {0};
     struct dt_registry *registry = NULL;
-    char *report = NULL;
-    size_t report_size;
-    dt_status status = baseline ? dt_file_read(baseline, 64u << 20, &report, &report_size, &err) : DT_OK;
-    if (status == DT_OK)
-        status = dt_registry_new(&registry, &err);
+    dt_status status = dt_registry_new(&registry, &err);
     for (size_t m = 0; m < sizeof shapes / sizeof *shapes && status == DT_OK; m++) {
         if (!listed(wanted_shapes, shapes[m].name))
             continue;
@@ -453,17 +452,16 @@ int dt_bench_kernels(const char *backends, const char *wanted_shapes, const char
                 break;
             s.by = assembly->instance[0];
             s.backend = assembly->name;
-            size_t before = s.count;
             time_backend(&s, info, &shapes[m]);
             dt_assembly_free(assembly);
-            if (report)
-                status = compare_with(&s, before, report, baseline, &err);
         }
     }
     if (status == DT_OK && s.failed)
         status = dt_error_set(&err, DT_NO_MEMORY, NULL, "no memory for the results");
     if (status == DT_OK && s.count == 0)
         status = dt_error_set(&err, DT_USAGE, NULL, "nothing to measure: no usable backend or shape of these names (shapes: 260K, 15M, 110M, 1.1B, 7B)");
+    if (status == DT_OK && baseline)
+        status = read_baseline(&s, baseline, &err);
     int code;
     if (status == DT_OK) {
         (json ? print_json : print)(&s);
@@ -471,7 +469,6 @@ int dt_bench_kernels(const char *backends, const char *wanted_shapes, const char
     } else {
         code = dt_verb_fail(&err);
     }
-    free(report);
     free(s.rows);
     dt_registry_free(registry);
     return code;
