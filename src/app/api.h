@@ -55,6 +55,15 @@ struct dt_app_figures {
     char model[128];         // file name without folders
 };
 
+// What is read aloud, and whether somebody is listened to.
+struct dt_app_voice {
+    char name[64];            // "espeak:en-us"; empty: nothing is read aloud
+    bool speaking;            // it says something, or will
+    bool listening;           // the microphone is open, or what was said is being understood
+    uint32_t waiting;         // sentences that are told and not yet begun
+    double real_time_factor;  // seconds of computing to a second of speech, in this story; 0: not known yet
+};
+
 // ---- events ------------------------------------------------------------------------------------------
 
 enum dt_app_event_type {
@@ -66,6 +75,7 @@ enum dt_app_event_type {
     DT_EVENT_REDRAW,    // turns from number `turn` on are not what they were (undo, retry, edit, open, new): text is what they are now called
                         // for ("undone", "Story 12: The Red Ball"), may be empty. A face that cannot redraw prints what follows and goes on
     DT_EVENT_FIGURES,   // figures() has changed; at most 4 a second
+    DT_EVENT_VOICE,     // voice() has changed: by sentences, and not much oftener than figures
     DT_EVENT_PROGRESS,  // text: what ("reading the prompt"); done, total; seconds_left (< 0: not known yet). done == total: over
     DT_EVENT_NOTICE,    // text: one line to show; level
     DT_EVENT_OUTPUT,    // text: several lines that a command printed (/help, /memory): as it is, columns are lined up by spaces
@@ -239,6 +249,7 @@ struct dt_app_api {
 
     enum dt_app_state (*state)(struct dt_app *app);
     const struct dt_app_figures *(*figures)(struct dt_app *app);
+    const struct dt_app_voice *(*voice)(struct dt_app *app);
     const struct dt_app_story *(*story)(struct dt_app *app);
     // Turn i of the story, 0-based; false past the last one.
     bool (*turn)(struct dt_app *app, size_t i, struct dt_app_turn *out);

@@ -456,6 +456,7 @@ const struct dt_app_api *dt_app_api(void)
         .notice = api_notice,
         .state = dt_view_state,
         .figures = dt_view_figures,
+        .voice = dt_view_voice,
         .story = dt_view_story,
         .turn = dt_view_turn,
         .settings = api_settings,

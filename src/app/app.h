@@ -139,7 +139,7 @@ bool dt_submit_script(struct dt_app *app, const char *path);
 // What the command line asked for first: at the front end's first look for events, when its own commands are known.
 void dt_submit_first(struct dt_app *app);
 
-// voice.c: /voice (lists, or chooses), and /listen (begins, or ends what it began; the words become the input line). listen_free gives up.
+// voice.c: /voice (lists, or chooses), and /listen (begins, ends what it began, or gives it up; the words become the input line). listen_free gives up.
 void dt_voice_command(struct dt_app *app, const char *arguments);
 void dt_listen_command(struct dt_app *app, const char *arguments);
 void dt_listen_free(struct dt_app *app);

@@ -15,6 +15,7 @@ enum dt_completion_kind {
     DT_COMPLETE_FILE,
     DT_COMPLETE_STORY, // numbers of the last search
     DT_COMPLETE_ON_OFF,
+    DT_COMPLETE_VOICE,
     DT_COMPLETE_STATS,
 };
 

@@ -9,6 +9,7 @@
 #include "app/command_ids.h"
 #include "app/view.h"
 #include "app/words.h"
+#include "host/voices.h"
 
 #define WORDS_MAX 300
 
@@ -116,12 +117,30 @@ static void offer_backends(struct dt_app *app, struct dt_completion *c, const ch
     }
 }
 
+// Those that can read here; what stands behind a colon only they know.
+static void offer_voices(struct dt_completion *c, const char *typed, size_t n)
+{
+    struct dt_voices *voices = NULL;
+    struct dt_error err;
+    offer(c, typed, n, "auto", "the best there is");
+    if (dt_voices_new(&voices, &err) != DT_OK)
+        return;
+    for (size_t i = 0; i < dt_voices_count(voices); i++) {
+        const struct dt_voice_info *v = dt_voices_at(voices, i);
+        if (v->kind == DT_SPEECH_VOICE && v->score > 0)
+            offer(c, typed, n, v->name, v->description);
+    }
+    dt_voices_free(voices);
+}
+
 static void offer_values(struct dt_app *app, struct dt_completion *c, int id, const char *typed, size_t n)
 {
     const struct dt_setting *setting = &dt_settings_table()[id];
     char word[64];
     if (id == DT_SET_BACKEND) {
         offer_backends(app, c, typed, n);
+    } else if (id == DT_SET_VOICE) {
+        offer_voices(c, typed, n);
     } else if (setting->type == DT_SETTING_BOOL) {
         offer(c, typed, n, "on", NULL);
         offer(c, typed, n, "off", NULL);
@@ -204,6 +223,9 @@ static void offer_argument(struct dt_app *app, struct dt_completion *c, const st
     case DT_COMPLETE_ON_OFF:
         offer(c, typed, n, "off", NULL);
         offer(c, typed, n, "on", NULL);
+        break;
+    case DT_COMPLETE_VOICE:
+        offer_voices(c, typed, n);
         break;
     case DT_COMPLETE_STATS:
         offer(c, typed, n, "off", NULL);

@@ -63,12 +63,14 @@ static bool set_text(struct dt_event *event, const char *text, size_t length, si
 }
 
 // Whether a newer event of this type makes an unfetched older one needless, wherever that is in the queue.
-static bool replaces(const struct dt_app_event *event, const struct dt_event *older, bool is_last)
+static bool replaces(const struct dt_app_event *event, const void *payload, const struct dt_event *older, bool is_last)
 {
     if (older->event.type != event->type)
         return false;
     if (event->type == DT_EVENT_FIGURES || event->type == DT_EVENT_COMPARE || event->type == DT_EVENT_MODELS)
         return true;
+    if (event->type == DT_EVENT_VOICE) // one that only says that somebody listens takes no figures away
+        return payload != NULL || older->payload == NULL;
     return event->type == DT_EVENT_PROGRESS && is_last && older->event.done < older->event.total;
 }
 
@@ -83,7 +85,7 @@ void dt_events_post(struct dt_events *events, const struct dt_app_event *event, 
         goto out;
     }
     for (struct dt_event *older = events->first; older; older = older->next) {
-        if (replaces(event, older, older == last)) {
+        if (replaces(event, payload, older, older == last)) {
             if (older->payload && older->free_payload)
                 older->free_payload(older->payload);
             older->event = *event;

@@ -39,6 +39,7 @@ struct dt_speech {
     struct dt_sound sound; // the thread's
     char *spec, *wav_path, *device; // copies
     void (*notice)(void *arg, const char *line);
+    void (*changed)(void *arg, const struct dt_speech_figures *figures);
     void *arg;
     uint32_t words_per_minute;
     pthread_t thread;
@@ -171,6 +172,16 @@ static void forget(struct dt_speech *s)
     s->behind = false;
 }
 
+// Without the lock.
+static void tell_changed(struct dt_speech *s)
+{
+    struct dt_speech_figures figures;
+    if (!s->changed)
+        return;
+    dt_speech_figures(s, &figures);
+    s->changed(s->arg, &figures);
+}
+
 static void *speak(void *arg)
 {
     struct dt_speech *s = arg;
@@ -191,10 +202,17 @@ static void *speak(void *arg)
             continue;
         }
         if (s->queued == 0) {
+            bool was_busy = s->busy;
             s->busy = false;
             look(s);
             pthread_cond_broadcast(&s->idle);
-            pthread_cond_wait(&s->wake, &s->lock);
+            if (was_busy) {
+                pthread_mutex_unlock(&s->lock);
+                tell_changed(s);
+                pthread_mutex_lock(&s->lock);
+            } else {
+                pthread_cond_wait(&s->wake, &s->lock);
+            }
             continue;
         }
         s->busy = true;
@@ -207,6 +225,7 @@ static void *speak(void *arg)
             continue;
         }
         pthread_mutex_unlock(&s->lock);
+        tell_changed(s);
         if (sentence[0] == END_OF_STORY)
             drain(s);
         else if (!off)
@@ -436,6 +455,7 @@ dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options 
     pthread_cond_init(&s->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
     s->notice = o->notice;
+    s->changed = o->changed;
     s->arg = o->arg;
     s->words_per_minute = o->words_per_minute < 50 ? 160 : o->words_per_minute > 450 ? 450 : o->words_per_minute;
     s->spec = copy(o->voice);

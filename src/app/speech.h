@@ -12,6 +12,7 @@
 #include "host/child.h"
 
 struct dt_speech;
+struct dt_speech_figures;
 
 struct dt_speech_options {
     const char *voice;    // "auto", "espeak", "espeak:en-us+f3"; NULL: "auto"
@@ -24,7 +25,9 @@ struct dt_speech_options {
     uint32_t hang_milliseconds; // a voice that does nothing for so long is given up; 0: 10 s
     // Gets one line when the voice fails; on the voice's thread or the caller's. May be NULL.
     void (*notice)(void *arg, const char *line);
-    void *arg;
+    // Told of every sentence that begins and of silence behind the last one, on the voice's thread. Must not call the speech. May be NULL.
+    void (*changed)(void *arg, const struct dt_speech_figures *figures);
+    void *arg; // of both
 };
 
 // Times are nanoseconds since dt_speech_begin, 0: not yet. They are those of the story that was begun last.

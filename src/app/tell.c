@@ -259,6 +259,36 @@ static void measure(struct dt_worker *w, struct telling *t)
     t->turn->speed = f->speed_mean;
 }
 
+// figures NULL: nobody reads any more.
+static void post_voice(struct dt_app *app, const struct dt_speech_figures *figures)
+{
+    struct dt_app_voice *voice = calloc(1, sizeof *voice);
+    struct dt_app_event event = {.type = DT_EVENT_VOICE};
+    if (!voice)
+        return;
+    if (figures) {
+        memcpy(voice->name, figures->voice, sizeof voice->name);
+        voice->speaking = figures->speaking && !figures->off;
+        voice->waiting = figures->waiting;
+        voice->real_time_factor = figures->real_time_factor;
+    }
+    dt_events_post(&app->events, &event, NULL, 0, voice, free);
+}
+
+static void voice_changed(void *arg, const struct dt_speech_figures *figures)
+{
+    post_voice(arg, figures);
+}
+
+static void close_speech(struct dt_worker *w)
+{
+    if (!w->speech)
+        return;
+    dt_speech_close(w->speech);
+    w->speech = NULL;
+    post_voice(w->app, NULL);
+}
+
 static void voice_notice(void *arg, const char *line)
 {
     dt_app_notice(arg, DT_NOTICE_WARNING, "%s", line);
@@ -274,15 +304,14 @@ bool dt_tell_open_speech(struct dt_worker *w)
         .words_per_minute = (uint32_t)dt_settings_uint(&w->settings, DT_SET_VOICE_SPEED),
         .pitch = (uint32_t)dt_settings_uint(&w->settings, DT_SET_VOICE_PITCH),
         .notice = voice_notice,
+        .changed = voice_changed,
         .arg = w->app,
         .stop = &w->app->silence,
     };
     snprintf(as, sizeof as, "%s\n%s\n%u %u", options.voice, options.wav_path ? options.wav_path : "", options.words_per_minute,
              options.pitch);
-    if (w->speech && strcmp(as, w->speech_as) != 0) { // another voice, or the same one spoken otherwise
-        dt_speech_close(w->speech);
-        w->speech = NULL;
-    }
+    if (w->speech && strcmp(as, w->speech_as) != 0) // another voice, or the same one spoken otherwise
+        close_speech(w);
     if (w->speech)
         return true;
     memcpy(w->speech_as, as, sizeof as);
@@ -301,8 +330,7 @@ static void speech_begin(struct dt_worker *w, const char *shown)
     bool wanted = dt_settings_on(&w->settings, DT_SET_SPEAK) || *dt_settings_text(&w->settings, DT_SET_SPEAK_TO);
     w->spoken = false;
     if (!wanted) {
-        dt_speech_close(w->speech);
-        w->speech = NULL;
+        close_speech(w);
     } else if (dt_tell_open_speech(w)) {
         dt_speech_begin(w->speech);
         if (shown)
@@ -399,6 +427,11 @@ static enum dt_app_turn_end tell_on(struct dt_worker *w, struct telling *t, stru
             measure(w, t);
             post_text(w, t);
             dt_tell_figures(w, true);
+            if (w->spoken) {
+                struct dt_speech_figures voice;
+                dt_speech_figures(w->speech, &voice);
+                post_voice(w->app, &voice);
+            }
         }
         // a token boundary: the new one is chosen and not yet evaluated
         if (atomic_load(&w->live)) {

@@ -8,6 +8,7 @@ struct dt_view {
     struct dt_event *current; // whose text the front end is looking at
     enum dt_app_state state;
     struct dt_app_figures figures;
+    struct dt_app_voice voice;
     struct dt_view_story story;
     struct dt_app_story facts;
     size_t room;
@@ -219,6 +220,10 @@ static void apply(struct dt_view *view, struct dt_event *node)
         if (node->payload)
             view->figures = *(struct dt_app_figures *)node->payload;
         break;
+    case DT_EVENT_VOICE:
+        if (node->payload)
+            view->voice = *(struct dt_app_voice *)node->payload;
+        break;
     case DT_EVENT_REDRAW:
     case DT_EVENT_FIELDS:
         if (node->payload)
@@ -282,6 +287,12 @@ enum dt_app_state dt_view_state(struct dt_app *app)
 const struct dt_app_figures *dt_view_figures(struct dt_app *app)
 {
     return &app->view->figures;
+}
+
+const struct dt_app_voice *dt_view_voice(struct dt_app *app)
+{
+    app->view->voice.listening = atomic_load(&app->listening);
+    return &app->view->voice;
 }
 
 const struct dt_app_story *dt_view_story(struct dt_app *app)

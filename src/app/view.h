@@ -27,6 +27,8 @@ struct dt_view_end {
     struct dt_app_turn facts;
 };
 
+// Of DT_EVENT_VOICE: struct dt_app_voice without `listening`, or nothing where that alone has changed.
+
 // Lists: the array, and all its strings in one block behind it or each malloc'ed (strings, freed one by one).
 struct dt_view_list {
     void *items;
@@ -52,6 +54,7 @@ void dt_view_free(struct dt_view *view);
 bool dt_view_next(struct dt_app *app, struct dt_app_event *out);
 enum dt_app_state dt_view_state(struct dt_app *app);
 const struct dt_app_figures *dt_view_figures(struct dt_app *app);
+const struct dt_app_voice *dt_view_voice(struct dt_app *app);
 const struct dt_app_story *dt_view_story(struct dt_app *app);
 bool dt_view_turn(struct dt_app *app, size_t i, struct dt_app_turn *out);
 const struct dt_app_backend *dt_view_backends(struct dt_app *app, size_t *count);

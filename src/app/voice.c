@@ -56,12 +56,18 @@ void dt_voice_command(struct dt_app *app, const char *arguments)
     dt_voices_free(voices);
 }
 
+static void set_listening(struct dt_app *app, bool listening)
+{
+    atomic_store(&app->listening, listening);
+    dt_app_post(app, DT_EVENT_VOICE, "");
+}
+
 // On the listener's thread.
 static void on_heard(void *arg, dt_status status, const char *text, const struct dt_listen_figures *figures,
                      const struct dt_error *err)
 {
     struct dt_app *app = arg;
-    atomic_store(&app->listening, false);
+    set_listening(app, false);
     if (status != DT_OK) {
         dt_app_error(app, err);
     } else if (!*text) {
@@ -79,10 +85,19 @@ static void on_heard(void *arg, dt_status status, const char *text, const struct
 void dt_listen_command(struct dt_app *app, const char *arguments)
 {
     struct dt_error err = {0};
+    bool off = strcmp(arguments, "off") == 0;
     if (atomic_load(&app->listening)) { // the key was pressed again
-        dt_listener_enough(app->listener);
+        if (off) {
+            dt_listen_free(app);
+            dt_app_post(app, DT_EVENT_VOICE, "");
+            dt_app_notice(app, DT_NOTICE_INFO, "Nobody listens any more.");
+        } else {
+            dt_listener_enough(app->listener);
+        }
         return;
     }
+    if (off)
+        return;
     dt_listen_free(app);
     dt_stop_set(&app->silence); // a voice must not talk to itself
     struct dt_listen_options options = {.wav_path = *arguments ? arguments : NULL};
@@ -95,9 +110,9 @@ void dt_listen_command(struct dt_app *app, const char *arguments)
         on_heard(app, status, text, &figures, &err);
         return;
     }
-    atomic_store(&app->listening, true);
+    set_listening(app, true);
     if (dt_listener_start(&app->listener, &options, on_heard, app, &err) != DT_OK) {
-        atomic_store(&app->listening, false);
+        set_listening(app, false);
         dt_app_error(app, &err);
     } else if (!*arguments) {
         dt_app_notice(app, DT_NOTICE_INFO, "Listening: ask for a story. A pause ends it, or /listen again.");

@@ -59,6 +59,7 @@ static struct fake {
     size_t at;          // byte of it that comes next
     uint64_t next_token;
     struct dt_app_figures figures;
+    struct dt_app_voice voice;
     struct dt_app_story story;
     // events that wait
     struct dt_app_event queue[QUEUE];
@@ -358,6 +359,22 @@ static bool command(const char *line)
         post_state(DT_APP_IDLE);
     } else if (IS("fail")) {
         post_notice(DT_NOTICE_ERROR, "model.bin: dim is 0, and the file is 12 bytes long: it is no model; /model lists what there is.");
+    } else if (IS("speak")) { // "3": so many sentences wait; "off": all is said
+        bool on = strcmp(rest, "off") != 0;
+        fake.voice = (struct dt_app_voice){.name = "espeak", .speaking = on, .waiting = (uint32_t)atoi(rest), .real_time_factor = 0.0043};
+        post(DT_EVENT_VOICE, "");
+    } else if (IS("listen")) { // again: that was all
+        bool off = strcmp(rest, "off") == 0;
+        fake.voice.listening = !fake.voice.listening;
+        post(DT_EVENT_VOICE, "");
+        if (fake.voice.listening) {
+            post_notice(DT_NOTICE_INFO, "Listening: ask for a story. A pause ends it, or /listen again.");
+        } else if (off) {
+            post_notice(DT_NOTICE_INFO, "Nobody listens any more.");
+        } else {
+            post_notice(DT_NOTICE_INFO, "Heard by pocketsphinx: 1.9 s of sound, understood in 0.31 s. Enter tells it.");
+            post(DT_EVENT_INPUT, "Tell me a story about a dragon.");
+        }
     } else if (IS("memory")) {
         post(DT_EVENT_OUTPUT, "model file, mapped        16.12 MB\nKV cache                   3.54 MB\nscratch, logits            0.31 MB\n"
                               "vocabulary, tables         0.95 MB\nall of our own             4.80 MB\n");
@@ -423,6 +440,10 @@ static void api_answer(struct dt_app *app, uint32_t id, bool yes)
 static void api_stop(struct dt_app *app)
 {
     (void)app;
+    if (fake.voice.speaking) {
+        fake.voice.speaking = false;
+        post(DT_EVENT_VOICE, "");
+    }
     if (fake.state == DT_APP_TELLING)
         end(DT_END_STOPPED);
     else if (fake.state == DT_APP_LOADING) {
@@ -448,6 +469,12 @@ static const struct dt_app_figures *api_figures(struct dt_app *app)
 {
     (void)app;
     return &fake.figures;
+}
+
+static const struct dt_app_voice *api_voice(struct dt_app *app)
+{
+    (void)app;
+    return &fake.voice;
 }
 
 static const struct dt_app_story *api_story(struct dt_app *app)
@@ -664,6 +691,7 @@ static const struct dt_app_api api = {
     .notice = api_notice,
     .state = api_state,
     .figures = api_figures,
+    .voice = api_voice,
     .story = api_story,
     .turn = api_turn,
     .settings = api_settings,

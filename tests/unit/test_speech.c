@@ -41,6 +41,20 @@ static void notice(void *arg, const char *line)
     snprintf(notices.last, sizeof notices.last, "%s", line);
 }
 
+// What the voice's thread said of itself.
+static struct {
+    int count, begun; // calls, and those with something being said
+    bool speaking;    // the last one
+} changes;
+
+static void changed(void *arg, const struct dt_speech_figures *figures)
+{
+    assert_ptr_equal(arg, &notices);
+    changes.count++;
+    changes.begun += figures->speaking;
+    changes.speaking = figures->speaking;
+}
+
 // A program for the test: a script that comes first in PATH.
 static void script(const char *name, const char *body)
 {
@@ -90,9 +104,11 @@ static struct dt_speech *open_speech(const char *voice, bool file)
         .pitch = 50,
         .hang_milliseconds = patience,
         .notice = notice,
+        .changed = changed,
         .arg = &notices,
     };
     memset(&notices, 0, sizeof notices);
+    memset(&changes, 0, sizeof changes);
     dt_status status = dt_speech_open(&speech, &options, &err);
     if (status != DT_OK)
         fail_msg("cannot open %s: %s", voice, err.message);
@@ -133,6 +149,7 @@ static void test_file(void **state)
     char line[256];
     assert_non_null(strstr(dt_speech_line(&f, line, sizeof line), "8 of 8 sentences"));
     dt_speech_close(speech);
+    assert_true(changes.begun >= SENTENCES && changes.count > changes.begun && !changes.speaking);
 
     int16_t *samples;
     size_t count;

@@ -317,7 +317,7 @@ static void show_turn(struct line *l, size_t i, bool with_text)
 static void event(struct line *l, const struct dt_app_event *e)
 {
     char text[640];
-    if (e->type != DT_EVENT_PROGRESS && e->type != DT_EVENT_FIGURES && e->type != DT_EVENT_STATE)
+    if (e->type != DT_EVENT_PROGRESS && e->type != DT_EVENT_FIGURES && e->type != DT_EVENT_VOICE && e->type != DT_EVENT_STATE)
         clear_progress(l);
     switch (e->type) {
     case DT_EVENT_TURN:

@@ -37,11 +37,25 @@ static void newline(struct tui *ui)
     tui_editor_insert(&ui->input, "\n", 1);
 }
 
+// Ends what listens, or says that what is read aloud ends; false if there is neither.
+static bool hush(struct tui *ui)
+{
+    const struct dt_app_voice *voice = ui->api->voice(ui->app);
+    if (voice->listening)
+        tui_commandf(ui, "/listen off");
+    else if (voice->speaking)
+        tui_say(ui, TUI_VOICE_NOTICE, "Silent; the next turn is read again, or /speak off.");
+    else
+        return false;
+    return true;
+}
+
 static void interrupt(struct tui *ui)
 {
     bool idle = ui->api->state(ui->app) == DT_APP_IDLE;
+    bool hushed = idle && hush(ui);
     ui->api->stop(ui->app); // when nothing is told a voice may still be reading
-    if (!idle)
+    if (!idle || hushed)
         return;
     if (ui->input.length || ui->editing) {
         tui_editor_clear(&ui->input);
@@ -61,6 +75,8 @@ static void escape(struct tui *ui)
     else if (ui->input.searching)
         tui_editor_search_end(&ui->input, false);
     else if (ui->api->state(ui->app) != DT_APP_IDLE)
+        ui->api->stop(ui->app);
+    else if (hush(ui))
         ui->api->stop(ui->app);
     else if (ui->editing) {
         ui->editing = false;
@@ -212,7 +228,7 @@ static const struct {
     {KEY_F(10), 0, true, quit, "F10  Ctrl-D on an empty line  /quit", "leave; nothing is lost"},
     {KEY_ENTER, CTRL('m'), false, submit_entry, "Enter", "tell it; on an empty line the story goes on"},
     {0, CTRL('j'), false, newline, "Ctrl-J, or \\ and Enter", "a new line in the entry"},
-    {0, CTRL('c'), true, interrupt, "Ctrl-C", "stop the story and keep it; clear the entry"},
+    {0, CTRL('c'), true, interrupt, "Ctrl-C", "stop the story and keep it, or the voice; clear the entry"},
     {0, 27, true, escape, "Esc", "close the panel, else stop"},
     {KEY_PPAGE, CTRL('p'), false, page_up, "PgUp  Ctrl-P", "back in the story"},
     {KEY_NPAGE, CTRL('n'), false, page_down, "PgDn  Ctrl-N", "forward in the story"},

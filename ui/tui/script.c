@@ -181,7 +181,7 @@ static bool perform(struct tui *ui, char *line)
 
 void tui_script_step(struct tui *ui, const struct dt_app_event *event)
 {
-    if (ui->script && event && event->type != DT_EVENT_FIGURES && event->type != DT_EVENT_COMMAND)
+    if (ui->script && event && event->type != DT_EVENT_FIGURES && event->type != DT_EVENT_VOICE && event->type != DT_EVENT_COMMAND)
         ui->script->entered = false; // the app has seen it
     while (ui->script && !ui->quit) {
         struct tui_script *s = ui->script;

@@ -48,7 +48,7 @@ static void number(char *out, size_t size, double value)
 }
 
 // In the order they are shown.
-enum { MODEL, STACK, NOW, MEAN, SPARK, CONTEXT, RSS, ANONYMOUS, AVAILABLE, FAULTS, SEED, FIELDS };
+enum { MODEL, STACK, NOW, MEAN, SPARK, VOICE, CONTEXT, RSS, ANONYMOUS, AVAILABLE, FAULTS, SEED, FIELDS };
 
 // The file's name without what it ends in, shortened to `most` bytes at the beginning of a character.
 static void model_name(const char *name, size_t most, char *out, size_t size)
@@ -64,11 +64,30 @@ static void model_name(const char *name, size_t most, char *out, size_t size)
     dt_format(out, size, "%.*s", (int)n, name);
 }
 
+// Only while there is something to hear: how dear the voice is, and how many sentences the story is ahead of it. An open
+// microphone is never left out.
+static void voice(const struct tui *ui, struct field *f)
+{
+    const struct dt_app_voice *v = ui->api->voice(ui->app);
+    if (v->listening) {
+        dt_format(f->text, sizeof f->text, "listening");
+        f->importance = 13;
+        return;
+    }
+    if (!v->speaking)
+        return;
+    size_t n = dt_format(f->text, sizeof f->text, "voice");
+    if (v->real_time_factor > 0)
+        n += dt_format(f->text + n, sizeof f->text - n, " rtf %.3f", v->real_time_factor);
+    if (v->waiting > 0)
+        dt_format(f->text + n, sizeof f->text - n, " +%u", v->waiting);
+}
+
 static void fill(struct tui *ui, struct field *f)
 {
     static const int importance[FIELDS] = {
-        [MODEL] = 6, [STACK] = 10, [NOW] = 11, [MEAN] = 4, [SPARK] = 2,     [CONTEXT] = 9,
-        [RSS] = 8,   [ANONYMOUS] = 3, [AVAILABLE] = 7, [FAULTS] = 1, [SEED] = 5,
+        [MODEL] = 6, [STACK] = 11, [NOW] = 12, [MEAN] = 4, [SPARK] = 2,     [VOICE] = 7, [CONTEXT] = 10,
+        [RSS] = 9,   [ANONYMOUS] = 3, [AVAILABLE] = 8, [FAULTS] = 1, [SEED] = 5,
     };
     const struct dt_app_figures *g = ui->api->figures(ui->app);
     char rss[16], anonymous[16], available[16], now[16], mean[16];
@@ -82,6 +101,7 @@ static void fill(struct tui *ui, struct field *f)
     dt_format(f[NOW].text, sizeof f[NOW].text, "%s tok/s", now);
     dt_format(f[MEAN].text, sizeof f[MEAN].text, "mean %s", mean);
     spark(ui, f[SPARK].text);
+    voice(ui, &f[VOICE]);
     dt_format(f[CONTEXT].text, sizeof f[CONTEXT].text, "ctx %u/%u", g->context_used, g->context_total);
     dt_format(f[RSS].text, sizeof f[RSS].text, "rss %s", ui_size_text(g->memory.rss, rss, sizeof rss));
     dt_format(f[ANONYMOUS].text, sizeof f[ANONYMOUS].text, "anon %s", ui_size_text(g->memory.anonymous, anonymous, sizeof anonymous));

@@ -335,6 +335,9 @@ static void event(struct tui *ui, const struct dt_app_event *e)
         ui->status_dirty = true;
         break;
     }
+    case DT_EVENT_VOICE:
+        ui->status_dirty = true;
+        break;
     case DT_EVENT_PROGRESS:
         show_progress(ui, e);
         break;
