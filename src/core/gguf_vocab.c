@@ -2,8 +2,6 @@
 // GGUF's vocabulary: pieces, scores, types and merges, where they lie in the file.
 #include "core/gguf_reader.h"
 
-// ------------------------------------------------------------------------------------
-
 // An array of a type with a given number of items; *data NULL where the key is absent.
 static dt_status array(const struct dt_gguf_reader *r, const struct dt_gguf *g, const char *key,
                        uint32_t item, uint64_t count, const unsigned char **data)

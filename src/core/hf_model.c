@@ -210,14 +210,6 @@ static void token_id(const struct dt_hf_reader *r, const char *key, uint32_t *ou
         *out = (uint32_t)id;
 }
 
-static bool has_text(struct dt_json_value v, const unsigned char *word, size_t n)
-{
-    for (size_t i = 0; n && n <= v.n && i <= v.n - n; i++)
-        if (memcmp(v.at + i, word, n) == 0)
-            return true;
-    return false;
-}
-
 static dt_status read_vocab(const struct dt_hf_reader *r)
 {
     struct dt_vocab *vocab = &r->model->vocab;
@@ -238,7 +230,7 @@ static dt_status read_vocab(const struct dt_hf_reader *r)
         if (add.n)
             vocab->add_bos = dt_json_is(add, "true");
         else if (vocab->kind == DT_VOCAB_BPE &&
-                 has_text(post, piece, n)) // a template that begins with it
+                 dt_read_find(post.at, post.n, piece, n)) // a template that begins with it
             vocab->add_bos = true;
     }
     return DT_OK;

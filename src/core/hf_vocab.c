@@ -24,11 +24,7 @@ struct builder {
 
 static bool contains(struct dt_json_value v, const char *word)
 {
-    size_t length = strlen(word);
-    for (size_t i = 0; length <= v.n && i <= v.n - length; i++)
-        if (memcmp(v.at + i, word, length) == 0)
-            return true;
-    return false;
+    return dt_read_find(v.at, v.n, word, strlen(word)) != NULL;
 }
 
 static uint32_t hash(const unsigned char *p, size_t n)

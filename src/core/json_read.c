@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/text.h"
+
 // ---- checking -----------------------------------------------------------------------------------
 
 struct checker {
@@ -288,18 +290,6 @@ static uint32_t hex4(const char *p)
     return v;
 }
 
-static size_t put_utf8(uint32_t code, char *out)
-{
-    unsigned char b[4];
-    size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    for (size_t i = n; i-- > 1; code >>= 6)
-        b[i] = (unsigned char)(0x80 | (code & 63));
-    b[0] = (unsigned char)(n == 1 ? code : (0xf00u >> n & 0xff) | code);
-    if (out)
-        memcpy(out, b, n);
-    return n;
-}
-
 size_t dt_json_text_of(struct dt_json_value v, char *out)
 {
     static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
@@ -318,7 +308,11 @@ size_t dt_json_text_of(struct dt_json_value v, char *out)
             } else if (code >= 0xd800 && code < 0xe000) {
                 code = 0xfffd;
             }
-            written += put_utf8(code, out ? out + written : NULL);
+            char utf8[4];
+            size_t n = dt_utf8_encode(code, utf8);
+            if (out)
+                memcpy(out + written, utf8, n);
+            written += n;
             continue;
         }
         if (*p == '\\') {

@@ -3,10 +3,12 @@
 // sections of the families' tokenizer.json):
 //   GPT-2:   's|'t|'re|'ve|'m|'ll|'d | ?L+ | ?N+ | ?[^SLN]+ | S+(?!non-S) | S+
 //   SmolLM:  each N alone, then GPT-2's on what lies between
-//   Llama 3: (the same contractions, any case) | [^\r\nLN]?L+ | N{1,3} | ?[^SLN]+[\r\n]* |
-//   S*[\r\n]+ | S+(?!non-S) | S+ Qwen 2:  as Llama 3, but N alone
+//   Llama 3: (the same contractions, any case) | [^\r\nLN]?L+ | N{1,3} | ?[^SLN]+[\r\n]*
+//            | S*[\r\n]+ | S+(?!non-S) | S+
+//   Qwen 2:  as Llama 3, but N alone
 #include "core/pretokenizer.h"
 
+#include "base/text.h"
 #include "core/unicode_classes.h"
 
 enum kind { END, LETTER, NUMBER, SPACE, OTHER };
@@ -17,26 +19,9 @@ static enum kind look(const char *text, size_t n, size_t at, size_t *length)
     *length = 1;
     if (at >= n)
         return END;
-    const unsigned char *s = (const unsigned char *)text + at;
-    uint32_t code = s[0];
-    if (code >= 0x80) {
-        size_t more = code >= 0xc2 && code < 0xe0   ? 1
-                      : code >= 0xe0 && code < 0xf0 ? 2
-                      : code >= 0xf0 && code < 0xf5 ? 3
-                                                    : 0;
-        static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-        if (!more || more >= n - at)
-            return OTHER;
-        code &= 0x3fu >> more;
-        for (size_t i = 1; i <= more; i++) {
-            if ((s[i] & 0xc0) != 0x80)
-                return OTHER;
-            code = code << 6 | (s[i] & 0x3fu);
-        }
-        if (code < least[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-            return OTHER;
-        *length = more + 1;
-    }
+    uint32_t code = (unsigned char)text[at];
+    if (code >= 0x80)
+        *length = dt_utf8_decode(text + at, n - at, &code); // what is no UTF-8: U+FFFD, OTHER
     return dt_unicode_letter(code)   ? LETTER
            : dt_unicode_number(code) ? NUMBER
            : dt_unicode_space(code)  ? SPACE

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Checks on floats that a file brings.
+// Words in what a file brings, and checks of its floats.
 #include "core/reader.h"
+
+const char *dt_read_find(const char *text, size_t n, const void *word, size_t length)
+{
+    for (size_t i = 0; length && length <= n && i <= n - length; i++)
+        if (text[i] == *(const char *)word && memcmp(text + i, word, length) == 0)
+            return text + i;
+    return NULL;
+}
 
 static bool not_finite(uint32_t bits)
 {

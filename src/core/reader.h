@@ -35,6 +35,10 @@ static inline bool dt_read_is(const char *text, size_t length, const char *word)
     return length == strlen(word) && memcmp(text, word, length) == 0;
 }
 
+// The first place in text[0..n) where the word stands, length bytes of it; NULL if it does not, or
+// if it is empty.
+const char *dt_read_find(const char *text, size_t n, const void *word, size_t length);
+
 // The index of the first of n floats (stride bytes apart, any alignment) that is infinite or NaN; n
 // if none is.
 size_t dt_reader_first_not_finite(const void *floats, size_t n, size_t stride);

@@ -28,11 +28,7 @@ static const struct family {
 
 static const char *find(const char *text, size_t n, const char *word)
 {
-    size_t length = strlen(word);
-    for (size_t i = 0; length <= n && i <= n - length; i++)
-        if (text[i] == word[0] && memcmp(text + i, word, length) == 0)
-            return text + i;
-    return NULL;
+    return dt_read_find(text, n, word, strlen(word));
 }
 
 const char *dt_template_name(enum dt_template family)
