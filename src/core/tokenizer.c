@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/model.h"
 #include "core/tokenizer_bpe.h"
 #include "core/tokenizer_spm.h"
 
@@ -80,20 +81,34 @@ dt_status dt_tokenizer_init(struct dt_tokenizer *t, const struct dt_vocab *vocab
 
 // ---- the index over pieces --------------------------------------------------------------------------
 
-static uint32_t hash_piece(const unsigned char *piece, size_t n)
+static uint64_t read_u64(const unsigned char *at)
 {
-    uint64_t hash = 0xcbf29ce484222325u ^ n;
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static uint32_t read_u32(const unsigned char *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+// Words of eight bytes; what is left over is read as two words that overlap, or as first, middle and last byte.
+static uint64_t hash_piece(const unsigned char *piece, size_t n)
+{
+    uint64_t hash = 0xcbf29ce484222325u ^ n, rest = 0;
     for (; n >= 8; piece += 8, n -= 8) {
-        uint64_t word;
-        memcpy(&word, piece, 8);
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash = (hash ^ read_u64(piece)) * 0x9e3779b97f4a7c15u;
         hash ^= hash >> 32;
     }
-    uint64_t rest = 0;
-    for (size_t i = 0; i < n; i++)
-        rest = rest << 8 | piece[i];
+    if (n >= 4)
+        rest = (uint64_t)read_u32(piece) << 32 | read_u32(piece + n - 4);
+    else if (n > 0)
+        rest = (uint64_t)piece[0] << 16 | (uint64_t)piece[n / 2] << 8 | piece[n - 1];
     hash = (hash ^ rest) * 0x9e3779b97f4a7c15u;
-    return (uint32_t)(hash >> 32);
+    return hash ^ hash >> 29;
 }
 
 static bool is_special(const struct dt_vocab *vocab, uint32_t id)
@@ -104,13 +119,22 @@ static bool is_special(const struct dt_vocab *vocab, uint32_t id)
     return type == DT_TOKEN_CONTROL || type == DT_TOKEN_USER_DEFINED;
 }
 
+// A slot holds the piece's number and one, or 0, and above that some bits of its hash: pieces are compared only where these agree.
+#define ID_BITS 21
+#define ID_MASK ((1u << ID_BITS) - 1)
+_Static_assert(DT_MAX_VOCAB <= ID_MASK, "a piece's number and one must fit");
+
 // The slot that holds this piece, or the free one where it would go.
-static uint32_t slot_of(const struct dt_tokenizer *t, const uint32_t *index, const unsigned char *piece, size_t n)
+static uint32_t slot_of(const struct dt_tokenizer *t, const uint32_t *index, const unsigned char *piece, size_t n, uint32_t *tag)
 {
-    uint32_t slot = hash_piece(piece, n) & t->index_mask;
+    uint64_t hash = hash_piece(piece, n);
+    uint32_t slot = (uint32_t)(hash >> 32) & t->index_mask;
+    *tag = (uint32_t)hash & ~ID_MASK;
     for (; index[slot] != 0; slot = (slot + 1) & t->index_mask) {
         size_t length;
-        const unsigned char *other = dt_vocab_piece(t->vocab, index[slot] - 1, &length);
+        if ((index[slot] & ~ID_MASK) != *tag)
+            continue;
+        const unsigned char *other = dt_vocab_piece(t->vocab, (index[slot] & ID_MASK) - 1, &length);
         if (length == n && memcmp(other, piece, n) == 0)
             break;
     }
@@ -126,10 +150,11 @@ static void build_index(struct dt_tokenizer *t)
     t->index_mask = slots - 1;
     for (uint32_t id = 0; id < vocab->size; id++) {
         size_t n;
+        uint32_t tag;
         const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
-        uint32_t slot = slot_of(t, index, piece, n);
+        uint32_t slot = slot_of(t, index, piece, n, &tag);
         if (index[slot] == 0)
-            index[slot] = id + 1;
+            index[slot] = (id + 1) | tag;
         if (n > t->longest)
             t->longest = (uint32_t)n;
         if (n > 0 && is_special(vocab, id)) {
@@ -148,7 +173,7 @@ uint32_t dt_tokenizer_find(struct dt_tokenizer *t, const void *piece, size_t n)
         build_index(t);
     if (n > t->longest)
         return DT_NO_TOKEN;
-    uint32_t found = t->index[slot_of(t, t->index, piece, n)];
+    uint32_t tag, found = t->index[slot_of(t, t->index, piece, n, &tag)] & ID_MASK;
     return found == 0 ? DT_NO_TOKEN : found - 1;
 }
 

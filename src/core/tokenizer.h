@@ -10,7 +10,7 @@
 struct dt_tokenizer {
     const struct dt_vocab *vocab;
     struct dt_arena arena; // the index and, beyond it, scratch for one encode at a time
-    const uint32_t *index; // hash table over pieces (id + 1, 0 is free), NULL until it is needed
+    const uint32_t *index; // hash table over pieces, NULL until it is needed
     uint32_t index_mask;
     uint32_t longest;          // bytes of the longest piece, and of the longest special one
     uint32_t longest_special;  // 0 where there is none
