@@ -483,11 +483,35 @@ static void add_columns(const struct dt_session *s, float *x, const float *y, ui
         by->table.add(by->ctx, x + c * s->dim_stride, y + c * s->dim_stride, s->model->hp.dim);
 }
 
+// What is done column by column, on the workers in a prompt. Floats that are computed with one at a time: as long as reading many.
+#define COLUMN_COST 16u
+
+static void spread_columns(const struct dt_session *s, dt_loop_body *body, void *arg, uint32_t columns, size_t floats)
+{
+    spread(s, body, arg, columns, columns * floats * COLUMN_COST);
+}
+
+struct norms {
+    const struct dt_session *s;
+    float *out;
+    const float *x, *weight;
+};
+
+static void norm_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    const struct norms *n = arg;
+    const struct dt_hparams *hp = &n->s->model->hp;
+    const struct dt_instance *by = n->s->stack.rmsnorm;
+    size_t stride = n->s->dim_stride;
+    by->table.rmsnorm(by->ctx, n->out + begin * stride, stride, n->x + begin * stride, stride, n->weight, hp->dim, end - begin,
+                      hp->norm_epsilon);
+}
+
 static void norm(const struct dt_session *s, float *out, const float *x, const float *weight, uint32_t columns)
 {
-    const struct dt_instance *by = s->stack.rmsnorm;
-    by->table.rmsnorm(by->ctx, out, s->dim_stride, x, s->dim_stride, weight, s->model->hp.dim, columns,
-                      s->model->hp.norm_epsilon);
+    struct norms n = {s, out, x, weight};
+    spread_columns(s, norm_body, &n, columns, s->model->hp.dim);
 }
 
 static uint64_t now(const struct dt_session *s)
@@ -521,6 +545,30 @@ static void prepare_rope(const struct dt_session *s, uint32_t columns)
     }
 }
 
+struct rotation {
+    const struct dt_session *s;
+    const struct dt_kv *kv;
+};
+
+// Rotates queries and keys, and puts keys and values into the cache.
+static void rotate_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    const struct rotation *r = arg;
+    const struct dt_session *s = r->s;
+    const struct dt_hparams *hp = &s->model->hp;
+    const struct scratch *t = &s->scratch;
+    const struct dt_instance *by = s->stack.rope;
+    for (uint32_t c = begin; c < end; c++) {
+        const float *cosine = t->cosine + c * s->half_stride, *sine = t->sine + c * s->half_stride;
+        by->table.rope(by->ctx, t->query + c * s->attend_stride, hp->heads, hp->head_size, hp->rotated, cosine, sine,
+                       hp->rope_style);
+        by->table.rope(by->ctx, t->key + c * s->kv_stride, hp->kv_heads, hp->head_size, hp->rotated, cosine, sine,
+                       hp->rope_style);
+        store(r->kv, s->position + c, t->key + c * s->kv_stride, t->value + c * s->kv_stride);
+    }
+}
+
 static void attend(struct dt_session *s, uint32_t layer, uint32_t columns)
 {
     const struct dt_hparams *hp = &s->model->hp;
@@ -543,15 +591,8 @@ static void attend(struct dt_session *s, uint32_t layer, uint32_t columns)
         return;
 
     struct dt_kv kv = layer_kv(s, layer);
-    const struct dt_instance *rope = s->stack.rope;
-    for (uint32_t c = 0; c < columns; c++) {
-        const float *cosine = t->cosine + c * s->half_stride, *sine = t->sine + c * s->half_stride;
-        rope->table.rope(rope->ctx, t->query + c * s->attend_stride, hp->heads, hp->head_size, hp->rotated, cosine, sine,
-                         hp->rope_style);
-        rope->table.rope(rope->ctx, t->key + c * s->kv_stride, hp->kv_heads, hp->head_size, hp->rotated, cosine, sine,
-                         hp->rope_style);
-        store(&kv, s->position + c, t->key + c * s->kv_stride, t->value + c * s->kv_stride);
-    }
+    struct rotation r = {s, &kv};
+    spread_columns(s, rotate_body, &r, columns, (size_t)(hp->heads + hp->kv_heads) * hp->head_size);
     clock = record(s, clock, DT_OP_ROPE, layer, columns, 0);
 
     struct attention a = {s, &kv, columns};
@@ -566,6 +607,16 @@ static void attend(struct dt_session *s, uint32_t layer, uint32_t columns)
     record(s, clock, DT_OP_OUTPUT, layer, columns, w->output.matrix.bytes);
 }
 
+static void activate_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    const struct dt_session *s = arg;
+    const struct dt_instance *by = s->stack.silu_mul;
+    for (uint32_t c = begin; c < end; c++)
+        by->table.silu_mul(by->ctx, s->scratch.hidden + c * s->hidden_stride, s->scratch.up + c * s->hidden_stride,
+                           s->model->hp.hidden);
+}
+
 static void feed_forward(struct dt_session *s, uint32_t layer, uint32_t columns)
 {
     const struct dt_hparams *hp = &s->model->hp;
@@ -577,9 +628,7 @@ static void feed_forward(struct dt_session *s, uint32_t layer, uint32_t columns)
     multiply(s, (const struct dt_linear *const[]){&w->gate, &w->up}, (float *const[]){t->hidden, t->up},
              (const size_t[]){s->hidden_stride, s->hidden_stride}, 2, t->normed, s->dim_stride, columns);
     clock = record(s, clock, DT_OP_GATE_UP, layer, columns, w->gate.matrix.bytes + w->up.matrix.bytes);
-    const struct dt_instance *by = s->stack.silu_mul;
-    for (uint32_t c = 0; c < columns; c++)
-        by->table.silu_mul(by->ctx, t->hidden + c * s->hidden_stride, t->up + c * s->hidden_stride, hp->hidden);
+    spread_columns(s, activate_body, s, columns, hp->hidden);
     clock = record(s, clock, DT_OP_ACTIVATION, layer, columns, 0);
     multiply(s, (const struct dt_linear *const[]){&w->down}, (float *const[]){t->normed},
              (const size_t[]){s->dim_stride}, 1, t->hidden, s->hidden_stride, columns);
