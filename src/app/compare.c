@@ -139,13 +139,14 @@ static void summary(struct dt_worker *w, const struct comparison *c, bool stoppe
     size_t n = 0;
     struct dt_app_compare found = {0};
     find_difference(c, true, &found);
+    size_t names = strlen(c->side[0].stack) > strlen(c->side[1].stack) ? strlen(c->side[0].stack) : strlen(c->side[1].stack);
     for (int i = 0; i < 2; i++) {
         const struct side *side = &c->side[i];
         if (side->refused)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%-24s %s\n", side->stack, side->refused);
+            n += (size_t)snprintf(text + n, sizeof text - n, "%-*s  %s\n", (int)names, side->stack, side->refused);
         else
-            n += (size_t)snprintf(text + n, sizeof text - n, "%-24s %8.1f tok/s  prompt %8.1f tok/s  %u tokens\n", side->stack,
-                                  side->speed, side->prompt_speed, side->count);
+            n += (size_t)snprintf(text + n, sizeof text - n, "%-*s %8.1f tok/s  prompt %8.1f tok/s  %u tokens\n", (int)names,
+                                  side->stack, side->speed, side->prompt_speed, side->count);
     }
     if (c->side[0].refused || c->side[1].refused || stopped) {
         snprintf(text + n, sizeof text - n, "%s\n", stopped ? "stopped: the texts were not compared to their end" : "nothing to compare");

@@ -449,7 +449,7 @@ static bool command(struct dt_app *app, const char *text, size_t length)
             dt_app_notice(app, DT_NOTICE_WARNING, "There is no command /%s: did you mean /%s?", name, near);
         else
             dt_app_notice(app, DT_NOTICE_WARNING, "There is no command /%s: /help lists them.", name);
-        return false;
+        return true; // it was answered; who wants to mend it has it in the history
     }
     n += strspn(text + n, " \t");
     arguments = strndup(text + n, length - n);

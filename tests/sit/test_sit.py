@@ -240,6 +240,7 @@ def pipes(home):
     common.expect_run("no such script", run(home, "--script", "/nonexistent"), 3, b"", b"/nonexistent")
     common.expect_run("no such flag", run(home, "--nonsense"), 2)
     common.expect_run("no such front end", run(home, "--ui", "gui"), 2, None, b"line")
+    common.expect_run("a full screen without a terminal, and nothing to do", run(home, "--ui", "tui"), 1, b"", b"terminal")
     common.expect_run("a value out of range", run(home, "--top-p", "7"), 2, None, b"0 .. 1")
     common.expect_run("a wrong environment", run(home, env={"DUOTALE_TOP_P": "x"}), 2, None, b"DUOTALE_TOP_P")
     os.makedirs(home + "/config/duotale", exist_ok=True)
@@ -291,6 +292,34 @@ def exports(home):
     common.expect("markdown has a title", pathlib.Path(out + ".md").read_text().startswith("# "))
 
 
+def told_once(home):
+    """What stands on the screen is not told again: /continue goes on without its prompt, /retry shows it once. A wrong command is answered and gone."""
+    r = run(home, ENDLESS, "-n", "12", "-s", "5", "-b", "int8", text=b"/new\nOnce upon\n/continue\n/retry\n")
+    common.expect("plain: /continue and /retry tell the prompt once", r.stdout.count(b"Once upon") == 2, r.stdout)
+    s = Sitting(ENDLESS, "--ui", "line", "--seed", "3", "-n", "12", "-b", "int8", home=home)
+    try:
+        s.wait(PROMPT)
+        s.enter("Once upon")
+        s.wait(FIGURES)
+        s.wait(PROMPT)
+        for line in ("/continue", "/retry"):
+            begin = len(s.seen)
+            s.enter(line)
+            step(s, f"line: {line}", s.wait(FIGURES) and s.wait(PROMPT))
+            step(s, f"line: {line} tells the prompt once or not at all",
+                 s.seen[begin:].count(b"Once upon") == (line == "/retry"))
+        s.enter("/nonsense")
+        s.wait(rb"There is no command")
+        step(s, "line: a wrong command leaves an empty prompt", s.wait(PROMPT) and not s.wait(rb"nonsense", 0.3))
+        begin = len(s.seen)
+        s.type("abc")
+        s.wait(rb"abc")
+        s.type("\x03")
+        step(s, "line: Ctrl-C gives a new prompt at the line's beginning", s.wait(rb"\r\n(\x1b\[\?2004[lh]|\r)*> "))
+    finally:
+        s.close()
+
+
 def comparing(home):
     """A comparison leaves the story where it was: the same tokens follow, and nothing is evaluated again but the last one."""
     told = []
@@ -338,6 +367,7 @@ def main():
         wishes(piped)
         exports(piped)
         comparing(piped)
+        told_once(piped)
         stories_verb(piped)
         for term in ("dumb", "vt100", "xterm-256color", None):
             for locale in ("C.UTF-8", "C"):

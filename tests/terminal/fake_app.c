@@ -678,7 +678,14 @@ static void api_crash_bytes(struct dt_app *app, const char *bytes, size_t n)
     (void)n;
 }
 
+static bool api_given(struct dt_app *app)
+{
+    (void)app;
+    return true;
+}
+
 static const struct dt_app_api api = {
+    .given = api_given,
     .size = sizeof(struct dt_app_api),
     .build = DT_UI_BUILD,
     .fd = api_fd,

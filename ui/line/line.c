@@ -39,6 +39,7 @@ struct line {
     char *first;     // put into the input at the next prompt, owned
     char *collected; // lines that ended in a backslash, owned
     bool progress;   // a progress line is on the screen
+    size_t redrawn;  // the turn whose prompt stands at the end of what was drawn, 1-based: it is not repeated when it is told
     char typed[ENTRY_MAX]; // lines typed while a story is told
     size_t typed_length;
 };
@@ -194,10 +195,12 @@ static void interrupt_prompt(struct line *l)
         l->api->answer(l->app, l->question, false);
         l->question = 0;
     }
-    rl_replace_line("", 0);
-    rl_crlf();
-    stop_asking(l);
+    // what was typed stays where it is; freeing the state draws the line once more, so that comes before the new one
     rl_free_line_state();
+    rl_echo_signal_char(SIGINT);
+    rl_crlf();
+    rl_replace_line("", 0);
+    stop_asking(l);
     free(l->collected);
     l->collected = NULL;
     l->editing = false;
@@ -299,19 +302,33 @@ static void lines(struct line *l, const char *text, size_t n)
     ui_stream_lines(&l->out, text, n);
 }
 
-static void show_turn(struct line *l, size_t i, bool with_text)
+// A turn that begins: in a story its prompt is the beginning of the text. One that goes on stands above already.
+static void show_beginning(struct line *l, size_t i)
 {
     struct dt_app_turn turn;
-    if (!l->api->turn(l->app, i, &turn))
+    if (l->redrawn == i + 1 || l->api->story(l->app)->chat)
         return;
+    if (!l->api->turn(l->app, i, &turn) || turn.text_length > 0)
+        return;
+    size_t blank = l->out.column == 0 && turn.prompt_length && turn.prompt[0] == ' '; // what joins it to the turn before
+    ui_stream_text(&l->out, turn.prompt + blank, turn.prompt_length - blank);
+}
+
+// Turns from number `from` on, as they are now.
+static void redraw(struct line *l, size_t from)
+{
+    struct dt_app_turn turn = {0};
     bool chat = l->api->story(l->app)->chat;
-    if (!chat || with_text)
+    size_t i = from;
+    for (; l->api->turn(l->app, i, &turn); i++) {
         ui_stream_text(&l->out, turn.prompt, turn.prompt_length);
-    if (!with_text)
-        return;
-    if (chat)
+        if (chat)
+            ui_stream_line_end(&l->out);
+        ui_stream_text(&l->out, turn.text, turn.text_length);
+    }
+    l->redrawn = i > from && turn.text_length == 0 ? i : 0;
+    if (!l->redrawn)
         ui_stream_line_end(&l->out);
-    ui_stream_text(&l->out, turn.text, turn.text_length);
 }
 
 static void event(struct line *l, const struct dt_app_event *e)
@@ -322,7 +339,8 @@ static void event(struct line *l, const struct dt_app_event *e)
     switch (e->type) {
     case DT_EVENT_TURN:
         stop_asking(l);
-        show_turn(l, e->turn, false);
+        show_beginning(l, e->turn);
+        l->redrawn = 0;
         break;
     case DT_EVENT_TEXT:
         live_hide(&l->live, &l->out);
@@ -347,9 +365,7 @@ static void event(struct line *l, const struct dt_app_event *e)
     case DT_EVENT_REDRAW:
         if (e->length)
             lines(l, e->text, e->length);
-        for (size_t i = e->turn, count = l->api->story(l->app)->turns; i < count; i++)
-            show_turn(l, i, true);
-        ui_stream_line_end(&l->out);
+        redraw(l, e->turn);
         break;
     case DT_EVENT_PROGRESS:
         show_progress(l, e);

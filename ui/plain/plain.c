@@ -28,6 +28,7 @@ struct plain {
     uint32_t question;
     bool question_default, editing;
     bool prompted;
+    size_t redrawn; // the turn whose prompt stands at the end of the output, 1-based
     volatile sig_atomic_t interrupted;
 };
 
@@ -55,9 +56,10 @@ static void event(struct plain *p, const struct dt_app_event *e)
     switch (e->type) {
     case DT_EVENT_TURN: {
         struct dt_app_turn turn;
-        // in story mode the prompt is the beginning of the text, so it is told as well
-        if (!p->api->story(p->app)->chat && p->api->turn(p->app, e->turn, &turn))
+        // in story mode the prompt is the beginning of the text, so it is told as well; once, whoever showed it
+        if (p->redrawn != e->turn + 1 && !p->api->story(p->app)->chat && p->api->turn(p->app, e->turn, &turn) && turn.text_length == 0)
             ui_stream_text(&p->out, turn.prompt, turn.prompt_length);
+        p->redrawn = 0;
         break;
     }
     case DT_EVENT_TEXT:
@@ -71,12 +73,20 @@ static void event(struct plain *p, const struct dt_app_event *e)
         }
         break;
     case DT_EVENT_REDRAW: {
-        struct dt_app_turn turn;
+        struct dt_app_turn turn = {0};
+        bool chat = p->api->story(p->app)->chat;
+        size_t i = e->turn;
         remark(p, e->text, e->length);
-        for (size_t i = e->turn; p->api->turn(p->app, i, &turn); i++) {
-            ui_stream_lines(&p->out, turn.prompt, turn.prompt_length);
-            ui_stream_lines(&p->out, turn.text, turn.text_length);
+        ui_stream_line_end(&p->out);
+        for (; p->api->turn(p->app, i, &turn); i++) {
+            ui_stream_text(&p->out, turn.prompt, turn.prompt_length);
+            if (chat)
+                ui_stream_line_end(&p->out);
+            ui_stream_text(&p->out, turn.text, turn.text_length);
         }
+        p->redrawn = i > e->turn && turn.text_length == 0 ? i : 0; // that prompt is about to be told from
+        if (!p->redrawn)
+            ui_stream_line_end(&p->out);
         break;
     }
     case DT_EVENT_NOTICE:

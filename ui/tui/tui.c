@@ -535,10 +535,10 @@ static bool read_keys(struct tui *ui)
 
 // ---- the run -----------------------------------------------------------------------------------------------------
 
-// Without a terminal only when the user insists, by --ui tui: then nothing is shown, and a script plays.
+// Without a terminal only when the user insists, by --ui tui, and says what to do: then nothing is shown, and a script plays.
 static bool headless(const struct dt_app_api *api, struct dt_app *app)
 {
-    return !isatty(STDIN_FILENO) && !isatty(STDOUT_FILENO) && strcmp(api->get(app, DT_SET_UI), "tui") == 0;
+    return !isatty(STDIN_FILENO) && !isatty(STDOUT_FILENO) && strcmp(api->get(app, DT_SET_UI), "tui") == 0 && api->given(app);
 }
 
 static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason, size_t reason_size)
