@@ -193,6 +193,7 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options, 
         .batch = (uint32_t)dt_settings_uint(s, DT_SET_BATCH),
         .kv_type = dt_settings_is(s, DT_SET_KV, "f16") ? DT_KV_F16 : DT_KV_F32,
         .memory_limit = (size_t)dt_settings_uint(s, DT_SET_MEM_LIMIT),
+        .without_shortlist = !dt_settings_on(s, DT_SET_SHORTLIST),
     };
     struct dt_keeper_options keeper = {
         .path = dt_settings_path(s, DT_SET_LIBRARY, path, sizeof path),

@@ -21,6 +21,8 @@ static const struct dt_setting table[DT_SET_COUNT] = {
                    "Numbers of the KV cache: f16 takes half the memory."},
     [DT_SET_MEM_LIMIT] = {"mem-limit", 0, DT_SETTING_BYTES, DT_SETTING_START, 0, 1e15, 0, "0", NULL, "SIZE", "Model",
                           "The most memory of our own to take (the mapped file apart), as 24M; 0: what the machine has."},
+    [DT_SET_SHORTLIST] = {"shortlist", 0, DT_SETTING_BOOL, DT_SETTING_START, 0, 0, 1, "on", NULL, NULL, "Model",
+                          "Leaves out rows of a large classifier that cannot matter: the same stories, sooner."},
 
     [DT_SET_TEMPERATURE] = {"temperature", 't', DT_SETTING_REAL, DT_SETTING_LIVE, 0, 100, 0.05, "1.0", NULL, "T",
                             "Sampling", "How freely words are chosen; 0 always takes the likeliest."},

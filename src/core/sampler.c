@@ -49,17 +49,17 @@ void dt_sampler_init(struct dt_sampler *s, uint32_t vocab, const struct dt_stack
 
 // ---- operations that a stack may do better --------------------------------------------------------
 
-// The smallest index of the largest; 0 if all are NaN.
-static uint32_t argmax(const struct dt_sampler *s, const float *x)
+// The smallest index of the largest of n; 0 if all are NaN.
+static uint32_t argmax(const struct dt_sampler *s, const float *x, uint32_t n)
 {
     if (s->stack) {
         const struct dt_instance *instance = s->stack->argmax;
-        uint32_t best = instance->table.argmax(instance->ctx, x, s->vocab);
+        uint32_t best = instance->table.argmax(instance->ctx, x, n);
         if (x[best] == x[best])
             return best;
     }
     uint32_t best = 0;
-    for (uint32_t i = 1; i < s->vocab; i++) {
+    for (uint32_t i = 1; i < n; i++) {
         if (x[i] > x[best] || x[best] != x[best])
             best = i;
     }
@@ -215,12 +215,22 @@ static uint32_t draw_from_likeliest(const struct dt_sampler *s, const float *p, 
 
 // ---- the next token -------------------------------------------------------------------------------
 
+static int penalty_is_on(const struct dt_sampling *settings)
+{
+    return settings->repeat_penalty > 0.0f && settings->repeat_penalty != 1.0f;
+}
+
+static int is_filtered(const struct dt_sampling *settings)
+{
+    return settings->top_k > 0 || settings->min_p > 0.0f;
+}
+
 static void penalise(const struct dt_sampler *s, float *logits, const uint32_t *recent, uint32_t count)
 {
     float penalty = s->settings.repeat_penalty;
     uint32_t last = s->settings.repeat_last ? s->settings.repeat_last : REPEAT_LAST_USUAL;
     last = last > REPEAT_LAST_MOST ? REPEAT_LAST_MOST : last;
-    if (!(penalty > 0.0f) || penalty == 1.0f)
+    if (!penalty_is_on(&s->settings))
         return;
     if (count > last) {
         recent += count - last;
@@ -242,7 +252,7 @@ uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *re
     const struct dt_sampling *settings = &s->settings;
     float temperature = settings->temperature;
     penalise(s, logits, recent, count);
-    uint32_t best = argmax(s, logits);
+    uint32_t best = argmax(s, logits, s->vocab);
     if (!(temperature > 0.0f))
         return best;
 
@@ -251,9 +261,10 @@ uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *re
     if (s->vocab == 1 || !(__builtin_fabsf(largest) <= __FLT_MAX__))
         return best;
 
-    int filtered = settings->top_k > 0 || settings->min_p > 0.0f;
+    int filtered = is_filtered(settings);
     if (top_p_is_on(settings) && !filtered && s->vocab >= DT_SAMPLER_QUICK_MIN) {
-        uint32_t token = dt_sampler_quick(logits, s->vocab, logits[best], temperature, settings->top_p, coin, s->keys);
+        struct dt_sampler_view all = {.logits = logits, .count = s->vocab, .vocab = s->vocab};
+        uint32_t token = dt_sampler_quick(&all, logits[best], temperature, settings->top_p, coin, s->keys);
         s->quick += token != DT_SAMPLER_UNSURE;
         s->exact += token == DT_SAMPLER_UNSURE;
         if (token != DT_SAMPLER_UNSURE)
@@ -268,4 +279,40 @@ uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *re
     if (!filtered && !top_p_is_on(settings))
         return draw_from_all(s, logits, coin);
     return draw_from_likeliest(s, logits, coin, best);
+}
+
+// ---- by some of the logits ----------------------------------------------------------------------------
+
+bool dt_sampler_wish(const struct dt_sampler *s, float *reach, float *unit)
+{
+    const struct dt_sampling *settings = &s->settings;
+    bool greedy = !(settings->temperature > 0.0f);
+    *reach = greedy ? 0.0f : settings->temperature * DT_SAMPLER_QUICK_REACH;
+    *unit = greedy ? 0.0f : settings->temperature;
+    if (penalty_is_on(settings))
+        return false;
+    return greedy || (top_p_is_on(settings) && !is_filtered(settings) && *reach < 1e6f);
+}
+
+uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *c)
+{
+    float reach, unit;
+    bool enough = dt_sampler_wish(s, &reach, &unit) && c->count > 0 && c->reach >= reach && (unit == 0.0f || c->unit == unit);
+    uint32_t token = DT_SAMPLER_UNSURE;
+    if (enough) {
+        uint32_t best = argmax(s, c->logits, c->count);
+        struct dt_sampler_view view = {c->logits, c->index, c->count, s->vocab, c->outside};
+        uint64_t state = s->state;
+        if (unit == 0.0f)
+            token = c->logits[best] == c->logits[best] ? c->index[best] : DT_SAMPLER_UNSURE;
+        else
+            token = dt_sampler_quick(&view, c->logits[best], s->settings.temperature, s->settings.top_p,
+                                     dt_random_f32(&s->state), s->keys);
+        if (token == DT_SAMPLER_UNSURE)
+            s->state = state;
+        s->quick += token != DT_SAMPLER_UNSURE && unit > 0.0f;
+    }
+    s->some += token != DT_SAMPLER_UNSURE;
+    s->unsure += token == DT_SAMPLER_UNSURE;
+    return token;
 }

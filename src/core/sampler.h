@@ -3,7 +3,7 @@
 #ifndef DT_CORE_SAMPLER_H
 #define DT_CORE_SAMPLER_H
 
-#include "core/stack.h"
+#include "core/shortlist.h"
 
 // Applied in this order: penalty, temperature, softmax, top-k, min-p, top-p. Probabilities are those of the whole
 // softmax all along: a filter only cuts the list, and the draw is among what is left.
@@ -23,8 +23,9 @@ struct dt_sampler {
     // Whose softmax, argmax and select are used; changed at a swap. NULL: plain loops with the reference's results.
     const struct dt_stack *stack;
     uint64_t *keys; // scratch of vocab entries
-    // How often top-p was decided by the quick road (core/sampler_quick.h), and how often by the exact one.
-    uint64_t quick, exact;
+    // How often top-p was decided by the quick road (core/sampler_quick.h), and how often by the exact one; how often some logits were enough to
+    // decide, and how often not.
+    uint64_t quick, exact, some, unsure;
 };
 
 // Bytes of memory a sampler over vocab tokens needs.
@@ -41,6 +42,15 @@ void dt_sampler_init(struct dt_sampler *s, uint32_t vocab, const struct dt_stack
 // is 0; where llama2.c would compute with infinities (an infinite logit, a tiny temperature) it is the greedy one.
 // Worker thread; allocates nothing.
 uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *recent, uint32_t count);
+
+// What dt_sampler_some needs to know of the logits with the settings of this moment: those within *reach of the largest, and the others'
+// sum in this unit (0: not needed). false: it needs all of them.
+bool dt_sampler_wish(const struct dt_sampler *s, float *reach, float *unit);
+
+// The token that dt_sampler_next would choose from all logits, by some of them, or DT_SAMPLER_UNSURE: then nothing has happened, and
+// dt_sampler_next decides. As there, worker thread.
+#define DT_SAMPLER_UNSURE UINT32_MAX
+uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *candidates);
 
 // The generator: one step of xorshift64*, and its upper 24 bits as a float in [0, 1).
 uint32_t dt_random_u32(uint64_t *state);

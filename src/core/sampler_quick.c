@@ -16,7 +16,7 @@
 #include "base/expf.h"
 
 #define U         0x1p-24
-#define NEAR      13.0f         // powers of two below the largest
+#define NEAR      13.0f         // powers of two below the largest: e^-DT_SAMPLER_QUICK_REACH, nearly
 #define TAIL_MOST 0x1.02p-13f // above 2^-NEAR, with rounding: more than any e of the tail
 #define LOG2E     1.44269504f
 #define BLOCK     16
@@ -102,15 +102,15 @@ static double tail_slack(const struct line *line, uint32_t n, float temperature)
 }
 
 // 0 when there are NaNs, or too many near ones.
-static int split_logits(const float *logits, uint32_t n, float temperature, const struct line *line, uint64_t *keys,
+static int split_logits(const struct dt_sampler_view *view, float temperature, const struct line *line, uint64_t *keys,
                         struct split *out)
 {
     lanes sums[4] = {{0}};
     float top = line->largest / temperature;
-    uint32_t most = n / 2;
+    uint32_t n = view->count, most = view->vocab / 2;
     for (uint32_t i = 0; i < n; i += BLOCK) {
         float room[BLOCK];
-        const float *x = block_at(logits, n, i, room);
+        const float *x = block_at(view->logits, n, i, room);
         masks below[4];
         for (int j = 0; j < 4; j++)
             sums[j] += (lanes)below_edge(x + 4 * j, line, &below[j]);
@@ -125,13 +125,13 @@ static int split_logits(const float *logits, uint32_t n, float temperature, cons
             if (x[j] != x[j] || out->near_count == most)
                 return 0;
             float e = dt_expf(x[j] / temperature - top);
-            keys[out->near_count++] = dt_sampler_key(e, i + j);
+            keys[out->near_count++] = dt_sampler_key(e, view->index ? view->index[i + j] : i + j);
             out->near_sum += (double)e;
         }
     }
     double slack = tail_slack(line, n, temperature), sum = sum_of(sums);
     out->tail_low = sum / 1.0615 * (1 - slack);
-    out->tail_high = sum * (1 + slack);
+    out->tail_high = sum * (1 + slack) + view->outside;
     return 1;
 }
 
@@ -228,8 +228,8 @@ static uint32_t decide(uint32_t n, float top_p, float coin, const struct split *
     return DT_SAMPLER_UNSURE;
 }
 
-uint32_t dt_sampler_quick(const float *logits, uint32_t n, float largest, float temperature, float top_p,
-                          float coin, uint64_t *keys)
+uint32_t dt_sampler_quick(const struct dt_sampler_view *view, float largest, float temperature, float top_p, float coin,
+                          uint64_t *keys)
 {
     // Larger ones are rounded too coarsely when they are divided.
     if (!(__builtin_fabsf(largest / temperature) < 4096.0f))
@@ -241,10 +241,10 @@ uint32_t dt_sampler_quick(const float *logits, uint32_t n, float largest, float 
         .edge = largest - NEAR / LOG2E * temperature,
     };
     struct split split = {0};
-    if (!(line.scale < 0x1p60f) || !split_logits(logits, n, temperature, &line, keys, &split))
+    if (!(line.scale < 0x1p60f) || !split_logits(view, temperature, &line, keys, &split))
         return DT_SAMPLER_UNSURE;
 
     struct order order = {keys, split.near_count, 0};
     dt_sampler_heap_make(keys, split.near_count);
-    return decide(n, top_p, coin, &split, &order);
+    return decide(view->vocab, top_p, coin, &split, &order);
 }

@@ -16,6 +16,7 @@
 #define SPLIT_BYTES (48u << 10)
 #define SPLIT_BYTES_CACHED (256u << 10)
 #define CACHED_BYTES (1536u << 10)
+#define LISTED_ROWS 64u // rows of the classifier's shortlist that a worker takes at a time
 
 // Scratch for one batch; depends on the stack, replaced at a swap. Strides in floats, padded to 16.
 struct scratch {
@@ -39,6 +40,10 @@ struct dt_session {
     bool follow; // workers are as many as the services say, now and after a swap
     uint32_t position;
     bool have_logits;
+    bool pending; // of the last position only the candidates were computed; its activations are still in scratch
+    struct dt_shortlist *list;
+    float reach, unit; // what the sampler wishes; reach < 0: everything
+    struct dt_candidates candidates;
     size_t dim_stride, attend_stride, kv_stride, hidden_stride, score_stride, half_stride;
     size_t key_slots; // slots of a channel's row of keys, padded
 
@@ -214,6 +219,7 @@ dt_status dt_session_init(struct dt_session **out, const struct dt_weights *weig
         return status;
     made.weights = weights;
     made.stack = *stack;
+    made.reach = -1;
     struct dt_session *s = dt_arena_take(own, 1, sizeof *s);
     take_own(&made, own, &bytes);
     take_scratch(&made, &made.scratch, act_bytes(&made, weights), scratch);
@@ -240,6 +246,8 @@ dt_status dt_session_swap(struct dt_session *s, const struct dt_weights *weights
         return dt_error_set(err, DT_FAILED, NULL, "a story can only go on with the model it began with");
     struct scratch fresh;
     uint32_t workers = s->workers;
+    (void)dt_session_logits(s); // they stay, what they would be computed from does not
+    s->candidates.count = 0;
     if (s->follow)
         s->workers = s->services->threads(s->services->host);
     take_scratch(s, &fresh, act_bytes(s, weights), scratch);
@@ -272,9 +280,30 @@ void dt_session_set_profile(struct dt_session *s, const struct dt_profile *profi
     s->profile = profile;
 }
 
-float *dt_session_logits(struct dt_session *s)
+void dt_session_set_shortlist(struct dt_session *s, struct dt_shortlist *list)
 {
-    return s->have_logits ? s->logits : NULL;
+    (void)dt_session_logits(s);
+    s->candidates.count = 0;
+    s->list = list;
+}
+
+void dt_session_set_wish(struct dt_session *s, float reach, float unit)
+{
+    s->reach = reach;
+    s->unit = unit;
+}
+
+bool dt_session_candidates(const struct dt_session *s, struct dt_candidates *out)
+{
+    *out = s->candidates;
+    return s->have_logits && s->candidates.count > 0;
+}
+
+// What an eval's last position left is not valid any more.
+static void forget_logits(struct dt_session *s)
+{
+    s->have_logits = s->pending = false;
+    s->candidates.count = 0;
 }
 
 uint32_t dt_session_position(const struct dt_session *s)
@@ -297,7 +326,7 @@ void dt_session_truncate(struct dt_session *s, uint32_t position)
     if (position >= s->position)
         return;
     s->position = position;
-    s->have_logits = false;
+    forget_logits(s);
 }
 
 uint32_t dt_session_common_prefix(const struct dt_session *s, const uint32_t *tokens, uint32_t count)
@@ -363,17 +392,23 @@ static bool same_preparation(const struct dt_linear *a, const struct dt_linear *
            a->matrix.group == b->matrix.group;
 }
 
+// The columns as l's backend wants them: prepared in scratch, or the floats themselves.
+static const void *prepare(struct dt_session *s, const struct dt_linear *l, const float *x, size_t x_stride, uint32_t columns)
+{
+    const struct dt_backend *b = &l->by->table;
+    if (!b->act_prepare || !b->act_bytes || b->act_bytes(l->by->ctx, &l->matrix, columns) == 0)
+        return x;
+    b->act_prepare(l->by->ctx, s->scratch.act, x, x_stride, columns, &l->matrix);
+    return s->scratch.act;
+}
+
 // out[m] = linear[m] times the columns of x, for count matrices.
 static void multiply(struct dt_session *s, const struct dt_linear *const *linear, float *const *out,
                      const size_t *out_stride, int count, const float *x, size_t x_stride, uint32_t columns)
 {
     for (int first = 0; first < count;) {
-        struct product p = {.s = s, .x_stride = x_stride, .columns = columns, .act = x};
-        const struct dt_backend *b = &linear[first]->by->table;
-        if (b->act_prepare && b->act_bytes && b->act_bytes(linear[first]->by->ctx, &linear[first]->matrix, columns)) {
-            b->act_prepare(linear[first]->by->ctx, s->scratch.act, x, x_stride, columns, &linear[first]->matrix);
-            p.act = s->scratch.act;
-        }
+        struct product p = {.s = s, .x_stride = x_stride, .columns = columns};
+        p.act = prepare(s, linear[first], x, x_stride, columns);
         size_t bytes = 0;
         uint32_t items = 0;
         int m = 0;
@@ -636,18 +671,93 @@ static void feed_forward(struct dt_session *s, uint32_t layer, uint32_t columns)
     record(s, clock, DT_OP_DOWN, layer, columns, w->down.matrix.bytes);
 }
 
-// Final norm and classifier of one column into the session's logits.
-static void classify(struct dt_session *s, uint32_t column)
+// ---- the classifier --------------------------------------------------------------------------------------
+
+struct listed {
+    const struct dt_session *s;
+    float *out;
+    const uint32_t *index;
+    uint32_t count;
+    const void *act;
+};
+
+static void listed_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
 {
-    struct scratch *t = &s->scratch;
+    (void)worker;
+    const struct listed *l = arg;
+    const struct dt_linear *c = &l->s->weights->classifier;
+    uint32_t first = begin * LISTED_ROWS, last = end * LISTED_ROWS < l->count ? end * LISTED_ROWS : l->count;
+    if (!cancelled(l->s))
+        c->by->table.matmul_rows(c->by->ctx, l->out + first, &c->matrix, l->index + first, last - first, l->act);
+}
+
+static void listed_rows(void *arg, float *out, const uint32_t *index, uint32_t count)
+{
+    struct listed *l = arg;
+    const struct dt_matrix *w = &l->s->weights->classifier.matrix;
+    l->out = out;
+    l->index = index;
+    l->count = count;
+    spread(l->s, listed_body, l, (count + LISTED_ROWS - 1) / LISTED_ROWS, (size_t)count * (w->bytes / w->rows));
+}
+
+// The candidates among the logits of scratch.normed; false where all are to be computed.
+static bool classify_listed(struct dt_session *s, uint32_t position)
+{
+    const struct dt_linear *c = &s->weights->classifier;
+    const float *x = s->scratch.normed;
+    struct listed l = {.s = s, .act = prepare(s, c, x, s->dim_stride, 1)};
+    struct dt_shortlist_request request = {
+        .x = x,
+        .error = c->by->table.act_error(c->by->ctx, l.act, x, &c->matrix),
+        .recent = s->tokens,
+        .recent_count = position,
+        .reach = s->reach,
+        .unit = s->unit,
+        .rows = listed_rows,
+        .arg = &l,
+    };
+    return dt_shortlist_make(s->list, s->stack.screen, &request, &s->candidates);
+}
+
+// All logits of scratch.normed.
+static void classify_all(struct dt_session *s)
+{
     uint64_t clock = now(s);
-    float *x = t->x + column * s->dim_stride;
-    norm(s, t->normed, x, s->model->final_norm, 1);
-    clock = record(s, clock, DT_OP_FINAL_NORM, DT_NO_LAYER, 1, s->model->hp.dim * sizeof(float));
     multiply(s, (const struct dt_linear *const[]){&s->weights->classifier}, (float *const[]){s->logits},
-             (const size_t[]){padded(s->model->hp.vocab)}, 1, t->normed, s->dim_stride, 1);
+             (const size_t[]){padded(s->model->hp.vocab)}, 1, s->scratch.normed, s->dim_stride, 1);
     record(s, clock, DT_OP_CLASSIFIER, DT_NO_LAYER, 1, s->weights->classifier.matrix.bytes);
+    if (s->list)
+        s->list->facts.full++;
+}
+
+// Final norm and classifier of one column: the candidates if that will do, or the session's logits. position: tokens up to this one.
+static void classify(struct dt_session *s, uint32_t column, uint32_t position, bool all)
+{
+    uint64_t clock = now(s);
+    norm(s, s->scratch.normed, s->scratch.x + column * s->dim_stride, s->model->final_norm, 1);
+    clock = record(s, clock, DT_OP_FINAL_NORM, DT_NO_LAYER, 1, s->model->hp.dim * sizeof(float));
     s->have_logits = true;
+    if (s->list && !all && s->reach >= 0) {
+        const struct dt_matrix *w = &s->weights->classifier.matrix;
+        dt_shortlist_learn(s->list);
+        s->pending = classify_listed(s, position);
+        record(s, clock, DT_OP_CLASSIFIER, DT_NO_LAYER, 1, s->candidates.count * (w->bytes / w->rows));
+    }
+    if (!s->pending)
+        classify_all(s);
+}
+
+float *dt_session_logits(struct dt_session *s)
+{
+    if (s->pending) {
+        const atomic_int *cancel = s->cancel;
+        s->cancel = NULL; // who asks has them
+        classify_all(s);
+        s->cancel = cancel;
+        s->pending = false;
+    }
+    return s->have_logits ? s->logits : NULL;
 }
 
 // The layers for one batch at the session's position. The residual stream is left in scratch.x.
@@ -681,20 +791,20 @@ dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t
     }
     for (uint32_t done = 0; done < count;) {
         uint32_t columns = count - done < s->batch ? count - done : s->batch;
-        s->have_logits = false;
+        forget_logits(s);
+        memcpy(s->tokens + s->position, tokens + done, columns * sizeof *tokens);
         forward(s, tokens + done, columns);
         for (uint32_t c = 0; sink && c < columns && !cancelled(s); c++) {
-            classify(s, c);
+            classify(s, c, s->position + c + 1, true);
             if (!cancelled(s) && sink(sink_arg, s->position + c, s->logits))
                 return dt_error_set(err, DT_CANCELLED, NULL, "stopped by the reader of the logits");
         }
         if (!sink && done + columns == count && !cancelled(s))
-            classify(s, columns - 1);
+            classify(s, columns - 1, s->position + columns, false);
         if (cancelled(s)) {
-            s->have_logits = false;
+            forget_logits(s);
             return dt_error_set(err, DT_CANCELLED, NULL, "stopped after %u of %u tokens", done, count);
         }
-        memcpy(s->tokens + s->position, tokens + done, columns * sizeof *tokens);
         s->position += columns;
         done += columns;
         if (s->progress)
@@ -744,7 +854,7 @@ void dt_session_restore(struct dt_session *s, uint32_t position, const void *sav
     memcpy(s->tokens, saved, position * sizeof *s->tokens);
     copy_cache(s, position, (unsigned char *)(uintptr_t)saved + position * sizeof *s->tokens, false);
     s->position = position;
-    s->have_logits = false;
+    forget_logits(s);
 }
 
 void dt_session_fill(struct dt_session *s, uint32_t position)
@@ -767,5 +877,5 @@ void dt_session_fill(struct dt_session *s, uint32_t position)
     }
     memset(s->tokens, 0, position * sizeof *s->tokens);
     s->position = position;
-    s->have_logits = false;
+    forget_logits(s);
 }

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "core/weights.h"
+#include "core/shortlist.h"
 
 struct dt_session_options {
     uint32_t context; // positions the KV cache holds, 1 .. model's context (more is allowed: RoPE goes on); 0: the model's
@@ -59,8 +59,21 @@ dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t
                           void *sink_arg, struct dt_error *err);
 
 // The logits of the last position evaluated: model->hp.vocab floats, valid until the next eval; the caller may write
-// to them (samplers do). NULL before the first eval and after a truncate.
+// to them (samplers do). NULL before the first eval and after a truncate. Where only candidates were computed, this computes all, whatever the
+// cancel flag says.
 float *dt_session_logits(struct dt_session *s);
+
+// From the next eval on, the classifier is computed for the tokens that can matter (core/shortlist.h), while a wish stands. The list must be of
+// this session's weights, and is taken off (NULL) before they are swapped; it outlives its use here.
+void dt_session_set_shortlist(struct dt_session *s, struct dt_shortlist *list);
+
+// What the sampler will need of the logits of an eval's last position: those within reach of the largest, and the sum of the others'
+// exponentials in this unit (0: not needed). A negative reach: all of them, which is how a session begins.
+void dt_session_set_wish(struct dt_session *s, float reach, float unit);
+
+// The candidates of the last position, valid until the next eval, truncate or swap; false where there are none: all logits have been computed then,
+// or none. dt_session_logits computes all of them later, if somebody asks.
+bool dt_session_candidates(const struct dt_session *s, struct dt_candidates *out);
 
 // Positions held (= tokens evaluated), and the most it can hold.
 uint32_t dt_session_position(const struct dt_session *s);

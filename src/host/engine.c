@@ -56,9 +56,10 @@ struct dt_engine {
     bool prepared;
 
     // started
-    struct block session_block, sampler_block;
+    struct block session_block, sampler_block, shortlist_block;
     struct dt_session *session;
     struct dt_sampler sampler;
+    struct dt_shortlist shortlist; // in use where shortlist_block is taken
 };
 
 // ---- small things -----------------------------------------------------------------------------------
@@ -387,6 +388,25 @@ static struct dt_session_options session_options(const struct dt_engine *e, uint
     };
 }
 
+static bool wants_shortlist(const struct dt_engine *e, const struct dt_matrix *classifier, const struct dt_instance *by)
+{
+    return !e->options.without_shortlist && dt_shortlist_pays(classifier, by, e->model.weight_bytes);
+}
+
+// Gives the session a shortlist of its weights, if it pays; without memory for it, it does without.
+static void make_shortlist(struct dt_engine *e)
+{
+    const struct dt_linear *classifier = &e->now.weights->classifier;
+    bool wanted = wants_shortlist(e, &classifier->matrix, classifier->by);
+    if (!wanted)
+        give(e, &e->shortlist_block);
+    else if (!e->shortlist_block.memory)
+        wanted = take(e, &e->shortlist_block, dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim), "the shortlist", NULL) == DT_OK;
+    if (wanted)
+        dt_shortlist_init(&e->shortlist, classifier, e->shortlist_block.memory);
+    dt_session_set_shortlist(e->session, wanted ? &e->shortlist : NULL);
+}
+
 // What a stack over the open model takes.
 static dt_status make_plan(struct dt_engine *e, const struct dt_assembly *assembly, struct dt_engine_plan *plan,
                            struct dt_error *err)
@@ -405,7 +425,9 @@ static dt_status make_plan(struct dt_engine *e, const struct dt_assembly *assemb
     plan->model_tables = e->model_block.bytes + e->vocab_block.bytes;
     plan->tokenizer = e->tokenizer_block.bytes;
     plan->sampler = dt_sampler_measure(e->model.hp.vocab);
-    plan->total = plan->weights.arena_bytes + plan->model_tables + plan->tokenizer + plan->sampler +
+    if (wants_shortlist(e, &e->model.classifier, dt_stack_for_matrix(&assembly->stack, &e->model.classifier)))
+        plan->shortlist = dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim);
+    plan->total = plan->weights.arena_bytes + plan->model_tables + plan->tokenizer + plan->sampler + plan->shortlist +
                   plan->session.own + plan->session.scratch + atomic_load(&assembly->bytes);
     plan->context = e->options.context ? e->options.context : e->model.hp.context;
     dt_format(plan->stack, sizeof plan->stack, "%s", assembly->name);
@@ -540,6 +562,7 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
         e->threads = NULL;
         return status;
     }
+    make_shortlist(e);
     static const struct dt_sampling llama2c = {.temperature = 1.0f, .top_p = 0.9f, .repeat_penalty = 1.0f};
     dt_engine_set_sampling(e, &llama2c, 1);
     return DT_OK;
@@ -565,6 +588,7 @@ void dt_engine_close(struct dt_engine *e)
     e->threads = NULL;
     give(e, &e->session_block);
     give(e, &e->sampler_block);
+    give(e, &e->shortlist_block);
     give(e, &e->tokenizer_block);
     give(e, &e->vocab_block);
     give(e, &e->model_block);
@@ -651,6 +675,7 @@ void dt_engine_memory(const struct dt_engine *e, struct dt_engine_plan *now)
     now->model_tables = e->model_block.bytes + e->vocab_block.bytes;
     now->tokenizer = e->tokenizer_block.bytes;
     now->sampler = e->sampler_block.bytes;
+    now->shortlist = e->shortlist_block.bytes;
     now->session.own = e->session_block.bytes;
     now->session.scratch = e->now.scratch.bytes;
     now->total = atomic_load(&e->account.used);
@@ -703,6 +728,9 @@ size_t dt_engine_piece(const struct dt_engine *e, uint32_t previous, uint32_t id
 
 dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t count, struct dt_error *err)
 {
+    float reach, unit;
+    bool some = dt_sampler_wish(&e->sampler, &reach, &unit);
+    dt_session_set_wish(e->session, some ? reach : -1, unit);
     dt_status status = dt_session_eval(e->session, tokens, count, NULL, NULL, err);
     for (uint32_t i = 0; i < e->parts && status == DT_OK; i++)
         status = dt_file_check(&e->part[i], err);
@@ -711,6 +739,8 @@ dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t c
 
 void dt_engine_trim(struct dt_engine *e)
 {
+    if (e->session)
+        (void)dt_session_logits(e->session); // they may still have to be computed from the scratch
     // Fresh pages are zeros: scratch holds nothing between evaluations, and an empty index is what a tokenizer begins with.
     if (e->now.scratch.memory)
         dt_memory_forget(e->now.scratch.memory, e->now.scratch.bytes);
@@ -722,6 +752,12 @@ void dt_engine_trim(struct dt_engine *e)
 
 uint32_t dt_engine_next(struct dt_engine *e)
 {
+    struct dt_candidates candidates;
+    if (dt_session_candidates(e->session, &candidates)) {
+        uint32_t token = dt_sampler_some(&e->sampler, &candidates);
+        if (token != DT_SAMPLER_UNSURE)
+            return token;
+    }
     return dt_sampler_next(&e->sampler, dt_session_logits(e->session), dt_session_tokens(e->session),
                            dt_session_position(e->session));
 }
@@ -741,6 +777,14 @@ void dt_engine_cancel(struct dt_engine *e)
 void dt_engine_uncancel(struct dt_engine *e)
 {
     atomic_store(&e->cancel, 0);
+}
+
+bool dt_engine_shortlist(const struct dt_engine *e, struct dt_shortlist_facts *facts)
+{
+    memset(facts, 0, sizeof *facts);
+    if (e->session && e->shortlist_block.memory)
+        *facts = e->shortlist.facts;
+    return e->session && e->shortlist_block.memory;
 }
 
 bool dt_engine_cancelled(const struct dt_engine *e)
@@ -773,8 +817,12 @@ dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *pr
     if (status == DT_OK)
         status = build(e, &fresh, progress, progress_arg, err);
     struct dt_arena scratch = dt_arena_over(fresh.scratch.memory, fresh.scratch.bytes);
-    if (status == DT_OK)
+    if (status == DT_OK) {
+        dt_session_set_shortlist(e->session, NULL);
         status = dt_session_swap(e->session, fresh.weights, &fresh.assembly->stack, &scratch, err);
+        if (status != DT_OK)
+            dt_session_set_shortlist(e->session, e->shortlist_block.memory ? &e->shortlist : NULL);
+    }
     if (status != DT_OK) {
         e->plan.session = before;
         computing_free(e, &fresh);
@@ -783,6 +831,7 @@ dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *pr
     e->sampler.stack = &fresh.assembly->stack;
     computing_free(e, &e->now);
     e->now = fresh;
+    make_shortlist(e);
     return DT_OK;
 }
 
@@ -852,5 +901,6 @@ dt_status dt_engine_set_context(struct dt_engine *e, uint32_t context, struct dt
     give(e, &e->session_block);
     e->session_block = block;
     e->session = fresh;
+    dt_session_set_shortlist(fresh, e->shortlist_block.memory ? &e->shortlist : NULL);
     return DT_OK;
 }

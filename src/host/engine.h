@@ -28,6 +28,7 @@ struct dt_engine_options {
     enum dt_pack_policy pack;
     size_t memory_limit;    // bytes of our own memory (not the mapping), 0: what the machine has
     bool check_scales;      // look at every scale when opening (reads the whole file)
+    bool without_shortlist; // compute all rows of the classifier for every token (core/shortlist.h); the texts are the same
     bool without_vocabulary; // where none is found, open the model all the same: for measuring, not for text
 };
 
@@ -48,6 +49,7 @@ struct dt_engine_plan {
     size_t model_tables;           // layers, vocabulary
     size_t tokenizer;              // at its largest: the index is made at the first prompt
     size_t sampler;
+    size_t shortlist;
     struct dt_session_bytes session;
     size_t total;                  // all of ours: everything above but the mapping
     uint32_t context, threads;
@@ -122,6 +124,9 @@ void dt_engine_set_sampling(struct dt_engine *engine, const struct dt_sampling *
 void dt_engine_cancel(struct dt_engine *engine);
 void dt_engine_uncancel(struct dt_engine *engine);
 bool dt_engine_cancelled(const struct dt_engine *engine);
+
+// What the classifier's shortlist did since the weights were taken; false where there is none.
+bool dt_engine_shortlist(const struct dt_engine *engine, struct dt_shortlist_facts *facts);
 
 // What a swap to this stack would cost, before it is done: plan->total is what would be taken beside what stands now.
 dt_status dt_engine_swap_plan(struct dt_engine *engine, const char *stack, struct dt_engine_plan *plan, struct dt_error *err);

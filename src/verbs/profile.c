@@ -18,6 +18,8 @@ static const char help[] =
     "      --gen N             tokens decoded in a round (128)\n"
     "      --at POSITION       decode from there, over a KV cache filled with fixed values (0)\n"
     "      --rounds N          rounds with the hooks on, and as many with them off (5)\n"
+    "  -t, --temperature T     how tokens are chosen (0: the likeliest), the same seed every round\n"
+    "  -p, --top-p P           among the likeliest that together have this probability (0.9)\n"
     "      --layers            the table by layers besides\n"
     "      --json              instead of the tables\n"
     "      --svg FILE          the time of each token as a chart besides\n" DT_MODEL_OPTIONS_HELP
@@ -29,6 +31,8 @@ static const struct option long_options[] = {
     {"gen", required_argument, NULL, OPTION_GEN},
     {"at", required_argument, NULL, OPTION_AT},
     {"rounds", required_argument, NULL, OPTION_ROUNDS},
+    {"temperature", required_argument, NULL, 't'},
+    {"top-p", required_argument, NULL, 'p'},
     {"layers", no_argument, NULL, OPTION_LAYERS},
     {"json", no_argument, NULL, OPTION_JSON},
     {"svg", required_argument, NULL, OPTION_SVG},
@@ -43,6 +47,7 @@ struct spent {
 
 struct profile {
     struct dt_engine *engine;
+    struct dt_sampling sampling;
     uint32_t gen, at, rounds, layers;
     struct spent op[DT_OP_COUNT];
     struct spent *layer;    // layers of the model
@@ -50,6 +55,8 @@ struct profile {
     uint64_t wall_ns;       // of the rounds with hooks
     uint64_t *token_ns;     // gen of them, summed over the rounds
     double *on, *off;       // seconds of each round
+    struct dt_shortlist_facts listed; // of the rounds with hooks
+    uint64_t some, unsure;            // and how often the list was enough for the sampler
     double bandwidth;
     size_t token_bytes;     // weights a token reads
 };
@@ -77,13 +84,12 @@ static dt_status round_of(struct profile *p, bool hooks, double *seconds, struct
 {
     struct dt_session *session = dt_engine_session(p->engine);
     const struct dt_profile profile = {.arg = p, .now = now, .record = record};
-    struct dt_sampling greedy = {.repeat_penalty = 1};
     const struct dt_vocab *vocab = &dt_engine_model(p->engine)->vocab;
     uint32_t size = dt_engine_model(p->engine)->hp.vocab, token = vocab->bos < size ? vocab->bos : 1 % size;
     dt_status status = DT_OK;
     dt_session_truncate(session, 0);
     dt_session_fill(session, p->at);
-    dt_engine_set_sampling(p->engine, &greedy, 1);
+    dt_engine_set_sampling(p->engine, &p->sampling, 1);
     dt_session_set_profile(session, hooks ? &profile : NULL);
     uint64_t begun = dt_clock_ns(), at = begun;
     for (uint32_t i = 0; i < p->gen && status == DT_OK; i++) {
@@ -94,10 +100,11 @@ static dt_status round_of(struct profile *p, bool hooks, double *seconds, struct
             token = dt_engine_next(p->engine) % size;
             continue;
         }
-        uint64_t sampling = dt_clock_ns();
+        uint64_t sampling = dt_clock_ns(), classifier = p->op[DT_OP_CLASSIFIER].ns;
         token = dt_engine_next(p->engine) % size;
         uint64_t done = dt_clock_ns();
-        p->sampler_ns += done - sampling;
+        // where a shortlist did not decide, all logits were computed now, and counted where they belong
+        p->sampler_ns += done - sampling - (p->op[DT_OP_CLASSIFIER].ns - classifier);
         p->token_ns[i] += done - at;
         at = done;
     }
@@ -122,8 +129,16 @@ static dt_status measure(struct profile *p, struct dt_error *err)
     double unused;
     dt_status status = round_of(p, true, &unused, err); // pages in, caches warm
     forget(p);
+    struct dt_shortlist_facts before, after;
     for (uint32_t i = 0; i < p->rounds && status == DT_OK; i++) {
+        dt_engine_shortlist(p->engine, &before);
         status = round_of(p, true, &p->on[i], err);
+        dt_engine_shortlist(p->engine, &after);
+        p->listed.used += after.used - before.used;
+        p->listed.rows += after.rows - before.rows;
+        p->listed.full += after.full - before.full;
+        p->some += dt_engine_sampler(p->engine)->some;
+        p->unsure += dt_engine_sampler(p->engine)->unsure;
         if (status == DT_OK)
             status = round_of(p, false, &p->off[i], err);
     }
@@ -207,6 +222,28 @@ static void timeline(const struct profile *p, char *out)
         strcat(out, blocks[cell[c] * 7 / most]);
 }
 
+static double rows_a_list(const struct profile *p)
+{
+    return p->listed.used ? (double)p->listed.rows / (double)p->listed.used : 0;
+}
+
+// What the classifier's shortlist saved.
+static void print_shortlist(const struct profile *p)
+{
+    const struct dt_matrix *w = &dt_engine_weights(p->engine)->classifier.matrix;
+    struct dt_shortlist_facts facts;
+    if (!dt_engine_shortlist(p->engine, &facts)) {
+        puts("shortlist          off: the classifier is computed whole (--no-shortlist, too small, or its backend cannot)\n");
+        return;
+    }
+    double tokens = (double)p->gen * p->rounds, whole = (double)w->bytes / 1e6;
+    printf("shortlist          %.1f of %u rows a list (%.2f %%); it decided %.2f %% of the tokens, was not enough for %.2f %%\n", rows_a_list(p),
+           w->rows, 100 * rows_a_list(p) / w->rows, 100 * (double)p->some / tokens, 100 * (double)p->unsure / tokens);
+    printf("                   classifier %.3f MB a token instead of %.3f: %.1f %% saved\n\n",
+           (double)p->op[DT_OP_CLASSIFIER].bytes / 1e6 / tokens, whole,
+           100 * (1 - (double)p->op[DT_OP_CLASSIFIER].bytes / 1e6 / tokens / whole));
+}
+
 static const char *mib(uint64_t bytes, char *out)
 {
     dt_format(out, 16, "%8.2f MB", (double)bytes / 1e6);
@@ -237,6 +274,7 @@ static void print(struct profile *p, bool by_layers)
         printf("layer %-12u %10.2f %6.1f%% %10.3f %8.2f\n", i, per_token_us(p, p->layer[i].ns),
                100 * (double)p->layer[i].ns / total, (double)p->layer[i].bytes / 1e6 / ((double)p->gen * p->rounds),
                rate(&p->layer[i]));
+    print_shortlist(p);
     timeline(p, line);
     printf("token by token     %s  first %.0f us, last %.0f us\n\n", line, (double)p->token_ns[0] / 1e3 / p->rounds,
            (double)p->token_ns[p->gen - 1] / 1e3 / p->rounds);
@@ -256,7 +294,8 @@ static void print(struct profile *p, bool by_layers)
     uint64_t sum = places.model + places.files + places.heap + places.stack + places.anonymous;
     printf("sampler          %s         sum              %s (VmRSS %.2f MB, %+.2f %%)\n", mib(m.sampler, a), mib(sum, b),
            (double)facts.rss / 1e6, facts.rss ? 100 * ((double)sum - (double)facts.rss) / (double)facts.rss : 0);
-    printf("all of ours      %s         anonymous        %s\n", mib(m.total, a), mib(facts.anonymous, b));
+    printf("shortlist        %s         anonymous        %s\n", mib(m.shortlist, a), mib(facts.anonymous, b));
+    printf("all of ours      %s\n", mib(m.total, a));
 }
 
 static void put_spent(struct dt_json *json, const struct profile *p, const struct spent *s)
@@ -297,6 +336,15 @@ static void print_json(struct profile *p)
     put_spent(&json, p, &(struct spent){p->sampler_ns, 0});
     dt_json_end(&json);
     dt_json_end(&json);
+    dt_json_name(&json, "shortlist");
+    dt_json_object(&json);
+    dt_json_put_uint(&json, "rows", dt_engine_weights(p->engine)->classifier.matrix.rows);
+    dt_json_put_uint(&json, "lists", p->listed.used);
+    dt_json_put_number(&json, "rows_per_list", rows_a_list(p));
+    dt_json_put_uint(&json, "decided", p->some);
+    dt_json_put_uint(&json, "not_enough", p->unsure);
+    dt_json_put_uint(&json, "computed_whole", p->listed.full);
+    dt_json_end(&json);
     dt_json_name(&json, "layers");
     dt_json_array(&json);
     for (uint32_t i = 0; i < p->layers; i++) {
@@ -325,6 +373,7 @@ static void print_json(struct profile *p)
     dt_json_put_uint(&json, "converted_weights", m.weights.arena_bytes);
     dt_json_put_uint(&json, "vocabulary", m.model_tables + m.tokenizer);
     dt_json_put_uint(&json, "sampler", m.sampler);
+    dt_json_put_uint(&json, "shortlist", m.shortlist);
     dt_json_put_uint(&json, "engine_total", m.total);
     dt_json_put_uint(&json, "resident_model", places.model);
     dt_json_put_uint(&json, "resident_files", places.files);
@@ -411,14 +460,25 @@ static int count(const char *name, const char *text, uint32_t min, uint32_t max,
 int dt_verb_profile(int argc, char **argv)
 {
     struct dt_verb_model model = {0};
-    struct profile p = {.gen = 128, .rounds = 5};
+    struct profile p = {.gen = 128, .rounds = 5, .sampling = {.top_p = 0.9f, .repeat_penalty = 1}};
     bool json = false, by_layers = false;
     const char *svg = NULL;
+    double number = 0;
     int option, code = 0;
-    while (code == 0 && (option = getopt_long(argc, argv, "h" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) != -1) {
+    while (code == 0 && (option = getopt_long(argc, argv, "ht:p:" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) != -1) {
         switch (option) {
         case 'h':
             return fputs(help, stdout) < 0;
+        case 't':
+            if (!dt_verb_float(optarg, &number) || number < 0)
+                code = dt_verb_usage("profile", "--temperature takes a number, 0 or more, not \"%s\"", optarg);
+            p.sampling.temperature = (float)number;
+            break;
+        case 'p':
+            if (!dt_verb_float(optarg, &number) || number < 0 || number > 1)
+                code = dt_verb_usage("profile", "--top-p takes a number from 0 to 1, not \"%s\"", optarg);
+            p.sampling.top_p = (float)number;
+            break;
         case OPTION_GEN:
             code = count("--gen", optarg, 1, DT_MAX_CONTEXT, &p.gen);
             break;

@@ -100,7 +100,8 @@ int dt_verb_model_setting(const char *verb, struct dt_verb_model *model, int id,
         o->stack = value;
         return 0;
     }
-    if (id != DT_SET_THREADS && id != DT_SET_CONTEXT && id != DT_SET_BATCH && id != DT_SET_KV && id != DT_SET_MEM_LIMIT)
+    if (id != DT_SET_THREADS && id != DT_SET_CONTEXT && id != DT_SET_BATCH && id != DT_SET_KV && id != DT_SET_MEM_LIMIT &&
+        id != DT_SET_SHORTLIST)
         return -1;
     if (dt_settings_parse(id, value, &read, &err) != DT_OK)
         return dt_verb_usage(verb, "--%s", err.message);
@@ -112,6 +113,8 @@ int dt_verb_model_setting(const char *verb, struct dt_verb_model *model, int id,
         o->batch = (uint32_t)read.integer;
     else if (id == DT_SET_KV)
         o->kv_type = strcmp(read.text, "f16") == 0 ? DT_KV_F16 : DT_KV_F32;
+    else if (id == DT_SET_SHORTLIST)
+        o->without_shortlist = read.integer == 0;
     else
         o->memory_limit = (size_t)read.integer;
     return 0;
@@ -139,6 +142,9 @@ int dt_verb_model_option(const char *verb, struct dt_verb_model *model, int opti
         model->engine.pack = strcmp(value, "always") == 0 ? DT_PACK_ALWAYS : DT_PACK_NEVER;
         if (model->engine.pack == DT_PACK_NEVER && strcmp(value, "never") != 0)
             return dt_verb_usage(verb, "--pack takes never or always, not \"%s\"", value);
+        return 0;
+    case DT_OPTION_NO_SHORTLIST:
+        model->engine.without_shortlist = true;
         return 0;
     case DT_OPTION_CHECK:
         model->engine.check_scales = true;

@@ -63,7 +63,7 @@ struct dt_verb_model {
 };
 
 // Values of the long options below, outside of char.
-enum { DT_OPTION_BATCH = 256, DT_OPTION_KV, DT_OPTION_MEM_LIMIT, DT_OPTION_PACK, DT_OPTION_CHECK, DT_OPTION_OWN };
+enum { DT_OPTION_BATCH = 256, DT_OPTION_KV, DT_OPTION_MEM_LIMIT, DT_OPTION_PACK, DT_OPTION_NO_SHORTLIST, DT_OPTION_CHECK, DT_OPTION_OWN };
 
 // Rows for a verb's getopt_long table, and their short letters.
 #define DT_MODEL_SHORT_OPTIONS "z:b:j:c:"
@@ -75,6 +75,7 @@ enum { DT_OPTION_BATCH = 256, DT_OPTION_KV, DT_OPTION_MEM_LIMIT, DT_OPTION_PACK,
         {"kv", required_argument, NULL, DT_OPTION_KV},                                             \
         {"mem-limit", required_argument, NULL, DT_OPTION_MEM_LIMIT},                               \
         {"pack", required_argument, NULL, DT_OPTION_PACK},                                         \
+        {"no-shortlist", no_argument, NULL, DT_OPTION_NO_SHORTLIST},                               \
         {"check-scales", no_argument, NULL, DT_OPTION_CHECK}
 #define DT_MODEL_OPTIONS_HELP                                                                      \
     "  -z, --tokenizer FILE    vocabulary; else the model's own, ./tokenizer.bin, or one beside the model\n" \
@@ -85,6 +86,7 @@ enum { DT_OPTION_BATCH = 256, DT_OPTION_KV, DT_OPTION_MEM_LIMIT, DT_OPTION_PACK,
     "      --kv f32|f16        how the KV cache is kept\n"                                         \
     "      --mem-limit SIZE    refuse to take more memory of our own than this (64M, 1G)\n"        \
     "      --pack never|always use a backend's own weight layout where it has one\n"               \
+    "      --no-shortlist      compute every row of a large classifier, also those that cannot matter\n"  \
     "      --check-scales      look at every scale of the file before using it\n"
 
 // Takes one of the settings that open a model (enum dt_setting_id), read as the table of settings reads it; returns as dt_verb_model_option.

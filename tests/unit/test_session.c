@@ -246,6 +246,74 @@ static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
     drop_all();
 }
 
+// With a shortlist: what the candidates decide is what all logits decide, and all can still be had, after a swap of the stack too.
+static void candidates_decide(uint32_t form, uint32_t group)
+{
+    struct dt_error err = {0};
+    struct dt_model m = model(form, group);
+    m.hp.vocab = 2000;
+    m.embedding = m.classifier = matrix(form, group, m.hp.vocab, m.hp.dim);
+    float *row = keep(m.hp.dim * sizeof *row);
+    for (uint32_t r = 200; r < m.hp.vocab; r++) { // tokens that never come
+        for (uint32_t i = 0; i < m.hp.dim; i++)
+            row[i] = 0.01f * small();
+        dt_quantise_row(&m.classifier, r, row);
+    }
+    struct made a, b;
+    make(&a, &m, 8, 1, DT_KV_F32);
+    make(&b, &m, 8, 1 + pick(3), DT_KV_F32);
+    struct dt_shortlist list;
+    dt_shortlist_init(&list, &b.weights.classifier, keep(dt_shortlist_measure(m.hp.vocab, m.hp.dim)));
+    dt_session_set_shortlist(b.session, &list);
+    struct dt_candidates c;
+    uint32_t token = 1, decided = 0;
+    for (uint32_t i = 0; i < m.hp.context; i++) {
+        if (i == 20) { // rolled back, told again
+            dt_session_truncate(a.session, 12);
+            dt_session_truncate(b.session, 12);
+            assert_false(dt_session_candidates(b.session, &c));
+            assert_null(dt_session_logits(b.session));
+        }
+        if (dt_session_position(a.session) == dt_session_capacity(a.session))
+            break;
+        dt_session_set_wish(b.session, pick(4) ? 0 : -1, 0);
+        assert_int_equal(dt_session_eval(a.session, &token, 1, NULL, NULL, &err), DT_OK);
+        assert_int_equal(dt_session_eval(b.session, &token, 1, NULL, NULL, &err), DT_OK);
+        const float *logits = dt_session_logits(a.session);
+        token = a.stack.argmax->table.argmax(a.stack.argmax->ctx, logits, m.hp.vocab);
+        if (dt_session_candidates(b.session, &c)) {
+            uint32_t best = 0;
+            for (uint32_t k = 0; k < c.count; k++) {
+                assert_memory_equal(&c.logits[k], &logits[c.index[k]], sizeof *logits);
+                best = c.logits[k] > c.logits[best] ? k : best;
+            }
+            assert_int_equal(c.index[best], token);
+            decided++;
+        }
+        if (i % 5 == 3) {
+            struct dt_session_bytes bytes;
+            struct dt_session_options options = {.batch = 8};
+            const struct dt_services *with = thread_count > 1 ? &services : NULL;
+            assert_int_equal(dt_session_measure(&b.weights, &b.stack, &options, with, &bytes, &err), DT_OK);
+            struct dt_arena scratch = dt_arena_over(keep(bytes.scratch), bytes.scratch);
+            assert_int_equal(dt_session_swap(b.session, &b.weights, &b.stack, &scratch, &err), DT_OK);
+            assert_false(dt_session_candidates(b.session, &c));
+        }
+        if (pick(2) || i % 5 == 3)
+            assert_memory_equal(dt_session_logits(b.session), logits, m.hp.vocab * sizeof *logits);
+    }
+    assert_true(decided >= 5);
+    drop_all();
+}
+
+static void shortlists(void **state)
+{
+    (void)state;
+    candidates_decide(DT_FORM_F32, 0);
+    candidates_decide(DT_FORM_I8, 16);
+    candidates_decide(DT_FORM_Q8_0, 0);
+}
+
 static void f32_bits(void **state)
 {
     (void)state;
@@ -431,6 +499,7 @@ static void refuses_what_it_cannot_hold(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shortlists),
         cmocka_unit_test(f32_bits),
         cmocka_unit_test(i8_bits),
         cmocka_unit_test(block_bits),

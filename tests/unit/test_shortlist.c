@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+// The classifier's shortlist against all logits: nothing that may matter is left out, and what is left out adds up to no more than is said.
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <math.h>
+#include <cmocka.h>
+
+#include "core/quantise.h"
+#include "core/sampler.h"
+#include "core/shortlist.h"
+
+static uint64_t random_state = 0x2545f4914f6cdd1du;
+
+static uint32_t below(uint32_t n)
+{
+    return (uint32_t)((uint64_t)dt_random_u32(&random_state) * n >> 32);
+}
+
+static float normal(void)
+{
+    float sum = -2.0f;
+    for (int i = 0; i < 4; i++)
+        sum += dt_random_f32(&random_state);
+    return sum * 1.7320508f;
+}
+
+static void *memory(size_t bytes)
+{
+    void *at = aligned_alloc(DT_ALIGN, (bytes + DT_ALIGN) / DT_ALIGN * DT_ALIGN);
+    assert_non_null(at);
+    memset(at, 0, bytes);
+    return at;
+}
+
+struct rig {
+    struct dt_linear classifier;
+    void *weights, *act, *room;
+    float *x, *logits, *centre;
+    struct dt_shortlist list;
+};
+
+static void rows(void *arg, float *out, const uint32_t *index, uint32_t count)
+{
+    struct rig *r = arg;
+    dt_backend_reference.matmul_rows(NULL, out, &r->classifier.matrix, index, count, r->act);
+}
+
+// Most rows lie close together, as those of tokens that were never trained; some are anywhere, some are odd.
+static void row_of(const struct rig *r, uint32_t dim, float *out)
+{
+    uint32_t kind = below(40);
+    float size = kind == 0 ? 4.0f : kind == 1 ? 0.0f : 1.0f;
+    for (uint32_t i = 0; i < dim; i++)
+        out[i] = kind < 12 ? size * normal() : kind == 12 ? -2 * r->centre[i] : r->centre[i] + 0.1f * normal();
+}
+
+static void set_up(struct rig *r, uint32_t form, uint32_t vocab, uint32_t dim)
+{
+    uint32_t group = form == DT_FORM_I8 ? 16 : 0;
+    memset(r, 0, sizeof *r);
+    r->weights = memory(dt_quantise_bytes(form, vocab, dim, group));
+    r->classifier.matrix = dt_quantise_matrix(form, vocab, dim, group, r->weights);
+    r->classifier.by = &dt_instance_reference;
+    float *row = memory(dim * sizeof *row);
+    r->x = memory(dim * sizeof *r->x);
+    r->centre = memory(dim * sizeof *r->centre);
+    r->logits = memory(vocab * sizeof *r->logits);
+    for (uint32_t i = 0; i < dim; i++)
+        r->centre[i] = normal();
+    for (uint32_t k = 0; k < vocab; k++) {
+        row_of(r, dim, row);
+        if (form == DT_FORM_F32 && below(500) == 0)
+            row[below(dim)] = below(2) ? NAN : 1e30f;
+        dt_quantise_row(&r->classifier.matrix, k, row);
+    }
+    free(row);
+    size_t act = dt_backend_reference.act_bytes(NULL, &r->classifier.matrix, 1);
+    r->act = memory(act + dim * sizeof(float));
+    r->room = memory(dt_shortlist_measure(vocab, dim));
+    dt_shortlist_init(&r->list, &r->classifier, r->room);
+}
+
+static void tear_down(struct rig *r)
+{
+    void *all[] = {r->weights, r->act, r->room, r->x, r->centre, r->logits};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
+// A vector as a model would make them: away from the centre of the unused rows, or any.
+static void new_x(struct rig *r, uint32_t dim)
+{
+    float away = below(4) ? 0.3f * dt_random_f32(&random_state) : 0, size = powf(10, 0.4f * normal());
+    for (uint32_t i = 0; i < dim; i++)
+        r->x[i] = size * (normal() - away * r->centre[i]);
+    if (below(50) == 0)
+        r->x[below(dim)] = below(2) ? INFINITY : NAN;
+    const struct dt_matrix *w = &r->classifier.matrix;
+    if (dt_backend_reference.act_bytes(NULL, w, 1))
+        dt_backend_reference.act_prepare(NULL, r->act, r->x, dim, 1, w);
+    else
+        memcpy(r->act, r->x, dim * sizeof *r->x);
+    dt_backend_reference.matmul(NULL, r->logits, w->rows, w, 0, w->rows, r->act, dim, 1);
+}
+
+static void check(struct rig *r, const struct dt_shortlist_request *q, const struct dt_candidates *c)
+{
+    uint32_t vocab = r->classifier.matrix.rows, next = 0;
+    float largest = -INFINITY;
+    for (uint32_t i = 0; i < vocab; i++)
+        largest = r->logits[i] > largest ? r->logits[i] : largest;
+    double outside = 0;
+    for (uint32_t i = 0; i < vocab; i++) {
+        if (next < c->count && c->index[next] == i) {
+            assert_memory_equal(&c->logits[next], &r->logits[i], sizeof *c->logits);
+            next++;
+            continue;
+        }
+        if (!(r->logits[i] < largest - q->reach || (q->reach == 0 && r->logits[i] < largest)))
+            fail_msg("row %u of %u is left out: its logit is %.9g, the largest %.9g, the reach %.9g", i, vocab, (double)r->logits[i],
+                     (double)largest, (double)q->reach);
+        if (q->unit > 0)
+            outside += exp(((double)r->logits[i] - (double)largest) / (double)q->unit);
+    }
+    assert_int_equal(next, c->count);
+    if (q->unit > 0 && !(outside <= c->outside))
+        fail_msg("%u rows are left out, which add up to %.9g; the bound is %.9g", vocab - c->count, outside, c->outside);
+}
+
+static void one_model(uint32_t form)
+{
+    struct rig r;
+    uint32_t vocab = 300 + below(3000), dim = 32 * (1 + below(5)), recent[5];
+    set_up(&r, form, vocab, dim);
+    struct dt_candidates c;
+    struct dt_shortlist_request q = {.x = r.x, .recent = recent, .recent_count = 5, .rows = rows, .arg = &r};
+    for (int i = 0; i < 8; i++) { // not before everything is known
+        assert_int_equal(dt_shortlist_make(&r.list, &dt_instance_reference, &q, &c), false);
+        dt_shortlist_learn(&r.list);
+    }
+    assert_int_equal(r.list.learned, vocab);
+    for (int i = 0; i < 60; i++) {
+        new_x(&r, dim);
+        q.error = dt_backend_reference.act_error(NULL, r.act, r.x, &r.classifier.matrix);
+        q.unit = below(2) ? 0 : 0.2f + 2 * dt_random_f32(&random_state);
+        q.reach = q.unit * 9.02f;
+        for (uint32_t k = 0; k < 5; k++)
+            recent[k] = below(vocab);
+        for (uint32_t k = 0, most = below(8) ? vocab : 0; k < most; k++) // mostly a good one is among them
+            recent[2] = r.logits[k] > r.logits[recent[2]] ? k : recent[2];
+        r.list.passing = 0;
+        if (dt_shortlist_make(&r.list, &dt_instance_reference, &q, &c))
+            check(&r, &q, &c);
+    }
+    if (r.list.facts.used < 10) // else nothing was tested
+        fail_msg("only %u lists of 60 were made", (unsigned)r.list.facts.used);
+    assert_true(r.list.facts.rows < r.list.facts.used * vocab / 2);
+    tear_down(&r);
+}
+
+static void lists(void **state)
+{
+    (void)state;
+    static const uint32_t forms[] = {DT_FORM_F32, DT_FORM_F16, DT_FORM_BF16, DT_FORM_I8, DT_FORM_Q8_0, DT_FORM_Q4_0};
+    for (int i = 0; i < 36; i++)
+        one_model(forms[i % 6]);
+}
+
+// After lists that were too long, it is not tried every time.
+static void pauses(void **state)
+{
+    (void)state;
+    struct rig r;
+    set_up(&r, DT_FORM_F32, 400, 32);
+    for (int i = 0; i < 8; i++)
+        dt_shortlist_learn(&r.list);
+    new_x(&r, 32);
+    uint32_t recent[1] = {0}, tried = 0;
+    struct dt_candidates c;
+    // an error that makes every bound useless
+    struct dt_shortlist_request q = {.x = r.x, .error = 1e6f, .recent = recent, .recent_count = 1, .rows = rows, .arg = &r};
+    for (int i = 0; i < 2000; i++) {
+        tried += r.list.passing == 0;
+        assert_int_equal(dt_shortlist_make(&r.list, &dt_instance_reference, &q, &c), false);
+    }
+    assert_in_range(tried, 5, 20);
+    tear_down(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists),
+        cmocka_unit_test(pauses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
