@@ -351,7 +351,7 @@ static uint32_t screen(void *ctx, const uint32_t *bounds, uint32_t n, float alon
         memcpy(&b, &lower, sizeof b);
         float u = a * along + b * across;
         if (u < threshold)
-            sum += exp2((double)(u - threshold) * (double)scale);
+            sum += exp((double)(u - threshold) * (double)scale * 0.69314718055994531);
         else
             index[count++] = i;
     }

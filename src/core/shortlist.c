@@ -202,8 +202,8 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_instance *by, 
     // what a bound may be short of, for any row
     double slack = (double)list->norm_most * ((double)q->error + ROUNDING * length) + (double)list->along_error * fabs(along);
     double certain = (double)least_certain(list, q);
-    float threshold = (float)(certain - (double)q->reach - slack);
-    threshold = nextafterf(threshold, -infinite);
+    double limit = certain - (double)q->reach - slack;
+    float threshold = (float)(limit - fabs(limit) * 0x1p-23); // below it, rounded too
 
     double rest = 0;
     uint32_t count = by->table.screen(by->ctx, list->bounds, list->vocab, (float)along, (float)(across * (1 + 1e-6)), threshold,

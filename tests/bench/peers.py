@@ -81,11 +81,12 @@ class Duotale:
     def __init__(self, program, tokenizer):
         self.program, self.tokenizer = program, tokenizer
 
-    def speed(self, model, backend, threads, prompt, gen, at=0):
+    def speed(self, model, backend, threads, prompt, gen, at=0, more=()):
         command = [self.program, "bench", model, "-z", self.tokenizer, "-b", backend, "-j", str(threads), "--runs", "1",
                    "--warm", "1", "--no-start", "--json", "--gen", str(gen), "--prompt", str(prompt)]
         if at:
             command += ["--at", str(at)]
+        command += more
         out, _ = run(command)
         row = json.loads(out)["results"][0]
         found = {"decode": row["decode_tok_s"]["median"]}
@@ -167,6 +168,7 @@ def main():
     parser.add_argument("--llamacpp", default=os.path.join(HERE, "peers/root"))
     parser.add_argument("--llama2c", help="folder with run.c and runq.c")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--trained", metavar="FILE", help="a trained model of the 15M shape, Q8_0 GGUF (data/recipe): shortlist and sampler")
     parser.add_argument("--only", default="", help="comparisons whose title holds this")
     options = parser.parse_args()
     if options.rounds < 1:
@@ -225,6 +227,30 @@ def main():
         late = Entry("at 224", lambda: us.speed(path, "int8", 1, 0, 16, at=224))
         early = Entry("at 8", lambda: us.speed(path, "int8", 1, 0, 16, at=8))
         compare("15m int8 by position", late, [early], options.rounds, ("decode",))
+    if options.trained and wanted("trained"):
+        trained(options, us, llama)
+
+
+def trained(options, us, llama):
+    """What only a model that was trained can show: the classifier's shortlist and the sampler."""
+    path = options.trained
+    for threads in (1, 2):
+        peers = [Entry("without shortlist", lambda t=threads: us.speed(path, "int8", t, 0, 250, more=["--no-shortlist"]))]
+        if llama:
+            peers.append(Entry("llama.cpp Q8_0", lambda t=threads: llama.speed(path, t, 64, 250)))
+        compare(f"trained int8, {threads} thread{'s' if threads > 1 else ''}",
+                Entry("duotale", lambda t=threads: us.speed(path, "int8", t, 0, 250)), peers, options.rounds, ("decode",))
+    for title, more in (("shortlist", []), ("no shortlist", ["--no-shortlist"])):
+        top_p = Entry("-t 1 -p 0.9", lambda m=more: us.speed(path, "int8", 1, 0, 250, more=["-t", "1", "-p", "0.9", *m]))
+        greedy = Entry("greedy", lambda m=more: us.speed(path, "int8", 1, 0, 250, more=["-t", "0", *m]))
+        compare(f"trained sampler, {title}", top_p, [greedy], options.rounds, ("decode",))
+    for more in ([], ["-t", "1", "-p", "0.9"]):
+        out, _ = run([us.program, "profile", path, "-b", "int8", "-j", "1", "--gen", "250", "--rounds", "3", "--json", *more])
+        figures = json.loads(out)
+        listed, tokens = figures["shortlist"], 250 * 3
+        whole = figures["operators"]["classifier"]["bytes_per_token"]
+        print(f"trained shortlist {' '.join(more) or 'greedy':14} decided {listed['decided'] / tokens:.1%} of the tokens, "
+              f"{listed['rows_per_list']:.0f} of {listed['rows']} rows a list; the classifier reads {whole / 1e6:.2f} MB a token")
 
 
 if __name__ == "__main__":
