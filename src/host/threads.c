@@ -48,7 +48,7 @@ struct worker {
 struct dt_threads {
     uint32_t count;
     uint32_t started;
-    uint64_t spin; // SPIN_LONG_NS, or 0 where there are fewer CPUs than workers
+    uint64_t spin; // SPIN_LONG_NS, or 0 on one CPU, where nothing comes while we spin
 
     // The job, on one cache line. All but the ticket is written by the caller between jobs only.
     _Alignas(64) atomic_uint_fast64_t ticket; // number << 32 | items not yet taken
@@ -200,7 +200,7 @@ dt_status dt_threads_new(struct dt_threads **out, uint32_t count, struct dt_erro
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u threads", count);
     memset(pool, 0, bytes);
     pool->count = count;
-    pool->spin = dt_threads_cpus() >= count ? SPIN_LONG_NS : 0;
+    pool->spin = dt_threads_cpus() > 1 ? SPIN_LONG_NS : 0;
 
     // Signals are the main thread's business, but for those that a thread's own instructions raise: blocked, they would kill.
     static const int own[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
