@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#include "core/forms.h"
+#include "abi/backend.h"
+#include "core/half.h"
 
 const int8_t dt_iq4nl_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                     1,    13,   25,  38,  53,  69,  89,  113};

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "abi/backend.h"
+#include "core/half.h"
 
 // Values of a form in one block, and the bytes of the block: F32 1 and 4, Q8_0 32 and 34 ... 0 for
 // I8, PACKED and what is no form.
@@ -31,9 +32,5 @@ struct dt_matrix dt_matrix_i8(uint32_t rows, uint32_t cols, uint32_t group, cons
 // out[0..cols) = row r of w in fp32, for every form but PACKED, for which it writes nothing. The
 // arithmetic is the format's own: scale * quant, or what core/dequant.h says.
 void dt_matrix_row(const struct dt_matrix *w, uint32_t r, float *out);
-
-// IEEE 754 binary16: to float exact; from float to nearest, ties to even.
-float dt_half_to_float(uint16_t half);
-uint16_t dt_float_to_half(float value);
 
 #endif
