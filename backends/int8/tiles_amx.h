@@ -173,7 +173,7 @@ struct amx_rows {
     float scales[amx_panel_cols / 32][16]; // [group][row]
 } __attribute__((aligned(64)));
 
-// The next rows, asked for while these are multiplied: `step` bytes a group.
+// A part of the next rows, asked for while these are multiplied by one block of columns: `step` bytes a group.
 struct amx_next {
     const unsigned char *at;
     size_t step;
@@ -266,7 +266,8 @@ KIT_INLINE void amx_rows_times_columns(float *out, size_t out_stride, const stru
     int8_t panel[16 * amx_panel_stride] __attribute__((aligned(64)));
     struct amx_rows rows;
     uint32_t groups = w->cols / w->group, fit = amx_panel_cols / w->group;
-    size_t group_bytes = 16 * w->row_stride / groups;
+    uint32_t blocks = (columns + 15) / 16;
+    size_t group_bytes = 16 * w->row_stride / groups, step = group_bytes / blocks + 1;
     amx_begin(w->group % 64 ? 32 : 64);
     for (uint32_t r = begin; r < end; r += 16) {
         uint32_t count = end - r < 16 ? end - r : 16;
@@ -285,7 +286,7 @@ KIT_INLINE void amx_rows_times_columns(float *out, size_t out_stride, const stru
                 rows.row_stride = amx_panel_stride;
                 rows.group_stride = w->group;
             }
-            struct amx_next next = {t.rows[0] + 16 * w->row_stride + g * group_bytes, group_bytes};
+            struct amx_next next = {t.rows[0] + 16 * w->row_stride + g * group_bytes, step};
             for (uint32_t c = 0; c < columns; c += 16) {
                 const unsigned char *block = (const unsigned char *)act + c / 16 * layout.bytes;
                 float *to = out + c * out_stride + r;
@@ -297,7 +298,7 @@ KIT_INLINE void amx_rows_times_columns(float *out, size_t out_stride, const stru
                 else
                     amx_rows_times_block(to, out_stride, count, &rows, g, n, block, &layout, here, next, w->group,
                                          w->group % 64 ? 32 : 64);
-                next.step = 0; // once is enough
+                next.at += n * step;
             }
         }
     }

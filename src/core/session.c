@@ -10,6 +10,7 @@
 #define MAX_BATCH 512u
 #define POLL_BYTES (1u << 20)   // a stop is looked for at least this often
 #define ITEM_BYTES (32u << 10)  // of weights: what workers take a number of at a time
+#define STORED_AT_ONCE 8u       // positions of a prompt
 
 // Less work than this, in bytes read, is not worth a second thread. Weights that a core's own cache holds come so fast that much
 // more of them is read while two cores talk.
@@ -457,26 +458,43 @@ static struct dt_kv layer_kv(const struct dt_session *s, uint32_t layer)
     };
 }
 
-// One position's keys and values, as they were computed, into a slot of the cache.
-static void store(const struct dt_kv *kv, uint32_t slot, const float *key, const float *value)
+// Keys and values of n neighbouring positions, a stride apart as they were computed, into as many slots of the cache: a channel's keys
+// lie side by side there. Inlined for one position and for several.
+static inline __attribute__((always_inline)) void store_run(const struct dt_kv *kv, uint32_t slot, const float *key,
+                                                            const float *value, size_t stride, uint32_t n)
 {
     for (uint32_t h = 0; h < kv->heads; h++, key += kv->head_size, value += kv->head_size) {
         size_t key_at = h * kv->key_head + slot * kv->key_slot;
         size_t value_at = h * kv->value_head + slot * kv->value_slot;
         if (kv->type == DT_KV_F32) {
-            float *keys = (float *)(uintptr_t)kv->keys + key_at;
-            for (uint32_t i = 0; i < kv->head_size; i++)
-                keys[i * kv->key_channel] = key[i];
-            memcpy((float *)(uintptr_t)kv->values + value_at, value, kv->head_size * sizeof *value);
+            float *keys = (float *)(uintptr_t)kv->keys + key_at, *values = (float *)(uintptr_t)kv->values + value_at;
+            for (uint32_t i = 0; i < kv->head_size; i++) {
+                for (uint32_t k = 0; k < n; k++)
+                    keys[i * kv->key_channel + k * kv->key_slot] = key[k * stride + i];
+            }
+            for (uint32_t k = 0; k < n; k++)
+                memcpy(values + k * kv->value_slot, value + k * stride, kv->head_size * sizeof *value);
             continue;
         }
         uint16_t *keys = (uint16_t *)(uintptr_t)kv->keys + key_at;
         uint16_t *values = (uint16_t *)(uintptr_t)kv->values + value_at;
         for (uint32_t i = 0; i < kv->head_size; i++) {
-            keys[i * kv->key_channel] = dt_float_to_half(key[i]);
-            values[i] = dt_float_to_half(value[i]);
+            for (uint32_t k = 0; k < n; k++) {
+                keys[i * kv->key_channel + k * kv->key_slot] = dt_float_to_half(key[k * stride + i]);
+                values[k * kv->value_slot + i] = dt_float_to_half(value[k * stride + i]);
+            }
         }
     }
+}
+
+static void store(const struct dt_kv *kv, uint32_t slot, const float *key, const float *value, size_t stride,
+                  uint32_t n)
+{
+    uint32_t k = 0;
+    for (; k + STORED_AT_ONCE <= n; k += STORED_AT_ONCE)
+        store_run(kv, slot + k, key + k * stride, value + k * stride, stride, STORED_AT_ONCE);
+    for (; k < n; k++)
+        store_run(kv, slot + k, key + k * stride, value + k * stride, 0, 1);
 }
 
 struct attention {
@@ -600,8 +618,9 @@ static void rotate_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker
                        hp->rope_style);
         by->table.rope(by->ctx, t->key + c * s->kv_stride, hp->kv_heads, hp->head_size, hp->rotated, cosine, sine,
                        hp->rope_style);
-        store(r->kv, s->position + c, t->key + c * s->kv_stride, t->value + c * s->kv_stride);
     }
+    store(r->kv, s->position + begin, t->key + begin * s->kv_stride, t->value + begin * s->kv_stride, s->kv_stride,
+          end - begin);
 }
 
 static void attend(struct dt_session *s, uint32_t layer, uint32_t columns)
@@ -872,7 +891,7 @@ void dt_session_fill(struct dt_session *s, uint32_t position)
                 key[i] = (float)(mixed & 255) / 256.0f - 0.5f;
                 value[i] = (float)(mixed >> 8) / 256.0f - 0.5f;
             }
-            store(&kv, slot, key, value);
+            store(&kv, slot, key, value, 0, 1);
         }
     }
     memset(s->tokens, 0, position * sizeof *s->tokens);

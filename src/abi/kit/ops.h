@@ -26,28 +26,31 @@ KIT_INLINE void kit_rmsnorm_finish(float *out, const float *x, const float *weig
         out[i] = weight[i] * (ss * x[i]);
 }
 
-// One addition follows another in each column; eight columns go side by side.
-KIT_INLINE void kit_rmsnorm(float *out, size_t out_stride, const float *x, size_t x_stride, const float *weight,
-                            uint32_t n, uint32_t columns, float epsilon)
+// One addition follows another in each column; so several columns go side by side.
+KIT_INLINE uint32_t kit_rmsnorm_some(float *out, size_t out_stride, const float *x, size_t x_stride,
+                                     const float *weight, uint32_t n, uint32_t c, uint32_t columns, float epsilon,
+                                     int at_once)
 {
-    uint32_t c = 0;
-    for (; c + 8 <= columns; c += 8) {
+    for (; c + (uint32_t)at_once <= columns; c += (uint32_t)at_once) {
         const float *at = x + c * x_stride;
         float ss[8] = {0};
         for (uint32_t i = 0; i < n; i++) {
-            for (int k = 0; k < 8; k++)
+            for (int k = 0; k < at_once; k++)
                 ss[k] += at[k * x_stride + i] * at[k * x_stride + i];
         }
-        for (int k = 0; k < 8; k++)
+        for (int k = 0; k < at_once; k++)
             kit_rmsnorm_finish(out + (c + k) * out_stride, at + k * x_stride, weight, n, ss[k], epsilon);
     }
-    for (; c < columns; c++) {
-        const float *at = x + c * x_stride;
-        float ss = 0.0f;
-        for (uint32_t i = 0; i < n; i++)
-            ss += at[i] * at[i];
-        kit_rmsnorm_finish(out + c * out_stride, at, weight, n, ss, epsilon);
-    }
+    return c;
+}
+
+KIT_INLINE void kit_rmsnorm(float *out, size_t out_stride, const float *x, size_t x_stride, const float *weight,
+                            uint32_t n, uint32_t columns, float epsilon)
+{
+    uint32_t c = kit_rmsnorm_some(out, out_stride, x, x_stride, weight, n, 0, columns, epsilon, 8);
+    c = kit_rmsnorm_some(out, out_stride, x, x_stride, weight, n, c, columns, epsilon, 4);
+    c = kit_rmsnorm_some(out, out_stride, x, x_stride, weight, n, c, columns, epsilon, 2);
+    kit_rmsnorm_some(out, out_stride, x, x_stride, weight, n, c, columns, epsilon, 1);
 }
 
 KIT_INLINE void kit_rope(float *x, uint32_t heads, uint32_t head_size, uint32_t rotated, const float *cosine,
