@@ -137,6 +137,31 @@ static void detect(void)
 
 #elif defined(__aarch64__)
 
+// The main identification register of the core we are on, for which the kernel answers where HWCAP_CPUID says so.
+static void model_from_register(void)
+{
+    static const struct {
+        unsigned part;
+        const char *name;
+    } ours[] = { // of implementer 0x41, Arm
+        {0xd03, "Cortex-A53"},  {0xd04, "Cortex-A35"},  {0xd05, "Cortex-A55"},  {0xd07, "Cortex-A57"},
+        {0xd08, "Cortex-A72"},  {0xd09, "Cortex-A73"},  {0xd0a, "Cortex-A75"},  {0xd0b, "Cortex-A76"},
+        {0xd0c, "Neoverse-N1"}, {0xd0d, "Cortex-A77"},  {0xd40, "Neoverse-V1"}, {0xd41, "Cortex-A78"},
+        {0xd44, "Cortex-X1"},   {0xd46, "Cortex-A510"}, {0xd47, "Cortex-A710"}, {0xd48, "Cortex-X2"},
+        {0xd49, "Neoverse-N2"}, {0xd4f, "Neoverse-V2"},
+    };
+    uint64_t id;
+    __asm__("mrs %0, midr_el1" : "=r"(id));
+    unsigned implementer = id >> 24 & 255, part = id >> 4 & 4095;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        if (implementer == 0x41 && part == ours[i].part) {
+            dt_format(cpu_model, sizeof cpu_model, "Arm %s", ours[i].name);
+            return;
+        }
+    }
+    dt_format(cpu_model, sizeof cpu_model, "ARM implementer 0x%x, part 0x%x", implementer, part);
+}
+
 static void detect(void)
 {
     cpu.arch = "aarch64";
@@ -145,6 +170,8 @@ static void detect(void)
         cpu.features |= DT_CPU_NEON;
     if (have & 1u << 20) // HWCAP_ASIMDDP
         cpu.features |= DT_CPU_DOTPROD;
+    if (have & 1u << 11) // HWCAP_CPUID
+        model_from_register();
 }
 
 #else
