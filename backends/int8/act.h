@@ -42,13 +42,14 @@ KIT_INLINE kit_i act_quantise(kit_f x, kit_f scale)
     kit_f v = x / scale;
     kit_i known = kit_abs(v) < 127.5f; // false for NaN
 #ifdef KIT_NEON
-    return (kit_i)vcvtaq_s32_f32((float32x4_t)v) & known;
-#endif
+    return (kit_i)vcvtaq_s32_f32((float32x4_t)v) & known; // rounds half away from zero
+#else
     kit_i q = kit_to_int(kit_select(known, v, kit_set(0.0f)));
     kit_f rest = v - kit_to_float(q); // exact
     q -= (kit_i)(rest >= 0.5f) & known; // comparisons give -1
     q += (kit_i)(rest <= -0.5f) & known;
     return q;
+#endif
 }
 
 // The same, mostly without a division: x times the reciprocal is within 2.3e-5 of the quotient, so that what does not lie that near
