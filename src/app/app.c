@@ -138,7 +138,9 @@ static void hear_keeper(void *arg, const struct dt_keeper_report *report)
                 };
             }
         }
-        if (atomic_load(&app->print_search) == report->number)
+        if (atomic_load(&app->print_search) == report->number && report->text)
+            dt_app_notice(app, DT_NOTICE_WARNING, "%s: there are no stories to look through.", report->text);
+        else if (atomic_load(&app->print_search) == report->number)
             print_stories(app, report->entries, report->count);
         dt_library_entries_free(report->entries, report->count);
         event.type = DT_EVENT_LIBRARY;

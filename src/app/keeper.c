@@ -541,8 +541,10 @@ static enum dt_kept do_other(struct dt_keeper *keeper, struct job *job, struct d
     }
     open_library(keeper, false);
     if (!keeper->library) {
-        dt_error_set(err, DT_FAILED, keeper->path, "the library cannot be opened");
-        status = DT_FAILED;
+        status = dt_error_set(err, DT_FAILED, keeper->path, "the library cannot be opened");
+        struct dt_keeper_report nothing = {.type = DT_KEEPER_LIST, .number = job->number, .text = err->message};
+        if (job->type == JOB_SEARCH) // who asked is answered
+            report(keeper, &nothing);
     } else if (job->type == JOB_LOAD) {
         status = dt_library_load(keeper->library, job->id, record, err);
     } else if (job->type == JOB_RENAME) {

@@ -20,7 +20,7 @@ enum dt_keeper_report_type {
     DT_KEEPER_NOTICE, // level, text
     DT_KEEPER_STORY,  // story has got its number: id
     DT_KEEPER_LAST,   // at the start: id, text (title) and count (turns) of the story told last
-    DT_KEEPER_LIST,   // the answer to search `number`: entries, count
+    DT_KEEPER_LIST,   // the answer to search `number`: entries, count; text, where no library could be asked: why
     DT_KEEPER_HEALTH, // healthy: whether turns reach the disk
 };
 struct dt_keeper_report {

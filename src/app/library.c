@@ -239,13 +239,14 @@ dt_status dt_library_open(struct dt_library **out, const char *path, const char 
         return status;
     struct dt_library *library = calloc(1, sizeof *library);
     bool write = flags & DT_LIBRARY_WRITE;
+    int cause = 0; // why the file cannot be made
     if (!library)
         return dt_error_set(err, DT_NO_MEMORY, path, "no memory to open the library");
     snprintf(library->path, sizeof library->path, "%s", path);
     if (write) {
         // SQLite would make it readable for all; -wal and -shm take the file's own mode
-        dt_settings_make_folders(path);
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        int fd = dt_settings_make_folders(path) ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+        cause = fd < 0 ? errno : 0;
         if (fd >= 0)
             close(fd);
     }
@@ -261,7 +262,8 @@ dt_status dt_library_open(struct dt_library **out, const char *path, const char 
         library->trouble = missing ? DT_LIBRARY_READ_ONLY : trouble_of(code);
         status = missing && !write
                      ? dt_error_set(err, DT_BAD_INPUT, path, "there is no library yet: no story was kept")
-                     : dt_error_set(err, DT_FAILED, path, "the library cannot be opened (%s)", sqlite3_errstr(code));
+                     : dt_error_set(err, DT_FAILED, path, "the library cannot be %s (%s)", missing ? "made" : "opened",
+                                    missing && cause ? strerror(cause) : sqlite3_errstr(code));
         goto out;
     }
     sqlite3_extended_result_codes(library->db, 1);

@@ -163,8 +163,11 @@ bool dt_settings_make_folders(const char *file)
     snprintf(folder, sizeof folder, "%s", file);
     for (char *p = folder + 1; (p = strchr(p, '/')) != NULL; p++) {
         *p = '\0';
-        if (mkdir(folder, 0700) != 0 && errno != EEXIST && errno != EROFS && errno != EACCES)
+        int why = mkdir(folder, 0700) == 0 ? 0 : errno;
+        if (why && why != EEXIST && access(folder, F_OK) != 0) { // one that is there may be where nothing can be made
+            errno = why;
             return false;
+        }
         *p = '/';
     }
     return true;

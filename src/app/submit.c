@@ -184,7 +184,9 @@ static void set(struct dt_app *app, char *arguments)
         return;
     dt_app_settings(app, settings);
     dt_app_notice(app, DT_NOTICE_INFO, "%s = %s%s", s->name, dt_settings_text(settings, id),
-                  s->when == DT_SETTING_START ? " (felt at the next start: /save-settings keeps it)" : "");
+                  s->when == DT_SETTING_START ? " (felt at the next start: /save-settings keeps it)"
+                  : id == DT_SET_MODE         ? " (a story keeps the mode it began with: /new begins another)"
+                                              : "");
     free(settings);
 }
 
@@ -211,6 +213,8 @@ static void set_from_command(struct dt_app *app, int id, const char *value)
         dt_app_error(app, &err);
         return;
     }
+    if (id == DT_SET_SEED || id == DT_SET_SYSTEM)
+        dt_app_notice(app, DT_NOTICE_INFO, "%s = %s", dt_settings_table()[id].name, value);
     if (id == DT_SET_PRIVATE)
         dt_app_notice(app, DT_NOTICE_INFO, strcmp(value, "on") == 0 ? "Private: nothing is written from now on. What was written stays; /delete removes it."
                                                                     : "What is told is kept again.");

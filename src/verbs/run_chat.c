@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/template.h"
+#include "host/clock.h"
 #include "host/file.h"
 #include "verbs/run.h"
 
@@ -108,6 +109,8 @@ dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *er
             free(user);
             break;
         }
+        if (opening)
+            run->begun = dt_clock_ns(); // what was typed took the typist's time
         size_t count = dt_template_turn(family, opening, system, system_length, user, strlen(user), pieces);
         status = eval_pieces(run, pieces, count, opening, err);
         free(user);

@@ -275,6 +275,19 @@ def pipes(home):
     common.expect("an empty environment", r.returncode == 0 and r.stdout.startswith(b"Once"), r)
 
 
+def no_library(home):
+    """Where no library can be made, the reason is told, who asks for stories is answered, and settings are not said to be missing."""
+    blocked = home + "/blocked"
+    pathlib.Path(blocked).write_text("a file, where a folder would have to be\n")
+    env = {"XDG_DATA_HOME": blocked, "XDG_CONFIG_HOME": blocked}
+    r = run(home, "-n", "4", text=b"/new\nOnce\n/library\n/save-settings\n", env=env)
+    common.expect_run("no place for a library: a story all the same", r, 0, b"Once", b"cannot be made (Not a directory)")
+    common.expect("no place for a library: /library answers", b"no stories to look through" in r.stderr, r.stderr)
+    common.expect("no place for settings: the reason", b"settings cannot be written: Not a directory" in r.stderr, r.stderr)
+    r = run(home, text=b"/system Be kind.\n/seed 7\n")
+    common.expect("/system and /seed answer", b"system = Be kind." in r.stderr and b"seed = 7" in r.stderr, r)
+
+
 def wishes(home):
     """The shipped model wishes for 0.95, kept as a float in its file."""
     r = run(home, text=b"/set top-p\n/set temperature 0.949999988\n")
@@ -364,6 +377,7 @@ def main():
 
         piped = home()
         pipes(piped)
+        no_library(home())
         wishes(piped)
         exports(piped)
         comparing(piped)

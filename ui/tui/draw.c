@@ -182,6 +182,13 @@ void tui_draw_sizes(struct tui *ui)
 
 void tui_draw_free(struct tui *ui)
 {
+    WINDOW *below[] = {ui->panel_window, ui->input_window, ui->status_window};
+    for (size_t i = 0; i < sizeof below / sizeof *below && tui_terminal_stays(&ui->terminal); i++) { // the story stays, the tools go
+        if (below[i]) {
+            werase(below[i]);
+            wrefresh(below[i]);
+        }
+    }
     ui->story_window = make(ui->story_window, 0, 0, 0);
     ui->panel_window = make(ui->panel_window, 0, 0, 0);
     ui->input_window = make(ui->input_window, 0, 0, 0);

@@ -318,6 +318,11 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
     return true;
 }
 
+bool tui_terminal_stays(const struct tui_terminal *t)
+{
+    return t->open && !t->headless && !tigetstr("smcup");
+}
+
 void tui_terminal_close(struct tui_terminal *t)
 {
     if (!t->open)

@@ -70,6 +70,9 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
 // Gives the terminal back as it was. Harmless when it is not open.
 void tui_terminal_close(struct tui_terminal *t);
 
+// Whether what was drawn stays to be seen after the end: the terminal has no screen besides.
+bool tui_terminal_stays(const struct tui_terminal *t);
+
 // The next byte or key code of curses that was typed, -1 (ERR) when there is none. Does not wait, but for what follows an Esc.
 int tui_terminal_key(void);
 
