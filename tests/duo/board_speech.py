@@ -52,11 +52,14 @@ def loud(samples):
 
 def written_story(stage):
     """(seconds, share of loud samples) of the WAV that begins the disk; anything but one of 16 bits, mono, is (0, 0)."""
-    with open(stage / "story.img", "rb") as disk, wave.open(io.BytesIO(disk.read())) as w:
-        if (w.getnchannels(), w.getsampwidth()) != (1, 2):
-            return 0, 0
-        samples = array.array("h", w.readframes(w.getnframes()))
-        return len(samples) / w.getframerate(), loud(samples)
+    try:
+        with wave.open(io.BytesIO((stage / "story.img").read_bytes())) as w:
+            if (w.getnchannels(), w.getsampwidth()) != (1, 2):
+                return 0, 0
+            samples = array.array("h", w.readframes(w.getnframes()))
+            return len(samples) / w.getframerate(), loud(samples)
+    except (wave.Error, EOFError):
+        return 0, 0
 
 
 def loud_seconds(stage):

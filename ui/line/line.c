@@ -190,6 +190,10 @@ static void ask(struct line *l)
 static void interrupt_prompt(struct line *l)
 {
     bool empty = rl_end == 0 && !l->collected && !l->editing && !l->question;
+    const struct dt_app_voice *voice = l->api->voice(l->app);
+    bool hushed = voice->speaking || voice->listening; // then that is what was meant
+    if (voice->listening)
+        l->api->submit(l->app, "/listen off", strlen("/listen off"));
     l->api->stop(l->app); // nothing is told, but a voice may still be reading
     if (!rl_end && l->question) {
         l->api->answer(l->app, l->question, false);
@@ -204,7 +208,7 @@ static void interrupt_prompt(struct line *l)
     free(l->collected);
     l->collected = NULL;
     l->editing = false;
-    if (!empty)
+    if (!empty || hushed)
         return;
     if (strcmp(l->api->get(l->app, DT_SET_INTERRUPT), "quit") == 0)
         l->api->submit(l->app, "/quit", 5);
