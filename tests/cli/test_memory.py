@@ -32,7 +32,7 @@ def main():
                   f"anonymous {f['anonymous_kib'] * 1024 / MB:.1f} MB, {f['context_used']} positions")
             expect(f"{stack}: the whole context", f["context_used"] >= 250, f)
             expect(f"{stack}: anonymous memory at most 6 MB", f["anonymous_kib"] * 1024 <= 6 * MB, f)
-            expect(f"{stack}: RSS at most the file and 8 MB", f["peak_rss_kib"] * 1024 <= size + 8 * MB, f)
+            expect(f"{stack}: RSS at most the file and 8 MB", f["peak_rss_kib"] * 1024 <= size + 8 * 1024 * 1024, f)
         # refusals name both numbers and cost nothing
         result = run("run", model, "-n", "4", "--mem-limit", "1M")
         expect_run("a limit below the plan", result, 4, stderr=b"1048576 bytes of --mem-limit")
