@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Fork and join without a lock. A job is published as a ticket word: its number (32 bits) and how many items are still to be
-// taken (32). Whoever counts that down owns the items: large pieces first, small ones at the end, so that all are done at nearly the same time
-// whatever their speed. A worker that sleeps, or whose core is taken away, holds nobody up with what it has not begun: the caller
-// does all items itself, and what comes late finds no ticket of its job. What it has begun the caller must wait for; having
-// waited for longer than others needed for everything, it sends that worker away for a while.
+// Fork and join without a lock. A job is published as a ticket word: its number (32 bits) and how
+// many items are still to be taken (32). Whoever counts that down owns the items: large pieces
+// first, small ones at the end, so that all are done at nearly the same time whatever their speed.
+// A worker that sleeps, or whose core is taken away, holds nobody up with what it has not begun: the
+// caller does all items itself, and what comes late finds no ticket of its job. What it has begun
+// the caller must wait for; having waited longer than the whole job took, it sends that worker away
+// for a while.
 #include "host/threads.h"
 
 #include <limits.h>
@@ -53,7 +55,7 @@ struct dt_threads {
     // The job, on one cache line. All but the ticket is written by the caller between jobs only.
     _Alignas(64) atomic_uint_fast64_t ticket; // number << 32 | items not yet taken
     atomic_uint wake;                         // futex: the job number that workers wait to change
-    atomic_uint grain; // also read by who comes late
+    atomic_uint grain;                        // also read by who comes late
     uint32_t items;
     dt_loop_body *body;
     void *arg;
@@ -62,7 +64,7 @@ struct dt_threads {
     atomic_uint caller_sleeps;
     _Alignas(64) atomic_uint sleepers; // more than 0: some worker is in, or on the way into, the futex
     atomic_uint ending;                // futex: 1 when the pool is given up
-    struct worker worker[]; // count of them; 0 is the caller and stays empty
+    struct worker worker[];            // count of them; 0 is the caller and stays empty
 };
 
 static void pause_cpu(void)
