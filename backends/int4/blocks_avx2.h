@@ -5,6 +5,7 @@
 #define DT_BACKENDS_INT4_BLOCKS_AVX2_H
 
 #include "int8/act.h"
+#include "int8/panel_avx2.h"
 #include "int8/weights.h"
 
 enum { row_tile = 8, weight_bias = 8 };
@@ -57,14 +58,44 @@ KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **s
     }
 }
 
+// Fills a panel with blocks [g, g + count) of the rows.
+KIT_INLINE void avx2_fill(struct avx2_panel *p, const struct dt_matrix *w, const unsigned char *const *rows,
+                          const unsigned char *const *scales, uint32_t g, uint32_t count)
+{
+    for (uint32_t k = 0; k < count; k++) {
+        __m256i s[8];
+        uint16_t half[8];
+        KIT_UNROLL
+        for (int r = 0; r < 8; r++) {
+            s[r] = avx2_nibbles(rows[r] + (g + k) * w->group_stride);
+            memcpy(half + r, scales[r] + (g + k) * w->scale_group_stride, 2);
+        }
+        _mm256_store_ps(p->scales[k], _mm256_cvtph_ps(_mm_loadu_si128((const void *)half)));
+        avx2_transpose(s);
+        KIT_UNROLL
+        for (int i = 0; i < 8; i++)
+            _mm256_store_si256((void *)p->quants[k * 8 + (uint32_t)i], s[i]);
+    }
+}
+
 static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
                                uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
+    struct avx2_panel panel;
+    uint32_t blocks = w->cols / 32, fit = avx2_panel_cols / 32;
     for (uint32_t r = begin; r < end; r += 8) {
         uint32_t count = end - r < 8 ? end - r : 8;
         const unsigned char *rows[8], *scales[8];
         avx2_rows_at(rows, scales, w, NULL, r, count);
+        if (columns >= avx2_min_columns) {
+            for (uint32_t g = 0; g < blocks; g += fit) {
+                uint32_t n = blocks - g < fit ? blocks - g : fit;
+                avx2_fill(&panel, w, rows, scales, g, n);
+                avx2_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout, columns, 1);
+            }
+            continue;
+        }
         for (uint32_t c = 0; c < columns; c++) {
             struct act_column x = act_column_at(act, &layout, c);
             kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile(w, rows, scales, &x), count);

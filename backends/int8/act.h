@@ -88,22 +88,31 @@ KIT_INLINE void act_store(int8_t *to, kit_i q, size_t n)
 #endif
 }
 
-KIT_INLINE void act_group(const float *x, uint32_t n, int8_t *quants, float *scale_out, int32_t *correction,
-                          int32_t bias)
+// whole: vectors fill the group.
+KIT_INLINE void act_group_of(const float *x, uint32_t n, int8_t *quants, float *scale_out, int32_t *correction,
+                             int32_t bias, int whole)
 {
     kit_f most = kit_set(0.0f);
     for (uint32_t i = 0; i < n; i += KIT_W)
-        most = kit_max(most, kit_abs(kit_load_n(x + i, n - i < KIT_W ? n - i : KIT_W)));
+        most = kit_max(most, kit_abs(kit_load_n(x + i, whole || n - i >= KIT_W ? KIT_W : n - i)));
     float scale = kit_max_lane(most) / 127.0f, inverse = act_inverse(scale);
     kit_i sums = kit_seti(0);
     for (uint32_t i = 0; i < n; i += KIT_W) {
-        size_t left = n - i < KIT_W ? n - i : KIT_W;
+        size_t left = whole || n - i >= KIT_W ? KIT_W : n - i;
         kit_i q = act_quantise_by(kit_load_n(x + i, left), kit_set(scale), kit_set(inverse));
         act_store(quants + i, q, left);
         sums += q; // lanes past the end are 0 / scale: 0, or NaN: 0
     }
     *scale_out = scale;
     *correction = -bias * kit_sum_lanes(sums);
+}
+
+KIT_INLINE void act_group(const float *x, uint32_t n, int8_t *quants, float *scale, int32_t *correction, int32_t bias)
+{
+    if (n % KIT_W == 0)
+        act_group_of(x, n, quants, scale, correction, bias, 1);
+    else
+        act_group_of(x, n, quants, scale, correction, bias, 0);
 }
 
 KIT_INLINE void act_prepare_columns(void *act, const float *x, size_t x_stride, uint32_t columns,

@@ -4,10 +4,13 @@
 #ifndef DT_BACKENDS_INT8_ROWS_AVX2_H
 #define DT_BACKENDS_INT8_ROWS_AVX2_H
 
+#include <stdbool.h>
+
 #include "int8/act.h"
+#include "int8/panel_avx2.h"
 #include "int8/weights.h"
 
-enum { row_tile = 8, weight_bias = 0 };
+enum { row_tile = 8, weight_bias = 128 }; // the bias is the panel's
 
 // Eight 32-bit sums of 32 products.
 KIT_INLINE __m256i avx2_products(__m256i w, __m256i x)
@@ -93,10 +96,64 @@ KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *c
                             : avx2_tile(w, rows, scales, x, w->group);
 }
 
+// ---- many columns: eight rows are unpacked into a panel once, and every column multiplied with it --------------------
+
+// Fills a panel with groups [g, g + count) of the rows.
+KIT_INLINE void avx2_fill(struct avx2_panel *p, const struct dt_matrix *w, const unsigned char *const *rows,
+                          const unsigned char *const *scales, uint32_t g, uint32_t count)
+{
+    const __m256i four = _mm256_set1_epi8(15), flip = _mm256_set1_epi8(8);
+    for (uint32_t k = 0; k < count; k++)
+        _mm256_store_ps(p->scales[k], avx2_scales(scales, (g + k) * w->scale_group_stride, w->scale_type));
+    size_t bytes = (size_t)count * w->group;
+    bool contiguous = w->group_stride == w->group;
+    for (size_t i = 0; i < bytes; i += 32) {
+        size_t left = bytes - i < 32 ? bytes - i : 32;
+        size_t at = contiguous ? (size_t)g * w->group + i : (g + i / 32) * w->group_stride; // else blocks of 32
+        __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)left / 4), (__m256i)kit_iota());
+        __m256i s[8];
+        KIT_UNROLL
+        for (int r = 0; r < 8; r++)
+            s[r] = _mm256_maskload_epi32((const int *)(const void *)(rows[r] + at), lanes);
+        avx2_transpose(s);
+        for (size_t k = 0; k < left / 4; k++) {
+            __m256i high = _mm256_and_si256(_mm256_srli_epi16(s[k], 4), four);
+            _mm256_store_si256((void *)p->quants[(i / 4 + k) * 2], _mm256_and_si256(s[k], four));
+            _mm256_store_si256((void *)p->quants[(i / 4 + k) * 2 + 1], _mm256_xor_si256(high, flip));
+        }
+    }
+}
+
+KIT_INLINE void avx2_many_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
+                                  uint32_t end, const void *act, uint32_t columns)
+{
+    struct act_layout layout = act_layout_of(w);
+    struct avx2_panel panel;
+    uint32_t groups = w->cols / w->group, fit = avx2_panel_cols / w->group;
+    for (uint32_t r = begin; r < end; r += 8) {
+        uint32_t count = end - r < 8 ? end - r : 8;
+        const unsigned char *rows[8], *scales[8];
+        avx2_rows_at(rows, scales, w, NULL, r, count);
+        for (uint32_t g = 0; g < groups; g += fit) {
+            uint32_t n = groups - g < fit ? groups - g : fit;
+            avx2_fill(&panel, w, rows, scales, g, n);
+            if (w->group == 32)
+                avx2_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout, columns, 2);
+            else
+                avx2_panel_times_columns(out + r, out_stride, count, &panel, w->group, g, n, act, &layout, columns, 2);
+        }
+    }
+}
+
 static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
                                uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
+    bool contiguous = w->group_stride == w->group && w->group % 4 == 0 && w->group <= avx2_panel_cols;
+    if (columns >= avx2_min_columns && (contiguous || w->group == 32)) {
+        avx2_many_columns(out, out_stride, w, begin, end, act, columns);
+        return;
+    }
     for (uint32_t r = begin; r < end; r += 8) {
         uint32_t count = end - r < 8 ? end - r : 8;
         const unsigned char *rows[8], *scales[8];

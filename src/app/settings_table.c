@@ -16,7 +16,7 @@ static const struct dt_setting table[DT_SET_COUNT] = {
     [DT_SET_CONTEXT] = {"context", 'c', DT_SETTING_INT, DT_SETTING_TURN, 0, MILLION, 64, "0", NULL, "N", "Model",
                         "Positions the story may hold; 0: what the model was trained for."},
     [DT_SET_BATCH] = {"batch", 0, DT_SETTING_INT, DT_SETTING_START, 0, 512, 16, "0", NULL, "N", "Model",
-                      "Tokens of a prompt evaluated together; 0: 32."},
+                      "Tokens of a prompt evaluated together; 0: 64, or 32 where memory is small."},
     [DT_SET_KV] = {"kv", 0, DT_SETTING_CHOICE, DT_SETTING_START, 0, 0, 1, "f32", "f32 f16", "TYPE", "Model",
                    "Numbers of the KV cache: f16 takes half the memory."},
     [DT_SET_MEM_LIMIT] = {"mem-limit", 0, DT_SETTING_BYTES, DT_SETTING_START, 0, 1e15, 0, "0", NULL, "SIZE", "Model",

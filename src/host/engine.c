@@ -15,6 +15,7 @@
 #define TEXT_FIRST 2048u         // bytes of text the tokenizer is first made for; longer text makes it anew
 #define ALONE_BYTES (1536u << 10) // a model smaller than this is not faster with a second thread
 #define THREADS_CHOSEN_MAX 16u
+#define WIDE_BATCH_MEMORY (256u << 20) // with less to be had, prompts go in narrow batches: less scratch
 #define TOUCH_MAX (256u << 20)
 #define LARGE_PAGES_MIN (8u << 20)
 
@@ -434,12 +435,21 @@ static dt_status make_plan(struct dt_engine *e, const struct dt_assembly *assemb
     return DT_OK;
 }
 
+// Wide batches read the weights less often for a long prompt.
+static uint32_t choose_batch(const struct dt_engine *e)
+{
+    uint64_t memory = dt_memory_available(NULL), limit = e->account.limit;
+    return (limit && limit < memory ? limit : memory) < WIDE_BATCH_MEMORY ? 32 : 64;
+}
+
 dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *tokenizer,
                             struct dt_engine_plan *plan, struct dt_error *err)
 {
     if (e->prepared)
         return dt_error_set(err, DT_FAILED, path, "another model is open; close it first");
     e->prepared = true; // from here on close() gives everything back
+    if (!e->options.batch)
+        e->options.batch = choose_batch(e);
     dt_status status = map_parts(e, path, err);
     if (status == DT_OK)
         status = read_model(e, err);

@@ -23,7 +23,7 @@ struct dt_engine_options {
     const char *stack;      // as in dt_registry_assemble; NULL: "auto"
     uint32_t threads;       // workers; 0: what is best for the model, at most one a CPU
     uint32_t context;       // positions of the KV cache; 0: the model's
-    uint32_t batch;         // columns of a prompt evaluated together; 0: core's default
+    uint32_t batch;         // columns of a prompt evaluated together; 0: 64, or 32 where less than 256 MB are to be had
     uint32_t kv_type;       // enum dt_kv_type; 0: f32
     enum dt_pack_policy pack;
     size_t memory_limit;    // bytes of our own memory (not the mapping), 0: what the machine has

@@ -82,7 +82,7 @@ enum { DT_OPTION_BATCH = 256, DT_OPTION_KV, DT_OPTION_MEM_LIMIT, DT_OPTION_PACK,
     "  -b, --backend STACK     auto, reference, int8, int8+fastexp, int8@avx2 ... (duotale backends)\n"       \
     "  -j, --threads N         workers; 0: what is best for the model\n"                           \
     "  -c, --context N         positions the KV cache holds; 0: the model's\n"                     \
-    "      --batch N           prompt tokens evaluated together; 0: 32\n"                          \
+    "      --batch N           prompt tokens evaluated together; 0: 64, or 32 in little memory\n"    \
     "      --kv f32|f16        how the KV cache is kept\n"                                         \
     "      --mem-limit SIZE    refuse to take more memory of our own than this (64M, 1G)\n"        \
     "      --pack never|always use a backend's own weight layout where it has one\n"               \

@@ -150,6 +150,10 @@ KIT_INLINE float kit_max_lane(kit_f v)
     return _mm512_reduce_max_ps((__m512)v);
 #elif defined(KIT_NEON)
     return vmaxvq_f32((float32x4_t)v);
+#elif defined(KIT_AVX2)
+    __m128 most = _mm_max_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    most = _mm_max_ps(most, _mm_movehl_ps(most, most));
+    return _mm_cvtss_f32(_mm_max_ss(most, _mm_movehdup_ps(most)));
 #else
     float most = v[0];
     for (int i = 1; i < KIT_W; i++)
@@ -164,6 +168,10 @@ KIT_INLINE int32_t kit_sum_lanes(kit_i v)
     return _mm512_reduce_add_epi32((__m512i)v);
 #elif defined(KIT_NEON)
     return vaddvq_s32((int32x4_t)v);
+#elif defined(KIT_AVX2)
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
 #else
     int32_t sum = 0;
     for (int i = 0; i < KIT_W; i++)
