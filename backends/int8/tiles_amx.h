@@ -168,9 +168,9 @@ static void amx_prepare(void *act, const float *x, size_t x_stride, uint32_t col
 
 // Groups of sixteen rows, in place or unpacked, and their scales.
 struct amx_rows {
+    float scales[amx_panel_cols / 32][16]; // [group][row]
     const unsigned char *quants;
     size_t row_stride, group_stride;
-    float scales[amx_panel_cols / 32][16]; // [group][row]
 } __attribute__((aligned(64)));
 
 // A part of the next rows, asked for while these are multiplied by one block of columns: `step` bytes a group.
