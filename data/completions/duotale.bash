@@ -9,7 +9,7 @@ _duotale_models() {
 }
 
 _duotale_backends() {
-    "$1" backends 2>/dev/null | awk '$1 ~ /^[a-z0-9]+(@[a-z0-9]+)?$/ {print $1; sub(/@.*/, "", $1); print $1}' | sort -u
+    "$1" backends 2>/dev/null | awk '$1 ~ /^[a-z0-9]+(@[a-z0-9]+)?$/ && $2 ~ /^[0-9]+$/ {print $1; sub(/@.*/, "", $1); print $1}' | sort -u
 }
 
 _duotale_options() {

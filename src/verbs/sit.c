@@ -143,23 +143,38 @@ static int read_arguments(struct sitting *s, int argc, char **argv)
 
 // ---- front ends ----------------------------------------------------------------------------------------
 
+struct face {
+    char name[32];
+    const struct dt_ui *ui;   // NULL while its module is out of memory
+    struct dt_module *module; // NULL: compiled in
+};
+
 struct faces {
-    const struct dt_ui *ui[16];
+    struct face face[16];
     size_t count;
     struct dt_modules modules;
     char refused[600]; // why modules were left out, for messages
 };
 
+static const struct dt_module_kind kind = {"ui", DT_UI_SYMBOL};
+
+static void add_face(struct faces *faces, const struct dt_ui *ui, struct dt_module *module)
+{
+    struct face *face = &faces->face[faces->count++];
+    face->ui = ui;
+    face->module = module;
+    snprintf(face->name, sizeof face->name, "%s", ui->name);
+}
+
 static void find_faces(struct faces *faces, const struct dt_ui *const *compiled, size_t compiled_count)
 {
-    static const struct dt_module_kind kind = {"ui", DT_UI_SYMBOL};
     struct dt_error err = {0};
     for (size_t i = 0; i < compiled_count; i++)
-        faces->ui[faces->count++] = compiled[i];
+        add_face(faces, compiled[i], NULL);
     if (dt_modules_load(&faces->modules, &kind, &err) != DT_OK)
         return; // static builds have none
     for (size_t i = 0; i < faces->modules.count && faces->count < 16; i++) {
-        const struct dt_module *module = &faces->modules.items[i];
+        struct dt_module *module = &faces->modules.items[i];
         const struct dt_ui *ui = module->symbol;
         size_t n = strlen(faces->refused);
         if (!ui)
@@ -168,17 +183,34 @@ static void find_faces(struct faces *faces, const struct dt_ui *const *compiled,
             snprintf(faces->refused + n, sizeof faces->refused - n, "%s%s: it was built for duotale %.40s, this is %s", n ? "; " : "",
                      module->path, ui->size >= 2 * sizeof(void *) ? ui->build : "?", DT_UI_BUILD);
         else
-            faces->ui[faces->count++] = ui;
+            add_face(faces, ui, module);
     }
 }
 
-static const struct dt_ui *face_called(const struct faces *faces, const char *name)
+static struct face *face_called(struct faces *faces, const char *name)
 {
     for (size_t i = 0; i < faces->count; i++) {
-        if (strcmp(faces->ui[i]->name, name) == 0)
-            return faces->ui[i];
+        if (strcmp(faces->face[i].name, name) == 0)
+            return &faces->face[i];
     }
     return NULL;
+}
+
+// Leaves this one front end in memory, and the libraries of this one: curses and readline take as much as a small model's cache. NULL if its module
+// cannot be had again.
+static const struct dt_ui *alone(struct faces *faces, struct face *face)
+{
+    struct dt_error err = {0};
+    for (size_t i = 0; i < faces->count; i++) {
+        struct face *other = &faces->face[i];
+        if (other != face && other->module && other->ui) {
+            dt_module_unload(other->module);
+            other->ui = NULL;
+        }
+    }
+    if (!face->ui && dt_module_reload(face->module, &kind, &err) == DT_OK)
+        face->ui = face->module->symbol;
+    return face->ui;
 }
 
 static void last_words(const char *line)
@@ -187,12 +219,12 @@ static void last_words(const char *line)
 }
 
 // Runs the front ends that were wished for, in order, until one has run. False: none could.
-static bool run_faces(const struct faces *faces, struct dt_app *app, const char *wish, bool interactive)
+static bool run_faces(struct faces *faces, struct dt_app *app, const char *wish, bool interactive)
 {
     const struct dt_app_api *api = dt_app_api();
     const char *order[4] = {"tui", "line", "plain", NULL};
     const char *term = getenv("TERM");
-    char reason[300];
+    char reason[300] = "";
     bool by_name = strcmp(wish, "auto") != 0, fell = false;
     if (by_name) {
         order[0] = wish;
@@ -206,8 +238,8 @@ static bool run_faces(const struct faces *faces, struct dt_app *app, const char 
         order[2] = NULL;
     }
     for (size_t i = 0; order[i]; i++) {
-        const struct dt_ui *ui = face_called(faces, order[i]);
-        snprintf(reason, sizeof reason, "it is not installed");
+        struct face *face = face_called(faces, order[i]);
+        const struct dt_ui *ui = face ? alone(faces, face) : NULL;
         if (!ui)
             continue;
         if (fell) {
@@ -249,7 +281,7 @@ int dt_sit(int argc, char **argv, const struct dt_ui *const *compiled, size_t co
         char names[200] = "";
         for (size_t i = 0; i < faces.count; i++) {
             size_t n = strlen(names);
-            snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", faces.ui[i]->name);
+            snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", faces.face[i].name);
         }
         code = usage("there is no front end \"%s\"; there are: %s%s%s", wish, names, *faces.refused ? ". Refused: " : "", faces.refused);
         goto out;

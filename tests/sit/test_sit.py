@@ -333,6 +333,36 @@ def told_once(home):
         s.close()
 
 
+def chatting(home):
+    """Turns with a chat's form: what is asked is shown once, /retry tells another answer to it, /export has both sides; and run's own chat."""
+    s = Sitting("--ui", "line", "-m", "chat", "-n", "20", "-s", "3", home=home)
+    try:
+        step(s, "chat: a prompt", s.wait(PROMPT))
+        for question in ("Hello there", "And then?"):
+            s.enter(question)
+            step(s, f"chat: an answer to {question}", s.wait(FIGURES) and s.wait(PROMPT))
+        step(s, "chat: what is asked is not told again", s.seen.count(b"And then?") == 1)
+        s.enter("/retry")
+        step(s, "chat: retry", s.wait(rb"told again.*And then\?.*seed 5") and s.wait(PROMPT))
+        s.enter(f"/export {home}/chat.json")
+        s.wait(PROMPT)
+        s.enter("/quit")
+        step(s, "chat: it leaves", s.ends() == 0)
+        turns = json.loads(pathlib.Path(home, "chat.json").read_text())["turns"]
+        step(s, "chat: both sides are kept", [t["prompt"] for t in turns] == ["Hello there", "And then?"] and all(t["told"] for t in turns))
+    finally:
+        s.close()
+    s = Sitting("run", "-m", "chat", "-n", "200", "-s", "3", home=home)
+    try:
+        step(s, "run -m chat asks", s.wait(rb"> "))
+        s.enter("Hello there")
+        step(s, "run -m chat answers", s.wait(rb"Hello there\r\n\w"))
+        s.type("\x04")  # read when it asks again, if it does
+        step(s, "run -m chat ends", s.ends() == 0)
+    finally:
+        s.close()
+
+
 def comparing(home):
     """A comparison leaves the story where it was: the same tokens follow, and nothing is evaluated again but the last one."""
     told = []
@@ -382,6 +412,7 @@ def main():
         exports(piped)
         comparing(piped)
         told_once(piped)
+        chatting(home())
         stories_verb(piped)
         for term in ("dumb", "vt100", "xterm-256color", None):
             for locale in ("C.UTF-8", "C"):
