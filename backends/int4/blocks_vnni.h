@@ -30,7 +30,7 @@ KIT_INLINE __m512i vnni_blocks(const struct vnni_tile *t, int i, size_t at)
 // ahead: the next rows lie behind these.
 KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x, bool ahead)
 {
-    const __m512i low = _mm512_set1_epi8(15);
+    const __m512i low = _mm512_set1_epi8(15), ones = _mm512_set1_epi16(1);
     __m512 value = _mm512_setzero_ps();
     for (uint32_t g = 0; g < w->cols / 32; g++) {
         __m512i first = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(x->quants + (size_t)g * 32)));
@@ -44,11 +44,11 @@ KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_
             s[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_and_si512(q, low), first);
             s[i] = _mm512_dpbusd_epi32(s[i], _mm512_and_si512(_mm512_srli_epi16(q, 4), low), second);
         }
-        __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(s[0], s[1]), _mm512_unpackhi_epi32(s[0], s[1]));
-        __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2], s[3]), _mm512_unpackhi_epi32(s[2], s[3]));
-        __m512i sum = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-        sum = _mm512_add_epi32(sum, _mm512_set1_epi32(x->corrections[g]));
-        __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), vnni_scales(w, t, g));
+        // a lane holds at most 8 * 15 * 127: it fits 16 bits, and so does the sum of two
+        __m512i ab = _mm512_madd_epi16(_mm512_packs_epi32(s[0], s[1]), ones);
+        __m512i cd = _mm512_madd_epi16(_mm512_packs_epi32(s[2], s[3]), ones);
+        __m512i sum = _mm512_dpwssd_epi32(_mm512_set1_epi32(x->corrections[g]), _mm512_packs_epi32(ab, cd), ones);
+        __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), vnni_block_scales(t, g * w->scale_group_stride));
         value = _mm512_add_ps(value, _mm512_mul_ps(part, _mm512_set1_ps(x->scales[g])));
     }
     return value;

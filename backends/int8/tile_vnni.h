@@ -58,14 +58,20 @@ KIT_INLINE void vnni_listed_ahead(const struct dt_matrix *w, const uint32_t *ind
     }
 }
 
-// The scales of one group. Blocks hold two bytes and more behind a scale of 16 bits, so that 32 can be gathered.
+// The scales of one block of each row: two bytes and more lie behind a scale of 16 bits, so that 32 can be gathered.
+KIT_INLINE __m512 vnni_block_scales(const struct vnni_tile *t, size_t at)
+{
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_i32gather_epi32(t->offsets, t->scales + at, 1)));
+}
+
+// The scales of one group.
 KIT_INLINE __m512 vnni_scales(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g)
 {
     const unsigned char *at = t->scales + g * w->scale_group_stride;
     if (w->scale_type == DT_SCALE_F32)
         return _mm512_i32gather_ps(t->offsets, at, 1);
     if (w->form == DT_FORM_Q8_0 || w->form == DT_FORM_Q4_0)
-        return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_i32gather_epi32(t->offsets, at, 1)));
+        return vnni_block_scales(t, g * w->scale_group_stride);
     int32_t offsets[16];
     float s[16];
     _mm512_storeu_si512(offsets, t->offsets);
