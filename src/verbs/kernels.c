@@ -187,7 +187,7 @@ static double bandwidth(struct suite *s, double bytes)
     while (power < 30 && (double)(1ull << power) < bytes)
         power++;
     if (s->bandwidth[power] == 0)
-        s->bandwidth[power] = dt_bandwidth_read((size_t)1 << power);
+        s->bandwidth[power] = dt_bandwidth_of_size((size_t)1 << power);
     return s->bandwidth[power];
 }
 

@@ -199,6 +199,21 @@ static double rate(const struct spent *s)
     return s->ns ? (double)s->bytes / (double)s->ns : 0; // GB/s
 }
 
+// What a token reads of weights, keys and values, in the mean.
+static double bytes_moved(const struct profile *p)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < DT_OP_COUNT; i++)
+        sum += p->op[i].bytes;
+    return (double)sum / ((double)p->gen * p->rounds);
+}
+
+// Tokens a second if nothing but these bytes took time; 0 where that is not known.
+static double limit(const struct profile *p)
+{
+    return bytes_moved(p) > 0 ? p->bandwidth / bytes_moved(p) : 0;
+}
+
 static double overhead(struct profile *p)
 {
     double on = dt_stats_of(p->on, p->rounds).median, off = dt_stats_of(p->off, p->rounds).median;
@@ -257,8 +272,10 @@ static void print(struct profile *p, bool by_layers)
     printf("%s, %s, %u thread%s; %u tokens from position %u, %u rounds: %.1f tok/s\n", dt_engine_path(p->engine),
            dt_engine_stack_name(p->engine), dt_engine_threads(p->engine), dt_engine_threads(p->engine) == 1 ? "" : "s", p->gen,
            p->at, p->rounds, speed);
-    printf("memory read here by one thread: %.1f GB/s over %.1f MB (what a token reads): at most %.0f tok/s\n\n", p->bandwidth / 1e9,
-           (double)p->token_bytes / 1e6, p->bandwidth / (double)p->token_bytes);
+    printf("these weights are read here by %u thread%s at %.1f GB/s: a token's %.1f MB, %.1f of them weights, at most %.0f times a second\n"
+           "reached: %.1f %% of it\n\n",
+           dt_engine_threads(p->engine), dt_engine_threads(p->engine) == 1 ? "" : "s", p->bandwidth / 1e9, bytes_moved(p) / 1e6,
+           (double)p->token_bytes / 1e6, limit(p), limit(p) > 0 ? 100 * speed / limit(p) : 0);
     printf("%-18s %10s %7s %10s %8s %7s\n", "operator", "us/token", "share", "MB/token", "GB/s", "of peak");
     for (int i = 0; i < DT_OP_COUNT; i++) {
         const struct spent *s = &p->op[i];
@@ -323,6 +340,8 @@ static void print_json(struct profile *p)
     dt_json_put_number(&json, "overhead", overhead(p));
     dt_json_put_number(&json, "bandwidth_gb_s", p->bandwidth / 1e9);
     dt_json_put_uint(&json, "weight_bytes_per_token", p->token_bytes);
+    dt_json_put_number(&json, "bytes_per_token", bytes_moved(p));
+    dt_json_put_number(&json, "limit_tok_s", limit(p));
     dt_json_name(&json, "operators");
     dt_json_object(&json);
     for (int i = 0; i < DT_OP_COUNT; i++) {
@@ -425,6 +444,36 @@ static size_t bytes_a_token(const struct dt_weights *w)
     return bytes;
 }
 
+// Where a matrix lies: its scales are among the quants, or apart.
+static size_t add_spans(struct dt_span *spans, const struct dt_matrix *w)
+{
+    size_t quants = w->form == DT_FORM_I8 ? w->rows * w->row_stride : w->bytes;
+    spans[0] = (struct dt_span){w->quants, quants < 128 ? 0 : quants / 64 * 64 - 64}; // blocks begin before their quants
+    if (w->form != DT_FORM_I8)
+        return 1;
+    spans[1] = (struct dt_span){w->scales, w->rows * w->scale_row_stride / 64 * 64};
+    return 2;
+}
+
+// How fast as many threads as decode read these weights, where they lie.
+static double measure_bandwidth(const struct profile *p)
+{
+    const struct dt_weights *w = dt_engine_weights(p->engine);
+    struct dt_span *spans = calloc((size_t)p->layers * 14 + 2, sizeof *spans);
+    if (!spans)
+        return 0;
+    size_t n = add_spans(spans, &w->classifier.matrix);
+    for (uint32_t i = 0; i < p->layers; i++) {
+        const struct dt_weights_layer *l = &w->layers[i];
+        const struct dt_linear *all[] = {&l->query, &l->key, &l->value, &l->output, &l->gate, &l->up, &l->down};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            n += add_spans(spans + n, &all[k]->matrix);
+    }
+    double rate = dt_bandwidth_read(spans, n, dt_engine_threads(p->engine));
+    free(spans);
+    return rate;
+}
+
 static dt_status prepare(struct profile *p, struct dt_verb_model *model, struct dt_error *err)
 {
     model->engine.without_vocabulary = true;
@@ -510,7 +559,7 @@ int dt_verb_profile(int argc, char **argv)
     struct dt_error err = {0};
     dt_status status = prepare(&p, &model, &err);
     if (status == DT_OK)
-        p.bandwidth = dt_bandwidth_read(p.token_bytes);
+        p.bandwidth = measure_bandwidth(&p);
     if (status == DT_OK)
         status = measure(&p, &err);
     if (status == DT_OK) {

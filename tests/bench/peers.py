@@ -5,6 +5,10 @@
     tests/bench/peers/fetch                          once: llama.cpp from Debian sid, into a folder of its own
     tests/bench/peers.py --duotale build/duotale --models DIR --tokenizer FILE [--llama2c DIR] [--rounds 7]
 
+"limit" is what memory allows: `duotale profile` reads the same weights with as many threads and does nothing else with them. With
+--reread the files leave the page cache first, and whoever opens them next (duotale: in pages of 2 MB, where the kernel and the file system
+can) decides for all how they lie there.
+
 DIR holds the models of the speed table, made with ../shared/tools/models.py where that exists and they are missing:
 15m.bin, 110m.bin (fp32) and their GGUF forms. What is absent is skipped by name. Nothing here is a test: it prints figures.
 """
@@ -95,6 +99,14 @@ class Duotale:
         return found
 
 
+    def limit(self, model, backend, threads):
+        """Tokens a second if nothing but reading a token's weights, keys and values took time, as these threads read them here and now; in the
+        mean over 256 positions."""
+        out, _ = run([self.program, "profile", model, "-z", self.tokenizer, "-b", backend, "-j", str(threads), "--json", "--gen", "16",
+                      "--at", "120", "--rounds", "1"])
+        return {"decode": json.loads(out)["limit_tok_s"]}
+
+
 def make_models(options, llama):
     """Whatever of the models is missing and can be made."""
     tool = options.models_py
@@ -115,6 +127,18 @@ def make_models(options, llama):
             target = os.path.join(options.models, f"{name}-{form}.gguf")
             if llama and os.path.exists(gguf) and not os.path.exists(target):
                 llama.quantize(os.path.abspath(gguf), os.path.abspath(target), form)
+
+
+def reread(options, us):
+    """duotale opens each model once, out of the page cache."""
+    for name in sorted(os.listdir(options.models)):
+        path = os.path.join(options.models, name)
+        if not name.endswith((".bin", ".gguf")):
+            continue
+        with open(path, "rb") as f:
+            os.fsync(f.fileno())
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        us.speed(path, "auto", 1, 0, 8)
 
 
 class Entry:
@@ -169,6 +193,7 @@ def main():
     parser.add_argument("--llama2c", help="folder with run.c and runq.c")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--trained", metavar="FILE", help="a trained model of the 15M shape, Q8_0 GGUF (data/recipe): shortlist and sampler")
+    parser.add_argument("--reread", action="store_true", help="let go of the models' pages before anything is measured")
     parser.add_argument("--only", default="", help="comparisons whose title holds this")
     options = parser.parse_args()
     if options.rounds < 1:
@@ -189,6 +214,8 @@ def main():
         skip("llama2.c", "no --llama2c DIR")
     make_models(options, llama)
     us = Duotale(options.duotale, options.tokenizer)
+    if options.reread:
+        reread(options, us)
     print(f"machine: {machine()}; {options.rounds} interleaved rounds, medians of tok/s; 64 tokens of prompt, 256 decoded")
 
     def file(name):
@@ -212,6 +239,7 @@ def main():
                 if llama:
                     peers.append(Entry("llama.cpp " + form,
                                        lambda p=path, t=threads: llama.speed(p, t, 64, 256)))
+                peers.append(Entry("limit", lambda p=path, b=backend, t=threads: us.limit(p, b, t)))
                 compare(title, Entry("duotale", lambda p=path, b=backend, t=threads: us.speed(p, b, t, 64, 256)), peers,
                         options.rounds, ("decode", "prompt"))
         for backend, program, path in (("fp32", "run", f"{name}.bin"), ("int8", "runq", f"{name}-q80-g{64 if name == '110m' else 32}.bin")):
@@ -220,6 +248,7 @@ def main():
             if not path:
                 continue
             peers = [Entry(program + " -Ofast native", lambda r=program, p=path: llama2c.speed(r, p))] if llama2c else []
+            peers.append(Entry("limit", lambda p=path, b=backend: us.limit(p, b, 1)))
             compare(title, Entry("duotale", lambda p=path, b=backend: us.speed(p, b, 1, 64, 256)), peers, options.rounds,
                     ("decode", "prompt"))
     path = wanted("15m int8 by position") and file("15m-Q8_0.gguf")

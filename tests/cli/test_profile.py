@@ -27,6 +27,8 @@ check(abs(parts / told["wall_us_per_token"] - told["accounted_share"]) < 1e-6, "
 check(0.5 < told["accounted_share"] <= 1.0001, "accounted: %s" % told["accounted_share"])
 bytes_read = sum(o["bytes_per_token"] for n, o in told["operators"].items() if n in ("q, k, v", "attention output", "gate, up", "down", "classifier"))
 check(abs(bytes_read - told["weight_bytes_per_token"]) < 1, "every matrix is read once a token")
+check(told["bytes_per_token"] > told["weight_bytes_per_token"], "keys and values are read besides")
+check(abs(told["limit_tok_s"] * told["bytes_per_token"] / (told["bandwidth_gb_s"] * 1e9) - 1) < 1e-6, "the limit is the bandwidth's")
 memory = told["memory_bytes"]
 places = sum(v for k, v in memory.items() if k.startswith("resident_"))
 check(abs(places - memory["rss"]) < 0.02 * memory["rss"] + 65536, "resident %d of %d" % (places, memory["rss"]))
