@@ -98,7 +98,6 @@ class Duotale:
             found["prompt"] = row["prompt_tok_s"]["median"]
         return found
 
-
     def limit(self, model, backend, threads):
         """Tokens a second if nothing but reading a token's weights, keys and values took time, as these threads read them here and now; in the
         mean over 256 positions."""
