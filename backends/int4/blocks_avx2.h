@@ -4,6 +4,8 @@
 #ifndef DT_BACKENDS_INT4_BLOCKS_AVX2_H
 #define DT_BACKENDS_INT4_BLOCKS_AVX2_H
 
+#include <stdbool.h>
+
 #include "int8/act.h"
 #include "int8/panel_avx2.h"
 #include "int8/weights.h"
@@ -18,11 +20,15 @@ KIT_INLINE __m256i avx2_nibbles(const unsigned char *q)
     return _mm256_and_si256(wide, _mm256_set1_epi8(15));
 }
 
+// ahead: the next rows lie behind these, and are asked for.
 KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *const *rows,
-                            const unsigned char *const *scales, const struct act_column *x)
+                            const unsigned char *const *scales, const struct act_column *x, bool ahead)
 {
     __m256 value = _mm256_setzero_ps();
-    for (uint32_t g = 0; g < w->cols / 32; g++) {
+    const char *next = (const char *)scales[0] + 8 * w->row_stride;
+    for (uint32_t g = 0; g < w->cols / 32; g++, next += 8 * w->group_stride) {
+        for (int i = 0; ahead && i < 144; i += 64)
+            _mm_prefetch(next + i, _MM_HINT_T0);
         __m256i v = _mm256_loadu_si256((const void *)(x->quants + (size_t)g * 32));
         __m256i s[8];
         uint16_t half[8];
@@ -98,7 +104,7 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
         }
         for (uint32_t c = 0; c < columns; c++) {
             struct act_column x = act_column_at(act, &layout, c);
-            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile(w, rows, scales, &x), count);
+            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile(w, rows, scales, &x, c == 0), count);
         }
     }
 }
@@ -110,7 +116,7 @@ static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *i
         uint32_t n = count - k < 8 ? count - k : 8;
         const unsigned char *rows[8], *scales[8];
         avx2_rows_at(rows, scales, w, index, k, n);
-        kit_store_n(out + k, (kit_f)avx2_tile(w, rows, scales, x), n);
+        kit_store_n(out + k, (kit_f)avx2_tile(w, rows, scales, x, false), n);
     }
 }
 

@@ -63,11 +63,15 @@ KIT_INLINE __m256 avx2_scales(const unsigned char *const *scales, size_t at, uin
     return _mm256_loadu_ps(s);
 }
 
+// ahead: the next rows lie behind these, and are asked for.
 KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *const *rows,
-                            const unsigned char *const *scales, const struct act_column *x, uint32_t group)
+                            const unsigned char *const *scales, const struct act_column *x, uint32_t group, bool ahead)
 {
     __m256 value = _mm256_setzero_ps();
-    for (uint32_t g = 0; g < w->cols / group; g++) {
+    const char *next = (const char *)rows[0] + 8 * w->row_stride;
+    for (uint32_t g = 0; g < w->cols / group; g++, next += 8 * w->group_stride) {
+        for (uint32_t i = 0; ahead && i < 8 * group; i += 64)
+            _mm_prefetch(next + i, _MM_HINT_T0);
         __m256 sum = _mm256_cvtepi32_ps(avx2_group(rows, g * w->group_stride, x->quants + (size_t)g * group, group));
         __m256 scale = avx2_scales(scales, g * w->scale_group_stride, w->scale_type);
         __m256 part = _mm256_mul_ps(_mm256_mul_ps(sum, scale), _mm256_set1_ps(x->scales[g]));
@@ -89,11 +93,11 @@ KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **s
 }
 
 KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *const *rows,
-                               const unsigned char *const *scales, const struct act_column *x)
+                               const unsigned char *const *scales, const struct act_column *x, bool ahead)
 {
-    return w->group == 32   ? avx2_tile(w, rows, scales, x, 32)
-           : w->group == 64 ? avx2_tile(w, rows, scales, x, 64)
-                            : avx2_tile(w, rows, scales, x, w->group);
+    return w->group == 32   ? avx2_tile(w, rows, scales, x, 32, ahead)
+           : w->group == 64 ? avx2_tile(w, rows, scales, x, 64, ahead)
+                            : avx2_tile(w, rows, scales, x, w->group, ahead);
 }
 
 // ---- many columns: eight rows are unpacked into a panel once, and every column multiplied with it --------------------
@@ -160,7 +164,7 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
         avx2_rows_at(rows, scales, w, NULL, r, count);
         for (uint32_t c = 0; c < columns; c++) {
             struct act_column x = act_column_at(act, &layout, c);
-            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile_of(w, rows, scales, &x), count);
+            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile_of(w, rows, scales, &x, c == 0), count);
         }
     }
 }
@@ -172,7 +176,7 @@ static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *i
         uint32_t n = count - k < 8 ? count - k : 8;
         const unsigned char *rows[8], *scales[8];
         avx2_rows_at(rows, scales, w, index, k, n);
-        kit_store_n(out + k, (kit_f)avx2_tile_of(w, rows, scales, x), n);
+        kit_store_n(out + k, (kit_f)avx2_tile_of(w, rows, scales, x, false), n);
     }
 }
 
