@@ -10,6 +10,7 @@
 #define SLICES       8u   // evaluations until all rows are known
 #define SAMPLES      512u // rows whose mean gives the direction
 #define RECENT_MOST  64u
+#define FIRSTS       32u
 #define PAUSE_FIRST  1u
 #define PAUSE_LONGEST 512u
 #define ROUNDING     4e-6 // of sums and products of floats here, relative
@@ -30,8 +31,9 @@ static void take(struct dt_shortlist *list, uint32_t vocab, uint32_t dim, struct
     list->direction = dt_arena_take(arena, dim, sizeof *list->direction);
     list->row = dt_arena_take(arena, dim, sizeof *list->row);
     list->bounds = dt_arena_take(arena, vocab, sizeof *list->bounds);
-    list->index = dt_arena_take(arena, vocab, sizeof *list->index);
-    list->logits = dt_arena_take(arena, vocab, sizeof *list->logits);
+    size_t room = vocab > RECENT_MOST + FIRSTS ? vocab : RECENT_MOST + FIRSTS;
+    list->index = dt_arena_take(arena, room, sizeof *list->index);
+    list->logits = dt_arena_take(arena, room, sizeof *list->logits);
 }
 
 size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim)
@@ -183,6 +185,8 @@ static float least_certain(struct dt_shortlist *list, const struct dt_shortlist_
     uint32_t n = q->recent_count < RECENT_MOST ? q->recent_count : RECENT_MOST;
     for (uint32_t i = 0; i < n; i++)
         list->index[i] = q->recent[q->recent_count - n + i];
+    for (uint32_t i = 0; i < list->firsts; i++)
+        list->index[n++] = list->first[i];
     q->rows(q->arg, list->logits, list->index, n);
     return largest_of(list->logits, n);
 }
@@ -227,6 +231,8 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_instance *by, 
     }
     list->pause = PAUSE_FIRST;
     q->rows(q->arg, list->logits, list->index, count);
+    list->first[list->facts.used % FIRSTS] = list->index[by->table.argmax(by->ctx, list->logits, count)];
+    list->firsts += list->firsts < FIRSTS;
     list->facts.used++;
     list->facts.rows += count;
     *out = (struct dt_candidates){.index = list->index, .logits = list->logits, .count = count, .reach = q->reach};

@@ -5,8 +5,8 @@
 // With d a unit vector and, for every row w, a = w . d and b = |w - a d| (kept as two bfloat16, so that a pass over all of them reads
 // 4 bytes a row), Cauchy and Schwarz say for any x = p d + y, y at right angles to d:
 //     w . x = a p + (w - a d) . y  <=  a p + b |y|.
-// d is the direction of the mean of some rows. A few logits computed exactly, those of the latest tokens, are a lower bound of the largest
-// one; the rows whose upper bound is within `reach` of it are computed exactly, the others' exponentials are bounded in sum. What the
+// d is the direction of the mean of some rows. A few logits computed exactly, those of the latest tokens and of the likeliest ones of
+// the last lists, are a lower bound of the largest one; the rows whose upper bound is within `reach` of it are computed exactly, the others' exponentials are bounded in sum. What the
 // kernel's own arithmetic may lose (dt_backend.act_error) and the rounding of the bounds are added to every bound.
 //
 // The bounds are learned from the weights in slices, one an evaluation, so that nothing waits for them at the start.
@@ -31,6 +31,7 @@ struct dt_shortlist {
     uint32_t *bounds, *index;
     float *logits;
     double direction_scale;
+    uint32_t first[32], firsts; // the likeliest tokens of the last lists
     float norm_most;    // the largest |w|
     float along_error;  // the largest |w . d - a|
     struct dt_shortlist_facts facts;
