@@ -31,6 +31,23 @@ void dt_rvv07_q4_strided(float *y, const int8_t *x, const void *w, size_t row_st
 // y[r] = sum over n columns of w * x
 void dt_rvv07_f32_strided(float *y, const float *x, const void *w, size_t row_stride, size_t n, size_t rows);
 
+// --- listed.S: rows (1..32) anywhere in a file, each at an offset in bytes ---
+
+// sums[32 g + r] = sum over the `group` columns of group g of w * x; group is a multiple of 32, rows of 4, group_stride in bytes.
+void dt_rvv07_i8_sums(int32_t *sums, const int8_t *x, const void *w, const uint32_t *offsets, size_t group, size_t rows,
+                      size_t groups, size_t group_stride);
+// y[r] += (sums[r] * scales[r]) * xs
+void dt_rvv07_add_sums(float *y, const int32_t *sums, const float *scales, size_t rows, float xs);
+// out[r] = the float, or half, at offsets[r]; aligned to its size.
+void dt_rvv07_gather_floats(float *out, const void *base, const uint32_t *offsets, size_t rows);
+void dt_rvv07_gather_halves(float *out, const void *base, const uint32_t *offsets, size_t rows);
+// out[0] = |w|^2 and out[1] = w . direction of one row, in lanes; group is a multiple of 32, group_stride in bytes.
+void dt_rvv07_row_products(float *out, const void *w, const float *scales, const float *direction, size_t groups,
+                           size_t group, size_t group_stride);
+// dt_backend.screen over up to 4096 pairs, the first of which is number `first`; *sum in floats, not yet rounded up. unit: scale * 2^23.
+size_t dt_rvv07_screen(uint32_t *index, const uint32_t *bounds, size_t n, uint32_t first, float *sum, float along,
+                       float across, float threshold, float unit);
+
 // --- kv.S: attention ---
 
 // scores[e] = (sum over channels of q[c] * keys[c][e]) / divisor; channels are `stride` bytes apart. entries >= 0.

@@ -47,7 +47,7 @@ uint32_t rvv07_kind_of(const struct dt_matrix *w)
 
 static size_t total_bytes(uint32_t kind, uint32_t rows, uint32_t cols, uint32_t group)
 {
-    size_t padded = ((size_t)rows + RVV07_TILE / 2 - 1) / (RVV07_TILE / 2) * (RVV07_TILE / 2);
+    size_t half = RVV07_TILE / 2, padded = kind == RVV07_I8_ROWS ? rows : (rows + half - 1) / half * half;
     return sizeof(struct rvv07_header) + padded * rvv07_row_bytes(kind, cols, group);
 }
 
@@ -59,7 +59,7 @@ const struct rvv07_header *rvv07_header_of(const struct dt_matrix *w)
     if (memcmp(h->layout, RVV07_LAYOUT, sizeof h->layout) != 0 || h->rows != w->rows || h->cols != w->cols ||
         h->rows == 0 || h->cols == 0)
         return NULL;
-    if (h->kind < RVV07_I8 || h->kind > RVV07_F32)
+    if (h->kind < RVV07_I8 || h->kind > RVV07_I8_ROWS)
         return NULL;
     if (h->kind != RVV07_F32 && (h->group == 0 || h->cols % h->group != 0))
         return NULL;
@@ -76,6 +76,24 @@ size_t rvv07_pack_bytes(void *ctx, const struct dt_matrix *w)
     (void)ctx;
     uint32_t kind = rvv07_kind_of(w);
     return kind ? total_bytes(kind, w->rows, w->cols, w->group) : 0;
+}
+
+const struct dt_matrix *rvv07_in_place(const struct dt_matrix *w, struct dt_matrix *room)
+{
+    const struct rvv07_header *h = w->quants;
+    if (w->form != DT_FORM_PACKED || h->kind != RVV07_I8_ROWS)
+        return w;
+    const unsigned char *first = (const unsigned char *)(h + 1);
+    *room = *w;
+    room->form = DT_FORM_I8;
+    room->scale_type = DT_SCALE_F32;
+    room->quants = first;
+    room->scales = first + h->cols;
+    room->row_stride = room->scale_row_stride = rvv07_row_bytes(h->kind, h->cols, h->group);
+    room->group_stride = h->group;
+    room->scale_group_stride = sizeof(float);
+    room->layout = NULL;
+    return room;
 }
 
 static int q4_value(const unsigned char *block, uint32_t i)
@@ -114,19 +132,33 @@ static void pack_tile(unsigned char *to, const struct dt_matrix *w, uint32_t kin
     }
 }
 
+static void pack_row(unsigned char *to, const struct dt_matrix *w, uint32_t row)
+{
+    const unsigned char *from = (const unsigned char *)w->quants + row * w->row_stride;
+    for (uint32_t g = 0; g < w->cols / w->group; g++) {
+        float scale = rvv07_scale(w, row, g);
+        memcpy(to + (size_t)g * w->group, from + g * w->group_stride, w->group);
+        memcpy(to + w->cols + (size_t)g * 4, &scale, 4);
+    }
+}
+
 void rvv07_pack(void *ctx, void *packed, const struct dt_matrix *w, uint32_t row_begin, uint32_t row_end)
 {
     (void)ctx;
-    uint32_t kind = rvv07_kind_of(w);
+    uint32_t kind = rvv07_is_sparse(w) ? RVV07_I8_ROWS : rvv07_kind_of(w);
     if (row_begin == 0) {
         struct rvv07_header h = {RVV07_LAYOUT, kind, w->rows, w->cols, kind == RVV07_F32 ? 0 : w->group,
                                  total_bytes(kind, w->rows, w->cols, w->group), {0}};
         memcpy(packed, &h, sizeof h);
     }
+    unsigned char *to = (unsigned char *)packed + sizeof(struct rvv07_header);
     size_t row_bytes = rvv07_row_bytes(kind, w->cols, w->group);
-    for (uint32_t r = row_begin; r < row_end; r += RVV07_TILE)
-        pack_tile((unsigned char *)packed + sizeof(struct rvv07_header) + r * row_bytes, w, kind, r,
-                  rvv07_tile_rows(w->rows, r));
+    for (uint32_t r = row_begin, step = kind == RVV07_I8_ROWS ? 1 : RVV07_TILE; r < row_end; r += step) {
+        if (kind == RVV07_I8_ROWS)
+            pack_row(to + r * row_bytes, w, r);
+        else
+            pack_tile(to + r * row_bytes, w, kind, r, rvv07_tile_rows(w->rows, r));
+    }
 }
 
 static void embed_packed(float *out, const struct dt_matrix *w, uint32_t row)
@@ -159,6 +191,8 @@ static void embed_packed(float *out, const struct dt_matrix *w, uint32_t row)
 void rvv07_embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row)
 {
     (void)ctx;
+    struct dt_matrix by_rows;
+    w = rvv07_in_place(w, &by_rows);
     if (w->form == DT_FORM_PACKED) {
         embed_packed(out, w, row);
         return;

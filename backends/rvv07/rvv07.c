@@ -7,6 +7,7 @@
 #include "attention.h"
 #include "kernels.h"
 #include "layout.h"
+#include "listed.h"
 
 // What a matrix is multiplied as: PACKED is asked for its header, once for each call.
 struct view {
@@ -33,15 +34,9 @@ static int can_matmul(void *ctx, const struct dt_matrix *w)
     return rvv07_kind_of(w) != 0;
 }
 
-// A prepared column: cols int8 padded to 64 bytes, then the scales, padded likewise.
-static size_t quants_bytes(const struct dt_matrix *w)
-{
-    return ((size_t)w->cols + 63) / 64 * 64;
-}
-
 static size_t column_bytes(const struct dt_matrix *w)
 {
-    return quants_bytes(w) + ((size_t)(w->cols / w->group) * sizeof(float) + 63) / 64 * 64;
+    return rvv07_quants_bytes(w) + ((size_t)(w->cols / w->group) * sizeof(float) + 63) / 64 * 64;
 }
 
 static size_t act_bytes(void *ctx, const struct dt_matrix *w, uint32_t columns)
@@ -56,7 +51,7 @@ static void act_prepare(void *ctx, void *act, const float *x, size_t x_stride, u
     (void)ctx;
     for (uint32_t c = 0; c < columns; c++, x += x_stride) {
         int8_t *q = (int8_t *)act + c * column_bytes(w);
-        float *scales = (float *)(void *)(q + quants_bytes(w));
+        float *scales = (float *)(void *)(q + rvv07_quants_bytes(w));
         for (uint32_t g = 0; g < w->cols / w->group; g++)
             scales[g] = dt_rvv07_quantise(q + (size_t)g * w->group, x + (size_t)g * w->group, w->group);
     }
@@ -71,7 +66,7 @@ static void multiply_tile(float *y, const struct view *v, const struct dt_matrix
         return;
     }
     const int8_t *q = x;
-    const float *scales = (const float *)(const void *)(q + quants_bytes(w));
+    const float *scales = (const float *)(const void *)(q + rvv07_quants_bytes(w));
     size_t groups = w->cols / v->group;
     if (v->kind == RVV07_Q4)
         (rows == 64 ? dt_rvv07_q4_tile64 : dt_rvv07_q4_tile32)(y, q, scales, tile, groups);
@@ -89,15 +84,13 @@ static void multiply_rows(float *y, const struct view *v, const struct dt_matrix
         return;
     }
     const int8_t *q = x;
-    const float *xs = (const float *)(const void *)(q + quants_bytes(w));
-    float scales[32];
+    const float *xs = (const float *)(const void *)(q + rvv07_quants_bytes(w));
+    struct rvv07_scales scales;
+    rvv07_scales_of_range(&scales, w, row, rows);
     memset(y, 0, rows * sizeof *y);
-    for (uint32_t g = 0; g < w->cols / w->group; g++, q += w->group, from += w->group_stride) {
-        for (uint32_t r = 0; r < rows; r++)
-            scales[r] = rvv07_scale(w, row + r, g);
+    for (uint32_t g = 0; g < w->cols / w->group; g++, q += w->group, from += w->group_stride)
         (v->kind == RVV07_Q4 ? dt_rvv07_q4_strided : dt_rvv07_i8_strided)(y, q, from, w->row_stride, w->group, rows,
-                                                                         scales, xs[g]);
-    }
+                                                                         rvv07_scales_at(&scales, g), xs[g]);
 }
 
 // Tile by tile, all columns of a batch before the next tile: weights come from memory once.
@@ -106,6 +99,8 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
 {
     (void)ctx;
     struct view v;
+    struct dt_matrix by_rows;
+    w = rvv07_in_place(w, &by_rows);
     if (!view_of(w, &v))
         return;
     size_t column = v.kind == RVV07_F32 ? x_stride * sizeof(float) : column_bytes(w);
@@ -119,7 +114,8 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
             const unsigned char *x = (const unsigned char *)act + c * column;
             float *y = out + c * out_stride;
             if (!v.tiles) {
-                multiply_rows(y + r, &v, w, r, end - r, x);
+                if (!rvv07_listed(y + r, w, NULL, r, end - r, x))
+                    multiply_rows(y + r, &v, w, r, end - r, x);
             } else if (r == begin && end - begin == tile) {
                 multiply_tile(y + r, &v, w, v.tiles + begin * row_bytes, tile, x);
             } else {
@@ -193,6 +189,53 @@ static uint32_t select_above(void *ctx, const float *x, uint32_t n, float thresh
     return (uint32_t)dt_rvv07_select(index, x, n, threshold);
 }
 
+// Rows in any order. Of tiles those that hold one are computed, each for the rows of it that follow one another in the list.
+static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
+                        const void *act)
+{
+    (void)ctx;
+    struct view v;
+    struct dt_matrix by_rows;
+    w = rvv07_in_place(w, &by_rows);
+    if (rvv07_listed(out, w, index, 0, count, act) || !view_of(w, &v))
+        return;
+    size_t row_bytes = rvv07_row_bytes(v.kind, w->cols, v.group);
+    float whole[RVV07_TILE];
+    for (uint32_t k = 0; k < count;) {
+        uint32_t begin = index[k] / RVV07_TILE * RVV07_TILE;
+        if (!v.tiles) {
+            multiply_rows(whole, &v, w, index[k], 1, act);
+            out[k++] = whole[0];
+            continue;
+        }
+        multiply_tile(whole, &v, w, v.tiles + begin * row_bytes, rvv07_tile_rows(w->rows, begin), act);
+        for (; k < count && index[k] / RVV07_TILE * RVV07_TILE == begin; k++)
+            out[k] = whole[index[k] - begin];
+    }
+}
+
+// What preparing changed, and the rounding of the conversion, two multiplications and one addition a group (of one column: a
+// multiplication and an addition), 2^-24 each of what is added up. Sums of squares of a group in floats are off by less than 1 %.
+static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
+{
+    (void)ctx;
+    double changed = 0, norm = 0;
+    uint32_t step = w->group ? w->group : 1;
+    for (uint32_t i = 0, g = 0; i < w->cols; g++) {
+        float difference = 0, magnitude = 0;
+        const int8_t *q = act;
+        float scale = w->group ? ((const float *)(const void *)(q + rvv07_quants_bytes(w)))[g] : 1.0f;
+        for (uint32_t end = i + step; i < end; i++) {
+            float value = w->group ? (float)q[i] * scale : x[i], d = x[i] - value;
+            difference += d * d;
+            magnitude += value * value;
+        }
+        changed += (double)difference;
+        norm += (double)magnitude;
+    }
+    return (float)(1.01 * (sqrt(changed) + (w->cols / step + 4) * 0x1p-24 * sqrt(norm)));
+}
+
 // The kernels know where each part of a register group begins: VLEN 128 or nothing.
 static int probe(const struct dt_cpu *cpu)
 {
@@ -225,4 +268,8 @@ DT_BACKEND_EXPORT(rvv07) = {
     .add = add,
     .argmax = argmax,
     .select = select_above,
+    .matmul_rows = matmul_rows,
+    .act_error = act_error,
+    .screen = rvv07_screen,
+    .row_products = rvv07_row_products,
 };

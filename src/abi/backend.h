@@ -242,6 +242,11 @@ struct dt_backend {
     // too much (in any order). scale >= 0, finite.
     uint32_t (*screen)(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across, float threshold,
                        float scale, uint32_t *index, double *rest);
+    // Optional, where reading rows one by one through embed takes too long. products[2 k] = |W_r|^2 and products[2 k + 1] =
+    // W_r . direction for r = row_begin + k < row_end, W_r as embed gives it; off by no more than (cols / 8 + 40) 2^-24 of |W_r|^2, and
+    // of |W_r| |direction|. Returns 1; or 0, having written nothing, for a matrix of which matmul_rows saves nothing worth a list.
+    int (*row_products)(void *ctx, float *products, const struct dt_matrix *w, uint32_t row_begin, uint32_t row_end,
+                        const float *direction);
 };
 
 // How a module makes itself known. In a static build every backend has a name of its own instead.

@@ -8,6 +8,7 @@
 
 #define VOCAB_LEAST  4096u
 #define SLICES       8u   // evaluations until all rows are known
+#define ROWS_AT_ONCE 64u
 #define SAMPLES      512u // rows whose mean gives the direction
 #define RECENT_MOST  64u
 #define FIRSTS       32u
@@ -23,7 +24,10 @@ bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_insta
 {
     if (!by || by == &dt_instance_reference || classifier->rows < VOCAB_LEAST)
         return false;
-    return by->table.matmul_rows && by->table.act_error && by->table.embed && classifier->bytes >= weight_bytes / 5;
+    const struct dt_backend *t = &by->table;
+    if (!t->matmul_rows || !t->act_error || !t->embed || classifier->bytes < weight_bytes / 5)
+        return false;
+    return !t->row_products || t->row_products(by->ctx, NULL, classifier, 0, 0, NULL);
 }
 
 static void take(struct dt_shortlist *list, uint32_t vocab, uint32_t dim, struct dt_arena *arena)
@@ -94,8 +98,9 @@ struct products {
 };
 
 // In lanes of floats: it is done once for every weight. A lane adds up n / 8 products.
-static struct products row_products(const struct dt_shortlist *list)
+static struct products products_of(struct dt_shortlist *list, uint32_t row)
 {
+    read_row(list, row);
     uint32_t n = list->classifier->matrix.cols, i = 0;
     lanes square[2] = {{0}}, along[2] = {{0}};
     for (; i + 8 <= n; i += 8) {
@@ -138,10 +143,8 @@ static uint32_t bfloat_above(float f)
     return bits >= 0x7f800000 ? 0x7f80 : (bits + 0xffff) >> 16;
 }
 
-static uint32_t bound_of(struct dt_shortlist *list, uint32_t row)
+static uint32_t bound_of(struct dt_shortlist *list, struct products p)
 {
-    read_row(list, row);
-    struct products p = row_products(list);
     double norm = sqrt(p.square);
     if (!(norm < 1e18)) // no number, or too large to be multiplied with: always a candidate
         return 0x7f80;
@@ -156,6 +159,21 @@ static uint32_t bound_of(struct dt_shortlist *list, uint32_t row)
     return bits_of(a) | bfloat_above((float)(across * (1 + 1e-6)));
 }
 
+// The same rows by the backend's own way.
+static void learn_products(struct dt_shortlist *list, uint32_t end)
+{
+    const struct dt_linear *c = list->classifier;
+    float products[2 * ROWS_AT_ONCE];
+    double error = (c->matrix.cols / 8 + 40) * 0x1p-24;
+    for (uint32_t r = list->learned, next; r < end; r = next) {
+        next = end - r < ROWS_AT_ONCE ? end : r + ROWS_AT_ONCE;
+        c->by->table.row_products(c->by->ctx, products, &c->matrix, r, next, list->direction);
+        for (uint32_t k = 0; k < next - r; k++)
+            list->bounds[r + k] = bound_of(list, (struct products){(double)products[2 * k],
+                                                                   (double)products[2 * k + 1] * list->direction_scale, error});
+    }
+}
+
 void dt_shortlist_learn(struct dt_shortlist *list)
 {
     if (list->learned == list->vocab)
@@ -164,8 +182,11 @@ void dt_shortlist_learn(struct dt_shortlist *list)
         find_direction(list);
     uint32_t left = list->vocab - list->learned, slice = (list->vocab + SLICES - 1) / SLICES;
     uint32_t end = list->learned + (left < slice ? left : slice);
-    for (uint32_t r = list->learned; r < end; r++)
-        list->bounds[r] = bound_of(list, r);
+    if (list->classifier->by->table.row_products)
+        learn_products(list, end);
+    else
+        for (uint32_t r = list->learned; r < end; r++)
+            list->bounds[r] = bound_of(list, products_of(list, r));
     list->learned = list->facts.learned = end;
 }
 

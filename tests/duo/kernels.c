@@ -113,6 +113,74 @@ static void test_strided(size_t rows, size_t group)
     same("strided f32", rows, group, y, want, 4 * (rows + 1));
 }
 
+// Rows anywhere: groups of 32 and 64, apart from one another or not, sums and products with a direction.
+static void test_rows(size_t rows, size_t groups, size_t group, size_t gap)
+{
+    size_t stride = groups * (group + gap) + 7, n = groups * group, padded = (rows + 3) / 4 * 4;
+    int8_t *w = malloc(50 * stride), *x = malloc(n);
+    float *direction = malloc(4 * n), *scales = malloc(4 * groups);
+    uint32_t offsets[32];
+    int32_t sums[32 * 8], want[32 * 8];
+    for (size_t i = 0; i < 50 * stride; i++)
+        w[i] = (int8_t)(groups == 2 ? -128 : (int)(rnd() % 256) - 128);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = (int8_t)(groups == 2 ? 127 : (int)(rnd() % 255) - 127);
+        direction[i] = (float)((int)(rnd() % 17) - 8);
+    }
+    for (size_t g = 0; g < groups; g++)
+        scales[g] = (float)(1 + rnd() % 4) * 0.0625f;
+    for (size_t r = 0; r < 32; r++)
+        offsets[r] = (uint32_t)(rnd() % 50 * stride);
+    memset(sums, 0x55, sizeof sums);
+    memset(want, 0x55, sizeof want);
+    float products[2], squares[2] = {0, 0}; // small whole numbers: any order of sums is exact
+    for (size_t g = 0; g < groups; g++) {
+        for (size_t r = 0; r < padded; r++) {
+            want[32 * g + r] = 0;
+            for (size_t k = 0; k < group; k++)
+                want[32 * g + r] += w[offsets[r] + g * (group + gap) + k] * x[g * group + k];
+        }
+    }
+    dt_rvv07_i8_sums(sums, x, w, offsets, group, padded, groups, group + gap);
+    same("i8_sums", rows, groups, sums, want, sizeof want);
+    for (size_t i = 0; i < 50 * stride; i++)
+        w[i] = (int8_t)(w[i] / 16);
+    for (size_t i = 0; i < n; i++) {
+        float v = (float)w[i / group * (group + gap) + i % group] * scales[i / group];
+        squares[0] += v * v;
+        squares[1] += v * direction[i];
+    }
+    dt_rvv07_row_products(products, w, scales, direction, groups, group, group + gap);
+    same("row_products", groups, group, products, squares, sizeof squares);
+    free(w), free(x), free(direction), free(scales);
+}
+
+// Every half there is, in strips of odd lengths.
+static void test_halves(void)
+{
+    static uint16_t halves[65536];
+    float out[32], want[32];
+    uint32_t offsets[32];
+    for (size_t i = 0; i < 65536; i++)
+        halves[i] = (uint16_t)i;
+    for (uint32_t i = 0, n; i < 65536; i += n) {
+        n = 65536 - i < 29 ? 65536 - i : 29;
+        for (uint32_t k = 0; k < n; k++) {
+            uint32_t h = i + k, exponent = h >> 10 & 31, bits = (h & 1023) << 13;
+            offsets[k] = 2 * h;
+            float small = (float)(h & 1023) * 0x1p-24f;
+            if (exponent == 0)
+                memcpy(&bits, &small, 4);
+            else
+                bits |= (exponent == 31 ? 255 : exponent + 112) << 23;
+            bits |= (h & 0x8000) << 16;
+            memcpy(&want[k], &bits, 4);
+        }
+        dt_rvv07_gather_halves(out, halves, offsets, n);
+        same("gather_halves", i, n, out, want, 4 * n);
+    }
+}
+
 static void test_q4(size_t rows, size_t groups, int extreme)
 {
     size_t n = groups * 32;
@@ -375,6 +443,10 @@ int main(void)
     for (size_t rows = 1; rows <= 32; rows += 3)
         for (size_t g = 1; g < 150; g += 31)
             test_strided(rows, g);
+    for (size_t rows = 1; rows <= 32; rows++)
+        for (size_t g = 1; g < 9; g++)
+            test_rows(rows, g, g % 3 ? 32 : 96, g % 2 * 2);
+    test_halves();
     for (size_t n = 1; n < 300; n += 61) {
         test_f32(64, n);
         test_f32(32, n);

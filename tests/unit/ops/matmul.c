@@ -77,39 +77,6 @@ static void check_against_doubles(const struct dt_matrix *w, const float *x, siz
     }
 }
 
-// The module's own layout, packed in two goes, gives the bits of the rows in place.
-static void packed_too(const struct dt_matrix *w, const float *x, size_t x_stride, const float *out, size_t out_stride,
-                       uint32_t begin, uint32_t end, uint32_t columns)
-{
-    const struct dt_backend *b = rig.table;
-    size_t bytes = b->pack_bytes(rig.ctx, w);
-    if (bytes == 0)
-        return;
-    void *memory = rig_guarded((bytes + 63) / 64 * 64, 0);
-    uint32_t middle = w->rows / 2 / b->row_tile * b->row_tile;
-    b->pack(rig.ctx, memory, w, 0, middle ? middle : w->rows);
-    if (middle)
-        b->pack(rig.ctx, memory, w, middle, w->rows);
-    struct dt_matrix packed = *w;
-    packed.form = DT_FORM_PACKED;
-    packed.layout = b->layout;
-    packed.quants = memory;
-    packed.scales = NULL;
-    packed.bytes = bytes;
-    assert_int_equal(b->can_matmul(rig.ctx, &packed), 1);
-    float *again = rig_floats(columns * out_stride), *row = rig_floats(w->cols), *expected = rig_floats(w->cols);
-    const void *act = b->act_prepare ? prepare(b, rig.ctx, &packed, x, x_stride, columns) : x;
-    matmul_in_ranges(&packed, again, out_stride, begin, end, act, x_stride, columns, 1 + rig_below(4));
-    for (uint32_t c = 0; c < columns; c++)
-        assert_memory_equal(again + c * out_stride + begin, out + c * out_stride + begin, (end - begin) * sizeof *out);
-    uint32_t at = rig_below(w->rows);
-    b->embed(rig.ctx, row, &packed, at);
-    dt_backend_reference.embed(NULL, expected, w, at);
-    assert_memory_equal(row, expected, w->cols * sizeof *row);
-    packed.bytes = bytes - 1;
-    assert_int_equal(b->can_matmul(rig.ctx, &packed), 0);
-}
-
 // Rows anywhere, in any order: the bits of the product; and that nothing lies further from the exact product than act_error says.
 static void listed(const struct dt_matrix *w, const float *x, const float *product)
 {
@@ -141,6 +108,76 @@ static void listed(const struct dt_matrix *w, const float *x, const float *produ
             fail_msg("form %u group %u, %u x %u: row %u is off by %.9g; act_error is %.9g of %.9g", w->form, w->group, w->rows,
                      w->cols, r, fabs(product[r] - sum), error, sqrt(norm));
     }
+}
+
+// Squares and products with a direction are as near to those of embed's rows as is said.
+static void products(const struct dt_matrix *w)
+{
+    const struct dt_backend *b = rig.table;
+    uint32_t begin = rig_below(w->rows), end = begin + 1 + rig_below(w->rows - begin);
+    float *direction = rig_floats(w->cols), *row = rig_floats(w->cols), *out = rig_guarded(2 * (end - begin) * sizeof *out, 0);
+    double length = 0, error = (w->cols / 8 + 40) * 0x1p-24;
+    for (uint32_t i = 0; i < w->cols; i++) {
+        direction[i] = rig_normal();
+        length += (double)direction[i] * (double)direction[i];
+    }
+    if (!b->row_products(rig.ctx, out, w, begin, end, direction))
+        return;
+    for (uint32_t r = begin; r < end; r++) {
+        double square = 0, along = 0;
+        b->embed(rig.ctx, row, w, r);
+        for (uint32_t i = 0; i < w->cols; i++) {
+            square += (double)row[i] * (double)row[i];
+            along += (double)row[i] * (double)direction[i];
+        }
+        if (!(square < 1e30)) // some scales are no numbers, or overflow
+            continue;
+        const float *got = out + 2 * (r - begin);
+        if (!(fabs((double)got[0] - square) <= error * square + 1e-37) ||
+            !(fabs((double)got[1] - along) <= error * sqrt(square * length) + 1e-37))
+            fail_msg("form %u group %u, row %u of %u x %u: %.9g and %.9g, should be %.9g and %.9g", w->form, w->group, r, w->rows,
+                     w->cols, (double)got[0], (double)got[1], square, along);
+    }
+}
+
+// The module's own layout, packed in two goes, gives the bits of the rows in place.
+static void packed_too(const struct dt_matrix *w, const float *x, size_t x_stride, const float *out, size_t out_stride,
+                       uint32_t begin, uint32_t end, uint32_t columns)
+{
+    const struct dt_backend *b = rig.table;
+    size_t bytes = b->pack_bytes(rig.ctx, w);
+    if (bytes == 0)
+        return;
+    void *memory = rig_guarded((bytes + 63) / 64 * 64, 0);
+    uint32_t middle = w->rows / 2 / b->row_tile * b->row_tile;
+    b->pack(rig.ctx, memory, w, 0, middle ? middle : w->rows);
+    if (middle)
+        b->pack(rig.ctx, memory, w, middle, w->rows);
+    struct dt_matrix packed = *w;
+    packed.form = DT_FORM_PACKED;
+    packed.layout = b->layout;
+    packed.quants = memory;
+    packed.scales = NULL;
+    packed.bytes = bytes;
+    assert_int_equal(b->can_matmul(rig.ctx, &packed), 1);
+    float *again = rig_floats(columns * out_stride), *row = rig_floats(w->cols), *expected = rig_floats(w->cols);
+    const void *act = b->act_prepare ? prepare(b, rig.ctx, &packed, x, x_stride, columns) : x;
+    matmul_in_ranges(&packed, again, out_stride, begin, end, act, x_stride, columns, 1 + rig_below(4));
+    for (uint32_t c = 0; c < columns; c++)
+        assert_memory_equal(again + c * out_stride + begin, out + c * out_stride + begin, (end - begin) * sizeof *out);
+    if (b->matmul_rows) {
+        float *all = rig_floats(out_stride);
+        b->matmul(rig.ctx, all, out_stride, w, 0, w->rows, b->act_prepare ? prepare(b, rig.ctx, w, x, x_stride, 1) : x, x_stride, 1);
+        listed(&packed, x, all);
+    }
+    if (b->row_products)
+        products(&packed);
+    uint32_t at = rig_below(w->rows);
+    b->embed(rig.ctx, row, &packed, at);
+    dt_backend_reference.embed(NULL, expected, w, at);
+    assert_memory_equal(row, expected, w->cols * sizeof *row);
+    packed.bytes = bytes - 1;
+    assert_int_equal(b->can_matmul(rig.ctx, &packed), 0);
 }
 
 static void one_shape(uint32_t form)
@@ -199,6 +236,8 @@ static void one_shape(uint32_t form)
     b->matmul(rig.ctx, alone, out_stride, &w, 0, rows, b->act_prepare ? prepare(b, rig.ctx, &w, x, x_stride, 1) : x, x_stride, 1);
     if (b->matmul_rows && b->act_error)
         listed(&w, x, alone);
+    if (b->row_products)
+        products(&w);
     if (!rig.integer) {
         check_against_doubles(&w, x, x_stride, out, out_stride, begin, end, columns);
     } else {

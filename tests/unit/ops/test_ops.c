@@ -318,6 +318,10 @@ static void hard_activations(void **state)
     for (int i = 0; i < 300; i++) {
         struct dt_matrix w = rig_matrix(rig.table->forms[rig_below(rig.table->form_count)], rows, cols, 32);
         uint32_t columns = i < most ? (uint32_t)i + 1 : 1 + rig_below(most);
+        if (rig.table->act_bytes(rig.ctx, &w, 1) == 0) { // takes the floats themselves for this form
+            rig_free();
+            continue;
+        }
         float *x = rig_floats(most * cols), *ours = rig_floats(most * 32), *theirs = rig_floats(most * 32);
         for (uint32_t g = 0; g < columns * (cols / 32); g++, x += 32) {
             static const float sizes[] = {1e-45f, 0x1p-126f, 0x1p-119f, 0x1p-101f, 0x1p-99f, 1.0f, 0x1p+99f, 0x1p+102f, 0x1p+119f};
