@@ -5,8 +5,6 @@
 
 #include "kernels.h"
 
-#define SAMPLE_ROWS 256u
-#define SAMPLE_COLS 2048u
 #define GROUPS_MOST 256u
 #define GROUPS_AT_ONCE 32u
 
@@ -116,38 +114,4 @@ uint32_t rvv07_screen(void *ctx, const uint32_t *bounds, uint32_t n, float along
     }
     *rest = sum * (1 + 0x1p-11) + n * 0x1p-126; // powers of two by straight lines, as in abi/kit/ops.h
     return count;
-}
-
-// ---- how a vocabulary is packed -------------------------------------------------------------------------
-
-int rvv07_is_sparse(const struct dt_matrix *w)
-{
-    if ((w->form != DT_FORM_I8 && w->form != DT_FORM_Q8_0) || w->group == 0 || w->group % 32 != 0 || w->rows < 4096 ||
-        w->rows / 8 < w->cols || w->cols > SAMPLE_COLS)
-        return 0;
-    float row[SAMPLE_COLS], direction[SAMPLE_COLS] = {0}, across[SAMPLE_ROWS];
-    uint32_t step = w->rows / SAMPLE_ROWS, n = w->cols;
-    double length = 0;
-    for (uint32_t k = 0; k < SAMPLE_ROWS; k++) {
-        rvv07_embed(NULL, row, w, k * step);
-        for (uint32_t i = 0; i < n; i++)
-            direction[i] += row[i];
-    }
-    for (uint32_t i = 0; i < n; i++)
-        length += (double)direction[i] * (double)direction[i];
-    for (uint32_t k = 0; k < SAMPLE_ROWS; k++) {
-        double square = 0, along = 0;
-        rvv07_embed(NULL, row, w, k * step);
-        for (uint32_t i = 0; i < n; i++) {
-            square += (double)row[i] * (double)row[i];
-            along += (double)row[i] * (double)direction[i];
-        }
-        float b = (float)(length > 0 ? square - along * along / length : square);
-        uint32_t at = k;
-        for (; at > 0 && across[at - 1] > b; at--) // ascending
-            across[at] = across[at - 1];
-        across[at] = b;
-    }
-    // squares: the common row is less than half as long across the mean as one of the longest tenth
-    return across[SAMPLE_ROWS / 2] * 4 < across[SAMPLE_ROWS - SAMPLE_ROWS / 10];
 }

@@ -15,7 +15,7 @@ static int can_matmul(void *ctx, const struct dt_matrix *w)
     (void)ctx;
     if (w->form == DT_FORM_PACKED) {
         const struct rvv07_header *h = rvv07_header_of(w);
-        return h && h->kind == RVV07_I8;
+        return h && (h->kind == RVV07_I8 || h->kind == RVV07_I8_ROWS);
     }
     return rvv07_kind_of(w) == RVV07_I8;
 }
@@ -152,6 +152,8 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
                    uint32_t row_end, const void *act, size_t x_stride, uint32_t columns)
 {
     (void)ctx, (void)x_stride;
+    struct dt_matrix by_rows;
+    w = rvv07_in_place(w, &by_rows);
     for (uint32_t r = row_begin, vl; r < row_end; r += vl) {
         vl = LANES - r % LANES; // never across the middle of a tile
         if (vl > row_end - r)
