@@ -5,6 +5,7 @@ usage: test_program.py PROGRAM SCREEN SCENES-FOLDER
 """
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,8 @@ program, screen, scenes = sys.argv[1:4]
 # A story that goes on for ever, so that every scene has its middle.
 ENDLESS = ["--seed", "5", "--temperature", "1", "--length", "0", "--stop", "bos", "--overflow", "shift", "--backend", "reference"]
 failed = []
+for number in (signal.SIGINT, signal.SIGQUIT):  # ignored where a shell runs us in the background, and we would hand that on
+    signal.signal(number, signal.SIG_DFL)
 UNTOLD = {"idle.scene", "segv.scene", "abrt.scene"}  # a crash may cost the last second, and these tell no longer
 
 
