@@ -86,10 +86,12 @@ class Duotale:
         self.program, self.tokenizer = program, tokenizer
 
     def speed(self, model, backend, threads, prompt, gen, at=0, more=()):
-        command = [self.program, "bench", model, "-z", self.tokenizer, "-b", backend, "-j", str(threads), "--runs", "1",
+        command = [self.program, "bench", model, "-b", backend, "-j", str(threads), "--runs", "1",
                    "--warm", "1", "--no-start", "--json", "--gen", str(gen), "--prompt", str(prompt)]
         if at:
             command += ["--at", str(at)]
+        if "260K" not in model:  # which brings its own vocabulary
+            command += ["-z", self.tokenizer]
         command += more
         out, _ = run(command)
         row = json.loads(out)["results"][0]
@@ -191,6 +193,7 @@ def main():
     parser.add_argument("--llamacpp", default=os.path.join(HERE, "peers/root"))
     parser.add_argument("--llama2c", help="folder with run.c and runq.c")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--small", default="../shared/models", help="folder of stories260K-h192-*.gguf")
     parser.add_argument("--trained", metavar="FILE", help="a trained model of the 15M shape, Q8_0 GGUF (data/recipe): shortlist and sampler")
     parser.add_argument("--reread", action="store_true", help="let go of the models' pages before anything is measured")
     parser.add_argument("--only", default="", help="comparisons whose title holds this")
@@ -255,6 +258,18 @@ def main():
         late = Entry("at 224", lambda: us.speed(path, "int8", 1, 0, 16, at=224))
         early = Entry("at 8", lambda: us.speed(path, "int8", 1, 0, 16, at=8))
         compare("15m int8 by position", late, [early], options.rounds, ("decode",))
+    for backend, form in (("fp32", "f32"), ("int8", "Q8_0")):
+        small = os.path.join(options.small, f"stories260K-h192-{form}.gguf")
+        if not wanted(f"260k {backend}"):
+            continue
+        if not os.path.exists(small):
+            skip(small, "not there")
+            continue
+        peers = [Entry("2 threads", lambda p=small, b=backend: us.speed(p, b, 2, 0, 256))]
+        if llama:
+            peers.append(Entry("llama.cpp " + form, lambda p=small: llama.speed(p, 1, 64, 256)))
+        compare(f"260k {backend}, 1 thread", Entry("duotale", lambda p=small, b=backend: us.speed(p, b, 1, 0, 256)), peers,
+                options.rounds, ("decode",))
     if options.trained and wanted("trained"):
         trained(options, us, llama)
 

@@ -54,6 +54,8 @@ def compare(program, model, cpus):
 
 
 def main():
+    if set(sys.argv[1:]) & {"-h", "--help"}:
+        sys.exit(__doc__)
     program, models = sys.argv[1], [pathlib.Path(m) for m in sys.argv[2:]]
     cpus = sorted(os.sched_getaffinity(0))[:2]
     if len(cpus) < 2:
