@@ -50,12 +50,19 @@ static bool hush(struct tui *ui)
     return true;
 }
 
+// Stops what is told, read aloud or listened to; false if there is none of it.
+static bool stop(struct tui *ui)
+{
+    enum dt_app_state state = ui->api->state(ui->app);
+    // A turn that waits for its receipt is told: its voice is what is left of it.
+    bool hushed = (state == DT_APP_IDLE || state == DT_APP_SAVING) && hush(ui);
+    ui->api->stop(ui->app);
+    return hushed || state != DT_APP_IDLE;
+}
+
 static void interrupt(struct tui *ui)
 {
-    bool idle = ui->api->state(ui->app) == DT_APP_IDLE;
-    bool hushed = idle && hush(ui);
-    ui->api->stop(ui->app); // when nothing is told a voice may still be reading
-    if (!idle || hushed)
+    if (stop(ui))
         return;
     if (ui->input.length || ui->editing) {
         tui_editor_clear(&ui->input);
@@ -74,11 +81,7 @@ static void escape(struct tui *ui)
         tui_panel_close(ui);
     else if (ui->input.searching)
         tui_editor_search_end(&ui->input, false);
-    else if (ui->api->state(ui->app) != DT_APP_IDLE)
-        ui->api->stop(ui->app);
-    else if (hush(ui))
-        ui->api->stop(ui->app);
-    else if (ui->editing) {
+    else if (!stop(ui) && ui->editing) {
         ui->editing = false;
         tui_editor_clear(&ui->input);
         tui_say(ui, TUI_VOICE_NOTICE, "The text is as it was.");
