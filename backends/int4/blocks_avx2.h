@@ -21,7 +21,7 @@ KIT_INLINE __m256i avx2_nibbles(const unsigned char *q)
 }
 
 // ahead: the next rows lie behind these, and are asked for.
-KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *const *rows,
+KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *const *rows,
                             const unsigned char *const *scales, const struct act_column *x, bool ahead)
 {
     __m256 value = _mm256_setzero_ps();
@@ -104,20 +104,11 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
         }
         for (uint32_t c = 0; c < columns; c++) {
             struct act_column x = act_column_at(act, &layout, c);
-            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile(w, rows, scales, &x, c == 0), count);
+            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile_of(w, rows, scales, &x, c == 0), count);
         }
     }
 }
 
-static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
-                        const struct act_column *x)
-{
-    for (uint32_t k = 0; k < count; k += 8) {
-        uint32_t n = count - k < 8 ? count - k : 8;
-        const unsigned char *rows[8], *scales[8];
-        avx2_rows_at(rows, scales, w, index, k, n);
-        kit_store_n(out + k, (kit_f)avx2_tile(w, rows, scales, x, false), n);
-    }
-}
+#include "int8/listed_avx2.h"
 
 #endif

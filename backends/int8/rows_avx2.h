@@ -169,15 +169,6 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
     }
 }
 
-static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
-                        const struct act_column *x)
-{
-    for (uint32_t k = 0; k < count; k += 8) {
-        uint32_t n = count - k < 8 ? count - k : 8;
-        const unsigned char *rows[8], *scales[8];
-        avx2_rows_at(rows, scales, w, index, k, n);
-        kit_store_n(out + k, (kit_f)avx2_tile_of(w, rows, scales, x, false), n);
-    }
-}
+#include "int8/listed_avx2.h"
 
 #endif

@@ -184,19 +184,6 @@ KIT_INLINE void vnni_one_column(float *out, const struct dt_matrix *w, uint32_t 
     }
 }
 
-static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
-                        const struct act_column *x)
-{
-    uint32_t reach = vnni_tile_reach(w);
-    for (uint32_t k = 0; k < count;) {
-        uint32_t left = count - k, n = left < reach ? left : reach;
-        struct vnni_tile t = vnni_tile_listed(w, index + k, n);
-        vnni_listed_ahead(w, index + k + n, left - n < reach ? left - n : reach);
-        kit_store_n(out + k, (kit_f)vnni_tile_column(w, &t, x, false), n);
-        k += n;
-    }
-}
-
 // ---- many columns: sixteen rows are unpacked into a panel once, and every column multiplied with it ------------------
 
 // Fills a panel with groups [g, g + count) of the tile's rows.
@@ -267,5 +254,7 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
         vnni_one_column(out + c * out_stride, w, begin, end, &x);
     }
 }
+
+#include "int8/listed_vnni.h"
 
 #endif
