@@ -224,7 +224,7 @@ KIT_INLINE uint32_t kit_screen(const uint32_t *bounds, uint32_t n, float along, 
         uint32_t pairs[KIT_W], left = n - i < KIT_W ? n - i : KIT_W, real = left == KIT_W ? ~0u : (1u << left) - 1;
         kit_i pair;
         if (left < KIT_W) {
-            memset(pairs, 0, sizeof pairs);
+            memset(pairs, 0xff, sizeof pairs); // no numbers: neither below nor added
             memcpy(pairs, bounds + i, left * sizeof *pairs);
             memcpy(&pair, pairs, sizeof pair);
         } else {
@@ -234,13 +234,10 @@ KIT_INLINE uint32_t kit_screen(const uint32_t *bounds, uint32_t n, float along, 
         kit_i below = u < threshold;
         kit_f z = (u - threshold) * (scale * 0x1p23f) + 127 * 0x1p23f;
         kit_i line = kit_to_int((kit_f)((kit_i)z & (kit_i)(z > 0.0f) & below));
-        if (left == KIT_W)
-            sums += (kit_f)line;
+        sums += (kit_f)line;
         for (uint32_t bits = ~kit_bits(below) & real & ((1ull << KIT_W) - 1); bits; bits &= bits - 1)
             index[count++] = i + (uint32_t)__builtin_ctz(bits);
-        for (uint32_t k = 0; left < KIT_W && k < left; k++)
-            sum += (double)((kit_f)line)[k];
-        if ((i / KIT_W) % 256 == 255 || left < KIT_W) { // no lane adds up more than 256
+        if ((i / KIT_W) % 256 == 255) { // no lane adds up more than 256
             for (uint32_t k = 0; k < KIT_W; k++)
                 sum += (double)sums[k];
             sums = kit_set(0.0f);
