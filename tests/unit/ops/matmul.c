@@ -77,6 +77,17 @@ static void check_against_doubles(const struct dt_matrix *w, const float *x, siz
     }
 }
 
+// Row r as embed gives it, into row; its product with itself, and with x.
+static void row_sums(const struct dt_matrix *w, uint32_t r, const float *x, float *row, double *square, double *along)
+{
+    rig.table->embed(rig.ctx, row, w, r);
+    *square = *along = 0;
+    for (uint32_t i = 0; i < w->cols; i++) {
+        *square += (double)row[i] * (double)row[i];
+        *along += (double)row[i] * (double)x[i];
+    }
+}
+
 // Rows anywhere, in any order: the bits of the product; and that nothing lies further from the exact product than act_error says.
 static void listed(const struct dt_matrix *w, const float *x, const float *product)
 {
@@ -96,12 +107,8 @@ static void listed(const struct dt_matrix *w, const float *x, const float *produ
     double error = b->act_error(rig.ctx, act, x, w);
     float *row = rig_floats(w->cols);
     for (uint32_t r = 0; r < w->rows; r++) {
-        double sum = 0, norm = 0;
-        b->embed(rig.ctx, row, w, r);
-        for (uint32_t i = 0; i < w->cols; i++) {
-            sum += (double)row[i] * (double)x[i];
-            norm += (double)row[i] * (double)row[i];
-        }
+        double sum, norm;
+        row_sums(w, r, x, row, &norm, &sum);
         if (!(norm < 1e40)) // some scales are no numbers, or overflow
             continue;
         if (!(fabs(product[r] - sum) <= error * sqrt(norm) + 1e-37))
@@ -124,12 +131,8 @@ static void products(const struct dt_matrix *w)
     if (!b->row_products(rig.ctx, out, w, begin, end, direction))
         return;
     for (uint32_t r = begin; r < end; r++) {
-        double square = 0, along = 0;
-        b->embed(rig.ctx, row, w, r);
-        for (uint32_t i = 0; i < w->cols; i++) {
-            square += (double)row[i] * (double)row[i];
-            along += (double)row[i] * (double)direction[i];
-        }
+        double square, along;
+        row_sums(w, r, direction, row, &square, &along);
         if (!(square < 1e30)) // some scales are no numbers, or overflow
             continue;
         const float *got = out + 2 * (r - begin);
