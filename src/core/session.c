@@ -736,7 +736,7 @@ static bool classify_listed(struct dt_session *s, uint32_t position)
         .rows = listed_rows,
         .arg = &l,
     };
-    return dt_shortlist_make(s->list, s->stack.screen, &request, &s->candidates);
+    return dt_shortlist_make(s->list, &s->stack, &request, &s->candidates);
 }
 
 // All logits of scratch.normed.
@@ -760,7 +760,7 @@ static void classify(struct dt_session *s, uint32_t column, uint32_t position, b
     if (s->list && !all && s->reach >= 0) {
         const struct dt_matrix *w = &s->weights->classifier.matrix;
         dt_shortlist_learn(s->list);
-        s->pending = classify_listed(s, position);
+        s->pending = !dt_shortlist_passes(s->list) && classify_listed(s, position);
         record(s, clock, DT_OP_CLASSIFIER, DT_NO_LAYER, 1, s->candidates.count * (w->bytes / w->rows));
     }
     if (!s->pending)

@@ -212,14 +212,21 @@ static float least_certain(struct dt_shortlist *list, const struct dt_shortlist_
     return largest_of(list->logits, n);
 }
 
-bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_instance *by, const struct dt_shortlist_request *q,
+bool dt_shortlist_passes(struct dt_shortlist *list)
+{
+    if (list->passing == 0)
+        return list->learned < list->vocab;
+    list->passing--;
+    return true;
+}
+
+bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack, const struct dt_shortlist_request *q,
                        struct dt_candidates *out)
 {
+    const struct dt_instance *by = stack->screen, *argmax = stack->argmax;
     memset(out, 0, sizeof *out);
-    if (list->learned < list->vocab || list->passing > 0 || q->recent_count == 0) {
-        list->passing -= list->passing > 0;
+    if (list->learned < list->vocab || q->recent_count == 0)
         return false;
-    }
     uint32_t dim = list->classifier->matrix.cols;
     double square = dot(q->x, q->x, dim), along = dot(q->x, list->direction, dim) * list->direction_scale;
     double left = square - along * along;
@@ -252,13 +259,17 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_instance *by, 
     }
     list->pause = PAUSE_FIRST;
     q->rows(q->arg, list->logits, list->index, count);
-    list->first[list->facts.used % FIRSTS] = list->index[by->table.argmax(by->ctx, list->logits, count)];
+    uint32_t best = argmax->table.argmax(argmax->ctx, list->logits, count);
+    list->first[list->facts.used % FIRSTS] = list->index[best];
     list->firsts += list->firsts < FIRSTS;
     list->facts.used++;
     list->facts.rows += count;
     *out = (struct dt_candidates){.index = list->index, .logits = list->logits, .count = count, .reach = q->reach};
     if (q->unit > 0) { // the others are at most threshold + slack, whose exponentials `rest` is relative to
-        double above = (double)threshold + slack * (1 + 1e-6) - (double)largest_of(list->logits, count);
+        float largest = list->logits[best]; // it may be NaN where others are not
+        if (largest != largest)
+            largest = largest_of(list->logits, count);
+        double above = (double)threshold + slack * (1 + 1e-6) - (double)largest;
         out->unit = q->unit;
         out->outside = rest * exp(above / (double)q->unit) * (1 + 1e-5);
     }

@@ -6,8 +6,8 @@
 // 4 bytes a row), Cauchy and Schwarz say for any x = p d + y, y at right angles to d:
 //     w . x = a p + (w - a d) . y  <=  a p + b |y|.
 // d is the direction of the mean of some rows. A few logits computed exactly, those of the latest tokens and of the likeliest ones of
-// the last lists, are a lower bound of the largest one; the rows whose upper bound is within `reach` of it are computed exactly, the others' exponentials are bounded in sum. What the
-// kernel's own arithmetic may lose (dt_backend.act_error) and the rounding of the bounds are added to every bound.
+// the last lists, are a lower bound of the largest one; the rows whose upper bound is within `reach` of it are computed exactly, the
+// others' exponentials are bounded in sum. What the kernel's own arithmetic may lose (dt_backend.act_error) and the rounding of the bounds are added to every bound.
 //
 // The bounds are learned from the weights in slices, one an evaluation, so that nothing waits for them at the start.
 #ifndef DT_CORE_SHORTLIST_H
@@ -73,9 +73,13 @@ struct dt_shortlist_request {
     void *arg;
 };
 
-// The candidates for one x, valid until the next call; by is who screens. false where the list is not made: not all rows are known yet, or so many
-// are left that the full product is as quick (then it is not tried again for a while).
-bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_instance *by, const struct dt_shortlist_request *request,
+// Asked once an evaluation, before anything is prepared for a list: true where none can be made, as not all rows are known yet, or none is tried,
+// as the last one was too long.
+bool dt_shortlist_passes(struct dt_shortlist *list);
+
+// The candidates for one x, valid until the next call, screened by this stack. false where the list is not made: not all rows are known, or so
+// many are left that the full product is as quick (then dt_shortlist_passes says so for a while).
+bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack, const struct dt_shortlist_request *request,
                        struct dt_candidates *out);
 
 #endif
