@@ -20,12 +20,12 @@ KIT_INLINE __m256i avx2_nibbles(const unsigned char *q)
     return _mm256_and_si256(wide, _mm256_set1_epi8(15));
 }
 
-// ahead: the next rows lie behind these, and are asked for.
+// ahead: more rows lie behind these, and are asked for.
 KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *const *rows,
                             const unsigned char *const *scales, const struct act_column *x, bool ahead)
 {
     __m256 value = _mm256_setzero_ps();
-    const char *next = (const char *)scales[0] + 8 * w->row_stride;
+    const char *next = (const char *)scales[0] + 16 * w->row_stride; // two tiles: the first would come late
     for (uint32_t g = 0; g < w->cols / 32; g++, next += 8 * w->group_stride) {
         for (int i = 0; ahead && i < 144; i += 64)
             _mm_prefetch(next + i, _MM_HINT_T0);

@@ -63,12 +63,12 @@ KIT_INLINE __m256 avx2_scales(const unsigned char *const *scales, size_t at, uin
     return _mm256_loadu_ps(s);
 }
 
-// ahead: the next rows lie behind these, and are asked for.
+// ahead: more rows lie behind these, and are asked for.
 KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *const *rows,
                             const unsigned char *const *scales, const struct act_column *x, uint32_t group, bool ahead)
 {
     __m256 value = _mm256_setzero_ps();
-    const char *next = (const char *)rows[0] + 8 * w->row_stride;
+    const char *next = (const char *)rows[0] + 16 * w->row_stride; // two tiles: the first would come late
     for (uint32_t g = 0; g < w->cols / group; g++, next += 8 * w->group_stride) {
         for (uint32_t i = 0; ahead && i < 8 * group; i += 64)
             _mm_prefetch(next + i, _MM_HINT_T0);

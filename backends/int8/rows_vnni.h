@@ -11,15 +11,17 @@
 
 enum { row_tile = 16, weight_bias = 128 };
 
-// Asks for what the next tile needs, whole lines in their order: the rows of a tile lie side by side.
+// Asks for what a later tile needs, whole lines in their order: the rows of a tile lie side by side. The next but one where rows are long, as the
+// next would come late. Into L2: the few buffers of L1 are those of the loads themselves.
 KIT_INLINE void vnni_ahead(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t step)
 {
-    const char *at = (const char *)t->rows[0] + 16 * w->row_stride + (size_t)step * 1024;
+    size_t rows = w->row_stride < 512 ? 16 : 32;
+    const char *at = (const char *)t->rows[0] + rows * w->row_stride + (size_t)step * 1024;
     for (int i = 0; i < 16; i++)
-        _mm_prefetch(at + i * 64, _MM_HINT_T0);
-    at = (const char *)t->scales + 16 * w->scale_row_stride + (size_t)step * 128;
-    _mm_prefetch(at, _MM_HINT_T0);
-    _mm_prefetch(at + 64, _MM_HINT_T0);
+        _mm_prefetch(at + i * 64, _MM_HINT_T1);
+    at = (const char *)t->scales + rows * w->scale_row_stride + (size_t)step * 128;
+    _mm_prefetch(at, _MM_HINT_T1);
+    _mm_prefetch(at + 64, _MM_HINT_T1);
 }
 
 // The scales of two groups that are floats side by side.
