@@ -166,11 +166,6 @@ static uint32_t candidate(struct candidates *c, uint32_t i)
 
 // ---- drawing --------------------------------------------------------------------------------------
 
-static int top_p_is_on(const struct dt_sampling *settings)
-{
-    return settings->top_p > 0.0f && settings->top_p < 1.0f;
-}
-
 static uint32_t draw_from_all(const struct dt_sampler *s, const float *p, float coin)
 {
     float running = 0.0f;
@@ -188,7 +183,7 @@ static uint32_t draw_from_likeliest(const struct dt_sampler *s, const float *p, 
     struct candidates c = {.s = s, .p = p};
     float least = settings->min_p > 0.0f ? settings->min_p * p[best] : 0.0f;
     c.threshold = least;
-    if (top_p_is_on(settings)) {
+    if (dt_sampling_has_top_p(settings)) {
         // Whatever is below cannot be needed to exceed top_p (llama2.c).
         float cutoff = (1.0f - settings->top_p) / (float)(s->vocab - 1);
         c.threshold = cutoff > least ? cutoff : least;
@@ -201,7 +196,7 @@ static uint32_t draw_from_likeliest(const struct dt_sampler *s, const float *p, 
     float sum = 0.0f;
     while (kept < most) {
         sum += p[candidate(&c, kept++)];
-        if (top_p_is_on(settings) && sum > settings->top_p)
+        if (dt_sampling_has_top_p(settings) && sum > settings->top_p)
             break;
     }
     float r = coin * sum, running = 0.0f;
@@ -220,9 +215,10 @@ static int penalty_is_on(const struct dt_sampling *settings)
     return settings->repeat_penalty > 0.0f && settings->repeat_penalty != 1.0f;
 }
 
-static int is_filtered(const struct dt_sampling *settings)
+// Whether fewer than all tokens can be drawn.
+static bool is_narrowed(const struct dt_sampling *settings)
 {
-    return settings->top_k > 0 || settings->min_p > 0.0f;
+    return dt_sampling_has_top_p(settings) || settings->top_k > 0 || settings->min_p > 0.0f;
 }
 
 static void penalise(const struct dt_sampler *s, float *logits, const uint32_t *recent, uint32_t count)
@@ -261,10 +257,10 @@ uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *re
     if (s->vocab == 1 || !(__builtin_fabsf(largest) <= __FLT_MAX__))
         return best;
 
-    int filtered = is_filtered(settings);
-    if (top_p_is_on(settings) && !filtered && s->vocab >= DT_SAMPLER_QUICK_MIN) {
+    bool narrowed = is_narrowed(settings);
+    if (narrowed && s->vocab >= DT_SAMPLER_QUICK_MIN) {
         struct dt_sampler_view all = {.logits = logits, .count = s->vocab, .vocab = s->vocab};
-        uint32_t token = dt_sampler_quick(&all, logits[best], temperature, settings->top_p, coin, s->keys);
+        uint32_t token = dt_sampler_quick(&all, logits[best], settings, coin, s->keys);
         s->quick += token != DT_SAMPLER_UNSURE;
         s->exact += token == DT_SAMPLER_UNSURE;
         if (token != DT_SAMPLER_UNSURE)
@@ -276,7 +272,7 @@ uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *re
         logits[i] = x == x ? x : -__builtin_inff();
     }
     softmax(s, logits, largest);
-    if (!filtered && !top_p_is_on(settings))
+    if (!narrowed)
         return draw_from_all(s, logits, coin);
     return draw_from_likeliest(s, logits, coin, best);
 }
@@ -291,7 +287,7 @@ bool dt_sampler_wish(const struct dt_sampler *s, float *reach, float *unit)
     *unit = greedy ? 0.0f : settings->temperature;
     if (penalty_is_on(settings))
         return false;
-    return greedy || (top_p_is_on(settings) && !is_filtered(settings) && *reach < 1e6f);
+    return greedy || (is_narrowed(settings) && *reach < 1e6f);
 }
 
 uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *c)
@@ -306,8 +302,7 @@ uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *c)
         if (unit == 0.0f)
             token = c->logits[best] == c->logits[best] ? c->index[best] : DT_SAMPLER_UNSURE;
         else
-            token = dt_sampler_quick(&view, c->logits[best], s->settings.temperature, s->settings.top_p,
-                                     dt_random_f32(&s->state), s->keys);
+            token = dt_sampler_quick(&view, c->logits[best], &s->settings, dt_random_f32(&s->state), s->keys);
         if (token == DT_SAMPLER_UNSURE)
             s->state = state;
         s->quick += token != DT_SAMPLER_UNSURE && unit > 0.0f;

@@ -16,6 +16,12 @@ struct dt_sampling {
     uint32_t repeat_last; // how many recent tokens count, 1024 at most (0: 64)
 };
 
+// Whether top-p cuts anything off.
+static inline bool dt_sampling_has_top_p(const struct dt_sampling *settings)
+{
+    return settings->top_p > 0.0f && settings->top_p < 1.0f;
+}
+
 struct dt_sampler {
     struct dt_sampling settings; // may be changed between calls: the next token obeys
     uint64_t state;              // xorshift64*; never 0
@@ -23,8 +29,8 @@ struct dt_sampler {
     // Whose softmax, argmax and select are used; changed at a swap. NULL: plain loops with the reference's results.
     const struct dt_stack *stack;
     uint64_t *keys; // scratch of vocab entries
-    // How often top-p was decided by the quick road (core/sampler_quick.h), and how often by the exact one; how often some logits were enough to
-    // decide, and how often not.
+    // How often a narrowed choice (top-p, top-k, min-p) was decided by the quick road (core/sampler_quick.h), and how often by the exact one;
+    // how often some logits were enough to decide, and how often not.
     uint64_t quick, exact, some, unsure;
 };
 

@@ -7,6 +7,7 @@
 // So the sum S of all e lies in a known interval, and with E(i) the sum of the i + 1 largest e:
 //   - the nucleus ends at the first i with E(i) > top_p * S: between the ends for the two ends of the interval;
 //   - the token is the first i with E(i) > coin * E(end): S cancels.
+// top_k and min_p end it earlier: behind so many, and before the first e below min_p, as the largest e is 1.
 // If both ends give the same token, and no comparison is closer than rounding could turn it, it is llama2.c's. u = 2^-24
 // is the rounding of one operation. Sums here are double, whose rounding disappears beside the rest.
 #include "core/sampler_quick.h"
@@ -181,8 +182,22 @@ static int place_is_certain(struct order *order, uint32_t i)
     }
 }
 
-static uint32_t decide(uint32_t n, float top_p, float coin, const struct split *split, struct order *order)
+// Whether top_k and min_p leave the i-th largest, i at most one beyond those asked for before: 1 and its e, 0, or -1 if rounding decides.
+static int is_left(const struct dt_sampling *settings, struct order *order, uint32_t i, float *e)
 {
+    double least = (double)settings->min_p;
+    if (settings->top_k > 0 && i >= settings->top_k)
+        return 0;
+    if (!nth(order, i, e)) // it is in the tail
+        return least * (1 - 8 * U) > TAIL_MOST ? 0 : -1;
+    if ((double)*e < least * (1 - 8 * U))
+        return 0;
+    return least > 0 && (double)*e <= least * (1 + 8 * U) ? -1 : 1;
+}
+
+static uint32_t decide(const struct dt_sampling *settings, uint32_t n, float coin, const struct split *split, struct order *order)
+{
+    float top_p = dt_sampling_has_top_p(settings) ? settings->top_p : 2.0f; // no sum exceeds that
     // llama2.c's float sum S of all e, in order of index. An addition is wrong by u of the sum, or by what is added if that
     // is less.
     double near_count = split->near_count, most = split->near_sum + split->tail_high;
@@ -196,10 +211,17 @@ static uint32_t decide(uint32_t n, float top_p, float coin, const struct split *
     // Where the nucleus may end, and the sums up to there.
     double running = 0, low_sum = 0;
     uint32_t low_end = 0;
-    float e;
+    float e = 0, next;
     for (uint32_t i = 0;; i++) {
-        if (!nth(order, i, &e))
-            return DT_SAMPLER_UNSURE; // it ends in the tail
+        int left = is_left(settings, order, i, &next);
+        if (left < 0 || (!left && i == 0))
+            return DT_SAMPLER_UNSURE;
+        if (!left) {
+            low_end = low_sum == 0 ? i - 1 : low_end;
+            low_sum = low_sum == 0 ? running : low_sum;
+            break;
+        }
+        e = next;
         running += (double)e;
         if (low_sum == 0 && running * (1 + epsilon) > (double)top_p * sum_low) {
             low_sum = running;
@@ -228,9 +250,10 @@ static uint32_t decide(uint32_t n, float top_p, float coin, const struct split *
     return DT_SAMPLER_UNSURE;
 }
 
-uint32_t dt_sampler_quick(const struct dt_sampler_view *view, float largest, float temperature, float top_p, float coin,
+uint32_t dt_sampler_quick(const struct dt_sampler_view *view, float largest, const struct dt_sampling *settings, float coin,
                           uint64_t *keys)
 {
+    float temperature = settings->temperature;
     // Larger ones are rounded too coarsely when they are divided.
     if (!(__builtin_fabsf(largest / temperature) < 4096.0f))
         return DT_SAMPLER_UNSURE;
@@ -246,5 +269,5 @@ uint32_t dt_sampler_quick(const struct dt_sampler_view *view, float largest, flo
 
     struct order order = {keys, split.near_count, 0};
     dt_sampler_heap_make(keys, split.near_count);
-    return decide(view->vocab, top_p, coin, &split, &order);
+    return decide(settings, view->vocab, coin, &split, &order);
 }

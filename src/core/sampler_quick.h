@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Top-p without most of the exponentials. Of the sampler, not for others.
+// Top-p, top-k and min-p without most of the exponentials. Of the sampler, not for others.
 #ifndef DT_CORE_SAMPLER_QUICK_H
 #define DT_CORE_SAMPLER_QUICK_H
 
@@ -21,9 +21,9 @@ struct dt_sampler_view {
     double outside;
 };
 
-// The token that the exact road would choose with this coin, or DT_SAMPLER_UNSURE. largest: the value of the
-// largest logit, finite. keys: room for as many as there are logits. Reads the logits only.
-uint32_t dt_sampler_quick(const struct dt_sampler_view *view, float largest, float temperature, float top_p, float coin,
+// The token that the exact road would choose with this coin, or DT_SAMPLER_UNSURE. settings: with a temperature, and top_p, top_k or
+// min_p. largest: the value of the largest logit, finite. keys: room for as many as there are logits. Reads the logits only.
+uint32_t dt_sampler_quick(const struct dt_sampler_view *view, float largest, const struct dt_sampling *settings, float coin,
                           uint64_t *keys);
 
 // A max-heap of keys. Put in order, keys[0..n) is a heap; each take moves the largest of those left, keys[0..left), to keys[left - 1].

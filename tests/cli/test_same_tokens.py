@@ -50,7 +50,8 @@ with tempfile.TemporaryDirectory() as folder:
     write_model(whole)
     run("convert", whole, "-o", small, "-f", "q8_0", "--to", "llama2c-v2", "--group", "32", "--quiet")
     for model, backend in ((whole, "fp32"), (small, "int8"), (whole, "reference")):
-        for sampling in (["-t", "0"], ["-t", "1", "-p", "0.9"], ["-t", "0.6", "-p", "0.95"], ["-t", "1", "--repeat-penalty", "1.2"]):
+        for sampling in (["-t", "0"], ["-t", "1", "-p", "0.9"], ["-t", "0.6", "-p", "0.95"], ["-t", "0.8", "-p", "0.95", "--min-p", "0.05"],
+                         ["-t", "0.8", "-p", "1", "-k", "40"], ["-t", "1", "--repeat-penalty", "1.2"]):
             for seed in ("1", "2"):
                 tell = ["run", model, "-b", backend, "-s", seed, "-n", "120", "--ids", "--stop", "bos", "-q", *sampling]
                 with_list, without = run(*tell), run(*tell, "--no-shortlist")

@@ -256,6 +256,8 @@ static void usual_settings(void **state)
     for (int shape = 0; shape < SHAPES; shape++) {
         for (int i = 0; i < 30; i++) {
             struct dt_sampling settings = {.temperature = 1, .top_p = i % 3 ? 0.9f : 0.95f};
+            if (i % 2) // as llama.cpp's users have it
+                settings = (struct dt_sampling){.temperature = 0.8f, .top_p = i % 3 ? 0.95f : 0, .top_k = i % 4 == 1 ? 40 : 0, .min_p = 0.05f};
             compare(ONE_OF(vocabularies), (enum shape)shape, &settings, 60);
             quick += shape == LANGUAGE ? bench->sampler.quick : 0;
             exact += shape == LANGUAGE ? bench->sampler.exact : 0;
@@ -272,7 +274,7 @@ static void filters_and_penalty(void **state)
     static const float min_ps[] = {0, 0.05f, 0.5f, 1, 1e-6f};
     static const float penalties[] = {0, 1, 1.1f, 0.5f, 3};
     for (int shape = 0; shape < SHAPES; shape++) {
-        for (int round = 0; round < 80; round++) {
+        for (int round = 0; round < 240; round++) {
             struct dt_sampling settings = {
                 .temperature = ONE_OF(temperatures),
                 .top_p = ONE_OF(top_ps),
