@@ -328,7 +328,20 @@ def told_once(home):
         s.type("abc")
         s.wait(rb"abc")
         s.type("\x03")
-        step(s, "line: Ctrl-C gives a new prompt at the line's beginning", s.wait(rb"\r\n(\x1b\[\?2004[lh]|\r)*> "))
+        new_prompt = rb"\r\n(\x1b\[\?2004[lh]|\r)*> "
+        step(s, "line: Ctrl-C gives a new prompt at the line's beginning", s.wait(new_prompt))
+        lost = 0
+        for i in range(400):  # close behind the last key, at every distance
+            s.type("abc")
+            s.wait(rb"abc")
+            end = time.perf_counter() + i * 1.5e-6
+            while time.perf_counter() < end:
+                pass
+            s.type("\x03")
+            lost += not s.wait(new_prompt, 10)
+            if lost:
+                break
+        step(s, "line: no Ctrl-C is lost", not lost)
     finally:
         s.close()
 

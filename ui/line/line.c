@@ -451,6 +451,21 @@ static bool busy(struct line *l)
     return state != DT_APP_IDLE && !l->question;
 }
 
+// What the handlers left word of.
+static void heed_signals(struct line *l)
+{
+    if (resized) {
+        resized = 0;
+        measure(l);
+        rl_resize_terminal();
+    }
+    if (interrupted) {
+        interrupted = 0;
+        if (l->asking)
+            interrupt_prompt(l);
+    }
+}
+
 static void loop(struct line *l)
 {
     while (!l->quit && !l->hung_up) {
@@ -461,6 +476,7 @@ static void loop(struct line *l)
             return;
         if (l->out.broken)
             l->hung_up = true;
+        heed_signals(l); // one that came before the events were taken does not end the wait
         if (!busy(l) && !l->asking) {
             // whole lines that were typed ahead are entries, the beginning of one goes on at the prompt
             struct pollfd ahead = {STDIN_FILENO, POLLIN, 0};
@@ -480,16 +496,7 @@ static void loop(struct line *l)
         }
         struct pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {l->api->fd(l->app), POLLIN, 0}};
         int ready = poll(fds, 2, -1);
-        if (resized) {
-            resized = 0;
-            measure(l);
-            rl_resize_terminal();
-        }
-        if (interrupted) {
-            interrupted = 0;
-            if (l->asking)
-                interrupt_prompt(l);
-        }
+        heed_signals(l); // before what was typed behind them
         if (l->api->leaving(l->app))
             l->api->stop(l->app);
         if (ready <= 0)
