@@ -2,7 +2,7 @@
 // IEEE 754 binary16: 1 sign, 5 exponent (bias 15), 10 mantissa bits; binary32: 1, 8 (bias 127), 23.
 #include "core/half.h"
 
-#include <string.h>
+#include "base/bits.h"
 
 float dt_half_to_float(uint16_t half)
 {
@@ -14,19 +14,14 @@ float dt_half_to_float(uint16_t half)
     } else if (exponent) {
         bits = sign | (exponent + 112) << 23 | mantissa << 13;
     } else { // zero and subnormals: mantissa * 2^-24, exact in binary32
-        float value = (float)mantissa * 0x1p-24f;
-        memcpy(&bits, &value, sizeof bits);
-        bits |= sign;
+        bits = sign | dt_bits_of((float)mantissa * 0x1p-24f);
     }
-    float out;
-    memcpy(&out, &bits, sizeof out);
-    return out;
+    return dt_float_of(bits);
 }
 
 uint16_t dt_float_to_half(float value)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    uint32_t bits = dt_bits_of(value);
     uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
     if (magnitude >= 0x7f800000) // infinity stays, NaN stays quiet
         return (uint16_t)(sign | 0x7c00 |

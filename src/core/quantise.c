@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/bits.h"
+
 uint32_t dt_quantise_group(uint32_t cols, uint32_t most)
 {
     uint32_t group = most;
@@ -69,8 +71,7 @@ static void put_half(unsigned char *at, float value)
 
 static void put_bf16(unsigned char *at, float value) // the upper half, to nearest, ties to even
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    uint32_t bits = dt_bits_of(value);
     bits += 0x7fff + (bits >> 16 & 1);
     uint16_t upper = (uint16_t)(bits >> 16);
     memcpy(at, &upper, sizeof upper);

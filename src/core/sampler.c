@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/bits.h"
 #include "base/expf.h"
 #include "core/sampler_quick.h"
 
@@ -131,8 +132,7 @@ static void candidates_sort(struct candidates *c)
     for (int shift = 0; shift < 32; shift += DIGIT) {
         uint32_t place[VALUES] = {0}, sum = 0;
         for (uint32_t i = 0; i < c->count; i++) {
-            uint32_t bits;
-            memcpy(&bits, &c->p[from[i]], sizeof bits);
+            uint32_t bits = dt_bits_of(c->p[from[i]]);
             place[~bits >> shift & (VALUES - 1)]++; // inverted: the largest first
         }
         for (uint32_t v = 0; v < VALUES; v++) {
@@ -141,8 +141,7 @@ static void candidates_sort(struct candidates *c)
             sum += here;
         }
         for (uint32_t i = 0; i < c->count; i++) {
-            uint32_t bits;
-            memcpy(&bits, &c->p[from[i]], sizeof bits);
+            uint32_t bits = dt_bits_of(c->p[from[i]]);
             to[place[~bits >> shift & (VALUES - 1)]++] = from[i];
         }
         uint32_t *other = from;

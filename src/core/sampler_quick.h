@@ -3,6 +3,7 @@
 #ifndef DT_CORE_SAMPLER_QUICK_H
 #define DT_CORE_SAMPLER_QUICK_H
 
+#include "base/bits.h"
 #include "core/sampler.h"
 
 #define DT_SAMPLER_QUICK_MIN 512u // fewer logits: the exact road is as quick
@@ -33,19 +34,11 @@ void dt_sampler_heap_take(uint64_t *keys, uint32_t left);
 // A key orders by value (a float >= 0), the larger first, then by index, the smaller first.
 static inline uint64_t dt_sampler_key(float value, uint32_t index)
 {
-    union {
-        float f;
-        uint32_t u;
-    } bits = {value};
-    return (uint64_t)bits.u << 32 | (uint32_t)~index;
+    return (uint64_t)dt_bits_of(value) << 32 | (uint32_t)~index;
 }
 static inline float dt_sampler_key_value(uint64_t key)
 {
-    union {
-        uint32_t u;
-        float f;
-    } bits = {(uint32_t)(key >> 32)};
-    return bits.f;
+    return dt_float_of((uint32_t)(key >> 32));
 }
 static inline uint32_t dt_sampler_key_index(uint64_t key)
 {

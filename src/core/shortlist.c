@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/bits.h"
 
 #define VOCAB_LEAST  4096u
 #define SLICES       8u   // evaluations until all rows are known
@@ -122,24 +123,10 @@ static struct products products_of(struct dt_shortlist *list, uint32_t row)
     return p;
 }
 
-static uint32_t bits_of(float f)
-{
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
 // The next bfloat16 that is not below a float >= 0.
 static uint32_t bfloat_above(float f)
 {
-    uint32_t bits = bits_of(f);
+    uint32_t bits = dt_bits_of(f);
     return bits >= 0x7f800000 ? 0x7f80 : (bits + 0xffff) >> 16;
 }
 
@@ -148,7 +135,7 @@ static uint32_t bound_of(struct dt_shortlist *list, struct products p)
     double norm = sqrt(p.square);
     if (!(norm < 1e18)) // no number, or too large to be multiplied with: always a candidate
         return 0x7f80;
-    float a = float_of(bits_of((float)p.along) & 0xffff0000);
+    float a = dt_float_of(dt_bits_of((float)p.along) & 0xffff0000);
     double left = p.square - p.along * p.along, error = fabs(p.along - (double)a) + 1.1 * p.error * norm;
     double across = sqrt((left > 0 ? left : 0) + 4 * p.error * p.square) * (1 + 1e-6);
     norm *= 1 + p.error + 1e-6;
@@ -156,7 +143,7 @@ static uint32_t bound_of(struct dt_shortlist *list, struct products p)
         list->norm_most = (float)(norm * (1 + 1e-6));
     if (error > (double)list->along_error)
         list->along_error = (float)(error * (1 + 1e-6));
-    return bits_of(a) | bfloat_above((float)(across * (1 + 1e-6)));
+    return dt_bits_of(a) | bfloat_above((float)(across * (1 + 1e-6)));
 }
 
 // The same rows by the backend's own way.

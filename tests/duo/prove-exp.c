@@ -9,26 +9,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "base/bits.h"
 #include "base/expf.h"
 
 #define MARGIN 0x1p-28f
 #define LARGEST 0x42ae0000u // 87.0f
-
-static float of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint32_t to_bits(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
 
 int main(int argc, char **argv)
 {
@@ -45,11 +31,11 @@ int main(int argc, char **argv)
     unsigned long long kept = 0, again = 0, wrong = 0;
     for (int sign = 0; sign < 2; sign++) {
         for (uint32_t u = 0; u <= LARGEST; u += step) {
-            float x = of_bits(u | (uint32_t)sign << 31);
+            float x = dt_float_of(u | (uint32_t)sign << 31);
             float zh = x * high, zl = fmaf(x, low, fmaf(high, x, -zh));
             float t = zh + 0x1.8p23f, r = (zh - (t - 0x1.8p23f)) + zl;
             float p = ((r * c0 + c1) * r + c2) * r;
-            uint32_t k = to_bits(t);
+            uint32_t k = dt_bits_of(t);
             float rest = fmaf(table_high[k & 31], p, table_low[k & 31]);
             float above = table_high[k & 31] + (rest + MARGIN), below = table_high[k & 31] + (rest - MARGIN);
             if (above != below) {
@@ -57,7 +43,7 @@ int main(int argc, char **argv)
                 continue;
             }
             kept++;
-            if (to_bits(above) + (k >> 5 << 23) != to_bits(dt_expf(x)) && wrong++ < 5)
+            if (dt_bits_of(above) + (k >> 5 << 23) != dt_bits_of(dt_expf(x)) && wrong++ < 5)
                 printf("prove-exp: exp(%a) is %a, the lanes give %a\n", (double)x, (double)dt_expf(x), (double)above);
         }
     }

@@ -7,21 +7,8 @@
 #include <math.h>
 #include <cmocka.h>
 
+#include "base/bits.h"
 #include "base/expf.h"
-
-static uint32_t bits_of(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-static float from_bits(uint32_t u)
-{
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
 
 static void known_values(void **state)
 {
@@ -39,19 +26,19 @@ static void known_values(void **state)
         {0x1.04845ep+5f, 0x56fc9f1c}, {-0x1.f8cbb2p+5f, 0x11fa2993},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        assert_int_equal(bits_of(dt_expf(rows[i].x)), rows[i].bits);
+        assert_int_equal(dt_bits_of(dt_expf(rows[i].x)), rows[i].bits);
     assert_true(isnan(dt_expf(NAN)));
     assert_true(isnan(dt_expf(-NAN)));
 }
 
 static uint64_t mix(uint64_t sum, uint32_t u)
 {
-    float x = from_bits(u);
+    float x = dt_float_of(u);
     if (isnan(x))
         return sum;
     float ours = dt_expf(x), theirs = expf(x); // any C library is this close
     assert_true(ours == theirs || fabsf(ours - theirs) <= 2e-7f * theirs + 0x1p-149f);
-    return (sum ^ bits_of(ours)) * 0x100000001b3u;
+    return (sum ^ dt_bits_of(ours)) * 0x100000001b3u;
 }
 
 // Every 4099th float, and 128 around each power of two. The checksum pins the bits where there is no glibc to

@@ -8,14 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/bits.h"
 #include "core/model.h"
-
-static uint32_t bits_of(float f)
-{
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    return bits;
-}
 
 // Every half, by the definition of the format in double.
 static void half_to_float_is_exact(void **state)
@@ -147,7 +141,7 @@ static void rows_by_hand(void **state)
     w = dt_matrix_blocks(DT_FORM_Q5_0, 1, 32, q50);
     dt_matrix_row(&w, 0, out);
     assert_true(out[0] == 1.0f && out[16] == -14.0f && out[17] == 0.0f && out[1] == -16.0f);
-    assert_int_equal(bits_of(out[2]), bits_of(-16.0f));
+    assert_int_equal(dt_bits_of(out[2]), dt_bits_of(-16.0f));
 }
 
 // A row depends on its own bytes only, in every block form: rows of a matrix and the matrix of that
