@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the readers of model files share: little-endian fields at any alignment, words, checks of
-// floats. Private to the readers; where tensors go is in core/slots.h. Pure: any thread.
+// floats. Private to the readers, and to what looks into their bytes later (core/vocab.c,
+// core/tokenizer.c); where tensors go is in core/slots.h. Pure: any thread.
 #ifndef DT_CORE_READER_H
 #define DT_CORE_READER_H
 

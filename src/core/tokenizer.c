@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/model.h"
+#include "core/reader.h"
 #include "core/tokenizer_bpe.h"
 #include "core/tokenizer_spm.h"
 
@@ -81,30 +81,16 @@ dt_status dt_tokenizer_init(struct dt_tokenizer *t, const struct dt_vocab *vocab
 
 // ---- the index over pieces --------------------------------------------------------------------------
 
-static uint64_t read_u64(const unsigned char *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-static uint32_t read_u32(const unsigned char *at)
-{
-    uint32_t word;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
 // Words of eight bytes; what is left over is read as two words that overlap, or as first, middle and last byte.
 static uint64_t hash_piece(const unsigned char *piece, size_t n)
 {
     uint64_t hash = 0xcbf29ce484222325u ^ n, rest = 0;
     for (; n >= 8; piece += 8, n -= 8) {
-        hash = (hash ^ read_u64(piece)) * 0x9e3779b97f4a7c15u;
+        hash = (hash ^ dt_read_u64(piece)) * 0x9e3779b97f4a7c15u;
         hash ^= hash >> 32;
     }
     if (n >= 4)
-        rest = (uint64_t)read_u32(piece) << 32 | read_u32(piece + n - 4);
+        rest = (uint64_t)dt_read_u32(piece) << 32 | dt_read_u32(piece + n - 4);
     else if (n > 0)
         rest = (uint64_t)piece[0] << 16 | (uint64_t)piece[n / 2] << 8 | piece[n - 1];
     hash = (hash ^ rest) * 0x9e3779b97f4a7c15u;
