@@ -87,6 +87,23 @@ void ui_stream_line_end(struct ui_stream *s)
     s->column = 0;
 }
 
+size_t ui_stream_turns(struct ui_stream *s, size_t from)
+{
+    struct dt_app_turn turn = {0};
+    bool chat = s->api->story(s->app)->chat;
+    size_t i = from;
+    for (; s->api->turn(s->app, i, &turn); i++) {
+        ui_stream_text(s, turn.prompt, turn.prompt_length);
+        if (chat)
+            ui_stream_line_end(s);
+        ui_stream_text(s, turn.text, turn.text_length);
+    }
+    if (i > from && turn.text_length == 0)
+        return i;
+    ui_stream_line_end(s);
+    return 0;
+}
+
 void ui_stream_lines(struct ui_stream *s, const char *text, size_t n)
 {
     ui_stream_line_end(s);

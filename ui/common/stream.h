@@ -29,6 +29,10 @@ void ui_stream_flush(struct ui_stream *s);
 // Flushes, and ends the line if the cursor is not at the beginning of one.
 void ui_stream_line_end(struct ui_stream *s);
 
+// The story's turns from number `from` on, as they are now. What was asked in a chat ends its line; so do all of them, unless the last one has no
+// text yet: then its number, 1-based, is returned, as its prompt stands at the end and is about to be told from. Else 0.
+size_t ui_stream_turns(struct ui_stream *s, size_t from);
+
 // Whole lines of their own: whatever was begun is ended before, and they end with a newline. Broken at words like a story.
 void ui_stream_lines(struct ui_stream *s, const char *text, size_t n);
 

@@ -318,23 +318,6 @@ static void show_beginning(struct line *l, size_t i)
     ui_stream_text(&l->out, turn.prompt + blank, turn.prompt_length - blank);
 }
 
-// Turns from number `from` on, as they are now.
-static void redraw(struct line *l, size_t from)
-{
-    struct dt_app_turn turn = {0};
-    bool chat = l->api->story(l->app)->chat;
-    size_t i = from;
-    for (; l->api->turn(l->app, i, &turn); i++) {
-        ui_stream_text(&l->out, turn.prompt, turn.prompt_length);
-        if (chat)
-            ui_stream_line_end(&l->out);
-        ui_stream_text(&l->out, turn.text, turn.text_length);
-    }
-    l->redrawn = i > from && turn.text_length == 0 ? i : 0;
-    if (!l->redrawn)
-        ui_stream_line_end(&l->out);
-}
-
 static void event(struct line *l, const struct dt_app_event *e)
 {
     char text[640];
@@ -369,7 +352,7 @@ static void event(struct line *l, const struct dt_app_event *e)
     case DT_EVENT_REDRAW:
         if (e->length)
             lines(l, e->text, e->length);
-        redraw(l, e->turn);
+        l->redrawn = ui_stream_turns(&l->out, e->turn);
         break;
     case DT_EVENT_PROGRESS:
         show_progress(l, e);

@@ -72,23 +72,11 @@ static void event(struct plain *p, const struct dt_app_event *e)
             remark(p, line, strlen(line));
         }
         break;
-    case DT_EVENT_REDRAW: {
-        struct dt_app_turn turn = {0};
-        bool chat = p->api->story(p->app)->chat;
-        size_t i = e->turn;
+    case DT_EVENT_REDRAW:
         remark(p, e->text, e->length);
         ui_stream_line_end(&p->out);
-        for (; p->api->turn(p->app, i, &turn); i++) {
-            ui_stream_text(&p->out, turn.prompt, turn.prompt_length);
-            if (chat)
-                ui_stream_line_end(&p->out);
-            ui_stream_text(&p->out, turn.text, turn.text_length);
-        }
-        p->redrawn = i > e->turn && turn.text_length == 0 ? i : 0; // that prompt is about to be told from
-        if (!p->redrawn)
-            ui_stream_line_end(&p->out);
+        p->redrawn = ui_stream_turns(&p->out, e->turn);
         break;
-    }
     case DT_EVENT_NOTICE:
         remark(p, e->text, e->length);
         break;
