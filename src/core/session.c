@@ -240,6 +240,13 @@ dt_status dt_session_init(struct dt_session **out, const struct dt_weights *weig
     return DT_OK;
 }
 
+// The logits stay, where what they would be computed from does not; candidates go.
+static void settle_logits(struct dt_session *s)
+{
+    (void)dt_session_logits(s);
+    s->candidates.count = 0;
+}
+
 dt_status dt_session_swap(struct dt_session *s, const struct dt_weights *weights, const struct dt_stack *stack,
                           struct dt_arena *scratch, struct dt_error *err)
 {
@@ -247,8 +254,7 @@ dt_status dt_session_swap(struct dt_session *s, const struct dt_weights *weights
         return dt_error_set(err, DT_FAILED, NULL, "a story can only go on with the model it began with");
     struct scratch fresh;
     uint32_t workers = s->workers;
-    (void)dt_session_logits(s); // they stay, what they would be computed from does not
-    s->candidates.count = 0;
+    settle_logits(s);
     if (s->follow)
         s->workers = s->services->threads(s->services->host);
     take_scratch(s, &fresh, act_bytes(s, weights), scratch);
@@ -283,8 +289,7 @@ void dt_session_set_profile(struct dt_session *s, const struct dt_profile *profi
 
 void dt_session_set_shortlist(struct dt_session *s, struct dt_shortlist *list)
 {
-    (void)dt_session_logits(s);
-    s->candidates.count = 0;
+    settle_logits(s);
     s->list = list;
 }
 

@@ -55,7 +55,6 @@ void dt_run_report(struct dt_run *run, uint64_t done)
     dt_verb_voice_report(&o->voice, stderr);
 }
 
-// What is about to run, before it does.
 void dt_run_announce(const struct dt_run_options *o, struct dt_engine *engine, const struct dt_engine_plan *plan)
 {
     char cost[256];
