@@ -9,8 +9,8 @@
 
 #include "../ui/plain/plain.h"
 #include "host/file.h"
-#include "host/modules.h"
-#include "verbs/sit.h"
+#include "host/modules/modules.h"
+#include "verbs/interactive.h"
 #include "verbs/verb.h"
 
 #ifdef DT_STATIC_TUI

@@ -4,7 +4,7 @@
 #define DT_BACKENDS_INT4_BLOCKS_AMX_H
 
 #include "int4/blocks_vnni.h"
-#include "int8/tiles_amx.h"
+#include "common/tiles_amx.h"
 
 KIT_INLINE void amx_unpack_blocks(int8_t *quants, const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g,
                                   uint32_t n)

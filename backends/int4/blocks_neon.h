@@ -4,9 +4,9 @@
 #ifndef DT_BACKENDS_INT4_BLOCKS_NEON_H
 #define DT_BACKENDS_INT4_BLOCKS_NEON_H
 
-#include "int8/act.h"
-#include "int8/tile_neon.h"
-#include "int8/weights.h"
+#include "common/act.h"
+#include "common/tile_neon.h"
+#include "common/weights.h"
 
 enum { row_tile = neon_rows, weight_bias = 8 };
 
@@ -77,6 +77,6 @@ KIT_INLINE void neon_tile_of(float32x4_t *value, const struct dt_matrix *w, cons
     }
 }
 
-#include "int8/columns_neon.h"
+#include "common/columns_neon.h"
 
 #endif

@@ -4,9 +4,9 @@
 #ifndef DT_BACKENDS_INT4_BLOCKS_VNNI_H
 #define DT_BACKENDS_INT4_BLOCKS_VNNI_H
 
-#include "int8/act.h"
-#include "int8/panel_vnni.h"
-#include "int8/tile_vnni.h"
+#include "common/act.h"
+#include "common/panel_vnni.h"
+#include "common/tile_vnni.h"
 
 enum { row_tile = 16, weight_bias = 8 };
 
@@ -103,6 +103,6 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
     }
 }
 
-#include "int8/listed_vnni.h"
+#include "common/listed_vnni.h"
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // int4: Q4_0 matrices in place with 8-bit activations by groups of 32, bit-identical to the reference. A block's products are
 // integers (value: half a byte, minus 8); blocks are added in their order, as in int8. Built once a CPU variant.
-#include "int8/weights.h"
+#include "common/weights.h"
 
 #if defined(__AMX_INT8__)
 #include "int4/blocks_amx.h"
@@ -14,7 +14,7 @@
 #else
 #include "int4/blocks_plain.h"
 #endif
-#include "int8/module.h"
+#include "common/module.h"
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {

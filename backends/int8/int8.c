@@ -2,7 +2,7 @@
 // int8: I8 (llama2.c version 2) and Q8_0 matrices in place, bit-identical to the reference in every operator. Within a
 // group the products are integers; groups are added in their order: value += ((float)sum * weight scale) * activation scale.
 // Rows go side by side, never the groups of one row. Built once a CPU variant.
-#include "int8/weights.h"
+#include "common/weights.h"
 
 #if defined(__AMX_INT8__)
 #include "int8/rows_amx.h"
@@ -15,7 +15,7 @@
 #else
 #include "int8/rows_plain.h"
 #endif
-#include "int8/module.h"
+#include "common/module.h"
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {

@@ -5,7 +5,7 @@
 #define DT_BACKENDS_INT8_ROWS_AMX_H
 
 #include "int8/rows_vnni.h"
-#include "int8/tiles_amx.h"
+#include "common/tiles_amx.h"
 
 KIT_INLINE void amx_copy_rows(int8_t *quants, const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g,
                               uint32_t n)

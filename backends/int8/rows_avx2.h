@@ -6,9 +6,9 @@
 
 #include <stdbool.h>
 
-#include "int8/act.h"
-#include "int8/panel_avx2.h"
-#include "int8/weights.h"
+#include "common/act.h"
+#include "common/panel_avx2.h"
+#include "common/weights.h"
 
 enum { row_tile = 8, weight_bias = 128 }; // the bias is the panel's
 
@@ -169,6 +169,6 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
     }
 }
 
-#include "int8/listed_avx2.h"
+#include "common/listed_avx2.h"
 
 #endif

@@ -5,9 +5,9 @@
 #ifndef DT_BACKENDS_INT8_ROWS_NEON_H
 #define DT_BACKENDS_INT8_ROWS_NEON_H
 
-#include "int8/act.h"
-#include "int8/tile_neon.h"
-#include "int8/weights.h"
+#include "common/act.h"
+#include "common/tile_neon.h"
+#include "common/weights.h"
 
 enum { row_tile = neon_rows, weight_bias = 0 };
 
@@ -98,6 +98,6 @@ KIT_INLINE void neon_tile_of(float32x4_t *value, const struct dt_matrix *w, cons
         neon_tile(value, w, quants, scales, x, w->group, w->scale_type, rows, cols);
 }
 
-#include "int8/columns_neon.h"
+#include "common/columns_neon.h"
 
 #endif

@@ -3,8 +3,8 @@
 #ifndef DT_BACKENDS_INT8_ROWS_PLAIN_H
 #define DT_BACKENDS_INT8_ROWS_PLAIN_H
 
-#include "int8/act.h"
-#include "int8/weights.h"
+#include "common/act.h"
+#include "common/weights.h"
 
 enum { row_tile = 1, weight_bias = 0 };
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/command_ids.h"
-#include "app/settings.h"
+#include "app/settings/command_ids.h"
+#include "app/settings/settings.h"
 
 // scdoc gives a meaning to some characters.
 static void text(const char *s)

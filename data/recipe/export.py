@@ -15,7 +15,7 @@ U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9  # GGUF value types
 TYPE_F32, TYPE_Q8_0 = 0, 8                              # GGUF tensor types
 ALIGN, GROUP = 32, 32
 
-# The comment is how the program knows it (src/core/template.c).
+# The comment is how the program knows it (src/core/text/template.c).
 TEMPLATE = ("{# duotale story turns: a request and two newlines, a story and its end #}"
             "{{ bos_token }}{% for message in messages %}"
             "{% if message['role'] == 'user' %}{{ message['content'] + '\\n\\n' }}"

@@ -227,7 +227,7 @@ struct dt_backend {
     // Writes the indices i, ascending, with x[i] >= threshold to index (room for n) and returns how many.
     uint32_t (*select)(void *ctx, const float *x, uint32_t n, float threshold, uint32_t *index);
 
-    // --- the shortlist of a classifier (core/shortlist.h); optional, the first two beside matmul ---
+    // --- the shortlist of a classifier (core/sampling/shortlist.h); optional, the first two beside matmul ---
 
     // out[k] = row index[k] of W times the one column in act, for k in [0, count): the bits that matmul gives for that row.
     void (*matmul_rows)(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/command_ids.h"
-#include "app/export.h"
+#include "app/settings/command_ids.h"
+#include "app/library/export.h"
 #include "app/view.h"
 #include "app/worker.h"
 #include "host/clock.h"

@@ -17,8 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "app/commands.h"
-#include "app/settings.h"
+#include "app/settings/commands.h"
+#include "app/settings/settings.h"
 #include "base/status.h"
 #include "host/memory.h"
 

@@ -7,8 +7,8 @@
 #include <time.h>
 
 #include "app/charset.h"
-#include "app/command_ids.h"
-#include "app/history.h"
+#include "app/settings/command_ids.h"
+#include "app/library/history.h"
 #include "app/view.h"
 #include "host/log.h"
 

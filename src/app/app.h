@@ -9,7 +9,7 @@
 
 #include "app/api.h"
 #include "app/events.h"
-#include "app/keeper.h"
+#include "app/library/library_writer.h"
 #include "host/child.h"
 #include "host/engine.h"
 
@@ -55,7 +55,7 @@ struct dt_request {
 };
 
 struct dt_worker; // app/worker.h
-struct dt_history; // app/history.h
+struct dt_history; // app/library/history.h
 struct dt_completion; // complete.c
 struct dt_view;   // app/view.h
 

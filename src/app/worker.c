@@ -7,7 +7,7 @@
 
 #include "app/view.h"
 #include "host/clock.h"
-#include "host/modules.h"
+#include "host/modules/modules.h"
 
 // ---- requests ----------------------------------------------------------------------------------------
 

@@ -4,8 +4,8 @@
 #define DT_APP_WORKER_H
 
 #include "app/app.h"
-#include "app/speech.h"
-#include "core/template.h"
+#include "app/speech/speech.h"
+#include "core/text/template.h"
 
 #define DT_NOWHERE UINT32_MAX
 

@@ -4,11 +4,11 @@
 
 #include <string.h>
 
-#include "core/gguf.h"
-#include "core/llama2c.h"
-#include "core/reader.h"
-#include "core/safetensors.h"
-#include "core/slots.h"
+#include "core/formats/gguf.h"
+#include "core/formats/llama2c.h"
+#include "core/formats/reader.h"
+#include "core/formats/safetensors.h"
+#include "core/formats/slots.h"
 
 static bool is_gguf(const unsigned char *bytes, size_t n)
 {

@@ -10,8 +10,8 @@
 #include "abi/backend.h"
 #include "base/arena.h"
 #include "base/status.h"
-#include "core/forms.h"
-#include "core/vocab.h"
+#include "core/quant/forms.h"
+#include "core/text/vocab.h"
 
 // Caps on what a file may claim; far above any model that fits the machines we know.
 #define DT_MAX_LAYERS  1024u

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "core/shortlist.h"
+#include "core/sampling/shortlist.h"
 
 struct dt_session_options {
     uint32_t context; // positions the KV cache holds, 1 .. model's context (more is allowed: RoPE goes on); 0: the model's
@@ -63,7 +63,7 @@ dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t
 // cancel flag says.
 float *dt_session_logits(struct dt_session *s);
 
-// From the next eval on, the classifier is computed for the tokens that can matter (core/shortlist.h), while a wish stands. The list must be of
+// From the next eval on, the classifier is computed for the tokens that can matter (core/sampling/shortlist.h), while a wish stands. The list must be of
 // this session's weights, and is taken off (NULL) before they are swapped; it outlives its use here.
 void dt_session_set_shortlist(struct dt_session *s, struct dt_shortlist *list);
 

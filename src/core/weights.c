@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/quantise.h"
+#include "core/quant/quantise.h"
 
 // What becomes of one matrix.
 struct decision {

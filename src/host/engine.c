@@ -9,7 +9,7 @@
 #include "base/format.h"
 #include "host/file.h"
 #include "host/log.h"
-#include "host/modules.h"
+#include "host/modules/modules.h"
 
 #define PARTS_MAX 256u
 #define TEXT_FIRST 2048u         // bytes of text the tokenizer is first made for; longer text makes it anew

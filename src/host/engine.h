@@ -10,12 +10,12 @@
 #include <stdbool.h>
 
 #include "core/model.h"
-#include "core/sampler.h"
+#include "core/sampling/sampler.h"
 #include "core/session.h"
-#include "core/template.h"
-#include "core/tokenizer.h"
+#include "core/text/template.h"
+#include "core/text/tokenizer.h"
 #include "host/memory.h"
-#include "host/registry.h"
+#include "host/modules/registry.h"
 
 struct dt_engine;
 
@@ -28,7 +28,7 @@ struct dt_engine_options {
     enum dt_pack_policy pack;
     size_t memory_limit;    // bytes of our own memory (not the mapping), 0: what the machine has
     bool check_scales;      // look at every scale when opening (reads the whole file)
-    bool without_shortlist; // compute all rows of the classifier for every token (core/shortlist.h); the texts are the same
+    bool without_shortlist; // compute all rows of the classifier for every token (core/sampling/shortlist.h); the texts are the same
     bool without_vocabulary; // where none is found, open the model all the same: for measuring, not for text
 };
 
@@ -97,7 +97,7 @@ const struct dt_engine_options *dt_engine_options(const struct dt_engine *engine
 dt_status dt_engine_encode(struct dt_engine *engine, const char *text, size_t n, unsigned flags,
                            const uint32_t **tokens, size_t *count, struct dt_error *err);
 
-// The turns of a chat, as core/template.h renders them: dt_template_encode over this engine's tokenizer, made large enough.
+// The turns of a chat, as core/text/template.h renders them: dt_template_encode over this engine's tokenizer, made large enough.
 dt_status dt_engine_encode_pieces(struct dt_engine *engine, const struct dt_template_piece *pieces, size_t piece_count, bool bos,
                                   char *scratch, size_t scratch_size, uint32_t *tokens, size_t room, size_t *count,
                                   struct dt_error *err);

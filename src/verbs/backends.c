@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "host/cpu.h"
+#include "host/modules/cpu.h"
 #include "host/json.h"
 #include "verbs/verb.h"
 

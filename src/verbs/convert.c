@@ -9,7 +9,7 @@
 
 #include "base/format.h"
 #include "host/clock.h"
-#include "host/convert.h"
+#include "host/convert/convert.h"
 #include "host/json.h"
 #include "verbs/verb.h"
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/template.h"
+#include "core/text/template.h"
 #include "host/json.h"
 #include "verbs/verb.h"
 

@@ -14,7 +14,7 @@
 
 #include "base/format.h"
 #include "host/clock.h"
-#include "host/modules.h"
+#include "host/modules/modules.h"
 
 // The program to start: ourselves, unless /proc/self/exe is a loader (the board's bundle).
 static const char *own_path(char *out, size_t size)

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "app/export.h"
-#include "app/library.h"
-#include "app/settings.h"
+#include "app/library/export.h"
+#include "app/library/library.h"
+#include "app/settings/settings.h"
 #include "host/json.h"
 #include "verbs/verb.h"
 

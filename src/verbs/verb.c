@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/settings.h"
+#include "app/settings/settings.h"
 #include "base/format.h"
 #include "host/log.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "host/json.h"
-#include "host/voices.h"
+#include "host/audio/voices.h"
 #include "verbs/verb.h"
 
 static const char help[] =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Any text, by SentencePiece and by every family of byte-level BPE: it comes back as it was. The
 // first byte chooses.
-#include "core/tokenizer.h"
+#include "core/text/tokenizer.h"
 #include "fuzz.h"
 #include "synth.h"
 #include "core/model.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Any text as JSON; what passes the check is looked at everywhere.
-#include "core/json_read.h"
+#include "core/formats/json_read.h"
 #include "fuzz.h"
 
 static size_t look(struct dt_json_value v, int depth)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A tokenizer.bin for a model of as many pieces as the first two bytes say.
-#include "core/tokenizer.h"
+#include "core/text/tokenizer.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

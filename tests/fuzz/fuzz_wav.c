@@ -3,8 +3,8 @@
 #include "fuzz.h"
 
 // The fuzzers link core and base alone.
-#include "host/resample.c"
-#include "host/wav.c"
+#include "host/audio/resample.c"
+#include "host/audio/wav.c"
 
 struct sum {
     uint64_t frames, hash;

@@ -4,7 +4,7 @@
 #define DT_TESTS_OPEN_MODEL_H
 
 #include "core/model.h"
-#include "core/template.h"
+#include "core/text/template.h"
 #include "fuzz.h"
 
 static dt_status fuzz_look(void *arg, const char *tensor, const struct dt_matrix *w)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/quantise.h"
+#include "core/quant/quantise.h"
 
 int main(int argc, char **argv)
 {

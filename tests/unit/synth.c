@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/gguf.h"
-#include "core/quantise.h"
+#include "core/formats/gguf.h"
+#include "core/quant/quantise.h"
 
 void synth_free(struct synth *s)
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/quantise.h"
+#include "core/quant/quantise.h"
 
 static void say(struct synth *s, const char *format, ...)
 {

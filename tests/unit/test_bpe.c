@@ -11,8 +11,8 @@
 #include <time.h>
 #include <cmocka.h>
 
-#include "core/tokenizer.h"
-#include "core/tokenizer_bpe.h"
+#include "core/text/tokenizer.h"
+#include "core/text/tokenizer_bpe.h"
 #include "synth.h"
 
 #define MAX_PIECES 2048

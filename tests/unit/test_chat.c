@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/template.h"
+#include "core/text/template.h"
 #include "synth.h"
 
 #define MOST 300

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "host/convert.h"
+#include "host/convert/convert.h"
 #include "host/file.h"
 #include "synth.h"
 

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "app/keeper.h"
+#include "app/library/library_writer.h"
 #include "shim_vfs.h"
 
 static char folder[] = "/tmp/dt-durable-XXXXXX";

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "host/engine.h"
-#include "host/modules.h"
+#include "host/modules/modules.h"
 #include "synth.h"
 
 #define TOKENS 48u

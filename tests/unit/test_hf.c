@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "core/model.h"
-#include "core/template.h"
-#include "core/tokenizer.h"
+#include "core/text/template.h"
+#include "core/text/tokenizer.h"
 #include "synth_hf.h"
 
 static const struct synth_shape shape = {.dim = 24,

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "host/clock.h"
-#include "host/cpu.h"
+#include "host/modules/cpu.h"
 #include "host/file.h"
 #include "host/json.h"
 #include "host/memory.h"

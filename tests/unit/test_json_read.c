@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/json_read.h"
+#include "core/formats/json_read.h"
 
 static dt_status check(const char *text, struct dt_json_value *v, struct dt_error *err)
 {

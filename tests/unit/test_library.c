@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-#include "app/library.h"
+#include "app/library/library.h"
 
 static char folder[] = "/tmp/dt-library-XXXXXX";
 static char path[100];

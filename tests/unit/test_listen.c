@@ -13,11 +13,11 @@
 
 #include <cmocka.h>
 
-#include "app/listen.h"
-#include "app/speech.h"
-#include "host/sound.h"
-#include "host/voices.h"
-#include "host/wav.h"
+#include "app/speech/listen.h"
+#include "app/speech/speech.h"
+#include "host/audio/sound.h"
+#include "host/audio/voices.h"
+#include "host/audio/wav.h"
 
 static char folder[] = "/tmp/test_listen_XXXXXX";
 static char wav[64], raw[64], arecord[64];

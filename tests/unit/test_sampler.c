@@ -11,7 +11,7 @@
 
 #include "base/arena.h"
 #include "base/expf.h"
-#include "core/sampler.h"
+#include "core/sampling/sampler.h"
 
 #define VOCAB_MAX 32000
 

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "core/profile.h"
-#include "core/quantise.h"
+#include "core/quant/quantise.h"
 #include "core/session.h"
 
 static uint64_t seed = 88172645463325252ull;

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "app/settings.h"
-#include "app/words.h"
+#include "app/settings/settings.h"
+#include "app/settings/name_match.h"
 
 static char folder[] = "/tmp/dt-settings-XXXXXX";
 static struct dt_settings settings;

@@ -9,9 +9,9 @@
 #include <math.h>
 #include <cmocka.h>
 
-#include "core/quantise.h"
-#include "core/sampler.h"
-#include "core/shortlist.h"
+#include "core/quant/quantise.h"
+#include "core/sampling/sampler.h"
+#include "core/sampling/shortlist.h"
 
 static uint64_t random_state = 0x2545f4914f6cdd1du;
 

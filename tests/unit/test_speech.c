@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#include "app/speech.h"
+#include "app/speech/speech.h"
 #include "base/sentence.h"
-#include "host/wav.h"
+#include "host/audio/wav.h"
 
 static const char story[] =
     "Once upon a time, there was a little girl named Lily. She had a big red ball and a small dog.\n"

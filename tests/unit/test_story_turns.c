@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "core/template.h"
+#include "core/text/template.h"
 
 static const char jinja[] =
     "{# duotale story turns: a request and two newlines, a story and its end #}{{ bos_token }}"

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/tokenizer.h"
+#include "core/text/tokenizer.h"
 
 #define MAX_TEXT 4096
 

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "host/wav.h"
+#include "host/audio/wav.h"
 
 static const double pi = 3.14159265358979323846;
 

@@ -15,7 +15,7 @@
 #include "abi/kit/expf.h"
 #include "base/expf.h"
 #include "fastexp/fast.h"
-#include "host/cpu.h"
+#include "host/modules/cpu.h"
 
 enum { threads = 2 };
 

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "core/stack.h"
-#include "host/cpu.h"
+#include "host/modules/cpu.h"
 #include "ops/rig.h"
 
 enum { shapes = 1000 };

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// A story as a file for people and programs.
+#ifndef DT_APP_EXPORT_H
+#define DT_APP_EXPORT_H
+
+#include <stdio.h>
+
+#include "app/library/library.h"
+
+enum dt_export_form { DT_EXPORT_TEXT, DT_EXPORT_MARKDOWN, DT_EXPORT_JSON };
+
+// By the ending of the name (.txt, .md, .json); false for any other.
+bool dt_export_form_of(const char *name, enum dt_export_form *out);
+
+// Writes the story; false (errno) when out failed.
+bool dt_export_write(FILE *out, const struct dt_story_record *story, enum dt_export_form form);
+
+// Into a file, atomically (temporary file beside it, fsync, rename). DT_USAGE for an unknown ending, DT_FAILED.
+dt_status dt_export_file(const char *path, const struct dt_story_record *story, struct dt_error *err);
+
+#endif

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// Between the parts of the GGUF reader (gguf_model.c, gguf_vocab.c, gguf_tensors.c): what they hand
+// to each other.
+#ifndef DT_CORE_GGUF_READER_H
+#define DT_CORE_GGUF_READER_H
+
+#include "core/formats/gguf.h"
+#include "core/formats/reader.h"
+#include "core/formats/slots.h"
+
+// What stays the same over the parts of a model.
+struct dt_gguf_reader {
+    struct dt_arena *arena;
+    struct dt_model *model; // never NULL: where only measuring, a dropped one without layers
+    struct dt_error *err;
+    const char *file;
+    const char *prefix; // "llama"
+    const char *layout; // of packed matrices, or NULL
+    uint32_t packed_group;
+    bool measuring;
+};
+
+// The number at the architecture's key ("llama." and suffix), 1 to most; DT_BAD_INPUT if it is
+// missing and required.
+dt_status dt_gguf_number(const struct dt_gguf_reader *r, const struct dt_gguf *g,
+                         const char *suffix, uint32_t most, bool required, uint32_t *out);
+
+// tokenizer.ggml.*: the vocabulary, its pieces where they lie; sets hp.vocab.
+dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g);
+
+// Puts every tensor of one file into its place in the model; norms and biases that are not F32 are
+// copied to the arena.
+dt_status dt_gguf_place_all(const struct dt_gguf_reader *r, const struct dt_gguf *g);
+
+// DT_BAD_INPUT names the first tensor that no file had.
+dt_status dt_gguf_check_complete(const struct dt_gguf_reader *r);
+
+#endif

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+// GGUF's vocabulary: pieces, scores, types and merges, where they lie in the file.
+#include "core/formats/gguf_reader.h"
+
+// An array of a type with a given number of items; *data NULL where the key is absent.
+static dt_status array(const struct dt_gguf_reader *r, const struct dt_gguf *g, const char *key,
+                       uint32_t item, uint64_t count, const unsigned char **data)
+{
+    const struct dt_gguf_value *v = dt_gguf_find(g, key);
+    *data = NULL;
+    if (!v)
+        return DT_OK;
+    if (v->type != DT_GGUF_ARRAY || v->item != item)
+        return dt_error_set(r->err, DT_BAD_INPUT, g->name, "%s is no array of %s", key,
+                            item == DT_GGUF_STRING ? "texts"
+                            : item == DT_GGUF_F32  ? "floats"
+                                                   : "whole numbers");
+    if (count && v->count != count)
+        return dt_error_set(r->err, DT_BAD_INPUT, g->name,
+                            "%s has %llu items, tokenizer.ggml.tokens has %llu", key,
+                            (unsigned long long)v->count, (unsigned long long)count);
+    *data = v->data;
+    return DT_OK;
+}
+
+static dt_status token_id(const struct dt_gguf_reader *r, const struct dt_gguf *g, const char *key,
+                          uint32_t *out)
+{
+    const struct dt_gguf_value *v = dt_gguf_find(g, key);
+    if (v && (v->type == DT_GGUF_U32 || v->type == DT_GGUF_I32) &&
+        dt_read_u32(v->data) == UINT32_MAX)
+        return DT_OK; // -1: there is none
+    return dt_gguf_uint(g, key, 0, r->model->vocab.size - 1, out, r->err);
+}
+
+static dt_status read_pretokenizer(struct dt_gguf_reader *r, const struct dt_gguf *g)
+{
+    static const struct {
+        const char *name;
+        enum dt_pretokenizer kind;
+    } known[] = {
+        {"gpt-2", DT_PRETOKENIZER_GPT2},
+        {"default", DT_PRETOKENIZER_GPT2},
+        {"llama-bpe", DT_PRETOKENIZER_LLAMA3},
+        {"llama3", DT_PRETOKENIZER_LLAMA3},
+        {"llama-v3", DT_PRETOKENIZER_LLAMA3},
+        {"qwen2", DT_PRETOKENIZER_QWEN2},
+        {"deepseek-r1-qwen", DT_PRETOKENIZER_QWEN2},
+        {"smollm", DT_PRETOKENIZER_SMOLLM},
+    };
+    const char *pre = "gpt-2";
+    size_t length = 5;
+    dt_status status = dt_gguf_text(g, "tokenizer.ggml.pre", &pre, &length, r->err);
+    if (status)
+        return status;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (dt_read_is(pre, length, known[i].name)) {
+            r->model->vocab.pretokenizer = known[i].kind;
+            return DT_OK;
+        }
+    return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
+                        "tokenizer.ggml.pre is %.*s, wanted gpt-2, llama-bpe, qwen2 or smollm",
+                        length < 32 ? (int)length : 32, pre);
+}
+
+static dt_status read_merges(struct dt_gguf_reader *r, const struct dt_gguf *g)
+{
+    const struct dt_gguf_value *v = dt_gguf_find(g, "tokenizer.ggml.merges");
+    const unsigned char *merges;
+    dt_status status = array(r, g, "tokenizer.ggml.merges", DT_GGUF_STRING, 0, &merges);
+    if (status)
+        return status;
+    if (!v)
+        return dt_error_set(r->err, DT_BAD_INPUT, g->name,
+                            "key tokenizer.ggml.merges is missing (tokenizer.ggml.model is gpt2)");
+    if (v->count > 2 * DT_MAX_VOCAB)
+        return dt_error_set(r->err, DT_BAD_INPUT, g->name,
+                            "tokenizer.ggml.merges has %llu items, wanted at most %u",
+                            (unsigned long long)v->count, 2 * DT_MAX_VOCAB);
+    r->model->vocab.merges = merges;
+    r->model->vocab.merges_count = v->count;
+    r->model->vocab.merges_bytes = v->bytes;
+    return DT_OK;
+}
+
+// Where each piece lies.
+static dt_status read_pieces(struct dt_gguf_reader *r, const struct dt_gguf *g,
+                             const struct dt_gguf_value *tokens)
+{
+    struct dt_vocab *vocab = &r->model->vocab;
+    uint32_t *offset = dt_arena_take(r->arena, vocab->size, sizeof *offset);
+    uint16_t *length = dt_arena_take(r->arena, vocab->size, sizeof *length);
+    if (!r->measuring && (!offset || !length))
+        return dt_error_set(r->err, DT_NO_MEMORY, g->name, "the table of %u tokens needs %zu bytes",
+                            vocab->size, vocab->size * (sizeof *offset + sizeof *length));
+    vocab->bytes = tokens->data;
+    vocab->offset = offset;
+    vocab->length = length;
+    const unsigned char *p = tokens->data;
+    for (uint32_t i = 0; i < vocab->size; i++) { // dt_gguf_read has looked at every length
+        uint64_t n = dt_read_u64(p);
+        if (n > DT_PIECE_MAX)
+            return dt_error_set(r->err, DT_BAD_INPUT, g->name,
+                                "token %u has %llu bytes, wanted at most %u", i,
+                                (unsigned long long)n, DT_PIECE_MAX);
+        if (offset && length) {
+            offset[i] = (uint32_t)(p + 8 - vocab->bytes);
+            length[i] = (uint16_t)n;
+        }
+        p += 8 + n;
+    }
+    return DT_OK;
+}
+
+dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g)
+{
+    struct dt_vocab *vocab = &r->model->vocab;
+    const struct dt_gguf_value *tokens = dt_gguf_find(g, "tokenizer.ggml.tokens");
+    const unsigned char *data;
+    const char *kind = "none";
+    size_t length = 4;
+    dt_status status = dt_gguf_text(g, "tokenizer.ggml.model", &kind, &length, r->err);
+    if (status)
+        return status;
+    if (dt_read_is(kind, length, "none") || dt_read_is(kind, length, "no_vocab")) {
+        vocab->kind = DT_VOCAB_NONE;
+        return dt_gguf_number(r, g, "vocab_size", DT_MAX_VOCAB, true, &r->model->hp.vocab);
+    }
+    if (dt_read_is(kind, length, "llama"))
+        vocab->kind = DT_VOCAB_SPM;
+    else if (dt_read_is(kind, length, "gpt2"))
+        vocab->kind = DT_VOCAB_BPE;
+    else
+        return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
+                            "tokenizer.ggml.model is %.*s, wanted llama or gpt2",
+                            length < 32 ? (int)length : 32, kind);
+    if (!tokens)
+        return dt_error_set(r->err, DT_BAD_INPUT, g->name, "key tokenizer.ggml.tokens is missing");
+    if ((status = array(r, g, "tokenizer.ggml.tokens", DT_GGUF_STRING, 0, &data)))
+        return status;
+    if (!tokens->count || tokens->count > DT_MAX_VOCAB)
+        return dt_error_set(r->err, DT_BAD_INPUT, g->name,
+                            "tokenizer.ggml.tokens has %llu items, wanted 1 to %u",
+                            (unsigned long long)tokens->count, DT_MAX_VOCAB);
+    vocab->size = r->model->hp.vocab = (uint32_t)tokens->count;
+    if ((status =
+             array(r, g, "tokenizer.ggml.token_type", DT_GGUF_I32, tokens->count, &vocab->types)) ||
+        (status = array(r, g, "tokenizer.ggml.scores", DT_GGUF_F32, tokens->count, &data)) ||
+        (status = read_pieces(r, g, tokens)))
+        return status;
+
+    bool spm = vocab->kind == DT_VOCAB_SPM;
+    if (spm && !data)
+        return dt_error_set(r->err, DT_BAD_INPUT, g->name,
+                            "key tokenizer.ggml.scores is missing (tokenizer.ggml.model is llama)");
+    vocab->scores = spm ? data : NULL;
+    vocab->scores_stride = sizeof(float);
+    vocab->meta_space = spm;
+    vocab->add_space_prefix = spm;
+    if (spm) {
+        status =
+            dt_reader_check_finite(g->name, "tokenizer.ggml.scores", data, vocab->size, r->err);
+        vocab->bos = 1 < vocab->size ? 1 : DT_NO_TOKEN; // SentencePiece's defaults
+        vocab->eos = 2 < vocab->size ? 2 : DT_NO_TOKEN;
+        vocab->unknown = 0;
+    } else if (!(status = read_pretokenizer(r, g))) {
+        status = read_merges(r, g);
+    }
+    vocab->add_bos = spm || vocab->pretokenizer == DT_PRETOKENIZER_LLAMA3;
+    if (status || (status = token_id(r, g, "tokenizer.ggml.bos_token_id", &vocab->bos)) ||
+        (status = token_id(r, g, "tokenizer.ggml.eos_token_id", &vocab->eos)) ||
+        (status = token_id(r, g, "tokenizer.ggml.unknown_token_id", &vocab->unknown)) ||
+        (status = token_id(r, g, "tokenizer.ggml.eot_token_id", &vocab->eot)) ||
+        (status = dt_gguf_bool(g, "tokenizer.ggml.add_bos_token", &vocab->add_bos, r->err)) ||
+        (status = dt_gguf_bool(g, "tokenizer.ggml.add_eos_token", &vocab->add_eos, r->err)) ||
+        (status =
+             dt_gguf_bool(g, "tokenizer.ggml.add_space_prefix", &vocab->add_space_prefix, r->err)))
+        return status;
+    if (vocab->bos == DT_NO_TOKEN)
+        vocab->add_bos = false;
+    if (vocab->eos == DT_NO_TOKEN)
+        vocab->add_eos = false;
+    return DT_OK;
+}

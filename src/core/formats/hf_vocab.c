@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+#include "core/formats/hf_vocab.h"
+
+#include <string.h>
+
+#include "core/formats/reader.h"
+
+// What is built: pieces in the order in which they stand in the JSON.
+struct builder {
+    const char *name;
+    struct dt_error *err;
+    uint32_t size;
+    unsigned char *text;
+    size_t text_used;
+    uint32_t *offset;
+    uint16_t *length;
+    float *scores;
+    uint32_t *types;
+    uint32_t *index; // id + 1 by a hash of the piece
+    uint32_t mask;
+    unsigned char *merges;
+    size_t merges_used;
+};
+
+static bool contains(struct dt_json_value v, const char *word)
+{
+    return dt_read_find(v.at, v.n, word, strlen(word)) != NULL;
+}
+
+static uint32_t hash(const unsigned char *p, size_t n)
+{
+    uint32_t h = 2166136261u; // FNV-1a
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 16777619u;
+    return h ^ h >> 15;
+}
+
+static uint32_t slot_of(const struct builder *b, const unsigned char *piece, size_t n)
+{
+    uint32_t slot = hash(piece, n) & b->mask;
+    for (; b->index[slot]; slot = (slot + 1) & b->mask) {
+        uint32_t id = b->index[slot] - 1;
+        if (b->length[id] == n && memcmp(b->text + b->offset[id], piece, n) == 0)
+            break;
+    }
+    return slot;
+}
+
+static dt_status add_piece(struct builder *b, struct dt_json_value text,
+                           struct dt_json_value id_value, uint32_t type)
+{
+    uint64_t id;
+    if (!dt_json_is_text(text) || !dt_json_uint_of(id_value, &id))
+        return dt_error_set(b->err, DT_BAD_INPUT, b->name,
+                            "a token is %.*s with the id %.*s, wanted a text and a number",
+                            text.n < 64 ? (int)text.n : 64, text.at,
+                            id_value.n < 32 ? (int)id_value.n : 32, id_value.at);
+    if (id >= b->size)
+        return dt_error_set(
+            b->err, DT_BAD_INPUT, b->name, "token %.*s has the id %llu, vocab_size is %u",
+            text.n < 64 ? (int)text.n : 64, text.at, (unsigned long long)id, b->size);
+    size_t n = dt_json_text_of(text, (char *)b->text + b->text_used);
+    if (n > DT_PIECE_MAX)
+        return dt_error_set(b->err, DT_BAD_INPUT, b->name,
+                            "token %llu has %zu bytes, wanted at most %u", (unsigned long long)id,
+                            n, DT_PIECE_MAX);
+    if (b->types[id] != DT_TOKEN_UNUSED) {
+        bool same =
+            b->length[id] == n && memcmp(b->text + b->offset[id], b->text + b->text_used, n) == 0;
+        if (!same)
+            return dt_error_set(b->err, DT_BAD_INPUT, b->name, "two tokens have the id %llu",
+                                (unsigned long long)id);
+    } else {
+        b->offset[id] = (uint32_t)b->text_used;
+        b->length[id] = (uint16_t)n;
+        uint32_t slot = slot_of(b, b->text + b->text_used, n);
+        if (!b->index[slot])
+            b->index[slot] = (uint32_t)id + 1;
+        b->text_used += n;
+    }
+    b->types[id] = type;
+    return DT_OK;
+}
+
+static bool is_byte_piece(const unsigned char *p, size_t n)
+{
+    return n == 6 && memcmp(p, "<0x", 3) == 0 && p[5] == '>';
+}
+
+// One merge: "left right", or ["left", "right"] as newer files have it; into GGUF's form.
+static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_t rank, bool spm)
+{
+    struct dt_json_walk walk = {0};
+    struct dt_json_value key, left = {0}, right = {0}, third;
+    unsigned char *out = b->merges + b->merges_used + 8;
+    size_t n, split;
+    if (dt_json_is_text(item)) {
+        n = dt_json_text_of(item, (char *)out);
+        const unsigned char *space = n > 1 ? memchr(out + 1, ' ', n - 1) : NULL;
+        split = space ? (size_t)(space - out) : 0;
+    } else {
+        bool pair = dt_json_next(item, &walk, &key, &left) &&
+                    dt_json_next(item, &walk, &key, &right) &&
+                    !dt_json_next(item, &walk, &key, &third) && item.at[0] == '[';
+        if (!pair || !dt_json_is_text(left) || !dt_json_is_text(right))
+            return dt_error_set(b->err, DT_BAD_INPUT, b->name,
+                                "merge %u is %.*s, wanted two pieces", rank,
+                                item.n < 64 ? (int)item.n : 64, item.at);
+        split = dt_json_text_of(left, (char *)out);
+        out[split] = ' ';
+        n = split + 1 + dt_json_text_of(right, (char *)out + split + 1);
+    }
+    if (!split || split + 1 >= n || n > 2 * DT_PIECE_MAX)
+        return dt_error_set(b->err, DT_BAD_INPUT, b->name, "merge %u is %.*s, wanted two pieces",
+                            rank, item.n < 64 ? (int)item.n : 64, item.at);
+    uint64_t length = n;
+    memcpy(out - 8, &length, 8);
+    unsigned char joined[2 * DT_PIECE_MAX];
+    memcpy(joined, out, split);
+    memcpy(joined + split, out + split + 1, n - split - 1);
+    uint32_t id = b->index[slot_of(b, joined, n - 1)];
+    if (!id)
+        return dt_error_set(b->err, DT_BAD_INPUT, b->name,
+                            "merge %u makes \"%.*s\", which is no token", rank,
+                            n < 64 ? (int)n - 1 : 64, (const char *)joined);
+    if (spm) { // the best merge that makes a piece is its score
+        if (b->scores[id - 1] < -1e9f)
+            b->scores[id - 1] = -(float)rank;
+    } else {
+        b->merges_used += 8 + n;
+    }
+    return DT_OK;
+}
+
+// SentencePiece numbers its pieces by their scores, 0, -1, -2 ... after the bytes; where the ranks
+// of the merges agree with the ids, those were the scores. Else the ranks serve as well: only their
+// order counts.
+static void number_scores(const struct builder *b)
+{
+    uint32_t first = UINT32_MAX;
+    float last = 1;
+    for (uint32_t i = 0; i < b->size; i++) {
+        if (b->types[i] != DT_TOKEN_NORMAL)
+            continue;
+        first = first == UINT32_MAX ? i : first;
+        if (b->scores[i] < -1e9f)
+            continue;
+        if (b->scores[i] >= last)
+            return;
+        last = b->scores[i];
+    }
+    for (uint32_t i = 0; i < b->size; i++)
+        b->scores[i] = b->types[i] == DT_TOKEN_NORMAL ? -(float)(i - first) : 0;
+}
+
+static dt_status read_pretokenizer(struct builder *b, struct dt_json_value pre,
+                                   struct dt_vocab *vocab)
+{
+    if (contains(pre, "\"Digits\""))
+        vocab->pretokenizer = DT_PRETOKENIZER_SMOLLM;
+    else if (contains(pre, "p{N}{1,3}"))
+        vocab->pretokenizer = DT_PRETOKENIZER_LLAMA3;
+    else if (contains(pre, "(?i:'s") && contains(pre, "|\\\\p{N}|"))
+        vocab->pretokenizer = DT_PRETOKENIZER_QWEN2;
+    else if (contains(pre, "\"ByteLevel\"") && !contains(pre, "\"Regex\""))
+        vocab->pretokenizer = DT_PRETOKENIZER_GPT2;
+    else
+        return dt_error_set(
+            b->err, DT_UNSUPPORTED, b->name,
+            "its pre_tokenizer is none of GPT-2's, Llama 3's, Qwen 2's or SmolLM's: %.*s",
+            pre.n < 200 ? (int)pre.n : 200, pre.at);
+    return DT_OK;
+}
+
+// Tables for `size` pieces; texts as long as the JSON that holds them.
+static bool take_all(struct builder *b, struct dt_arena *arena, struct dt_json_value model,
+                     struct dt_json_value merges, struct dt_json_value added)
+{
+    uint32_t slots = 16;
+    while (slots < 2 * (uint64_t)b->size)
+        slots *= 2;
+    size_t merge_room = merges.n + 8 * dt_json_count(merges);
+    b->text = dt_arena_take(arena, model.n - merges.n + added.n, 1);
+    b->offset = dt_arena_take(arena, b->size, sizeof *b->offset);
+    b->length = dt_arena_take(arena, b->size, sizeof *b->length);
+    b->scores = dt_arena_take(arena, b->size, sizeof *b->scores);
+    b->types = dt_arena_take(arena, b->size, sizeof *b->types);
+    b->index = dt_arena_take(arena, slots, sizeof *b->index);
+    b->merges = dt_arena_take(arena, merge_room + 8, 1);
+    b->mask = slots - 1;
+    if (!b->merges || !b->index || !b->text || !b->types)
+        return false;
+    memset(b->index, 0, slots * sizeof *b->index);
+    for (uint32_t i = 0; i < b->size; i++) {
+        b->offset[i] = 0;
+        b->length[i] = 0;
+        b->scores[i] = -1e10f; // merges never lead to it
+        b->types[i] = DT_TOKEN_UNUSED;
+    }
+    return true;
+}
+
+dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t size,
+                      struct dt_arena *arena, struct dt_vocab *out, struct dt_error *err)
+{
+    struct builder b = {.name = name, .err = err, .size = size};
+    struct dt_json_value model = dt_json_find(tokenizer, "model"),
+                         pre = dt_json_find(tokenizer, "pre_tokenizer");
+    struct dt_json_value pieces = dt_json_find(model, "vocab"),
+                         merges = dt_json_find(model, "merges");
+    struct dt_json_value added = dt_json_find(tokenizer, "added_tokens"), key, item;
+    struct dt_json_walk walk = {0};
+    dt_status status = DT_OK;
+    if (!dt_json_is(dt_json_find(model, "type"), "\"BPE\"") && !merges.n)
+        return dt_error_set(err, DT_UNSUPPORTED, name, "its model is no BPE");
+    if (!pieces.n || pieces.at[0] != '{' || !merges.n || merges.at[0] != '[')
+        return dt_error_set(err, DT_BAD_INPUT, name, "model.vocab and model.merges are missing");
+    bool spm = dt_json_is(dt_json_find(model, "byte_fallback"), "true");
+    if (!spm && !contains(pre, "\"ByteLevel\""))
+        return dt_error_set(err, DT_UNSUPPORTED, name,
+                            "its BPE is neither byte-level nor has byte_fallback");
+    bool taken = take_all(&b, arena, model, merges, added);
+    if (!out)
+        return DT_OK;
+    if (!taken)
+        return dt_error_set(err, DT_NO_MEMORY, name, "the tables of %u tokens", size);
+
+    while (!status && dt_json_next(pieces, &walk, &key, &item))
+        status = add_piece(&b, key, item, DT_TOKEN_NORMAL);
+    uint32_t rank = 0;
+    walk = (struct dt_json_walk){0};
+    while (!status && dt_json_next(merges, &walk, &key, &item))
+        status = add_merge(&b, item, rank++, spm);
+    for (uint32_t i = 0; i < size && spm && !status;
+         i++) // single characters never merge, bytes are bytes
+        if (b.types[i] == DT_TOKEN_NORMAL && is_byte_piece(b.text + b.offset[i], b.length[i]))
+            b.types[i] = DT_TOKEN_BYTE;
+    walk = (struct dt_json_walk){0};
+    while (!status && dt_json_next(added, &walk, &key, &item)) {
+        bool special = dt_json_is(dt_json_find(item, "special"), "true");
+        struct dt_json_value text = dt_json_find(item, "content");
+        bool unknown = dt_json_is(text, "\"<unk>\"");
+        status = add_piece(&b, text, dt_json_find(item, "id"),
+                           unknown   ? DT_TOKEN_UNKNOWN
+                           : special ? DT_TOKEN_CONTROL
+                                     : DT_TOKEN_USER_DEFINED);
+        uint64_t id;
+        if (!status && unknown && dt_json_uint_of(dt_json_find(item, "id"), &id))
+            out->unknown = (uint32_t)id;
+    }
+    if (!status && spm)
+        number_scores(&b);
+    if (!status && !spm)
+        status = read_pretokenizer(&b, pre, out);
+    if (status)
+        return status;
+    out->kind = spm ? DT_VOCAB_SPM : DT_VOCAB_BPE;
+    out->size = size;
+    out->bytes = b.text;
+    out->offset = b.offset;
+    out->length = b.length;
+    out->types = (const unsigned char *)b.types;
+    out->scores = spm ? (const unsigned char *)b.scores : NULL;
+    out->scores_stride = sizeof(float);
+    out->meta_space = spm;
+    out->add_space_prefix = spm;
+    out->merges = spm ? NULL : b.merges;
+    out->merges_count = spm ? 0 : rank;
+    out->merges_bytes = b.merges_used;
+    return DT_OK;
+}

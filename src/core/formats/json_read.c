@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: MIT
+#include "core/formats/json_read.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/text.h"
+
+// ---- checking -----------------------------------------------------------------------------------
+
+struct checker {
+    const char *text;
+    size_t n, at;
+    const char *what; // what was wanted where it stopped, NULL while all is well
+};
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static void skip_space(struct checker *c)
+{
+    while (c->at < c->n && is_space(c->text[c->at]))
+        c->at++;
+}
+
+static bool accept(struct checker *c, char wanted)
+{
+    if (c->at >= c->n || c->text[c->at] != wanted)
+        return false;
+    c->at++;
+    return true;
+}
+
+static bool refuse(struct checker *c, const char *what)
+{
+    if (!c->what)
+        c->what = what;
+    return false;
+}
+
+static bool is_hex(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static bool check_string(struct checker *c)
+{
+    if (!accept(c, '"'))
+        return refuse(c, "a string");
+    while (c->at < c->n) {
+        char b = c->text[c->at];
+        if (b == '"') {
+            c->at++;
+            return true;
+        }
+        if ((unsigned char)b < 32)
+            return refuse(c, "no control byte in a string");
+        c->at++;
+        if (b != '\\')
+            continue;
+        if (c->at >= c->n)
+            break;
+        char escape = c->text[c->at];
+        if (escape == 'u') {
+            for (int i = 1; i <= 4; i++)
+                if (c->n - c->at <= (size_t)i || !is_hex(c->text[c->at + (size_t)i]))
+                    return refuse(c, "four hex digits");
+            c->at += 5;
+        } else if (escape && strchr("\"\\/bfnrt", escape)) {
+            c->at++;
+        } else {
+            return refuse(c, "an escape");
+        }
+    }
+    return refuse(c, "the end of a string");
+}
+
+static bool check_digits(struct checker *c)
+{
+    size_t begin = c->at;
+    while (c->at < c->n && is_digit(c->text[c->at]))
+        c->at++;
+    return c->at > begin || refuse(c, "a digit");
+}
+
+static bool check_number(struct checker *c)
+{
+    accept(c, '-');
+    if (!accept(c, '0') && !check_digits(c))
+        return false;
+    if (accept(c, '.') && !check_digits(c))
+        return false;
+    if (accept(c, 'e') || accept(c, 'E')) {
+        if (!accept(c, '+'))
+            accept(c, '-');
+        return check_digits(c);
+    }
+    return true;
+}
+
+static bool check_word(struct checker *c, const char *word)
+{
+    size_t length = strlen(word);
+    if (c->n - c->at < length || memcmp(c->text + c->at, word, length) != 0)
+        return refuse(c, "a value");
+    c->at += length;
+    return true;
+}
+
+static bool check_scalar(struct checker *c)
+{
+    switch (c->at < c->n ? c->text[c->at] : 0) {
+    case '"':
+        return check_string(c);
+    case 't':
+        return check_word(c, "true");
+    case 'f':
+        return check_word(c, "false");
+    case 'n':
+        return check_word(c, "null");
+    default:
+        return c->at < c->n && (c->text[c->at] == '-' || is_digit(c->text[c->at]))
+                   ? check_number(c)
+                   : refuse(c, "a value");
+    }
+}
+
+// Without recursion: open[depth] is the bracket that closes what is open.
+static bool check_value(struct checker *c)
+{
+    char open[DT_JSON_MOST_NESTED];
+    size_t depth = 0;
+    for (;;) {
+        // a value begins here
+        skip_space(c);
+        bool object = accept(c, '{');
+        if (object || accept(c, '[')) {
+            if (depth == DT_JSON_MOST_NESTED) {
+                c->at--;
+                return refuse(c, "at most 64 levels");
+            }
+            open[depth++] = object ? '}' : ']';
+            skip_space(c);
+            if (!accept(c, open[depth - 1])) {
+                if (object && (!check_string(c) || (skip_space(c), !accept(c, ':'))))
+                    return refuse(c, "a colon");
+                continue;
+            }
+            depth--;
+        } else if (!check_scalar(c)) {
+            return false;
+        }
+        // a value ended here
+        for (;;) {
+            if (depth == 0)
+                return true;
+            skip_space(c);
+            if (accept(c, ',')) {
+                skip_space(c);
+                if (open[depth - 1] == '}' &&
+                    (!check_string(c) || (skip_space(c), !accept(c, ':'))))
+                    return refuse(c, "a colon");
+                break;
+            }
+            if (!accept(c, open[depth - 1]))
+                return refuse(c, open[depth - 1] == '}' ? "a comma or }" : "a comma or ]");
+            depth--;
+        }
+    }
+}
+
+dt_status dt_json_check(const char *text, size_t n, const char *name, struct dt_json_value *out,
+                        struct dt_error *err)
+{
+    struct checker c = {text, n, 0, NULL};
+    skip_space(&c);
+    size_t begin = c.at;
+    bool good = check_value(&c);
+    size_t end = c.at;
+    skip_space(&c);
+    if (good && c.at == n) {
+        *out = (struct dt_json_value){text + begin, end - begin};
+        return DT_OK;
+    }
+    if (c.at >= n)
+        return dt_error_set(err, DT_BAD_INPUT, name, "this JSON ends at byte %zu, wanted %s", n,
+                            c.what ? c.what : "a value");
+    return dt_error_set(err, DT_BAD_INPUT, name, "this JSON has '%c' at byte %zu, wanted %s",
+                        text[c.at], c.at, good ? "its end" : c.what);
+}
+
+// ---- looking ------------------------------------------------------------------------------------
+
+// The end of the value that begins at p, in a checked text: brackets are counted, strings skipped.
+static const char *end_of(const char *p, const char *end)
+{
+    size_t depth = 0;
+    do {
+        if (*p == '"') {
+            for (p++; p < end && *p != '"'; p++)
+                p += *p == '\\';
+            p++;
+        } else if (*p == '{' || *p == '[') {
+            depth++;
+            p++;
+        } else if (*p == '}' || *p == ']') {
+            depth--;
+            p++;
+        } else if (depth) {
+            p++;
+        } else {
+            while (p < end && !is_space(*p) && *p != ',' && *p != '}' && *p != ']' && *p != ':')
+                p++;
+        }
+    } while (depth && p < end);
+    return p < end ? p : end;
+}
+
+static const char *after_space(const char *p, const char *end)
+{
+    while (p < end && (is_space(*p) || *p == ',' || *p == ':'))
+        p++;
+    return p;
+}
+
+bool dt_json_next(struct dt_json_value in, struct dt_json_walk *walk, struct dt_json_value *key,
+                  struct dt_json_value *item)
+{
+    if (in.n < 2 || (in.at[0] != '{' && in.at[0] != '['))
+        return false;
+    const char *end = in.at + in.n - 1; // the closing bracket
+    const char *p = after_space(walk->at ? walk->at : in.at + 1, end);
+    *key = (struct dt_json_value){p, 0};
+    if (p >= end)
+        return false;
+    if (in.at[0] == '{') {
+        const char *q = end_of(p, end);
+        *key = (struct dt_json_value){p, (size_t)(q - p)};
+        p = after_space(q, end);
+    }
+    const char *q = end_of(p, end);
+    *item = (struct dt_json_value){p, (size_t)(q - p)};
+    walk->at = q;
+    return true;
+}
+
+struct dt_json_value dt_json_find(struct dt_json_value object, const char *name)
+{
+    struct dt_json_walk walk = {0};
+    struct dt_json_value key, item;
+    size_t length = strlen(name);
+    while (object.n && object.at[0] == '{' && dt_json_next(object, &walk, &key, &item))
+        if (key.n == length + 2 && memcmp(key.at + 1, name, length) == 0)
+            return item;
+    return (struct dt_json_value){NULL, 0};
+}
+
+size_t dt_json_count(struct dt_json_value list)
+{
+    struct dt_json_walk walk = {0};
+    struct dt_json_value key, item;
+    size_t count = 0;
+    while (dt_json_next(list, &walk, &key, &item))
+        count++;
+    return count;
+}
+
+bool dt_json_is_text(struct dt_json_value v)
+{
+    return v.n >= 2 && v.at[0] == '"';
+}
+
+bool dt_json_is(struct dt_json_value v, const char *literal)
+{
+    return v.n == strlen(literal) && memcmp(v.at, literal, v.n) == 0;
+}
+
+static uint32_t hex4(const char *p)
+{
+    uint32_t v = 0;
+    for (int i = 0; i < 4; i++)
+        v = v << 4 | (uint32_t)(is_digit(p[i]) ? p[i] - '0' : (p[i] | 32) - 'a' + 10);
+    return v;
+}
+
+size_t dt_json_text_of(struct dt_json_value v, char *out)
+{
+    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+    size_t written = 0;
+    if (!dt_json_is_text(v))
+        return 0;
+    for (const char *p = v.at + 1, *end = v.at + v.n - 1; p < end; p++) {
+        uint32_t code = (unsigned char)*p;
+        if (*p == '\\' && p[1] == 'u') {
+            code = hex4(p + 2);
+            p += 5;
+            if (code >= 0xd800 && code < 0xdc00 && end - p > 6 && p[1] == '\\' && p[2] == 'u' &&
+                hex4(p + 3) >= 0xdc00 && hex4(p + 3) < 0xe000) {
+                code = 0x10000 + ((code - 0xd800) << 10) + (hex4(p + 3) - 0xdc00);
+                p += 6;
+            } else if (code >= 0xd800 && code < 0xe000) {
+                code = 0xfffd;
+            }
+            char utf8[4];
+            size_t n = dt_utf8_encode(code, utf8);
+            if (out)
+                memcpy(out + written, utf8, n);
+            written += n;
+            continue;
+        }
+        if (*p == '\\') {
+            const char *known = strchr(from, *++p);
+            code = known ? (unsigned char)to[known - from] : (unsigned char)*p;
+        }
+        if (out)
+            out[written] = (char)code;
+        written++;
+    }
+    return written;
+}
+
+bool dt_json_number_of(struct dt_json_value v, double *out)
+{
+    if (!v.n || (v.at[0] != '-' && !is_digit(v.at[0])))
+        return false;
+    const char *p = v.at, *end = v.at + v.n;
+    bool negative = *p == '-', fraction = false;
+    uint64_t digits = 0;
+    int scale = 0, exponent = 0;
+    for (p += negative; p < end && (is_digit(*p) || *p == '.'); p++) {
+        if (*p == '.') {
+            fraction = true;
+        } else if (digits < UINT64_MAX / 16) {
+            digits = digits * 10 + (uint64_t)(*p - '0');
+            scale -= fraction;
+        } else { // digits that no double holds
+            scale += !fraction;
+        }
+    }
+    if (p < end) { // e or E
+        bool minus = p[1] == '-';
+        for (p += 1 + (p[1] == '-' || p[1] == '+'); p < end && exponent < 100000; p++)
+            exponent = exponent * 10 + (*p - '0');
+        exponent = minus ? -exponent : exponent;
+    }
+    exponent += scale;
+    double value = (double)digits;
+    // Powers up to 10^22 are exact, so that one rounding is all in the usual cases.
+    if (!digits)
+        value = 0;
+    else if (exponent < -22 || exponent > 22)
+        value *= pow(10.0, exponent < -400 ? -400 : exponent > 400 ? 400 : exponent);
+    else
+        value = exponent < 0 ? value / pow(10.0, -exponent) : value * pow(10.0, exponent);
+    *out = negative ? -value : value;
+    return true;
+}
+
+bool dt_json_uint_of(struct dt_json_value v, uint64_t *out)
+{
+    double value;
+    if (!dt_json_number_of(v, &value) || !(value >= 0 && value <= 9007199254740992.0) ||
+        value != floor(value))
+        return false;
+    *out = (uint64_t)value;
+    return true;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// Words in what a file brings, and checks of its floats.
+#include "core/formats/reader.h"
+
+const char *dt_read_find(const char *text, size_t n, const void *word, size_t length)
+{
+    for (size_t i = 0; length && length <= n && i <= n - length; i++)
+        if (text[i] == *(const char *)word && memcmp(text + i, word, length) == 0)
+            return text + i;
+    return NULL;
+}
+
+static bool not_finite(uint32_t bits)
+{
+    return (bits & 0x7f800000) == 0x7f800000;
+}
+
+size_t dt_reader_first_not_finite(const void *floats, size_t n, size_t stride)
+{
+    const unsigned char *p = floats;
+    size_t i = 0;
+    // Whole runs without a branch: compilers vectorise this, and start-up waits for it.
+    for (; stride == sizeof(float) && i + 256 <= n; i += 256) {
+        uint32_t any = 0;
+        for (size_t k = 0; k < 256; k++)
+            any |= not_finite(dt_read_u32(p + (i + k) * sizeof(float)));
+        if (any)
+            break;
+    }
+    while (i < n && !not_finite(dt_read_u32(p + i * stride)))
+        i++;
+    return i;
+}
+
+dt_status dt_reader_check_finite(const char *file, const char *tensor, const void *floats, size_t n,
+                                 struct dt_error *err)
+{
+    size_t i = dt_reader_first_not_finite(floats, n, sizeof(float));
+    if (i == n)
+        return DT_OK;
+    return dt_error_set(err, DT_BAD_INPUT, file, "%s: value %zu is %g, wanted a finite number",
+                        tensor, i,
+                        (double)dt_read_f32((const unsigned char *)floats + i * sizeof(float)));
+}
+
+static dt_status bad_scale(const char *file, const char *tensor, uint32_t row, uint32_t group,
+                           float value, struct dt_error *err)
+{
+    return dt_error_set(err, DT_BAD_INPUT, file,
+                        "%s: scale %u of row %u is %g, wanted a finite number", tensor, group, row,
+                        (double)value);
+}
+
+dt_status dt_reader_check_scales(const char *file, const char *tensor, const struct dt_matrix *w,
+                                 bool all, struct dt_error *err)
+{
+    if (w->form == DT_FORM_I8) {
+        uint32_t groups = w->cols / w->group;
+        size_t i = dt_reader_first_not_finite(w->scales, (size_t)w->rows * groups, sizeof(float));
+        if (i == (size_t)w->rows * groups)
+            return DT_OK;
+        return bad_scale(file, tensor, (uint32_t)(i / groups), (uint32_t)(i % groups),
+                         dt_read_f32((const unsigned char *)w->scales + i * sizeof(float)), err);
+    }
+    if (!all || dt_form_scale_at(w->form, 0) < 0)
+        return DT_OK;
+    uint32_t blocks = w->cols / dt_form_block(w->form), stride = dt_form_block_bytes(w->form);
+    // Blocks begin at the quants, but where the scales are described apart (Q8_0, Q4_0).
+    const unsigned char *first = w->scales ? w->scales : w->quants;
+    for (uint32_t r = 0; r < w->rows; r++) {
+        const unsigned char *block = first + r * w->row_stride;
+        for (uint32_t b = 0; b < blocks; b++, block += stride)
+            for (unsigned which = 0; which < 2 && dt_form_scale_at(w->form, which) >= 0; which++) {
+                uint16_t half;
+                memcpy(&half, block + dt_form_scale_at(w->form, which), sizeof half);
+                if ((half & 0x7c00) == 0x7c00)
+                    return bad_scale(file, tensor, r, b, dt_half_to_float(half), err);
+            }
+    }
+    return DT_OK;
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+// The table of a model's tensors.
+#include "core/formats/slots.h"
+
+#include <string.h>
+
+#include "base/format.h"
+#include "core/formats/reader.h"
+
+enum size_of { ONE, DIM, HIDDEN, VOCAB, QUERIES, KEYS, FACTORS, TABLES };
+
+static uint32_t size_of(const struct dt_hparams *hp, enum size_of what)
+{
+    switch (what) {
+    case ONE:
+        return 1;
+    case DIM:
+        return hp->dim;
+    case HIDDEN:
+        return hp->hidden;
+    case VOCAB:
+        return hp->vocab;
+    case QUERIES:
+        return hp->heads * hp->head_size;
+    case KEYS:
+        return hp->kv_heads * hp->head_size;
+    case FACTORS:
+        return hp->rotated / 2;
+    case TABLES:
+        return (uint64_t)hp->context * hp->head_size > UINT32_MAX ? 0 : hp->context * hp->head_size;
+    }
+    return 0;
+}
+
+struct entry {
+    size_t at; // in its struct
+    bool vector, optional;
+    enum size_of rows, cols;
+};
+
+#define LAYER(member) .at = offsetof(struct dt_layer, member)
+#define MODEL(member) .at = offsetof(struct dt_model, member)
+#define VECTOR(size)  .vector = true, .rows = ONE, .cols = size
+#define MATRIX(r, c)  .rows = r, .cols = c
+
+static const struct entry table[DT_SLOT_COUNT] = {
+    [DT_SLOT_ATTENTION_NORM] = {LAYER(attention_norm), VECTOR(DIM)},
+    [DT_SLOT_QUERY] = {LAYER(query), MATRIX(QUERIES, DIM)},
+    [DT_SLOT_KEY] = {LAYER(key), MATRIX(KEYS, DIM)},
+    [DT_SLOT_VALUE] = {LAYER(value), MATRIX(KEYS, DIM)},
+    [DT_SLOT_QUERY_BIAS] = {LAYER(query_bias), VECTOR(QUERIES), .optional = true},
+    [DT_SLOT_KEY_BIAS] = {LAYER(key_bias), VECTOR(KEYS), .optional = true},
+    [DT_SLOT_VALUE_BIAS] = {LAYER(value_bias), VECTOR(KEYS), .optional = true},
+    [DT_SLOT_OUTPUT] = {LAYER(output), MATRIX(DIM, QUERIES)},
+    [DT_SLOT_FFN_NORM] = {LAYER(ffn_norm), VECTOR(DIM)},
+    [DT_SLOT_GATE] = {LAYER(gate), MATRIX(HIDDEN, DIM)},
+    [DT_SLOT_UP] = {LAYER(up), MATRIX(HIDDEN, DIM)},
+    [DT_SLOT_DOWN] = {LAYER(down), MATRIX(DIM, HIDDEN)},
+    [DT_SLOT_EMBEDDING] = {MODEL(embedding), MATRIX(VOCAB, DIM)},
+    [DT_SLOT_FINAL_NORM] = {MODEL(final_norm), VECTOR(DIM)},
+    [DT_SLOT_CLASSIFIER] = {MODEL(classifier), MATRIX(VOCAB, DIM), .optional = true},
+    [DT_SLOT_ROPE_FACTORS] = {MODEL(hp.rope_factors), VECTOR(FACTORS), .optional = true},
+    [DT_SLOT_ROPE_TABLES] = {MODEL(rope_tables), VECTOR(TABLES), .optional = true},
+};
+
+// "blk.12.attn_q.weight" to 12 and the rest; -1, and nothing moved, where the name is no layer's.
+static int64_t layer_of(const char *prefix, const char **name, size_t *n)
+{
+    size_t begin = strlen(prefix), i = begin;
+    int64_t layer = 0;
+    if (*n <= begin || memcmp(*name, prefix, begin) != 0)
+        return -1;
+    for (; i < *n && (*name)[i] >= '0' && (*name)[i] <= '9' && layer < INT32_MAX; i++)
+        layer = layer * 10 + ((*name)[i] - '0');
+    if (i == begin || i == *n || (*name)[i] != '.')
+        return -1;
+    *name += i + 1;
+    *n -= i + 1;
+    return layer;
+}
+
+enum dt_slot dt_slot_find(const struct dt_slot_names *names, const char *name, size_t n,
+                          int64_t *layer)
+{
+    *layer = layer_of(names->layer, &name, &n);
+    int first = *layer >= 0 ? 0 : DT_SLOT_LAYER_END;
+    int end = *layer >= 0 ? DT_SLOT_LAYER_END : DT_SLOT_COUNT;
+    for (int s = first; s < end; s++)
+        if (names->slot[s] && dt_read_is(name, n, names->slot[s]))
+            return (enum dt_slot)s;
+    return DT_SLOT_COUNT;
+}
+
+void dt_slot_name(const struct dt_slot_names *names, enum dt_slot slot, uint32_t layer, char *out,
+                  size_t size)
+{
+    if (slot < DT_SLOT_LAYER_END)
+        dt_format(out, size, "%s%u.%s", names->layer, layer, names->slot[slot]);
+    else
+        dt_format(out, size, "%s", names->slot[slot]);
+}
+
+bool dt_slot_is_vector(enum dt_slot slot)
+{
+    return table[slot].vector;
+}
+
+void dt_slot_shape(const struct dt_hparams *hp, enum dt_slot slot, uint32_t *rows, uint32_t *cols)
+{
+    *rows = size_of(hp, table[slot].rows);
+    *cols = size_of(hp, table[slot].cols);
+}
+
+void *dt_slot_place(struct dt_model *m, enum dt_slot slot, uint32_t layer)
+{
+    void *base = slot < DT_SLOT_LAYER_END ? (void *)&m->layers[layer] : (void *)m;
+    return (unsigned char *)base + table[slot].at;
+}
+
+static const void *value_at(const struct dt_model *m, enum dt_slot slot, uint32_t layer)
+{
+    const void *base = slot < DT_SLOT_LAYER_END ? (const void *)&m->layers[layer] : (const void *)m;
+    return (const unsigned char *)base + table[slot].at;
+}
+
+const struct dt_matrix *dt_slot_matrix(const struct dt_model *m, enum dt_slot slot, uint32_t layer)
+{
+    return table[slot].vector ? NULL : value_at(m, slot, layer);
+}
+
+const float *dt_slot_vector(const struct dt_model *m, enum dt_slot slot, uint32_t layer)
+{
+    return table[slot].vector ? *(const float *const *)value_at(m, slot, layer) : NULL;
+}
+
+static bool missing(const struct dt_model *m, const struct dt_slot_names *names, enum dt_slot slot,
+                    uint32_t layer, char *out, size_t size)
+{
+    const struct dt_matrix *w = dt_slot_matrix(m, slot, layer);
+    bool half = w && w->form == DT_FORM_I8 && !w->quants != !w->scales;
+    bool there = w ? w->quants != NULL : dt_slot_vector(m, slot, layer) != NULL;
+    if (!half && (there || table[slot].optional))
+        return false;
+    dt_slot_name(names, slot, layer, out, size);
+    if (half && there)
+        dt_format(out + strlen(out), size - strlen(out), "_scales");
+    return true;
+}
+
+bool dt_slot_missing(const struct dt_model *m, const struct dt_slot_names *names, char *out,
+                     size_t size)
+{
+    for (int s = DT_SLOT_LAYER_END; s < DT_SLOT_COUNT; s++)
+        if (missing(m, names, (enum dt_slot)s, 0, out, size))
+            return true;
+    for (uint32_t l = 0; l < m->hp.layers; l++)
+        for (int s = 0; s < DT_SLOT_LAYER_END; s++)
+            if (missing(m, names, (enum dt_slot)s, l, out, size))
+                return true;
+    return false;
+}

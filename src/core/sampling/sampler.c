@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT
+#include "core/sampling/sampler.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/bits.h"
+#include "base/expf.h"
+#include "core/sampling/sampler_quick.h"
+
+#define REPEAT_LAST_USUAL 64
+#define REPEAT_LAST_MOST  1024
+#define HEAP_PATIENCE     512 // longer fronts than this are cheaper to sort by digits
+
+// ---- the generator --------------------------------------------------------------------------------
+
+// xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled" (2016).
+uint32_t dt_random_u32(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return (uint32_t)((*state * 0x2545F4914F6CDD1Du) >> 32);
+}
+
+float dt_random_f32(uint64_t *state)
+{
+    return (float)(dt_random_u32(state) >> 8) / 16777216.0f;
+}
+
+// ---- set-up ---------------------------------------------------------------------------------------
+
+size_t dt_sampler_measure(uint32_t vocab)
+{
+    struct dt_arena counter = dt_arena_over(NULL, 0);
+    dt_arena_take(&counter, vocab, sizeof(uint64_t));
+    return counter.wanted;
+}
+
+void dt_sampler_init(struct dt_sampler *s, uint32_t vocab, const struct dt_stack *stack,
+                     const struct dt_sampling *settings, uint64_t seed, void *memory)
+{
+    memset(s, 0, sizeof *s);
+    s->settings = *settings;
+    s->state = seed == 0 ? 1 : seed;
+    s->vocab = vocab;
+    s->stack = stack;
+    s->keys = memory;
+}
+
+// ---- operations that a stack may do better --------------------------------------------------------
+
+// The smallest index of the largest of n; 0 if all are NaN.
+static uint32_t argmax(const struct dt_sampler *s, const float *x, uint32_t n)
+{
+    if (s->stack) {
+        const struct dt_instance *instance = s->stack->argmax;
+        uint32_t best = instance->table.argmax(instance->ctx, x, n);
+        if (x[best] == x[best])
+            return best;
+    }
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n; i++) {
+        if (x[i] > x[best] || x[best] != x[best])
+            best = i;
+    }
+    return x[best] == x[best] ? best : 0;
+}
+
+static void softmax(const struct dt_sampler *s, float *x, float largest)
+{
+    if (s->stack) {
+        const struct dt_instance *instance = s->stack->softmax;
+        instance->table.softmax(instance->ctx, x, s->vocab);
+        return;
+    }
+    float sum = 0.0f;
+    for (uint32_t i = 0; i < s->vocab; i++) {
+        x[i] = dt_expf(x[i] - largest);
+        sum += x[i];
+    }
+    for (uint32_t i = 0; i < s->vocab; i++)
+        x[i] /= sum;
+}
+
+// The indices with p >= threshold, ascending.
+static uint32_t select_above(const struct dt_sampler *s, const float *p, float threshold, uint32_t *index)
+{
+    if (s->stack) {
+        const struct dt_instance *instance = s->stack->select;
+        return instance->table.select(instance->ctx, p, s->vocab, threshold, index);
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->vocab; i++) {
+        if (p[i] >= threshold)
+            index[count++] = i;
+    }
+    return count;
+}
+
+// ---- candidates, the likeliest first ----------------------------------------------------------------
+
+// Ordered as far as anybody asks: by a heap at first, then all of them by digits. Equal ones by index, as glibc's qsort (a
+// merge sort) leaves them in llama2.c.
+struct candidates {
+    const struct dt_sampler *s;
+    const float *p;
+    float threshold;
+    uint32_t count;
+    uint32_t taken;         // heap: the i-th is keys[count - 1 - i], i < taken
+    const uint32_t *sorted; // all of them, once there is patience no more
+};
+
+static void candidates_begin(struct candidates *c)
+{
+    // The indices go to the second half of the memory, the keys grow over them from the front.
+    uint32_t *index = (uint32_t *)c->s->keys + c->s->vocab;
+    c->count = select_above(c->s, c->p, c->threshold, index);
+    for (uint32_t i = 0; i < c->count; i++) {
+        uint32_t candidate = index[i];
+        c->s->keys[i] = dt_sampler_key(c->p[candidate], candidate);
+    }
+    dt_sampler_heap_make(c->s->keys, c->count);
+}
+
+// Radix sort, least digit first, in three digits of 11 bits: stable, so equal ones stay in order of index.
+static void candidates_sort(struct candidates *c)
+{
+    enum { DIGIT = 11, VALUES = 1 << DIGIT };
+    uint32_t *from = (uint32_t *)c->s->keys, *to = from + c->s->vocab;
+    select_above(c->s, c->p, c->threshold, from);
+    for (int shift = 0; shift < 32; shift += DIGIT) {
+        uint32_t place[VALUES] = {0}, sum = 0;
+        for (uint32_t i = 0; i < c->count; i++) {
+            uint32_t bits = dt_bits_of(c->p[from[i]]);
+            place[~bits >> shift & (VALUES - 1)]++; // inverted: the largest first
+        }
+        for (uint32_t v = 0; v < VALUES; v++) {
+            uint32_t here = place[v];
+            place[v] = sum;
+            sum += here;
+        }
+        for (uint32_t i = 0; i < c->count; i++) {
+            uint32_t bits = dt_bits_of(c->p[from[i]]);
+            to[place[~bits >> shift & (VALUES - 1)]++] = from[i];
+        }
+        uint32_t *other = from;
+        from = to;
+        to = other;
+    }
+    c->sorted = from;
+}
+
+// The i-th likeliest, i < count, at most one beyond those asked for before.
+static uint32_t candidate(struct candidates *c, uint32_t i)
+{
+    if (!c->sorted && i == HEAP_PATIENCE && i == c->taken)
+        candidates_sort(c);
+    if (c->sorted)
+        return c->sorted[i];
+    if (i == c->taken)
+        dt_sampler_heap_take(c->s->keys, c->count - c->taken++);
+    return dt_sampler_key_index(c->s->keys[c->count - 1 - i]);
+}
+
+// ---- drawing --------------------------------------------------------------------------------------
+
+static uint32_t draw_from_all(const struct dt_sampler *s, const float *p, float coin)
+{
+    float running = 0.0f;
+    for (uint32_t i = 0; i < s->vocab; i++) {
+        running += p[i];
+        if (coin < running)
+            return i;
+    }
+    return s->vocab - 1;
+}
+
+static uint32_t draw_from_likeliest(const struct dt_sampler *s, const float *p, float coin, uint32_t best)
+{
+    const struct dt_sampling *settings = &s->settings;
+    struct candidates c = {.s = s, .p = p};
+    float least = settings->min_p > 0.0f ? settings->min_p * p[best] : 0.0f;
+    c.threshold = least;
+    if (dt_sampling_has_top_p(settings)) {
+        // Whatever is below cannot be needed to exceed top_p (llama2.c).
+        float cutoff = (1.0f - settings->top_p) / (float)(s->vocab - 1);
+        c.threshold = cutoff > least ? cutoff : least;
+    }
+    candidates_begin(&c);
+    if (c.count == 0)
+        return best; // flat, and a top_p below one token's share
+    uint32_t most = settings->top_k > 0 && settings->top_k < c.count ? settings->top_k : c.count;
+    uint32_t kept = 0;
+    float sum = 0.0f;
+    while (kept < most) {
+        sum += p[candidate(&c, kept++)];
+        if (dt_sampling_has_top_p(settings) && sum > settings->top_p)
+            break;
+    }
+    float r = coin * sum, running = 0.0f;
+    for (uint32_t i = 0; i < kept; i++) {
+        running += p[candidate(&c, i)];
+        if (r < running)
+            return candidate(&c, i);
+    }
+    return candidate(&c, kept - 1);
+}
+
+// ---- the next token -------------------------------------------------------------------------------
+
+static int penalty_is_on(const struct dt_sampling *settings)
+{
+    return settings->repeat_penalty > 0.0f && settings->repeat_penalty != 1.0f;
+}
+
+// Whether fewer than all tokens can be drawn.
+static bool is_narrowed(const struct dt_sampling *settings)
+{
+    return dt_sampling_has_top_p(settings) || settings->top_k > 0 || settings->min_p > 0.0f;
+}
+
+static void penalise(const struct dt_sampler *s, float *logits, const uint32_t *recent, uint32_t count)
+{
+    float penalty = s->settings.repeat_penalty;
+    uint32_t last = s->settings.repeat_last ? s->settings.repeat_last : REPEAT_LAST_USUAL;
+    last = last > REPEAT_LAST_MOST ? REPEAT_LAST_MOST : last;
+    if (!penalty_is_on(&s->settings))
+        return;
+    if (count > last) {
+        recent += count - last;
+        count = last;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t later = i + 1;
+        while (later < count && recent[later] != recent[i])
+            later++;
+        if (later < count || recent[i] >= s->vocab) // once each
+            continue;
+        float *logit = &logits[recent[i]];
+        *logit = *logit > 0.0f ? *logit / penalty : *logit * penalty;
+    }
+}
+
+uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *recent, uint32_t count)
+{
+    const struct dt_sampling *settings = &s->settings;
+    float temperature = settings->temperature;
+    penalise(s, logits, recent, count);
+    uint32_t best = argmax(s, logits, s->vocab);
+    if (!(temperature > 0.0f))
+        return best;
+
+    float coin = dt_random_f32(&s->state);
+    float largest = logits[best] / temperature;
+    if (s->vocab == 1 || !(__builtin_fabsf(largest) <= __FLT_MAX__))
+        return best;
+
+    bool narrowed = is_narrowed(settings);
+    if (narrowed && s->vocab >= DT_SAMPLER_QUICK_MIN) {
+        struct dt_sampler_view all = {.logits = logits, .count = s->vocab, .vocab = s->vocab};
+        uint32_t token = dt_sampler_quick(&all, logits[best], settings, coin, s->keys);
+        s->quick += token != DT_SAMPLER_UNSURE;
+        s->exact += token == DT_SAMPLER_UNSURE;
+        if (token != DT_SAMPLER_UNSURE)
+            return token;
+    }
+
+    for (uint32_t i = 0; i < s->vocab; i++) {
+        float x = logits[i] / temperature;
+        logits[i] = x == x ? x : -__builtin_inff();
+    }
+    softmax(s, logits, largest);
+    if (!narrowed)
+        return draw_from_all(s, logits, coin);
+    return draw_from_likeliest(s, logits, coin, best);
+}
+
+// ---- by some of the logits ----------------------------------------------------------------------------
+
+bool dt_sampler_wish(const struct dt_sampler *s, float *reach, float *unit)
+{
+    const struct dt_sampling *settings = &s->settings;
+    bool greedy = !(settings->temperature > 0.0f);
+    *reach = greedy ? 0.0f : settings->temperature * DT_SAMPLER_QUICK_REACH;
+    *unit = greedy ? 0.0f : settings->temperature;
+    if (penalty_is_on(settings))
+        return false;
+    return greedy || (is_narrowed(settings) && *reach < 1e6f);
+}
+
+uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *c)
+{
+    float reach, unit;
+    bool enough = dt_sampler_wish(s, &reach, &unit) && c->count > 0 && c->reach >= reach && (unit == 0.0f || c->unit == unit);
+    uint32_t token = DT_SAMPLER_UNSURE;
+    if (enough) {
+        uint32_t best = argmax(s, c->logits, c->count);
+        struct dt_sampler_view view = {c->logits, c->index, c->count, s->vocab, c->outside};
+        uint64_t state = s->state;
+        if (unit == 0.0f)
+            token = c->logits[best] == c->logits[best] ? c->index[best] : DT_SAMPLER_UNSURE;
+        else
+            token = dt_sampler_quick(&view, c->logits[best], &s->settings, dt_random_f32(&s->state), s->keys);
+        if (token == DT_SAMPLER_UNSURE)
+            s->state = state;
+        s->quick += token != DT_SAMPLER_UNSURE && unit > 0.0f;
+    }
+    s->some += token != DT_SAMPLER_UNSURE;
+    s->unsure += token == DT_SAMPLER_UNSURE;
+    return token;
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+#include "core/sampling/shortlist.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/bits.h"
+
+#define VOCAB_LEAST  4096u
+#define SLICES       8u   // evaluations until all rows are known
+#define ROWS_AT_ONCE 64u
+#define SAMPLES      512u // rows whose mean gives the direction
+#define RECENT_MOST  64u
+#define FIRSTS       32u
+#define PAUSE_FIRST  1u
+#define PAUSE_LONGEST 512u
+#define ROUNDING     4e-6 // of sums and products of floats here, relative
+
+typedef float lanes __attribute__((vector_size(16)));
+
+static const float infinite = __builtin_inff();
+
+bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_instance *by, size_t weight_bytes)
+{
+    if (!by || by == &dt_instance_reference || classifier->rows < VOCAB_LEAST)
+        return false;
+    const struct dt_backend *t = &by->table;
+    if (!t->matmul_rows || !t->act_error || !t->embed || classifier->bytes < weight_bytes / 5)
+        return false;
+    return !t->row_products || t->row_products(by->ctx, NULL, classifier, 0, 0, NULL);
+}
+
+static void take(struct dt_shortlist *list, uint32_t vocab, uint32_t dim, struct dt_arena *arena)
+{
+    list->direction = dt_arena_take(arena, dim, sizeof *list->direction);
+    list->row = dt_arena_take(arena, dim, sizeof *list->row);
+    list->bounds = dt_arena_take(arena, vocab, sizeof *list->bounds);
+    size_t room = vocab > RECENT_MOST + FIRSTS ? vocab : RECENT_MOST + FIRSTS;
+    list->index = dt_arena_take(arena, room, sizeof *list->index);
+    list->logits = dt_arena_take(arena, room, sizeof *list->logits);
+}
+
+size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim)
+{
+    struct dt_shortlist unused;
+    struct dt_arena counter = dt_arena_over(NULL, 0);
+    take(&unused, vocab, dim, &counter);
+    return counter.wanted;
+}
+
+void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classifier, void *memory)
+{
+    memset(list, 0, sizeof *list);
+    uint32_t vocab = classifier->matrix.rows, dim = classifier->matrix.cols;
+    struct dt_arena arena = dt_arena_over(memory, dt_shortlist_measure(vocab, dim));
+    take(list, vocab, dim, &arena);
+    list->classifier = classifier;
+    list->vocab = vocab;
+    list->pause = PAUSE_FIRST;
+}
+
+// ---- learning -------------------------------------------------------------------------------------------
+
+static void read_row(const struct dt_shortlist *list, uint32_t row)
+{
+    const struct dt_linear *c = list->classifier;
+    c->by->table.embed(c->by->ctx, list->row, &c->matrix, row);
+}
+
+static double dot(const float *a, const float *b, uint32_t n)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+static void find_direction(struct dt_shortlist *list)
+{
+    uint32_t dim = list->classifier->matrix.cols, step = list->vocab / SAMPLES ? list->vocab / SAMPLES : 1;
+    float *d = list->direction;
+    memset(d, 0, dim * sizeof *d);
+    for (uint32_t r = 0; r < list->vocab; r += step) {
+        read_row(list, r);
+        for (uint32_t i = 0; i < dim; i++)
+            d[i] += list->row[i];
+    }
+    double length = sqrt(dot(d, d, dim));
+    bool usable = length > 1e-18 && length < 1e18;
+    for (uint32_t i = 0; i < dim; i++)
+        d[i] = usable ? (float)((double)d[i] / length) : i == 0;
+    list->direction_scale = 1 / sqrt(dot(d, d, dim)); // it is rounded
+}
+
+struct products {
+    double square, along; // of a row with itself, and with the direction
+    double error;         // of both, relative to the square, and to the norm
+};
+
+// In lanes of floats: it is done once for every weight. A lane adds up n / 8 products.
+static struct products products_of(struct dt_shortlist *list, uint32_t row)
+{
+    read_row(list, row);
+    uint32_t n = list->classifier->matrix.cols, i = 0;
+    lanes square[2] = {{0}}, along[2] = {{0}};
+    for (; i + 8 <= n; i += 8) {
+        for (uint32_t k = 0; k < 2; k++) {
+            lanes w, d;
+            memcpy(&w, list->row + i + 4 * k, sizeof w);
+            memcpy(&d, list->direction + i + 4 * k, sizeof d);
+            square[k] += w * w;
+            along[k] += w * d;
+        }
+    }
+    struct products p = {.error = (n / 8 + 4) * 0x1p-24};
+    for (uint32_t k = 0; k < 8; k++) {
+        p.square += (double)square[k / 4][k % 4];
+        p.along += (double)along[k / 4][k % 4];
+    }
+    p.square += dot(list->row + i, list->row + i, n - i);
+    p.along = (p.along + dot(list->row + i, list->direction + i, n - i)) * list->direction_scale;
+    return p;
+}
+
+// The next bfloat16 that is not below a float >= 0.
+static uint32_t bfloat_above(float f)
+{
+    uint32_t bits = dt_bits_of(f);
+    return bits >= 0x7f800000 ? 0x7f80 : (bits + 0xffff) >> 16;
+}
+
+static uint32_t bound_of(struct dt_shortlist *list, struct products p)
+{
+    double norm = sqrt(p.square);
+    if (!(norm < 1e18)) // no number, or too large to be multiplied with: always a candidate
+        return 0x7f80;
+    float a = dt_float_of(dt_bits_of((float)p.along) & 0xffff0000);
+    double left = p.square - p.along * p.along, error = fabs(p.along - (double)a) + 1.1 * p.error * norm;
+    double across = sqrt((left > 0 ? left : 0) + 4 * p.error * p.square) * (1 + 1e-6);
+    norm *= 1 + p.error + 1e-6;
+    if (norm > (double)list->norm_most)
+        list->norm_most = (float)(norm * (1 + 1e-6));
+    if (error > (double)list->along_error)
+        list->along_error = (float)(error * (1 + 1e-6));
+    return dt_bits_of(a) | bfloat_above((float)(across * (1 + 1e-6)));
+}
+
+// The same rows by the backend's own way.
+static void learn_products(struct dt_shortlist *list, uint32_t end)
+{
+    const struct dt_linear *c = list->classifier;
+    float products[2 * ROWS_AT_ONCE];
+    double error = (c->matrix.cols / 8 + 40) * 0x1p-24;
+    for (uint32_t r = list->learned, next; r < end; r = next) {
+        next = end - r < ROWS_AT_ONCE ? end : r + ROWS_AT_ONCE;
+        c->by->table.row_products(c->by->ctx, products, &c->matrix, r, next, list->direction);
+        for (uint32_t k = 0; k < next - r; k++)
+            list->bounds[r + k] = bound_of(list, (struct products){(double)products[2 * k],
+                                                                   (double)products[2 * k + 1] * list->direction_scale, error});
+    }
+}
+
+void dt_shortlist_learn(struct dt_shortlist *list)
+{
+    if (list->learned == list->vocab)
+        return;
+    if (list->learned == 0)
+        find_direction(list);
+    uint32_t left = list->vocab - list->learned, slice = (list->vocab + SLICES - 1) / SLICES;
+    uint32_t end = list->learned + (left < slice ? left : slice);
+    if (list->classifier->by->table.row_products)
+        learn_products(list, end);
+    else
+        for (uint32_t r = list->learned; r < end; r++)
+            list->bounds[r] = bound_of(list, products_of(list, r));
+    list->learned = list->facts.learned = end;
+}
+
+// ---- using ----------------------------------------------------------------------------------------------
+
+// The largest of some logits; -inf where all are NaN.
+static float largest_of(const float *logits, uint32_t count)
+{
+    float largest = -infinite;
+    for (uint32_t i = 0; i < count; i++)
+        largest = logits[i] > largest ? logits[i] : largest;
+    return largest;
+}
+
+static float least_certain(struct dt_shortlist *list, const struct dt_shortlist_request *q)
+{
+    uint32_t n = q->recent_count < RECENT_MOST ? q->recent_count : RECENT_MOST;
+    for (uint32_t i = 0; i < n; i++)
+        list->index[i] = q->recent[q->recent_count - n + i];
+    for (uint32_t i = 0; i < list->firsts; i++)
+        list->index[n++] = list->first[i];
+    q->rows(q->arg, list->logits, list->index, n);
+    return largest_of(list->logits, n);
+}
+
+bool dt_shortlist_passes(struct dt_shortlist *list)
+{
+    if (list->passing == 0)
+        return list->learned < list->vocab;
+    list->passing--;
+    return true;
+}
+
+bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack, const struct dt_shortlist_request *q,
+                       struct dt_candidates *out)
+{
+    const struct dt_instance *by = stack->screen, *argmax = stack->argmax;
+    memset(out, 0, sizeof *out);
+    if (list->learned < list->vocab || q->recent_count == 0)
+        return false;
+    uint32_t dim = list->classifier->matrix.cols;
+    double square = dot(q->x, q->x, dim), along = dot(q->x, list->direction, dim) * list->direction_scale;
+    double left = square - along * along;
+    double length = sqrt(square), across = sqrt(left > 0 ? left : 0) + 1e-6 * length;
+    // what a bound may be short of, for any row
+    double slack = (double)list->norm_most * ((double)q->error + ROUNDING * length) + (double)list->along_error * fabs(along);
+    double certain = (double)least_certain(list, q);
+    double limit = certain - (double)q->reach - slack;
+    float threshold = (float)(limit - fabs(limit) * 0x1p-23); // below it, rounded too
+
+    // A part first: where nearly all of it stays, so will the rest, and need not be looked at or written down.
+    double rest = 0, more = 0;
+    float turned = (float)(across * (1 + 1e-6)), scale = q->unit > 0 ? 1.44269504f / q->unit : 0.0f;
+    uint32_t part = list->vocab / 8;
+    uint32_t count = by->table.screen(by->ctx, list->bounds, part, (float)along, turned, threshold, scale, list->index, &rest);
+    if (count > part - part / 16) {
+        count = list->vocab;
+    } else {
+        uint32_t n = by->table.screen(by->ctx, list->bounds + part, list->vocab - part, (float)along, turned, threshold, scale,
+                                      list->index + count, &more);
+        for (uint32_t i = 0; i < n; i++)
+            list->index[count + i] += part;
+        count += n;
+        rest += more;
+    }
+    if (count == 0 || count > list->vocab / 2) {
+        list->passing = list->pause;
+        list->pause = list->pause * 2 < PAUSE_LONGEST ? list->pause * 2 : PAUSE_LONGEST;
+        return false;
+    }
+    list->pause = PAUSE_FIRST;
+    q->rows(q->arg, list->logits, list->index, count);
+    uint32_t best = argmax->table.argmax(argmax->ctx, list->logits, count);
+    list->first[list->facts.used % FIRSTS] = list->index[best];
+    list->firsts += list->firsts < FIRSTS;
+    list->facts.used++;
+    list->facts.rows += count;
+    *out = (struct dt_candidates){.index = list->index, .logits = list->logits, .count = count, .reach = q->reach};
+    if (q->unit > 0) { // the others are at most threshold + slack, whose exponentials `rest` is relative to
+        float largest = list->logits[best]; // it may be NaN where others are not
+        if (largest != largest)
+            largest = largest_of(list->logits, count);
+        double above = (double)threshold + slack * (1 + 1e-6) - (double)largest;
+        out->unit = q->unit;
+        out->outside = rest * exp(above / (double)q->unit) * (1 + 1e-5);
+    }
+    return true;
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Turns of a dialogue to tokens.
+#include <string.h>
+
+#include "core/text/template.h"
+
+// llama2.c's vocabularies write BOS and EOS as they like: there the two are known by their ids.
+static uint32_t marker_token(const struct dt_vocab *vocab, const struct dt_template_piece *piece)
+{
+    if (piece->length == 3 && memcmp(piece->text, "<s>", 3) == 0 && vocab->bos != DT_NO_TOKEN)
+        return vocab->bos;
+    if (piece->length == 4 && memcmp(piece->text, "</s>", 4) == 0 && vocab->eos != DT_NO_TOKEN)
+        return vocab->eos;
+    return dt_template_marker(vocab, piece->text, piece->length);
+}
+
+dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_piece *pieces,
+                             size_t count, bool bos, char *scratch, size_t scratch_size,
+                             uint32_t *tokens, size_t room, size_t *out_count, struct dt_error *err)
+{
+    const struct dt_vocab *vocab = t->vocab;
+    unsigned flags = bos && vocab->add_bos ? DT_ENCODE_BOS : 0;
+    size_t used = 0, joined = 0;
+    dt_status status = DT_OK;
+    flags |= DT_ENCODE_PREFIX;
+    for (size_t i = 0; i <= count && !status; i++) {
+        uint32_t marker =
+            i < count && pieces[i].marker ? marker_token(vocab, &pieces[i]) : DT_NO_TOKEN;
+        if (i < count &&
+            marker == DT_NO_TOKEN) { // text, or a marker that is text to this vocabulary
+            if (pieces[i].length > scratch_size - joined)
+                return dt_error_set(err, DT_NO_MEMORY, NULL, "a turn of more than %zu bytes",
+                                    scratch_size);
+            memcpy(scratch + joined, pieces[i].text, pieces[i].length);
+            joined += pieces[i].length;
+            continue;
+        }
+        if (joined || flags & DT_ENCODE_BOS) {
+            size_t found = 0;
+            if (used && joined && scratch[0] == ' ') // the template has put the space there itself
+                flags &= ~(unsigned)DT_ENCODE_PREFIX;
+            status = dt_tokenizer_encode(t, scratch, joined, flags, tokens + used, room - used,
+                                         &found, err);
+            if (status)
+                return status;
+            used += found;
+            joined = 0;
+            flags = 0;
+        }
+        if (i < count) {
+            if (used == room)
+                return dt_error_set(err, DT_NO_MEMORY, NULL, "a turn of more than %zu tokens",
+                                    room);
+            tokens[used++] = marker;
+            flags = DT_ENCODE_PREFIX;
+        }
+    }
+    *out_count = used;
+    return DT_OK;
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+// Pieces are written in 256 visible characters, one a byte (GPT-2's byte_encoder): printable
+// Latin-1 stands for itself, the other 68 bytes are U+0100 and on. A merge is looked up by its two
+// tokens; a tournament tree over the symbols of a word holds the merge of lowest rank, the leftmost
+// among equals, so a word of a million letters costs n log n as well.
+#include "core/text/tokenizer_bpe.h"
+
+#include <string.h>
+
+#include "core/text/pretokenizer.h"
+
+#define NONE UINT32_MAX
+
+struct merges {
+    uint32_t *left, *right, *merged; // by rank
+    uint32_t *slot;                  // rank + 1 by a hash of the pair; 0 is free
+    uint32_t mask;
+};
+
+// ---- bytes and characters -----------------------------------------------------------------------
+
+// Bytes that are not themselves: 0..32, 127..160, 173.
+static uint32_t byte_character(unsigned char byte)
+{
+    if (byte < 33)
+        return 256u + byte;
+    if (byte >= 127 && byte < 161)
+        return 256u + 33 + (byte - 127u);
+    return byte == 173 ? 256 + 33 + 34 : byte;
+}
+
+static int character_byte(uint32_t code)
+{
+    if (code < 256)
+        return byte_character((unsigned char)code) == code ? (int)code : -1;
+    if (code < 256 + 33)
+        return (int)code - 256;
+    if (code < 256 + 33 + 34)
+        return (int)code - (256 + 33) + 127;
+    return code == 256 + 33 + 34 ? 173 : -1;
+}
+
+static size_t put_character(uint32_t code, unsigned char out[2])
+{
+    if (code < 0x80) {
+        out[0] = (unsigned char)code;
+        return 1;
+    }
+    out[0] = (unsigned char)(0xc0 | code >> 6);
+    out[1] = (unsigned char)(0x80 | (code & 63));
+    return 2;
+}
+
+size_t dt_bpe_spell(const unsigned char *piece, size_t n, char *out)
+{
+    size_t written = 0;
+    for (size_t i = 0; i < n;) {
+        bool two = (piece[i] & 0xe0) == 0xc0 && i + 1 < n && (piece[i + 1] & 0xc0) == 0x80;
+        uint32_t code = two ? (piece[i] & 31u) << 6 | (piece[i + 1] & 63u) : piece[i];
+        int byte = two || code < 0x80 ? character_byte(code) : -1;
+        if (byte >= 0)
+            out[written++] = (char)byte;
+        else
+            for (size_t k = 0; k <= (size_t)two; k++)
+                out[written++] = (char)piece[i + k];
+        i += 1 + two;
+    }
+    return written;
+}
+
+// ---- the table of merges ------------------------------------------------------------------------
+
+static uint32_t slots_for(uint64_t count)
+{
+    uint32_t slots = 16;
+    while (slots < 2 * count && slots < 1u << 31)
+        slots *= 2;
+    return slots;
+}
+
+static bool take_table(struct merges **table, struct dt_arena *arena, uint64_t count)
+{
+    struct merges unused, *m = dt_arena_take(arena, 1, sizeof *m);
+    *table = m;
+    m = m ? m : &unused;
+    m->left = dt_arena_take(arena, count, sizeof(uint32_t));
+    m->right = dt_arena_take(arena, count, sizeof(uint32_t));
+    m->merged = dt_arena_take(arena, count, sizeof(uint32_t));
+    m->slot = dt_arena_take(arena, slots_for(count), sizeof(uint32_t));
+    return m->slot && *table;
+}
+
+size_t dt_bpe_measure_table(const struct dt_vocab *vocab)
+{
+    struct dt_arena counter = dt_arena_over(NULL, 0);
+    struct merges *table;
+    take_table(&table, &counter, vocab->merges_count);
+    return counter.wanted;
+}
+
+static uint32_t hash_pair(uint32_t left, uint32_t right)
+{
+    uint64_t hash = ((uint64_t)left << 32 | right) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(hash >> 32) ^ (uint32_t)(hash >> 15);
+}
+
+// The slot that holds this pair, or the free one where it would go.
+static uint32_t slot_of(const struct merges *m, uint32_t left, uint32_t right)
+{
+    uint32_t slot = hash_pair(left, right) & m->mask;
+    for (; m->slot[slot] != 0; slot = (slot + 1) & m->mask) {
+        uint32_t rank = m->slot[slot] - 1;
+        if (m->left[rank] == left && m->right[rank] == right)
+            break;
+    }
+    return slot;
+}
+
+// One merge, "left right".
+static dt_status enter(struct dt_tokenizer *t, struct merges *m, uint32_t rank, const char *text,
+                       size_t n, struct dt_error *err)
+{
+    const char *space = n > 1 ? memchr(text + 1, ' ', n - 1) : NULL;
+    char joined[2 * DT_PIECE_MAX];
+    if (!space || space + 1 == text + n || n > sizeof joined)
+        return dt_error_set(err, DT_BAD_INPUT, NULL,
+                            "tokenizer.ggml.merges: item %u is \"%.*s\", wanted two pieces", rank,
+                            n < 64 ? (int)n : 64, text);
+    size_t left = (size_t)(space - text), right = n - left - 1;
+    memcpy(joined, text, left);
+    memcpy(joined + left, space + 1, right);
+    m->left[rank] = dt_tokenizer_find(t, text, left);
+    m->right[rank] = dt_tokenizer_find(t, space + 1, right);
+    m->merged[rank] = dt_tokenizer_find(t, joined, left + right);
+    if (m->left[rank] == DT_NO_TOKEN || m->right[rank] == DT_NO_TOKEN ||
+        m->merged[rank] == DT_NO_TOKEN)
+        return dt_error_set(
+            err, DT_BAD_INPUT, NULL,
+            "tokenizer.ggml.merges: item %u is \"%.*s\", but the vocabulary has no piece \"%.*s\"",
+            rank, n < 64 ? (int)n : 64, text,
+            m->left[rank] == DT_NO_TOKEN    ? (int)left
+            : m->right[rank] == DT_NO_TOKEN ? (int)right
+                                            : (int)(left + right),
+            m->left[rank] == DT_NO_TOKEN    ? text
+            : m->right[rank] == DT_NO_TOKEN ? space + 1
+                                            : joined);
+    uint32_t slot = slot_of(m, m->left[rank], m->right[rank]);
+    if (m->slot[slot] == 0) // of two with the same pair the first counts
+        m->slot[slot] = rank + 1;
+    return DT_OK;
+}
+
+dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err)
+{
+    const struct dt_vocab *vocab = t->vocab;
+    struct dt_arena saved = t->arena;
+    struct merges *m;
+    if (!take_table(&m, &t->arena, vocab->merges_count)) {
+        t->arena = saved;
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "the table of %llu merges takes %zu bytes",
+                            (unsigned long long)vocab->merges_count, dt_bpe_measure_table(vocab));
+    }
+    m->mask = slots_for(vocab->merges_count) - 1;
+    memset(m->slot, 0, (m->mask + 1) * sizeof *m->slot);
+    // a GGUF array of strings, whose lengths the reader has looked at
+    const unsigned char *at = vocab->merges;
+    for (uint32_t rank = 0; rank < vocab->merges_count; rank++) {
+        uint64_t n;
+        memcpy(&n, at, sizeof n);
+        dt_status status = enter(t, m, rank, (const char *)at + 8, (size_t)n, err);
+        if (status) {
+            t->arena = saved;
+            return status;
+        }
+        at += 8 + n;
+    }
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        unsigned char character[2];
+        size_t n = put_character(byte_character((unsigned char)byte), character);
+        uint32_t id = dt_tokenizer_find(t, character, n);
+        t->byte_token[byte] = id != DT_NO_TOKEN ? id : vocab->unknown;
+    }
+    t->merges = m;
+    return DT_OK;
+}
+
+// ---- merging ------------------------------------------------------------------------------------
+
+struct word {
+    const struct merges *m;
+    uint32_t count;
+    uint32_t *token;  // of each symbol, NONE once merged into the one before
+    uint32_t *before; // neighbours that still stand, NONE at the ends
+    uint32_t *after;
+    uint32_t *rank; // of the merge of a symbol with the next, NONE if there is none
+    uint32_t *tree; // tree[count + i] is i; tree[j] the better of tree[2j], tree[2j + 1]; [1] wins
+};
+
+static bool take_word(struct word *w, struct dt_arena *arena, size_t count)
+{
+    w->token = dt_arena_take(arena, count, sizeof(uint32_t));
+    w->before = dt_arena_take(arena, count, sizeof(uint32_t));
+    w->after = dt_arena_take(arena, count, sizeof(uint32_t));
+    w->rank = dt_arena_take(arena, count, sizeof(uint32_t));
+    w->tree = dt_arena_take(arena, count, 2 * sizeof(uint32_t));
+    return w->tree != NULL;
+}
+
+size_t dt_bpe_measure(size_t n)
+{
+    struct dt_arena counter = dt_arena_over(NULL, 0);
+    struct word w;
+    take_word(&w, &counter, n + 1);
+    return counter.wanted;
+}
+
+static uint32_t better(const struct word *w, uint32_t a, uint32_t b)
+{
+    if (w->rank[a] == w->rank[b])
+        return a < b ? a : b;
+    return w->rank[a] < w->rank[b] ? a : b;
+}
+
+static void enter_pair(struct word *w, uint32_t i)
+{
+    w->rank[i] = NONE;
+    if (w->token[i] == NONE || w->after[i] == NONE)
+        return;
+    uint32_t slot = slot_of(w->m, w->token[i], w->token[w->after[i]]);
+    w->rank[i] = w->m->slot[slot] - 1; // a free slot: NONE
+}
+
+static void update_pair(struct word *w, uint32_t i)
+{
+    enter_pair(w, i);
+    for (uint32_t j = (w->count + i) / 2; j >= 1; j /= 2)
+        w->tree[j] = better(w, w->tree[2 * j], w->tree[2 * j + 1]);
+}
+
+static void merge_all(struct word *w)
+{
+    uint32_t count = w->count;
+    for (uint32_t i = 0; i < count; i++) {
+        w->before[i] = i == 0 ? NONE : i - 1;
+        w->after[i] = i + 1 == count ? NONE : i + 1;
+        w->tree[count + i] = i;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        enter_pair(w, i);
+    for (uint32_t j = count - 1; j >= 1; j--)
+        w->tree[j] = better(w, w->tree[2 * j], w->tree[2 * j + 1]);
+
+    for (uint32_t i; w->rank[i = w->tree[1]] != NONE;) {
+        uint32_t gone = w->after[i];
+        w->token[i] = w->m->merged[w->rank[i]];
+        w->token[gone] = NONE;
+        w->after[i] = w->after[gone];
+        if (w->after[i] != NONE)
+            w->before[w->after[i]] = i;
+        update_pair(w, gone);
+        update_pair(w, i);
+        if (w->before[i] != NONE)
+            update_pair(w, w->before[i]);
+    }
+}
+
+// Llama 3 takes a word that is a piece as it is, whether or not merges lead there
+// ("ignore_merges").
+static uint32_t whole_word(struct dt_tokenizer *t, const char *text, size_t n)
+{
+    unsigned char spelled[DT_PIECE_MAX + 2];
+    size_t length = 0;
+    if (t->vocab->pretokenizer != DT_PRETOKENIZER_LLAMA3)
+        return DT_NO_TOKEN;
+    for (size_t i = 0; i < n; i++) {
+        if (length > DT_PIECE_MAX)
+            return DT_NO_TOKEN;
+        length += put_character(byte_character((unsigned char)text[i]), spelled + length);
+    }
+    uint32_t id = dt_tokenizer_find(t, spelled, length);
+    return id != DT_NO_TOKEN && dt_vocab_type(t->vocab, id) == DT_TOKEN_NORMAL ? id : DT_NO_TOKEN;
+}
+
+dt_status dt_bpe_encode(struct dt_tokenizer *t, const char *text, size_t n, uint32_t *tokens,
+                        size_t room, size_t *count)
+{
+    struct dt_arena saved = t->arena;
+    struct word w = {.m = t->merges};
+    dt_status status = DT_NO_MEMORY;
+    if (n > NONE / 4 || !take_word(&w, &t->arena, n + 1))
+        goto out;
+    for (size_t at = 0, end; at < n; at = end) {
+        end = dt_pretokenizer_word(t->vocab->pretokenizer, text, n, at);
+        w.count = 0;
+        w.token[0] = whole_word(t, text + at, end - at);
+        if (w.token[0] != DT_NO_TOKEN)
+            w.count = 1;
+        else
+            for (size_t i = at; i < end; i++) {
+                uint32_t id = t->byte_token[(unsigned char)text[i]];
+                if (id != DT_NO_TOKEN)
+                    w.token[w.count++] = id;
+            }
+        if (w.count > 1)
+            merge_all(&w);
+        for (uint32_t i = 0; i < w.count; i++) {
+            if (w.token[i] == NONE)
+                continue;
+            if (*count < room)
+                tokens[*count] = w.token[i];
+            ++*count;
+        }
+    }
+    status = DT_OK;
+out:
+    t->arena = saved;
+    return status;
+}

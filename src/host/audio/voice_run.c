@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT
+#include "host/audio/voice_run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/format.h"
+#include "host/clock.h"
+#include "host/log.h"
+#include "host/memory.h"
+#include "host/audio/wav.h"
+
+// A child that shows no sign of life for so long is taken for hung.
+#define HANG_MILLISECONDS 10000u
+// After the last output: time to end.
+#define END_MILLISECONDS 2000
+
+// ---- services ----------------------------------------------------------------------------------------
+
+static void *allocate(void *host, size_t bytes)
+{
+    (void)host;
+    return calloc(1, bytes ? bytes : 1);
+}
+
+static void release(void *host, void *block)
+{
+    (void)host;
+    free(block);
+}
+
+static void log_line(void *host, int level, const char *line)
+{
+    (void)host;
+    dt_log(level, "%s", line);
+}
+
+static int cancelled(void *host)
+{
+    struct dt_voice_desk *desk = host;
+    return desk->stop && atomic_load(&desk->stop->set);
+}
+
+static int find_program(void *host, const char *name, char *path, size_t path_size)
+{
+    (void)host;
+    return dt_child_find(name, path, path_size);
+}
+
+static int run(void *host, const struct dt_speech_child *child, char *reason, size_t reason_size)
+{
+    return dt_voice_run(host, child, reason, reason_size);
+}
+
+static uint64_t memory_available(void *host)
+{
+    struct dt_memory_facts facts;
+    (void)host;
+    dt_memory_facts(&facts);
+    return facts.available;
+}
+
+void dt_voice_desk_init(struct dt_voice_desk *desk, struct dt_stop *stop)
+{
+    memset(desk, 0, sizeof *desk);
+    desk->stop = stop;
+    desk->hang_milliseconds = HANG_MILLISECONDS;
+    desk->services = (struct dt_speech_host){
+        .size = sizeof desk->services,
+        .host = desk,
+        .allocate = allocate,
+        .release = release,
+        .log = log_line,
+        .cancelled = cancelled,
+        .find_program = find_program,
+        .run = run,
+        .memory_available = memory_available,
+    };
+}
+
+// ---- running -----------------------------------------------------------------------------------------
+
+// What a child's output becomes.
+struct output {
+    const struct dt_speech_child *spec;
+    struct dt_wav_parser parser;
+    size_t text_used;
+    int sink_result; // not DT_SPEECH_DONE once the sink gave up
+};
+
+static dt_status play_samples(void *arg, const struct dt_wav_format *format, const int16_t *samples, size_t n,
+                              struct dt_error *err)
+{
+    struct output *output = arg;
+    output->sink_result = output->spec->sink->play(output->spec->sink->arg, format->rate, samples, n);
+    return output->sink_result == DT_SPEECH_DONE ? DT_OK
+                                                 : dt_error_set(err, DT_CANCELLED, NULL, "the sound could not be played");
+}
+
+static dt_status take_output(struct output *output, const char *bytes, size_t n, struct dt_error *err)
+{
+    const struct dt_speech_child *spec = output->spec;
+    if (spec->output == DT_SPEECH_OUTPUT_WAV)
+        return dt_wav_parser_push(&output->parser, bytes, n, err);
+    if (spec->text_size > output->text_used + 1) {
+        size_t part = spec->text_size - 1 - output->text_used;
+        part = part < n ? part : n;
+        memcpy(spec->text + output->text_used, bytes, part);
+        output->text_used += part;
+        spec->text[output->text_used] = '\0';
+    }
+    return DT_OK;
+}
+
+// One round of waiting and talking. DT_OK to go on; sets *idle when nothing moved within the time.
+static dt_status talk(struct dt_child *child, struct dt_voice_desk *desk, struct output *output, const char *input,
+                      size_t *left, int milliseconds, bool *idle, struct dt_error *err)
+{
+    char bytes[8192];
+    struct pollfd fds[4] = {
+        {.fd = child->out, .events = POLLIN},
+        {.fd = child->in, .events = POLLOUT},
+        {.fd = child->err, .events = POLLIN},
+        {.fd = desk->stop ? desk->stop->fd : -1, .events = POLLIN},
+    };
+    int ready = poll(fds, 4, milliseconds);
+    *idle = ready == 0;
+    if (desk->stop && atomic_load(&desk->stop->set))
+        return DT_CANCELLED;
+    if (ready <= 0)
+        return DT_OK;
+    if (fds[2].revents)
+        dt_child_read_error(child);
+    if (fds[1].revents) {
+        ssize_t n = dt_child_write(child, input, *left);
+        *left -= n > 0 ? (size_t)n : 0;
+        if (n < 0 || *left == 0)
+            dt_child_close(&child->in);
+    }
+    if (fds[0].revents) {
+        ssize_t n = read(child->out, bytes, sizeof bytes);
+        if (n > 0)
+            return take_output(output, bytes, (size_t)n, err);
+        if (n == 0 || (errno != EAGAIN && errno != EINTR))
+            dt_child_close(&child->out);
+    }
+    return DT_OK;
+}
+
+int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec, char *reason, size_t reason_size)
+{
+    const char *name = spec->argv[0];
+    struct dt_child child;
+    struct dt_child_file files[DT_CHILD_FILES];
+    struct dt_child_end end = {0};
+    struct dt_error err = {0};
+    struct output output = {.spec = spec};
+    output.parser.sink = play_samples;
+    output.parser.arg = &output;
+    const char *slash = strrchr(name, '/');
+    name = slash ? slash + 1 : name;
+
+    desk->hung = false;
+    if (spec->output == DT_SPEECH_OUTPUT_TEXT && spec->text_size > 0)
+        spec->text[0] = '\0';
+    size_t file_count = spec->file_count < DT_CHILD_FILES ? spec->file_count : DT_CHILD_FILES;
+    for (size_t i = 0; i < file_count; i++)
+        files[i] = (struct dt_child_file){spec->files[i].bytes, spec->files[i].length};
+    struct dt_child_spec start = {
+        .argv = spec->argv,
+        .pipes = DT_CHILD_STDOUT | DT_CHILD_STDERR | (spec->input_length ? DT_CHILD_STDIN : 0),
+        .files = files,
+        .file_count = file_count,
+        .nice = desk->nice,
+    };
+    dt_status status = dt_child_start(&child, &start, &err);
+    if (status != DT_OK) {
+        dt_error_line(&err, reason, reason_size);
+        return DT_SPEECH_FAILED;
+    }
+
+    const char *input = spec->input_length ? spec->input : "";
+    size_t left = spec->input_length;
+    int patience = (int)(spec->hang_milliseconds ? spec->hang_milliseconds : desk->hang_milliseconds);
+    while (status == DT_OK && child.out >= 0) {
+        size_t before = left;
+        bool idle;
+        status = talk(&child, desk, &output, input, &left, patience, &idle, &err);
+        input += before - left;
+        desk->hung = idle && status == DT_OK;
+        if (desk->hung)
+            break;
+    }
+    bool ended = status == DT_OK && !desk->hung && dt_child_wait(&child, END_MILLISECONDS, desk->stop, &end);
+    if (!ended) {
+        bool stopped = desk->stop && atomic_load(&desk->stop->set);
+        desk->hung = desk->hung || (status == DT_OK && !stopped);
+        status = stopped ? DT_CANCELLED : status;
+        dt_child_finish(&child, &end);
+    }
+    atomic_fetch_add(&desk->cpu_ns, end.cpu_ns);
+
+    if (output.sink_result != DT_SPEECH_DONE)
+        return output.sink_result;
+    if (status == DT_CANCELLED)
+        return DT_SPEECH_CANCELLED;
+    if (desk->hung) {
+        dt_format(reason, reason_size, "%s hung: nothing came from it for %d s%s%s", name, patience / 1000,
+                  child.line_length ? ": " : "", child.line_length ? child.line : "");
+        return DT_SPEECH_FAILED;
+    }
+    if (status == DT_OK && (end.code != 0 || end.signal)) {
+        dt_child_describe(&child, name, &end, reason, reason_size);
+        return DT_SPEECH_FAILED;
+    }
+    if (status == DT_OK && spec->output == DT_SPEECH_OUTPUT_WAV)
+        status = dt_wav_parser_finish(&output.parser, &err);
+    if (status != DT_OK) {
+        dt_format(reason, reason_size, "what %s wrote %s", name, err.message);
+        return DT_SPEECH_FAILED;
+    }
+    return DT_SPEECH_DONE;
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// One matrix from any form to any other, with its error.
+#include "host/convert/convert_matrix.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/quant/quantise.h"
+
+// Where a row's bytes begin, in the forms that are blocks all through.
+static const unsigned char *row_bytes(const struct dt_matrix *w, uint32_t r)
+{
+    const unsigned char *first =
+        w->form == DT_FORM_Q8_0 || w->form == DT_FORM_Q4_0 ? w->scales : w->quants;
+    return first + r * w->row_stride;
+}
+
+uint32_t dt_convert_row(const struct dt_convert_matrix *m, uint32_t r)
+{
+    if (!m->pairs_of)
+        return r;
+    // pair i of a head: its two channels lie half a head apart in the source
+    uint32_t in_head = r % m->pairs_of;
+    return r - in_head + in_head / 2 + in_head % 2 * (m->pairs_of / 2);
+}
+
+uint32_t dt_convert_form(const struct dt_conversion *c, const struct dt_matrix *w, uint32_t *group)
+{
+    uint32_t form = c->form ? c->form : w->form;
+    *group = 0;
+    if (form == DT_FORM_I8) {
+        *group = !c->form ? w->group : dt_quantise_group(w->cols, c->group ? c->group : 64);
+        return form;
+    }
+    uint32_t block = dt_form_block(form);
+    return block && w->cols % block == 0 ? form : DT_FORM_F16;
+}
+
+bool dt_convert_copies(const struct dt_convert_matrix *m)
+{
+    return m->form == m->source->form && m->group == (m->form == DT_FORM_I8 ? m->source->group : 0);
+}
+
+size_t dt_convert_bytes(const struct dt_convert_matrix *m)
+{
+    const struct dt_matrix *w = m->source;
+    size_t values = (size_t)w->rows * w->cols;
+    if (m->form == DT_FORM_I8)
+        return values + values / m->group * sizeof(float);
+    return values / dt_form_block(m->form) * dt_form_block_bytes(m->form);
+}
+
+static bool stop(const struct dt_conversion *c, struct dt_convert_work *work, size_t bytes)
+{
+    work->done += bytes;
+    return c->progress && c->progress(c->progress_arg, work->done, work->total);
+}
+
+dt_status dt_convert_begin(struct dt_convert_work *work, const struct dt_model *model, size_t total,
+                           struct dt_error *err)
+{
+    const struct dt_hparams *hp = &model->hp;
+    size_t widest = hp->dim > hp->hidden ? hp->dim : hp->hidden;
+    if ((size_t)hp->heads * hp->head_size > widest)
+        widest = (size_t)hp->heads * hp->head_size;
+    memset(work, 0, sizeof *work);
+    work->total = total;
+    work->exact = malloc(widest * sizeof *work->exact);
+    work->back = malloc(widest * sizeof *work->back);
+    work->row = malloc(widest * 2 * sizeof(float));
+    if (work->exact && work->back && work->row)
+        return DT_OK;
+    dt_convert_end(work);
+    return dt_error_set(err, DT_NO_MEMORY, NULL, "three rows of %zu values", widest);
+}
+
+void dt_convert_end(struct dt_convert_work *work)
+{
+    free(work->exact);
+    free(work->back);
+    free(work->row);
+    memset(work, 0, sizeof *work);
+}
+
+dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_convert_matrix *m,
+                           struct dt_convert_work *work, struct dt_output *out,
+                           struct dt_output_scales *scales, struct dt_error *err)
+{
+    const struct dt_matrix *w = m->source;
+    bool copies = dt_convert_copies(m);
+    struct dt_convert_tensor tensor = {.name = m->name,
+                                       .form = m->form,
+                                       .rows = w->rows,
+                                       .cols = w->cols,
+                                       .group = m->group,
+                                       .copied = copies};
+    // One row of the target at a time; for I8 its scales are collected.
+    struct dt_matrix row = dt_quantise_matrix(m->form, 1, w->cols, m->group, work->row);
+    size_t quants = m->form == DT_FORM_I8 ? w->cols : row.bytes, scale_bytes = row.bytes - quants;
+    double sum = 0;
+    dt_status status = DT_OK;
+    for (uint32_t r = 0; r < w->rows && !status; r++) {
+        uint32_t from = dt_convert_row(m, r);
+        const void *bytes = work->row;
+        const void *row_scales = row.scales;
+        if (copies && m->form == DT_FORM_I8) {
+            bytes = (const unsigned char *)w->quants + from * w->row_stride;
+            row_scales = (const unsigned char *)w->scales + from * w->scale_row_stride;
+        } else if (copies) {
+            bytes = row_bytes(w, from);
+        } else {
+            dt_matrix_row(w, from, work->exact);
+            dt_quantise_row(&row, 0, work->exact);
+            dt_matrix_row(&row, 0, work->back);
+            for (uint32_t i = 0; i < w->cols; i++) {
+                double off = fabs((double)work->back[i] - (double)work->exact[i]);
+                sum += off;
+                tensor.worst = off > tensor.worst ? off : tensor.worst;
+            }
+        }
+        status = dt_output_write(out, bytes, quants, err);
+        if (scale_bytes)
+            memcpy(scales->floats + r * scale_bytes, row_scales, scale_bytes);
+        if (!status && stop(c, work, row.bytes))
+            status = dt_error_set(err, DT_CANCELLED, NULL, "stopped; nothing was changed");
+    }
+    tensor.mean = sum / ((double)w->rows * w->cols);
+    if (!status && c->report)
+        c->report(c->report_arg, &tensor);
+    return status;
+}
+
+dt_status dt_convert_scales(struct dt_output_scales *scales, const struct dt_convert_matrix *m,
+                            struct dt_error *err)
+{
+    size_t bytes = m->form == DT_FORM_I8
+                       ? (size_t)m->source->rows * (m->source->cols / m->group) * sizeof(float)
+                       : 0;
+    scales->bytes = bytes;
+    if (bytes <= scales->room)
+        return DT_OK;
+    unsigned char *grown = realloc(scales->floats, bytes);
+    if (!grown)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "the scales of %s take %zu bytes", m->name,
+                            bytes);
+    scales->floats = grown;
+    scales->room = bytes;
+    return DT_OK;
+}

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: MIT
+// GGUF files: what the model says of itself as keys, then its tensors; whole, or a file a layer.
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/format.h"
+#include "core/formats/gguf.h"
+#include "core/quant/quantise.h"
+#include "core/formats/slots.h"
+#include "host/convert/convert_keys.h"
+#include "host/convert/convert_matrix.h"
+
+// ---- tensors ------------------------------------------------------------------------------------
+
+struct tensor {
+    char name[64];
+    const float *vector;             // norms and biases: floats, or NULL
+    struct dt_convert_matrix matrix; // else
+    uint32_t n;                      // of a vector
+    uint32_t pairs_of;               // of a bias
+    uint32_t part;                   // which file
+    bool packed;
+    size_t bytes, scales; // in the file; scales: a second tensor
+};
+
+struct plan {
+    const struct dt_conversion *c;
+    struct tensor *tensors;
+    size_t count, room;
+    uint32_t parts;
+    uint32_t packed_group;
+    bool packed; // some are
+    bool failed;
+};
+
+static struct tensor *add(struct plan *p, uint32_t part, const char *name)
+{
+    if (p->count == p->room) {
+        size_t room = p->room * 2 + 64;
+        struct tensor *grown = realloc(p->tensors, room * sizeof *grown);
+        if (!grown) {
+            p->failed = true;
+            return NULL;
+        }
+        p->tensors = grown;
+        p->room = room;
+    }
+    struct tensor *t = &p->tensors[p->count++];
+    memset(t, 0, sizeof *t);
+    dt_format(t->name, sizeof t->name, "%s", name);
+    t->part = part;
+    return t;
+}
+
+static void add_vector(struct plan *p, uint32_t part, const char *name, const float *v, uint32_t n,
+                       uint32_t pairs_of)
+{
+    struct tensor *t = add(p, part, name);
+    if (!t)
+        return;
+    t->vector = v;
+    t->n = n;
+    t->pairs_of = pairs_of;
+    t->bytes = n * sizeof(float);
+}
+
+static void add_matrix(struct plan *p, uint32_t part, const char *name, const struct dt_matrix *w,
+                       uint32_t pairs_of)
+{
+    struct tensor *t = add(p, part, name);
+    if (!t)
+        return;
+    t->matrix = (struct dt_convert_matrix){.source = w, .pairs_of = pairs_of};
+    t->matrix.form = dt_convert_form(p->c, w, &t->matrix.group);
+    t->bytes = dt_convert_bytes(&t->matrix);
+    if (t->matrix.form == DT_FORM_I8) {
+        t->scales = t->bytes - (size_t)w->rows * w->cols;
+        t->bytes -= t->scales;
+    }
+    const struct dt_instance *by = p->c->pack_for;
+    if (by) {
+        struct dt_matrix like =
+            dt_quantise_matrix(t->matrix.form, w->rows, w->cols, t->matrix.group, NULL);
+        size_t bytes = by->table.pack_bytes(by->ctx, &like);
+        if (!bytes)
+            return;
+        t->packed = true;
+        t->bytes = bytes;
+        t->scales = 0;
+        p->packed_group = like.group;
+        p->packed = true;
+    }
+}
+
+// What lies in a slot, if anything. Llamas from elsewhere have the channels of a head in halves,
+// GGUF wants pairs: the rows of queries and keys, and their biases, change places.
+static void add_slot(struct plan *p, enum dt_slot slot, uint32_t layer, uint32_t part)
+{
+    const struct dt_model *m = p->c->model;
+    bool turned = slot == DT_SLOT_QUERY || slot == DT_SLOT_KEY || slot == DT_SLOT_QUERY_BIAS ||
+                  slot == DT_SLOT_KEY_BIAS;
+    bool halves = strcmp(m->architecture, "llama") == 0 && m->hp.rope_style == DT_ROPE_HALVES;
+    uint32_t pairs = turned && halves ? m->hp.head_size : 0, rows, cols;
+    const struct dt_matrix *w = dt_slot_matrix(m, slot, layer);
+    const float *v = dt_slot_vector(m, slot, layer);
+    char name[64];
+    dt_slot_name(&dt_gguf_names, slot, layer, name, sizeof name);
+    dt_slot_shape(&m->hp, slot, &rows, &cols);
+    if (w)
+        add_matrix(p, part, name, w, pairs);
+    else if (v)
+        add_vector(p, part, name, v, cols, pairs);
+}
+
+static void plan_tensors(struct plan *p, bool shards)
+{
+    const struct dt_model *m = p->c->model;
+    p->parts = shards ? m->hp.layers + 1 : 1;
+    add_slot(p, DT_SLOT_EMBEDDING, 0, 0);
+    for (uint32_t l = 0; l < m->hp.layers; l++)
+        for (int s = 0; s < DT_SLOT_LAYER_END; s++)
+            add_slot(p, (enum dt_slot)s, l, shards ? l + 1 : 0);
+    add_slot(p, DT_SLOT_FINAL_NORM, 0, 0);
+    if (!m->hp.tied)
+        add_slot(p, DT_SLOT_CLASSIFIER, 0, 0);
+    add_slot(p, DT_SLOT_ROPE_FACTORS, 0, 0);
+    if (shards) // only there: others do not know this tensor
+        add_slot(p, DT_SLOT_ROPE_TABLES, 0, 0);
+}
+
+static size_t padded(size_t bytes)
+{
+    return (bytes + DT_CONVERT_ALIGNMENT - 1) / DT_CONVERT_ALIGNMENT * DT_CONVERT_ALIGNMENT;
+}
+
+static void describe(struct dt_bytes *b, const char *name, uint64_t cols, uint64_t rows,
+                     uint32_t type, uint64_t offset)
+{
+    dt_bytes_string(b, name, strlen(name));
+    dt_bytes_u32(b, rows ? 2 : 1);
+    dt_bytes_u64(b, cols);
+    if (rows)
+        dt_bytes_u64(b, rows);
+    dt_bytes_u32(b, type);
+    dt_bytes_u64(b, offset);
+}
+
+// The descriptions of one file's tensors; *data gets the bytes of all of them.
+static uint64_t describe_all(const struct plan *p, uint32_t part, struct dt_bytes *b, size_t *data)
+{
+    uint64_t count = 0;
+    size_t offset = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        const struct tensor *t = &p->tensors[i];
+        if (t->part != part)
+            continue;
+        const struct dt_matrix *w = t->matrix.source;
+        uint32_t form = t->matrix.form;
+        if (t->vector)
+            describe(b, t->name, t->n, 0, dt_gguf_type_of_form(DT_FORM_F32), offset);
+        else if (t->packed)
+            describe(b, t->name, t->bytes, 0, DT_GGUF_TENSOR_I8, offset);
+        else
+            describe(b, t->name, w->cols, w->rows,
+                     form == DT_FORM_I8 ? DT_GGUF_TENSOR_I8 : dt_gguf_type_of_form(form), offset);
+        offset += padded(t->bytes);
+        count++;
+        if (t->scales) {
+            char scales[80];
+            dt_format(scales, sizeof scales, "%s_scales", t->name);
+            describe(b, scales, w->cols / t->matrix.group, w->rows,
+                     dt_gguf_type_of_form(DT_FORM_F32), offset);
+            offset += padded(t->scales);
+            count++;
+        }
+    }
+    *data = offset;
+    return count;
+}
+
+// ---- writing ------------------------------------------------------------------------------------
+
+static dt_status write_vector(const struct tensor *t, struct dt_output *out, struct dt_error *err)
+{
+    struct dt_convert_matrix order = {.pairs_of = t->pairs_of};
+    dt_status status = DT_OK;
+    for (uint32_t i = 0; i < t->n && !status; i++)
+        status = dt_output_write(out, &t->vector[dt_convert_row(&order, i)], sizeof(float), err);
+    return status;
+}
+
+// Packs the whole matrix in memory: backends lay rows out together.
+static dt_status write_packed(const struct plan *p, const struct tensor *t,
+                              struct dt_convert_work *work, struct dt_output *out,
+                              struct dt_error *err)
+{
+    const struct dt_instance *by = p->c->pack_for;
+    const struct dt_matrix *w = t->matrix.source;
+    struct dt_matrix from = *w;
+    size_t bytes = dt_quantise_bytes(t->matrix.form, w->rows, w->cols, t->matrix.group);
+    bool as_it_is = dt_convert_copies(&t->matrix) && !t->matrix.pairs_of;
+    unsigned char *rows = as_it_is ? NULL : malloc(bytes);
+    unsigned char *packed = aligned_alloc(64, (t->bytes + 63) / 64 * 64);
+    dt_status status = DT_OK;
+    if (!packed || (!as_it_is && !rows)) {
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "packing %s takes %zu bytes", t->name,
+                              t->bytes + (as_it_is ? 0 : bytes));
+        goto out;
+    }
+    if (!as_it_is) {
+        from = dt_quantise_matrix(t->matrix.form, w->rows, w->cols, t->matrix.group, rows);
+        for (uint32_t r = 0; r < w->rows; r++) {
+            dt_matrix_row(w, dt_convert_row(&t->matrix, r), work->exact);
+            dt_quantise_row(&from, r, work->exact);
+        }
+    }
+    memset(packed, 0, t->bytes);
+    by->table.pack(by->ctx, packed, &from, 0, w->rows);
+    status = dt_output_write(out, packed, t->bytes, err);
+    work->done += t->bytes;
+    if (!status && p->c->progress && p->c->progress(p->c->progress_arg, work->done, work->total))
+        status = dt_error_set(err, DT_CANCELLED, NULL, "stopped; nothing was changed");
+    if (!status && p->c->report)
+        p->c->report(p->c->report_arg, &(struct dt_convert_tensor){.name = t->name,
+                                                                   .form = DT_FORM_PACKED,
+                                                                   .rows = w->rows,
+                                                                   .cols = w->cols,
+                                                                   .group = from.group,
+                                                                   .copied = as_it_is});
+out:
+    free(rows);
+    free(packed);
+    return status;
+}
+
+static dt_status write_tensors(const struct plan *p, uint32_t part, struct dt_convert_work *work,
+                               struct dt_output_scales *scales, struct dt_output *out,
+                               struct dt_error *err)
+{
+    dt_status status = DT_OK;
+    for (size_t i = 0; i < p->count && !status; i++) {
+        struct tensor *t = &p->tensors[i];
+        if (t->part != part)
+            continue;
+        if (t->vector) {
+            status = write_vector(t, out, err);
+        } else if (t->packed) {
+            status = write_packed(p, t, work, out, err);
+        } else {
+            t->matrix.name = t->name;
+            status = dt_convert_scales(scales, &t->matrix, err);
+            if (!status)
+                status = dt_convert_write(p->c, &t->matrix, work, out, scales, err);
+        }
+        if (!status)
+            status = dt_output_pad(out, DT_CONVERT_ALIGNMENT, err);
+        if (!status && t->scales) {
+            status = dt_output_write(out, scales->floats, t->scales, err);
+            if (!status)
+                status = dt_output_pad(out, DT_CONVERT_ALIGNMENT, err);
+        }
+    }
+    return status;
+}
+
+static dt_status write_part(const struct plan *p, uint32_t part, const char *path,
+                            uint64_t all_tensors, struct dt_convert_work *work,
+                            struct dt_error *err)
+{
+    struct dt_gguf_keys k = {.prefix = p->c->model->architecture};
+    struct dt_bytes infos = {0}, header = {0};
+    struct dt_output_scales scales = {0};
+    struct dt_output out = {.file = -1};
+    size_t data;
+    dt_status status;
+    if (part == 0)
+        dt_gguf_key_model(&k, p->c);
+    if (part == 0 && p->packed) {
+        const char *layout = p->c->pack_for->table.layout;
+        dt_gguf_key_text(&k, "duotale.packed.layout", layout, strlen(layout));
+        if (p->packed_group)
+            dt_gguf_key_u32(&k, "duotale.packed.group", p->packed_group);
+    }
+    if (part > 0)
+        dt_gguf_key_u32(&k, "general.alignment", DT_CONVERT_ALIGNMENT);
+    if (p->parts > 1) {
+        dt_gguf_key_u32(&k, "split.no", part);
+        dt_gguf_key_u32(&k, "split.count", p->parts);
+        dt_gguf_key_u32(&k, "split.tensors.count", (uint32_t)all_tensors);
+    }
+    uint64_t count = describe_all(p, part, &infos, &data);
+    dt_bytes_put(&header, "GGUF", 4);
+    dt_bytes_u32(&header, 3);
+    dt_bytes_u64(&header, count);
+    dt_bytes_u64(&header, k.count);
+    dt_bytes_put(&header, k.bytes.at, k.bytes.n);
+    dt_bytes_put(&header, infos.at, infos.n);
+    if (k.bytes.failed || infos.failed || header.failed) {
+        status = dt_error_set(err, DT_NO_MEMORY, path, "the header of %llu tensors",
+                              (unsigned long long)count);
+        goto out;
+    }
+    if ((status = dt_output_open(&out, path, padded(header.n) + data, err)) ||
+        (status = dt_output_write(&out, header.at, header.n, err)) ||
+        (status = dt_output_pad(&out, DT_CONVERT_ALIGNMENT, err)) ||
+        (status = write_tensors(p, part, work, &scales, &out, err)))
+        goto out;
+    status = dt_output_commit(&out, err);
+out:
+    dt_output_abandon(&out);
+    free(k.bytes.at);
+    free(infos.at);
+    free(header.at);
+    free(scales.floats);
+    return status;
+}
+
+static dt_status check_source(const struct dt_conversion *c, struct dt_error *err)
+{
+    const struct dt_model *m = c->model;
+    for (uint32_t l = 0; l < m->hp.layers; l++)
+        if (m->layers[l].query.form == DT_FORM_PACKED)
+            return dt_error_set(err, DT_UNSUPPORTED, NULL,
+                                "its weights are packed as %s: convert the file it was packed from",
+                                m->layers[l].query.layout);
+    if (c->pack_for &&
+        (!c->pack_for->table.pack || !c->pack_for->table.pack_bytes || !c->pack_for->table.layout))
+        return dt_error_set(err, DT_UNSUPPORTED, NULL, "backend %s has no layout of its own",
+                            c->pack_for->table.name);
+    return DT_OK;
+}
+
+// Plans, then writes part i to the path that name() gives.
+static dt_status convert(const struct dt_conversion *c, bool shards,
+                         void (*name)(char out[PATH_MAX], const char *where, uint32_t i,
+                                      uint32_t of),
+                         const char *where, struct dt_error *err)
+{
+    struct plan p = {.c = c};
+    struct dt_convert_work work = {0};
+    struct dt_bytes infos = {0};
+    size_t total = 0, data;
+    uint64_t all = 0;
+    dt_status status = check_source(c, err);
+    if (status)
+        return status;
+    plan_tensors(&p, shards);
+    for (size_t i = 0; i < p.count; i++)
+        total += p.tensors[i].vector ? 0 : p.tensors[i].bytes + p.tensors[i].scales;
+    for (uint32_t part = 0; part < p.parts; part++)
+        all += describe_all(&p, part, &infos, &data);
+    if (p.failed || infos.failed)
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "a list of %zu tensors", p.count);
+    else if (c->pack_for && !p.packed)
+        status = dt_error_set(
+            err, DT_UNSUPPORTED, NULL,
+            "backend %s packs no matrix of this form and shape; choose another with --format",
+            c->pack_for->table.name);
+    else
+        status = dt_convert_begin(&work, c->model, total, err);
+    for (uint32_t part = 0; part < p.parts && !status; part++) {
+        char path[PATH_MAX];
+        name(path, where, part, p.parts);
+        status = write_part(&p, part, path, all, &work, err);
+    }
+    dt_convert_end(&work);
+    free(infos.at);
+    free(p.tensors);
+    return status;
+}
+
+static void name_whole(char out[PATH_MAX], const char *where, uint32_t i, uint32_t of)
+{
+    (void)i, (void)of;
+    dt_format(out, PATH_MAX, "%s", where);
+}
+
+dt_status dt_convert_gguf(const struct dt_conversion *c, const char *path, struct dt_error *err)
+{
+    return convert(c, false, name_whole, path, err);
+}
+
+// ---- a folder of shards -------------------------------------------------------------------------
+
+static void name_shard(char out[PATH_MAX], const char *where, uint32_t i, uint32_t of)
+{
+    dt_format(out, PATH_MAX, "%s/model-%05u-of-%05u.gguf", where, i + 1, of);
+}
+
+static void remove_folder(const char *folder)
+{
+    DIR *d = opendir(folder);
+    char path[PATH_MAX];
+    for (struct dirent *e; d && (e = readdir(d));) {
+        dt_format(path, sizeof path, "%s/%s", folder, e->d_name);
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            unlink(path);
+    }
+    if (d)
+        closedir(d);
+    rmdir(folder);
+}
+
+dt_status dt_convert_shards(const struct dt_conversion *c, const char *folder, struct dt_error *err)
+{
+    char partial[PATH_MAX], target[PATH_MAX];
+    struct stat there;
+    size_t n = dt_format(target, sizeof target, "%s", folder);
+    while (n > 1 && n < sizeof target && target[n - 1] == '/')
+        target[--n] = 0;
+    if (n + 32 > sizeof target)
+        return dt_error_set(err, DT_USAGE, folder, "the name is too long");
+    if (stat(target, &there) == 0)
+        return dt_error_set(err, DT_FAILED, target,
+                            "is there already; shards go into a new folder");
+    const char *slash = strrchr(target, '/');
+    dt_format(partial, sizeof partial, "%.*s.%s.%ld.partial", slash ? (int)(slash - target) + 1 : 0,
+              target, slash ? slash + 1 : target, (long)getpid());
+    if (mkdir(partial, 0777) != 0)
+        return dt_error_set(err, DT_FAILED, target, "cannot be made: %s", strerror(errno));
+    dt_status status = convert(c, true, name_shard, partial, err);
+    if (!status && rename(partial, target) != 0)
+        status = dt_error_set(err, DT_FAILED, target, "cannot be named: %s", strerror(errno));
+    if (status)
+        remove_folder(partial);
+    return status;
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+// What a model says of itself, as GGUF's keys.
+#include "host/convert/convert_keys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/format.h"
+#include "core/formats/gguf.h"
+
+// ---- bytes that grow ----------------------------------------------------------------------------
+
+void dt_bytes_put(struct dt_bytes *b, const void *from, size_t n)
+{
+    if (b->failed)
+        return;
+    if (n > b->room - b->n) {
+        size_t room = b->room * 2 + n + 4096;
+        unsigned char *grown = realloc(b->at, room);
+        if (!grown) {
+            b->failed = true;
+            return;
+        }
+        b->at = grown;
+        b->room = room;
+    }
+    if (n)
+        memcpy(b->at + b->n, from, n);
+    b->n += n;
+}
+
+void dt_bytes_u32(struct dt_bytes *b, uint32_t v)
+{
+    dt_bytes_put(b, &v, sizeof v);
+}
+
+void dt_bytes_u64(struct dt_bytes *b, uint64_t v)
+{
+    dt_bytes_put(b, &v, sizeof v);
+}
+
+void dt_bytes_string(struct dt_bytes *b, const char *text, size_t n)
+{
+    dt_bytes_u64(b, n);
+    dt_bytes_put(b, text, n);
+}
+
+// ---- keys ---------------------------------------------------------------------------------------
+
+// A name that begins with a dot belongs to the architecture: ".context_length".
+static void key(struct dt_gguf_keys *k, const char *name, uint32_t type)
+{
+    char full[DT_GGUF_MAX_KEY];
+    size_t n = dt_format(full, sizeof full, "%s%s", name[0] == '.' ? k->prefix : "", name);
+    dt_bytes_string(&k->bytes, full, n);
+    dt_bytes_u32(&k->bytes, type);
+    k->count++;
+}
+
+void dt_gguf_key_u32(struct dt_gguf_keys *k, const char *name, uint32_t v)
+{
+    key(k, name, DT_GGUF_U32);
+    dt_bytes_u32(&k->bytes, v);
+}
+
+static void key_f32(struct dt_gguf_keys *k, const char *name, float v)
+{
+    key(k, name, DT_GGUF_F32);
+    dt_bytes_put(&k->bytes, &v, sizeof v);
+}
+
+static void key_bool(struct dt_gguf_keys *k, const char *name, bool v)
+{
+    key(k, name, DT_GGUF_BOOL);
+    dt_bytes_put(&k->bytes, &(unsigned char){v}, 1);
+}
+
+void dt_gguf_key_text(struct dt_gguf_keys *k, const char *name, const char *text, size_t n)
+{
+    if (!text)
+        return;
+    key(k, name, DT_GGUF_STRING);
+    dt_bytes_string(&k->bytes, text, n);
+}
+
+static void key_array(struct dt_gguf_keys *k, const char *name, uint32_t item, uint64_t count)
+{
+    key(k, name, DT_GGUF_ARRAY);
+    dt_bytes_u32(&k->bytes, item);
+    dt_bytes_u64(&k->bytes, count);
+}
+
+static void key_token(struct dt_gguf_keys *k, const char *name, uint32_t id)
+{
+    if (id != DT_NO_TOKEN)
+        dt_gguf_key_u32(k, name, id);
+}
+
+// Pieces as GGUF writes them: spaces as U+2581, BOS and EOS without llama2.c's newlines.
+static void put_piece(struct dt_bytes *b, const struct dt_vocab *v, uint32_t id)
+{
+    char out[3 * DT_PIECE_MAX];
+    size_t n, written = 0;
+    const unsigned char *piece = dt_vocab_piece(v, id, &n);
+    bool plain_spaces = v->kind == DT_VOCAB_SPM && !v->meta_space;
+    if (plain_spaces && !v->types && (id == v->bos || id == v->eos)) {
+        dt_bytes_string(b, id == v->bos ? "<s>" : "</s>", id == v->bos ? 3 : 4);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (plain_spaces && piece[i] == ' ') {
+            memcpy(out + written, "\xe2\x96\x81", 3);
+            written += 3;
+        } else {
+            out[written++] = (char)piece[i];
+        }
+    }
+    dt_bytes_string(b, out, written);
+}
+
+static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
+{
+    static const char *const pre[] = {"gpt-2", "llama-bpe", "qwen2", "smollm"};
+    if (v->kind == DT_VOCAB_NONE) {
+        dt_gguf_key_text(k, "tokenizer.ggml.model", "none", 4);
+        return;
+    }
+    bool spm = v->kind == DT_VOCAB_SPM;
+    dt_gguf_key_text(k, "tokenizer.ggml.model", spm ? "llama" : "gpt2", spm ? 5 : 4);
+    if (!spm)
+        dt_gguf_key_text(k, "tokenizer.ggml.pre", pre[v->pretokenizer],
+                         strlen(pre[v->pretokenizer]));
+    key_array(k, "tokenizer.ggml.tokens", DT_GGUF_STRING, v->size);
+    for (uint32_t i = 0; i < v->size; i++)
+        put_piece(&k->bytes, v, i);
+    if (spm) {
+        key_array(k, "tokenizer.ggml.scores", DT_GGUF_F32, v->size);
+        for (uint32_t i = 0; i < v->size; i++)
+            dt_bytes_put(&k->bytes, &(float){dt_vocab_score(v, i)}, sizeof(float));
+    }
+    key_array(k, "tokenizer.ggml.token_type", DT_GGUF_I32, v->size);
+    for (uint32_t i = 0; i < v->size; i++)
+        dt_bytes_u32(&k->bytes, dt_vocab_type(v, i));
+    if (!spm) {
+        key_array(k, "tokenizer.ggml.merges", DT_GGUF_STRING, v->merges_count);
+        dt_bytes_put(&k->bytes, v->merges, v->merges_bytes);
+    }
+    key_token(k, "tokenizer.ggml.bos_token_id", v->bos);
+    key_token(k, "tokenizer.ggml.eos_token_id", v->eos);
+    key_token(k, "tokenizer.ggml.unknown_token_id", v->unknown);
+    key_token(k, "tokenizer.ggml.eot_token_id", v->eot);
+    key_bool(k, "tokenizer.ggml.add_bos_token", v->add_bos);
+    key_bool(k, "tokenizer.ggml.add_eos_token", v->add_eos);
+    if (spm)
+        key_bool(k, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
+}
+
+static void key_hint(struct dt_gguf_keys *k, const char *name, float v)
+{
+    if (v != DT_UNSET)
+        key_f32(k, name, v);
+}
+
+// llama.cpp's numbers for "mostly" a type.
+static uint32_t file_type(uint32_t form)
+{
+    switch (form) {
+    case DT_FORM_F16:
+        return 1;
+    case DT_FORM_Q4_0:
+        return 2;
+    case DT_FORM_Q4_1:
+        return 3;
+    case DT_FORM_Q5_0:
+        return 8;
+    case DT_FORM_Q5_1:
+        return 9;
+    case DT_FORM_Q8_0:
+    case DT_FORM_I8:
+        return 7;
+    case DT_FORM_BF16:
+        return 32;
+    default:
+        return 0;
+    }
+}
+
+void dt_gguf_key_model(struct dt_gguf_keys *k, const struct dt_conversion *c)
+{
+    const struct dt_model *m = c->model;
+    const struct dt_hparams *hp = &m->hp;
+    const struct dt_model_hints *h = &m->hints;
+    const char *name = c->name ? c->name : m->name;
+    dt_gguf_key_text(k, "general.architecture", m->architecture, strlen(m->architecture));
+    dt_gguf_key_text(k, "general.name", name, c->name ? strlen(name) : m->name_length);
+    dt_gguf_key_text(k, "general.license", m->license, m->license_length);
+    dt_gguf_key_u32(k, "general.alignment", DT_CONVERT_ALIGNMENT);
+    dt_gguf_key_u32(k, "general.quantization_version", 2);
+    dt_gguf_key_u32(k, "general.file_type", file_type(c->form ? c->form : m->layers[0].query.form));
+    dt_gguf_key_u32(k, ".vocab_size", hp->vocab);
+    dt_gguf_key_u32(k, ".context_length", hp->context);
+    dt_gguf_key_u32(k, ".embedding_length", hp->dim);
+    dt_gguf_key_u32(k, ".block_count", hp->layers);
+    dt_gguf_key_u32(k, ".feed_forward_length", hp->hidden);
+    dt_gguf_key_u32(k, ".attention.head_count", hp->heads);
+    dt_gguf_key_u32(k, ".attention.head_count_kv", hp->kv_heads);
+    if (hp->head_size * hp->heads != hp->dim) {
+        dt_gguf_key_u32(k, ".attention.key_length", hp->head_size);
+        dt_gguf_key_u32(k, ".attention.value_length", hp->head_size);
+    }
+    key_f32(k, ".attention.layer_norm_rms_epsilon", hp->norm_epsilon);
+    dt_gguf_key_u32(k, ".rope.dimension_count", hp->rotated);
+    key_f32(k, ".rope.freq_base", hp->rope_base);
+    if (hp->rope_scale != 1.0f) {
+        dt_gguf_key_text(k, ".rope.scaling.type", "linear", 6);
+        key_f32(k, ".rope.scaling.factor", 1.0f / hp->rope_scale);
+    }
+    put_vocabulary(k, &m->vocab);
+    dt_gguf_key_text(k, "tokenizer.chat_template", m->chat_template, m->chat_template_length);
+    key_hint(k, "general.sampling.temp", h->temperature);
+    key_hint(k, "general.sampling.top_p", h->top_p);
+    key_hint(k, "general.sampling.top_k", h->top_k);
+    key_hint(k, "general.sampling.min_p", h->min_p);
+    key_hint(k, "general.sampling.penalty_repeat", h->repeat_penalty);
+    dt_gguf_key_text(k, "duotale.opening", h->opening, h->opening_length);
+    if (h->length)
+        dt_gguf_key_u32(k, "duotale.length", h->length);
+    if (h->chat)
+        key_bool(k, "duotale.chat", true);
+}

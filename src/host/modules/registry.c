@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: MIT
+#include "host/modules/registry.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/format.h"
+#include "host/modules/cpu.h"
+#include "host/log.h"
+#include "host/modules/modules.h"
+
+struct entry {
+    struct dt_backend_info info;
+    char *reason;
+    struct dt_backend table; // completed to our size, without functions; its strings are ours
+    char name[32], variant[32], description[256], layout[64];
+    bool multiplies;
+    const struct dt_backend *compiled; // in the program, or NULL
+    struct dt_module *module;          // of the list of modules, or NULL
+};
+
+static const struct dt_module_kind backend_kind = {"backends", "dt_backend_module"};
+
+struct dt_registry {
+    struct dt_modules modules;
+    struct entry *entries;
+    size_t count;
+};
+
+// A static build has the modules compiled in: DT_STATIC_BACKENDS(X) lists them as X(int8) X(int8_avx2) ...
+#ifdef DT_STATIC_BACKENDS
+#define DT_X(name) extern const struct dt_backend dt_backend_module_##name;
+DT_STATIC_BACKENDS(DT_X)
+#undef DT_X
+#endif
+
+static const struct dt_backend *const compiled_in[] = {
+    &dt_backend_reference,
+#ifdef DT_STATIC_BACKENDS
+#define DT_X(name) &dt_backend_module_##name,
+    DT_STATIC_BACKENDS(DT_X)
+#undef DT_X
+#endif
+};
+
+// ---- finding ---------------------------------------------------------------------------------------
+
+static bool plain_name(const char *text, bool may_be_empty)
+{
+    if (!text || (!*text && !may_be_empty))
+        return false;
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789");
+    return text[n] == 0 && n < 32;
+}
+
+// Whether a module's table can be used at all; fills the reason when not. Reads nothing beyond the table's own size.
+static bool sound(const struct dt_backend *module, char *reason, size_t size)
+{
+    if (module->abi != DT_BACKEND_ABI) {
+        dt_format(reason, size, "speaks version %u of the backend interface, this program speaks %u; build it against this program's headers",
+                  module->abi, DT_BACKEND_ABI);
+        return false;
+    }
+    if (module->size < offsetof(struct dt_backend, can_matmul) || module->size > 65536) {
+        dt_format(reason, size, "has a table of %u bytes, at least %zu are wanted (%zu in this version)", module->size,
+                  offsetof(struct dt_backend, can_matmul), sizeof *module);
+        return false;
+    }
+    if (!plain_name(module->name, false) || !plain_name(module->variant ? module->variant : "", true)) {
+        dt_format(reason, size, "has a name or variant that is not of the letters a-z and 0-9");
+        return false;
+    }
+    struct dt_instance whole;
+    dt_instance_init(&whole, module, NULL);
+    const struct dt_backend *t = &whole.table;
+    if (!t->probe)
+        dt_format(reason, size, "has no probe function");
+    else if (t->form_count > sizeof t->forms / sizeof *t->forms)
+        dt_format(reason, size, "lists %u weight forms, at most %zu can be", t->form_count, sizeof t->forms / sizeof *t->forms);
+    else if (!t->matmul != !t->embed || (t->matmul && t->form_count == 0))
+        dt_format(reason, size, "must have matmul, embed and a weight form together, or none of them");
+    else if (!t->act_bytes != !t->act_prepare || !t->pack_bytes != !t->pack || (t->pack && !t->layout))
+        dt_format(reason, size, "has half of a pair of functions (act_bytes and act_prepare; pack_bytes, pack and layout)");
+    else if (t->row_tile > 4096)
+        dt_format(reason, size, "wants tiles of %u rows, at most 4096 can be", t->row_tile);
+    else
+        return true;
+    return false;
+}
+
+// Keeps what the table says, in memory of our own.
+static void keep(struct entry *e, const struct dt_backend *module)
+{
+    struct dt_instance whole;
+    dt_instance_init(&whole, module, NULL);
+    const struct dt_backend *t = &whole.table;
+    dt_format(e->name, sizeof e->name, "%s", t->name);
+    dt_format(e->variant, sizeof e->variant, "%s", t->variant ? t->variant : "");
+    dt_format(e->description, sizeof e->description, "%s", t->description ? t->description : "");
+    dt_format(e->layout, sizeof e->layout, "%s", t->layout ? t->layout : "");
+    e->multiplies = t->matmul != NULL;
+    e->table = (struct dt_backend){.abi = t->abi,
+                                   .size = t->size,
+                                   .name = e->name,
+                                   .variant = e->variant,
+                                   .description = e->description,
+                                   .layout = t->layout ? e->layout : NULL,
+                                   .row_tile = t->row_tile,
+                                   .form_count = t->form_count};
+    memcpy(e->table.forms, t->forms, sizeof e->table.forms);
+    e->info = (struct dt_backend_info){.table = &e->table,
+                                       .name = e->name,
+                                       .variant = e->variant,
+                                       .description = e->description,
+                                       .path = e->info.path,
+                                       .score = t->probe(dt_cpu())};
+}
+
+// Fills an entry from a table, or from the reason why its file was refused.
+static dt_status fill_entry(struct entry *e, const struct dt_backend *table, const char *path, const char *file_name,
+                            const char *refused, struct dt_error *err)
+{
+    char reason[512] = "", have[128];
+    e->info = (struct dt_backend_info){.path = path, .name = file_name, .variant = "", .description = ""};
+    if (refused) {
+        dt_format(reason, sizeof reason, "%s", refused);
+    } else if (sound(table, reason, sizeof reason)) {
+        keep(e, table);
+        if (e->info.score <= 0)
+            dt_format(reason, sizeof reason, "cannot run on this CPU (%s; it has: %s)", dt_cpu()->model,
+                      *dt_cpu_features(dt_cpu(), have, sizeof have) ? have : "nothing it asks for");
+    }
+    if (!reason[0])
+        return DT_OK;
+    dt_log(e->info.table ? DT_LOG_DEBUG : DT_LOG_WARNING, "backend %s: %s", path, reason);
+    e->info.score = 0;
+    e->info.reason = e->reason = strdup(reason);
+    return e->reason ? DT_OK : dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
+}
+
+static int by_name_and_score(const void *a, const void *b)
+{
+    const struct dt_backend_info *x = &((const struct entry *)a)->info, *y = &((const struct entry *)b)->info;
+    int order = strcmp(x->name, y->name);
+    if (order == 0)
+        order = (y->score > x->score) - (y->score < x->score);
+    return order ? order : strcmp(x->variant, y->variant);
+}
+
+dt_status dt_registry_new(struct dt_registry **out, struct dt_error *err)
+{
+    dt_status status = DT_OK;
+    struct dt_registry *registry = calloc(1, sizeof *registry);
+    if (!registry)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
+#ifndef DT_STATIC_BACKENDS
+    status = dt_modules_load(&registry->modules, &backend_kind, err);
+    if (status != DT_OK)
+        goto fail;
+#endif
+    size_t built_in = sizeof compiled_in / sizeof *compiled_in;
+    registry->entries = calloc(built_in + registry->modules.count, sizeof *registry->entries);
+    if (!registry->entries) {
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
+        goto fail;
+    }
+    for (size_t i = 0; i < built_in && status == DT_OK; i++) {
+        struct entry *e = &registry->entries[registry->count++];
+        e->compiled = compiled_in[i];
+        status = fill_entry(e, e->compiled, "compiled in", e->compiled->name, NULL, err);
+    }
+    for (size_t i = 0; i < registry->modules.count && status == DT_OK; i++) {
+        struct entry *e = &registry->entries[registry->count++];
+        e->module = &registry->modules.items[i];
+        status = fill_entry(e, e->module->symbol, e->module->path, e->module->name, e->module->reason, err);
+        dt_module_unload(e->module);
+    }
+    if (status != DT_OK)
+        goto fail;
+    qsort(registry->entries, registry->count, sizeof *registry->entries, by_name_and_score);
+    for (size_t i = 0; i < registry->count; i++) { // they have moved
+        struct entry *e = &registry->entries[i];
+        if (!e->info.table)
+            continue;
+        e->info.table = &e->table;
+        e->info.name = e->table.name = e->name;
+        e->info.variant = e->table.variant = e->variant;
+        e->info.description = e->table.description = e->description;
+        if (e->table.layout)
+            e->table.layout = e->layout;
+    }
+    *out = registry;
+    return DT_OK;
+fail:
+    dt_registry_free(registry);
+    return status;
+}
+
+void dt_registry_free(struct dt_registry *registry)
+{
+    if (!registry)
+        return;
+    for (size_t i = 0; i < registry->count; i++)
+        free(registry->entries[i].reason);
+    free(registry->entries);
+    dt_modules_free(&registry->modules);
+    free(registry);
+}
+
+size_t dt_registry_count(const struct dt_registry *registry)
+{
+    return registry->count;
+}
+
+const struct dt_backend_info *dt_registry_at(const struct dt_registry *registry, size_t i)
+{
+    return &registry->entries[i].info;
+}
+
+const char *const *dt_registry_folders(const struct dt_registry *registry, size_t *count)
+{
+    *count = registry->modules.folder_count;
+    return (const char *const *)registry->modules.folders;
+}
+
+// ---- choosing --------------------------------------------------------------------------------------
+
+// "fp32, int8, int8@avx2 ..." of what can be used.
+static void list_usable(const struct dt_registry *registry, char *out, size_t size)
+{
+    size_t used = 0;
+    const char *last = "";
+    out[0] = 0;
+    for (size_t i = 0; i < registry->count; i++) {
+        const struct dt_backend_info *b = &registry->entries[i].info;
+        if (b->reason || strcmp(b->name, last) == 0)
+            continue;
+        last = b->name;
+        if (used < size)
+            used += dt_format(out + used, size - used, used ? ", %s" : "%s", b->name);
+    }
+}
+
+// The entry for NAME or NAME@VARIANT.
+static dt_status choose(const struct dt_registry *registry, const char *text, size_t n, const struct entry **out,
+                        struct dt_error *err)
+{
+    const char *at = memchr(text, '@', n);
+    size_t name = at ? (size_t)(at - text) : n, variant = at ? n - name - 1 : 0;
+    const struct entry *seen = NULL;
+    for (size_t i = 0; i < registry->count; i++) { // the best variant of a name comes first
+        const struct entry *e = &registry->entries[i];
+        if (strlen(e->info.name) != name || memcmp(e->info.name, text, name) != 0)
+            continue;
+        if (at && (strlen(e->info.variant) != variant || memcmp(e->info.variant, at + 1, variant) != 0))
+            continue;
+        if (!e->info.reason) {
+            *out = e;
+            return DT_OK;
+        }
+        if (!seen)
+            seen = e;
+    }
+    if (seen)
+        return dt_error_set(err, DT_UNSUPPORTED, strcmp(seen->info.path, "compiled in") ? seen->info.path : NULL,
+                            "backend %.*s %s", (int)n, text, seen->info.reason);
+    char usable[300];
+    list_usable(registry, usable, sizeof usable);
+    return dt_error_set(err, DT_USAGE, NULL, "there is no backend \"%.*s\"; there are: %s (`duotale backends` tells more)",
+                        (int)(n < 64 ? n : 64), text, usable);
+}
+
+static int form_rank(const struct dt_backend *table, uint32_t form)
+{
+    for (uint32_t i = 0; i < table->form_count; i++) {
+        if (table->forms[i] == form)
+            return (int)i;
+    }
+    return -1;
+}
+
+// The form that most of the model's layers are in.
+static uint32_t main_form(const struct dt_model *model)
+{
+    return model->hp.layers ? model->layers[0].gate.form : model->classifier.form;
+}
+
+// Best for a form: the higher score, then the form nearer the front of its list. NULL if none has it.
+static const struct entry *best_for(const struct dt_registry *registry, uint32_t form)
+{
+    const struct entry *best = NULL;
+    int best_rank = 0;
+    for (size_t i = 0; i < registry->count; i++) {
+        const struct entry *e = &registry->entries[i];
+        int rank = e->info.reason || !e->multiplies ? -1 : form_rank(e->info.table, form);
+        if (rank < 0)
+            continue;
+        if (!best || e->info.score > best->info.score || (e->info.score == best->info.score && rank < best_rank)) {
+            best = e;
+            best_rank = rank;
+        }
+    }
+    return best;
+}
+
+static const struct entry *choose_auto(const struct dt_registry *registry, const struct dt_model *model)
+{
+    const struct entry *best = NULL;
+    if (model) {
+        best = best_for(registry, main_form(model));
+        // Forms that nobody computes from are converted: eight bits lose nothing that fewer had.
+        if (!best)
+            best = best_for(registry, DT_FORM_Q8_0);
+    }
+    for (size_t i = 0; i < registry->count && !best; i++) {
+        if (strcmp(registry->entries[i].info.name, dt_backend_reference.name) == 0)
+            best = &registry->entries[i];
+    }
+    return best;
+}
+
+// ---- services to backends ----------------------------------------------------------------------------
+
+static void *service_allocate(void *host, size_t bytes)
+{
+    struct dt_assembly *a = host;
+    void *block = NULL;
+    struct dt_error err;
+    if (bytes == 0 || dt_memory_take(a->account, bytes, a->name, &block, &err) != DT_OK) {
+        if (bytes)
+            dt_log(DT_LOG_WARNING, "%s", err.message);
+        return NULL;
+    }
+    atomic_fetch_add(&a->bytes, bytes);
+    return block;
+}
+
+static void service_release(void *host, void *block, size_t bytes)
+{
+    struct dt_assembly *a = host;
+    if (!block)
+        return;
+    dt_memory_give(a->account, block, bytes);
+    atomic_fetch_sub(&a->bytes, bytes);
+}
+
+static void service_log(void *host, int level, const char *line)
+{
+    (void)host;
+    dt_log(level, "%s", line);
+}
+
+static void service_for(void *host, dt_loop_body *body, void *arg, uint32_t count, uint32_t grain)
+{
+    struct dt_assembly *a = host;
+    if (a->threads)
+        dt_threads_for(a->threads, body, arg, count, grain);
+    else if (count)
+        body(arg, 0, count, 0);
+}
+
+static uint32_t service_threads(void *host)
+{
+    struct dt_assembly *a = host;
+    return a->threads ? dt_threads_count(a->threads) : 1;
+}
+
+// ---- assemblies --------------------------------------------------------------------------------------
+
+// Adds one backend on top.
+static dt_status add(struct dt_assembly *a, const struct entry *e, struct dt_error *err)
+{
+    size_t used = strlen(a->name);
+    dt_format(a->name + used, sizeof a->name - used, "%s%s%s%s", used ? "+" : "", e->info.name,
+              *e->info.variant ? "@" : "", e->info.variant);
+    if (a->count == DT_STACK_MAX - 1)
+        return dt_error_set(err, DT_USAGE, NULL, "at most %d backends can be stacked", DT_STACK_MAX - 1);
+    const struct dt_backend *table = e->compiled;
+    if (!table) {
+        dt_status status = dt_module_reload(e->module, &backend_kind, err);
+        if (status != DT_OK)
+            return status;
+        table = e->module->symbol;
+    }
+    struct dt_instance *instance = calloc(1, sizeof *instance);
+    if (!instance)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for backend %s", e->info.name);
+    dt_instance_init(instance, table, NULL);
+    char reason[256] = "";
+    if (instance->table.create && instance->table.create(&a->services, &instance->ctx, reason, sizeof reason) != 0) {
+        free(instance);
+        reason[sizeof reason - 1] = 0;
+        return dt_error_set(err, DT_FAILED, NULL, "backend %s cannot be started: %s", e->info.name,
+                            reason[0] ? reason : "it does not say why");
+    }
+    a->instance[a->count++] = instance;
+    return DT_OK;
+}
+
+dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec, const struct dt_model *model,
+                               struct dt_account *account, struct dt_threads *threads, struct dt_assembly **out,
+                               struct dt_error *err)
+{
+    struct dt_assembly *a = calloc(1, sizeof *a);
+    if (!a)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for a stack of backends");
+    a->account = account;
+    a->threads = threads;
+    a->services = (struct dt_services){
+        .size = sizeof a->services,
+        .host = a,
+        .allocate = service_allocate,
+        .release = service_release,
+        .log = service_log,
+        .parallel_for = service_for,
+        .threads = service_threads,
+    };
+    dt_status status = DT_OK;
+    for (const char *part = spec;;) {
+        size_t n = strcspn(part, "+");
+        const struct entry *e = NULL;
+        if (n == 4 && memcmp(part, "auto", 4) == 0)
+            e = choose_auto(registry, model);
+        else if (n == 0)
+            status = dt_error_set(err, DT_USAGE, NULL, "\"%s\" is no stack of backends; write one as int8 or int8+fastexp", spec);
+        else
+            status = choose(registry, part, n, &e, err);
+        if (status == DT_OK)
+            status = add(a, e, err);
+        if (status != DT_OK || !part[n])
+            break;
+        part += n + 1;
+    }
+    if (status == DT_OK)
+        status = dt_stack_make(&a->stack, (const struct dt_instance *const *)a->instance, a->count, err);
+    if (status != DT_OK) {
+        dt_assembly_free(a);
+        return status;
+    }
+    *out = a;
+    return DT_OK;
+}
+
+void dt_assembly_free(struct dt_assembly *a)
+{
+    if (!a)
+        return;
+    while (a->count > 0) {
+        struct dt_instance *instance = a->instance[--a->count];
+        if (instance->table.destroy)
+            instance->table.destroy(instance->ctx);
+        free(instance);
+    }
+    size_t kept = atomic_load(&a->bytes);
+    if (kept)
+        dt_log(DT_LOG_WARNING, "%s kept %zu bytes when it ended", a->name, kept);
+    free(a);
+}

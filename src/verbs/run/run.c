@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+// duotale run: llama2.c's command line and output, over any backend.
+#include "verbs/run/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/clock.h"
+#include "host/file.h"
+
+static struct dt_engine *interruptible;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    dt_engine_cancel(interruptible);
+}
+
+static void catch_interrupt(struct dt_engine *engine)
+{
+    interruptible = engine;
+    struct sigaction action = {.sa_handler = on_interrupt};
+    action.sa_flags = (int)SA_RESETHAND; // a second Ctrl-C ends the process at once
+    sigaction(SIGINT, &action, NULL);
+}
+
+// A prompt by voice in place of a typed one; where none is heard the typed one stays.
+static dt_status listen(struct dt_run *run, char **text, size_t *n, struct dt_error *err)
+{
+    char *heard = dt_verb_voice_listen(&run->options->voice, run->engine);
+    if (dt_engine_cancelled(run->engine)) {
+        free(heard);
+        return dt_error_set(err, DT_CANCELLED, NULL, "interrupted");
+    }
+    if (!heard)
+        return DT_OK;
+    // A request and its story are two paragraphs.
+    char *request = NULL;
+    if (asprintf(&request, run->options->chat ? "%s" : "%s\n\n", heard) < 0)
+        request = NULL;
+    free(heard);
+    if (!request)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for what was said");
+    free(*text);
+    *text = request;
+    *n = strlen(request);
+    return DT_OK;
+}
+
+int dt_verb_run(int argc, char **argv)
+{
+    struct dt_run_options o;
+    int code = dt_run_options(&o, argc, argv);
+    if (code >= 0)
+        return code;
+
+    // ids, and JSON without a prompt, can do without a vocabulary: measuring needs none
+    o.model.engine.without_vocabulary = (o.ids || o.json) && !o.chat && !o.prompt && !o.prompt_file;
+    struct dt_error err = {0};
+    struct dt_run run = {.options = &o, .ended = "length"};
+    char *prompt_text = NULL;
+    size_t prompt_length = o.prompt ? strlen(o.prompt) : 0;
+    struct dt_engine_plan plan;
+    o.voice.quiet = o.quiet;
+    dt_verb_log(o.verbose);
+    dt_sink_init(&run.sink, STDOUT_FILENO);
+    dt_json_init(&run.json, stdout, 0);
+    dt_status status = DT_OK;
+    if (o.prompt_file)
+        status = dt_file_read(o.prompt_file, 16u << 20, &prompt_text, &prompt_length, &err);
+    if (status == DT_OK)
+        status = dt_verb_model_path(&o.model, &err);
+    if (status == DT_OK)
+        status = dt_engine_new(&run.engine, &o.model.engine, &err);
+    if (status != DT_OK)
+        goto done;
+    catch_interrupt(run.engine);
+    status = dt_engine_prepare(run.engine, o.model.path, o.model.tokenizer, &plan, &err);
+    if (status != DT_OK)
+        goto done;
+    dt_run_announce(&o, run.engine, &plan);
+    status = dt_engine_start(run.engine, NULL, NULL, &err);
+    if (status != DT_OK)
+        goto done;
+    dt_engine_set_sampling(run.engine, &o.sampling, o.seed);
+    run.limit = dt_session_capacity(dt_engine_session(run.engine));
+    if (o.steps > 0 && o.steps < run.limit)
+        run.limit = o.steps;
+    status = dt_verb_voice_open(&o.voice, &err);
+    if (status != DT_OK)
+        goto done;
+    if (o.voice.listen)
+        status = listen(&run, &prompt_text, &prompt_length, &err);
+    if (status != DT_OK)
+        goto done;
+    if (o.voice.speech)
+        dt_speech_begin(o.voice.speech);
+    run.begun = dt_clock_ns();
+    const char *prompt = prompt_text ? prompt_text : o.prompt;
+    if (o.chat)
+        status = dt_run_chat(&run, prompt, &err);
+    else
+        status = dt_run_story(&run, prompt ? prompt : "", prompt_length, &err);
+    if (status == DT_CANCELLED)
+        run.ended = "interrupted";
+    uint64_t told = dt_clock_ns();
+    if (!dt_verb_voice_finish(&o.voice, run.engine) && status == DT_OK)
+        status = dt_error_set(&err, DT_FAILED, o.voice.wav_path, "not all of the story was spoken into it");
+    dt_run_report(&run, told);
+done:
+    if (run.sink.failure) // the reader went away: no news to anybody; a full disk is
+        status = run.sink.failure == EPIPE ? DT_FAILED
+                                         : dt_error_set(&err, DT_FAILED, NULL, "cannot write to standard output: %s",
+                                                        strerror(run.sink.failure));
+    if (status != DT_OK && status != DT_CANCELLED && run.sink.failure != EPIPE)
+        dt_verb_fail(&err);
+    dt_verb_voice_close(&o.voice);
+    dt_engine_free(run.engine);
+    free(prompt_text);
+    return dt_status_exit_code(status);
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// duotale run: what is told about it, before and after.
+#include <stdio.h>
+
+#include "verbs/run/run.h"
+
+static double milliseconds(uint64_t from, uint64_t to)
+{
+    return to > from ? (double)(to - from) / 1e6 : 0;
+}
+
+void dt_run_report(struct dt_run *run, uint64_t done)
+{
+    const struct dt_run_options *o = run->options;
+    struct dt_memory_facts facts;
+    dt_memory_facts(&facts);
+    // as in llama2.c: positions evaluated after the first token was there, over the time they took
+    double achieved = run->decode_ns ? run->decoded / ((double)run->decode_ns / 1e9) : 0;
+    double prompt_ms = milliseconds(run->begun, run->first ? run->first : done);
+    if (o->json) {
+        struct dt_json *j = &run->json;
+        dt_json_object(j);
+        dt_json_put_bool(j, "done", true);
+        dt_json_put_text(j, "stop", run->ended);
+        dt_json_put_uint(j, "tokens", run->told);
+        dt_json_put_uint(j, "prompt_tokens", run->prompt_tokens);
+        dt_json_put_number(j, "tok_s", achieved);
+        dt_json_put_number(j, "first_token_ms", prompt_ms);
+        dt_json_put_uint(j, "seed", o->seed);
+        dt_json_put_text(j, "model", dt_engine_path(run->engine));
+        dt_json_put_text(j, "tokenizer", dt_engine_tokenizer_source(run->engine));
+        dt_json_put_text(j, "backend", dt_engine_stack_name(run->engine));
+        dt_json_put_uint(j, "threads", dt_engine_threads(run->engine));
+        dt_json_put_uint(j, "context", dt_session_capacity(dt_engine_session(run->engine)));
+        dt_json_put_uint(j, "context_used", dt_session_position(dt_engine_session(run->engine)));
+        dt_json_put_uint(j, "rss_kib", facts.rss / 1024);
+        dt_json_put_uint(j, "peak_rss_kib", facts.rss_peak / 1024);
+        dt_json_put_uint(j, "anonymous_kib", facts.anonymous / 1024);
+        dt_json_put_uint(j, "available_kib", facts.available / 1024);
+        dt_json_put_uint(j, "major_faults", facts.major_faults);
+        dt_verb_voice_json(&o->voice, j);
+        dt_json_end(j);
+        fflush(stdout);
+    }
+    if (o->quiet)
+        return;
+    fprintf(stderr, "achieved tok/s: %f\n", achieved);
+    fprintf(stderr, "%u tokens after a prompt of %u, the first after %.1f ms; context %u of %u; %s, %u thread%s; seed %llu\n",
+            run->told, run->prompt_tokens, prompt_ms, dt_session_position(dt_engine_session(run->engine)),
+            dt_session_capacity(dt_engine_session(run->engine)), dt_engine_stack_name(run->engine),
+            dt_engine_threads(run->engine), dt_engine_threads(run->engine) == 1 ? "" : "s", (unsigned long long)o->seed);
+    fprintf(stderr, "memory: %.1f MB resident, %.1f MB of it our own; %.0f MB available; %llu major faults\n",
+            (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
+            (unsigned long long)facts.major_faults);
+    dt_verb_voice_report(&o->voice, stderr);
+}
+
+void dt_run_announce(const struct dt_run_options *o, struct dt_engine *engine, const struct dt_engine_plan *plan)
+{
+    char cost[256];
+    if (o->quiet)
+        return;
+    fprintf(stderr, "%s: %s; vocabulary: %s; backend %s; seed %llu\n", dt_engine_path(engine),
+            dt_engine_model(engine)->format, dt_engine_tokenizer_source(engine), plan->stack, (unsigned long long)o->seed);
+    if (*dt_verb_cost(plan, cost, sizeof cost))
+        fprintf(stderr, "%s %s\n", plan->stack, cost);
+    if (o->verbose)
+        fprintf(stderr, "plan: file %zu bytes mapped; ours %zu (KV %zu, scratch up to %zu, logits %zu, copies %zu, model and vocabulary %zu)\n",
+                plan->file_bytes, plan->total, plan->session.kv, plan->session.scratch, plan->session.logits,
+                plan->weights.copied_bytes, plan->model_tables + plan->tokenizer);
+}

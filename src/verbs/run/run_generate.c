@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+// duotale run: a prompt, and token after token to standard output, with llama2.c's conventions.
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "host/clock.h"
+#include "verbs/run/run.h"
+
+// Bytes of a token into out[DT_PIECE_MAX].
+static size_t piece_of(const struct dt_run *run, uint32_t id, char *out)
+{
+    const struct dt_vocab *vocab = &dt_engine_model(run->engine)->vocab;
+    enum dt_token_type type = dt_vocab_type(vocab, id);
+    if (run->options->stop == DT_RUN_STOP_BOS && (type == DT_TOKEN_CONTROL || type == DT_TOKEN_UNKNOWN)) {
+        size_t n; // llama2.c prints what stands in the file
+        const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
+        memcpy(out, piece, n);
+        return n;
+    }
+    return dt_engine_piece(run->engine, run->previous, id, out);
+}
+
+// One token to stdout, in whichever form was asked for. False when stdout is gone.
+static bool tell(struct dt_run *run, uint32_t id, bool prompt)
+{
+    char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
+    size_t n = 0;
+    if (dt_engine_model(run->engine)->vocab.kind != DT_VOCAB_NONE)
+        n = dt_text_filter_push(&run->filter, raw, piece_of(run, id, raw), clean);
+    run->previous = id;
+    run->told += !prompt;
+    if (run->options->voice.speech && !(prompt && run->options->voice.listen)) // who asked aloud need not hear it again
+        dt_speech_feed(run->options->voice.speech, clean, n);
+    if (run->options->json) {
+        dt_json_object(&run->json);
+        dt_json_put_uint(&run->json, "id", id);
+        dt_json_name(&run->json, "text");
+        dt_json_text_n(&run->json, clean, n);
+        dt_json_put_uint(&run->json, "position", dt_session_position(dt_engine_session(run->engine)));
+        dt_json_put_bool(&run->json, "prompt", prompt);
+        dt_json_end(&run->json);
+        return fflush(stdout) == 0 || dt_sink_fail(&run->sink, errno);
+    }
+    if (run->options->ids)
+        return dt_sink_format(&run->sink, " %u", id);
+    return dt_sink_write(&run->sink, clean, n);
+}
+
+static bool ends(const struct dt_run *run, uint32_t id)
+{
+    const struct dt_vocab *vocab = &dt_engine_model(run->engine)->vocab;
+    if (vocab->kind == DT_VOCAB_NONE)
+        return false;
+    if (vocab->bos != DT_NO_TOKEN && id == vocab->bos)
+        return true;
+    return run->options->stop == DT_RUN_STOP_END && dt_tokenizer_is_end(dt_engine_tokenizer(run->engine), id);
+}
+
+// Samples and tells until the story ends. The session holds everything up to the last token told or given.
+static dt_status tell_on(struct dt_run *run, struct dt_error *err)
+{
+    struct dt_session *session = dt_engine_session(run->engine);
+    run->ended = "length";
+    // as in llama2.c the token sampled at the last position is told, but not evaluated
+    for (uint32_t position = dt_session_position(session); position <= run->limit; position++) {
+        if (dt_engine_cancelled(run->engine))
+            return dt_error_set(err, DT_CANCELLED, NULL, "interrupted");
+        uint32_t id = dt_engine_next(run->engine);
+        if (!run->first)
+            run->first = dt_clock_ns();
+        if (ends(run, id)) {
+            run->ended = "end";
+            run->previous = id;
+            return DT_OK;
+        }
+        if (!tell(run, id, false))
+            return dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
+        if (position == run->limit)
+            break;
+        dt_status status = dt_engine_eval(run->engine, &id, 1, err);
+        if (status != DT_OK)
+            return status;
+        run->decoded++;
+    }
+    return DT_OK;
+}
+
+dt_status dt_run_continue(struct dt_run *run, struct dt_error *err)
+{
+    uint64_t begun = dt_clock_ns();
+    dt_status status = tell_on(run, err);
+    run->decode_ns += dt_clock_ns() - begun;
+    return status;
+}
+
+// Evaluates a prompt and tells it. Cut at the limit, as in llama2.c.
+static dt_status begin_story(struct dt_run *run, const char *text, size_t n, struct dt_error *err)
+{
+    const uint32_t *tokens;
+    size_t count;
+    dt_status status = DT_OK;
+    if (dt_engine_model(run->engine)->vocab.kind == DT_VOCAB_NONE && n == 0) { // --ids goes without
+        static const uint32_t bos = 1;
+        tokens = &bos;
+        count = 1;
+    } else {
+        status = dt_engine_encode(run->engine, text, n, DT_ENCODE_BOS | DT_ENCODE_PREFIX, &tokens, &count, err);
+    }
+    if (status != DT_OK)
+        return status;
+    if (count == 0)
+        return dt_error_set(err, DT_BAD_INPUT, dt_engine_path(run->engine), "its vocabulary has no BOS, so a story needs a prompt (-i)");
+    uint32_t position = dt_session_position(dt_engine_session(run->engine)), room = run->limit - position;
+    uint32_t use = count < room ? (uint32_t)count : room;
+    run->prompt_tokens += use;
+    bool bos = tokens[0] == dt_engine_model(run->engine)->vocab.bos || dt_engine_model(run->engine)->vocab.kind == DT_VOCAB_NONE;
+    run->previous = bos ? tokens[0] : DT_NO_TOKEN;
+    if (bos && run->options->ids && !run->options->json && !dt_sink_format(&run->sink, "%u", tokens[0]))
+        return dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
+    // BOS is not text; of a prompt that is cut one token more is told than was evaluated, as in llama2.c
+    for (uint32_t i = bos; i < count && i <= use; i++) {
+        if (!tell(run, tokens[i], true))
+            return dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
+    }
+    run->previous = tokens[use - 1];
+    status = dt_engine_eval(run->engine, tokens, use, err);
+    if (status == DT_OK && count > room) {
+        run->ended = "length";
+        if (!run->options->quiet)
+            fprintf(stderr, "the prompt has %zu tokens, and only %u fit: it was cut\n", count, room);
+        return dt_error_set(err, DT_CONTEXT_FULL, NULL, "the prompt fills the context");
+    }
+    return status;
+}
+
+bool dt_run_finish_text(struct dt_run *run)
+{
+    char clean[16];
+    size_t n = dt_text_filter_flush(&run->filter, clean);
+    if (run->options->json)
+        return true;
+    return (run->options->ids || dt_sink_write(&run->sink, clean, n)) && dt_sink_write(&run->sink, "\n", 1);
+}
+
+dt_status dt_run_story(struct dt_run *run, const char *text, size_t n, struct dt_error *err)
+{
+    dt_status status = begin_story(run, text, n, err);
+    dt_engine_trim(run->engine);
+    if (status == DT_OK)
+        status = dt_run_continue(run, err);
+    if (status == DT_CONTEXT_FULL)
+        status = DT_OK;
+    if (!dt_run_finish_text(run) && status == DT_OK)
+        status = dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
+    return status;
+}
