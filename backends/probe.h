@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the build tells a module about the variant it is: DT_MODULE_ID (name_variant), DT_MODULE_VARIANT, DT_MODULE_NEEDS
-// (DT_CPU_* bits) and DT_MODULE_SCORE.
+// What the build tells a module about the variant it is: DT_MODULE_ID (name_variant),
+// DT_MODULE_VARIANT, DT_MODULE_NEEDS (DT_CPU_* bits) and DT_MODULE_SCORE.
 #ifndef DT_BACKENDS_PROBE_H
 #define DT_BACKENDS_PROBE_H
 
@@ -8,7 +8,7 @@
 
 #define DT_MODULE_PROBE_2(id) dt_probe_##id
 #define DT_MODULE_PROBE_1(id) DT_MODULE_PROBE_2(id)
-#define DT_MODULE_PROBE DT_MODULE_PROBE_1(DT_MODULE_ID)
+#define DT_MODULE_PROBE       DT_MODULE_PROBE_1(DT_MODULE_ID)
 
 int DT_MODULE_PROBE(const struct dt_cpu *cpu);
 

@@ -55,7 +55,8 @@ int main(int argc, char **argv)
 {
     keep_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
-    dt_modules_set_home(getenv("DUOTALE_HOME")); // the board's bundle says so: /proc/self/exe is the loader there
+    dt_modules_set_home(
+        getenv("DUOTALE_HOME")); // the board's bundle says so: /proc/self/exe is the loader there
     if (argc > 1 && argv[1][0] != '-') {
         const struct dt_verb *verb = dt_verb_find(argv[1]);
         if (verb)
@@ -63,7 +64,9 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], "help") == 0)
             return print_help(stdout);
         if (!dt_file_readable(argv[1])) { // else a model to sit down with
-            fprintf(stderr, "duotale: there is no verb and no model file \"%s\" (see duotale --help)\n", argv[1]);
+            fprintf(stderr,
+                    "duotale: there is no verb and no model file \"%s\" (see duotale --help)\n",
+                    argv[1]);
             return dt_status_exit_code(DT_USAGE);
         }
     }

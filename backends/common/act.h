@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Activations in 8 bits, by groups: what int8 and int4 multiply with. A prepared column: quants padded with zeros to 64, a
-// float scale a group, and a correction a group: minus the sum of its quants times the bias that a kernel adds to its
-// weights. Each part is padded to 64 bytes.
+// Activations in 8 bits, by groups: what int8 and int4 multiply with. A prepared column: quants
+// padded with zeros to 64, a float scale a group, and a correction a group: minus the sum of its
+// quants times the bias that a kernel adds to its weights. Each part is padded to 64 bytes.
 #ifndef DT_BACKENDS_INT8_ACT_H
 #define DT_BACKENDS_INT8_ACT_H
 
@@ -28,15 +28,16 @@ KIT_INLINE struct act_layout act_layout_of(const struct dt_matrix *w)
     return l;
 }
 
-KIT_INLINE struct act_column act_column_at(const void *act, const struct act_layout *l, uint32_t column)
+KIT_INLINE struct act_column act_column_at(const void *act, const struct act_layout *l,
+                                           uint32_t column)
 {
     const unsigned char *at = (const unsigned char *)act + column * l->column;
     return (struct act_column){(const int8_t *)at, (const float *)(const void *)(at + l->scales),
                                (const int32_t *)(const void *)(at + l->corrections)};
 }
 
-// round(x / scale), half away from zero, where the result is within -127 .. 127 (it is, unless the scale is
-// subnormal or not finite), else 0.
+// round(x / scale), half away from zero, where the result is within -127 .. 127 (it is, unless the
+// scale is subnormal or not finite), else 0.
 KIT_INLINE kit_i act_quantise(kit_f x, kit_f scale)
 {
     kit_f v = x / scale;
@@ -45,15 +46,15 @@ KIT_INLINE kit_i act_quantise(kit_f x, kit_f scale)
     return (kit_i)vcvtaq_s32_f32((float32x4_t)v) & known; // rounds half away from zero
 #else
     kit_i q = kit_to_int(kit_select(known, v, kit_set(0.0f)));
-    kit_f rest = v - kit_to_float(q); // exact
+    kit_f rest = v - kit_to_float(q);   // exact
     q -= (kit_i)(rest >= 0.5f) & known; // comparisons give -1
     q += (kit_i)(rest <= -0.5f) & known;
     return q;
 #endif
 }
 
-// The same, mostly without a division: x times the reciprocal is within 2.3e-5 of the quotient, so that what does not lie that near
-// to a half is rounded alike. inverse: of act_inverse.
+// The same, mostly without a division: x times the reciprocal is within 2.3e-5 of the quotient, so
+// that what does not lie that near to a half is rounded alike. inverse: of act_inverse.
 KIT_INLINE kit_i act_quantise_by(kit_f x, kit_f scale, kit_f inverse)
 {
     const float shift = 0x1.8p+23f; // added and taken off again, it rounds to a whole number
@@ -89,8 +90,8 @@ KIT_INLINE void act_store(int8_t *to, kit_i q, size_t n)
 }
 
 // whole: vectors fill the group.
-KIT_INLINE void act_group_of(const float *x, uint32_t n, int8_t *quants, float *scale_out, int32_t *correction,
-                             int32_t bias, int whole)
+KIT_INLINE void act_group_of(const float *x, uint32_t n, int8_t *quants, float *scale_out,
+                             int32_t *correction, int32_t bias, int whole)
 {
     kit_f most = kit_set(0.0f);
     for (uint32_t i = 0; i < n; i += KIT_W)
@@ -107,7 +108,8 @@ KIT_INLINE void act_group_of(const float *x, uint32_t n, int8_t *quants, float *
     *correction = -bias * kit_sum_lanes(sums);
 }
 
-KIT_INLINE void act_group(const float *x, uint32_t n, int8_t *quants, float *scale, int32_t *correction, int32_t bias)
+KIT_INLINE void act_group(const float *x, uint32_t n, int8_t *quants, float *scale,
+                          int32_t *correction, int32_t bias)
 {
     if (n % KIT_W == 0)
         act_group_of(x, n, quants, scale, correction, bias, 1);
@@ -124,15 +126,17 @@ KIT_INLINE void act_prepare_columns(void *act, const float *x, size_t x_stride, 
         float *scales = (float *)(void *)(at + l.scales);
         int32_t *corrections = (int32_t *)(void *)(at + l.corrections);
         for (uint32_t g = 0; g < w->cols / w->group; g++)
-            act_group(x + (size_t)g * w->group, w->group, (int8_t *)at + (size_t)g * w->group, scales + g,
-                      corrections + g, bias);
+            act_group(x + (size_t)g * w->group, w->group, (int8_t *)at + (size_t)g * w->group,
+                      scales + g, corrections + g, bias);
         memset(at + w->cols, 0, l.scales - w->cols);
     }
 }
 
-// dt_backend.act_error: the prepared column is x + d; |d|, and the rounding of the conversion, two multiplications and one
-// addition a group, (groups + 4) 2^-24 of |x + d|. Sums of squares in floats, a group each, are off by less than 1 %.
-KIT_INLINE float act_error_of(const struct act_column *column, const float *x, const struct dt_matrix *w)
+// dt_backend.act_error: the prepared column is x + d; |d|, and the rounding of the conversion, two
+// multiplications and one addition a group, (groups + 4) 2^-24 of |x + d|. Sums of squares in
+// floats, a group each, are off by less than 1 %.
+KIT_INLINE float act_error_of(const struct act_column *column, const float *x,
+                              const struct dt_matrix *w)
 {
     double changed = 0, norm = 0;
     uint32_t groups = w->cols / w->group;
@@ -146,7 +150,8 @@ KIT_INLINE float act_error_of(const struct act_column *column, const float *x, c
         changed += (double)difference;
         norm += (double)magnitude;
     }
-    return (float)(1.01 * (__builtin_sqrt(changed) + (groups + 4) * 0x1p-24 * __builtin_sqrt(norm)));
+    return (float)(1.01 *
+                   (__builtin_sqrt(changed) + (groups + 4) * 0x1p-24 * __builtin_sqrt(norm)));
 }
 
 #endif

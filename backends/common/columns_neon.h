@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A matrix times prepared columns in tiles of eight rows by one column and four by four, with NEON. Included by int8 and int4 behind
-// their own neon_tile_of, which multiplies one tile.
+// A matrix times prepared columns in tiles of eight rows by one column and four by four, with NEON.
+// Included by int8 and int4 behind their own neon_tile_of, which multiplies one tile.
 #ifndef DT_BACKENDS_INT8_COLUMNS_NEON_H
 #define DT_BACKENDS_INT8_COLUMNS_NEON_H
 
@@ -8,16 +8,17 @@
 #include "common/tile_neon.h"
 
 // The first `count` of eight rows times one column.
-static void neon_column(float *out, const struct dt_matrix *w, const struct neon_rows_at *t, uint32_t count,
-                        const struct act_column *x)
+static void neon_column(float *out, const struct dt_matrix *w, const struct neon_rows_at *t,
+                        uint32_t count, const struct act_column *x)
 {
     float32x4_t value[2];
     neon_tile_of(value, w, t->quants, t->scales, x, 8, 1);
     neon_store(out, value, count);
 }
 
-static void neon_four_columns(float *out, size_t out_stride, const struct dt_matrix *w, const struct neon_rows_at *t,
-                              uint32_t count, const struct act_column *x)
+static void neon_four_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                              const struct neon_rows_at *t, uint32_t count,
+                              const struct act_column *x)
 {
     for (uint32_t k = 0; k < count; k += 4) {
         float32x4_t value[4];
@@ -27,8 +28,8 @@ static void neon_four_columns(float *out, size_t out_stride, const struct dt_mat
     }
 }
 
-static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                               uint32_t end, const void *act, uint32_t columns)
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                               uint32_t begin, uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
     for (uint32_t r = begin; r < end; r += neon_rows) {
@@ -47,8 +48,8 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
     }
 }
 
-static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
-                        const struct act_column *x)
+static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index,
+                        uint32_t count, const struct act_column *x)
 {
     for (uint32_t k = 0; k < count; k += neon_rows) {
         uint32_t n = count - k < neon_rows ? count - k : neon_rows;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What the modules int8 and int4 have in common: activations in 8 bits, and the table entries that go with them. The source of a module
-// includes it behind its kernels (row_tile, weight_bias, rows_times_columns, listed_rows; with AMX tiles_times_columns besides).
+// What the modules int8 and int4 have in common: activations in 8 bits, and the table entries that
+// go with them. The source of a module includes it behind its kernels (row_tile, weight_bias,
+// rows_times_columns, listed_rows; with AMX tiles_times_columns besides).
 #ifndef DT_BACKENDS_INT8_MODULE_H
 #define DT_BACKENDS_INT8_MODULE_H
 
@@ -12,7 +13,8 @@
 #ifdef __AMX_INT8__
 
 // ctx is NULL where the kernel grants no tiles: then many columns go the way of a few.
-static int module_create(const struct dt_services *services, void **ctx, char *reason, size_t reason_size)
+static int module_create(const struct dt_services *services, void **ctx, char *reason,
+                         size_t reason_size)
 {
     static char granted;
     (void)reason;
@@ -20,7 +22,8 @@ static int module_create(const struct dt_services *services, void **ctx, char *r
     if (amx_permitted())
         *ctx = &granted;
     else
-        services->log(services->host, 1, "the kernel grants no AMX tiles; prompts are computed without them");
+        services->log(services->host, 1,
+                      "the kernel grants no AMX tiles; prompts are computed without them");
     return 0;
 }
 
@@ -39,8 +42,8 @@ static size_t module_act_bytes(void *ctx, const struct dt_matrix *w, uint32_t co
     return bytes;
 }
 
-static void module_act_prepare(void *ctx, void *act, const float *x, size_t x_stride, uint32_t columns,
-                               const struct dt_matrix *w)
+static void module_act_prepare(void *ctx, void *act, const float *x, size_t x_stride,
+                               uint32_t columns, const struct dt_matrix *w)
 {
     (void)ctx;
 #ifdef __AMX_INT8__
@@ -52,8 +55,9 @@ static void module_act_prepare(void *ctx, void *act, const float *x, size_t x_st
     act_prepare_columns(act, x, x_stride, columns, w, weight_bias);
 }
 
-static void module_matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w, uint32_t row_begin,
-                          uint32_t row_end, const void *act, size_t x_stride, uint32_t columns)
+static void module_matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w,
+                          uint32_t row_begin, uint32_t row_end, const void *act, size_t x_stride,
+                          uint32_t columns)
 {
     (void)ctx;
     (void)x_stride;
@@ -66,8 +70,8 @@ static void module_matmul(void *ctx, float *out, size_t out_stride, const struct
     rows_times_columns(out, out_stride, w, row_begin, row_end, act, columns);
 }
 
-static void module_matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
-                               const void *act)
+static void module_matmul_rows(void *ctx, float *out, const struct dt_matrix *w,
+                               const uint32_t *index, uint32_t count, const void *act)
 {
     (void)ctx;
     struct act_layout layout = act_layout_of(w);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A panel for AVX2: eight rows of quants, unpacked so that four columns of all eight rows are one vector, and its product with
-// many prepared columns. Weights lie in planes of four bits: unsigned, so that the products of 32 columns fit the 16 bits in which
-// pairs of them are added: 8 * 2 * 15 * 127. int4 has one plane; int8 two, w + 128 = 16 * high + low.
+// A panel for AVX2: eight rows of quants, unpacked so that four columns of all eight rows are one
+// vector, and its product with many prepared columns. Weights lie in planes of four bits: unsigned,
+// so that the products of 32 columns fit the 16 bits in which pairs of them are added: 8 * 2 * 15 *
+// 127. int4 has one plane; int8 two, w + 128 = 16 * high + low.
 #ifndef DT_BACKENDS_INT8_PANEL_AVX2_H
 #define DT_BACKENDS_INT8_PANEL_AVX2_H
 
@@ -13,8 +14,9 @@ enum {
 };
 
 struct avx2_panel {
-    unsigned char quants[2 * avx2_panel_cols / 4][32]; // [columns / 4][plane, the low one first][row][4]
-    float scales[avx2_panel_cols / 4][8];              // [group][row]
+    unsigned char quants[2 * avx2_panel_cols / 4]
+                        [32];             // [columns / 4][plane, the low one first][row][4]
+    float scales[avx2_panel_cols / 4][8]; // [group][row]
 } __attribute__((aligned(64)));
 
 // Eight vectors of eight 32-bit lanes, transposed.
@@ -40,16 +42,18 @@ KIT_INLINE void avx2_transpose(__m256i s[8])
     }
 }
 
-// `cols` columns (prepared side by side) at once over n groups. A first panel begins the values at 0, later ones go on with
-// what is in out.
-KIT_INLINE void avx2_panel_columns(float *out, size_t out_stride, uint32_t rows, const struct avx2_panel *p,
-                                   uint32_t group, uint32_t first, uint32_t n, const unsigned char *act,
-                                   const struct act_layout *l, int planes, int cols)
+// `cols` columns (prepared side by side) at once over n groups. A first panel begins the values at
+// 0, later ones go on with what is in out.
+KIT_INLINE void avx2_panel_columns(float *out, size_t out_stride, uint32_t rows,
+                                   const struct avx2_panel *p, uint32_t group, uint32_t first,
+                                   uint32_t n, const unsigned char *act, const struct act_layout *l,
+                                   int planes, int cols)
 {
     const size_t stride = l->column;
     const __m256i ones = _mm256_set1_epi16(1), sixteens = _mm256_set1_epi16(16);
     const int8_t *x = (const int8_t *)act + (size_t)first * group;
-    const unsigned char *scales = act + l->scales + first * 4, *corrections = act + l->corrections + first * 4;
+    const unsigned char *scales = act + l->scales + first * 4,
+                        *corrections = act + l->corrections + first * 4;
     const unsigned char(*w)[32] = p->quants;
     __m256 value[4];
     KIT_UNROLL
@@ -68,7 +72,8 @@ KIT_INLINE void avx2_panel_columns(float *out, size_t out_stride, uint32_t rows,
             KIT_UNROLL
             for (int c = 0; c < cols; c++)
                 low[c] = high[c] = _mm256_setzero_si256();
-            for (uint32_t end = group - k < 32 ? group - k : 32, i = 0; i < end; i += 4, w += planes, x += 4) {
+            for (uint32_t end = group - k < 32 ? group - k : 32, i = 0; i < end;
+                 i += 4, w += planes, x += 4) {
                 __m256i wl = _mm256_load_si256((const void *)w[0]);
                 __m256i wh = planes > 1 ? _mm256_load_si256((const void *)w[1]) : wl;
                 KIT_UNROLL
@@ -92,7 +97,8 @@ KIT_INLINE void avx2_panel_columns(float *out, size_t out_stride, uint32_t rows,
         KIT_UNROLL
         for (int c = 0; c < cols; c++) {
             __m256 part = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[c]), scale);
-            value[c] = _mm256_add_ps(value[c], _mm256_mul_ps(part, _mm256_set1_ps(kit_load_float(scales + c * stride))));
+            value[c] = _mm256_add_ps(
+                value[c], _mm256_mul_ps(part, _mm256_set1_ps(kit_load_float(scales + c * stride))));
         }
     }
     KIT_UNROLL
@@ -101,16 +107,19 @@ KIT_INLINE void avx2_panel_columns(float *out, size_t out_stride, uint32_t rows,
 }
 
 // out: row 0 of the panel in column 0. The panel holds groups [first, first + n) of the rows.
-KIT_INLINE void avx2_panel_times_columns(float *out, size_t out_stride, uint32_t rows, const struct avx2_panel *p,
-                                         uint32_t group, uint32_t first, uint32_t n, const void *act,
-                                         const struct act_layout *l, uint32_t columns, int planes)
+KIT_INLINE void avx2_panel_times_columns(float *out, size_t out_stride, uint32_t rows,
+                                         const struct avx2_panel *p, uint32_t group, uint32_t first,
+                                         uint32_t n, const void *act, const struct act_layout *l,
+                                         uint32_t columns, int planes)
 {
     uint32_t c = 0;
     const unsigned char *at = act;
     for (; c + 4 <= columns; c += 4)
-        avx2_panel_columns(out + c * out_stride, out_stride, rows, p, group, first, n, at + c * l->column, l, planes, 4);
+        avx2_panel_columns(out + c * out_stride, out_stride, rows, p, group, first, n,
+                           at + c * l->column, l, planes, 4);
     for (; c < columns; c++)
-        avx2_panel_columns(out + c * out_stride, out_stride, rows, p, group, first, n, at + c * l->column, l, planes, 1);
+        avx2_panel_columns(out + c * out_stride, out_stride, rows, p, group, first, n,
+                           at + c * l->column, l, planes, 1);
 }
 
 #endif

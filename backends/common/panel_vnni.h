@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A panel: sixteen rows of quants, unpacked so that four columns of all sixteen rows are one vector, and its product
-// with many prepared columns. int8 and int4 fill it, each from its own blocks.
+// A panel: sixteen rows of quants, unpacked so that four columns of all sixteen rows are one
+// vector, and its product with many prepared columns. int8 and int4 fill it, each from its own
+// blocks.
 #ifndef DT_BACKENDS_INT8_PANEL_VNNI_H
 #define DT_BACKENDS_INT8_PANEL_VNNI_H
 
@@ -11,12 +12,13 @@
 enum { vnni_panel_cols = 1024 }; // 16 KB of quants, in the first-level cache
 
 struct vnni_panel {
-    unsigned char quants[vnni_panel_cols / 4][64]; // [columns / 4][row][4], unsigned: weights with their bias
-    float scales[vnni_panel_cols / 4][16];         // [group][row]
+    unsigned char quants[vnni_panel_cols / 4]
+                        [64]; // [columns / 4][row][4], unsigned: weights with their bias
+    float scales[vnni_panel_cols / 4][16]; // [group][row]
 } __attribute__((aligned(64)));
 
-// What the next panel will be filled from, asked for while this one is multiplied: `step` bytes for every four columns of weights from
-// quants on, a line for every group from scales on.
+// What the next panel will be filled from, asked for while this one is multiplied: `step` bytes for
+// every four columns of weights from quants on, a line for every group from scales on.
 struct vnni_next {
     const unsigned char *quants, *scales;
     size_t step;
@@ -40,7 +42,8 @@ KIT_INLINE void vnni_transpose(__m512i s[16])
     }
     KIT_UNROLL
     for (int k = 0; k < 4; k++) {
-        __m512i even = _mm512_shuffle_i32x4(b[k], b[4 + k], 0x88), odd = _mm512_shuffle_i32x4(b[k], b[4 + k], 0xdd);
+        __m512i even = _mm512_shuffle_i32x4(b[k], b[4 + k], 0x88),
+                odd = _mm512_shuffle_i32x4(b[k], b[4 + k], 0xdd);
         __m512i even2 = _mm512_shuffle_i32x4(b[8 + k], b[12 + k], 0x88);
         __m512i odd2 = _mm512_shuffle_i32x4(b[8 + k], b[12 + k], 0xdd);
         s[k] = _mm512_shuffle_i32x4(even, even2, 0x88);
@@ -50,19 +53,20 @@ KIT_INLINE void vnni_transpose(__m512i s[16])
     }
 }
 
-// sum += the products of q and the four bytes at x, in every lane. Written out, since compilers that see the intrinsic load first and
-// copy sums about.
+// sum += the products of q and the four bytes at x, in every lane. Written out, since compilers
+// that see the intrinsic load first and copy sums about.
 KIT_INLINE __m512i vnni_products(__m512i sum, __m512i q, const int8_t *x)
 {
     __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(q), "m"(*(const int8_t(*)[4])x));
     return sum;
 }
 
-// `cols` columns (up to 12, prepared side by side) at once over n groups. A first panel begins the values at 0, later ones go on with
-// what is in out.
-KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows, const struct vnni_panel *p,
-                                   uint32_t group, uint32_t first, uint32_t n, const unsigned char *act,
-                                   const struct act_layout *l, const struct vnni_next *next, int cols)
+// `cols` columns (up to 12, prepared side by side) at once over n groups. A first panel begins the
+// values at 0, later ones go on with what is in out.
+KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
+                                   const struct vnni_panel *p, uint32_t group, uint32_t first,
+                                   uint32_t n, const unsigned char *act, const struct act_layout *l,
+                                   const struct vnni_next *next, int cols)
 {
     const size_t stride = l->column;
     __m512 value[12];
@@ -74,7 +78,8 @@ KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
     const int8_t *x[3];
     for (int b = 0; b < 3; b++)
         x[b] = (const int8_t *)act + (size_t)first * group + (size_t)b * 4 * stride;
-    const unsigned char *scales = act + l->scales + first * 4, *corrections = act + l->corrections + first * 4;
+    const unsigned char *scales = act + l->scales + first * 4,
+                        *corrections = act + l->corrections + first * 4;
     const unsigned char *ahead = next->quants;
     for (uint32_t g = 0; g < n; g++, scales += 4, corrections += 4) {
         __m512i sum[12];
@@ -101,7 +106,8 @@ KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
         KIT_UNROLL
         for (int c = 0; c < cols; c++) {
             __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[c]), scale);
-            value[c] = _mm512_add_ps(value[c], _mm512_mul_ps(part, _mm512_set1_ps(kit_load_float(scales + c * stride))));
+            value[c] = _mm512_add_ps(
+                value[c], _mm512_mul_ps(part, _mm512_set1_ps(kit_load_float(scales + c * stride))));
         }
     }
     KIT_UNROLL
@@ -109,9 +115,10 @@ KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
         kit_store_n(out + c * out_stride, (kit_f)value[c], rows);
 }
 
-KIT_INLINE void vnni_panel_sized(float *out, size_t out_stride, uint32_t rows, const struct vnni_panel *p,
-                                 uint32_t group, uint32_t first, uint32_t n, const void *act,
-                                 const struct act_layout *layout, struct vnni_next next, uint32_t columns)
+KIT_INLINE void vnni_panel_sized(float *out, size_t out_stride, uint32_t rows,
+                                 const struct vnni_panel *p, uint32_t group, uint32_t first,
+                                 uint32_t n, const void *act, const struct act_layout *layout,
+                                 struct vnni_next next, uint32_t columns)
 {
     for (uint32_t c = 0; c < columns;) {
         uint32_t left = columns - c;
@@ -135,8 +142,9 @@ KIT_INLINE void vnni_panel_sized(float *out, size_t out_stride, uint32_t rows, c
 }
 
 // out: row 0 of the panel in column 0. The panel holds groups [first, first + n) of the rows.
-KIT_INLINE void vnni_panel_times_columns(float *out, size_t out_stride, uint32_t rows, const struct vnni_panel *p,
-                                         uint32_t group, uint32_t first, uint32_t n, const void *act,
+KIT_INLINE void vnni_panel_times_columns(float *out, size_t out_stride, uint32_t rows,
+                                         const struct vnni_panel *p, uint32_t group, uint32_t first,
+                                         uint32_t n, const void *act,
                                          const struct act_layout *layout, struct vnni_next next,
                                          uint32_t columns)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Eight rows of a quantised matrix where they lie, and what becomes of the sums of a group: what int8 and int4 share with NEON.
+// Eight rows of a quantised matrix where they lie, and what becomes of the sums of a group: what
+// int8 and int4 share with NEON.
 #ifndef DT_BACKENDS_INT8_TILE_NEON_H
 #define DT_BACKENDS_INT8_TILE_NEON_H
 
@@ -12,8 +13,8 @@ struct neon_rows_at {
 };
 
 // The eight rows from `first` on, or index[first] and so on; past the end: the last one again.
-KIT_INLINE struct neon_rows_at neon_rows_of(const struct dt_matrix *w, const uint32_t *index, uint32_t first,
-                                            uint32_t count)
+KIT_INLINE struct neon_rows_at neon_rows_of(const struct dt_matrix *w, const uint32_t *index,
+                                            uint32_t first, uint32_t count)
 {
     struct neon_rows_at t;
     for (uint32_t k = 0; k < neon_rows; k++) {
@@ -45,7 +46,8 @@ KIT_INLINE int32x4_t neon_lane_sums(const int32x4_t s[4])
 }
 
 // The next group of four rows, rounded as the reference rounds it.
-KIT_INLINE float32x4_t neon_add_group(float32x4_t value, int32x4_t sum, float32x4_t scale, float x_scale)
+KIT_INLINE float32x4_t neon_add_group(float32x4_t value, int32x4_t sum, float32x4_t scale,
+                                      float x_scale)
 {
     float32x4_t part = vmulq_f32(vcvtq_f32_s32(sum), scale);
     return vaddq_f32(value, vmulq_n_f32(part, x_scale));

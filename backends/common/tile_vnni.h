@@ -16,7 +16,8 @@ KIT_INLINE struct vnni_tile vnni_tile_at(const struct dt_matrix *w, uint32_t row
 {
     struct vnni_tile t;
     for (uint32_t k = 0; k < 16; k++)
-        t.rows[k] = (const unsigned char *)w->quants + (row + (k < count ? k : count - 1)) * w->row_stride;
+        t.rows[k] =
+            (const unsigned char *)w->quants + (row + (k < count ? k : count - 1)) * w->row_stride;
     t.scales = (const unsigned char *)w->scales + row * w->scale_row_stride;
     __m512i lane = _mm512_min_epi32((__m512i)kit_iota(), _mm512_set1_epi32((int)count - 1));
     t.offsets = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)w->scale_row_stride));
@@ -24,12 +25,14 @@ KIT_INLINE struct vnni_tile vnni_tile_at(const struct dt_matrix *w, uint32_t row
 }
 
 // Rows index[0 .. count), in any order. Offsets have 32 bits: where they do not reach, count is 1.
-KIT_INLINE struct vnni_tile vnni_tile_listed(const struct dt_matrix *w, const uint32_t *index, uint32_t count)
+KIT_INLINE struct vnni_tile vnni_tile_listed(const struct dt_matrix *w, const uint32_t *index,
+                                             uint32_t count)
 {
     struct vnni_tile t;
     __m512i lane = _mm512_maskz_loadu_epi32((__mmask16)((1u << count) - 1), index);
     lane = _mm512_sub_epi32(lane, _mm512_set1_epi32((int)index[0]));
-    t.offsets = _mm512_maskz_mullo_epi32((__mmask16)((1u << count) - 1), lane, _mm512_set1_epi32((int)w->scale_row_stride));
+    t.offsets = _mm512_maskz_mullo_epi32((__mmask16)((1u << count) - 1), lane,
+                                         _mm512_set1_epi32((int)w->scale_row_stride));
     for (uint32_t k = 0; k < 16; k++)
         t.rows[k] = (const unsigned char *)w->quants + index[k < count ? k : 0] * w->row_stride;
     t.scales = (const unsigned char *)w->scales + index[0] * w->scale_row_stride;
@@ -58,10 +61,12 @@ KIT_INLINE void vnni_listed_ahead(const struct dt_matrix *w, const uint32_t *ind
     }
 }
 
-// The scales of one block of each row: two bytes and more lie behind a scale of 16 bits, so that 32 can be gathered.
+// The scales of one block of each row: two bytes and more lie behind a scale of 16 bits, so that 32
+// can be gathered.
 KIT_INLINE __m512 vnni_block_scales(const struct vnni_tile *t, size_t at)
 {
-    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_i32gather_epi32(t->offsets, t->scales + at, 1)));
+    return _mm512_cvtph_ps(
+        _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(t->offsets, t->scales + at, 1)));
 }
 
 // The scales of one group.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Many columns with Intel AMX: a tile product is 16 rows of weights times 16 columns of activations over one group, exact in 32-bit
-// integers, and comes back as sixteen vectors with a column in every lane. Each is then made a float, multiplied by its row's scale
-// and the columns' scales and added, as the reference does group by group. Rows are read where they lie; the columns are
-// prepared in blocks of sixteen, interleaved as the instruction wants them (Intel 64 manual, TDPBSSD).
+// Many columns with Intel AMX: a tile product is 16 rows of weights times 16 columns of activations
+// over one group, exact in 32-bit integers, and comes back as sixteen vectors with a column in
+// every lane. Each is then made a float, multiplied by its row's scale and the columns' scales and
+// added, as the reference does group by group. Rows are read where they lie; the columns are
+// prepared in blocks of sixteen, interleaved as the instruction wants them (Intel 64 manual,
+// TDPBSSD).
 //
-// A thread's tiles are configured for the length of one call and released at its end, so that between calls the kernel has no tile
-// data to save for it.
+// A thread's tiles are configured for the length of one call and released at its end, so that
+// between calls the kernel has no tile data to save for it.
 #ifndef DT_BACKENDS_INT8_TILES_AMX_H
 #define DT_BACKENDS_INT8_TILES_AMX_H
 
@@ -22,15 +24,24 @@ enum {
     amx_panel_stride = 1088, // a line more: neighbouring rows must not fall into the same cache set
 };
 
-// ---- instructions ---------------------------------------------------------------------------------------------
-// Written out: compilers' own are macros over tile numbers, too, and say nothing of the memory they touch.
+// ---- instructions ----
+// Written out: compilers' own are macros over tile numbers, too, and say nothing of the memory they
+// touch.
 
 #define AMX_LOAD(tile, from, stride)                                                               \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(from), "r"((size_t)(stride)) : "memory")
+    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile                                            \
+                     :                                                                             \
+                     : "r"(from), "r"((size_t)(stride))                                            \
+                     : "memory")
 #define AMX_STORE(tile, to)                                                                        \
-    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(to), "r"((size_t)64) : "memory")
+    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)"                                        \
+                     :                                                                             \
+                     : "r"(to), "r"((size_t)64)                                                    \
+                     : "memor"                                                                     \
+                       "y")
 #define AMX_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile : : : "memory")
-#define AMX_PRODUCTS(sum, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : : : "memory")
+#define AMX_PRODUCTS(sum, a, b)                                                                    \
+    __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : : : "memory")
 
 // The instruction's operand: palette 1, then bytes a row and rows of each tile.
 struct amx_config {
@@ -39,7 +50,8 @@ struct amx_config {
     uint8_t rows[16];
 };
 
-// Tiles 0 and 3 hold weights, 1 and 4 activations, 2 and 5 sums; `step` quants of a group at a time.
+// Tiles 0 and 3 hold weights, 1 and 4 activations, 2 and 5 sums; `step` quants of a group at a
+// time.
 KIT_INLINE void amx_begin(uint32_t step)
 {
     struct amx_config config __attribute__((aligned(64))) = {.palette = 1};
@@ -57,14 +69,14 @@ KIT_INLINE void amx_end(void)
     __asm__ volatile("tilerelease" : : : "memory");
 }
 
-// Asks the kernel to keep tile data for this process (arch_prctl(2): ARCH_REQ_XCOMP_PERM of XFEATURE_XTILEDATA). Once
-// granted it stays; asking again is free.
+// Asks the kernel to keep tile data for this process (arch_prctl(2): ARCH_REQ_XCOMP_PERM of
+// XFEATURE_XTILEDATA). Once granted it stays; asking again is free.
 static bool amx_permitted(void)
 {
     return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
 }
 
-// ---- activations --------------------------------------------------------------------------------------------------
+// ---- activations ----
 
 // Sixteen columns: quants as [cols / 4][column][4], then scales as [group][column].
 struct amx_block {
@@ -82,7 +94,8 @@ KIT_INLINE size_t amx_act_bytes(const struct dt_matrix *w, uint32_t columns)
     return amx_block_of(w).bytes * ((columns + 15) / 16);
 }
 
-// Whether these columns are prepared and multiplied here. Groups of fewer than 32 would leave most of a tile empty.
+// Whether these columns are prepared and multiplied here. Groups of fewer than 32 would leave most
+// of a tile empty.
 KIT_INLINE bool amx_takes(const struct dt_matrix *w, uint32_t columns)
 {
     return columns >= amx_min_columns && w->group % 32 == 0 && w->group <= amx_panel_cols &&
@@ -100,14 +113,17 @@ KIT_INLINE __m512 amx_max_lanes(const __m512 m[16])
         __m512 cd = _mm512_max_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
         four[i] = _mm512_max_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
     }
-    __m512 low = _mm512_max_ps(_mm512_shuffle_f32x4(four[0], four[1], 0x88), _mm512_shuffle_f32x4(four[0], four[1], 0xdd));
-    __m512 high = _mm512_max_ps(_mm512_shuffle_f32x4(four[2], four[3], 0x88), _mm512_shuffle_f32x4(four[2], four[3], 0xdd));
-    return _mm512_max_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+    __m512 low = _mm512_max_ps(_mm512_shuffle_f32x4(four[0], four[1], 0x88),
+                               _mm512_shuffle_f32x4(four[0], four[1], 0xdd));
+    __m512 high = _mm512_max_ps(_mm512_shuffle_f32x4(four[2], four[3], 0x88),
+                                _mm512_shuffle_f32x4(four[2], four[3], 0xdd));
+    return _mm512_max_ps(_mm512_shuffle_f32x4(low, high, 0x88),
+                         _mm512_shuffle_f32x4(low, high, 0xdd));
 }
 
 // The scales of one group of n columns, and their inverses (of act_inverse).
-KIT_INLINE void amx_group_scales(float *scales, float *inverse, const float *x, size_t x_stride, uint32_t n,
-                                 uint32_t group)
+KIT_INLINE void amx_group_scales(float *scales, float *inverse, const float *x, size_t x_stride,
+                                 uint32_t n, uint32_t group)
 {
     __m512 most[16];
     KIT_UNROLL
@@ -156,7 +172,8 @@ KIT_INLINE void amx_prepare_block(unsigned char *block, const float *x, size_t x
     }
 }
 
-static void amx_prepare(void *act, const float *x, size_t x_stride, uint32_t columns, const struct dt_matrix *w)
+static void amx_prepare(void *act, const float *x, size_t x_stride, uint32_t columns,
+                        const struct dt_matrix *w)
 {
     size_t bytes = amx_block_of(w).bytes;
     for (uint32_t c = 0; c < columns; c += 16)
@@ -164,7 +181,7 @@ static void amx_prepare(void *act, const float *x, size_t x_stride, uint32_t col
                           columns - c < 16 ? columns - c : 16, w);
 }
 
-// ---- products -------------------------------------------------------------------------------------------------------
+// ---- products ----
 
 // Groups of sixteen rows, in place or unpacked, and their scales.
 struct amx_rows {
@@ -173,7 +190,8 @@ struct amx_rows {
     size_t row_stride, group_stride;
 } __attribute__((aligned(64)));
 
-// A part of the next rows, asked for while these are multiplied by one block of columns: `step` bytes a group.
+// A part of the next rows, asked for while these are multiplied by one block of columns: `step`
+// bytes a group.
 struct amx_next {
     const unsigned char *at;
     size_t step;
@@ -192,15 +210,16 @@ KIT_INLINE void amx_add_group(__m512 value[16], const int32_t *sums, const float
     __m512 x = _mm512_loadu_ps(column_scales);
     KIT_UNROLL
     for (int r = 0; r < 16; r++) {
-        __m512 part = amx_times_float(_mm512_cvtepi32_ps(_mm512_load_si512(sums + r * 16)), row_scales + r);
+        __m512 part =
+            amx_times_float(_mm512_cvtepi32_ps(_mm512_load_si512(sums + r * 16)), row_scales + r);
         value[r] = _mm512_add_ps(value[r], _mm512_mul_ps(part, x));
     }
 }
 
 #define AMX_GROUP(a, b, sum, g)                                                                    \
     do {                                                                                           \
-        const unsigned char *at_ = rows->quants + (size_t)(g) * rows->group_stride;                \
-        const unsigned char *from_ = quants + (size_t)(g) * group * 16;                            \
+        const unsigned char *at_ = rows->quants + (size_t)(g)*rows->group_stride;                  \
+        const unsigned char *from_ = quants + (size_t)(g)*group * 16;                              \
         AMX_ZERO(sum);                                                                             \
         for (uint32_t k_ = 0; k_ < group; k_ += step) {                                            \
             AMX_LOAD(a, at_ + k_, rows->row_stride);                                               \
@@ -209,12 +228,14 @@ KIT_INLINE void amx_add_group(__m512 value[16], const int32_t *sums, const float
         }                                                                                          \
     } while (0)
 
-// `count` rows times one block of `columns` columns over n groups from `first` on. A group is computed two before it is added, and
-// written to memory one before: what is read then has arrived. A first panel begins at 0, later ones go on with what is in out.
-KIT_INLINE void amx_rows_times_block(float *out, size_t out_stride, uint32_t count, const struct amx_rows *rows,
-                                     uint32_t first, uint32_t n, const unsigned char *block,
-                                     const struct amx_block *layout, uint32_t columns, struct amx_next next,
-                                     uint32_t group, uint32_t step)
+// `count` rows times one block of `columns` columns over n groups from `first` on. A group is
+// computed two before it is added, and written to memory one before: what is read then has arrived.
+// A first panel begins at 0, later ones go on with what is in out.
+KIT_INLINE void amx_rows_times_block(float *out, size_t out_stride, uint32_t count,
+                                     const struct amx_rows *rows, uint32_t first, uint32_t n,
+                                     const unsigned char *block, const struct amx_block *layout,
+                                     uint32_t columns, struct amx_next next, uint32_t group,
+                                     uint32_t step)
 {
     int32_t sums[4][16][16] __attribute__((aligned(64)));
     const unsigned char *quants = block + (size_t)first * group * 16;
@@ -222,7 +243,8 @@ KIT_INLINE void amx_rows_times_block(float *out, size_t out_stride, uint32_t cou
     __m512 value[16];
     KIT_UNROLL
     for (uint32_t c = 0; c < 16; c++)
-        value[c] = first && c < columns ? (__m512)kit_load_n(out + c * out_stride, count) : _mm512_setzero_ps();
+        value[c] = first && c < columns ? (__m512)kit_load_n(out + c * out_stride, count)
+                                        : _mm512_setzero_ps();
     if (first)
         vnni_transpose((__m512i *)value);
 
@@ -244,7 +266,8 @@ KIT_INLINE void amx_rows_times_block(float *out, size_t out_stride, uint32_t cou
             AMX_STORE(2, sums[(g + 2) % 4]);
         if (g + 3 < n)
             AMX_GROUP(3, 4, 5, g + 3);
-        amx_add_group(value, sums[(g + 1) % 4][0], rows->scales[g + 1], scales + (size_t)(g + 1) * 64);
+        amx_add_group(value, sums[(g + 1) % 4][0], rows->scales[g + 1],
+                      scales + (size_t)(g + 1) * 64);
     }
     vnni_transpose((__m512i *)value);
     KIT_UNROLL
@@ -254,13 +277,15 @@ KIT_INLINE void amx_rows_times_block(float *out, size_t out_stride, uint32_t cou
     }
 }
 
-// Fills quants (amx_panel_stride bytes a row) with groups [g, g + n) of the tile's rows; of each module.
-typedef void amx_unpack_fn(int8_t *quants, const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g, uint32_t n);
+// Fills quants (amx_panel_stride bytes a row) with groups [g, g + n) of the tile's rows; of each
+// module.
+typedef void amx_unpack_fn(int8_t *quants, const struct dt_matrix *w, const struct vnni_tile *t,
+                           uint32_t g, uint32_t n);
 
 // in_place: sixteen rows need not be unpacked.
-KIT_INLINE void amx_rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                                       uint32_t end, const void *act, uint32_t columns, bool in_place,
-                                       amx_unpack_fn *unpack)
+KIT_INLINE void amx_rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                                       uint32_t begin, uint32_t end, const void *act,
+                                       uint32_t columns, bool in_place, amx_unpack_fn *unpack)
 {
     struct amx_block layout = amx_block_of(w);
     int8_t panel[16 * amx_panel_stride] __attribute__((aligned(64)));
@@ -292,12 +317,14 @@ KIT_INLINE void amx_rows_times_columns(float *out, size_t out_stride, const stru
                 float *to = out + c * out_stride + r;
                 uint32_t here = columns - c < 16 ? columns - c : 16;
                 if (w->group == 32)
-                    amx_rows_times_block(to, out_stride, count, &rows, g, n, block, &layout, here, next, 32, 32);
+                    amx_rows_times_block(to, out_stride, count, &rows, g, n, block, &layout, here,
+                                         next, 32, 32);
                 else if (w->group == 64)
-                    amx_rows_times_block(to, out_stride, count, &rows, g, n, block, &layout, here, next, 64, 64);
+                    amx_rows_times_block(to, out_stride, count, &rows, g, n, block, &layout, here,
+                                         next, 64, 64);
                 else
-                    amx_rows_times_block(to, out_stride, count, &rows, g, n, block, &layout, here, next, w->group,
-                                         w->group % 64 ? 32 : 64);
+                    amx_rows_times_block(to, out_stride, count, &rows, g, n, block, &layout, here,
+                                         next, w->group, w->group % 64 ? 32 : 64);
                 next.at += n * step;
             }
         }

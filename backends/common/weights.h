@@ -13,8 +13,8 @@ KIT_INLINE const void *weight_quants(const struct dt_matrix *w, uint32_t row, ui
 
 KIT_INLINE float weight_scale(const struct dt_matrix *w, uint32_t row, uint32_t group)
 {
-    const unsigned char *at =
-        (const unsigned char *)w->scales + row * w->scale_row_stride + group * w->scale_group_stride;
+    const unsigned char *at = (const unsigned char *)w->scales + row * w->scale_row_stride +
+                              group * w->scale_group_stride;
     return w->scale_type == DT_SCALE_F32 ? kit_load_float(at) : kit_load_half(at);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// fastexp: softmax (alone and in attention) and SiLU by a fast exponential; no matrices, so it stacks over fp32, int8, int4.
-// Relative error at most 1e-3 on [-87, 88] (measured over every float: see tests/unit/ops), exp(0) = 1 exactly; the argument
-// is clamped to that range first, so every finite x gives a finite, positive value.
+// fastexp: softmax (alone and in attention) and SiLU by a fast exponential; no matrices, so it
+// stacks over fp32, int8, int4. Relative error at most 1e-3 on [-87, 88] (measured over every
+// float: see tests/unit/ops), exp(0) = 1 exactly; the argument is clamped to that range first, so
+// every finite x gives a finite, positive value.
 #include "abi/backend.h"
 #include "abi/kit/attention.h"
 #include "abi/kit/ops.h"
@@ -9,11 +10,12 @@
 #include "probe.h"
 
 static void attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
-                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor, float *scores,
-                      size_t score_stride)
+                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
+                      float *scores, size_t score_stride)
 {
     (void)ctx;
-    kit_attention(out, q, kv, heads, head_begin, head_end, entries, divisor, scores, score_stride, fast_exp);
+    kit_attention(out, q, kv, heads, head_begin, head_end, entries, divisor, scores, score_stride,
+                  fast_exp);
 }
 
 static void softmax(void *ctx, float *x, uint32_t n)
@@ -33,7 +35,8 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .size = sizeof(struct dt_backend),
     .name = "fastexp",
     .variant = DT_MODULE_VARIANT,
-    .description = "softmax and SiLU by a fast exponential, relative error at most 1e-3; stacks over the others",
+    .description = "softmax and SiLU by a fast exponential, relative error at most 1e-3; stacks "
+                   "over the others",
     .row_tile = 1,
     .probe = DT_MODULE_PROBE,
     .attention = attention,

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
-// fp32: matrices of F32, F16 and BF16 in place. A row's products are summed in KIT_W lanes and the lanes by a fixed
-// tree, the same for any number of columns and any range of rows. Built once a CPU variant.
+// fp32: matrices of F32, F16 and BF16 in place. A row's products are summed in KIT_W lanes and the
+// lanes by a fixed tree, the same for any number of columns and any range of rows. Built once a CPU
+// variant.
 #include "abi/backend.h"
 #include "abi/kit/attention.h"
 #include "abi/kit/ops.h"
 #include "probe.h"
 
 enum {
-    decode_rows = 8,               // rows at a time for one column
-    batch_rows = 4,                // rows x columns at a time for many
+    decode_rows = 8, // rows at a time for one column
+    batch_rows = 4,  // rows x columns at a time for many
 #if defined(KIT_AVX512)
     batch_cols = 6,
 #elif defined(KIT_NEON)
@@ -49,7 +50,8 @@ KIT_INLINE void lane_sums(float out[4], const kit_f v[4])
     KIT_UNROLL
     for (int i = 0; i < 4; i++) {
 #ifdef KIT_AVX512
-        __m256 w = _mm256_add_ps(_mm512_castps512_ps256((__m512)v[i]), _mm512_extractf32x8_ps((__m512)v[i], 1));
+        __m256 w = _mm256_add_ps(_mm512_castps512_ps256((__m512)v[i]),
+                                 _mm512_extractf32x8_ps((__m512)v[i], 1));
 #else
         __m256 w = (__m256)v[i];
 #endif
@@ -69,8 +71,8 @@ KIT_INLINE void lane_sums(float out[4], const kit_f v[4])
 }
 
 // rows x cols dot products of length n. w[r]: rows; x: columns at x_stride.
-KIT_INLINE void dots(float *out, size_t out_stride, const unsigned char *const *w, const float *x, size_t x_stride,
-                     uint32_t n, uint32_t form, int rows, int cols)
+KIT_INLINE void dots(float *out, size_t out_stride, const unsigned char *const *w, const float *x,
+                     size_t x_stride, uint32_t n, uint32_t form, int rows, int cols)
 {
     kit_f sum[24];
     KIT_UNROLL
@@ -107,7 +109,8 @@ KIT_INLINE void dots(float *out, size_t out_stride, const unsigned char *const *
 }
 
 // Rows past the end are computed as the last one, into a spare place.
-KIT_INLINE void rows_at(const unsigned char **at, const struct dt_matrix *w, uint32_t row, uint32_t count, int rows)
+KIT_INLINE void rows_at(const unsigned char **at, const struct dt_matrix *w, uint32_t row,
+                        uint32_t count, int rows)
 {
     for (int r = 0; r < rows; r++) {
         uint32_t k = (uint32_t)r < count ? (uint32_t)r : count - 1;
@@ -115,8 +118,8 @@ KIT_INLINE void rows_at(const unsigned char **at, const struct dt_matrix *w, uin
     }
 }
 
-KIT_INLINE void matmul_one(float *out, const struct dt_matrix *w, uint32_t begin, uint32_t end, const float *x,
-                           uint32_t form)
+KIT_INLINE void matmul_one(float *out, const struct dt_matrix *w, uint32_t begin, uint32_t end,
+                           const float *x, uint32_t form)
 {
     const unsigned char *at[decode_rows];
     for (uint32_t r = begin; r < end; r += decode_rows) {
@@ -133,8 +136,8 @@ KIT_INLINE void matmul_one(float *out, const struct dt_matrix *w, uint32_t begin
 }
 
 // The same for rows anywhere; the next ones are asked for meanwhile, as nothing else foresees them.
-KIT_INLINE void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count, const float *x,
-                            uint32_t form)
+KIT_INLINE void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index,
+                            uint32_t count, const float *x, uint32_t form)
 {
     const unsigned char *at[decode_rows];
     for (uint32_t k = 0; k < count; k += decode_rows) {
@@ -142,17 +145,20 @@ KIT_INLINE void listed_rows(float *out, const struct dt_matrix *w, const uint32_
         float sums[decode_rows];
         for (uint32_t r = 0; r < decode_rows; r++) {
             uint32_t next = k + decode_rows + r;
-            at[r] = (const unsigned char *)w->quants + index[k + (r < n ? r : n - 1)] * w->row_stride;
+            at[r] =
+                (const unsigned char *)w->quants + index[k + (r < n ? r : n - 1)] * w->row_stride;
             for (size_t i = 0; next < count && i < w->cols * element_bytes(form); i += 64)
-                __builtin_prefetch((const unsigned char *)w->quants + index[next] * w->row_stride + i);
+                __builtin_prefetch((const unsigned char *)w->quants + index[next] * w->row_stride +
+                                   i);
         }
         dots(sums, 0, at, x, 0, w->cols, form, decode_rows, 1);
         memcpy(out + k, sums, n * sizeof *out);
     }
 }
 
-KIT_INLINE void matmul_many(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin, uint32_t end,
-                            const float *x, size_t x_stride, uint32_t columns, uint32_t form)
+KIT_INLINE void matmul_many(float *out, size_t out_stride, const struct dt_matrix *w,
+                            uint32_t begin, uint32_t end, const float *x, size_t x_stride,
+                            uint32_t columns, uint32_t form)
 {
     const unsigned char *at[batch_rows];
     for (uint32_t r = begin; r < end; r += batch_rows) {
@@ -160,7 +166,8 @@ KIT_INLINE void matmul_many(float *out, size_t out_stride, const struct dt_matri
         float tile[batch_rows * batch_cols];
         rows_at(at, w, r, count, batch_rows);
         for (; c + batch_cols <= columns; c += batch_cols) {
-            dots(tile, batch_rows, at, x + c * x_stride, x_stride, w->cols, form, batch_rows, batch_cols);
+            dots(tile, batch_rows, at, x + c * x_stride, x_stride, w->cols, form, batch_rows,
+                 batch_cols);
             for (uint32_t k = 0; k < batch_cols; k++)
                 memcpy(out + (c + k) * out_stride + r, tile + k * batch_rows, count * sizeof *out);
         }
@@ -171,8 +178,9 @@ KIT_INLINE void matmul_many(float *out, size_t out_stride, const struct dt_matri
     }
 }
 
-KIT_INLINE void matmul_form(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin, uint32_t end,
-                            const float *x, size_t x_stride, uint32_t columns, uint32_t form)
+KIT_INLINE void matmul_form(float *out, size_t out_stride, const struct dt_matrix *w,
+                            uint32_t begin, uint32_t end, const float *x, size_t x_stride,
+                            uint32_t columns, uint32_t form)
 {
     if (columns == 1)
         matmul_one(out, w, begin, end, x, form);
@@ -180,8 +188,9 @@ KIT_INLINE void matmul_form(float *out, size_t out_stride, const struct dt_matri
         matmul_many(out, out_stride, w, begin, end, x, x_stride, columns, form);
 }
 
-static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w, uint32_t row_begin,
-                   uint32_t row_end, const void *act, size_t x_stride, uint32_t columns)
+static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w,
+                   uint32_t row_begin, uint32_t row_end, const void *act, size_t x_stride,
+                   uint32_t columns)
 {
     (void)ctx;
     if (w->form == DT_FORM_F32)
@@ -200,11 +209,12 @@ static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row
     for (; j + KIT_W <= w->cols; j += KIT_W)
         kit_store(out + j, load(at + j * element_bytes(w->form), w->form));
     if (j < w->cols)
-        kit_store_n(out + j, load_n(at + j * element_bytes(w->form), w->form, w->cols - j), w->cols - j);
+        kit_store_n(out + j, load_n(at + j * element_bytes(w->form), w->form, w->cols - j),
+                    w->cols - j);
 }
 
-static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
-                        const void *act)
+static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index,
+                        uint32_t count, const void *act)
 {
     (void)ctx;
     if (w->form == DT_FORM_F32)
@@ -215,7 +225,8 @@ static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const 
         listed_rows(out, w, index, count, act, DT_FORM_BF16);
 }
 
-// Floats go in as they are; a sum of n products, in any order, is within n u of that of their magnitudes, u = 2^-24.
+// Floats go in as they are; a sum of n products, in any order, is within n u of that of their
+// magnitudes, u = 2^-24.
 static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
 {
     (void)ctx;
@@ -227,8 +238,8 @@ static float act_error(void *ctx, const void *act, const float *x, const struct 
 }
 
 // The sum of squares in lanes, where the reference's runs in sequence.
-static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride, const float *weight,
-                    uint32_t n, uint32_t columns, float epsilon)
+static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
+                    const float *weight, uint32_t n, uint32_t columns, float epsilon)
 {
     (void)ctx;
     for (uint32_t c = 0; c < columns; c++, out += out_stride, x += x_stride) {
@@ -247,7 +258,8 @@ static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, si
             sum[0] = kit_fma(v, v, sum[0]);
         }
         lane_sums(parts, sum);
-        kit_rmsnorm_finish(out, x, weight, n, (parts[0] + parts[1]) + (parts[2] + parts[3]), epsilon);
+        kit_rmsnorm_finish(out, x, weight, n, (parts[0] + parts[1]) + (parts[2] + parts[3]),
+                           epsilon);
     }
 }
 
@@ -258,7 +270,8 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .size = sizeof(struct dt_backend),
     .name = "fp32",
     .variant = DT_MODULE_VARIANT,
-    .description = "float matrices of F32, F16 and BF16 in place; sums in lanes: logits within 1e-4 of the reference's",
+    .description = "float matrices of F32, F16 and BF16 in place; sums in lanes: logits within "
+                   "1e-4 of the reference's",
     .row_tile = 8,
     .form_count = 3,
     .forms = {DT_FORM_F32, DT_FORM_F16, DT_FORM_BF16},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rows of Q4_0 blocks times prepared columns with AVX2: eight rows side by side. Halves of bytes go in unsigned; eight times the sum of
-// the block's activations comes off again. 15 * 127 * 2 fits the 16 bits of the multiplication.
+// Rows of Q4_0 blocks times prepared columns with AVX2: eight rows side by side. Halves of bytes go
+// in unsigned; eight times the sum of the block's activations comes off again. 15 * 127 * 2 fits
+// the 16 bits of the multiplication.
 #ifndef DT_BACKENDS_INT4_BLOCKS_AVX2_H
 #define DT_BACKENDS_INT4_BLOCKS_AVX2_H
 
@@ -22,10 +23,12 @@ KIT_INLINE __m256i avx2_nibbles(const unsigned char *q)
 
 // ahead: more rows lie behind these, and are asked for.
 KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *const *rows,
-                            const unsigned char *const *scales, const struct act_column *x, bool ahead)
+                               const unsigned char *const *scales, const struct act_column *x,
+                               bool ahead)
 {
     __m256 value = _mm256_setzero_ps();
-    const char *next = (const char *)scales[0] + 16 * w->row_stride; // two tiles: the first would come late
+    const char *next =
+        (const char *)scales[0] + 16 * w->row_stride; // two tiles: the first would come late
     for (uint32_t g = 0; g < w->cols / 32; g++, next += 8 * w->group_stride) {
         for (int i = 0; ahead && i < 144; i += 64)
             _mm_prefetch(next + i, _MM_HINT_T0);
@@ -43,7 +46,8 @@ KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *c
             s[r] = _mm256_madd_epi16(s[r], ones);
         __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
         __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
-        __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+        __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
+                                       _mm256_permute2x128_si256(a, b, 0x31));
         sum = _mm256_add_epi32(sum, _mm256_set1_epi32(x->corrections[g]));
         __m256 scale = _mm256_cvtph_ps(_mm_loadu_si128((const void *)half));
         __m256 part = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
@@ -53,8 +57,9 @@ KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *c
 }
 
 // The eight rows from `first` on, or of index[first] and so on; past the end: the last one again.
-KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **scales, const struct dt_matrix *w,
-                             const uint32_t *index, uint32_t first, uint32_t count)
+KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **scales,
+                             const struct dt_matrix *w, const uint32_t *index, uint32_t first,
+                             uint32_t count)
 {
     for (uint32_t k = 0; k < 8; k++) {
         uint32_t row = first + (k < count ? k : count - 1);
@@ -65,8 +70,9 @@ KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **s
 }
 
 // Fills a panel with blocks [g, g + count) of the rows.
-KIT_INLINE void avx2_fill(struct avx2_panel *p, const struct dt_matrix *w, const unsigned char *const *rows,
-                          const unsigned char *const *scales, uint32_t g, uint32_t count)
+KIT_INLINE void avx2_fill(struct avx2_panel *p, const struct dt_matrix *w,
+                          const unsigned char *const *rows, const unsigned char *const *scales,
+                          uint32_t g, uint32_t count)
 {
     for (uint32_t k = 0; k < count; k++) {
         __m256i s[8];
@@ -84,8 +90,8 @@ KIT_INLINE void avx2_fill(struct avx2_panel *p, const struct dt_matrix *w, const
     }
 }
 
-static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                               uint32_t end, const void *act, uint32_t columns)
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                               uint32_t begin, uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
     struct avx2_panel panel;
@@ -98,13 +104,15 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
             for (uint32_t g = 0; g < blocks; g += fit) {
                 uint32_t n = blocks - g < fit ? blocks - g : fit;
                 avx2_fill(&panel, w, rows, scales, g, n);
-                avx2_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout, columns, 1);
+                avx2_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout,
+                                         columns, 1);
             }
             continue;
         }
         for (uint32_t c = 0; c < columns; c++) {
             struct act_column x = act_column_at(act, &layout, c);
-            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile_of(w, rows, scales, &x, c == 0), count);
+            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile_of(w, rows, scales, &x, c == 0),
+                        count);
         }
     }
 }

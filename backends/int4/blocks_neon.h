@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rows of Q4_0 blocks times prepared columns with NEON: eight rows for one column, four by four for many. Halves of bytes go in
-// unsigned; eight times the sum of the block's activations comes off again.
+// Rows of Q4_0 blocks times prepared columns with NEON: eight rows for one column, four by four for
+// many. Halves of bytes go in unsigned; eight times the sum of the block's activations comes off
+// again.
 #ifndef DT_BACKENDS_INT4_BLOCKS_NEON_H
 #define DT_BACKENDS_INT4_BLOCKS_NEON_H
 
@@ -24,7 +25,8 @@ KIT_INLINE int32x4_t neon_part_sums(const neon_part p[4])
     return neon_lane_sums(p);
 }
 #else
-typedef int16x8_t neon_part; // four products of at most 15 * 127; sixteen, two additions on, still fit
+typedef int16x8_t
+    neon_part; // four products of at most 15 * 127; sixteen, two additions on, still fit
 
 KIT_INLINE neon_part neon_block(const int8x16_t q[2], const int8x16_t x[2])
 {
@@ -40,9 +42,11 @@ KIT_INLINE int32x4_t neon_part_sums(const neon_part p[4])
 }
 #endif
 
-// rows (4 or 8) x cols (up to 4) values: value[c * rows / 4 + r / 4] holds rows r .. r + 3 of column c.
-KIT_INLINE void neon_tile_of(float32x4_t *value, const struct dt_matrix *w, const unsigned char *const *quants,
-                             const unsigned char *const *scales, const struct act_column *x, int rows, int cols)
+// rows (4 or 8) x cols (up to 4) values: value[c * rows / 4 + r / 4] holds rows r .. r + 3 of
+// column c.
+KIT_INLINE void neon_tile_of(float32x4_t *value, const struct dt_matrix *w,
+                             const unsigned char *const *quants, const unsigned char *const *scales,
+                             const struct act_column *x, int rows, int cols)
 {
     KIT_UNROLL
     for (int i = 0; i < rows * cols / 4; i++)
@@ -70,7 +74,8 @@ KIT_INLINE void neon_tile_of(float32x4_t *value, const struct dt_matrix *w, cons
             KIT_UNROLL
             for (int c = 0; c < cols; c++) {
                 int k = (c * rows + r) / 4;
-                int32x4_t sum = vaddq_s32(neon_part_sums(part + 4 * k), vdupq_n_s32(x[c].corrections[g]));
+                int32x4_t sum =
+                    vaddq_s32(neon_part_sums(part + 4 * k), vdupq_n_s32(x[c].corrections[g]));
                 value[k] = neon_add_group(value[k], sum, scale, x[c].scales[g]);
             }
         }

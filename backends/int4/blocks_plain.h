@@ -26,8 +26,8 @@ KIT_INLINE float plain_row(const struct dt_matrix *w, uint32_t row, const struct
     return value;
 }
 
-static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                               uint32_t end, const void *act, uint32_t columns)
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                               uint32_t begin, uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
     for (uint32_t c = 0; c < columns; c++, out += out_stride) {
@@ -37,8 +37,8 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
     }
 }
 
-static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
-                        const struct act_column *x)
+static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index,
+                        uint32_t count, const struct act_column *x)
 {
     for (uint32_t k = 0; k < count; k++)
         out[k] = plain_row(w, index[k], x);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Rows of Q4_0 blocks times prepared columns with AVX-512 VNNI: sixteen rows side by side. Halves of bytes go in unsigned; eight
-// times the sum of the block's activations comes off again.
+// Rows of Q4_0 blocks times prepared columns with AVX-512 VNNI: sixteen rows side by side. Halves
+// of bytes go in unsigned; eight times the sum of the block's activations comes off again.
 #ifndef DT_BACKENDS_INT4_BLOCKS_VNNI_H
 #define DT_BACKENDS_INT4_BLOCKS_VNNI_H
 
@@ -28,13 +28,16 @@ KIT_INLINE __m512i vnni_blocks(const struct vnni_tile *t, int i, size_t at)
 }
 
 // ahead: the next rows lie behind these.
-KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x, bool ahead)
+KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t,
+                                   const struct act_column *x, bool ahead)
 {
     const __m512i low = _mm512_set1_epi8(15), ones = _mm512_set1_epi16(1);
     __m512 value = _mm512_setzero_ps();
     for (uint32_t g = 0; g < w->cols / 32; g++) {
-        __m512i first = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(x->quants + (size_t)g * 32)));
-        __m512i second = _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(x->quants + (size_t)g * 32 + 16)));
+        __m512i first =
+            _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(x->quants + (size_t)g * 32)));
+        __m512i second = _mm512_broadcast_i32x4(
+            _mm_loadu_si128((const void *)(x->quants + (size_t)g * 32 + 16)));
         __m512i s[4];
         if (ahead)
             vnni_ahead(w, t, g);
@@ -42,21 +45,24 @@ KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_
         for (int i = 0; i < 4; i++) {
             __m512i q = vnni_blocks(t, i, g * w->group_stride);
             s[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_and_si512(q, low), first);
-            s[i] = _mm512_dpbusd_epi32(s[i], _mm512_and_si512(_mm512_srli_epi16(q, 4), low), second);
+            s[i] =
+                _mm512_dpbusd_epi32(s[i], _mm512_and_si512(_mm512_srli_epi16(q, 4), low), second);
         }
         // a lane holds at most 8 * 15 * 127: it fits 16 bits, and so does the sum of two
         __m512i ab = _mm512_madd_epi16(_mm512_packs_epi32(s[0], s[1]), ones);
         __m512i cd = _mm512_madd_epi16(_mm512_packs_epi32(s[2], s[3]), ones);
-        __m512i sum = _mm512_dpwssd_epi32(_mm512_set1_epi32(x->corrections[g]), _mm512_packs_epi32(ab, cd), ones);
-        __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), vnni_block_scales(t, g * w->scale_group_stride));
+        __m512i sum = _mm512_dpwssd_epi32(_mm512_set1_epi32(x->corrections[g]),
+                                          _mm512_packs_epi32(ab, cd), ones);
+        __m512 part =
+            _mm512_mul_ps(_mm512_cvtepi32_ps(sum), vnni_block_scales(t, g * w->scale_group_stride));
         value = _mm512_add_ps(value, _mm512_mul_ps(part, _mm512_set1_ps(x->scales[g])));
     }
     return value;
 }
 
 // Fills a panel with blocks [g, g + count) of the tile's rows.
-KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g,
-                          uint32_t count)
+KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w,
+                          const struct vnni_tile *t, uint32_t g, uint32_t count)
 {
     const __m256i low = _mm256_set1_epi8(15);
     for (uint32_t k = 0; k < count; k++)
@@ -77,8 +83,8 @@ KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w, const
     }
 }
 
-static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                               uint32_t end, const void *act, uint32_t columns)
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                               uint32_t begin, uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
     struct vnni_panel panel;
@@ -90,9 +96,11 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
             for (uint32_t g = 0; g < blocks; g += fit) {
                 uint32_t n = blocks - g < fit ? blocks - g : fit;
                 struct vnni_next next = {.quants = t.scales + 16 * w->row_stride + (size_t)g * 288,
-                                         .scales = t.scales, .step = 36}; // 16 rows of 18 bytes for 32 columns
+                                         .scales = t.scales,
+                                         .step = 36}; // 16 rows of 18 bytes for 32 columns
                 vnni_fill(&panel, w, &t, g, n);
-                vnni_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout, next, columns);
+                vnni_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout,
+                                         next, columns);
             }
             continue;
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// int4: Q4_0 matrices in place with 8-bit activations by groups of 32, bit-identical to the reference. A block's products are
-// integers (value: half a byte, minus 8); blocks are added in their order, as in int8. Built once a CPU variant.
+// int4: Q4_0 matrices in place with 8-bit activations by groups of 32, bit-identical to the
+// reference. A block's products are integers (value: half a byte, minus 8); blocks are added in
+// their order, as in int8. Built once a CPU variant.
 #include "common/weights.h"
 
 #if defined(__AMX_INT8__)
@@ -19,8 +20,8 @@
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
     (void)ctx;
-    return w->form == DT_FORM_Q4_0 && w->group == 32 && w->cols % 32 == 0 && w->scale_type == DT_SCALE_F16 &&
-           w->scale_row_stride < 1u << 26;
+    return w->form == DT_FORM_Q4_0 && w->group == 32 && w->cols % 32 == 0 &&
+           w->scale_type == DT_SCALE_F16 && w->scale_row_stride < 1u << 26;
 }
 
 static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row)
@@ -38,7 +39,8 @@ static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row
 
 DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .name = "int4",
-    .description = "4-bit matrices in place (Q4_0), 8-bit activations, bit-identical to the reference",
+    .description =
+        "4-bit matrices in place (Q4_0), 8-bit activations, bit-identical to the reference",
     .form_count = 1,
     .forms = {DT_FORM_Q4_0},
     .can_matmul = can_matmul,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// int8: I8 (llama2.c version 2) and Q8_0 matrices in place, bit-identical to the reference in every operator. Within a
-// group the products are integers; groups are added in their order: value += ((float)sum * weight scale) * activation scale.
-// Rows go side by side, never the groups of one row. Built once a CPU variant.
+// int8: I8 (llama2.c version 2) and Q8_0 matrices in place, bit-identical to the reference in every
+// operator. Within a group the products are integers; groups are added in their order: value +=
+// ((float)sum * weight scale) * activation scale. Rows go side by side, never the groups of one
+// row. Built once a CPU variant.
 #include "common/weights.h"
 
 #if defined(__AMX_INT8__)
@@ -23,7 +24,8 @@ static int can_matmul(void *ctx, const struct dt_matrix *w)
     if (w->form != DT_FORM_I8 && w->form != DT_FORM_Q8_0)
         return 0;
     // the bounds keep a group's sum and the rows' offsets in 32 bits
-    return w->group > 0 && w->group <= 32768 && w->cols % w->group == 0 && w->scale_row_stride < 1u << 26 &&
+    return w->group > 0 && w->group <= 32768 && w->cols % w->group == 0 &&
+           w->scale_row_stride < 1u << 26 &&
            (w->scale_type == DT_SCALE_F32 || w->scale_type == DT_SCALE_F16);
 }
 
@@ -40,7 +42,8 @@ static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row
 
 DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .name = "int8",
-    .description = "8-bit matrices in place (llama2.c version 2, Q8_0), bit-identical to the reference",
+    .description =
+        "8-bit matrices in place (llama2.c version 2, Q8_0), bit-identical to the reference",
     .form_count = 2,
     .forms = {DT_FORM_I8, DT_FORM_Q8_0},
     .can_matmul = can_matmul,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rows of an 8-bit matrix times prepared columns with AVX2: eight rows side by side. The products of 32 quants are |w| times
-// x with w's sign, so that the unsigned times signed multiplication serves; 128 * 127 * 2 fits its 16 bits.
+// Rows of an 8-bit matrix times prepared columns with AVX2: eight rows side by side. The products
+// of 32 quants are |w| times x with w's sign, so that the unsigned times signed multiplication
+// serves; 128 * 127 * 2 fits its 16 bits.
 #ifndef DT_BACKENDS_INT8_ROWS_AVX2_H
 #define DT_BACKENDS_INT8_ROWS_AVX2_H
 
@@ -24,11 +25,14 @@ KIT_INLINE __m256i avx2_lane_sums(const __m256i s[8])
 {
     __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
     __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
-    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
+                            _mm256_permute2x128_si256(a, b, 0x31));
 }
 
-// Sums of one group of eight rows; of 32 quants a step, or one by one where 32 does not divide the group.
-KIT_INLINE __m256i avx2_group(const unsigned char *const *rows, size_t at, const int8_t *x, uint32_t group)
+// Sums of one group of eight rows; of 32 quants a step, or one by one where 32 does not divide the
+// group.
+KIT_INLINE __m256i avx2_group(const unsigned char *const *rows, size_t at, const int8_t *x,
+                              uint32_t group)
 {
     __m256i s[8];
     if (group % 32 == 0) {
@@ -59,20 +63,24 @@ KIT_INLINE __m256 avx2_scales(const unsigned char *const *scales, size_t at, uin
     float s[8];
     KIT_UNROLL
     for (int r = 0; r < 8; r++)
-        s[r] = type == DT_SCALE_F32 ? kit_load_float(scales[r] + at) : kit_load_half(scales[r] + at);
+        s[r] =
+            type == DT_SCALE_F32 ? kit_load_float(scales[r] + at) : kit_load_half(scales[r] + at);
     return _mm256_loadu_ps(s);
 }
 
 // ahead: more rows lie behind these, and are asked for.
 KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *const *rows,
-                            const unsigned char *const *scales, const struct act_column *x, uint32_t group, bool ahead)
+                            const unsigned char *const *scales, const struct act_column *x,
+                            uint32_t group, bool ahead)
 {
     __m256 value = _mm256_setzero_ps();
-    const char *next = (const char *)rows[0] + 16 * w->row_stride; // two tiles: the first would come late
+    const char *next =
+        (const char *)rows[0] + 16 * w->row_stride; // two tiles: the first would come late
     for (uint32_t g = 0; g < w->cols / group; g++, next += 8 * w->group_stride) {
         for (uint32_t i = 0; ahead && i < 8 * group; i += 64)
             _mm_prefetch(next + i, _MM_HINT_T0);
-        __m256 sum = _mm256_cvtepi32_ps(avx2_group(rows, g * w->group_stride, x->quants + (size_t)g * group, group));
+        __m256 sum = _mm256_cvtepi32_ps(
+            avx2_group(rows, g * w->group_stride, x->quants + (size_t)g * group, group));
         __m256 scale = avx2_scales(scales, g * w->scale_group_stride, w->scale_type);
         __m256 part = _mm256_mul_ps(_mm256_mul_ps(sum, scale), _mm256_set1_ps(x->scales[g]));
         value = _mm256_add_ps(value, part);
@@ -81,8 +89,9 @@ KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *cons
 }
 
 // The eight rows from `first` on, or of index[first] and so on; past the end: the last one again.
-KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **scales, const struct dt_matrix *w,
-                             const uint32_t *index, uint32_t first, uint32_t count)
+KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **scales,
+                             const struct dt_matrix *w, const uint32_t *index, uint32_t first,
+                             uint32_t count)
 {
     for (uint32_t k = 0; k < 8; k++) {
         uint32_t row = first + (k < count ? k : count - 1);
@@ -93,27 +102,32 @@ KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **s
 }
 
 KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *const *rows,
-                               const unsigned char *const *scales, const struct act_column *x, bool ahead)
+                               const unsigned char *const *scales, const struct act_column *x,
+                               bool ahead)
 {
     return w->group == 32   ? avx2_tile(w, rows, scales, x, 32, ahead)
            : w->group == 64 ? avx2_tile(w, rows, scales, x, 64, ahead)
                             : avx2_tile(w, rows, scales, x, w->group, ahead);
 }
 
-// ---- many columns: eight rows are unpacked into a panel once, and every column multiplied with it --------------------
+// ---- many columns: eight rows are unpacked into a panel once, and every column multiplied with it
+// ----
 
 // Fills a panel with groups [g, g + count) of the rows.
-KIT_INLINE void avx2_fill(struct avx2_panel *p, const struct dt_matrix *w, const unsigned char *const *rows,
-                          const unsigned char *const *scales, uint32_t g, uint32_t count)
+KIT_INLINE void avx2_fill(struct avx2_panel *p, const struct dt_matrix *w,
+                          const unsigned char *const *rows, const unsigned char *const *scales,
+                          uint32_t g, uint32_t count)
 {
     const __m256i four = _mm256_set1_epi8(15), flip = _mm256_set1_epi8(8);
     for (uint32_t k = 0; k < count; k++)
-        _mm256_store_ps(p->scales[k], avx2_scales(scales, (g + k) * w->scale_group_stride, w->scale_type));
+        _mm256_store_ps(p->scales[k],
+                        avx2_scales(scales, (g + k) * w->scale_group_stride, w->scale_type));
     size_t bytes = (size_t)count * w->group;
     bool contiguous = w->group_stride == w->group;
     for (size_t i = 0; i < bytes; i += 32) {
         size_t left = bytes - i < 32 ? bytes - i : 32;
-        size_t at = contiguous ? (size_t)g * w->group + i : (g + i / 32) * w->group_stride; // else blocks of 32
+        size_t at = contiguous ? (size_t)g * w->group + i
+                               : (g + i / 32) * w->group_stride; // else blocks of 32
         __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)left / 4), (__m256i)kit_iota());
         __m256i s[8];
         KIT_UNROLL
@@ -123,13 +137,14 @@ KIT_INLINE void avx2_fill(struct avx2_panel *p, const struct dt_matrix *w, const
         for (size_t k = 0; k < left / 4; k++) {
             __m256i high = _mm256_and_si256(_mm256_srli_epi16(s[k], 4), four);
             _mm256_store_si256((void *)p->quants[(i / 4 + k) * 2], _mm256_and_si256(s[k], four));
-            _mm256_store_si256((void *)p->quants[(i / 4 + k) * 2 + 1], _mm256_xor_si256(high, flip));
+            _mm256_store_si256((void *)p->quants[(i / 4 + k) * 2 + 1],
+                               _mm256_xor_si256(high, flip));
         }
     }
 }
 
-KIT_INLINE void avx2_many_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                                  uint32_t end, const void *act, uint32_t columns)
+KIT_INLINE void avx2_many_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                                  uint32_t begin, uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
     struct avx2_panel panel;
@@ -142,18 +157,21 @@ KIT_INLINE void avx2_many_columns(float *out, size_t out_stride, const struct dt
             uint32_t n = groups - g < fit ? groups - g : fit;
             avx2_fill(&panel, w, rows, scales, g, n);
             if (w->group == 32)
-                avx2_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout, columns, 2);
+                avx2_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout,
+                                         columns, 2);
             else
-                avx2_panel_times_columns(out + r, out_stride, count, &panel, w->group, g, n, act, &layout, columns, 2);
+                avx2_panel_times_columns(out + r, out_stride, count, &panel, w->group, g, n, act,
+                                         &layout, columns, 2);
         }
     }
 }
 
-static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                               uint32_t end, const void *act, uint32_t columns)
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                               uint32_t begin, uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
-    bool contiguous = w->group_stride == w->group && w->group % 4 == 0 && w->group <= avx2_panel_cols;
+    bool contiguous =
+        w->group_stride == w->group && w->group % 4 == 0 && w->group <= avx2_panel_cols;
     if (columns >= avx2_min_columns && (contiguous || w->group == 32)) {
         avx2_many_columns(out, out_stride, w, begin, end, act, columns);
         return;
@@ -164,7 +182,8 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
         avx2_rows_at(rows, scales, w, NULL, r, count);
         for (uint32_t c = 0; c < columns; c++) {
             struct act_column x = act_column_at(act, &layout, c);
-            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile_of(w, rows, scales, &x, c == 0), count);
+            kit_store_n(out + c * out_stride + r, (kit_f)avx2_tile_of(w, rows, scales, &x, c == 0),
+                        count);
         }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rows of an 8-bit matrix times prepared columns with NEON, weights where they lie: eight rows for one column, four by four for
-// many. With DotProd (Armv8.2) an instruction makes sixteen products; without, two of at most 128 * 127 are added in 16
-// bits, which they fit.
+// Rows of an 8-bit matrix times prepared columns with NEON, weights where they lie: eight rows for
+// one column, four by four for many. With DotProd (Armv8.2) an instruction makes sixteen products;
+// without, two of at most 128 * 127 are added in 16 bits, which they fit.
 #ifndef DT_BACKENDS_INT8_ROWS_NEON_H
 #define DT_BACKENDS_INT8_ROWS_NEON_H
 
@@ -34,10 +34,12 @@ KIT_INLINE int8x16_t neon_load_n(const void *p, uint32_t n)
     return v;
 }
 
-// rows (4 or 8) x cols (up to 4) values: value[c * rows / 4 + r / 4] holds rows r .. r + 3 of column c.
-KIT_INLINE void neon_tile(float32x4_t *value, const struct dt_matrix *w, const unsigned char *const *quants,
-                          const unsigned char *const *scales, const struct act_column *x, uint32_t group,
-                          uint32_t type, int rows, int cols)
+// rows (4 or 8) x cols (up to 4) values: value[c * rows / 4 + r / 4] holds rows r .. r + 3 of
+// column c.
+KIT_INLINE void neon_tile(float32x4_t *value, const struct dt_matrix *w,
+                          const unsigned char *const *quants, const unsigned char *const *scales,
+                          const struct act_column *x, uint32_t group, uint32_t type, int rows,
+                          int cols)
 {
     KIT_UNROLL
     for (int i = 0; i < rows * cols / 4; i++)
@@ -79,14 +81,16 @@ KIT_INLINE void neon_tile(float32x4_t *value, const struct dt_matrix *w, const u
             KIT_UNROLL
             for (int c = 0; c < cols; c++) {
                 int k = (c * rows + r) / 4;
-                value[k] = neon_add_group(value[k], neon_lane_sums(sum + 4 * k), scale, x[c].scales[g]);
+                value[k] =
+                    neon_add_group(value[k], neon_lane_sums(sum + 4 * k), scale, x[c].scales[g]);
             }
         }
     }
 }
 
-KIT_INLINE void neon_tile_of(float32x4_t *value, const struct dt_matrix *w, const unsigned char *const *quants,
-                             const unsigned char *const *scales, const struct act_column *x, int rows, int cols)
+KIT_INLINE void neon_tile_of(float32x4_t *value, const struct dt_matrix *w,
+                             const unsigned char *const *quants, const unsigned char *const *scales,
+                             const struct act_column *x, int rows, int cols)
 {
     if (w->group == 32 && w->scale_type == DT_SCALE_F32)
         neon_tile(value, w, quants, scales, x, 32, DT_SCALE_F32, rows, cols);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Rows of an 8-bit matrix times prepared columns, in C that compilers vectorise: the integers of a group in any order.
+// Rows of an 8-bit matrix times prepared columns, in C that compilers vectorise: the integers of a
+// group in any order.
 #ifndef DT_BACKENDS_INT8_ROWS_PLAIN_H
 #define DT_BACKENDS_INT8_ROWS_PLAIN_H
 
@@ -16,11 +17,13 @@ KIT_INLINE int32_t plain_products(const int8_t *a, const int8_t *b, uint32_t n)
     return sum;
 }
 
-KIT_INLINE float plain_row(const struct dt_matrix *w, uint32_t row, const struct act_column *x, uint32_t group)
+KIT_INLINE float plain_row(const struct dt_matrix *w, uint32_t row, const struct act_column *x,
+                           uint32_t group)
 {
     float value = 0.0f;
     for (uint32_t g = 0; g < w->cols / group; g++) {
-        int32_t sum = plain_products(weight_quants(w, row, g), x->quants + (size_t)g * group, group);
+        int32_t sum =
+            plain_products(weight_quants(w, row, g), x->quants + (size_t)g * group, group);
         value += (float)sum * weight_scale(w, row, g) * x->scales[g];
     }
     return value;
@@ -33,8 +36,8 @@ KIT_INLINE float plain_row_of(const struct dt_matrix *w, uint32_t row, const str
                             : plain_row(w, row, x, w->group);
 }
 
-static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                               uint32_t end, const void *act, uint32_t columns)
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                               uint32_t begin, uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
     for (uint32_t c = 0; c < columns; c++, out += out_stride) {
@@ -44,8 +47,8 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
     }
 }
 
-static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
-                        const struct act_column *x)
+static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index,
+                        uint32_t count, const struct act_column *x)
 {
     for (uint32_t k = 0; k < count; k++)
         out[k] = plain_row_of(w, index[k], x);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rows of an 8-bit matrix times prepared columns with AVX-512 VNNI: sixteen rows side by side. The multiplication takes unsigned times
-// signed bytes: the weights go in as w + 128, and 128 times the sum of the group's activations comes off again.
+// Rows of an 8-bit matrix times prepared columns with AVX-512 VNNI: sixteen rows side by side. The
+// multiplication takes unsigned times signed bytes: the weights go in as w + 128, and 128 times the
+// sum of the group's activations comes off again.
 #ifndef DT_BACKENDS_INT8_ROWS_VNNI_H
 #define DT_BACKENDS_INT8_ROWS_VNNI_H
 
@@ -11,8 +12,9 @@
 
 enum { row_tile = 16, weight_bias = 128 };
 
-// Asks for what a later tile needs, whole lines in their order: the rows of a tile lie side by side. The next but one where rows are long, as the
-// next would come late. Into L2: the few buffers of L1 are those of the loads themselves.
+// Asks for what a later tile needs, whole lines in their order: the rows of a tile lie side by
+// side. The next but one where rows are long, as the next would come late. Into L2: the few buffers
+// of L1 are those of the loads themselves.
 KIT_INLINE void vnni_ahead(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t step)
 {
     size_t rows = w->row_stride < 512 ? 16 : 32;
@@ -30,14 +32,17 @@ KIT_INLINE void vnni_scales_pair(__m512 out[2], const struct vnni_tile *t, uint3
     const unsigned char *at = t->scales + g * 4;
     __m512d low = _mm512_i32gather_pd(_mm512_castsi512_si256(t->offsets), at, 1);
     __m512d high = _mm512_i32gather_pd(_mm512_extracti32x8_epi32(t->offsets, 1), at, 1);
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     out[0] = _mm512_permutex2var_ps((__m512)low, even, (__m512)high);
-    out[1] = _mm512_permutex2var_ps((__m512)low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), (__m512)high);
+    out[1] = _mm512_permutex2var_ps((__m512)low, _mm512_add_epi32(even, _mm512_set1_epi32(1)),
+                                    (__m512)high);
 }
 
-// ---- one column, weights where they lie ----------------------------------------------------------------------
+// ---- one column, weights where they lie ----
 
-// Of sixteen vectors: four, lane k of each in the 128-bit part p: what part p of vector 4 * i + k sums to.
+// Of sixteen vectors: four, lane k of each in the 128-bit part p: what part p of vector 4 * i + k
+// sums to.
 KIT_INLINE void vnni_part_sums(__m512i out[4], const __m512i s[16])
 {
     KIT_UNROLL
@@ -73,15 +78,17 @@ KIT_INLINE __m512i vnni_sums(const __m512i s[16])
     return vnni_add_parts(vnni_add_parts(parts[0], parts[1]), vnni_add_parts(parts[2], parts[3]));
 }
 
-KIT_INLINE __m512 vnni_add_group(__m512 value, __m512i sum, int32_t correction, __m512 scale, float x_scale)
+KIT_INLINE __m512 vnni_add_group(__m512 value, __m512i sum, int32_t correction, __m512 scale,
+                                 float x_scale)
 {
     __m512 exact = _mm512_cvtepi32_ps(_mm512_add_epi32(sum, _mm512_set1_epi32(correction)));
-    return _mm512_add_ps(value, _mm512_mul_ps(_mm512_mul_ps(exact, scale), _mm512_set1_ps(x_scale)));
+    return _mm512_add_ps(value,
+                         _mm512_mul_ps(_mm512_mul_ps(exact, scale), _mm512_set1_ps(x_scale)));
 }
 
 // Groups of 32, two a step; gap: bytes between the groups of a row.
-KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x,
-                               size_t gap, bool ahead)
+KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile *t,
+                               const struct act_column *x, size_t gap, bool ahead)
 {
     const __m512i flip = _mm512_set1_epi8(-128);
     __m512 value = _mm512_setzero_ps(), scale[2];
@@ -114,22 +121,25 @@ KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile
         value = vnni_add_group(value, sums[1], x->corrections[g + 1], scale[1], x->scales[g + 1]);
     }
     if (g < groups) {
-        __m512i v = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)(x->quants + (size_t)g * 32)));
+        __m512i v =
+            _mm512_castsi256_si512(_mm256_loadu_si256((const void *)(x->quants + (size_t)g * 32)));
         v = _mm512_inserti64x4(v, _mm256_setzero_si256(), 1);
         KIT_UNROLL
         for (int r = 0; r < 16; r++) {
-            __m512i q = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)(t->rows[r] + g * (32 + gap))));
+            __m512i q = _mm512_castsi256_si512(
+                _mm256_loadu_si256((const void *)(t->rows[r] + g * (32 + gap))));
             s[r] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_xor_si512(q, flip), v);
         }
         vnni_half_sums(sums, s);
-        value = vnni_add_group(value, sums[0], x->corrections[g], vnni_scales(w, t, g), x->scales[g]);
+        value =
+            vnni_add_group(value, sums[0], x->corrections[g], vnni_scales(w, t, g), x->scales[g]);
     }
     return value;
 }
 
 // Groups of any size, one a step, 64 quants at a time.
-KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x,
-                                uint32_t group, bool ahead)
+KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_tile *t,
+                                const struct act_column *x, uint32_t group, bool ahead)
 {
     const __m512i flip = _mm512_set1_epi8(-128);
     __m512 value = _mm512_setzero_ps();
@@ -161,19 +171,22 @@ KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_til
                 s[r] = _mm512_dpbusd_epi32(s[r], _mm512_xor_si512(q, flip), v);
             }
         }
-        value = vnni_add_group(value, vnni_sums(s), x->corrections[g], vnni_scales(w, t, g), x->scales[g]);
+        value = vnni_add_group(value, vnni_sums(s), x->corrections[g], vnni_scales(w, t, g),
+                               x->scales[g]);
     }
     return value;
 }
 
 // ahead: the next rows lie behind these.
-KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t, const struct act_column *x, bool ahead)
+KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t,
+                                   const struct act_column *x, bool ahead)
 {
     if (w->group == 32 && w->group_stride == 32)
         return vnni_tile_32(w, t, x, 0, ahead);
     if (w->group == 32 && w->group_stride == 34)
         return vnni_tile_32(w, t, x, 2, ahead);
-    return w->group == 64 ? vnni_tile_any(w, t, x, 64, ahead) : vnni_tile_any(w, t, x, w->group, ahead);
+    return w->group == 64 ? vnni_tile_any(w, t, x, 64, ahead)
+                          : vnni_tile_any(w, t, x, w->group, ahead);
 }
 
 KIT_INLINE void vnni_one_column(float *out, const struct dt_matrix *w, uint32_t begin, uint32_t end,
@@ -186,11 +199,12 @@ KIT_INLINE void vnni_one_column(float *out, const struct dt_matrix *w, uint32_t 
     }
 }
 
-// ---- many columns: sixteen rows are unpacked into a panel once, and every column multiplied with it ------------------
+// ---- many columns: sixteen rows are unpacked into a panel once, and every column multiplied with
+// it ----
 
 // Fills a panel with groups [g, g + count) of the tile's rows.
-KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g,
-                          uint32_t count)
+KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w,
+                          const struct vnni_tile *t, uint32_t g, uint32_t count)
 {
     const __m512i flip = _mm512_set1_epi8(-128);
     for (uint32_t k = 0; k < count; k++)
@@ -219,8 +233,8 @@ KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w, const
     }
 }
 
-KIT_INLINE void vnni_many_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                                  uint32_t end, const void *act, uint32_t columns)
+KIT_INLINE void vnni_many_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                                  uint32_t begin, uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
     struct vnni_panel panel;
@@ -237,16 +251,18 @@ KIT_INLINE void vnni_many_columns(float *out, size_t out_stride, const struct dt
                 .step = step,
             };
             vnni_fill(&panel, w, &t, g, n);
-            vnni_panel_times_columns(out + r, out_stride, count, &panel, w->group, g, n, act, &layout, next, columns);
+            vnni_panel_times_columns(out + r, out_stride, count, &panel, w->group, g, n, act,
+                                     &layout, next, columns);
         }
     }
 }
 
-static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                               uint32_t end, const void *act, uint32_t columns)
+static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w,
+                               uint32_t begin, uint32_t end, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
-    bool contiguous = w->group_stride == w->group && w->group % 4 == 0 && w->group <= vnni_panel_cols;
+    bool contiguous =
+        w->group_stride == w->group && w->group % 4 == 0 && w->group <= vnni_panel_cols;
     if (columns > 2 && (contiguous || w->group == 32)) {
         vnni_many_columns(out, out_stride, w, begin, end, act, columns);
         return;

@@ -18,11 +18,12 @@ void rvv07_softmax(float *x, uint32_t n)
 
 static float kv_value(const struct dt_kv *kv, const void *base, size_t at)
 {
-    return kv->type == DT_KV_F32 ? ((const float *)base)[at] : rvv07_half_to_float(((const uint16_t *)base)[at]);
+    return kv->type == DT_KV_F32 ? ((const float *)base)[at]
+                                 : rvv07_half_to_float(((const uint16_t *)base)[at]);
 }
 
-static void scores_plain(float *scores, const float *q, const struct dt_kv *kv, size_t base, uint32_t entries,
-                         float divisor)
+static void scores_plain(float *scores, const float *q, const struct dt_kv *kv, size_t base,
+                         uint32_t entries, float divisor)
 {
     for (uint32_t e = 0; e < entries; e++) {
         size_t at = base + (kv->slots ? kv->slots[e] : e) * kv->key_slot;
@@ -33,7 +34,8 @@ static void scores_plain(float *scores, const float *q, const struct dt_kv *kv, 
     }
 }
 
-static void mix_plain(float *out, const float *scores, const struct dt_kv *kv, size_t base, uint32_t entries)
+static void mix_plain(float *out, const float *scores, const struct dt_kv *kv, size_t base,
+                      uint32_t entries)
 {
     memset(out, 0, kv->head_size * sizeof *out);
     for (uint32_t e = 0; e < entries; e++) {
@@ -43,12 +45,16 @@ static void mix_plain(float *out, const float *scores, const struct dt_kv *kv, s
     }
 }
 
-// Channels in pieces that fill groups of registers: 64, 48, then what is left as two halves or one part.
-static void mix(float *out, const float *scores, const float *values, size_t stride, uint32_t channels,
-                uint32_t entries)
+// Channels in pieces that fill groups of registers: 64, 48, then what is left as two halves or one
+// part.
+static void mix(float *out, const float *scores, const float *values, size_t stride,
+                uint32_t channels, uint32_t entries)
 {
     while (channels > 0) {
-        uint32_t part = channels >= 64 ? 64 : channels >= 48 ? 48 : channels > 32 && channels % 2 ? 32 : channels;
+        uint32_t part = channels >= 64                  ? 64
+                        : channels >= 48                ? 48
+                        : channels > 32 && channels % 2 ? 32
+                                                        : channels;
         if (part == 48)
             dt_rvv07_mix48(out, scores, values, stride, part, entries);
         else if (part > 32)
@@ -62,8 +68,8 @@ static void mix(float *out, const float *scores, const float *values, size_t str
 }
 
 void rvv07_attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
-                     uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor, float *scores,
-                     size_t score_stride)
+                     uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
+                     float *scores, size_t score_stride)
 {
     (void)ctx;
     int plain = kv->type != DT_KV_F32 || kv->slots != NULL;
@@ -75,13 +81,13 @@ void rvv07_attention(void *ctx, float *out, const float *q, const struct dt_kv *
         if (plain || kv->key_slot != 1)
             scores_plain(scores, query, kv, keys, entries, divisor);
         else
-            dt_rvv07_scores(scores, query, (const float *)kv->keys + keys, kv->key_channel * sizeof(float),
-                            kv->head_size, entries, divisor);
+            dt_rvv07_scores(scores, query, (const float *)kv->keys + keys,
+                            kv->key_channel * sizeof(float), kv->head_size, entries, divisor);
         rvv07_softmax(scores, entries);
         if (plain || kv->value_channel != 1 || entries == 0)
             mix_plain(to, scores, kv, values, entries);
         else
-            mix(to, scores, (const float *)kv->values + values, kv->value_slot * sizeof(float), kv->head_size,
-                entries);
+            mix(to, scores, (const float *)kv->values + values, kv->value_slot * sizeof(float),
+                kv->head_size, entries);
     }
 }

@@ -8,7 +8,8 @@
 
 float rvv07_half_to_float(uint16_t half)
 {
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023u, bits;
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31,
+             fraction = half & 1023u, bits;
     if (exponent == 0) { // zero and subnormals: fraction * 2^-24, exact
         float value = (float)fraction * 0x1p-24f;
         memcpy(&bits, &value, sizeof bits);
@@ -40,17 +41,22 @@ uint32_t rvv07_kind_of(const struct dt_matrix *w)
     int scaled = w->group > 0 && w->cols % w->group == 0 &&
                  (w->scale_type == DT_SCALE_F32 || w->scale_type == DT_SCALE_F16);
     switch (w->form) {
-    case DT_FORM_F32: return RVV07_F32;
+    case DT_FORM_F32:
+        return RVV07_F32;
     case DT_FORM_I8:
-    case DT_FORM_Q8_0: return scaled ? RVV07_I8 : 0;
-    case DT_FORM_Q4_0: return scaled && w->group == 32 ? RVV07_Q4 : 0;
-    default: return 0;
+    case DT_FORM_Q8_0:
+        return scaled ? RVV07_I8 : 0;
+    case DT_FORM_Q4_0:
+        return scaled && w->group == 32 ? RVV07_Q4 : 0;
+    default:
+        return 0;
     }
 }
 
 static size_t total_bytes(uint32_t kind, uint32_t rows, uint32_t cols, uint32_t group)
 {
-    size_t half = RVV07_TILE / 2, padded = kind == RVV07_I8_ROWS ? rows : (rows + half - 1) / half * half;
+    size_t half = RVV07_TILE / 2,
+           padded = kind == RVV07_I8_ROWS ? rows : (rows + half - 1) / half * half;
     return sizeof(struct rvv07_header) + padded * rvv07_row_bytes(kind, cols, group);
 }
 
@@ -59,8 +65,8 @@ const struct rvv07_header *rvv07_header_of(const struct dt_matrix *w)
     const struct rvv07_header *h = w->quants;
     if (w->form != DT_FORM_PACKED || !h || (uintptr_t)h % 4 != 0 || w->bytes < sizeof *h)
         return NULL;
-    if (memcmp(h->layout, RVV07_LAYOUT, sizeof h->layout) != 0 || h->rows != w->rows || h->cols != w->cols ||
-        h->rows == 0 || h->cols == 0)
+    if (memcmp(h->layout, RVV07_LAYOUT, sizeof h->layout) != 0 || h->rows != w->rows ||
+        h->cols != w->cols || h->rows == 0 || h->cols == 0)
         return NULL;
     if (h->kind < RVV07_I8 || h->kind > RVV07_I8_ROWS)
         return NULL;
@@ -104,8 +110,10 @@ static int q4_value(const unsigned char *block, uint32_t i)
     return (i < 16 ? block[i] & 15 : block[i - 16] >> 4) - 8;
 }
 
-// Column block by column block, so that the source is read in runs and the tile is written from front to back.
-static void pack_tile(unsigned char *to, const struct dt_matrix *w, uint32_t kind, uint32_t begin, uint32_t tile)
+// Column block by column block, so that the source is read in runs and the tile is written from
+// front to back.
+static void pack_tile(unsigned char *to, const struct dt_matrix *w, uint32_t kind, uint32_t begin,
+                      uint32_t tile)
 {
     const unsigned char *from = (const unsigned char *)w->quants + begin * w->row_stride;
     uint32_t rows = w->rows - begin < tile ? w->rows - begin : tile;
@@ -125,7 +133,8 @@ static void pack_tile(unsigned char *to, const struct dt_matrix *w, uint32_t kin
             for (uint32_t r = 0; r < rows; r++) {
                 const unsigned char *block = group + r * w->row_stride;
                 to[r] = kind == RVV07_I8 ? block[k]
-                                         : (unsigned char)((q4_value(block, k) & 15) | (q4_value(block, k + 1) * 16));
+                                         : (unsigned char)((q4_value(block, k) & 15) |
+                                                           (q4_value(block, k + 1) * 16));
             }
         }
         for (uint32_t r = 0; r < tile; r++, to += 4) {
@@ -145,18 +154,25 @@ static void pack_row(unsigned char *to, const struct dt_matrix *w, uint32_t row)
     }
 }
 
-void rvv07_pack(void *ctx, void *packed, const struct dt_matrix *w, uint32_t row_begin, uint32_t row_end)
+void rvv07_pack(void *ctx, void *packed, const struct dt_matrix *w, uint32_t row_begin,
+                uint32_t row_end)
 {
     (void)ctx;
     uint32_t kind = rvv07_is_sparse(w) ? RVV07_I8_ROWS : rvv07_kind_of(w);
     if (row_begin == 0) {
-        struct rvv07_header h = {RVV07_LAYOUT, kind, w->rows, w->cols, kind == RVV07_F32 ? 0 : w->group,
-                                 total_bytes(kind, w->rows, w->cols, w->group), {0}};
+        struct rvv07_header h = {RVV07_LAYOUT,
+                                 kind,
+                                 w->rows,
+                                 w->cols,
+                                 kind == RVV07_F32 ? 0 : w->group,
+                                 total_bytes(kind, w->rows, w->cols, w->group),
+                                 {0}};
         memcpy(packed, &h, sizeof h);
     }
     unsigned char *to = (unsigned char *)packed + sizeof(struct rvv07_header);
     size_t row_bytes = rvv07_row_bytes(kind, w->cols, w->group);
-    for (uint32_t r = row_begin, step = kind == RVV07_I8_ROWS ? 1 : RVV07_TILE; r < row_end; r += step) {
+    for (uint32_t r = row_begin, step = kind == RVV07_I8_ROWS ? 1 : RVV07_TILE; r < row_end;
+         r += step) {
         if (kind == RVV07_I8_ROWS)
             pack_row(to + r * row_bytes, w, r);
         else
@@ -167,7 +183,8 @@ void rvv07_pack(void *ctx, void *packed, const struct dt_matrix *w, uint32_t row
 static void embed_packed(float *out, const struct dt_matrix *w, uint32_t row)
 {
     const struct rvv07_header *h = w->quants;
-    uint32_t begin = row / RVV07_TILE * RVV07_TILE, tile = rvv07_tile_rows(h->rows, begin), r = row - begin;
+    uint32_t begin = row / RVV07_TILE * RVV07_TILE, tile = rvv07_tile_rows(h->rows, begin),
+             r = row - begin;
     const unsigned char *at =
         (const unsigned char *)(h + 1) + begin * rvv07_row_bytes(h->kind, h->cols, h->group);
     if (h->kind == RVV07_F32) {
@@ -214,8 +231,8 @@ void rvv07_embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row)
 
 int rvv07_is_sparse(const struct dt_matrix *w)
 {
-    if ((w->form != DT_FORM_I8 && w->form != DT_FORM_Q8_0) || w->group == 0 || w->group % 32 != 0 || w->rows < 4096 ||
-        w->rows / 8 < w->cols || w->cols > SAMPLE_COLS)
+    if ((w->form != DT_FORM_I8 && w->form != DT_FORM_Q8_0) || w->group == 0 || w->group % 32 != 0 ||
+        w->rows < 4096 || w->rows / 8 < w->cols || w->cols > SAMPLE_COLS)
         return 0;
     float row[SAMPLE_COLS], direction[SAMPLE_COLS] = {0}, across[SAMPLE_ROWS];
     uint32_t step = w->rows / SAMPLE_ROWS, n = w->cols;

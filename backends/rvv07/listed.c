@@ -5,13 +5,13 @@
 
 #include "kernels.h"
 
-#define GROUPS_MOST 256u
+#define GROUPS_MOST    256u
 #define GROUPS_AT_ONCE 32u
 
-// ---- scales ---------------------------------------------------------------------------------------------
+// ---- scales ----
 
-static void scales_begin(struct rvv07_scales *s, const struct dt_matrix *w, const uint32_t *index, uint32_t first,
-                         uint32_t rows)
+static void scales_begin(struct rvv07_scales *s, const struct dt_matrix *w, const uint32_t *index,
+                         uint32_t first, uint32_t rows)
 {
     size_t unit = w->scale_type == DT_SCALE_F32 ? 4 : 2;
     s->w = w;
@@ -25,7 +25,8 @@ static void scales_begin(struct rvv07_scales *s, const struct dt_matrix *w, cons
         s->offsets[r] = (uint32_t)((index ? index[r] : r) * w->scale_row_stride);
 }
 
-void rvv07_scales_of_range(struct rvv07_scales *s, const struct dt_matrix *w, uint32_t first, uint32_t rows)
+void rvv07_scales_of_range(struct rvv07_scales *s, const struct dt_matrix *w, uint32_t first,
+                           uint32_t rows)
 {
     scales_begin(s, w, NULL, first, rows);
 }
@@ -42,19 +43,21 @@ const float *rvv07_scales_at(struct rvv07_scales *s, uint32_t g)
     return s->of;
 }
 
-// ---- rows -----------------------------------------------------------------------------------------------
+// ---- rows ----
 
-int rvv07_listed(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t first, uint32_t count,
-                 const void *act)
+int rvv07_listed(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t first,
+                 uint32_t count, const void *act)
 {
-    if (rvv07_kind_of(w) != RVV07_I8 || w->group % 32 != 0 || w->rows * (uint64_t)w->row_stride >= 1u << 31)
+    if (rvv07_kind_of(w) != RVV07_I8 || w->group % 32 != 0 ||
+        w->rows * (uint64_t)w->row_stride >= 1u << 31)
         return 0;
     const unsigned char *quants = w->quants;
     const float *xs = (const float *)(const void *)((const int8_t *)act + rvv07_quants_bytes(w));
     uint32_t groups = w->cols / w->group, offsets[32];
     int32_t sums[GROUPS_AT_ONCE * 32];
     struct rvv07_scales scales;
-    for (uint32_t rows; count > 0; count -= rows, first += rows, index = index ? index + rows : NULL, out += rows) {
+    for (uint32_t rows; count > 0;
+         count -= rows, first += rows, index = index ? index + rows : NULL, out += rows) {
         rows = count < 32 ? count : 32;
         for (uint32_t r = 0; r < rows; r++)
             offsets[r] = (uint32_t)((index ? index[r] : first + r) * w->row_stride);
@@ -63,20 +66,22 @@ int rvv07_listed(float *out, const struct dt_matrix *w, const uint32_t *index, u
         scales_begin(&scales, w, index, first, rows);
         memset(out, 0, rows * sizeof *out);
         for (uint32_t g = 0; g < groups; g++) {
-            uint32_t at = g % GROUPS_AT_ONCE, left = groups - g < GROUPS_AT_ONCE ? groups - g : GROUPS_AT_ONCE;
+            uint32_t at = g % GROUPS_AT_ONCE,
+                     left = groups - g < GROUPS_AT_ONCE ? groups - g : GROUPS_AT_ONCE;
             if (at == 0)
-                dt_rvv07_i8_sums(sums, (const int8_t *)act + (size_t)g * w->group, quants + g * w->group_stride, offsets,
-                                 w->group, (rows + 3) & ~3u, left, w->group_stride);
+                dt_rvv07_i8_sums(sums, (const int8_t *)act + (size_t)g * w->group,
+                                 quants + g * w->group_stride, offsets, w->group, (rows + 3) & ~3u,
+                                 left, w->group_stride);
             dt_rvv07_add_sums(out, sums + at * 32, rvv07_scales_at(&scales, g), rows, xs[g]);
         }
     }
     return 1;
 }
 
-// ---- learning and screening -----------------------------------------------------------------------------
+// ---- learning and screening ----
 
-int rvv07_row_products(void *ctx, float *products, const struct dt_matrix *w, uint32_t row_begin, uint32_t row_end,
-                       const float *direction)
+int rvv07_row_products(void *ctx, float *products, const struct dt_matrix *w, uint32_t row_begin,
+                       uint32_t row_end, const float *direction)
 {
     (void)ctx;
     struct dt_matrix by_rows;
@@ -93,14 +98,14 @@ int rvv07_row_products(void *ctx, float *products, const struct dt_matrix *w, ui
             for (uint32_t g = 0; g < groups; g++)
                 copy[g] = rvv07_scale(w, r, g);
         }
-        dt_rvv07_row_products(products, (const unsigned char *)w->quants + r * w->row_stride, copy, direction, groups,
-                              w->group, w->group_stride);
+        dt_rvv07_row_products(products, (const unsigned char *)w->quants + r * w->row_stride, copy,
+                              direction, groups, w->group, w->group_stride);
     }
     return 1;
 }
 
-uint32_t rvv07_screen(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across, float threshold,
-                      float scale, uint32_t *index, double *rest)
+uint32_t rvv07_screen(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across,
+                      float threshold, float scale, uint32_t *index, double *rest)
 {
     (void)ctx;
     enum { most = 4096 }; // a lane of 16 adds up 256
@@ -108,10 +113,11 @@ uint32_t rvv07_screen(void *ctx, const uint32_t *bounds, uint32_t n, float along
     double sum = 0;
     for (uint32_t i = 0; i < n; i += most) {
         float part;
-        count += (uint32_t)dt_rvv07_screen(index + count, bounds + i, n - i < most ? n - i : most, i, &part, along,
-                                           across, threshold, scale * 0x1p23f);
+        count += (uint32_t)dt_rvv07_screen(index + count, bounds + i, n - i < most ? n - i : most,
+                                           i, &part, along, across, threshold, scale * 0x1p23f);
         sum += (double)part;
     }
-    *rest = sum * (1 + 0x1p-11) + n * 0x1p-126; // powers of two by straight lines, as in abi/kit/ops.h
+    *rest =
+        sum * (1 + 0x1p-11) + n * 0x1p-126; // powers of two by straight lines, as in abi/kit/ops.h
     return count;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The rvv07 backend: int8, 4-bit and fp32 weights on cores with RVV 0.7.1 (T-Head C906, C910), bit-identical to the
-// reference in every operator. Vectors live in the .S files alone; this is plain rv64gc.
+// The rvv07 backend: int8, 4-bit and fp32 weights on cores with RVV 0.7.1 (T-Head C906, C910),
+// bit-identical to the reference in every operator. Vectors live in the .S files alone; this is
+// plain rv64gc.
 #include <math.h>
 #include <string.h>
 
@@ -53,16 +54,18 @@ static void act_prepare(void *ctx, void *act, const float *x, size_t x_stride, u
         int8_t *q = (int8_t *)act + c * column_bytes(w);
         float *scales = (float *)(void *)(q + rvv07_quants_bytes(w));
         for (uint32_t g = 0; g < w->cols / w->group; g++)
-            scales[g] = dt_rvv07_quantise(q + (size_t)g * w->group, x + (size_t)g * w->group, w->group);
+            scales[g] =
+                dt_rvv07_quantise(q + (size_t)g * w->group, x + (size_t)g * w->group, w->group);
     }
 }
 
 // One tile times one column.
-static void multiply_tile(float *y, const struct view *v, const struct dt_matrix *w, const unsigned char *tile,
-                          uint32_t rows, const void *x)
+static void multiply_tile(float *y, const struct view *v, const struct dt_matrix *w,
+                          const unsigned char *tile, uint32_t rows, const void *x)
 {
     if (v->kind == RVV07_F32) {
-        (rows == 64 ? dt_rvv07_f32_tile64 : dt_rvv07_f32_tile32)(y, x, (const float *)(const void *)tile, w->cols);
+        (rows == 64 ? dt_rvv07_f32_tile64
+                    : dt_rvv07_f32_tile32)(y, x, (const float *)(const void *)tile, w->cols);
         return;
     }
     const int8_t *q = x;
@@ -71,12 +74,14 @@ static void multiply_tile(float *y, const struct view *v, const struct dt_matrix
     if (v->kind == RVV07_Q4)
         (rows == 64 ? dt_rvv07_q4_tile64 : dt_rvv07_q4_tile32)(y, q, scales, tile, groups);
     else
-        (rows == 64 ? dt_rvv07_i8_tile64 : dt_rvv07_i8_tile32)(y, q, scales, tile, groups, v->group);
+        (rows == 64 ? dt_rvv07_i8_tile64 : dt_rvv07_i8_tile32)(y, q, scales, tile, groups,
+                                                               v->group);
 }
 
-// Up to 32 rows in place times one column. Scales may be halves and may be unaligned: they are gathered first.
-static void multiply_rows(float *y, const struct view *v, const struct dt_matrix *w, uint32_t row, uint32_t rows,
-                          const void *x)
+// Up to 32 rows in place times one column. Scales may be halves and may be unaligned: they are
+// gathered first.
+static void multiply_rows(float *y, const struct view *v, const struct dt_matrix *w, uint32_t row,
+                          uint32_t rows, const void *x)
 {
     const unsigned char *from = (const unsigned char *)w->quants + row * w->row_stride;
     if (v->kind == RVV07_F32) {
@@ -89,13 +94,14 @@ static void multiply_rows(float *y, const struct view *v, const struct dt_matrix
     rvv07_scales_of_range(&scales, w, row, rows);
     memset(y, 0, rows * sizeof *y);
     for (uint32_t g = 0; g < w->cols / w->group; g++, q += w->group, from += w->group_stride)
-        (v->kind == RVV07_Q4 ? dt_rvv07_q4_strided : dt_rvv07_i8_strided)(y, q, from, w->row_stride, w->group, rows,
-                                                                         rvv07_scales_at(&scales, g), xs[g]);
+        (v->kind == RVV07_Q4 ? dt_rvv07_q4_strided : dt_rvv07_i8_strided)(
+            y, q, from, w->row_stride, w->group, rows, rvv07_scales_at(&scales, g), xs[g]);
 }
 
 // Tile by tile, all columns of a batch before the next tile: weights come from memory once.
-static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w, uint32_t row_begin,
-                   uint32_t row_end, const void *act, size_t x_stride, uint32_t columns)
+static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w,
+                   uint32_t row_begin, uint32_t row_end, const void *act, size_t x_stride,
+                   uint32_t columns)
 {
     (void)ctx;
     struct view v;
@@ -139,8 +145,8 @@ static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, si
     }
 }
 
-static void rope(void *ctx, float *x, uint32_t heads, uint32_t head_size, uint32_t rotated, const float *cosine,
-                 const float *sine, uint32_t style)
+static void rope(void *ctx, float *x, uint32_t heads, uint32_t head_size, uint32_t rotated,
+                 const float *cosine, const float *sine, uint32_t style)
 {
     (void)ctx;
     uint32_t half = rotated / 2;
@@ -183,15 +189,17 @@ static uint32_t argmax(void *ctx, const float *x, uint32_t n)
     return (uint32_t)dt_rvv07_find(x, n, dt_rvv07_max(x, n));
 }
 
-static uint32_t select_above(void *ctx, const float *x, uint32_t n, float threshold, uint32_t *index)
+static uint32_t select_above(void *ctx, const float *x, uint32_t n, float threshold,
+                             uint32_t *index)
 {
     (void)ctx;
     return (uint32_t)dt_rvv07_select(index, x, n, threshold);
 }
 
-// Rows in any order. Of tiles those that hold one are computed, each for the rows of it that follow one another in the list.
-static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t count,
-                        const void *act)
+// Rows in any order. Of tiles those that hold one are computed, each for the rows of it that follow
+// one another in the list.
+static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index,
+                        uint32_t count, const void *act)
 {
     (void)ctx;
     struct view v;
@@ -208,14 +216,16 @@ static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const 
             out[k++] = whole[0];
             continue;
         }
-        multiply_tile(whole, &v, w, v.tiles + begin * row_bytes, rvv07_tile_rows(w->rows, begin), act);
+        multiply_tile(whole, &v, w, v.tiles + begin * row_bytes, rvv07_tile_rows(w->rows, begin),
+                      act);
         for (; k < count && index[k] / RVV07_TILE * RVV07_TILE == begin; k++)
             out[k] = whole[index[k] - begin];
     }
 }
 
-// What preparing changed, and the rounding of the conversion, two multiplications and one addition a group (of one column: a
-// multiplication and an addition), 2^-24 each of what is added up. Sums of squares of a group in floats are off by less than 1 %.
+// What preparing changed, and the rounding of the conversion, two multiplications and one addition
+// a group (of one column: a multiplication and an addition), 2^-24 each of what is added up. Sums
+// of squares of a group in floats are off by less than 1 %.
 static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
 {
     (void)ctx;
@@ -224,7 +234,8 @@ static float act_error(void *ctx, const void *act, const float *x, const struct 
     for (uint32_t i = 0, g = 0; i < w->cols; g++) {
         float difference = 0, magnitude = 0;
         const int8_t *q = act;
-        float scale = w->group ? ((const float *)(const void *)(q + rvv07_quants_bytes(w)))[g] : 1.0f;
+        float scale =
+            w->group ? ((const float *)(const void *)(q + rvv07_quants_bytes(w)))[g] : 1.0f;
         for (uint32_t end = i + step; i < end; i++) {
             float value = w->group ? (float)q[i] * scale : x[i], d = x[i] - value;
             difference += d * d;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Attention for RVV 1.0: positions side by side for the scores, channels side by side for the values.
+// Attention for RVV 1.0: positions side by side for the scores, channels side by side for the
+// values.
 #include <riscv_vector.h>
 #include <string.h>
 
@@ -8,11 +9,12 @@
 
 static float kv_value(const struct dt_kv *kv, const void *base, size_t at)
 {
-    return kv->type == DT_KV_F32 ? ((const float *)base)[at] : rvv07_half_to_float(((const uint16_t *)base)[at]);
+    return kv->type == DT_KV_F32 ? ((const float *)base)[at]
+                                 : rvv07_half_to_float(((const uint16_t *)base)[at]);
 }
 
-static void scores_of(float *scores, const float *q, const struct dt_kv *kv, size_t base, uint32_t entries,
-                      float divisor)
+static void scores_of(float *scores, const float *q, const struct dt_kv *kv, size_t base,
+                      uint32_t entries, float divisor)
 {
     if (kv->type != DT_KV_F32 || kv->slots || kv->key_slot != 1) {
         for (uint32_t e = 0; e < entries; e++) {
@@ -29,12 +31,14 @@ static void scores_of(float *scores, const float *q, const struct dt_kv *kv, siz
         const float *key = (const float *)kv->keys + base + e;
         vfloat32m8_t sum = __riscv_vfmv_v_f_f32m8(0.0f, vl);
         for (uint32_t i = 0; i < kv->head_size; i++, key += kv->key_channel)
-            sum = __riscv_vfadd_vv_f32m8(sum, __riscv_vfmul_vf_f32m8(__riscv_vle32_v_f32m8(key, vl), q[i], vl), vl);
+            sum = __riscv_vfadd_vv_f32m8(
+                sum, __riscv_vfmul_vf_f32m8(__riscv_vle32_v_f32m8(key, vl), q[i], vl), vl);
         __riscv_vse32_v_f32m8(scores + e, __riscv_vfdiv_vf_f32m8(sum, divisor, vl), vl);
     }
 }
 
-static void mix(float *out, const float *scores, const struct dt_kv *kv, size_t base, uint32_t entries)
+static void mix(float *out, const float *scores, const struct dt_kv *kv, size_t base,
+                uint32_t entries)
 {
     if (kv->type != DT_KV_F32 || kv->value_channel != 1) {
         memset(out, 0, kv->head_size * sizeof *out);
@@ -49,8 +53,10 @@ static void mix(float *out, const float *scores, const struct dt_kv *kv, size_t 
         vl = __riscv_vsetvl_e32m8(kv->head_size - i);
         vfloat32m8_t sum = __riscv_vfmv_v_f_f32m8(0.0f, vl);
         for (uint32_t e = 0; e < entries; e++) {
-            const float *value = (const float *)kv->values + base + (kv->slots ? kv->slots[e] : e) * kv->value_slot + i;
-            vfloat32m8_t part = __riscv_vfmul_vf_f32m8(__riscv_vle32_v_f32m8(value, vl), scores[e], vl);
+            const float *value = (const float *)kv->values + base +
+                                 (kv->slots ? kv->slots[e] : e) * kv->value_slot + i;
+            vfloat32m8_t part =
+                __riscv_vfmul_vf_f32m8(__riscv_vle32_v_f32m8(value, vl), scores[e], vl);
             sum = __riscv_vfadd_vv_f32m8(sum, part, vl);
         }
         __riscv_vse32_v_f32m8(out + i, sum, vl);
@@ -58,8 +64,8 @@ static void mix(float *out, const float *scores, const struct dt_kv *kv, size_t 
 }
 
 void rvv10_attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
-                     uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor, float *scores,
-                     size_t score_stride)
+                     uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
+                     float *scores, size_t score_stride)
 {
     uint32_t sharing = heads / kv->heads;
     for (uint32_t h = head_begin; h < head_end; h++, scores += score_stride) {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The operators between the matrices for RVV 1.0. Element by element in vectors; float sums in sequence.
+// The operators between the matrices for RVV 1.0. Element by element in vectors; float sums in
+// sequence.
 #include <math.h>
 #include <riscv_vector.h>
 
 #include "rvv10.h"
 
-// ---- exp with the bits of the C library's expf: its own steps in double, 2^(i/32) from a table -----------------
+// ---- exp with the bits of the C library's expf: its own steps in double, 2^(i/32) from a table
+// ----
 
 static const uint64_t exp_table[32] = {
     0x3ff0000000000000, 0x3fefd9b0d3158574, 0x3fefb5586cf9890f, 0x3fef9301d0125b51,
@@ -25,7 +27,8 @@ static inline vfloat32m2_t exp_lanes(vfloat32m2_t x, size_t vl)
     vbool16_t number = __riscv_vmfeq_vv_f32m2_b16(x, x, vl);
     // beyond +-200 the float result is infinity or zero as at +-200
     vfloat32m2_t kept = __riscv_vfmin_vf_f32m2(__riscv_vfmax_vf_f32m2(x, -200.0f, vl), 200.0f, vl);
-    vfloat64m4_t z = __riscv_vfmul_vf_f64m4(__riscv_vfwcvt_f_f_v_f64m4(kept, vl), 0x1.71547652b82fep+0 * 32, vl);
+    vfloat64m4_t z =
+        __riscv_vfmul_vf_f64m4(__riscv_vfwcvt_f_f_v_f64m4(kept, vl), 0x1.71547652b82fep+0 * 32, vl);
     vfloat64m4_t kd = __riscv_vfadd_vf_f64m4(z, shift, vl);
     vuint64m4_t k = __riscv_vreinterpret_v_f64m4_u64m4(kd);
     vfloat64m4_t r = __riscv_vfsub_vv_f64m4(z, __riscv_vfsub_vf_f64m4(kd, shift, vl), vl);
@@ -42,10 +45,10 @@ static inline vfloat32m2_t exp_lanes(vfloat32m2_t x, size_t vl)
     return __riscv_vmerge_vvm_f32m2(x, __riscv_vfncvt_f_f_w_f32m2(low, vl), number, vl);
 }
 
-// ---- operators ------------------------------------------------------------------------------------------------
+// ---- operators ----
 
-void rvv10_rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride, const float *weight,
-                   uint32_t n, uint32_t columns, float epsilon)
+void rvv10_rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
+                   const float *weight, uint32_t n, uint32_t columns, float epsilon)
 {
     (void)ctx;
     for (uint32_t c = 0; c < columns; c++, out += out_stride, x += x_stride) {
@@ -58,7 +61,8 @@ void rvv10_rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, siz
         for (size_t i = 0, vl; i < n; i += vl) {
             vl = __riscv_vsetvl_e32m8(n - i);
             vfloat32m8_t v = __riscv_vfmul_vf_f32m8(__riscv_vle32_v_f32m8(x + i, vl), ss, vl);
-            __riscv_vse32_v_f32m8(out + i, __riscv_vfmul_vv_f32m8(__riscv_vle32_v_f32m8(weight + i, vl), v, vl), vl);
+            __riscv_vse32_v_f32m8(
+                out + i, __riscv_vfmul_vv_f32m8(__riscv_vle32_v_f32m8(weight + i, vl), v, vl), vl);
         }
     }
 }
@@ -78,7 +82,8 @@ void rvv10_softmax(void *ctx, float *x, uint32_t n)
         sum += x[i];
     for (size_t i = 0, vl; i < n; i += vl) {
         vl = __riscv_vsetvl_e32m8(n - i);
-        __riscv_vse32_v_f32m8(x + i, __riscv_vfdiv_vf_f32m8(__riscv_vle32_v_f32m8(x + i, vl), sum, vl), vl);
+        __riscv_vse32_v_f32m8(
+            x + i, __riscv_vfdiv_vf_f32m8(__riscv_vle32_v_f32m8(x + i, vl), sum, vl), vl);
     }
 }
 
@@ -91,7 +96,8 @@ void rvv10_silu_mul(void *ctx, float *gate, const float *up, uint32_t n)
         vfloat32m2_t e = exp_lanes(__riscv_vfneg_v_f32m2(x, vl), vl);
         e = __riscv_vfrdiv_vf_f32m2(__riscv_vfadd_vf_f32m2(e, 1.0f, vl), 1.0f, vl);
         x = __riscv_vfmul_vv_f32m2(x, e, vl);
-        __riscv_vse32_v_f32m2(gate + i, __riscv_vfmul_vv_f32m2(x, __riscv_vle32_v_f32m2(up + i, vl), vl), vl);
+        __riscv_vse32_v_f32m2(gate + i,
+                              __riscv_vfmul_vv_f32m2(x, __riscv_vle32_v_f32m2(up + i, vl), vl), vl);
     }
 }
 
@@ -100,7 +106,8 @@ void rvv10_add(void *ctx, float *x, const float *y, uint32_t n)
     (void)ctx;
     for (size_t i = 0, vl; i < n; i += vl) {
         vl = __riscv_vsetvl_e32m8(n - i);
-        vfloat32m8_t v = __riscv_vfadd_vv_f32m8(__riscv_vle32_v_f32m8(x + i, vl), __riscv_vle32_v_f32m8(y + i, vl), vl);
+        vfloat32m8_t v = __riscv_vfadd_vv_f32m8(__riscv_vle32_v_f32m8(x + i, vl),
+                                                __riscv_vle32_v_f32m8(y + i, vl), vl);
         __riscv_vse32_v_f32m8(x + i, v, vl);
     }
 }
@@ -114,11 +121,13 @@ uint32_t rvv10_argmax(void *ctx, const float *x, uint32_t n)
     for (size_t i = 0, vl; i < n; i += vl) {
         vl = __riscv_vsetvl_e32m8(n - i);
         vfloat32m1_t seed = __riscv_vfmv_s_f_f32m1(largest, 1);
-        largest = __riscv_vfmv_f_s_f32m1_f32(__riscv_vfredmax_vs_f32m8_f32m1(__riscv_vle32_v_f32m8(x + i, vl), seed, vl));
+        largest = __riscv_vfmv_f_s_f32m1_f32(
+            __riscv_vfredmax_vs_f32m8_f32m1(__riscv_vle32_v_f32m8(x + i, vl), seed, vl));
     }
     for (size_t i = 0, vl; i < n; i += vl) {
         vl = __riscv_vsetvl_e32m8(n - i);
-        long at = __riscv_vfirst_m_b4(__riscv_vmfeq_vf_f32m8_b4(__riscv_vle32_v_f32m8(x + i, vl), largest, vl), vl);
+        long at = __riscv_vfirst_m_b4(
+            __riscv_vmfeq_vf_f32m8_b4(__riscv_vle32_v_f32m8(x + i, vl), largest, vl), vl);
         if (at >= 0)
             return (uint32_t)(i + (size_t)at);
     }
@@ -142,18 +151,21 @@ uint32_t rvv10_select(void *ctx, const float *x, uint32_t n, float threshold, ui
     return count;
 }
 
-void rvv10_rope(void *ctx, float *x, uint32_t heads, uint32_t head_size, uint32_t rotated, const float *cosine,
-                const float *sine, uint32_t style)
+void rvv10_rope(void *ctx, float *x, uint32_t heads, uint32_t head_size, uint32_t rotated,
+                const float *cosine, const float *sine, uint32_t style)
 {
     (void)ctx;
-    size_t half = rotated / 2, apart = style == DT_ROPE_HALVES ? half : 1, step = style == DT_ROPE_HALVES ? 1 : 2;
+    size_t half = rotated / 2, apart = style == DT_ROPE_HALVES ? half : 1,
+           step = style == DT_ROPE_HALVES ? 1 : 2;
     ptrdiff_t stride = (ptrdiff_t)(step * sizeof *x);
     for (uint32_t h = 0; h < heads; h++, x += head_size) {
         for (size_t i = 0, vl; i < half; i += vl) {
             vl = __riscv_vsetvl_e32m4(half - i);
             float *first = x + i * step, *second = first + apart;
-            vfloat32m4_t a = __riscv_vlse32_v_f32m4(first, stride, vl), b = __riscv_vlse32_v_f32m4(second, stride, vl);
-            vfloat32m4_t c = __riscv_vle32_v_f32m4(cosine + i, vl), s = __riscv_vle32_v_f32m4(sine + i, vl);
+            vfloat32m4_t a = __riscv_vlse32_v_f32m4(first, stride, vl),
+                         b = __riscv_vlse32_v_f32m4(second, stride, vl);
+            vfloat32m4_t c = __riscv_vle32_v_f32m4(cosine + i, vl),
+                         s = __riscv_vle32_v_f32m4(sine + i, vl);
             vfloat32m4_t p = __riscv_vfmul_vv_f32m4(a, c, vl), q = __riscv_vfmul_vv_f32m4(a, s, vl);
             p = __riscv_vfsub_vv_f32m4(p, __riscv_vfmul_vv_f32m4(b, s, vl), vl);
             q = __riscv_vfadd_vv_f32m4(q, __riscv_vfmul_vv_f32m4(b, c, vl), vl);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// int8 for RVV 1.0 at any vector length from 128 bits: matrices. A lane is a row, so integer sums need no reduction and float
-// sums keep the reference's order. Reads rvv07's packed layout (rows side by side), or rows in place with a stride.
+// int8 for RVV 1.0 at any vector length from 128 bits: matrices. A lane is a row, so integer sums
+// need no reduction and float sums keep the reference's order. Reads rvv07's packed layout (rows
+// side by side), or rows in place with a stride.
 #include "rvv10.h"
 
 #include <riscv_vector.h>
@@ -8,7 +9,8 @@
 
 #include "../rvv07/layout.h"
 
-#define LANES 32u // rows at once: int32 sums of 32 rows fill the eight registers of a group at VLEN 128
+#define LANES                                                                                      \
+    32u // rows at once: int32 sums of 32 rows fill the eight registers of a group at VLEN 128
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
@@ -62,9 +64,11 @@ static float quantise(int8_t *q, const float *x, size_t n)
         vfloat32m4_t v = __riscv_vfdiv_vf_f32m4(__riscv_vle32_v_f32m4(x + i, vl), scale, vl);
         vint32m4_t r = __riscv_vfcvt_x_f_v_i32m4_rm(v, __RISCV_FRM_RMM, vl); // half away from zero
         // what is outside -127 .. 127, or no number, is 0
-        vbool8_t in = __riscv_vmand_mm_b8(__riscv_vmsle_vx_i32m4_b8(r, 127, vl), __riscv_vmsge_vx_i32m4_b8(r, -127, vl), vl);
+        vbool8_t in = __riscv_vmand_mm_b8(__riscv_vmsle_vx_i32m4_b8(r, 127, vl),
+                                          __riscv_vmsge_vx_i32m4_b8(r, -127, vl), vl);
         r = __riscv_vmerge_vvm_i32m4(__riscv_vmv_v_x_i32m4(0, vl), r, in, vl);
-        __riscv_vse8_v_i8m1(q + i, __riscv_vncvt_x_x_w_i8m1(__riscv_vncvt_x_x_w_i16m2(r, vl), vl), vl);
+        __riscv_vse8_v_i8m1(q + i, __riscv_vncvt_x_x_w_i8m1(__riscv_vncvt_x_x_w_i16m2(r, vl), vl),
+                            vl);
     }
     return scale;
 }
@@ -81,22 +85,27 @@ static void act_prepare(void *ctx, void *act, const float *x, size_t x_stride, u
     }
 }
 
-// Sums of n columns for vl rows; weights of a column are contiguous (packed), `step` bytes apart from the next column's.
-static inline vint32m8_t sums_packed(const int8_t *w, size_t step, const int8_t *x, size_t n, size_t vl)
+// Sums of n columns for vl rows; weights of a column are contiguous (packed), `step` bytes apart
+// from the next column's.
+static inline vint32m8_t sums_packed(const int8_t *w, size_t step, const int8_t *x, size_t n,
+                                     size_t vl)
 {
     vint32m8_t sum = __riscv_vmv_v_x_i32m8(0, vl);
     size_t k = 0;
-    for (; k + 2 <= n; k += 2, w += 2 * step) { // two products of |w| <= 128 and |x| <= 127 fit into 16 bits
+    for (; k + 2 <= n;
+         k += 2, w += 2 * step) { // two products of |w| <= 128 and |x| <= 127 fit into 16 bits
         vint16m4_t pair = __riscv_vwmul_vx_i16m4(__riscv_vle8_v_i8m2(w, vl), x[k], vl);
         pair = __riscv_vwmacc_vx_i16m4(pair, x[k + 1], __riscv_vle8_v_i8m2(w + step, vl), vl);
         sum = __riscv_vwadd_wv_i32m8(sum, pair, vl);
     }
     if (k < n)
-        sum = __riscv_vwadd_wv_i32m8(sum, __riscv_vwmul_vx_i16m4(__riscv_vle8_v_i8m2(w, vl), x[k], vl), vl);
+        sum = __riscv_vwadd_wv_i32m8(
+            sum, __riscv_vwmul_vx_i16m4(__riscv_vle8_v_i8m2(w, vl), x[k], vl), vl);
     return sum;
 }
 
-static inline vint32m8_t sums_strided(const int8_t *w, size_t row_stride, const int8_t *x, size_t n, size_t vl)
+static inline vint32m8_t sums_strided(const int8_t *w, size_t row_stride, const int8_t *x, size_t n,
+                                      size_t vl)
 {
     vint32m8_t sum = __riscv_vmv_v_x_i32m8(0, vl);
     ptrdiff_t stride = (ptrdiff_t)row_stride;
@@ -107,11 +116,13 @@ static inline vint32m8_t sums_strided(const int8_t *w, size_t row_stride, const 
         sum = __riscv_vwadd_wv_i32m8(sum, pair, vl);
     }
     if (k < n)
-        sum = __riscv_vwadd_wv_i32m8(sum, __riscv_vwmul_vx_i16m4(__riscv_vlse8_v_i8m2(w, stride, vl), x[k], vl), vl);
+        sum = __riscv_vwadd_wv_i32m8(
+            sum, __riscv_vwmul_vx_i16m4(__riscv_vlse8_v_i8m2(w, stride, vl), x[k], vl), vl);
     return sum;
 }
 
-static inline vfloat32m8_t add_group(vfloat32m8_t y, vint32m8_t sum, vfloat32m8_t scale, float xs, size_t vl)
+static inline vfloat32m8_t add_group(vfloat32m8_t y, vint32m8_t sum, vfloat32m8_t scale, float xs,
+                                     size_t vl)
 {
     vfloat32m8_t v = __riscv_vfcvt_f_x_v_f32m8(sum, vl);
     v = __riscv_vfmul_vv_f32m8(v, scale, vl);
@@ -120,14 +131,16 @@ static inline vfloat32m8_t add_group(vfloat32m8_t y, vint32m8_t sum, vfloat32m8_
 }
 
 // Rows [row, row + vl) times one column.
-static void multiply(float *y, const struct dt_matrix *w, uint32_t row, size_t vl, const int8_t *x, const float *xs)
+static void multiply(float *y, const struct dt_matrix *w, uint32_t row, size_t vl, const int8_t *x,
+                     const float *xs)
 {
     size_t groups = w->cols / w->group;
     vfloat32m8_t sum = __riscv_vfmv_v_f_f32m8(0.0f, vl);
     if (w->form == DT_FORM_PACKED) {
         const struct rvv07_header *h = w->quants;
         uint32_t begin = row / RVV07_TILE * RVV07_TILE, tile = rvv07_tile_rows(h->rows, begin);
-        const int8_t *at = (const int8_t *)(h + 1) + begin * rvv07_row_bytes(h->kind, h->cols, h->group) + (row - begin);
+        const int8_t *at = (const int8_t *)(h + 1) +
+                           begin * rvv07_row_bytes(h->kind, h->cols, h->group) + (row - begin);
         for (size_t g = 0; g < groups; g++, x += h->group) {
             vint32m8_t products = sums_packed(at, tile, x, h->group, vl);
             at += (size_t)h->group * tile;
@@ -148,8 +161,9 @@ static void multiply(float *y, const struct dt_matrix *w, uint32_t row, size_t v
     __riscv_vse32_v_f32m8(y, sum, vl);
 }
 
-static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w, uint32_t row_begin,
-                   uint32_t row_end, const void *act, size_t x_stride, uint32_t columns)
+static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w,
+                   uint32_t row_begin, uint32_t row_end, const void *act, size_t x_stride,
+                   uint32_t columns)
 {
     (void)ctx, (void)x_stride;
     struct dt_matrix by_rows;
@@ -160,7 +174,8 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
             vl = row_end - r;
         for (uint32_t c = 0; c < columns; c++) {
             const int8_t *x = (const int8_t *)act + c * column_bytes(w);
-            multiply(out + c * out_stride + r, w, r, vl, x, (const float *)(const void *)(x + quants_bytes(w)));
+            multiply(out + c * out_stride + r, w, r, vl, x,
+                     (const float *)(const void *)(x + quants_bytes(w)));
         }
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Prints the manual's tables of commands and settings from the program's own, as scdoc. Built for the machine that builds.
+// Prints the manual's tables of commands and settings from the program's own, as scdoc. Built for
+// the machine that builds.
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +39,8 @@ static void settings(void)
     const char *group = "";
     for (int id = 0; id < DT_SET_COUNT; id++) {
         const struct dt_setting *s = &dt_settings_table()[id];
-        static const char *const when[] = {"from the next token on", "from the next turn on", "when a model is opened", "when the program starts"};
+        static const char *const when[] = {"from the next token on", "from the next turn on",
+                                           "when a model is opened", "when the program starts"};
         if (strcmp(group, s->group) != 0)
             printf("## %s\n\n", s->group);
         group = s->group;

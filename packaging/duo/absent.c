@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// In place of libraries that the speech engines of the bundle are linked with and never call there: sound servers and microphones
-// (espeak-ng writes to its standard output, pocketsphinx reads its standard input; aplay and arecord have the card) and the linear
-// algebra of speaker adaptation. Debian's own bring 30 MB with them. What opens a device is told that there is none; the rest ends the
-// program with one line. Calls and results are those of pcaudiolib's audio.h and sphinxbase's ad.h.
+// In place of libraries that the speech engines of the bundle are linked with and never call there:
+// sound servers and microphones (espeak-ng writes to its standard output, pocketsphinx reads its
+// standard input; aplay and arecord have the card) and the linear algebra of speaker adaptation.
+// Debian's own bring 30 MB with them. What opens a device is told that there is none; the rest ends
+// the program with one line. Calls and results are those of pcaudiolib's audio.h and sphinxbase's
+// ad.h.
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +16,8 @@ static _Noreturn void absent(const char *what)
 }
 
 // libpcaudio.so.0
-void *create_audio_device_object(const char *device, const char *application, const char *description)
+void *create_audio_device_object(const char *device, const char *application,
+                                 const char *description)
 {
     (void)device, (void)application, (void)description;
     return NULL;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// PocketSphinx, with the English model of Debian's pocketsphinx-en-us. A request for a story is understood with a grammar and the few
-// hundred pronunciations it needs (16.5 MB); anything else with the whole language model (109 MB), where memory allows.
-// The engine runs as a child process that reads sound on its standard input, so the memory is gone when the words are there.
+// PocketSphinx, with the English model of Debian's pocketsphinx-en-us. A request for a story is
+// understood with a grammar and the few hundred pronunciations it needs (16.5 MB); anything else
+// with the whole language model (109 MB), where memory allows. The engine runs as a child process
+// that reads sound on its standard input, so the memory is gone when the words are there.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,8 @@
 #include "abi/voice.h"
 #include "story_gram.h"
 
-#define PROGRAM "pocketsphinx_continuous"
-#define LANGUAGE "en-us.lm.bin" // a board's bundle may do without
+#define PROGRAM     "pocketsphinx_continuous"
+#define LANGUAGE    "en-us.lm.bin" // a board's bundle may do without
 #define FREE_MEMORY (160ull << 20) // the whole model and as much again for the rest of the machine
 
 #define FOLDER_MAX 200
@@ -53,17 +54,22 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
 {
     char folder[FOLDER_MAX];
     if (!host->find_program(host->host, PROGRAM, NULL, 0))
-        snprintf(reason, reason_size, "needs the program " PROGRAM ", which is not installed (Debian: pocketsphinx)");
+        snprintf(reason, reason_size,
+                 "needs the program " PROGRAM ", which is not installed (Debian: pocketsphinx)");
     else if (!find_folder(folder))
-        snprintf(reason, reason_size, "needs an English model at %s/en-us, which is not installed (Debian: pocketsphinx-en-us)", folders[1]);
+        snprintf(reason, reason_size,
+                 "needs an English model at %s/en-us, which is not installed (Debian: "
+                 "pocketsphinx-en-us)",
+                 folders[1]);
     else
         return 10;
     return 0;
 }
 
-// ---- the dictionary of the grammar -----------------------------------------------------------------------
+// ---- the dictionary of the grammar ----
 
-// The words of the grammar, sorted, as pointers into it with their lengths: what stands outside of comments and rule names.
+// The words of the grammar, sorted, as pointers into it with their lengths: what stands outside of
+// comments and rule names.
 struct word {
     const char *text;
     size_t length;
@@ -97,7 +103,8 @@ static size_t grammar_words(struct word *words, size_t most)
     return count;
 }
 
-// Copies the lines of the installed dictionary that the grammar needs: "word W ER D", variants as "word(2) W ER D".
+// Copies the lines of the installed dictionary that the grammar needs: "word W ER D", variants as
+// "word(2) W ER D".
 static int make_dictionary(struct sphinx *s, char *reason, size_t reason_size)
 {
     enum { ROOM = 65536, WORDS = 1024 };
@@ -117,7 +124,8 @@ static int make_dictionary(struct sphinx *s, char *reason, size_t reason_size)
         size_t n = strcspn(line, " (");
         size_t length = strlen(line);
         const struct word word = {line, n};
-        if (n > 0 && s->dictionary_length + length < ROOM && bsearch(&word, words, count, sizeof word, by_text)) {
+        if (n > 0 && s->dictionary_length + length < ROOM &&
+            bsearch(&word, words, count, sizeof word, by_text)) {
             memcpy(s->dictionary + s->dictionary_length, line, length);
             s->dictionary_length += length;
         }
@@ -126,11 +134,12 @@ static int make_dictionary(struct sphinx *s, char *reason, size_t reason_size)
     return DT_SPEECH_DONE;
 }
 
-// ---- preparing sound ----------------------------------------------------------------------------------------
+// ---- preparing sound ----
 
-// What the recogniser's model was made from is recorded speech: some noise everywhere, brighter than most cheap microphones and
-// synthetic voices. So: an even loudness, a first difference that lifts the treble, and noise at -65 dB in place of digital silence. On
-// espeak-ng's voice this takes 60 % of requests understood to 85 %.
+// What the recogniser's model was made from is recorded speech: some noise everywhere, brighter
+// than most cheap microphones and synthetic voices. So: an even loudness, a first difference that
+// lifts the treble, and noise at -65 dB in place of digital silence. On espeak-ng's voice this
+// takes 60 % of requests understood to 85 %.
 static int16_t *prepare(struct sphinx *s, const int16_t *samples, size_t n, size_t *total)
 {
     enum { MARGIN = DT_EAR_RATE / 4 }; // of silence around, for the first and the last sound
@@ -158,10 +167,10 @@ static int16_t *prepare(struct sphinx *s, const int16_t *samples, size_t n, size
     return out;
 }
 
-// ---- understanding --------------------------------------------------------------------------------------
+// ---- understanding ----
 
-static int open_ear(const struct dt_speech_host *host, const struct dt_ear_settings *settings, void **ctx, char *reason,
-                    size_t reason_size)
+static int open_ear(const struct dt_speech_host *host, const struct dt_ear_settings *settings,
+                    void **ctx, char *reason, size_t reason_size)
 {
     struct sphinx *s = host->allocate(host->host, sizeof *s);
     if (!s) {
@@ -175,7 +184,9 @@ static int open_ear(const struct dt_speech_host *host, const struct dt_ear_setti
     if (s->mode != DT_EAR_FREE) {
         result = make_dictionary(s, reason, reason_size);
     } else if (!is_there(s->folder, LANGUAGE)) {
-        snprintf(reason, reason_size, "any English needs the language model %s/" LANGUAGE ", which is not installed", s->folder);
+        snprintf(reason, reason_size,
+                 "any English needs the language model %s/" LANGUAGE ", which is not installed",
+                 s->folder);
         result = DT_SPEECH_FAILED;
     }
     if (result != DT_SPEECH_DONE) {
@@ -187,7 +198,8 @@ static int open_ear(const struct dt_speech_host *host, const struct dt_ear_setti
     return DT_SPEECH_DONE;
 }
 
-// The engine prints one line for each stretch of speech between pauses: make them one line, blanks folded.
+// The engine prints one line for each stretch of speech between pauses: make them one line, blanks
+// folded.
 static void join_lines(char *text)
 {
     char *out = text;
@@ -204,8 +216,8 @@ static void join_lines(char *text)
     *out = '\0';
 }
 
-static int listen(struct sphinx *s, int free_speech, const int16_t *samples, size_t n, char *text, size_t text_size,
-                  char *reason, size_t reason_size)
+static int listen(struct sphinx *s, int free_speech, const int16_t *samples, size_t n, char *text,
+                  size_t text_size, char *reason, size_t reason_size)
 {
     char model[256], words[256], language[256];
     const struct dt_speech_file files[] = {
@@ -216,14 +228,33 @@ static int listen(struct sphinx *s, int free_speech, const int16_t *samples, siz
     snprintf(words, sizeof words, "%s/cmudict-en-us.dict", s->folder);
     snprintf(language, sizeof language, "%s/" LANGUAGE, s->folder);
     const char *argv[] = {
-        PROGRAM,   "-infile", DT_SPEECH_STDIN,    "-logfn",
-        "/dev/null", "-hmm",    model,           "-dict",
-        free_speech ? words : DT_SPEECH_FILE_0, free_speech ? "-lm" : "-jsgf",
+        PROGRAM,
+        "-infile",
+        DT_SPEECH_STDIN,
+        "-logfn",
+        "/dev/null",
+        "-hmm",
+        model,
+        "-dict",
+        free_speech ? words : DT_SPEECH_FILE_0,
+        free_speech ? "-lm" : "-jsgf",
         free_speech ? language : "/proc/self/fd/21",
-        // Its noise filter takes more from clean speech than it gives; a pause within a request must not end it; the
-        // grammar's own weights count for more than usual, and the search is wider.
-        "-remove_noise", "no", "-vad_postspeech", "120", "-lw", free_speech ? "6.5" : "12", "-beam", "1e-90",
-        "-pbeam", "1e-90", "-wbeam", "1e-70", NULL,
+        // Its noise filter takes more from clean speech than it gives; a pause within a request
+        // must not end it; the grammar's own weights count for more than usual, and the search is
+        // wider.
+        "-remove_noise",
+        "no",
+        "-vad_postspeech",
+        "120",
+        "-lw",
+        free_speech ? "6.5" : "12",
+        "-beam",
+        "1e-90",
+        "-pbeam",
+        "1e-90",
+        "-wbeam",
+        "1e-70",
+        NULL,
     };
     struct dt_speech_child child = {
         .size = sizeof child,
@@ -243,7 +274,8 @@ static int listen(struct sphinx *s, int free_speech, const int16_t *samples, siz
     return result;
 }
 
-static int hear(void *ctx, const int16_t *samples, size_t n, char *text, size_t text_size, char *reason, size_t reason_size)
+static int hear(void *ctx, const int16_t *samples, size_t n, char *text, size_t text_size,
+                char *reason, size_t reason_size)
 {
     struct sphinx *s = ctx;
     int result = DT_SPEECH_DONE;

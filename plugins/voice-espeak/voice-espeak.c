@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// espeak-ng: small, clear, in a hundred languages. One child process a sentence; measured at 12 ms and 7.5 MB each
-// on a desktop machine, so that keeping one alive between sentences would gain nothing worth its memory.
+// espeak-ng: small, clear, in a hundred languages. One child process a sentence; measured at 12 ms
+// and 7.5 MB each on a desktop machine, so that keeping one alive between sentences would gain
+// nothing worth its memory.
 #include <stdio.h>
 #include <string.h>
 
@@ -25,13 +26,16 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
 {
     if (find(host))
         return 20;
-    snprintf(reason, reason_size, "needs the program espeak-ng, which is not installed (Debian: espeak-ng)");
+    snprintf(reason, reason_size,
+             "needs the program espeak-ng, which is not installed (Debian: espeak-ng)");
     return 0;
 }
 
-static int run(struct espeak *e, const char *text, size_t n, const struct dt_speech_sink *sink, char *reason, size_t reason_size)
+static int run(struct espeak *e, const char *text, size_t n, const struct dt_speech_sink *sink,
+               char *reason, size_t reason_size)
 {
-    const char *argv[] = {e->program, "-v", e->voice, "-s", e->speed, "-p", e->pitch, "--stdin", "--stdout", NULL};
+    const char *argv[] = {e->program, "-v",     e->voice,  "-s",       e->speed,
+                          "-p",       e->pitch, "--stdin", "--stdout", NULL};
     struct dt_speech_child child = {
         .size = sizeof child,
         .output = DT_SPEECH_OUTPUT_WAV,
@@ -49,14 +53,18 @@ static int drop(void *arg, uint32_t rate, const int16_t *samples, size_t n)
     return DT_SPEECH_DONE;
 }
 
-static int open_voice(const struct dt_speech_host *host, const struct dt_voice_settings *settings, void **ctx, char *reason,
-                      size_t reason_size)
+static int open_voice(const struct dt_speech_host *host, const struct dt_voice_settings *settings,
+                      void **ctx, char *reason, size_t reason_size)
 {
     const char *variant = settings->variant;
     // Variants are names of files: letters, and no way out of espeak's folder.
     if (strlen(variant) >= sizeof((struct espeak *)0)->voice ||
-        variant[strspn(variant, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-_")]) {
-        snprintf(reason, reason_size, "\"%s\" is no espeak voice; try en-us, en-gb, en-us+f3, en-us+m7 (espeak-ng --voices)", variant);
+        variant[strspn(variant,
+                       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-_")]) {
+        snprintf(
+            reason, reason_size,
+            "\"%s\" is no espeak voice; try en-us, en-gb, en-us+f3, en-us+m7 (espeak-ng --voices)",
+            variant);
         return DT_SPEECH_FAILED;
     }
     struct espeak *e = host->allocate(host->host, sizeof *e);
@@ -74,7 +82,9 @@ static int open_voice(const struct dt_speech_host *host, const struct dt_voice_s
         char why[256];
         int result = run(e, "a\n", 2, &nowhere, why, sizeof why);
         if (result != DT_SPEECH_DONE) {
-            snprintf(reason, reason_size, "espeak-ng has no voice \"%s\" (%s); espeak-ng --voices lists them", variant, why);
+            snprintf(reason, reason_size,
+                     "espeak-ng has no voice \"%s\" (%s); espeak-ng --voices lists them", variant,
+                     why);
             host->release(host->host, e);
             return result;
         }
@@ -83,7 +93,8 @@ static int open_voice(const struct dt_speech_host *host, const struct dt_voice_s
     return DT_SPEECH_DONE;
 }
 
-static int say(void *ctx, const char *sentence, const struct dt_speech_sink *sink, char *reason, size_t reason_size)
+static int say(void *ctx, const char *sentence, const struct dt_speech_sink *sink, char *reason,
+               size_t reason_size)
 {
     struct espeak *e = ctx;
     char text[1024];

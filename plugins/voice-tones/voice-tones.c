@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A voice that whistles: one tone a word, as long as its syllables take, the pitch by its letters. It needs no
-// engine and gives the same samples everywhere, so tests use it; it is also the shortest example of a voice.
-// Variants are for tests of what voices can do wrong: slow, fail, hang.
+// A voice that whistles: one tone a word, as long as its syllables take, the pitch by its letters.
+// It needs no engine and gives the same samples everywhere, so tests use it; it is also the
+// shortest example of a voice. Variants are for tests of what voices can do wrong: slow, fail,
+// hang.
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,8 +28,8 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
     return 1; // by name only
 }
 
-static int open_voice(const struct dt_speech_host *host, const struct dt_voice_settings *settings, void **ctx, char *reason,
-                      size_t reason_size)
+static int open_voice(const struct dt_speech_host *host, const struct dt_voice_settings *settings,
+                      void **ctx, char *reason, size_t reason_size)
 {
     static const char *const names[] = {"", "slow", "fail", "hang"};
     size_t variant = 0;
@@ -36,7 +37,9 @@ static int open_voice(const struct dt_speech_host *host, const struct dt_voice_s
         variant++;
     struct tones *t = variant < 4 ? host->allocate(host->host, sizeof *t) : NULL;
     if (!t) {
-        snprintf(reason, reason_size, variant < 4 ? "no memory for a voice" : "tones has no variant \"%s\"; there are slow, fail and hang",
+        snprintf(reason, reason_size,
+                 variant < 4 ? "no memory for a voice"
+                             : "tones has no variant \"%s\"; there are slow, fail and hang",
                  settings->variant);
         return DT_SPEECH_FAILED;
     }
@@ -67,10 +70,12 @@ static int is_vowel(char c)
 
 static int is_letter(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (unsigned char)c >= 0x80;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (unsigned char)c >= 0x80;
 }
 
-static int play_tone(struct tones *t, uint32_t length, double hertz, const struct dt_speech_sink *sink)
+static int play_tone(struct tones *t, uint32_t length, double hertz,
+                     const struct dt_speech_sink *sink)
 {
     const double pi = 3.14159265358979323846;
     uint32_t most = sizeof t->samples / sizeof t->samples[0];
@@ -84,7 +89,8 @@ static int play_tone(struct tones *t, uint32_t length, double hertz, const struc
     return sink->play(sink->arg, RATE, t->samples, length);
 }
 
-static int say(void *ctx, const char *sentence, const struct dt_speech_sink *sink, char *reason, size_t reason_size)
+static int say(void *ctx, const char *sentence, const struct dt_speech_sink *sink, char *reason,
+               size_t reason_size)
 {
     struct tones *t = ctx;
     int result = DT_SPEECH_DONE;
@@ -92,7 +98,8 @@ static int say(void *ctx, const char *sentence, const struct dt_speech_sink *sin
         snprintf(reason, reason_size, "tones was asked to fail");
         return DT_SPEECH_FAILED;
     }
-    if (t->variant == HANG) // what a voice without a child can do worst: nothing, until it is told to stop
+    if (t->variant ==
+        HANG) // what a voice without a child can do worst: nothing, until it is told to stop
         return wait_for(t, 1000000);
     if (t->variant == SLOW)
         result = wait_for(t, 300);
@@ -103,9 +110,12 @@ static int say(void *ctx, const char *sentence, const struct dt_speech_sink *sin
             letters += (unsigned char)*p % 13u + 1;
         }
         if (letters > 0)
-            result = play_tone(t, t->syllable * (syllables ? syllables : 1), t->hertz + letters % 29 * 8, sink);
+            result = play_tone(t, t->syllable * (syllables ? syllables : 1),
+                               t->hertz + letters % 29 * 8, sink);
         while (*p && !is_letter(*p) && result == DT_SPEECH_DONE) {
-            uint32_t pause = *p == '.' || *p == '!' || *p == '?' ? 2 : *p == ',' || *p == ';' ? 1 : 0;
+            uint32_t pause = *p == '.' || *p == '!' || *p == '?' ? 2
+                             : *p == ',' || *p == ';'            ? 1
+                                                                 : 0;
             if (pause)
                 result = play_tone(t, t->syllable * pause, 0, sink);
             p++;

@@ -17,7 +17,8 @@ struct paper {
     size_t n, room;
 };
 
-static void print(struct paper *paper, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void print(struct paper *paper, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static void print(struct paper *paper, const char *format, ...)
 {
     va_list args;
@@ -78,8 +79,10 @@ void dt_act_redraw(struct dt_worker *w, size_t keep, const char *what)
                                            .speed = turn->speed};
         payload->count++;
     }
-    struct dt_app_event event = {.type = what ? DT_EVENT_REDRAW : DT_EVENT_FIELDS, .turn = (uint32_t)keep};
-    dt_events_post(&w->app->events, &event, what, what ? strlen(what) : 0, payload, dt_view_story_free);
+    struct dt_app_event event = {.type = what ? DT_EVENT_REDRAW : DT_EVENT_FIELDS,
+                                 .turn = (uint32_t)keep};
+    dt_events_post(&w->app->events, &event, what, what ? strlen(what) : 0, payload,
+                   dt_view_story_free);
 }
 
 static bool have_model(struct dt_worker *w)
@@ -98,12 +101,13 @@ static bool have_turn(struct dt_worker *w, const char *what)
     return false;
 }
 
-// ---- backends ----------------------------------------------------------------------------------------
+// ---- backends ----
 
 static int on_swap(void *arg, size_t done, size_t total)
 {
     struct dt_worker *w = arg;
-    struct dt_app_event event = {.type = DT_EVENT_PROGRESS, .done = done, .total = total, .seconds_left = -1};
+    struct dt_app_event event = {
+        .type = DT_EVENT_PROGRESS, .done = done, .total = total, .seconds_left = -1};
     dt_events_post(&w->app->events, &event, "making the kernels ready", 24, NULL, NULL);
     return dt_worker_stopped(w);
 }
@@ -131,15 +135,18 @@ void dt_act_swap(struct dt_worker *w, const char *stack)
     dt_status status = dt_engine_swap_plan(w->engine, stack, &plan, &err);
     if (status == DT_OK) {
         if (plan.weights.copied_bytes)
-            dt_app_notice(w->app, DT_NOTICE_INFO, "%s: %.1f MB of weights are %s; %.1f MB of memory are taken beside what stands now.",
-                          plan.stack, (double)plan.weights.copied_bytes / 1e6, plan.weights.packed ? "packed" : "converted",
-                          (double)plan.total / 1e6);
+            dt_app_notice(w->app, DT_NOTICE_INFO,
+                          "%s: %.1f MB of weights are %s; %.1f MB of memory are taken beside what "
+                          "stands now.",
+                          plan.stack, (double)plan.weights.copied_bytes / 1e6,
+                          plan.weights.packed ? "packed" : "converted", (double)plan.total / 1e6);
         status = dt_engine_swap(w->engine, stack, on_swap, w, &err);
     }
     if (status == DT_OK) {
         snprintf(w->stack_asked, sizeof w->stack_asked, "%s", stack);
-        dt_app_notice(w->app, DT_NOTICE_INFO, "%s goes on instead of %s%s.", dt_engine_stack_name(w->engine), before,
-                      plan.weights.copied_bytes ? "" : ", over the weights as they lie in the file");
+        dt_app_notice(
+            w->app, DT_NOTICE_INFO, "%s goes on instead of %s%s.", dt_engine_stack_name(w->engine),
+            before, plan.weights.copied_bytes ? "" : ", over the weights as they lie in the file");
     } else {
         if (status != DT_CANCELLED)
             dt_app_error(w->app, &err);
@@ -157,14 +164,17 @@ static void list_backends(struct dt_worker *w)
     for (size_t i = 0; registry && i < dt_registry_count(registry); i++) {
         const struct dt_backend_info *info = dt_registry_at(registry, i);
         char name[160];
-        snprintf(name, sizeof name, info->variant && *info->variant ? "%s@%s" : "%s", info->name, info->variant);
+        snprintf(name, sizeof name, info->variant && *info->variant ? "%s@%s" : "%s", info->name,
+                 info->variant);
         if (info->reason)
             print(&paper, "%-22s -      %s\n", name, info->reason);
         else
-            print(&paper, "%-22s %-6d %s\n", name, info->score, info->description ? info->description : "");
+            print(&paper, "%-22s %-6d %s\n", name, info->score,
+                  info->description ? info->description : "");
     }
     if (dt_engine_is_open(w->engine))
-        print(&paper, "now: %s. /backend STACK goes on with another, as /backend int8+fastexp\n", dt_engine_stack_name(w->engine));
+        print(&paper, "now: %s. /backend STACK goes on with another, as /backend int8+fastexp\n",
+              dt_engine_stack_name(w->engine));
     hand_in(w, &paper);
 }
 
@@ -181,11 +191,12 @@ void dt_act_threads(struct dt_worker *w, uint32_t threads)
         return;
     }
     dt_app_notice(w->app, DT_NOTICE_INFO, "%u thread%s compute%s.", dt_engine_threads(w->engine),
-                  dt_engine_threads(w->engine) == 1 ? "" : "s", dt_engine_threads(w->engine) == 1 ? "s" : "");
+                  dt_engine_threads(w->engine) == 1 ? "" : "s",
+                  dt_engine_threads(w->engine) == 1 ? "s" : "");
     model_event(w);
 }
 
-// ---- stories -----------------------------------------------------------------------------------------
+// ---- stories ----
 
 void dt_act_new_story(struct dt_worker *w, const char *why)
 {
@@ -200,11 +211,15 @@ static void go_on(struct dt_worker *w)
     if (!have_model(w) || !have_turn(w, "continue"))
         return;
     if (turn->finished && turn->end == DT_END_STORY && turn->length > 0) {
-        dt_app_notice(w->app, DT_NOTICE_INFO, "The story has ended. /retry tells it differently, /edit lets you change it, a new line begins another.");
+        dt_app_notice(w->app, DT_NOTICE_INFO,
+                      "The story has ended. /retry tells it differently, /edit lets you change it, "
+                      "a new line begins another.");
         return;
     }
     if (turn->end == DT_END_CONTEXT && !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift")) {
-        dt_app_notice(w->app, DT_NOTICE_INFO, "The context is full: /set overflow shift lets the story go on and forget its beginning.");
+        dt_app_notice(w->app, DT_NOTICE_INFO,
+                      "The context is full: /set overflow shift lets the story go on and forget "
+                      "its beginning.");
         return;
     }
     if (w->story.stale && dt_story_rebuild(w, &err) != DT_OK) {
@@ -236,7 +251,8 @@ static void retry(struct dt_worker *w)
         return;
     }
     if (dt_settings_real(&w->settings, DT_SET_TEMPERATURE) == 0)
-        dt_app_notice(w->app, DT_NOTICE_INFO, "The temperature is 0: the likeliest words are the same again.");
+        dt_app_notice(w->app, DT_NOTICE_INFO,
+                      "The temperature is 0: the likeliest words are the same again.");
     dt_act_redraw(w, story->count - 1, "told again");
     dt_tell(w, false);
 }
@@ -250,7 +266,8 @@ static void undo(struct dt_worker *w)
     size_t n = story->count - 1;
     dt_story_cut(story, n);
     if (story->kept && !dt_tell_private(w))
-        dt_keeper_wait(w->app->keeper, dt_keeper_cut(w->app->keeper, story->kept, (uint32_t)n), &w->app->stopping, NULL, NULL);
+        dt_keeper_wait(w->app->keeper, dt_keeper_cut(w->app->keeper, story->kept, (uint32_t)n),
+                       &w->app->stopping, NULL, NULL);
     dt_act_redraw(w, n, "undone");
     dt_tell_figures(w, false);
     if (prompt)
@@ -283,7 +300,8 @@ void dt_act_open(struct dt_worker *w, int64_t id)
     struct dt_story *story = &w->story;
     struct dt_story_record record;
     struct dt_error err = {0};
-    if (dt_keeper_wait(w->app->keeper, dt_keeper_load(w->app->keeper, id), &w->app->stopping, &record, &err) != DT_KEPT) {
+    if (dt_keeper_wait(w->app->keeper, dt_keeper_load(w->app->keeper, id), &w->app->stopping,
+                       &record, &err) != DT_KEPT) {
         dt_app_error(w->app, &err);
         return;
     }
@@ -298,9 +316,11 @@ void dt_act_open(struct dt_worker *w, int64_t id)
         struct dt_turn *turn = dt_story_add(story, from->prompt);
         if (!turn || !dt_story_append_text(turn, from->told, strlen(from->told)))
             break;
-        turn->request = !record.chat && w->family == DT_TEMPLATE_STORY && dt_story_is_request(turn->prompt);
+        turn->request =
+            !record.chat && w->family == DT_TEMPLATE_STORY && dt_story_is_request(turn->prompt);
         turn->finished = true;
-        turn->end = from->finished ? from->end : DT_END_STOPPED; // cut off by a crash: it can be continued
+        turn->end =
+            from->finished ? from->end : DT_END_STOPPED; // cut off by a crash: it can be continued
         turn->tokens = from->tokens;
         turn->seed = from->seed;
         turn->speed = from->speed;
@@ -316,12 +336,14 @@ void dt_act_open(struct dt_worker *w, int64_t id)
         if (access(record.model, R_OK) == 0)
             dt_worker_open_model(w, record.model);
         else
-            dt_app_notice(w->app, DT_NOTICE_WARNING, "%s, which told this story, is not there any more: %s goes on.", record.model,
-                          w->figures.model);
+            dt_app_notice(w->app, DT_NOTICE_WARNING,
+                          "%s, which told this story, is not there any more: %s goes on.",
+                          record.model, w->figures.model);
     }
     if (record.stack && *record.stack && w->settings.value[DT_SET_BACKEND].source < DT_FROM_FILE &&
         dt_engine_is_open(w->engine) && strcmp(record.stack, dt_engine_stack_name(w->engine)) != 0)
-        dt_app_notice(w->app, DT_NOTICE_INFO, "It was told with %s; /backend %s goes on with that.", record.stack, record.stack);
+        dt_app_notice(w->app, DT_NOTICE_INFO, "It was told with %s; /backend %s goes on with that.",
+                      record.stack, record.stack);
     char what[200];
     snprintf(what, sizeof what, "Story %lld: %s", (long long)story->id, story->title);
     dt_act_redraw(w, 0, what);
@@ -342,11 +364,14 @@ static void export_story(struct dt_worker *w, const char *arguments)
     else
         snprintf(path, sizeof path, "%s", name);
     if (!*name) {
-        dt_app_notice(w->app, DT_NOTICE_WARNING, "/export FILE.md, FILE.txt or FILE.json; /export N FILE writes story N of the library.");
+        dt_app_notice(w->app, DT_NOTICE_WARNING,
+                      "/export FILE.md, FILE.txt or FILE.json; /export N FILE writes story N of "
+                      "the library.");
         return;
     }
     if (of_library) {
-        if (dt_keeper_wait(w->app->keeper, dt_keeper_load(w->app->keeper, id), &w->app->stopping, &record, &err) != DT_KEPT) {
+        if (dt_keeper_wait(w->app->keeper, dt_keeper_load(w->app->keeper, id), &w->app->stopping,
+                           &record, &err) != DT_KEPT) {
             dt_app_error(w->app, &err);
             return;
         }
@@ -356,7 +381,8 @@ static void export_story(struct dt_worker *w, const char *arguments)
         dt_story_as_record(w, &record);
     }
     if (dt_export_file(path, &record, &err) == DT_OK)
-        dt_app_notice(w->app, DT_NOTICE_INFO, "%zu turn%s written to %s.", record.turn_count, record.turn_count == 1 ? "" : "s", path);
+        dt_app_notice(w->app, DT_NOTICE_INFO, "%zu turn%s written to %s.", record.turn_count,
+                      record.turn_count == 1 ? "" : "s", path);
     else
         dt_app_error(w->app, &err);
     if (of_library)
@@ -370,7 +396,8 @@ static void rename_story(struct dt_worker *w, const char *title)
     struct dt_story *story = &w->story;
     struct dt_story_record record;
     if (!*title) {
-        dt_app_notice(w->app, DT_NOTICE_INFO, "This story is called \"%s\". /rename TITLE gives it another title.",
+        dt_app_notice(w->app, DT_NOTICE_INFO,
+                      "This story is called \"%s\". /rename TITLE gives it another title.",
                       story->title ? story->title : "");
         return;
     }
@@ -398,7 +425,8 @@ static void delete_story(struct dt_worker *w, const char *arguments)
         dt_act_new_story(w, "deleted");
         return;
     }
-    if (dt_keeper_wait(w->app->keeper, dt_keeper_delete(w->app->keeper, id), NULL, NULL, &err) == DT_KEPT)
+    if (dt_keeper_wait(w->app->keeper, dt_keeper_delete(w->app->keeper, id), NULL, NULL, &err) ==
+        DT_KEPT)
         dt_app_notice(w->app, DT_NOTICE_INFO, "Story %lld is deleted.", (long long)id);
     else
         dt_app_error(w->app, &err);
@@ -411,18 +439,21 @@ static void pin(struct dt_worker *w, const char *text)
         if (story->premise && *story->premise)
             dt_app_notice(w->app, DT_NOTICE_INFO, "Pinned: %s", story->premise);
         else
-            dt_app_notice(w->app, DT_NOTICE_INFO, "Nothing is pinned. /pin TEXT keeps a premise at the head of the context, whatever else is dropped.");
+            dt_app_notice(w->app, DT_NOTICE_INFO,
+                          "Nothing is pinned. /pin TEXT keeps a premise at the head of the "
+                          "context, whatever else is dropped.");
         return;
     }
     free(story->premise);
     story->premise = strcmp(text, "-") == 0 ? NULL : strdup(text);
     story->stale = story->count > 0;
     dt_act_redraw(w, story->count, NULL);
-    dt_app_notice(w->app, DT_NOTICE_INFO, "%s%s", story->premise ? "Pinned." : "Nothing is pinned any more.",
+    dt_app_notice(w->app, DT_NOTICE_INFO, "%s%s",
+                  story->premise ? "Pinned." : "Nothing is pinned any more.",
                   story->count ? " The story so far is read again with the next turn." : "");
 }
 
-// ---- numbers -----------------------------------------------------------------------------------------
+// ---- numbers ----
 
 static void memory(struct dt_worker *w)
 {
@@ -432,19 +463,25 @@ static void memory(struct dt_worker *w)
     dt_memory_facts(&facts);
     if (dt_engine_is_open(w->engine)) {
         dt_engine_memory(w->engine, &plan);
-        print(&paper, "model file, mapped   %10.2f MB  %s\n", (double)plan.file_bytes / 1e6, w->model_path);
-        print(&paper, "weights in place     %10.2f MB  part of the mapping\n", (double)plan.weights.in_place_bytes / 1e6);
+        print(&paper, "model file, mapped   %10.2f MB  %s\n", (double)plan.file_bytes / 1e6,
+              w->model_path);
+        print(&paper, "weights in place     %10.2f MB  part of the mapping\n",
+              (double)plan.weights.in_place_bytes / 1e6);
         print(&paper, "weights copied       %10.2f MB\n", (double)plan.weights.copied_bytes / 1e6);
-        print(&paper, "KV cache             %10.2f MB  %u positions, %u used\n", (double)plan.session.kv / 1e6, plan.context,
-              w->story.token_count);
-        print(&paper, "scratch, logits      %10.2f MB\n", (double)(plan.session.scratch + plan.session.logits + plan.session.tables) / 1e6);
-        print(&paper, "vocabulary, tables   %10.2f MB\n", (double)(plan.model_tables + plan.tokenizer) / 1e6);
+        print(&paper, "KV cache             %10.2f MB  %u positions, %u used\n",
+              (double)plan.session.kv / 1e6, plan.context, w->story.token_count);
+        print(&paper, "scratch, logits      %10.2f MB\n",
+              (double)(plan.session.scratch + plan.session.logits + plan.session.tables) / 1e6);
+        print(&paper, "vocabulary, tables   %10.2f MB\n",
+              (double)(plan.model_tables + plan.tokenizer) / 1e6);
         print(&paper, "sampler              %10.2f MB\n", (double)plan.sampler / 1e6);
         print(&paper, "all of our own       %10.2f MB\n", (double)plan.total / 1e6);
     }
-    print(&paper, "resident             %10.2f MB  at its highest %.2f\n", (double)facts.rss / 1e6, (double)facts.rss_peak / 1e6);
+    print(&paper, "resident             %10.2f MB  at its highest %.2f\n", (double)facts.rss / 1e6,
+          (double)facts.rss_peak / 1e6);
     print(&paper, "anonymous            %10.2f MB\n", (double)facts.anonymous / 1e6);
-    print(&paper, "available            %10.2f MB  of %.2f\n", (double)facts.available / 1e6, (double)facts.total / 1e6);
+    print(&paper, "available            %10.2f MB  of %.2f\n", (double)facts.available / 1e6,
+          (double)facts.total / 1e6);
     print(&paper, "major faults         %10llu\n", (unsigned long long)facts.major_faults);
     hand_in(w, &paper);
 }
@@ -455,11 +492,14 @@ static void stats(struct dt_worker *w)
     const struct dt_turn *turn = dt_story_last(&w->story);
     struct paper paper = {0};
     dt_tell_figures(w, true);
-    print(&paper, "told                 %u tokens in %.2f s, %.1f tok/s\n", f->tokens, f->seconds, f->speed_mean);
-    print(&paper, "prompt               %u tokens evaluated, %.1f tok/s\n", f->prompt_tokens, f->prompt_speed);
+    print(&paper, "told                 %u tokens in %.2f s, %.1f tok/s\n", f->tokens, f->seconds,
+          f->speed_mean);
+    print(&paper, "prompt               %u tokens evaluated, %.1f tok/s\n", f->prompt_tokens,
+          f->prompt_speed);
     print(&paper, "first token          %.1f ms\n", f->first_token_ms);
     print(&paper, "context              %u of %u\n", f->context_used, f->context_total);
-    print(&paper, "computed by          %s, %u thread%s\n", f->stack, f->threads, f->threads == 1 ? "" : "s");
+    print(&paper, "computed by          %s, %u thread%s\n", f->stack, f->threads,
+          f->threads == 1 ? "" : "s");
     print(&paper, "seed                 %llu\n", (unsigned long long)(turn ? turn->seed : f->seed));
     if (w->speech) {
         struct dt_speech_figures voice;
@@ -476,14 +516,17 @@ static void set_context(struct dt_worker *w)
     char text[16];
     if (!dt_engine_is_open(w->engine))
         return;
-    if (dt_engine_set_context(w->engine, (uint32_t)dt_settings_uint(&w->settings, DT_SET_CONTEXT), &err) != DT_OK) {
+    if (dt_engine_set_context(w->engine, (uint32_t)dt_settings_uint(&w->settings, DT_SET_CONTEXT),
+                              &err) != DT_OK) {
         dt_app_error(w->app, &err);
         snprintf(text, sizeof text, "%u", dt_session_capacity(dt_engine_session(w->engine)));
         dt_app_set(w->app, DT_SET_CONTEXT, text, DT_FROM_USER, NULL);
     } else if (w->story.count > 0) {
         w->story.stale = true;
-        dt_app_notice(w->app, DT_NOTICE_INFO, "The context holds %u tokens now; the story so far is read again with the next turn.",
-                      dt_session_capacity(dt_engine_session(w->engine)));
+        dt_app_notice(
+            w->app, DT_NOTICE_INFO,
+            "The context holds %u tokens now; the story so far is read again with the next turn.",
+            dt_session_capacity(dt_engine_session(w->engine)));
     }
     dt_tell_figures(w, true);
 }
@@ -516,7 +559,8 @@ void dt_act(struct dt_worker *w, int id, const char *arguments)
         break;
     case DT_COMMAND_COMPARE:
         if (sscanf(arguments, "%127s %127s", first, second) != 2)
-            dt_app_notice(w->app, DT_NOTICE_WARNING, "/compare STACK STACK, as /compare reference int8");
+            dt_app_notice(w->app, DT_NOTICE_WARNING,
+                          "/compare STACK STACK, as /compare reference int8");
         else if (have_model(w))
             dt_compare(w, first, second);
         break;
@@ -554,7 +598,8 @@ void dt_act(struct dt_worker *w, int id, const char *arguments)
         if (dt_settings_on(&w->settings, DT_SET_SPEAK) && dt_tell_open_speech(w)) {
             struct dt_speech_figures voice;
             dt_speech_figures(w->speech, &voice);
-            dt_app_notice(w->app, DT_NOTICE_INFO, "Stories are read aloud from the next turn on (%s).", voice.voice);
+            dt_app_notice(w->app, DT_NOTICE_INFO,
+                          "Stories are read aloud from the next turn on (%s).", voice.voice);
         }
         break;
     case DT_ACT_CONTEXT:

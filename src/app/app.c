@@ -12,7 +12,7 @@
 #include "app/view.h"
 #include "host/log.h"
 
-// ---- saying things -----------------------------------------------------------------------------------
+// ---- saying things ----
 
 void dt_app_post(struct dt_app *app, enum dt_app_event_type type, const char *text)
 {
@@ -61,7 +61,7 @@ void dt_app_stop(struct dt_app *app)
     dt_events_wake(&app->events); // a front end that was about to wait looks again
 }
 
-// ---- settings ----------------------------------------------------------------------------------------
+// ---- settings ----
 
 void dt_app_settings(struct dt_app *app, struct dt_settings *out)
 {
@@ -70,7 +70,8 @@ void dt_app_settings(struct dt_app *app, struct dt_settings *out)
     pthread_mutex_unlock(&app->settings_lock);
 }
 
-dt_status dt_app_set(struct dt_app *app, int id, const char *value, enum dt_setting_source source, struct dt_error *err)
+dt_status dt_app_set(struct dt_app *app, int id, const char *value, enum dt_setting_source source,
+                     struct dt_error *err)
 {
     pthread_mutex_lock(&app->settings_lock);
     dt_status status = dt_settings_set(&app->settings, id, value, source, err);
@@ -83,7 +84,7 @@ dt_status dt_app_set(struct dt_app *app, int id, const char *value, enum dt_sett
     return DT_OK;
 }
 
-// ---- the keeper's news ---------------------------------------------------------------------------------
+// ---- the keeper's news ----
 
 static void print_stories(struct dt_app *app, const struct dt_library_entry *entries, size_t count)
 {
@@ -97,8 +98,8 @@ static void print_stories(struct dt_app *app, const struct dt_library_entry *ent
         time_t t = (time_t)entries[i].updated;
         struct tm parts;
         strftime(when, sizeof when, "%Y-%m-%d %H:%M", localtime_r(&t, &parts));
-        fprintf(out, "%5lld  %s  %3u turn%s  %s\n", (long long)entries[i].id, when, entries[i].turns, entries[i].turns == 1 ? " " : "s",
-                entries[i].title);
+        fprintf(out, "%5lld  %s  %3u turn%s  %s\n", (long long)entries[i].id, when,
+                entries[i].turns, entries[i].turns == 1 ? " " : "s", entries[i].title);
     }
     fputs(count ? "/open N goes on with one of them.\n" : "No story is like that.\n", out);
     fclose(out);
@@ -117,8 +118,9 @@ static void hear_keeper(void *arg, const struct dt_keeper_report *report)
         break;
     case DT_KEEPER_LAST:
         if (app->interactive)
-            dt_app_notice(app, DT_NOTICE_INFO, "Last time: \"%s\" (%zu turn%s). /open goes on with it.", report->text, report->count,
-                          report->count == 1 ? "" : "s");
+            dt_app_notice(app, DT_NOTICE_INFO,
+                          "Last time: \"%s\" (%zu turn%s). /open goes on with it.", report->text,
+                          report->count, report->count == 1 ? "" : "s");
         break;
     case DT_KEEPER_LIST: {
         struct dt_view_list *list = dt_view_list_new(report->count, sizeof(struct dt_app_entry));
@@ -139,7 +141,8 @@ static void hear_keeper(void *arg, const struct dt_keeper_report *report)
             }
         }
         if (atomic_load(&app->print_search) == report->number && report->text)
-            dt_app_notice(app, DT_NOTICE_WARNING, "%s: there are no stories to look through.", report->text);
+            dt_app_notice(app, DT_NOTICE_WARNING, "%s: there are no stories to look through.",
+                          report->text);
         else if (atomic_load(&app->print_search) == report->number)
             print_stories(app, report->entries, report->count);
         dt_library_entries_free(report->entries, report->count);
@@ -160,9 +163,10 @@ static void hear_log(void *arg, int level, const char *line)
     dt_app_notice(arg, level >= DT_LOG_ERROR ? DT_NOTICE_ERROR : DT_NOTICE_WARNING, "%s", line);
 }
 
-// ---- beginning and end -----------------------------------------------------------------------------------
+// ---- beginning and end ----
 
-dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options, struct dt_error *err)
+dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options,
+                     struct dt_error *err)
 {
     struct dt_app *app = calloc(1, sizeof *app);
     char path[512];
@@ -223,7 +227,8 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options, 
         goto out;
     dt_worker_ask(app, DT_REQUEST_MODEL, 0, NULL, 0, false);
     if (options->open) {
-        int n = snprintf(path, sizeof path, "%lld", options->open > 0 ? (long long)options->open : 0ll);
+        int n =
+            snprintf(path, sizeof path, "%lld", options->open > 0 ? (long long)options->open : 0ll);
         dt_worker_ask(app, DT_REQUEST_COMMAND, DT_COMMAND_OPEN, path, (size_t)n, false);
     }
     app->given = options->script || options->prompt;
@@ -279,7 +284,7 @@ int dt_app_exit_code(const struct dt_app *app)
     return atomic_load(&app->exit_code);
 }
 
-// ---- the table -------------------------------------------------------------------------------------------
+// ---- the table ----
 
 static int api_fd(struct dt_app *app)
 {
@@ -329,7 +334,8 @@ static dt_status api_step(struct dt_app *app, int setting, int steps, struct dt_
     bool has = dt_settings_step(&app->settings, setting, steps, text, sizeof text);
     pthread_mutex_unlock(&app->settings_lock);
     if (!has)
-        return dt_error_set(err, DT_USAGE, NULL, "%s has no steps: type a value", dt_settings_table()[setting].name);
+        return dt_error_set(err, DT_USAGE, NULL, "%s has no steps: type a value",
+                            dt_settings_table()[setting].name);
     return dt_submit_set(app, setting, text, err);
 }
 
@@ -381,7 +387,8 @@ static const char *api_history(struct dt_app *app, size_t i)
 static void api_remember(struct dt_app *app, const char *entry)
 {
     pthread_mutex_lock(&app->settings_lock);
-    bool write = dt_settings_on(&app->settings, DT_SET_HISTORY) && !dt_settings_on(&app->settings, DT_SET_PRIVATE);
+    bool write = dt_settings_on(&app->settings, DT_SET_HISTORY) &&
+                 !dt_settings_on(&app->settings, DT_SET_PRIVATE);
     pthread_mutex_unlock(&app->settings_lock);
     dt_history_add(app, app->history, entry, write);
 }
@@ -404,7 +411,8 @@ static uint32_t api_search(struct dt_app *app, const char *words, uint32_t offse
 
 static enum dt_app_charset api_charset(struct dt_app *app)
 {
-    // resolved once: every piece of text that is drawn asks, and what get() has handed out must stand
+    // resolved once: every piece of text that is drawn asks, and what get() has handed out must
+    // stand
     if (app->charset < 0)
         app->charset = (int)dt_charset_resolve(api_get(app, DT_SET_CHARSET));
     return (enum dt_app_charset)app->charset;

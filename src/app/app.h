@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A sitting at the terminal, as main makes it; and what its parts share. Front ends see app/api.h alone.
+// A sitting at the terminal, as main makes it; and what its parts share. Front ends see app/api.h
+// alone.
 #ifndef DT_APP_APP_H
 #define DT_APP_APP_H
 
@@ -13,21 +14,23 @@
 #include "host/child.h"
 #include "host/engine.h"
 
-// ---- for main -------------------------------------------------------------------------------------
+// ---- for main ----
 
 struct dt_app_options {
     const struct dt_settings *settings; // copied
     const char *settings_file;          // for /save-settings; NULL: the usual one
     const char *script;                 // a file of lines to be played first; NULL: none
     const char *prompt;                 // said first; NULL: nothing
-    int64_t open;                       // a story of the library to begin with: its number, -1 the last one, 0 none
-    bool interactive;                   // somebody is there who can be told things
+    int64_t open;     // a story of the library to begin with: its number, -1 the last one, 0 none
+    bool interactive; // somebody is there who can be told things
 };
 
 // Makes a sitting: starts worker and keeper, and begins to open the model. DT_NO_MEMORY, DT_FAILED.
-dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options, struct dt_error *err);
+dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options,
+                     struct dt_error *err);
 
-// Stops what runs, waits until all is kept, frees everything. Notices that nobody fetched are handed to `last`, one line each.
+// Stops what runs, waits until all is kept, frees everything. Notices that nobody fetched are
+// handed to `last`, one line each.
 void dt_app_free(struct dt_app *app, void (*last)(const char *line));
 
 // What the program should exit with, after a front end has returned.
@@ -35,7 +38,7 @@ int dt_app_exit_code(const struct dt_app *app);
 
 const struct dt_app_api *dt_app_api(void);
 
-// ---- between the parts --------------------------------------------------------------------------------
+// ---- between the parts ----
 
 // Something the worker is asked to do.
 enum dt_request_type {
@@ -54,17 +57,17 @@ struct dt_request {
     char *text;
 };
 
-struct dt_worker; // app/worker.h
-struct dt_history; // app/library/history.h
+struct dt_worker;     // app/worker.h
+struct dt_history;    // app/library/history.h
 struct dt_completion; // complete.c
-struct dt_view;   // app/view.h
+struct dt_view;       // app/view.h
 
 struct dt_app {
     struct dt_events events;
-    struct dt_engine *engine;   // the worker's, but for dt_engine_cancel
+    struct dt_engine *engine; // the worker's, but for dt_engine_cancel
     struct dt_keeper *keeper;
     struct dt_worker *worker;
-    struct dt_view *view;       // the ui thread's
+    struct dt_view *view; // the ui thread's
 
     // settings: guarded by the lock; a change of the number tells the worker to look
     pthread_mutex_t settings_lock;
@@ -73,14 +76,14 @@ struct dt_app {
     char settings_file[512];
     char model_path[512]; // of the model that is open, under the same lock
 
-    atomic_uint stops;          // how often stop was asked for
-    atomic_int stopping;        // the same as a flag, for waits
-    struct dt_stop silence;     // set with every stop: the voice obeys
-    atomic_int leaving;         // 1: by /quit; above: 1 + the signal's number
-    atomic_int state;           // enum dt_app_state, the worker's; what the ui shows comes with events
+    atomic_uint stops;      // how often stop was asked for
+    atomic_int stopping;    // the same as a flag, for waits
+    struct dt_stop silence; // set with every stop: the voice obeys
+    atomic_int leaving;     // 1: by /quit; above: 1 + the signal's number
+    atomic_int state;       // enum dt_app_state, the worker's; what the ui shows comes with events
     atomic_int exit_code;
     bool interactive;
-    bool given;                 // the command line says what to do first
+    bool given; // the command line says what to do first
 
     // the ui thread's
     struct dt_history *history;
@@ -89,11 +92,11 @@ struct dt_app {
     struct dt_command *all_commands; // ours and those, for the table
     FILE *script;
     char *first_script, *first_prompt; // done at the first look for events
-    unsigned script_stops;      // of `stops` when the script began
-    uint32_t ask_id;            // the question that waits for an answer, 0: none
+    unsigned script_stops;             // of `stops` when the script began
+    uint32_t ask_id;                   // the question that waits for an answer, 0: none
     char ask_text[32];
     uint32_t searches;
-    atomic_uint print_search;   // the number of the search whose answer is wanted as text
+    atomic_uint print_search;        // the number of the search whose answer is wanted as text
     char value[DT_SETTING_TEXT_MAX]; // what get() answered
     int charset;                     // enum dt_app_charset, -1: not asked for yet
     struct dt_completion *completion;
@@ -112,15 +115,17 @@ void dt_app_post(struct dt_app *app, enum dt_app_event_type type, const char *te
 void dt_app_settings(struct dt_app *app, struct dt_settings *out);
 
 // Changes one and tells the front end. Any thread.
-dt_status dt_app_set(struct dt_app *app, int id, const char *value, enum dt_setting_source source, struct dt_error *err);
+dt_status dt_app_set(struct dt_app *app, int id, const char *value, enum dt_setting_source source,
+                     struct dt_error *err);
 
 // Stop, from anywhere. Async-signal-safe.
 void dt_app_stop(struct dt_app *app);
 
-// ---- the parts ------------------------------------------------------------------------------------------
+// ---- the parts ----
 
 // worker.c: asks the worker; text may be NULL. False without memory.
-bool dt_worker_ask(struct dt_app *app, enum dt_request_type type, int id, const char *text, size_t length, bool live);
+bool dt_worker_ask(struct dt_app *app, enum dt_request_type type, int id, const char *text,
+                   size_t length, bool live);
 // Whether a request waits or is being done.
 bool dt_worker_busy(struct dt_app *app);
 dt_status dt_worker_new(struct dt_app *app, struct dt_error *err);
@@ -136,10 +141,12 @@ void dt_submit_answer(struct dt_app *app, uint32_t id, bool yes);
 // The next line of a script, when all is quiet. False when there is none.
 bool dt_submit_script_step(struct dt_app *app);
 bool dt_submit_script(struct dt_app *app, const char *path);
-// What the command line asked for first: at the front end's first look for events, when its own commands are known.
+// What the command line asked for first: at the front end's first look for events, when its own
+// commands are known.
 void dt_submit_first(struct dt_app *app);
 
-// voice.c: /voice (lists, or chooses), and /listen (begins, ends what it began, or gives it up; the words become the input line). listen_free gives up.
+// voice.c: /voice (lists, or chooses), and /listen (begins, ends what it began, or gives it up; the
+// words become the input line). listen_free gives up.
 void dt_voice_command(struct dt_app *app, const char *arguments);
 void dt_listen_command(struct dt_app *app, const char *arguments);
 void dt_listen_free(struct dt_app *app);
@@ -147,7 +154,8 @@ void dt_listen_free(struct dt_app *app);
 // complete.c
 const struct dt_app_completion *dt_complete(struct dt_app *app, const char *line, size_t cursor);
 void dt_complete_free(struct dt_app *app);
-// models.c: starts a look for models on the keeper's thread; current: the path of the one that is open. print_them: as output, when all were looked at.
+// models.c: starts a look for models on the keeper's thread; current: the path of the one that is
+// open. print_them: as output, when all were looked at.
 void dt_models_find(struct dt_app *app, bool print_them, const char *current);
 // signals.c: handlers that stop, leave, and give the terminal back after a crash.
 void dt_signals_install(struct dt_app *app);

@@ -22,7 +22,8 @@ enum dt_app_charset dt_charset_resolve(const char *word)
         name = getenv("LC_CTYPE");
     if (!name || !*name)
         name = getenv("LANG");
-    if (name && (strcasestr(name, "8859-1") || strcasestr(name, "8859-15") || strcasestr(name, "latin1")))
+    if (name &&
+        (strcasestr(name, "8859-1") || strcasestr(name, "8859-15") || strcasestr(name, "latin1")))
         return DT_CHARSET_LATIN1;
     if (name && (strcmp(name, "C") == 0 || strcmp(name, "POSIX") == 0))
         return DT_CHARSET_ASCII;
@@ -35,7 +36,12 @@ enum dt_app_charset dt_charset_resolve(const char *word)
 }
 
 // What ASCII has for U+00A0..U+00FF; spaces are '?'.
-static const char latin_twins[96 + 1] = " !cL?Y|?\"Ca<--R-" "o+23'uP.,1o>???" "?" "AAAAAAACEEEEIIII" "DNOOOOOxOUUUUYPs" "aaaaaaaceeeeiiii"
+static const char latin_twins[96 + 1] = " !cL?Y|?\"Ca<--R-"
+                                        "o+23'uP.,1o>???"
+                                        "?"
+                                        "AAAAAAACEEEEIIII"
+                                        "DNOOOOOxOUUUUYPs"
+                                        "aaaaaaaceeeeiiii"
                                         "dnooooo/ouuuuypy";
 
 // A twin for other characters, NULL if there is none.

@@ -5,7 +5,8 @@
 
 #include "app/api.h"
 
-// What the locale says (setlocale must have been called), or the word of the setting: "auto", "utf8", "ascii", "latin1".
+// What the locale says (setlocale must have been called), or the word of the setting: "auto",
+// "utf8", "ascii", "latin1".
 enum dt_app_charset dt_charset_resolve(const char *word);
 
 // As in struct dt_app_api.

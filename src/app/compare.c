@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// /compare: the same beginning, told greedily by two stacks. The story at hand is not touched: its positions are set aside meanwhile.
+// /compare: the same beginning, told greedily by two stacks. The story at hand is not touched: its
+// positions are set aside meanwhile.
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,8 +86,8 @@ static void post(struct dt_worker *w, struct comparison *c, bool finished)
 }
 
 // Tells one side. False: stopped.
-static bool tell_side(struct dt_worker *w, struct comparison *c, int n, const char *stack, const uint32_t *prompt, uint32_t prompt_count,
-                      uint32_t length)
+static bool tell_side(struct dt_worker *w, struct comparison *c, int n, const char *stack,
+                      const uint32_t *prompt, uint32_t prompt_count, uint32_t length)
 {
     struct side *side = &c->side[n];
     struct dt_error err = {0};
@@ -109,7 +110,8 @@ static bool tell_side(struct dt_worker *w, struct comparison *c, int n, const ch
     dt_engine_set_sampling(w->engine, &greedy, 1);
     begun = dt_clock_ns();
     uint32_t previous = prompt[prompt_count - 1];
-    while (status == DT_OK && side->count < length && dt_session_position(session) < dt_session_capacity(session)) {
+    while (status == DT_OK && side->count < length &&
+           dt_session_position(session) < dt_session_capacity(session)) {
         char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
         uint32_t id = dt_engine_next(w->engine);
         if (dt_tell_is_end(w, id))
@@ -139,27 +141,34 @@ static void summary(struct dt_worker *w, const struct comparison *c, bool stoppe
     size_t n = 0;
     struct dt_app_compare found = {0};
     find_difference(c, true, &found);
-    size_t names = strlen(c->side[0].stack) > strlen(c->side[1].stack) ? strlen(c->side[0].stack) : strlen(c->side[1].stack);
+    size_t names = strlen(c->side[0].stack) > strlen(c->side[1].stack) ? strlen(c->side[0].stack)
+                                                                       : strlen(c->side[1].stack);
     for (int i = 0; i < 2; i++) {
         const struct side *side = &c->side[i];
         if (side->refused)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%-*s  %s\n", (int)names, side->stack, side->refused);
+            n += (size_t)snprintf(text + n, sizeof text - n, "%-*s  %s\n", (int)names, side->stack,
+                                  side->refused);
         else
-            n += (size_t)snprintf(text + n, sizeof text - n, "%-*s %8.1f tok/s  prompt %8.1f tok/s  %u tokens\n", (int)names,
+            n += (size_t)snprintf(text + n, sizeof text - n,
+                                  "%-*s %8.1f tok/s  prompt %8.1f tok/s  %u tokens\n", (int)names,
                                   side->stack, side->speed, side->prompt_speed, side->count);
     }
     if (c->side[0].refused || c->side[1].refused || stopped) {
-        snprintf(text + n, sizeof text - n, "%s\n", stopped ? "stopped: the texts were not compared to their end" : "nothing to compare");
+        snprintf(text + n, sizeof text - n, "%s\n",
+                 stopped ? "stopped: the texts were not compared to their end"
+                         : "nothing to compare");
     } else if (!found.differ) {
         snprintf(text + n, sizeof text - n, "%.2f times as fast; the texts are the same\n",
                  c->side[0].speed > 0 ? c->side[1].speed / c->side[0].speed : 0);
     } else {
         size_t at = found.first_difference, from = at > 24 ? at - 24 : 0;
-        const char *texts[2] = {c->side[0].text ? c->side[0].text : "", c->side[1].text ? c->side[1].text : ""};
+        const char *texts[2] = {c->side[0].text ? c->side[0].text : "",
+                                c->side[1].text ? c->side[1].text : ""};
         while (from > 0 && ((unsigned char)texts[0][from] & 0xc0) == 0x80)
             from--;
-        n += (size_t)snprintf(text + n, sizeof text - n, "%.2f times as fast; the texts differ from token %u on:\n",
-                              c->side[0].speed > 0 ? c->side[1].speed / c->side[0].speed : 0, found.first_token + 1);
+        n += (size_t)snprintf(
+            text + n, sizeof text - n, "%.2f times as fast; the texts differ from token %u on:\n",
+            c->side[0].speed > 0 ? c->side[1].speed / c->side[0].speed : 0, found.first_token + 1);
         for (int i = 0; i < 2; i++) {
             size_t end = at + 40, length = c->side[i].length;
             if (end > length)
@@ -167,7 +176,8 @@ static void summary(struct dt_worker *w, const struct comparison *c, bool stoppe
             while (end < length && ((unsigned char)texts[i][end] & 0xc0) == 0x80)
                 end++;
             char piece[160];
-            snprintf(piece, sizeof piece, "%.*s", (int)(end > from ? end - from : 0), texts[i] + (from < length ? from : length));
+            snprintf(piece, sizeof piece, "%.*s", (int)(end > from ? end - from : 0),
+                     texts[i] + (from < length ? from : length));
             for (char *p = piece; *p; p++) {
                 if (*p == '\n')
                     *p = ' ';
@@ -178,7 +188,8 @@ static void summary(struct dt_worker *w, const struct comparison *c, bool stoppe
     dt_app_output(w->app, text);
 }
 
-// The story's positions, kept while others are told in their place. Where there is no memory for that they are evaluated again afterwards.
+// The story's positions, kept while others are told in their place. Where there is no memory for
+// that they are evaluated again afterwards.
 struct aside {
     void *saved;
     size_t bytes;
@@ -191,7 +202,8 @@ static void set_aside(struct dt_worker *w, struct aside *aside)
     aside->position = dt_session_common_prefix(session, w->story.tokens, w->story.token_count);
     aside->bytes = dt_session_saved_bytes(session, aside->position);
     if (aside->position == 0 ||
-        dt_memory_take(dt_engine_account(w->engine), aside->bytes, "the story, set aside", &aside->saved, NULL) != DT_OK)
+        dt_memory_take(dt_engine_account(w->engine), aside->bytes, "the story, set aside",
+                       &aside->saved, NULL) != DT_OK)
         return;
     dt_session_save(session, aside->position, aside->saved);
 }
@@ -220,14 +232,16 @@ void dt_compare(struct dt_worker *w, const char *a, const char *b)
     size_t count = 0;
     snprintf(before, sizeof before, "%s", dt_engine_stack_name(w->engine));
     // the last turn's beginning; before the first turn, an opening
-    if (turn && (!story->stale || dt_story_rebuild(w, &err) == DT_OK) && turn->told_at != DT_NOWHERE) {
+    if (turn && (!story->stale || dt_story_rebuild(w, &err) == DT_OK) &&
+        turn->told_at != DT_NOWHERE) {
         prompt = story->tokens;
         count = turn->told_at;
         c.prompt = turn->prompt;
     } else {
         const char *opening = dt_settings_text(&w->settings, DT_SET_OPENING);
         c.prompt = *opening ? opening : "Once upon a time";
-        if (dt_engine_encode(w->engine, c.prompt, strlen(c.prompt), DT_ENCODE_BOS | DT_ENCODE_PREFIX, &prompt, &count, &err) != DT_OK) {
+        if (dt_engine_encode(w->engine, c.prompt, strlen(c.prompt),
+                             DT_ENCODE_BOS | DT_ENCODE_PREFIX, &prompt, &count, &err) != DT_OK) {
             dt_app_error(w->app, &err);
             return;
         }

@@ -62,25 +62,30 @@ static bool set_text(struct dt_event *event, const char *text, size_t length, si
     return true;
 }
 
-// Whether a newer event of this type makes an unfetched older one needless, wherever that is in the queue.
-static bool replaces(const struct dt_app_event *event, const void *payload, const struct dt_event *older, bool is_last)
+// Whether a newer event of this type makes an unfetched older one needless, wherever that is in the
+// queue.
+static bool replaces(const struct dt_app_event *event, const void *payload,
+                     const struct dt_event *older, bool is_last)
 {
     if (older->event.type != event->type)
         return false;
-    if (event->type == DT_EVENT_FIGURES || event->type == DT_EVENT_COMPARE || event->type == DT_EVENT_MODELS)
+    if (event->type == DT_EVENT_FIGURES || event->type == DT_EVENT_COMPARE ||
+        event->type == DT_EVENT_MODELS)
         return true;
-    if (event->type == DT_EVENT_VOICE) // one that only says that somebody listens takes no figures away
+    if (event->type ==
+        DT_EVENT_VOICE) // one that only says that somebody listens takes no figures away
         return payload != NULL || older->payload == NULL;
     return event->type == DT_EVENT_PROGRESS && is_last && older->event.done < older->event.total;
 }
 
-void dt_events_post(struct dt_events *events, const struct dt_app_event *event, const char *text, size_t length,
-                    void *payload, void (*free_payload)(void *payload))
+void dt_events_post(struct dt_events *events, const struct dt_app_event *event, const char *text,
+                    size_t length, void *payload, void (*free_payload)(void *payload))
 {
     pthread_mutex_lock(&events->lock);
     bool was_empty = events->first == NULL;
     struct dt_event *last = events->last;
-    if (event->type == DT_EVENT_TEXT && last && last->event.type == DT_EVENT_TEXT && last->event.turn == event->turn) {
+    if (event->type == DT_EVENT_TEXT && last && last->event.type == DT_EVENT_TEXT &&
+        last->event.turn == event->turn) {
         set_text(last, text, length, last->event.length);
         goto out;
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Telling a turn: what the session lacks is evaluated, then token after token, until something ends it; then it is kept.
+// Telling a turn: what the session lacks is evaluated, then token after token, until something ends
+// it; then it is kept.
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,10 +10,10 @@
 #include "host/clock.h"
 
 #define FIGURES_NS 250000000ull // at most four a second
-#define DRAFT_NS 500000000ull   // twice a second, so that a second is never lost
-#define GATHER_NS 8000000ull    // tokens that come faster than this travel together
+#define DRAFT_NS   500000000ull // twice a second, so that a second is never lost
+#define GATHER_NS  8000000ull   // tokens that come faster than this travel together
 
-// ---- settings --------------------------------------------------------------------------------------
+// ---- settings ----
 
 void dt_tell_sampling(struct dt_worker *w, struct dt_sampling *out)
 {
@@ -30,7 +31,8 @@ void dt_tell_sampling(struct dt_worker *w, struct dt_sampling *out)
 uint64_t dt_tell_new_seed(struct dt_worker *w)
 {
     // short enough to be typed again
-    uint64_t mixed = (dt_clock_unix() * 1000003u + dt_clock_ns() / 1000 + ++w->seeds * 7919u) * 0x9E3779B97F4A7C15ull;
+    uint64_t mixed = (dt_clock_unix() * 1000003u + dt_clock_ns() / 1000 + ++w->seeds * 7919u) *
+                     0x9E3779B97F4A7C15ull;
     return 1 + (mixed >> 32) % 999999999u;
 }
 
@@ -44,10 +46,11 @@ bool dt_tell_is_end(struct dt_worker *w, uint32_t id)
     const struct dt_vocab *vocab = &dt_engine_model(w->engine)->vocab;
     if (vocab->bos != DT_NO_TOKEN && id == vocab->bos)
         return true;
-    return dt_settings_is(&w->settings, DT_SET_STOP, "end") && dt_tokenizer_is_end(dt_engine_tokenizer(w->engine), id);
+    return dt_settings_is(&w->settings, DT_SET_STOP, "end") &&
+           dt_tokenizer_is_end(dt_engine_tokenizer(w->engine), id);
 }
 
-// ---- figures ---------------------------------------------------------------------------------------
+// ---- figures ----
 
 struct pace { // when the last tokens came, for the speed now
     uint64_t at[128];
@@ -81,7 +84,8 @@ void dt_tell_figures(struct dt_worker *w, bool with_memory)
         uint64_t now = dt_clock_ns();
         dt_memory_facts(&f->memory);
         if (before_ns && now > before_ns)
-            f->major_faults_s = (double)(f->memory.major_faults - faults) * 1e9 / (double)(now - before_ns);
+            f->major_faults_s =
+                (double)(f->memory.major_faults - faults) * 1e9 / (double)(now - before_ns);
         before_ns = now;
         faults = f->memory.major_faults;
     }
@@ -93,7 +97,7 @@ void dt_tell_figures(struct dt_worker *w, bool with_memory)
     dt_events_post(&w->app->events, &event, NULL, 0, copy, free);
 }
 
-// ---- evaluation ------------------------------------------------------------------------------------
+// ---- evaluation ----
 
 static void post_progress(struct dt_worker *w, uint32_t done, uint32_t total, bool over)
 {
@@ -107,7 +111,10 @@ static void post_progress(struct dt_worker *w, uint32_t done, uint32_t total, bo
         left = seconds / done * (total - done);
     else if (w->prompt_speed > 0)
         left = (total - done) / w->prompt_speed;
-    struct dt_app_event event = {.type = DT_EVENT_PROGRESS, .done = over ? total : done, .total = total, .seconds_left = over ? 0 : left};
+    struct dt_app_event event = {.type = DT_EVENT_PROGRESS,
+                                 .done = over ? total : done,
+                                 .total = total,
+                                 .seconds_left = over ? 0 : left};
     dt_events_post(&w->app->events, &event, w->progress_what, strlen(w->progress_what), NULL, NULL);
 }
 
@@ -124,7 +131,8 @@ dt_status dt_tell_sync(struct dt_worker *w, struct dt_error *err)
     if (story->token_count == 0)
         return dt_error_set(err, DT_FAILED, NULL, "there is nothing to go on from");
     if (keep >= story->token_count)
-        keep = story->token_count - 1; // the logits of the last one are wanted anew: sampling used them up
+        keep = story->token_count -
+               1; // the logits of the last one are wanted anew: sampling used them up
     dt_session_truncate(session, keep);
     uint32_t count = story->token_count - keep;
     uint64_t begun = dt_clock_ns();
@@ -133,7 +141,9 @@ dt_status dt_tell_sync(struct dt_worker *w, struct dt_error *err)
     w->progress_shown = false;
     w->figures.prompt_tokens = count;
     dt_worker_state(w, DT_APP_READING);
-    if (w->prompt_speed > 0 && count / w->prompt_speed > 0.3) { // worth a word at once; else when it turns out to take long
+    if (w->prompt_speed > 0 &&
+        count / w->prompt_speed >
+            0.3) { // worth a word at once; else when it turns out to take long
         w->progress_ns = 0;
         post_progress(w, 0, count, false);
     }
@@ -149,7 +159,7 @@ dt_status dt_tell_sync(struct dt_worker *w, struct dt_error *err)
     return status;
 }
 
-// ---- keeping ---------------------------------------------------------------------------------------
+// ---- keeping ----
 
 static void keep_fields(struct dt_worker *w, struct dt_story_record *record)
 {
@@ -216,7 +226,7 @@ static void keep_finished(struct dt_worker *w, size_t n)
     w->story.id = dt_keeper_story_number(w->story.kept);
 }
 
-// ---- telling ---------------------------------------------------------------------------------------
+// ---- telling ----
 
 struct telling {
     struct dt_turn *turn;
@@ -231,7 +241,8 @@ static void post_text(struct dt_worker *w, struct telling *t)
 {
     if (t->turn->length > t->posted) {
         struct dt_app_event event = {.type = DT_EVENT_TEXT, .turn = t->number};
-        dt_events_post(&w->app->events, &event, t->turn->text + t->posted, t->turn->length - t->posted, NULL, NULL);
+        dt_events_post(&w->app->events, &event, t->turn->text + t->posted,
+                       t->turn->length - t->posted, NULL, NULL);
         t->posted = t->turn->length;
     }
     t->posted_ns = t->now;
@@ -308,9 +319,10 @@ bool dt_tell_open_speech(struct dt_worker *w)
         .arg = w->app,
         .stop = &w->app->silence,
     };
-    snprintf(as, sizeof as, "%s\n%s\n%u %u", options.voice, options.wav_path ? options.wav_path : "", options.words_per_minute,
-             options.pitch);
-    if (w->speech && strcmp(as, w->speech_as) != 0) // another voice, or the same one spoken otherwise
+    snprintf(as, sizeof as, "%s\n%s\n%u %u", options.voice,
+             options.wav_path ? options.wav_path : "", options.words_per_minute, options.pitch);
+    if (w->speech &&
+        strcmp(as, w->speech_as) != 0) // another voice, or the same one spoken otherwise
         close_speech(w);
     if (w->speech)
         return true;
@@ -323,11 +335,13 @@ bool dt_tell_open_speech(struct dt_worker *w)
     return false;
 }
 
-// shown: what the listener should hear first, the opening that the story goes on from; NULL for a request, which is not part of it.
+// shown: what the listener should hear first, the opening that the story goes on from; NULL for a
+// request, which is not part of it.
 static void speech_begin(struct dt_worker *w, const char *shown)
 {
     // A file that was named is wanted, whatever else is set.
-    bool wanted = dt_settings_on(&w->settings, DT_SET_SPEAK) || *dt_settings_text(&w->settings, DT_SET_SPEAK_TO);
+    bool wanted = dt_settings_on(&w->settings, DT_SET_SPEAK) ||
+                  *dt_settings_text(&w->settings, DT_SET_SPEAK_TO);
     w->spoken = false;
     if (!wanted) {
         close_speech(w);
@@ -348,31 +362,40 @@ static void speech_end(struct dt_worker *w, bool stopped)
     else
         dt_speech_finish(w->speech);
     w->spoken = false;
-    // Where nobody is there to stop it, the turn lasts until it was said: the program may leave behind it.
-    while (!stopped && !w->app->interactive && !dt_worker_stopped(w) && !dt_speech_wait(w->speech, 20))
+    // Where nobody is there to stop it, the turn lasts until it was said: the program may leave
+    // behind it.
+    while (!stopped && !w->app->interactive && !dt_worker_stopped(w) &&
+           !dt_speech_wait(w->speech, 20))
         continue;
 }
 
 // The context is full. True: there is room again.
-static bool make_room(struct dt_worker *w, struct telling *t, enum dt_app_turn_end *end, struct dt_error *err)
+static bool make_room(struct dt_worker *w, struct telling *t, enum dt_app_turn_end *end,
+                      struct dt_error *err)
 {
     struct dt_story *story = &w->story;
     uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine));
-    if (!dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift") || story->token_count <= story->head + 8) {
+    if (!dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift") ||
+        story->token_count <= story->head + 8) {
         *end = DT_END_CONTEXT;
         if (dt_settings_is(&w->settings, DT_SET_OVERFLOW, "new"))
-            dt_app_notice(w->app, DT_NOTICE_INFO, "The context is full (%u tokens): this story ends here, the next prompt begins a new one.",
+            dt_app_notice(w->app, DT_NOTICE_INFO,
+                          "The context is full (%u tokens): this story ends here, the next prompt "
+                          "begins a new one.",
                           capacity);
         else
             dt_app_notice(w->app, DT_NOTICE_INFO,
-                          "The context is full (%u tokens). /new begins another story; with /set overflow shift it would go on, and forget its beginning.",
+                          "The context is full (%u tokens). /new begins another story; with /set "
+                          "overflow shift it would go on, and forget its beginning.",
                           capacity);
         return false;
     }
     post_text(w, t);
     uint32_t dropped = dt_story_shift(story);
-    dt_app_notice(w->app, DT_NOTICE_INFO, "The context is full (%u tokens): the oldest %u are dropped%s, and the rest is read again.",
-                  capacity, dropped, story->head > 1 ? " (the premise is kept)" : "");
+    dt_app_notice(
+        w->app, DT_NOTICE_INFO,
+        "The context is full (%u tokens): the oldest %u are dropped%s, and the rest is read again.",
+        capacity, dropped, story->head > 1 ? " (the premise is kept)" : "");
     if (dt_tell_sync(w, err) != DT_OK) {
         *end = err->status == DT_CANCELLED ? DT_END_STOPPED : DT_END_ERROR;
         return false;
@@ -415,7 +438,8 @@ static enum dt_app_turn_end tell_on(struct dt_worker *w, struct telling *t, stru
         char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
         t->turn->tokens++;
         t->pace.at[t->pace.count++ % 128] = t->now;
-        bool silent = dt_vocab_type(&dt_engine_model(w->engine)->vocab, id) == DT_TOKEN_CONTROL; // ends that do not end (stop = bos)
+        bool silent = dt_vocab_type(&dt_engine_model(w->engine)->vocab, id) ==
+                      DT_TOKEN_CONTROL; // ends that do not end (stop = bos)
         size_t n = silent ? 0 : dt_engine_piece(w->engine, previous, id, raw);
         take_piece(w, t, clean, dt_text_filter_push(&t->filter, raw, n, clean));
         if (t->now - t->draft_ns >= DRAFT_NS) {
@@ -455,16 +479,21 @@ void dt_tell(struct dt_worker *w, bool go_on)
     struct dt_turn *turn = dt_story_last(story);
     struct dt_error err = {0};
     struct dt_sampling sampling;
-    struct telling t = {.turn = turn, .number = (uint32_t)(story->count - 1), .begun_tokens = turn->tokens, .posted = turn->length};
+    struct telling t = {.turn = turn,
+                        .number = (uint32_t)(story->count - 1),
+                        .begun_tokens = turn->tokens,
+                        .posted = turn->length};
     enum dt_app_turn_end end = DT_END_ERROR;
     turn->finished = false;
     w->figures.tokens = 0;
-    w->figures.seconds = w->figures.speed_now = w->figures.speed_mean = w->figures.first_token_ms = 0;
+    w->figures.seconds = w->figures.speed_now = w->figures.speed_mean = w->figures.first_token_ms =
+        0;
     w->figures.seed = turn->seed;
     w->figures.prompt_tokens = 0;
     struct dt_app_event begin = {.type = DT_EVENT_TURN, .turn = t.number};
     char *shown = dt_story_shown_prompt(story, t.number);
-    dt_events_post(&w->app->events, &begin, shown ? shown : "", shown ? strlen(shown) : 0, NULL, NULL);
+    dt_events_post(&w->app->events, &begin, shown ? shown : "", shown ? strlen(shown) : 0, NULL,
+                   NULL);
     free(shown);
     t.now = t.draft_ns = dt_clock_ns();
     keep_turn(w, t.number); // the prompt is on its way to the disk before the first token
@@ -500,8 +529,11 @@ void dt_tell(struct dt_worker *w, bool go_on)
     struct dt_app_event over = {.type = DT_EVENT_TURN_END, .turn = t.number, .end = end};
     if (payload) {
         payload->figures = w->figures;
-        payload->facts = (struct dt_app_turn){
-            .finished = true, .end = end, .tokens = turn->tokens, .seed = turn->seed, .speed = turn->speed};
+        payload->facts = (struct dt_app_turn){.finished = true,
+                                              .end = end,
+                                              .tokens = turn->tokens,
+                                              .seed = turn->seed,
+                                              .speed = turn->speed};
     }
     dt_events_post(&w->app->events, &over, NULL, 0, payload, free);
     dt_act_redraw(w, story->count, NULL);

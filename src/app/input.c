@@ -30,15 +30,17 @@ static void tell_path(struct dt_app *app, char *out, size_t size)
     pthread_mutex_unlock(&app->settings_lock);
 }
 
-// ---- help and settings -------------------------------------------------------------------------------
+// ---- help and settings ----
 
 static void describe_setting(FILE *out, const struct dt_settings *settings, int id)
 {
-    static const char *const when[] = {"from the next token on", "from the next turn on", "when a model is opened", "when the program starts"};
+    static const char *const when[] = {"from the next token on", "from the next turn on",
+                                       "when a model is opened", "when the program starts"};
     const struct dt_setting *s = &dt_settings_table()[id];
     char range[256];
-    fprintf(out, "%s = %s\n  %s\n  takes %s; default %s; felt %s\n", s->name, dt_settings_text(settings, id), s->help,
-            dt_settings_range(s, range, sizeof range), *s->initial ? s->initial : "(empty)", when[s->when]);
+    fprintf(out, "%s = %s\n  %s\n  takes %s; default %s; felt %s\n", s->name,
+            dt_settings_text(settings, id), s->help, dt_settings_range(s, range, sizeof range),
+            *s->initial ? s->initial : "(empty)", when[s->when]);
 }
 
 static void help(struct dt_app *app, const char *about)
@@ -57,7 +59,8 @@ static void help(struct dt_app *app, const char *about)
     if (*about) {
         int i = dt_words_find(about, command_at, &commands), id = dt_settings_find(about);
         if (i >= 0)
-            fprintf(out, "/%s %s\n  %s\n", commands.table[i].name, commands.table[i].arguments, commands.table[i].help);
+            fprintf(out, "/%s %s\n  %s\n", commands.table[i].name, commands.table[i].arguments,
+                    commands.table[i].help);
         if (id >= 0)
             describe_setting(out, settings, id);
         if (i < 0 && id < 0)
@@ -65,11 +68,14 @@ static void help(struct dt_app *app, const char *about)
     } else {
         for (size_t i = 0; i < commands.count; i++) {
             char name[64];
-            snprintf(name, sizeof name, "/%s %s", commands.table[i].name, commands.table[i].arguments);
+            snprintf(name, sizeof name, "/%s %s", commands.table[i].name,
+                     commands.table[i].arguments);
             fprintf(out, "%-24s %s\n", name, commands.table[i].help);
         }
-        fputs("Anything else is how the story goes on. A backslash at the end of a line, or Ctrl-J, makes another line.\n"
-              "Ctrl-C stops the story, Ctrl-D or /quit leaves; Tab completes; beginnings of names are enough.\n",
+        fputs("Anything else is how the story goes on. A backslash at the end of a line, or "
+              "Ctrl-J, makes another line.\n"
+              "Ctrl-C stops the story, Ctrl-D or /quit leaves; Tab completes; beginnings of names "
+              "are enough.\n",
               out);
     }
 out:
@@ -96,7 +102,8 @@ static void show_settings(struct dt_app *app)
             if (strcmp(group, s->group) != 0)
                 fprintf(out, "%s:\n", s->group);
             group = s->group;
-            fprintf(out, "  %-16s %s%s\n", s->name, dt_settings_text(settings, id), from[settings->value[id].source]);
+            fprintf(out, "  %-16s %s%s\n", s->name, dt_settings_text(settings, id),
+                    from[settings->value[id].source]);
         }
         fputs("/help NAME tells more, /set NAME VALUE changes one.\n", out);
     }
@@ -165,9 +172,11 @@ static void set(struct dt_app *app, char *arguments)
     if (id < 0) {
         const char *near = dt_settings_nearest(arguments);
         if (near)
-            dt_app_notice(app, DT_NOTICE_WARNING, "There is no setting '%s': did you mean '%s'?", arguments, near);
+            dt_app_notice(app, DT_NOTICE_WARNING, "There is no setting '%s': did you mean '%s'?",
+                          arguments, near);
         else
-            dt_app_notice(app, DT_NOTICE_WARNING, "There is no setting '%s': /set lists them.", arguments);
+            dt_app_notice(app, DT_NOTICE_WARNING, "There is no setting '%s': /set lists them.",
+                          arguments);
         return;
     }
     if (!*value) {
@@ -185,8 +194,9 @@ static void set(struct dt_app *app, char *arguments)
     dt_app_settings(app, settings);
     dt_app_notice(app, DT_NOTICE_INFO, "%s = %s%s", s->name, dt_settings_text(settings, id),
                   s->when == DT_SETTING_START ? " (felt at the next start: /save-settings keeps it)"
-                  : id == DT_SET_MODE         ? " (a story keeps the mode it began with: /new begins another)"
-                                              : "");
+                  : id == DT_SET_MODE
+                      ? " (a story keeps the mode it began with: /new begins another)"
+                      : "");
     free(settings);
 }
 
@@ -195,7 +205,8 @@ static void save_settings(struct dt_app *app)
     struct dt_error err = {0};
     struct dt_settings *settings = malloc(sizeof *settings);
     if (!app->settings_file[0]) {
-        dt_app_notice(app, DT_NOTICE_ERROR, "There is no home folder for the settings: set XDG_CONFIG_HOME.");
+        dt_app_notice(app, DT_NOTICE_ERROR,
+                      "There is no home folder for the settings: set XDG_CONFIG_HOME.");
     } else if (settings) {
         dt_app_settings(app, settings);
         if (dt_settings_write(settings, app->settings_file, &err) == DT_OK)
@@ -216,17 +227,20 @@ static void set_from_command(struct dt_app *app, int id, const char *value)
     if (id == DT_SET_SEED || id == DT_SET_SYSTEM)
         dt_app_notice(app, DT_NOTICE_INFO, "%s = %s", dt_settings_table()[id].name, value);
     if (id == DT_SET_PRIVATE)
-        dt_app_notice(app, DT_NOTICE_INFO, strcmp(value, "on") == 0 ? "Private: nothing is written from now on. What was written stays; /delete removes it."
-                                                                    : "What is told is kept again.");
+        dt_app_notice(app, DT_NOTICE_INFO,
+                      strcmp(value, "on") == 0 ? "Private: nothing is written from now on. What "
+                                                 "was written stays; /delete removes it."
+                                               : "What is told is kept again.");
 }
 
-// ---- scripts -----------------------------------------------------------------------------------------
+// ---- scripts ----
 
 bool dt_submit_script(struct dt_app *app, const char *path)
 {
     FILE *in = fopen(path, "re");
     if (!in) {
-        dt_app_notice(app, DT_NOTICE_ERROR, "%s: the script cannot be read: %s", path, strerror(errno));
+        dt_app_notice(app, DT_NOTICE_ERROR, "%s: the script cannot be read: %s", path,
+                      strerror(errno));
         return false;
     }
     if (app->script)
@@ -283,7 +297,7 @@ bool dt_submit_script_step(struct dt_app *app)
     return true;
 }
 
-// ---- commands ----------------------------------------------------------------------------------------
+// ---- commands ----
 
 static void ask_delete(struct dt_app *app, const char *arguments)
 {
@@ -309,7 +323,8 @@ void dt_submit_answer(struct dt_app *app, uint32_t id, bool yes)
         return;
     if (yes) {
         dt_app_stop(app);
-        dt_worker_ask(app, DT_REQUEST_COMMAND, DT_COMMAND_DELETE, app->ask_text, strlen(app->ask_text), false);
+        dt_worker_ask(app, DT_REQUEST_COMMAND, DT_COMMAND_DELETE, app->ask_text,
+                      strlen(app->ask_text), false);
     } else {
         dt_app_notice(app, DT_NOTICE_INFO, "Nothing was deleted.");
     }
@@ -412,7 +427,8 @@ static void do_here(struct dt_app *app, int id, char *arguments)
         if (*arguments)
             set_from_command(app, DT_SET_SEED, arguments);
         else
-            dt_app_notice(app, DT_NOTICE_INFO, "The seed of the last turn: %llu", (unsigned long long)dt_view_figures(app)->seed);
+            dt_app_notice(app, DT_NOTICE_INFO, "The seed of the last turn: %llu",
+                          (unsigned long long)dt_view_figures(app)->seed);
         break;
     case DT_COMMAND_SPEAK:
         set_from_command(app, DT_SET_SPEAK, *arguments ? arguments : "on");
@@ -448,11 +464,14 @@ static bool command(struct dt_app *app, const char *text, size_t length)
     if (i < 0) {
         const char *near = dt_words_nearest(name, command_at, &commands);
         if (i == -2)
-            dt_app_notice(app, DT_NOTICE_WARNING, "/%s is the beginning of several commands: /help lists them.", name);
+            dt_app_notice(app, DT_NOTICE_WARNING,
+                          "/%s is the beginning of several commands: /help lists them.", name);
         else if (near)
-            dt_app_notice(app, DT_NOTICE_WARNING, "There is no command /%s: did you mean /%s?", name, near);
+            dt_app_notice(app, DT_NOTICE_WARNING, "There is no command /%s: did you mean /%s?",
+                          name, near);
         else
-            dt_app_notice(app, DT_NOTICE_WARNING, "There is no command /%s: /help lists them.", name);
+            dt_app_notice(app, DT_NOTICE_WARNING, "There is no command /%s: /help lists them.",
+                          name);
         return true; // it was answered; who wants to mend it has it in the history
     }
     n += strspn(text + n, " \t");
@@ -467,7 +486,8 @@ static bool command(struct dt_app *app, const char *text, size_t length)
     bool is_ours = (size_t)i < ours_count;
     // a front end may have its own help and script
     for (size_t j = 0; is_ours && j < app->own_command_count && app->own_commands; j++) {
-        if (strcmp(app->own_commands[j].name, found->name) == 0 && (found->id == DT_COMMAND_HELP || found->id == DT_COMMAND_SCRIPT)) {
+        if (strcmp(app->own_commands[j].name, found->name) == 0 &&
+            (found->id == DT_COMMAND_HELP || found->id == DT_COMMAND_SCRIPT)) {
             found = &app->own_commands[j];
             is_ours = false;
         }
@@ -481,13 +501,15 @@ static bool command(struct dt_app *app, const char *text, size_t length)
     int id = ours[i].id;
     // with arguments, these are settings as well
     if ((id == DT_COMMAND_BACKEND && *arguments) || id == DT_COMMAND_THREADS) {
-        set_from_command(app, id == DT_COMMAND_BACKEND ? DT_SET_BACKEND : DT_SET_THREADS, *arguments ? arguments : "0");
+        set_from_command(app, id == DT_COMMAND_BACKEND ? DT_SET_BACKEND : DT_SET_THREADS,
+                         *arguments ? arguments : "0");
     } else if (way_of(id) == WAY_HERE) {
         do_here(app, id, arguments);
     } else {
         if (way_of(id) == WAY_STOP && dt_worker_busy(app))
             dt_app_stop(app);
-        dt_worker_ask(app, DT_REQUEST_COMMAND, id, arguments, strlen(arguments), way_of(id) == WAY_LIVE);
+        dt_worker_ask(app, DT_REQUEST_COMMAND, id, arguments, strlen(arguments),
+                      way_of(id) == WAY_LIVE);
     }
     free(arguments);
     return true;
@@ -510,19 +532,21 @@ bool dt_submit(struct dt_app *app, const char *text, size_t length)
         const struct dt_app_story *story = dt_view_story(app);
         struct dt_app_turn last;
         // an empty line goes on with a story that was cut
-        if (!dt_worker_busy(app) && story->turns > 0 && !story->chat && dt_view_turn(app, story->turns - 1, &last) &&
-            last.end != DT_END_STORY)
+        if (!dt_worker_busy(app) && story->turns > 0 && !story->chat &&
+            dt_view_turn(app, story->turns - 1, &last) && last.end != DT_END_STORY)
             taken = dt_worker_ask(app, DT_REQUEST_COMMAND, DT_COMMAND_CONTINUE, NULL, 0, false);
         else if (story->turns == 0)
             taken = dt_worker_ask(app, DT_REQUEST_PROMPT, 0, NULL, 0, false);
         goto out;
     }
     if (atomic_load(&app->worker->waiting) >= LINES_AHEAD) {
-        dt_app_notice(app, DT_NOTICE_WARNING, "%d lines wait already: Ctrl-C stops the story.", LINES_AHEAD);
+        dt_app_notice(app, DT_NOTICE_WARNING, "%d lines wait already: Ctrl-C stops the story.",
+                      LINES_AHEAD);
         goto out;
     }
     if (atomic_load(&app->state) >= DT_APP_READING && dt_worker_busy(app) && app->interactive)
-        dt_app_notice(app, DT_NOTICE_INFO, "That comes when this turn is over; Ctrl-C ends it now.");
+        dt_app_notice(app, DT_NOTICE_INFO,
+                      "That comes when this turn is over; Ctrl-C ends it now.");
     taken = dt_worker_ask(app, DT_REQUEST_PROMPT, 0, prompt, strlen(prompt), false);
 out:
     free(line);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which models there are, how large, and whether they fit: looked at one by one on the keeper's thread, so that neither story nor screen waits.
+// Which models there are, how large, and whether they fit: looked at one by one on the keeper's
+// thread, so that neither story nor screen waits.
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,8 @@ static void add_folder(struct look *look, const char *folder)
         char path[4096];
         struct stat st;
         bool known = false;
-        if (!(ends_in(name, ".gguf") || ends_in(name, ".bin")) || ends_in(name, ".tok.bin") || strncmp(name, "tok", 3) == 0)
+        if (!(ends_in(name, ".gguf") || ends_in(name, ".bin")) || ends_in(name, ".tok.bin") ||
+            strncmp(name, "tok", 3) == 0)
             continue;
         snprintf(path, sizeof path, "%s/%s", folder, name);
         if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
@@ -76,7 +78,8 @@ static void post(struct look *look)
         const struct dt_app_model *from = &look->found[i];
         items[i] = *from;
         items[i].path = dt_view_list_text(list, from->path);
-        items[i].name = strrchr(items[i].path, '/') ? strrchr(items[i].path, '/') + 1 : items[i].path;
+        items[i].name =
+            strrchr(items[i].path, '/') ? strrchr(items[i].path, '/') + 1 : items[i].path;
         items[i].format = from->format;
         items[i].reason = from->reason ? dt_view_list_text(list, from->reason) : NULL;
     }
@@ -95,8 +98,9 @@ static void print(struct look *look)
         const struct dt_app_model *m = &look->found[i];
         const char *name = strrchr(m->path, '/') ? strrchr(m->path, '/') + 1 : m->path;
         if (m->format)
-            fprintf(out, "%c %-32s %8.1f MB  %7.2f M parameters, %s, %.1f MB of our own%s%s\n", m->in_use ? '*' : ' ', name,
-                    (double)m->file_bytes / 1e6, (double)m->parameters / 1e6, m->format, (double)m->own_bytes / 1e6,
+            fprintf(out, "%c %-32s %8.1f MB  %7.2f M parameters, %s, %.1f MB of our own%s%s\n",
+                    m->in_use ? '*' : ' ', name, (double)m->file_bytes / 1e6,
+                    (double)m->parameters / 1e6, m->format, (double)m->own_bytes / 1e6,
                     m->fits ? "" : ": ", m->fits ? "" : m->reason);
         else
             fprintf(out, "  %-32s %8.1f MB  %s\n", name, (double)m->file_bytes / 1e6, m->reason);
@@ -121,7 +125,8 @@ static void free_look(struct look *look)
 static uint64_t parameters(const struct dt_model *model)
 {
     const struct dt_hparams *hp = &model->hp;
-    uint64_t dim = hp->dim, q = (uint64_t)hp->heads * hp->head_size, kv = (uint64_t)hp->kv_heads * hp->head_size;
+    uint64_t dim = hp->dim, q = (uint64_t)hp->heads * hp->head_size,
+             kv = (uint64_t)hp->kv_heads * hp->head_size;
     uint64_t layer = 2 * dim * q + 2 * dim * kv + 3 * dim * hp->hidden + 2 * dim;
     return hp->layers * layer + (hp->tied ? 1u : 2u) * dim * hp->vocab + dim;
 }
@@ -144,10 +149,13 @@ static void look_at_one(void *arg)
             m->format = model->format;
             m->parameters = parameters(model);
             m->own_bytes = plan.total;
-            m->fits = (!look->available || plan.total <= look->available || m->in_use) && (!look->limit || plan.total <= look->limit);
+            m->fits = (!look->available || plan.total <= look->available || m->in_use) &&
+                      (!look->limit || plan.total <= look->limit);
             if (!m->fits) {
-                uint64_t room = look->limit && look->limit < look->available ? look->limit : look->available;
-                snprintf(line, sizeof line, "needs %.1f MB of memory, %.1f MB are there", (double)plan.total / 1e6, (double)room / 1e6);
+                uint64_t room =
+                    look->limit && look->limit < look->available ? look->limit : look->available;
+                snprintf(line, sizeof line, "needs %.1f MB of memory, %.1f MB are there",
+                         (double)plan.total / 1e6, (double)room / 1e6);
                 m->reason = strdup(line);
             }
             dt_engine_close(look->engine);

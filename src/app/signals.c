@@ -10,12 +10,12 @@
 
 #include "app/app.h"
 
-static struct dt_app *sitting;       // the one there is
-static struct termios modes;         // of the terminal, at the start
-static int terminal = -1;            // which descriptor that was
+static struct dt_app *sitting; // the one there is
+static struct termios modes;   // of the terminal, at the start
+static int terminal = -1;      // which descriptor that was
 static char farewell[256];
 static volatile sig_atomic_t farewell_length;
-static volatile time_t told_to_end;  // when, in seconds of the clock that only goes forward
+static volatile time_t told_to_end; // when, in seconds of the clock that only goes forward
 static const int ends[] = {SIGTERM, SIGHUP, SIGQUIT};
 static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
@@ -26,7 +26,8 @@ static void on_end(int number)
         _exit(128 + number);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    // another one a second later does not wait any more (timeout(1) sends two at once, and means one)
+    // another one a second later does not wait any more (timeout(1) sends two at once, and means
+    // one)
     if (atomic_load(&app->leaving) > 1) {
         if (now.tv_sec - told_to_end < 2)
             return;
@@ -43,7 +44,8 @@ static void on_end(int number)
 static void on_fault(int number)
 {
     dt_signals_restore();
-    static const char text[] = "\nduotale: a fault of the program ended it. What was told is in the library, but for the last second.\n";
+    static const char text[] = "\nduotale: a fault of the program ended it. What was told is in "
+                               "the library, but for the last second.\n";
     ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
     (void)n;
     signal(number, SIG_DFL);
@@ -54,7 +56,8 @@ void dt_signals_restore(void)
 {
     int error = errno;
     if (farewell_length > 0) {
-        ssize_t n = write(terminal >= 0 ? terminal : STDOUT_FILENO, farewell, (size_t)farewell_length);
+        ssize_t n =
+            write(terminal >= 0 ? terminal : STDOUT_FILENO, farewell, (size_t)farewell_length);
         (void)n;
     }
     if (terminal >= 0)

@@ -7,7 +7,7 @@
 #include "app/worker.h"
 #include "base/text.h"
 
-// ---- turns -------------------------------------------------------------------------------------------
+// ---- turns ----
 
 static void free_turn(struct dt_turn *turn)
 {
@@ -122,7 +122,8 @@ char *dt_story_shown_prompt(const struct dt_story *story, size_t n)
     const struct dt_turn *turn = &story->turns[n];
     char *text = NULL;
     bool request = turn->request && !story->chat;
-    if (asprintf(&text, "%s%s%s", request && n > 0 ? "\n\n" : "", turn->prompt, request ? "\n\n" : "") < 0)
+    if (asprintf(&text, "%s%s%s", request && n > 0 ? "\n\n" : "", turn->prompt,
+                 request ? "\n\n" : "") < 0)
         return NULL;
     return text;
 }
@@ -162,13 +163,15 @@ char *dt_story_make_title(const struct dt_story *story)
 
 void dt_story_as_record(struct dt_worker *w, struct dt_story_record *out)
 {
-    static const int kept[] = {DT_SET_TEMPERATURE,    DT_SET_TOP_P,       DT_SET_TOP_K,  DT_SET_MIN_P,
-                               DT_SET_REPEAT_PENALTY, DT_SET_REPEAT_LAST, DT_SET_LENGTH, DT_SET_OVERFLOW};
+    static const int kept[] = {DT_SET_TEMPERATURE, DT_SET_TOP_P,          DT_SET_TOP_K,
+                               DT_SET_MIN_P,       DT_SET_REPEAT_PENALTY, DT_SET_REPEAT_LAST,
+                               DT_SET_LENGTH,      DT_SET_OVERFLOW};
     static char settings[512];
     struct dt_story *story = &w->story;
     size_t n = 0;
     for (size_t i = 0; i < sizeof kept / sizeof *kept && n < sizeof settings; i++)
-        n += (size_t)snprintf(settings + n, sizeof settings - n, "%s = %s\n", dt_settings_table()[kept[i]].name,
+        n += (size_t)snprintf(settings + n, sizeof settings - n, "%s = %s\n",
+                              dt_settings_table()[kept[i]].name,
                               dt_settings_text(&w->settings, kept[i]));
     *out = (struct dt_story_record){
         .id = story->id,
@@ -199,14 +202,15 @@ void dt_story_as_record(struct dt_worker *w, struct dt_story_record *out)
     }
 }
 
-// ---- tokens ------------------------------------------------------------------------------------------
+// ---- tokens ----
 
 static dt_status no_memory(struct dt_error *err)
 {
     return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the story");
 }
 
-static dt_status push_text(struct dt_worker *w, const char *text, unsigned flags, struct dt_error *err)
+static dt_status push_text(struct dt_worker *w, const char *text, unsigned flags,
+                           struct dt_error *err)
 {
     const uint32_t *tokens;
     size_t count;
@@ -216,18 +220,20 @@ static dt_status push_text(struct dt_worker *w, const char *text, unsigned flags
     return status;
 }
 
-static dt_status push_pieces(struct dt_worker *w, const struct dt_template_piece *pieces, size_t piece_count, bool bos,
-                             struct dt_error *err)
+static dt_status push_pieces(struct dt_worker *w, const struct dt_template_piece *pieces,
+                             size_t piece_count, bool bos, struct dt_error *err)
 {
     size_t n = 0, count = 0;
     for (size_t i = 0; i < piece_count; i++)
         n += pieces[i].length;
-    size_t room = n + 2 * piece_count + 8; // a byte makes one token at most; BOS, and a space before each run of text
+    size_t room = n + 2 * piece_count +
+                  8; // a byte makes one token at most; BOS, and a space before each run of text
     uint32_t *tokens = malloc(room * sizeof *tokens);
     char *scratch = malloc(n + 1);
     dt_status status = tokens && scratch ? DT_OK : no_memory(err);
     if (status == DT_OK)
-        status = dt_engine_encode_pieces(w->engine, pieces, piece_count, bos, scratch, n, tokens, room, &count, err);
+        status = dt_engine_encode_pieces(w->engine, pieces, piece_count, bos, scratch, n, tokens,
+                                         room, &count, err);
     if (status == DT_OK && !dt_story_push_tokens(&w->story, tokens, count))
         status = no_memory(err);
     free(tokens);
@@ -235,7 +241,8 @@ static dt_status push_pieces(struct dt_worker *w, const struct dt_template_piece
     return status;
 }
 
-// What every context begins with: in a story BOS and the premise; in a chat nothing (both are of its first turn).
+// What every context begins with: in a story BOS and the premise; in a chat nothing (both are of
+// its first turn).
 static dt_status push_head(struct dt_worker *w, struct dt_error *err)
 {
     struct dt_story *story = &w->story;
@@ -252,7 +259,8 @@ static dt_status push_head(struct dt_worker *w, struct dt_error *err)
 // The system prompt with the premise below it, malloc'ed.
 static char *system_text(struct dt_worker *w)
 {
-    const char *system = dt_settings_text(&w->settings, DT_SET_SYSTEM), *premise = w->story.premise ? w->story.premise : "";
+    const char *system = dt_settings_text(&w->settings, DT_SET_SYSTEM),
+               *premise = w->story.premise ? w->story.premise : "";
     char *text = malloc(strlen(system) + strlen(premise) + 4);
     if (text)
         sprintf(text, "%s%s%s", system, *system && *premise ? "\n\n" : "", premise);
@@ -269,10 +277,12 @@ static dt_status put_chat_turn(struct dt_worker *w, size_t n, bool first, struct
         return no_memory(err);
     if (!first)
         count = dt_template_close(w->family, w->story.turns[n - 1].end == DT_END_STORY, pieces);
-    count += dt_template_turn(w->family, first, system, strlen(system), turn->prompt, strlen(turn->prompt), pieces + count);
+    count += dt_template_turn(w->family, first, system, strlen(system), turn->prompt,
+                              strlen(turn->prompt), pieces + count);
     dt_status status = push_pieces(w, pieces, count, first, err);
     if (first)
-        w->story.head = *system ? w->story.token_count : 0; // system prompt, premise and the first request stay
+        w->story.head =
+            *system ? w->story.token_count : 0; // system prompt, premise and the first request stay
     free(system);
     return status;
 }
@@ -285,8 +295,11 @@ static dt_status put_story_turn(struct dt_worker *w, size_t n, bool first, struc
     turn->request = w->family == DT_TEMPLATE_STORY && dt_story_is_request(turn->prompt);
     if (turn->request) {
         struct dt_template_piece pieces[2 * DT_TEMPLATE_PIECES];
-        size_t count = first ? 0 : dt_template_close(w->family, w->story.turns[n - 1].end == DT_END_STORY, pieces);
-        count += dt_template_turn(w->family, first, NULL, 0, turn->prompt, strlen(turn->prompt), pieces + count);
+        size_t count =
+            first ? 0
+                  : dt_template_close(w->family, w->story.turns[n - 1].end == DT_END_STORY, pieces);
+        count += dt_template_turn(w->family, first, NULL, 0, turn->prompt, strlen(turn->prompt),
+                                  pieces + count);
         return push_pieces(w, pieces, count, first && w->story.token_count == 0, err);
     }
     if (first && w->story.token_count == 0)
@@ -305,11 +318,13 @@ static dt_status put_turn(struct dt_worker *w, size_t n, bool first, struct dt_e
     if (status == DT_OK)
         status = w->story.chat ? put_chat_turn(w, n, first, err) : put_story_turn(w, n, first, err);
     turn->told_at = w->story.token_count;
-    if (first && w->story.head == 0 && w->story.token_count > 0 && w->story.tokens[0] == dt_engine_model(w->engine)->vocab.bos)
+    if (first && w->story.head == 0 && w->story.token_count > 0 &&
+        w->story.tokens[0] == dt_engine_model(w->engine)->vocab.bos)
         w->story.head = 1;
     if (status == DT_OK && w->story.token_count == 0)
-        status = dt_error_set(err, DT_BAD_INPUT, w->model_path,
-                              "its vocabulary has no beginning of a text, so a story needs a first word");
+        status = dt_error_set(
+            err, DT_BAD_INPUT, w->model_path,
+            "its vocabulary has no beginning of a text, so a story needs a first word");
     return status;
 }
 
@@ -332,9 +347,10 @@ dt_status dt_story_put_prompt(struct dt_worker *w, struct dt_error *err)
         }
     }
     if (story->token_count - story->turns[n].begin + story->head + 8 > capacity)
-        return dt_error_set(err, DT_CONTEXT_FULL, NULL,
-                            "what you typed has %u tokens, and the context holds %u: it does not fit",
-                            story->token_count - story->turns[n].begin, capacity);
+        return dt_error_set(
+            err, DT_CONTEXT_FULL, NULL,
+            "what you typed has %u tokens, and the context holds %u: it does not fit",
+            story->token_count - story->turns[n].begin, capacity);
     return DT_OK;
 }
 
@@ -349,7 +365,8 @@ dt_status dt_story_rebuild(struct dt_worker *w, struct dt_error *err)
         status = put_turn(w, i, i == 0, err);
         if (status == DT_OK && turn->length)
             status = push_text(w, turn->text, 0, err);
-        if (status == DT_OK && turn->finished && turn->end == DT_END_STORY && i + 1 < story->count) {
+        if (status == DT_OK && turn->finished && turn->end == DT_END_STORY &&
+            i + 1 < story->count) {
             uint32_t end = vocab->eot != DT_NO_TOKEN ? vocab->eot : vocab->eos;
             if (end != DT_NO_TOKEN && !dt_story_push_tokens(story, &end, 1))
                 status = no_memory(err);
@@ -357,11 +374,13 @@ dt_status dt_story_rebuild(struct dt_worker *w, struct dt_error *err)
     }
     story->stale = status != DT_OK;
     uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine)), dropped = 0;
-    while (status == DT_OK && story->token_count + capacity / 8 >= capacity && story->token_count > story->head + 8)
+    while (status == DT_OK && story->token_count + capacity / 8 >= capacity &&
+           story->token_count > story->head + 8)
         dropped += dt_story_shift(story);
     if (dropped)
-        dt_app_notice(w->app, DT_NOTICE_INFO, "The story is longer than the context: its oldest %u tokens are left out%s.", dropped,
-                      story->head ? " (the premise is kept)" : "");
+        dt_app_notice(w->app, DT_NOTICE_INFO,
+                      "The story is longer than the context: its oldest %u tokens are left out%s.",
+                      dropped, story->head ? " (the premise is kept)" : "");
     return status;
 }
 
@@ -391,15 +410,18 @@ dt_status dt_story_replace_text(struct dt_worker *w, const char *text, struct dt
     if (story->stale || turn->told_at == DT_NOWHERE) {
         turn->length = 0;
         story->stale = true;
-        return dt_story_append_text(turn, text, strlen(text)) ? dt_story_rebuild(w, err) : no_memory(err);
+        return dt_story_append_text(turn, text, strlen(text)) ? dt_story_rebuild(w, err)
+                                                              : no_memory(err);
     }
     while (text[same] && text[same] == turn->text[same])
         same++;
-    // as many tokens as lie wholly in what is unchanged; a character split over tokens counts with its last one
+    // as many tokens as lie wholly in what is unchanged; a character split over tokens counts with
+    // its last one
     struct dt_text_filter filter = {0};
     for (uint32_t i = turn->told_at; i < story->token_count; i++) {
         char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
-        size_t n = dt_engine_piece(w->engine, i ? story->tokens[i - 1] : DT_NO_TOKEN, story->tokens[i], raw);
+        size_t n = dt_engine_piece(w->engine, i ? story->tokens[i - 1] : DT_NO_TOKEN,
+                                   story->tokens[i], raw);
         size_t bytes = kept_bytes + dt_text_filter_push(&filter, raw, n, clean);
         if (bytes > same)
             break;
@@ -412,7 +434,8 @@ dt_status dt_story_replace_text(struct dt_worker *w, const char *text, struct dt
     kept_bytes = 0;
     for (uint32_t i = turn->told_at; i < turn->told_at + keep; i++) {
         char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
-        size_t n = dt_engine_piece(w->engine, i ? story->tokens[i - 1] : DT_NO_TOKEN, story->tokens[i], raw);
+        size_t n = dt_engine_piece(w->engine, i ? story->tokens[i - 1] : DT_NO_TOKEN,
+                                   story->tokens[i], raw);
         kept_bytes += dt_text_filter_push(&filter, raw, n, clean);
     }
     story->token_count = turn->told_at + keep;
@@ -420,7 +443,8 @@ dt_status dt_story_replace_text(struct dt_worker *w, const char *text, struct dt
     turn->text[turn->length] = '\0';
     if (text[kept_bytes]) {
         status = push_text(w, text + kept_bytes, 0, err);
-        if (status == DT_OK && !dt_story_append_text(turn, text + kept_bytes, strlen(text + kept_bytes)))
+        if (status == DT_OK &&
+            !dt_story_append_text(turn, text + kept_bytes, strlen(text + kept_bytes)))
             status = no_memory(err);
     }
     return status;

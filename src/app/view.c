@@ -17,7 +17,7 @@ struct dt_view {
     bool told_leaving;
 };
 
-// ---- payloads --------------------------------------------------------------------------------------
+// ---- payloads ----
 
 static void free_turn(struct dt_view_turn *turn)
 {
@@ -95,7 +95,7 @@ void dt_view_compare_free(void *payload)
     free(compare);
 }
 
-// ---- the view --------------------------------------------------------------------------------------
+// ---- the view ----
 
 bool dt_view_new(struct dt_app *app)
 {
@@ -260,7 +260,10 @@ bool dt_view_next(struct dt_app *app, struct dt_app_event *out)
             if (leaving && !view->told_leaving) {
                 static const char *const why[] = {"", "The terminal is gone.", "Told to end."};
                 view->told_leaving = true;
-                *out = (struct dt_app_event){.type = DT_EVENT_QUIT, .text = why[leaving == 1 ? 0 : leaving == 2 ? 1 : 2]};
+                *out = (struct dt_app_event){.type = DT_EVENT_QUIT,
+                                             .text = why[leaving == 1   ? 0
+                                                         : leaving == 2 ? 1
+                                                                        : 2]};
                 out->length = strlen(out->text);
                 return true;
             }

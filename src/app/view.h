@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the front end sees: a copy that changes only when it fetches an event. The payloads with which worker and keeper change it.
+// What the front end sees: a copy that changes only when it fetches an event. The payloads with
+// which worker and keeper change it.
 #ifndef DT_APP_VIEW_H
 #define DT_APP_VIEW_H
 
@@ -21,15 +22,18 @@ struct dt_view_story {
 };
 void dt_view_story_free(void *payload);
 
-// Of DT_EVENT_TURN_END, FIGURES, MODEL: struct dt_app_figures. Of TURN_END the turn's own facts besides.
+// Of DT_EVENT_TURN_END, FIGURES, MODEL: struct dt_app_figures. Of TURN_END the turn's own facts
+// besides.
 struct dt_view_end {
     struct dt_app_figures figures;
     struct dt_app_turn facts;
 };
 
-// Of DT_EVENT_VOICE: struct dt_app_voice without `listening`, or nothing where that alone has changed.
+// Of DT_EVENT_VOICE: struct dt_app_voice without `listening`, or nothing where that alone has
+// changed.
 
-// Lists: the array, and all its strings in one block behind it or each malloc'ed (strings, freed one by one).
+// Lists: the array, and all its strings in one block behind it or each malloc'ed (strings, freed
+// one by one).
 struct dt_view_list {
     void *items;
     size_t count;

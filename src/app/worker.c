@@ -9,7 +9,7 @@
 #include "host/clock.h"
 #include "host/modules/modules.h"
 
-// ---- requests ----------------------------------------------------------------------------------------
+// ---- requests ----
 
 static void free_request(struct dt_request *request)
 {
@@ -18,7 +18,8 @@ static void free_request(struct dt_request *request)
     free(request);
 }
 
-bool dt_worker_ask(struct dt_app *app, enum dt_request_type type, int id, const char *text, size_t length, bool live)
+bool dt_worker_ask(struct dt_app *app, enum dt_request_type type, int id, const char *text,
+                   size_t length, bool live)
 {
     struct dt_worker *w = app->worker;
     struct dt_request *request = calloc(1, sizeof *request);
@@ -108,7 +109,7 @@ void dt_worker_see_settings(struct dt_worker *w)
     dt_app_settings(w->app, &w->settings);
 }
 
-// ---- models ------------------------------------------------------------------------------------------
+// ---- models ----
 
 static void take_hints(struct dt_worker *w)
 {
@@ -143,15 +144,18 @@ static void choose_template(struct dt_worker *w, bool default_model)
 {
     const struct dt_model *model = dt_engine_model(w->engine);
     const char *wanted = dt_settings_text(&w->settings, DT_SET_TEMPLATE);
-    w->family = dt_template_recognise(model->chat_template, model->chat_template ? model->chat_template_length : 0);
+    w->family = dt_template_recognise(model->chat_template,
+                                      model->chat_template ? model->chat_template_length : 0);
     if (strcmp(wanted, "auto") != 0) {
         if (!dt_template_by_name(wanted, &w->family))
-            dt_app_notice(w->app, DT_NOTICE_WARNING, "There is no chat template '%s': the model's own is used.", wanted);
+            dt_app_notice(w->app, DT_NOTICE_WARNING,
+                          "There is no chat template '%s': the model's own is used.", wanted);
     } else if (w->family == DT_TEMPLATE_PLAIN && default_model) {
         w->family = DT_TEMPLATE_STORY; // the storyteller's llama2.c form cannot say so
     } else if (w->family == DT_TEMPLATE_UNKNOWN) {
         dt_app_notice(w->app, DT_NOTICE_WARNING,
-                      "The model's chat template is of no family we know: chats are put to it plainly (--chat-template NAME).");
+                      "The model's chat template is of no family we know: chats are put to it "
+                      "plainly (--chat-template NAME).");
         w->family = DT_TEMPLATE_PLAIN;
     }
 }
@@ -172,7 +176,8 @@ static int on_load(void *arg, size_t done, size_t total)
         struct dt_app_event event = {.type = DT_EVENT_PROGRESS, .done = done, .total = total};
         event.seconds_left = done ? seconds / (double)done * (double)(total - done) : -1;
         w->progress_ns = now;
-        dt_events_post(&w->app->events, &event, w->progress_what, strlen(w->progress_what), NULL, NULL);
+        dt_events_post(&w->app->events, &event, w->progress_what, strlen(w->progress_what), NULL,
+                       NULL);
     }
     return dt_worker_stopped(w);
 }
@@ -181,7 +186,8 @@ static void post_backends(struct dt_worker *w)
 {
     struct dt_registry *registry = dt_engine_registry(w->engine);
     size_t count = registry ? dt_registry_count(registry) : 0;
-    struct dt_view_list *list = count ? dt_view_list_new(count, sizeof(struct dt_app_backend)) : NULL;
+    struct dt_view_list *list =
+        count ? dt_view_list_new(count, sizeof(struct dt_app_backend)) : NULL;
     if (!list)
         return;
     struct dt_app_backend *items = list->items;
@@ -189,7 +195,8 @@ static void post_backends(struct dt_worker *w)
     for (size_t i = 0; i < count; i++) {
         const struct dt_backend_info *info = dt_registry_at(registry, i);
         char name[160];
-        snprintf(name, sizeof name, info->variant && *info->variant ? "%s@%s" : "%s", info->name, info->variant);
+        snprintf(name, sizeof name, info->variant && *info->variant ? "%s@%s" : "%s", info->name,
+                 info->variant);
         items[i] = (struct dt_app_backend){
             .name = dt_view_list_text(list, name),
             .description = dt_view_list_text(list, info->description),
@@ -212,13 +219,15 @@ static dt_status try_open(struct dt_worker *w, const char *path, struct dt_error
 {
     char tokenizer[512];
     struct dt_engine_plan plan;
-    dt_status status = dt_engine_prepare(w->engine, path, dt_settings_path(&w->settings, DT_SET_TOKENIZER, tokenizer, sizeof tokenizer),
-                                         &plan, err);
+    dt_status status = dt_engine_prepare(
+        w->engine, path,
+        dt_settings_path(&w->settings, DT_SET_TOKENIZER, tokenizer, sizeof tokenizer), &plan, err);
     if (status != DT_OK)
         return status;
     if (plan.weights.copied_bytes)
-        dt_app_notice(w->app, DT_NOTICE_INFO, "%s: the weights are %s for %s, which takes %.1f MB.", path,
-                      plan.weights.packed ? "packed" : "converted", plan.stack, (double)plan.weights.copied_bytes / 1e6);
+        dt_app_notice(w->app, DT_NOTICE_INFO, "%s: the weights are %s for %s, which takes %.1f MB.",
+                      path, plan.weights.packed ? "packed" : "converted", plan.stack,
+                      (double)plan.weights.copied_bytes / 1e6);
     return dt_engine_start(w->engine, on_load, w, err);
 }
 
@@ -274,8 +283,10 @@ dt_status dt_worker_open_model(struct dt_worker *w, const char *path)
     if (w->story.count == 0)
         w->story.chat = chat_wanted(w);
     w->story.stale = w->story.count > 0;
-    snprintf(w->figures.model, sizeof w->figures.model, "%s", strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
-    snprintf(w->stack_asked, sizeof w->stack_asked, "%s", dt_settings_text(&w->settings, DT_SET_BACKEND));
+    snprintf(w->figures.model, sizeof w->figures.model, "%s",
+             strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
+    snprintf(w->stack_asked, sizeof w->stack_asked, "%s",
+             dt_settings_text(&w->settings, DT_SET_BACKEND));
     dt_tell_figures(w, true);
     post_backends(w);
     struct dt_app_figures *copy = malloc(sizeof *copy);
@@ -287,7 +298,7 @@ dt_status dt_worker_open_model(struct dt_worker *w, const char *path)
     return status;
 }
 
-// ---- prompts -----------------------------------------------------------------------------------------
+// ---- prompts ----
 
 static bool have_model(struct dt_worker *w)
 {
@@ -346,11 +357,13 @@ static void do_prompt(struct dt_worker *w, const char *text)
         return;
     bool request = !story->chat && w->family == DT_TEMPLATE_STORY && dt_story_is_request(text);
     uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine));
-    if (last && last->end == DT_END_CONTEXT && !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift"))
+    if (last && last->end == DT_END_CONTEXT &&
+        !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift"))
         dt_act_new_story(w, "a new story: the context was full");
     else if (last && !story->chat && last->end == DT_END_STORY && !request)
         dt_act_new_story(w, "a new story");
-    else if (last && dt_settings_is(&w->settings, DT_SET_OVERFLOW, "new") && story->token_count + strlen(text) / 2 + capacity / 4 > capacity)
+    else if (last && dt_settings_is(&w->settings, DT_SET_OVERFLOW, "new") &&
+             story->token_count + strlen(text) / 2 + capacity / 4 > capacity)
         dt_act_new_story(w, "a new story: little of the context was left");
     last = dt_story_last(story);
     if (last && !story->chat && !request)
@@ -371,10 +384,13 @@ static void do_prompt(struct dt_worker *w, const char *text)
             uint32_t dropped = 0;
             while (story->token_count + 8 >= capacity && story->token_count > story->head + 8)
                 dropped += dt_story_shift(story);
-            dt_app_notice(w->app, DT_NOTICE_INFO, "The context is full (%u tokens): the oldest %u are dropped.", capacity, dropped);
+            dt_app_notice(w->app, DT_NOTICE_INFO,
+                          "The context is full (%u tokens): the oldest %u are dropped.", capacity,
+                          dropped);
         } else {
             status = dt_error_set(&err, DT_CONTEXT_FULL, NULL,
-                                  "the context is full (%u tokens): /new begins another story; /set overflow shift lets it forget its beginning",
+                                  "the context is full (%u tokens): /new begins another story; "
+                                  "/set overflow shift lets it forget its beginning",
                                   capacity);
         }
     }
@@ -430,7 +446,8 @@ static void *work(void *arg)
     for (;;) {
         pthread_mutex_lock(&w->lock);
         while (!w->first) {
-            if (atomic_exchange(&w->busy, 0)) { // whatever it was, it is done: even if the state never changed
+            if (atomic_exchange(
+                    &w->busy, 0)) { // whatever it was, it is done: even if the state never changed
                 struct dt_app_event event = {.type = DT_EVENT_STATE, .state = DT_APP_IDLE};
                 atomic_store(&app->state, DT_APP_IDLE);
                 dt_events_post(&app->events, &event, NULL, 0, NULL, NULL);
@@ -480,7 +497,8 @@ dt_status dt_worker_new(struct dt_app *app, struct dt_error *err)
     if (failed) {
         free(w);
         app->worker = NULL;
-        return dt_error_set(err, DT_FAILED, NULL, "the worker's thread cannot be started: %s", strerror(failed));
+        return dt_error_set(err, DT_FAILED, NULL, "the worker's thread cannot be started: %s",
+                            strerror(failed));
     }
     return DT_OK;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The worker: the one thread that computes. It owns the engine and the story; everything here runs on it.
+// The worker: the one thread that computes. It owns the engine and the story; everything here runs
+// on it.
 #ifndef DT_APP_WORKER_H
 #define DT_APP_WORKER_H
 
@@ -20,7 +21,8 @@ struct dt_turn {
     uint64_t seed;
     double speed;
     char stack[128];
-    uint32_t begin, told_at; // where in the context its tokens and the told ones begin; DT_NOWHERE: not there as they were
+    uint32_t begin, told_at; // where in the context its tokens and the told ones begin; DT_NOWHERE:
+                             // not there as they were
     uint64_t random;         // the generator after its last token
 };
 
@@ -29,13 +31,13 @@ struct dt_story {
     size_t count, room;
     char *title, *premise;
     bool chat;
-    bool stale;         // the context has to be made anew from the text
+    bool stale; // the context has to be made anew from the text
     int64_t id;
     struct dt_keeper_story *kept; // NULL: nothing was handed to the keeper yet, or nothing is to be
     // what the session should hold; it is brought there when the next token is wanted
     uint32_t *tokens;
     uint32_t token_count, token_room;
-    uint32_t head;      // how many of them are never dropped: BOS and premise
+    uint32_t head; // how many of them are never dropped: BOS and premise
 };
 
 struct dt_worker {
@@ -50,35 +52,36 @@ struct dt_worker {
     // the thread's own
     struct dt_settings settings; // as of settings_seen
     unsigned settings_seen;
-    unsigned stops;              // of the request that is being done
+    unsigned stops; // of the request that is being done
     struct dt_story story;
     enum dt_template family;
     struct dt_app_figures figures;
-    uint64_t asked_ns;           // when the prompt came
-    double prompt_speed;         // of the last prompt, for predictions
+    uint64_t asked_ns;   // when the prompt came
+    double prompt_speed; // of the last prompt, for predictions
     uint64_t progress_ns, progress_begun;
     bool progress_shown;
     const char *progress_what;
     struct dt_speech *speech;
-    char speech_as[1200];        // the settings it was opened with
-    bool spoken;                 // speech has begun for this turn
-    uint64_t seeds;              // how many were drawn, so that two in one moment differ
-    dt_status load_status;       // of the last try to open a model
+    char speech_as[1200];  // the settings it was opened with
+    bool spoken;           // speech has begun for this turn
+    uint64_t seeds;        // how many were drawn, so that two in one moment differ
+    dt_status load_status; // of the last try to open a model
     char model_path[512];
-    char stack_asked[128];       // what the engine was told last
+    char stack_asked[128]; // what the engine was told last
 };
 
-// ---- worker.c ------------------------------------------------------------------------------------------
+// ---- worker.c ----
 
 bool dt_worker_stopped(struct dt_worker *w); // the request at hand is to stop
 void dt_worker_state(struct dt_worker *w, enum dt_app_state state);
 void dt_worker_see_settings(struct dt_worker *w); // takes changes over
 // Does those waiting requests that can be done between two tokens.
 void dt_worker_live_requests(struct dt_worker *w);
-// Opens a model ("": the setting's or the program's own). The story stays; its context is made anew.
+// Opens a model ("": the setting's or the program's own). The story stays; its context is made
+// anew.
 dt_status dt_worker_open_model(struct dt_worker *w, const char *path);
 
-// ---- story.c: the text and its tokens ---------------------------------------------------------------------
+// ---- story.c: the text and its tokens ----
 
 void dt_story_clear(struct dt_story *story); // turns, title, context; the premise stays
 void dt_story_free(struct dt_story *story);
@@ -88,7 +91,8 @@ bool dt_story_append_text(struct dt_turn *turn, const char *text, size_t n);
 bool dt_story_push_tokens(struct dt_story *story, const uint32_t *tokens, size_t count);
 // Removes turn n and all after it, with their tokens.
 void dt_story_cut(struct dt_story *story, size_t n);
-// Puts the prompt of the last turn into the context (with what closes the one before). DT_CONTEXT_FULL when it cannot fit at all.
+// Puts the prompt of the last turn into the context (with what closes the one before).
+// DT_CONTEXT_FULL when it cannot fit at all.
 dt_status dt_story_put_prompt(struct dt_worker *w, struct dt_error *err);
 // The context from the text, after an old story was opened, another model, another premise.
 dt_status dt_story_rebuild(struct dt_worker *w, struct dt_error *err);
@@ -98,14 +102,16 @@ dt_status dt_story_replace_text(struct dt_worker *w, const char *text, struct dt
 uint32_t dt_story_shift(struct dt_story *story);
 // Whether a prompt reads as a request to the storyteller (a sentence) and not as an opening.
 bool dt_story_is_request(const char *prompt);
-// The prompt of turn n as it is shown, malloc'ed: a request in a story stands in a paragraph of its own.
+// The prompt of turn n as it is shown, malloc'ed: a request in a story stands in a paragraph of its
+// own.
 char *dt_story_shown_prompt(const struct dt_story *story, size_t n);
 // The first words of a story as its title, malloc'ed.
 char *dt_story_make_title(const struct dt_story *story);
-// The story as a record whose strings are borrowed (turns: malloc'ed array only, free it); for keeper and export.
+// The story as a record whose strings are borrowed (turns: malloc'ed array only, free it); for
+// keeper and export.
 void dt_story_as_record(struct dt_worker *w, struct dt_story_record *out);
 
-// ---- tell.c ------------------------------------------------------------------------------------------------
+// ---- tell.c ----
 
 // Evaluates what the session lacks of the context, with progress.
 dt_status dt_tell_sync(struct dt_worker *w, struct dt_error *err);
@@ -122,12 +128,13 @@ bool dt_tell_private(struct dt_worker *w);
 // Hands all finished turns to the keeper (after a new library was begun, or privacy ended). Waits.
 void dt_tell_keep_all(struct dt_worker *w);
 
-// ---- act.c and compare.c: commands ---------------------------------------------------------------------------
+// ---- act.c and compare.c: commands ----
 
 // Another length of the context: not a command of its own, but what /set context does.
 #define DT_ACT_CONTEXT 1000
 void dt_act(struct dt_worker *w, int id, const char *arguments);
-void dt_act_redraw(struct dt_worker *w, size_t keep, const char *what); // tells the front end that turns changed
+void dt_act_redraw(struct dt_worker *w, size_t keep,
+                   const char *what); // tells the front end that turns changed
 void dt_act_swap(struct dt_worker *w, const char *stack);
 void dt_act_threads(struct dt_worker *w, uint32_t threads);
 void dt_act_new_story(struct dt_worker *w, const char *why);

@@ -9,7 +9,7 @@ struct width_range {
 
 #include "base/width_table.h"
 
-// ---- UTF-8 --------------------------------------------------------------------------------------
+// ---- UTF-8 ----
 
 // Bytes of the sequence that a byte begins: 1 to 4, or 0 if none begins so.
 static size_t sequence_length(unsigned char lead)
@@ -83,7 +83,7 @@ bool dt_utf8_valid(const char *s, size_t n)
     return true;
 }
 
-// ---- columns ------------------------------------------------------------------------------------
+// ---- columns ----
 
 static bool within(uint32_t code, const struct width_range *ranges, size_t count)
 {
@@ -121,7 +121,7 @@ size_t dt_text_columns(const char *s, size_t n)
     return columns;
 }
 
-// ---- the filter ---------------------------------------------------------------------------------
+// ---- the filter ----
 
 // What could move the cursor, ring, switch modes or turn the direction of what others write.
 static bool dropped(uint32_t code)

@@ -24,7 +24,7 @@ enum dt_operator {
 #define DT_X(name, text) name,
     DT_OPERATOR_LIST(DT_X)
 #undef DT_X
-    DT_OP_COUNT
+        DT_OP_COUNT
 };
 
 #define DT_NO_LAYER UINT32_MAX

@@ -21,14 +21,15 @@
 #include "base/format.h"
 #include "host/clock.h"
 
-// ---- stopping --------------------------------------------------------------------------------------
+// ---- stopping ----
 
 dt_status dt_stop_init(struct dt_stop *stop, struct dt_error *err)
 {
     atomic_init(&stop->set, false);
     stop->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (stop->fd < 0)
-        return dt_error_set(err, DT_FAILED, NULL, "cannot make an event descriptor: %s", strerror(errno));
+        return dt_error_set(err, DT_FAILED, NULL, "cannot make an event descriptor: %s",
+                            strerror(errno));
     return DT_OK;
 }
 
@@ -56,7 +57,7 @@ void dt_stop_clear(struct dt_stop *stop)
     atomic_store(&stop->set, false);
 }
 
-// ---- finding ---------------------------------------------------------------------------------------
+// ---- finding ----
 
 static bool is_program(const char *path)
 {
@@ -78,7 +79,8 @@ bool dt_child_find(const char *name, char *path, size_t path_size)
     while (*list) {
         size_t n = strcspn(list, ":");
         if (n > 0 && list[0] == '/' &&
-            dt_format(candidate, sizeof candidate, "%.*s/%s", (int)n, list, name) < sizeof candidate &&
+            dt_format(candidate, sizeof candidate, "%.*s/%s", (int)n, list, name) <
+                sizeof candidate &&
             is_program(candidate))
             return !path || dt_format(path, path_size, "%s", candidate) < path_size;
         list += n + (list[n] == ':');
@@ -86,7 +88,7 @@ bool dt_child_find(const char *name, char *path, size_t path_size)
     return false;
 }
 
-// ---- starting --------------------------------------------------------------------------------------
+// ---- starting ----
 
 void dt_child_close(int *fd)
 {
@@ -136,12 +138,13 @@ static bool make_pipe(int ends[2])
     return true;
 }
 
-// Between vfork and exec, in memory borrowed from the parent: only async-signal-safe calls, nothing written but its own frame. Errors go
-// through `report`.
+// Between vfork and exec, in memory borrowed from the parent: only async-signal-safe calls, nothing
+// written but its own frame. Errors go through `report`.
 static _Noreturn void become(const char *path, const struct dt_child_spec *spec, const int ends[3],
                              const int *files, int report, pid_t parent)
 {
-    // The kernel's promise that we die with our parent; and if it died before the promise was made, nobody is there to read us.
+    // The kernel's promise that we die with our parent; and if it died before the promise was made,
+    // nobody is there to read us.
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(127);
     setpgid(0, 0);
@@ -167,7 +170,8 @@ static _Noreturn void become(const char *path, const struct dt_child_spec *spec,
             goto failed;
     }
 #ifdef SYS_close_range
-    // Everything else goes away at exec, also what somebody opened without O_CLOEXEC. 4: CLOSE_RANGE_CLOEXEC.
+    // Everything else goes away at exec, also what somebody opened without O_CLOEXEC. 4:
+    // CLOSE_RANGE_CLOEXEC.
     syscall(SYS_close_range, 3u, ~0u, 4u);
 #endif
     for (size_t i = 0; i < spec->file_count; i++)
@@ -181,10 +185,11 @@ failed:;
     _exit(127);
 }
 
-// The process, or -1 and errno. A copy of our page tables would cost every page that the story writes a fault, for each sentence
-// spoken; so the child borrows our memory until it is another program, and no handler of ours may run in it meanwhile.
-static __attribute__((noinline)) pid_t launch(const char *path, const struct dt_child_spec *spec, const int ends[3],
-                                              const int *files, int report)
+// The process, or -1 and errno. A copy of our page tables would cost every page that the story
+// writes a fault, for each sentence spoken; so the child borrows our memory until it is another
+// program, and no handler of ours may run in it meanwhile.
+static __attribute__((noinline)) pid_t launch(const char *path, const struct dt_child_spec *spec,
+                                              const int ends[3], const int *files, int report)
 {
     const pid_t parent = getpid();
     sigset_t all, before;
@@ -212,7 +217,8 @@ bool dt_child_lower(int steps)
     return nice(steps) != -1 || errno == 0;
 }
 
-dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spec, struct dt_error *err)
+dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spec,
+                         struct dt_error *err)
 {
     dt_status status = DT_OK;
     char path[PATH_MAX];
@@ -223,18 +229,21 @@ dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spe
     memset(child, 0, sizeof *child);
     child->in = child->out = child->err = -1;
     if (!dt_child_find(spec->argv[0], path, sizeof path))
-        return dt_error_set(err, DT_UNSUPPORTED, NULL, "the program %s is not installed", spec->argv[0]);
+        return dt_error_set(err, DT_UNSUPPORTED, NULL, "the program %s is not installed",
+                            spec->argv[0]);
     for (int i = 0; i < 4; i++) {
         if ((i == 3 || (spec->pipes & (1u << i))) && !make_pipe(pipes[i])) {
-            status = dt_error_set(err, DT_FAILED, NULL, "cannot start %s: no pipe: %s", spec->argv[0], strerror(errno));
+            status = dt_error_set(err, DT_FAILED, NULL, "cannot start %s: no pipe: %s",
+                                  spec->argv[0], strerror(errno));
             goto out;
         }
     }
     for (; file_count < spec->file_count && file_count < DT_CHILD_FILES; file_count++) {
         files[file_count] = memory_file(&spec->files[file_count]);
         if (files[file_count] < 0) {
-            status = dt_error_set(err, DT_NO_MEMORY, NULL, "cannot start %s: no memory file of %zu bytes: %s",
-                                  spec->argv[0], spec->files[file_count].length, strerror(errno));
+            status = dt_error_set(err, DT_NO_MEMORY, NULL,
+                                  "cannot start %s: no memory file of %zu bytes: %s", spec->argv[0],
+                                  spec->files[file_count].length, strerror(errno));
             goto out;
         }
     }
@@ -242,7 +251,8 @@ dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spe
     const int ends[3] = {pipes[0][0], pipes[1][1], pipes[2][1]};
     pid_t pid = launch(path, spec, ends, files, pipes[3][1]);
     if (pid < 0) {
-        status = dt_error_set(err, DT_NO_MEMORY, NULL, "cannot start %s: vfork: %s", spec->argv[0], strerror(errno));
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "cannot start %s: vfork: %s", spec->argv[0],
+                              strerror(errno));
         goto out;
     }
     child->pid = pid;
@@ -262,9 +272,11 @@ dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spe
     child->out = pipes[1][0];
     child->err = pipes[2][0];
     pipes[0][1] = pipes[1][0] = pipes[2][0] = -1;
-    if ((child->in >= 0 && !set_nonblocking(child->in)) || (child->out >= 0 && !set_nonblocking(child->out)) ||
+    if ((child->in >= 0 && !set_nonblocking(child->in)) ||
+        (child->out >= 0 && !set_nonblocking(child->out)) ||
         (child->err >= 0 && !set_nonblocking(child->err))) {
-        status = dt_error_set(err, DT_FAILED, NULL, "cannot talk to %s: %s", spec->argv[0], strerror(errno));
+        status = dt_error_set(err, DT_FAILED, NULL, "cannot talk to %s: %s", spec->argv[0],
+                              strerror(errno));
         dt_child_finish(child, NULL);
     }
 out:
@@ -277,7 +289,7 @@ out:
     return status;
 }
 
-// ---- talking ---------------------------------------------------------------------------------------
+// ---- talking ----
 
 bool dt_child_read_error(struct dt_child *child)
 {
@@ -314,7 +326,8 @@ bool dt_child_read_error(struct dt_child *child)
 
 ssize_t dt_child_write(struct dt_child *child, const void *bytes, size_t n)
 {
-    // A pipe has no MSG_NOSIGNAL: hold SIGPIPE back on this thread and take it away if we caused it.
+    // A pipe has no MSG_NOSIGNAL: hold SIGPIPE back on this thread and take it away if we caused
+    // it.
     sigset_t pipe_only, before, pending;
     sigemptyset(&pipe_only);
     sigaddset(&pipe_only, SIGPIPE);
@@ -337,7 +350,7 @@ ssize_t dt_child_write(struct dt_child *child, const void *bytes, size_t n)
     return code == EAGAIN ? 0 : -1;
 }
 
-// ---- ending ----------------------------------------------------------------------------------------
+// ---- ending ----
 
 void dt_child_kill(struct dt_child *child)
 {
@@ -360,8 +373,9 @@ static bool reap(struct dt_child *child, bool block, struct dt_child_end *end)
     if (pid > 0) {
         ended.code = WIFEXITED(code) ? WEXITSTATUS(code) : -1;
         ended.signal = WIFSIGNALED(code) ? WTERMSIG(code) : 0;
-        ended.cpu_ns = ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * 1000000000u +
-                       ((uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec) * 1000u;
+        ended.cpu_ns =
+            ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * 1000000000u +
+            ((uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec) * 1000u;
     }
     child->pid = 0;
     dt_child_read_error(child);
@@ -373,7 +387,8 @@ static bool reap(struct dt_child *child, bool block, struct dt_child_end *end)
     return true;
 }
 
-bool dt_child_wait(struct dt_child *child, int milliseconds, struct dt_stop *stop, struct dt_child_end *end)
+bool dt_child_wait(struct dt_child *child, int milliseconds, struct dt_stop *stop,
+                   struct dt_child_end *end)
 {
     if (child->pid <= 0)
         return true;
@@ -386,7 +401,8 @@ bool dt_child_wait(struct dt_child *child, int milliseconds, struct dt_stop *sto
             return false;
         if (milliseconds >= 0 && (uint64_t)pause > (uint64_t)milliseconds - passed)
             pause = (int)((uint64_t)milliseconds - passed);
-        struct pollfd fds[2] = {{.fd = stop ? stop->fd : -1, .events = POLLIN}, {.fd = child->err, .events = POLLIN}};
+        struct pollfd fds[2] = {{.fd = stop ? stop->fd : -1, .events = POLLIN},
+                                {.fd = child->err, .events = POLLIN}};
         poll(fds, 2, pause);
         if (stop && atomic_load(&stop->set))
             return false;
@@ -408,14 +424,14 @@ void dt_child_finish(struct dt_child *child, struct dt_child_end *end)
     dt_child_close(&child->err);
 }
 
-const char *dt_child_describe(const struct dt_child *child, const char *name, const struct dt_child_end *end, char *out,
-                              size_t out_size)
+const char *dt_child_describe(const struct dt_child *child, const char *name,
+                              const struct dt_child_end *end, char *out, size_t out_size)
 {
     const char *colon = child->line_length ? ": " : "";
     const char *line = child->line_length ? child->line : "";
     if (end->signal)
-        dt_format(out, out_size, "%s was ended by signal %d (%s)%s%s", name, end->signal, strsignal(end->signal), colon,
-                  line);
+        dt_format(out, out_size, "%s was ended by signal %d (%s)%s%s", name, end->signal,
+                  strsignal(end->signal), colon, line);
     else
         dt_format(out, out_size, "%s ended with code %d%s%s", name, end->code, colon, line);
     return out;

@@ -8,7 +8,8 @@
 // Nanoseconds of a clock that only goes forward. Any thread.
 uint64_t dt_clock_ns(void);
 
-// Nanoseconds since this process was started by the kernel (resolution of a clock tick, 10 ms), for the time to the first byte.
+// Nanoseconds since this process was started by the kernel (resolution of a clock tick, 10 ms), for
+// the time to the first byte.
 uint64_t dt_clock_since_start_ns(void);
 
 // Seconds since 1970: what llama2.c takes as a seed.

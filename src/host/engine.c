@@ -12,11 +12,14 @@
 #include "host/modules/modules.h"
 
 #define PARTS_MAX 256u
-#define TEXT_FIRST 2048u         // bytes of text the tokenizer is first made for; longer text makes it anew
-#define ALONE_BYTES (1536u << 10) // a model smaller than this is not faster with a second thread
+// Bytes of text that the first tokenizer is made for; a longer text makes a larger one.
+#define TEXT_FIRST 2048u
+// A second thread does not speed up a model smaller than this.
+#define ALONE_BYTES        (1536u << 10)
 #define THREADS_CHOSEN_MAX 16u
-#define WIDE_BATCH_MEMORY (256u << 20) // with less to be had, prompts go in narrow batches: less scratch
-#define TOUCH_MAX (256u << 20)
+#define WIDE_BATCH_MEMORY                                                                          \
+    (256u << 20) // with less to be had, prompts go in narrow batches: less scratch
+#define TOUCH_MAX       (256u << 20)
 #define LARGE_PAGES_MIN (8u << 20)
 
 // A block from dt_memory_take.
@@ -63,9 +66,10 @@ struct dt_engine {
     struct dt_shortlist shortlist; // in use where shortlist_block is taken
 };
 
-// ---- small things -----------------------------------------------------------------------------------
+// ---- small things ----
 
-static dt_status take(struct dt_engine *e, struct block *out, size_t bytes, const char *what, struct dt_error *err)
+static dt_status take(struct dt_engine *e, struct block *out, size_t bytes, const char *what,
+                      struct dt_error *err)
 {
     dt_status status = dt_memory_take(&e->account, bytes, what, &out->memory, err);
     if (status == DT_OK)
@@ -100,7 +104,8 @@ static uint32_t service_threads(void *host)
     return e->threads ? dt_threads_count(e->threads) : 1;
 }
 
-dt_status dt_engine_new(struct dt_engine **out, const struct dt_engine_options *options, struct dt_error *err)
+dt_status dt_engine_new(struct dt_engine **out, const struct dt_engine_options *options,
+                        struct dt_error *err)
 {
     struct dt_engine *e = calloc(1, sizeof *e);
     if (!e)
@@ -147,9 +152,10 @@ dt_status dt_engine_default_model(char *out, size_t size, struct dt_error *err)
     char *text;
     size_t n;
     if (!dt_modules_data("models/default", path, sizeof path))
-        return dt_error_set(err, DT_BAD_INPUT, NULL,
-                            "no model was named, and there is no data/models/default near %s; name a model file",
-                            dt_modules_home());
+        return dt_error_set(
+            err, DT_BAD_INPUT, NULL,
+            "no model was named, and there is no data/models/default near %s; name a model file",
+            dt_modules_home());
     dt_status status = dt_file_read(path, sizeof name - 16, &text, &n, err);
     if (status != DT_OK)
         return status;
@@ -160,7 +166,7 @@ dt_status dt_engine_default_model(char *out, size_t size, struct dt_error *err)
     return DT_OK;
 }
 
-// ---- opening ----------------------------------------------------------------------------------------
+// ---- opening ----
 
 // The first file of the shards in a folder, into out; false where there is none.
 static bool first_shard(const char *folder, char *out, size_t size)
@@ -189,7 +195,10 @@ static int by_name(const void *a, const void *b)
 static dt_status map_part(struct dt_engine *e, const char *path, struct dt_error *err)
 {
     if (e->parts == PARTS_MAX)
-        return dt_error_set(err, DT_UNSUPPORTED, path, "is one of more than %u files; that is the most that can be opened together", PARTS_MAX);
+        return dt_error_set(
+            err, DT_UNSUPPORTED, path,
+            "is one of more than %u files; that is the most that can be opened together",
+            PARTS_MAX);
     dt_status status = dt_file_map(&e->part[e->parts], path, err);
     if (status != DT_OK)
         return status;
@@ -200,7 +209,8 @@ static dt_status map_part(struct dt_engine *e, const char *path, struct dt_error
 }
 
 // Maps folder/name if it is there; a required one must be.
-static dt_status map_one(struct dt_engine *e, const char *folder, const char *name, bool required, struct dt_error *err)
+static dt_status map_one(struct dt_engine *e, const char *folder, const char *name, bool required,
+                         struct dt_error *err)
 {
     char path[PATH_MAX];
     dt_format(path, sizeof path, "%s/%s", folder, name);
@@ -209,10 +219,12 @@ static dt_status map_one(struct dt_engine *e, const char *folder, const char *na
     return map_part(e, path, err);
 }
 
-// Maps what a Hugging Face folder says of a model, then its weights: model.safetensors, or all model-*.safetensors in their order.
+// Maps what a Hugging Face folder says of a model, then its weights: model.safetensors, or all
+// model-*.safetensors in their order.
 static dt_status map_folder(struct dt_engine *e, const char *folder, struct dt_error *err)
 {
-    static const char *const texts[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors.index.json"};
+    static const char *const texts[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
+                                        "model.safetensors.index.json"};
     static const char whole[] = "model.safetensors", suffix[] = ".safetensors";
     char *names[PARTS_MAX];
     size_t count = 0;
@@ -222,7 +234,8 @@ static dt_status map_folder(struct dt_engine *e, const char *folder, struct dt_e
     DIR *dir = opendir(folder);
     for (struct dirent *d; dir && count < PARTS_MAX && (d = readdir(dir));) {
         size_t n = strlen(d->d_name), tail = sizeof suffix - 1;
-        bool shard = n > tail && strncmp(d->d_name, "model-", 6) == 0 && strcmp(d->d_name + n - tail, suffix) == 0;
+        bool shard = n > tail && strncmp(d->d_name, "model-", 6) == 0 &&
+                     strcmp(d->d_name + n - tail, suffix) == 0;
         if ((shard || strcmp(d->d_name, whole) == 0) && (names[count] = strdup(d->d_name)))
             count++;
     }
@@ -255,12 +268,16 @@ static dt_status map_parts(struct dt_engine *e, const char *path, struct dt_erro
     if (count <= 1)
         return DT_OK;
     if (count > PARTS_MAX)
-        return dt_error_set(err, DT_UNSUPPORTED, path, "is one of %u files; at most %u can be opened together", count, PARTS_MAX);
+        return dt_error_set(err, DT_UNSUPPORTED, path,
+                            "is one of %u files; at most %u can be opened together", count,
+                            PARTS_MAX);
     char middle[32], name[PATH_MAX];
     dt_format(middle, sizeof middle, "-00001-of-%05u.gguf", count);
     size_t n = strlen(path), tail = strlen(middle);
     if (n < tail || strcmp(path + n - tail, middle) != 0)
-        return dt_error_set(err, DT_BAD_INPUT, path, "is one of %u files; open the one whose name ends in %s", count, middle);
+        return dt_error_set(err, DT_BAD_INPUT, path,
+                            "is one of %u files; open the one whose name ends in %s", count,
+                            middle);
     for (uint32_t i = 1; i < count; i++) {
         dt_format(name, sizeof name, "%.*s-%05u-of-%05u.gguf", (int)(n - tail), path, i + 1, count);
         status = map_part(e, name, err);
@@ -333,7 +350,8 @@ static dt_status read_tokenizer(struct dt_engine *e, const char *path, struct dt
         }
         if (!there)
             return dt_error_set(err, DT_BAD_INPUT, e->part[0].path,
-                                "holds no vocabulary, and there is neither ./tokenizer.bin nor one beside the model; name one with -z");
+                                "holds no vocabulary, and there is neither ./tokenizer.bin nor one "
+                                "beside the model; name one with -z");
         path = found;
     }
     status = dt_file_map(&e->tokenizer_file, path, err);
@@ -344,8 +362,9 @@ static dt_status read_tokenizer(struct dt_engine *e, const char *path, struct dt
     if (status != DT_OK)
         return status;
     struct dt_arena arena = dt_arena_over(e->vocab_block.memory, bytes);
-    status = dt_vocab_open_bin(e->tokenizer_file.bytes, e->tokenizer_file.size, e->tokenizer_file.path,
-                               e->model.hp.vocab, &arena, &e->model.vocab, err);
+    status =
+        dt_vocab_open_bin(e->tokenizer_file.bytes, e->tokenizer_file.size, e->tokenizer_file.path,
+                          e->model.hp.vocab, &arena, &e->model.vocab, err);
     e->tokenizer_source = e->tokenizer_file.path;
     return status;
 }
@@ -355,7 +374,8 @@ static dt_status make_tokenizer(struct dt_engine *e, size_t text_max, struct dt_
 {
     struct block fresh = {0};
     struct dt_tokenizer made;
-    dt_status status = take(e, &fresh, dt_tokenizer_measure(&e->model.vocab, text_max), "the tokenizer", err);
+    dt_status status =
+        take(e, &fresh, dt_tokenizer_measure(&e->model.vocab, text_max), "the tokenizer", err);
     if (status == DT_OK)
         status = dt_tokenizer_init(&made, &e->model.vocab, fresh.memory, fresh.bytes, err);
     if (status != DT_OK) {
@@ -389,9 +409,11 @@ static struct dt_session_options session_options(const struct dt_engine *e, uint
     };
 }
 
-static bool wants_shortlist(const struct dt_engine *e, const struct dt_matrix *classifier, const struct dt_instance *by)
+static bool wants_shortlist(const struct dt_engine *e, const struct dt_matrix *classifier,
+                            const struct dt_instance *by)
 {
-    return !e->options.without_shortlist && dt_shortlist_pays(classifier, by, e->model.weight_bytes);
+    return !e->options.without_shortlist &&
+           dt_shortlist_pays(classifier, by, e->model.weight_bytes);
 }
 
 // Gives the session a shortlist of its weights, if it pays; without memory for it, it does without.
@@ -402,18 +424,21 @@ static void make_shortlist(struct dt_engine *e)
     if (!wanted)
         give(e, &e->shortlist_block);
     else if (!e->shortlist_block.memory)
-        wanted = take(e, &e->shortlist_block, dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim), "the shortlist", NULL) == DT_OK;
+        wanted =
+            take(e, &e->shortlist_block, dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim),
+                 "the shortlist", NULL) == DT_OK;
     if (wanted)
         dt_shortlist_init(&e->shortlist, classifier, e->shortlist_block.memory);
     dt_session_set_shortlist(e->session, wanted ? &e->shortlist : NULL);
 }
 
 // What a stack over the open model takes.
-static dt_status make_plan(struct dt_engine *e, const struct dt_assembly *assembly, struct dt_engine_plan *plan,
-                           struct dt_error *err)
+static dt_status make_plan(struct dt_engine *e, const struct dt_assembly *assembly,
+                           struct dt_engine_plan *plan, struct dt_error *err)
 {
     memset(plan, 0, sizeof *plan);
-    dt_status status = dt_weights_plan(&e->model, &assembly->stack, e->options.pack, &plan->weights, err);
+    dt_status status =
+        dt_weights_plan(&e->model, &assembly->stack, e->options.pack, &plan->weights, err);
     if (status != DT_OK)
         return status;
     plan->threads = e->threads ? dt_threads_count(e->threads) : threads_for(e, e->options.threads);
@@ -426,10 +451,12 @@ static dt_status make_plan(struct dt_engine *e, const struct dt_assembly *assemb
     plan->model_tables = e->model_block.bytes + e->vocab_block.bytes;
     plan->tokenizer = e->tokenizer_block.bytes;
     plan->sampler = dt_sampler_measure(e->model.hp.vocab);
-    if (wants_shortlist(e, &e->model.classifier, dt_stack_for_matrix(&assembly->stack, &e->model.classifier)))
+    if (wants_shortlist(e, &e->model.classifier,
+                        dt_stack_for_matrix(&assembly->stack, &e->model.classifier)))
         plan->shortlist = dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim);
-    plan->total = plan->weights.arena_bytes + plan->model_tables + plan->tokenizer + plan->sampler + plan->shortlist +
-                  plan->session.own + plan->session.scratch + atomic_load(&assembly->bytes);
+    plan->total = plan->weights.arena_bytes + plan->model_tables + plan->tokenizer + plan->sampler +
+                  plan->shortlist + plan->session.own + plan->session.scratch +
+                  atomic_load(&assembly->bytes);
     plan->context = e->options.context ? e->options.context : e->model.hp.context;
     dt_format(plan->stack, sizeof plan->stack, "%s", assembly->name);
     return DT_OK;
@@ -460,7 +487,8 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
     if (status == DT_OK && !e->registry)
         status = dt_registry_new(&e->registry, err);
     if (status == DT_OK)
-        status = dt_registry_assemble(e->registry, e->stack_wanted, &e->model, &e->account, NULL, &e->now.assembly, err);
+        status = dt_registry_assemble(e->registry, e->stack_wanted, &e->model, &e->account, NULL,
+                                      &e->now.assembly, err);
     if (status == DT_OK)
         status = make_plan(e, e->now.assembly, &e->plan, err);
     if (status != DT_OK) {
@@ -487,8 +515,8 @@ static int on_build_progress(void *arg, size_t done, size_t total)
 }
 
 // Makes the weights and the scratch of c->assembly; c is freed by the caller when this fails.
-static dt_status build(struct dt_engine *e, struct computing *c, dt_progress *progress, void *progress_arg,
-                       struct dt_error *err)
+static dt_status build(struct dt_engine *e, struct computing *c, dt_progress *progress,
+                       void *progress_arg, struct dt_error *err)
 {
     struct dt_weights_plan plan;
     dt_status status = dt_weights_plan(&e->model, &c->assembly->stack, e->options.pack, &plan, err);
@@ -497,8 +525,9 @@ static dt_status build(struct dt_engine *e, struct computing *c, dt_progress *pr
     c->weights = calloc(1, sizeof *c->weights);
     if (!c->weights)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the weights' table");
-    status = take(e, &c->weights_block, plan.arena_bytes,
-                  plan.copied_bytes ? "a converted copy of the weights" : "the table of weights", err);
+    status =
+        take(e, &c->weights_block, plan.arena_bytes,
+             plan.copied_bytes ? "a converted copy of the weights" : "the table of weights", err);
     if (status != DT_OK)
         return status;
     struct dt_arena arena = dt_arena_over(c->weights_block.memory, c->weights_block.bytes);
@@ -509,31 +538,37 @@ static dt_status build(struct dt_engine *e, struct computing *c, dt_progress *pr
         return status;
     struct dt_session_bytes bytes;
     struct dt_session_options options = session_options(e, dt_threads_count(e->threads));
-    status = dt_session_measure(c->weights, &c->assembly->stack, &options, &e->services, &bytes, err);
+    status =
+        dt_session_measure(c->weights, &c->assembly->stack, &options, &e->services, &bytes, err);
     if (status == DT_OK)
         status = take(e, &c->scratch, bytes.scratch, "scratch memory", err);
     e->plan.session = bytes;
     return status;
 }
 
-static dt_status make_session(struct dt_engine *e, struct block *block, struct dt_session **out, struct dt_error *err)
+static dt_status make_session(struct dt_engine *e, struct block *block, struct dt_session **out,
+                              struct dt_error *err)
 {
-    struct dt_session_options options = session_options(e, 0); // workers: what the services say, now and after a change
+    struct dt_session_options options =
+        session_options(e, 0); // workers: what the services say, now and after a change
     struct dt_session_bytes bytes;
-    dt_status status = dt_session_measure(e->now.weights, &e->now.assembly->stack, &options, &e->services, &bytes, err);
+    dt_status status = dt_session_measure(e->now.weights, &e->now.assembly->stack, &options,
+                                          &e->services, &bytes, err);
     if (status == DT_OK)
         status = take(e, block, bytes.own, "the KV cache", err);
     if (status != DT_OK)
         return status;
     struct dt_arena own = dt_arena_over(block->memory, block->bytes);
     struct dt_arena scratch = dt_arena_over(e->now.scratch.memory, e->now.scratch.bytes);
-    status = dt_session_init(out, e->now.weights, &e->now.assembly->stack, &options, &e->services, &own, &scratch, err);
+    status = dt_session_init(out, e->now.weights, &e->now.assembly->stack, &options, &e->services,
+                             &own, &scratch, err);
     if (status != DT_OK) {
         give(e, block);
         return status;
     }
     dt_session_set_cancel(*out, &e->cancel);
-    // The cache is the end of the block, and its first half the keys: channel by channel, so the first position touches every page.
+    // The cache is the end of the block, and its first half the keys: channel by channel, so the
+    // first position touches every page.
     void *keys = (char *)block->memory + bytes.own - bytes.kv;
     dt_memory_large_pages(keys, bytes.kv / 2);
     if (bytes.kv <= (16u << 20))
@@ -541,7 +576,8 @@ static dt_status make_session(struct dt_engine *e, struct block *block, struct d
     return DT_OK;
 }
 
-dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *progress_arg, struct dt_error *err)
+dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *progress_arg,
+                          struct dt_error *err)
 {
     if (!e->prepared || e->session)
         return dt_error_set(err, DT_FAILED, NULL, "no model is prepared, or it is started already");
@@ -549,7 +585,8 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
     if (status != DT_OK)
         return status;
     e->now.assembly->threads = e->threads;
-    // Whole files are read every token, so they may as well come now; but not where they would push each other out.
+    // Whole files are read every token, so they may as well come now; but not where they would push
+    // each other out.
     uint64_t available = dt_memory_available(NULL);
     for (uint32_t i = 0; i < e->parts && e->plan.file_bytes < available / 2; i++) {
         if (!e->part[i].large) // it would come in small pages
@@ -559,7 +596,8 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
     if (status == DT_OK)
         status = make_session(e, &e->session_block, &e->session, err);
     if (status == DT_OK)
-        status = take(e, &e->sampler_block, dt_sampler_measure(e->model.hp.vocab), "the sampler", err);
+        status =
+            take(e, &e->sampler_block, dt_sampler_measure(e->model.hp.vocab), "the sampler", err);
     if (status != DT_OK) { // back to what prepare left
         give(e, &e->session_block);
         give(e, &e->now.weights_block);
@@ -573,12 +611,14 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
         return status;
     }
     make_shortlist(e);
-    static const struct dt_sampling llama2c = {.temperature = 1.0f, .top_p = 0.9f, .repeat_penalty = 1.0f};
+    static const struct dt_sampling llama2c = {
+        .temperature = 1.0f, .top_p = 0.9f, .repeat_penalty = 1.0f};
     dt_engine_set_sampling(e, &llama2c, 1);
     return DT_OK;
 }
 
-dt_status dt_engine_open(struct dt_engine *e, const char *path, const char *tokenizer, struct dt_error *err)
+dt_status dt_engine_open(struct dt_engine *e, const char *path, const char *tokenizer,
+                         struct dt_error *err)
 {
     dt_status status = dt_engine_prepare(e, path, tokenizer, NULL, err);
     if (status != DT_OK)
@@ -614,7 +654,7 @@ void dt_engine_close(struct dt_engine *e)
     e->prepared = false;
 }
 
-// ---- what is open -------------------------------------------------------------------------------------
+// ---- what is open ----
 
 bool dt_engine_is_open(const struct dt_engine *e)
 {
@@ -694,10 +734,10 @@ void dt_engine_memory(const struct dt_engine *e, struct dt_engine_plan *now)
     dt_format(now->stack, sizeof now->stack, "%s", dt_engine_stack_name(e));
 }
 
-// ---- text and tokens -------------------------------------------------------------------------------------
+// ---- text and tokens ----
 
-dt_status dt_engine_encode(struct dt_engine *e, const char *text, size_t n, unsigned flags, const uint32_t **tokens,
-                           size_t *count, struct dt_error *err)
+dt_status dt_engine_encode(struct dt_engine *e, const char *text, size_t n, unsigned flags,
+                           const uint32_t **tokens, size_t *count, struct dt_error *err)
 {
     if (n > e->text_max) {
         dt_status status = make_tokenizer(e, n + n / 4, err);
@@ -708,16 +748,19 @@ dt_status dt_engine_encode(struct dt_engine *e, const char *text, size_t n, unsi
     if (room > e->tokens_room) {
         uint32_t *more = realloc(e->tokens, room * sizeof *more);
         if (!more)
-            return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the tokens of %zu bytes of text", n);
+            return dt_error_set(err, DT_NO_MEMORY, NULL,
+                                "no memory for the tokens of %zu bytes of text", n);
         e->tokens = more;
         e->tokens_room = room;
     }
     *tokens = e->tokens;
-    return dt_tokenizer_encode(&e->tokenizer, text, n, flags, e->tokens, e->tokens_room, count, err);
+    return dt_tokenizer_encode(&e->tokenizer, text, n, flags, e->tokens, e->tokens_room, count,
+                               err);
 }
 
-dt_status dt_engine_encode_pieces(struct dt_engine *e, const struct dt_template_piece *pieces, size_t piece_count, bool bos,
-                                  char *scratch, size_t scratch_size, uint32_t *tokens, size_t room, size_t *count,
+dt_status dt_engine_encode_pieces(struct dt_engine *e, const struct dt_template_piece *pieces,
+                                  size_t piece_count, bool bos, char *scratch, size_t scratch_size,
+                                  uint32_t *tokens, size_t room, size_t *count,
                                   struct dt_error *err)
 {
     size_t n = 0;
@@ -728,7 +771,8 @@ dt_status dt_engine_encode_pieces(struct dt_engine *e, const struct dt_template_
         if (status != DT_OK)
             return status;
     }
-    return dt_template_encode(&e->tokenizer, pieces, piece_count, bos, scratch, scratch_size, tokens, room, count, err);
+    return dt_template_encode(&e->tokenizer, pieces, piece_count, bos, scratch, scratch_size,
+                              tokens, room, count, err);
 }
 
 size_t dt_engine_piece(const struct dt_engine *e, uint32_t previous, uint32_t id, char *out)
@@ -736,7 +780,8 @@ size_t dt_engine_piece(const struct dt_engine *e, uint32_t previous, uint32_t id
     return dt_tokenizer_decode(&e->tokenizer, previous, id, out);
 }
 
-dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t count, struct dt_error *err)
+dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t count,
+                         struct dt_error *err)
 {
     float reach, unit;
     bool some = dt_sampler_wish(&e->sampler, &reach, &unit);
@@ -751,12 +796,14 @@ void dt_engine_trim(struct dt_engine *e)
 {
     if (e->session)
         (void)dt_session_logits(e->session); // they may still have to be computed from the scratch
-    // Fresh pages are zeros: scratch holds nothing between evaluations, and an empty index is what a tokenizer begins with.
+    // Fresh pages are zeros: scratch holds nothing between evaluations, and an empty index is what
+    // a tokenizer begins with.
     if (e->now.scratch.memory)
         dt_memory_forget(e->now.scratch.memory, e->now.scratch.bytes);
     if (e->tokenizer_block.memory) {
         dt_memory_forget(e->tokenizer_block.memory, e->tokenizer_block.bytes);
-        (void)dt_tokenizer_init(&e->tokenizer, &e->model.vocab, e->tokenizer_block.memory, e->tokenizer_block.bytes, NULL);
+        (void)dt_tokenizer_init(&e->tokenizer, &e->model.vocab, e->tokenizer_block.memory,
+                                e->tokenizer_block.bytes, NULL);
     }
 }
 
@@ -768,16 +815,17 @@ uint32_t dt_engine_next(struct dt_engine *e)
         if (token != DT_SAMPLER_UNSURE)
             return token;
     }
-    return dt_sampler_next(&e->sampler, dt_session_logits(e->session), dt_session_tokens(e->session),
-                           dt_session_position(e->session));
+    return dt_sampler_next(&e->sampler, dt_session_logits(e->session),
+                           dt_session_tokens(e->session), dt_session_position(e->session));
 }
 
 void dt_engine_set_sampling(struct dt_engine *e, const struct dt_sampling *settings, uint64_t seed)
 {
-    dt_sampler_init(&e->sampler, e->model.hp.vocab, &e->now.assembly->stack, settings, seed, e->sampler_block.memory);
+    dt_sampler_init(&e->sampler, e->model.hp.vocab, &e->now.assembly->stack, settings, seed,
+                    e->sampler_block.memory);
 }
 
-// ---- while it runs ---------------------------------------------------------------------------------------
+// ---- while it runs ----
 
 void dt_engine_cancel(struct dt_engine *e)
 {
@@ -802,12 +850,14 @@ bool dt_engine_cancelled(const struct dt_engine *e)
     return atomic_load(&e->cancel) != 0;
 }
 
-dt_status dt_engine_swap_plan(struct dt_engine *e, const char *stack, struct dt_engine_plan *plan, struct dt_error *err)
+dt_status dt_engine_swap_plan(struct dt_engine *e, const char *stack, struct dt_engine_plan *plan,
+                              struct dt_error *err)
 {
     struct dt_assembly *assembly;
     if (!e->prepared)
         return dt_error_set(err, DT_FAILED, NULL, "no model is open");
-    dt_status status = dt_registry_assemble(e->registry, stack, &e->model, &e->account, e->threads, &assembly, err);
+    dt_status status = dt_registry_assemble(e->registry, stack, &e->model, &e->account, e->threads,
+                                            &assembly, err);
     if (status != DT_OK)
         return status;
     status = make_plan(e, assembly, plan, err);
@@ -816,14 +866,15 @@ dt_status dt_engine_swap_plan(struct dt_engine *e, const char *stack, struct dt_
     return status;
 }
 
-dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *progress, void *progress_arg,
-                         struct dt_error *err)
+dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *progress,
+                         void *progress_arg, struct dt_error *err)
 {
     if (!e->session)
         return dt_error_set(err, DT_FAILED, NULL, "no story is running");
     struct computing fresh = {0};
     struct dt_session_bytes before = e->plan.session;
-    dt_status status = dt_registry_assemble(e->registry, stack, &e->model, &e->account, e->threads, &fresh.assembly, err);
+    dt_status status = dt_registry_assemble(e->registry, stack, &e->model, &e->account, e->threads,
+                                            &fresh.assembly, err);
     if (status == DT_OK)
         status = build(e, &fresh, progress, progress_arg, err);
     struct dt_arena scratch = dt_arena_over(fresh.scratch.memory, fresh.scratch.bytes);
@@ -863,12 +914,14 @@ dt_status dt_engine_set_threads(struct dt_engine *e, uint32_t threads, struct dt
     struct dt_session_options options = session_options(e, wanted);
     struct block block = {0};
     e->threads = fresh;
-    status = dt_session_measure(e->now.weights, &e->now.assembly->stack, &options, &e->services, &bytes, err);
+    status = dt_session_measure(e->now.weights, &e->now.assembly->stack, &options, &e->services,
+                                &bytes, err);
     if (status == DT_OK)
         status = take(e, &block, bytes.scratch, "scratch memory", err);
     struct dt_arena scratch = dt_arena_over(block.memory, block.bytes);
     if (status == DT_OK)
-        status = dt_session_swap(e->session, e->now.weights, &e->now.assembly->stack, &scratch, err);
+        status =
+            dt_session_swap(e->session, e->now.weights, &e->now.assembly->stack, &scratch, err);
     if (status != DT_OK) {
         give(e, &block);
         e->threads = old;
@@ -893,7 +946,8 @@ dt_status dt_engine_set_context(struct dt_engine *e, uint32_t context, struct dt
     struct dt_session_bytes bytes;
     struct dt_session *fresh = NULL;
     struct dt_session_options options = session_options(e, dt_threads_count(e->threads));
-    dt_status status = dt_session_measure(e->now.weights, &e->now.assembly->stack, &options, &e->services, &bytes, err);
+    dt_status status = dt_session_measure(e->now.weights, &e->now.assembly->stack, &options,
+                                          &e->services, &bytes, err);
     if (status == DT_OK)
         status = take(e, &scratch, bytes.scratch, "scratch memory", err);
     struct block old_scratch = e->now.scratch;

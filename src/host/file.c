@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// ---- the guard ----------------------------------------------------------------------------------
+// ---- the guard ----
 
 #define GUARDED_MAX 16
 
@@ -37,7 +37,8 @@ bool dt_file_guard_fault(const void *address)
         if (size == 0 || at < base || at - base >= size)
             continue;
         void *page = (void *)(at / page_size * page_size);
-        if (mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page)
+        if (mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
+            page)
             return false;
         atomic_store(&guarded[i].lost, 1);
         return true;
@@ -57,7 +58,8 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
     } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
         previous_action.sa_handler(signal_number);
     } else {
-        signal(signal_number, SIG_DFL); // the touch is repeated when we return, and ends the process as it should
+        signal(signal_number,
+               SIG_DFL); // the touch is repeated when we return, and ends the process as it should
     }
     errno = saved;
 }
@@ -95,12 +97,13 @@ dt_status dt_file_check(const struct dt_file *file, struct dt_error *err)
 {
     if (file->slot < 0 || !atomic_load_explicit(&guarded[file->slot].lost, memory_order_relaxed))
         return DT_OK;
-    return dt_error_set(err, DT_BAD_INPUT, file->path,
-                        "part of the file can no longer be read: it was cut while it was in use, or "
-                        "its disk failed; open it again");
+    return dt_error_set(
+        err, DT_BAD_INPUT, file->path,
+        "part of the file can no longer be read: it was cut while it was in use, or "
+        "its disk failed; open it again");
 }
 
-// ---- mappings --------------------------------------------------------------------------------------
+// ---- mappings ----
 
 // Opens a regular file for reading; the descriptor, or -1 with *err.
 static int open_regular(const char *path, struct stat *info, struct dt_error *err)
@@ -116,7 +119,8 @@ static int open_regular(const char *path, struct stat *info, struct dt_error *er
     else if (S_ISDIR(info->st_mode))
         dt_error_set(err, DT_BAD_INPUT, path, "is a folder; name a file in it");
     else if (!S_ISREG(info->st_mode))
-        dt_error_set(err, DT_BAD_INPUT, path, "is not a regular file, and only those can be mapped");
+        dt_error_set(err, DT_BAD_INPUT, path,
+                     "is not a regular file, and only those can be mapped");
     else
         return fd;
     close(fd);
@@ -150,7 +154,8 @@ dt_status dt_file_map(struct dt_file *out, const char *path, struct dt_error *er
     bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
     if (bytes == MAP_FAILED) {
         status = dt_error_set(err, errno == ENOMEM ? DT_NO_MEMORY : DT_BAD_INPUT, path,
-                              "cannot map %llu bytes: %s", (unsigned long long)info.st_size, strerror(errno));
+                              "cannot map %llu bytes: %s", (unsigned long long)info.st_size,
+                              strerror(errno));
         goto done;
     }
     out->bytes = bytes;
@@ -176,7 +181,8 @@ void dt_file_unmap(struct dt_file *file)
     file->slot = -1;
 }
 
-void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes, enum dt_file_advice advice)
+void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes,
+                    enum dt_file_advice advice)
 {
     static const int advices[] = {
         [DT_FILE_SEQUENTIAL] = MADV_SEQUENTIAL,
@@ -190,7 +196,8 @@ void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes, enu
         bytes = file->size - offset;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t begin = offset / page * page; // the mapping itself begins on a page
-    (void)madvise((void *)((uintptr_t)file->bytes + begin), bytes + (offset - begin), advices[advice]);
+    (void)madvise((void *)((uintptr_t)file->bytes + begin), bytes + (offset - begin),
+                  advices[advice]);
 }
 
 void dt_file_large_pages(struct dt_file *file)
@@ -241,7 +248,7 @@ size_t dt_file_resident(const struct dt_file *file)
     return bytes < file->size ? bytes : file->size;
 }
 
-// ---- small files -----------------------------------------------------------------------------------
+// ---- small files ----
 
 dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size, struct dt_error *err)
 {
@@ -265,7 +272,8 @@ dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size, s
             break;
         n += (size_t)got;
         if (n > max) {
-            status = dt_error_set(err, DT_BAD_INPUT, name, "is larger than the %zu bytes that are taken", max);
+            status = dt_error_set(err, DT_BAD_INPUT, name,
+                                  "is larger than the %zu bytes that are taken", max);
             break;
         }
         if (n < room)

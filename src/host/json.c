@@ -132,7 +132,8 @@ void dt_json_number(struct dt_json *json, double value)
         fputs("null", json->out);
         return;
     }
-    // dt_format, for a decimal point in every locale; nine places below 1, six significant digits at least.
+    // dt_format, for a decimal point in every locale; nine places below 1, six significant digits
+    // at least.
     char text[64];
     if (fabs(value) < 1e15 && fabs(value) >= 1e-4)
         dt_format(text, sizeof text, "%.*f", fabs(value) < 1 ? 9 : 6, value);

@@ -13,7 +13,7 @@
 // Writes to a FILE as it goes. Errors of the file stick in it (ferror), as with any stdio.
 struct dt_json {
     FILE *out;
-    int indent;  // spaces a level; 0: everything on one line
+    int indent; // spaces a level; 0: everything on one line
     int depth;
     bool first[DT_JSON_DEPTH]; // nothing written yet at this level
     uint32_t array;            // one bit a level: it is an array
@@ -27,7 +27,8 @@ void dt_json_name(struct dt_json *json, const char *name);
 
 void dt_json_object(struct dt_json *json);
 void dt_json_array(struct dt_json *json);
-void dt_json_end(struct dt_json *json); // the innermost object or array; the outermost one adds a newline
+void dt_json_end(
+    struct dt_json *json); // the innermost object or array; the outermost one adds a newline
 
 // Text is UTF-8; invalid bytes become U+FFFD, controls are escaped. NULL is null.
 void dt_json_text(struct dt_json *json, const char *text);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Where notes for people go. The host never prints: whoever runs it (a verb, the app) says where lines go.
+// Where notes for people go. The host never prints: whoever runs it (a verb, the app) says where
+// lines go.
 #ifndef DT_HOST_LOG_H
 #define DT_HOST_LOG_H
 
@@ -10,10 +11,12 @@ enum dt_log_level {
     DT_LOG_ERROR = 3,
 };
 
-// Gets one line, without a newline and free of control bytes. Called on the thread that has something to say.
+// Gets one line, without a newline and free of control bytes. Called on the thread that has
+// something to say.
 typedef void dt_log_sink(void *arg, int level, const char *line);
 
-// Where lines go from now on, and from which level; NULL: nowhere (as at the start). Set before other threads run.
+// Where lines go from now on, and from which level; NULL: nowhere (as at the start). Set before
+// other threads run.
 void dt_log_set(dt_log_sink *sink, void *arg, int level);
 
 // Formats (dt_format's rules) and passes the line on. Any thread.

@@ -12,10 +12,10 @@
 #include "base/format.h"
 #include "host/clock.h"
 
-// ---- facts ---------------------------------------------------------------------------------------
+// ---- facts ----
 
-// The whole of a small file of /proc or /sys into text, NUL-terminated; its length, 0 where it is missing. These files are
-// made whole at the first read, which gives all that there is room for.
+// The whole of a small file of /proc or /sys into text, NUL-terminated; its length, 0 where it is
+// missing. These files are made whole at the first read, which gives all that there is room for.
 static size_t read_small(const char *path, char *text, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -70,7 +70,8 @@ static void find_cgroup(void)
         } else if (strcmp(controllers, "memory") == 0) {
             if (strcmp(path, "/") == 0)
                 path = "";
-            dt_format(cgroup.limit, sizeof cgroup.limit, "/sys/fs/cgroup/memory%s/memory.limit_in_bytes", path);
+            dt_format(cgroup.limit, sizeof cgroup.limit,
+                      "/sys/fs/cgroup/memory%s/memory.limit_in_bytes", path);
             dt_format(cgroup.stat, sizeof cgroup.stat, "/sys/fs/cgroup/memory%s/memory.stat", path);
             cgroup.used[0] = "rss ";
             cgroup.used[1] = NULL;
@@ -85,7 +86,8 @@ static uint64_t cgroup_available(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, find_cgroup);
     char text[8192];
-    if (!cgroup.limit[0] || read_small(cgroup.limit, text, sizeof text) == 0 || text[0] < '0' || text[0] > '9')
+    if (!cgroup.limit[0] || read_small(cgroup.limit, text, sizeof text) == 0 || text[0] < '0' ||
+        text[0] > '9')
         return UINT64_MAX; // "max"
     uint64_t limit = strtoull(text, NULL, 10), used = 0;
     if (limit > UINT64_MAX / 4 || read_small(cgroup.stat, text, sizeof text) == 0)
@@ -108,8 +110,8 @@ static void machine_memory(uint64_t *available, uint64_t *total)
         *available = group;
 }
 
-// What is left, asked for at most every RECENT_NS: a start takes a handful of blocks within a few milliseconds, and the kernel
-// counts for as long over each answer as all of them need.
+// What is left, asked for at most every RECENT_NS: a start takes a handful of blocks within a few
+// milliseconds, and the kernel counts for as long over each answer as all of them need.
 #define RECENT_NS 50000000u
 
 static struct {
@@ -169,41 +171,47 @@ void dt_memory_facts(struct dt_memory_facts *out)
 uint64_t dt_memory_bytes_read(void)
 {
     char text[1024];
-    return read_small("/proc/self/io", text, sizeof text) > 0 ? number_after(text, "read_bytes:") : 0;
+    return read_small("/proc/self/io", text, sizeof text) > 0 ? number_after(text, "read_bytes:")
+                                                              : 0;
 }
 
-// ---- blocks -----------------------------------------------------------------------------------------
+// ---- blocks ----
 
 // Below this the machine is not asked: it would be refused by the kernel alone.
 #define WORTH_ASKING (256u * 1024)
 
-dt_status dt_memory_allows(const struct dt_account *account, size_t bytes, const char *what, struct dt_error *err)
+dt_status dt_memory_allows(const struct dt_account *account, size_t bytes, const char *what,
+                           struct dt_error *err)
 {
     size_t used = atomic_load(&account->used);
     if (account->limit && (bytes > account->limit || used > account->limit - bytes))
-        return dt_error_set(err, DT_NO_MEMORY, NULL,
-                            "%s needs %zu bytes, and %zu of the %zu bytes of --mem-limit are left; raise it, or "
-                            "take a smaller context or model",
-                            what, bytes, used < account->limit ? account->limit - used : 0, account->limit);
+        return dt_error_set(
+            err, DT_NO_MEMORY, NULL,
+            "%s needs %zu bytes, and %zu of the %zu bytes of --mem-limit are left; raise it, or "
+            "take a smaller context or model",
+            what, bytes, used < account->limit ? account->limit - used : 0, account->limit);
     if (bytes < WORTH_ASKING)
         return DT_OK;
     uint64_t total, available = dt_memory_available(&total);
     if (total && bytes > available)
-        return dt_error_set(err, DT_NO_MEMORY, NULL,
-                            "%s needs %zu bytes, and the machine has %llu left; take a smaller context or "
-                            "model, or end other programs",
-                            what, bytes, (unsigned long long)available);
+        return dt_error_set(
+            err, DT_NO_MEMORY, NULL,
+            "%s needs %zu bytes, and the machine has %llu left; take a smaller context or "
+            "model, or end other programs",
+            what, bytes, (unsigned long long)available);
     return DT_OK;
 }
 
-dt_status dt_memory_take(struct dt_account *account, size_t bytes, const char *what, void **out, struct dt_error *err)
+dt_status dt_memory_take(struct dt_account *account, size_t bytes, const char *what, void **out,
+                         struct dt_error *err)
 {
     dt_status status = dt_memory_allows(account, bytes, what, err);
     if (status != DT_OK)
         return status;
     void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "%s needs %zu bytes, and the kernel refused them", what, bytes);
+        return dt_error_set(err, DT_NO_MEMORY, NULL,
+                            "%s needs %zu bytes, and the kernel refused them", what, bytes);
     take_from_recent(bytes);
     size_t used = atomic_fetch_add(&account->used, bytes) + bytes;
     size_t peak = atomic_load(&account->peak);
@@ -231,7 +239,8 @@ void dt_memory_forget(void *block, size_t bytes)
 // Advice about the whole pages of a range.
 static void advise(void *at, size_t bytes, int advice)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = ((size_t)(uintptr_t)at + page - 1) / page * page;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE),
+           begin = ((size_t)(uintptr_t)at + page - 1) / page * page;
     size_t end = ((size_t)(uintptr_t)at + bytes) / page * page;
     if (begin < end)
         (void)madvise((void *)(uintptr_t)begin, end - begin, advice);

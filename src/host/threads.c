@@ -2,10 +2,10 @@
 // Fork and join without a lock. A job is published as a ticket word: its number (32 bits) and how
 // many items are still to be taken (32). Whoever counts that down owns the items: large pieces
 // first, small ones at the end, so that all are done at nearly the same time whatever their speed.
-// A worker that sleeps, or whose core is taken away, holds nobody up with what it has not begun: the
-// caller does all items itself, and what comes late finds no ticket of its job. What it has begun
-// the caller must wait for; having waited longer than the whole job took, it sends that worker away
-// for a while.
+// A worker that sleeps, or whose core is taken away, holds nobody up with what it has not begun:
+// the caller does all items itself, and what comes late finds no ticket of its job. What it has
+// begun the caller must wait for; having waited longer than the whole job took, it sends that
+// worker away for a while.
 #include "host/threads.h"
 
 #include <limits.h>
@@ -26,15 +26,17 @@
 #define THREADS_MAX 64u
 #define STACK_BYTES (512u * 1024)
 
-// A worker spins this long for the next job, then sleeps. The longer one is used while jobs keep coming within it.
+// A worker spins this long for the next job, then sleeps. The longer one is used while jobs keep
+// coming within it.
 #define SPIN_SHORT_NS 2000u
-#define SPIN_LONG_NS 100000u
+#define SPIN_LONG_NS  100000u
 
-// The caller waits this long, and as long as the job took it, for the last pieces; then their workers have lost their cores. Once
-// may be chance: such a worker is left alone for as long as was waited. But a core that is shared comes and goes in slices of
-// milliseconds, and costs us one of them at each departure. So a worker that was with us for less than twice what it cost is
-// left alone for twice as long as the last time.
-#define LATE_NS 30000u
+// The caller waits this long, and as long as the job took it, for the last pieces; then their
+// workers have lost their cores. Once may be chance: such a worker is left alone for as long as was
+// waited. But a core that is shared comes and goes in slices of milliseconds, and costs us one of
+// them at each departure. So a worker that was with us for less than twice what it cost is left
+// alone for twice as long as the last time.
+#define LATE_NS        30000u
 #define AWAY_TIMES_MAX 16u
 
 struct worker {
@@ -43,7 +45,8 @@ struct worker {
     uint32_t number;
     _Alignas(64) atomic_uint doing;  // number of the job it takes pieces of, 0 between jobs
     atomic_uint_fast64_t away_until; // by dt_clock_ns, 0: it need not look. Set by the caller
-    uint64_t back;                   // the caller's: when it was to come back the last time, and after how many times the wait
+    uint64_t back; // the caller's: when it was to come back the last time, and after how many times
+                   // the wait
     uint64_t times;
 };
 
@@ -62,9 +65,10 @@ struct dt_threads {
 
     _Alignas(64) atomic_uint left; // futex: items of the job not yet done
     atomic_uint caller_sleeps;
-    _Alignas(64) atomic_uint sleepers; // more than 0: some worker is in, or on the way into, the futex
-    atomic_uint ending;                // futex: 1 when the pool is given up
-    struct worker worker[];            // count of them; 0 is the caller and stays empty
+    _Alignas(64)
+        atomic_uint sleepers; // more than 0: some worker is in, or on the way into, the futex
+    atomic_uint ending;       // futex: 1 when the pool is given up
+    struct worker worker[];   // count of them; 0 is the caller and stays empty
 };
 
 static void pause_cpu(void)
@@ -104,9 +108,10 @@ static void work(struct dt_threads *pool, uint32_t number, uint32_t worker)
         uint32_t rest = (uint32_t)seen;
         if (seen >> 32 != number || rest == 0)
             return;
-        uint32_t n = piece_of(rest, atomic_load_explicit(&pool->grain, memory_order_relaxed), pool->count);
-        if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &seen, seen - n, memory_order_acq_rel,
-                                                   memory_order_acquire))
+        uint32_t n =
+            piece_of(rest, atomic_load_explicit(&pool->grain, memory_order_relaxed), pool->count);
+        if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &seen, seen - n,
+                                                   memory_order_acq_rel, memory_order_acquire))
             continue;
         // the items are ours, so the job stands until we have done them
         uint32_t begin = pool->items - rest;
@@ -146,7 +151,8 @@ static void stay_away(struct worker *self)
             return;
         if ((now = dt_clock_ns()) >= until || atomic_load(&self->pool->ending))
             break;
-        struct timespec rest = {(time_t)((until - now) / 1000000000u), (long)((until - now) % 1000000000u)};
+        struct timespec rest = {(time_t)((until - now) / 1000000000u),
+                                (long)((until - now) % 1000000000u)};
         futex_wait(&self->pool->ending, 0, &rest);
     }
     atomic_store_explicit(&self->away_until, 0, memory_order_relaxed);
@@ -162,8 +168,12 @@ static void *worker_main(void *arg)
         if (spin_while(&pool->wake, seen, limit)) {
             limit = pool->spin;
         } else {
-            limit = pool->spin ? SPIN_SHORT_NS : 0; // nothing came: until a job follows closely on another, burn no CPU for it
-            do { // who wakes us sets sleepers to 0, and so wakes once, however long it is until we run
+            limit =
+                pool->spin
+                    ? SPIN_SHORT_NS
+                    : 0; // nothing came: until a job follows closely on another, burn no CPU for it
+            do { // who wakes us sets sleepers to 0, and so wakes once, however long it is until we
+                 // run
                 atomic_fetch_add(&pool->sleepers, 1);
                 if (atomic_load(&pool->wake) == seen)
                     futex_wait(&pool->wake, seen, NULL);
@@ -171,7 +181,8 @@ static void *worker_main(void *arg)
         }
         stay_away(self);
         // First the number, then the end: what ends the pool moves the number on, so an end that
-        // is not seen here yet is seen at the next number. The other way round it could be slept over.
+        // is not seen here yet is seen at the next number. The other way round it could be slept
+        // over.
         seen = atomic_load_explicit(&pool->wake, memory_order_acquire);
         if (atomic_load(&pool->ending))
             return NULL;
@@ -195,8 +206,10 @@ dt_status dt_threads_new(struct dt_threads **out, uint32_t count, struct dt_erro
         count = count < 16 ? count : 16;
     }
     if (count > THREADS_MAX)
-        return dt_error_set(err, DT_USAGE, NULL, "%u threads asked for, at most %u can be had", count, THREADS_MAX);
-    size_t bytes = sizeof(struct dt_threads) + count * sizeof(struct worker); // both multiples of 64
+        return dt_error_set(err, DT_USAGE, NULL, "%u threads asked for, at most %u can be had",
+                            count, THREADS_MAX);
+    size_t bytes =
+        sizeof(struct dt_threads) + count * sizeof(struct worker); // both multiples of 64
     struct dt_threads *pool = aligned_alloc(64, bytes);
     if (!pool)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u threads", count);
@@ -204,7 +217,8 @@ dt_status dt_threads_new(struct dt_threads **out, uint32_t count, struct dt_erro
     pool->count = count;
     pool->spin = dt_threads_cpus() > 1 ? SPIN_LONG_NS : 0;
 
-    // Signals are the main thread's business, but for those that a thread's own instructions raise: blocked, they would kill.
+    // Signals are the main thread's business, but for those that a thread's own instructions raise:
+    // blocked, they would kill.
     static const int own[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
     sigset_t all, before;
     sigfillset(&all);
@@ -226,8 +240,9 @@ dt_status dt_threads_new(struct dt_threads **out, uint32_t count, struct dt_erro
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failure) {
-        dt_error_set(err, DT_NO_MEMORY, NULL, "cannot start thread %u of %u: %s; ask for fewer (-j)",
-                     pool->started + 2, count, strerror(failure));
+        dt_error_set(err, DT_NO_MEMORY, NULL,
+                     "cannot start thread %u of %u: %s; ask for fewer (-j)", pool->started + 2,
+                     count, strerror(failure));
         dt_threads_free(pool);
         return DT_NO_MEMORY;
     }
@@ -253,8 +268,8 @@ uint32_t dt_threads_count(const struct dt_threads *pool)
     return pool->count;
 }
 
-// Waits until the items that other workers took are done: first awake, then asleep, which also lends our core to a worker that lost
-// its own. own: how long the job took us.
+// Waits until the items that other workers took are done: first awake, then asleep, which also
+// lends our core to a worker that lost its own. own: how long the job took us.
 static void wait_for_rest(struct dt_threads *pool, uint32_t number, uint64_t begin, uint64_t own)
 {
     uint64_t limit = pool->spin ? LATE_NS + own : 0, now = begin;
@@ -281,13 +296,16 @@ static void wait_for_rest(struct dt_threads *pool, uint32_t number, uint64_t beg
         if (!(late >> i & 1))
             continue;
         bool chance = begin - worker->back > 2 * waited;
-        worker->times = chance ? 1 : worker->times < AWAY_TIMES_MAX ? worker->times * 2 : AWAY_TIMES_MAX;
+        worker->times = chance                           ? 1
+                        : worker->times < AWAY_TIMES_MAX ? worker->times * 2
+                                                         : AWAY_TIMES_MAX;
         worker->back = now + waited * worker->times;
         atomic_store_explicit(&worker->away_until, worker->back, memory_order_relaxed);
     }
 }
 
-void dt_threads_for(struct dt_threads *pool, dt_loop_body *body, void *arg, uint32_t items, uint32_t grain)
+void dt_threads_for(struct dt_threads *pool, dt_loop_body *body, void *arg, uint32_t items,
+                    uint32_t grain)
 {
     grain = grain > 1 ? grain : 1;
     if (pool->count == 1 || items < 2 * (uint64_t)grain) {

@@ -7,10 +7,13 @@
 #include "host/json.h"
 #include "verbs/verb.h"
 
-static const char help[] = "usage: duotale backends [--json]\n"
-                           "Every compute backend that was found: its score on this CPU, its file, or why it cannot be used.\n"
-                           "A stack is written bottom first: int8+fastexp; one variant is forced by int8@avx2.\n"
-                           "Folders are searched in this order: those in DUOTALE_MODULES, beside the program, the install folder.\n";
+static const char help[] =
+    "usage: duotale backends [--json]\n"
+    "Every compute backend that was found: its score on this CPU, its file, or why it cannot be "
+    "used.\n"
+    "A stack is written bottom first: int8+fastexp; one variant is forced by int8@avx2.\n"
+    "Folders are searched in this order: those in DUOTALE_MODULES, beside the program, the install "
+    "folder.\n";
 
 static void list_forms(struct dt_json *json, const struct dt_backend *table)
 {
@@ -62,7 +65,9 @@ static void as_text(const struct dt_registry *registry)
 {
     char features[256], name[80];
     printf("%s (%s): %s\n\n", dt_cpu()->model, dt_cpu()->arch,
-           *dt_cpu_features(dt_cpu(), features, sizeof features) ? features : "no vector features that backends ask for");
+           *dt_cpu_features(dt_cpu(), features, sizeof features)
+               ? features
+               : "no vector features that backends ask for");
     printf("%-20s %5s  %s\n", "backend", "score", "what and where");
     for (size_t i = 0; i < dt_registry_count(registry); i++) {
         const struct dt_backend_info *b = dt_registry_at(registry, i);

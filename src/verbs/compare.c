@@ -14,9 +14,9 @@ struct comparison {
     struct dt_engine *engine[2];
     struct dt_eval_score score[2];
     const uint32_t *tokens;
-    float *logits;   // of every position of the story with the first engine
+    float *logits; // of every position of the story with the first engine
     uint32_t vocab;
-    double *kl;      // one a scored token
+    double *kl; // one a scored token
     size_t kl_count, kl_room;
     uint64_t same_top;
     double kl_sum, kl_max;
@@ -38,7 +38,8 @@ static uint32_t top(const float *x, uint32_t n)
     return best;
 }
 
-static void add_score(struct comparison *c, int which, uint32_t target, double log_sum, const float *logits)
+static void add_score(struct comparison *c, int which, uint32_t target, double log_sum,
+                      const float *logits)
 {
     c->score[which].nats += log_sum - (double)logits[target];
     c->score[which].tokens++;
@@ -50,7 +51,8 @@ static int compare_logits(void *arg, uint32_t position, const float *b)
     struct comparison *c = arg;
     const float *a = c->logits + (size_t)position * c->vocab;
     uint32_t target = c->tokens[position + 1];
-    double sum_a = dt_eval_log_sum_exp(a, c->vocab), sum_b = dt_eval_log_sum_exp(b, c->vocab), kl = 0;
+    double sum_a = dt_eval_log_sum_exp(a, c->vocab), sum_b = dt_eval_log_sum_exp(b, c->vocab),
+           kl = 0;
     add_score(c, 0, target, sum_a, a);
     add_score(c, 1, target, sum_b, b);
     for (uint32_t i = 0; i < c->vocab; i++) { // D(A || B) = sum of p ln(p / q)
@@ -86,14 +88,16 @@ static dt_status compare_story(void *arg, const char *text, size_t n)
     if (other_count < count)
         count = other_count;
     if (memcmp(c->tokens, other, count * sizeof *other) != 0)
-        return dt_error_set(c->err, DT_BAD_INPUT, dt_engine_path(c->engine[1]),
-                            "has another vocabulary than %s: the two can only be compared by eval alone", dt_engine_path(c->engine[0]));
+        return dt_error_set(
+            c->err, DT_BAD_INPUT, dt_engine_path(c->engine[1]),
+            "has another vocabulary than %s: the two can only be compared by eval alone",
+            dt_engine_path(c->engine[0]));
     if (count < 2)
         return DT_OK;
     for (int i = 0; i < 2 && status == DT_OK; i++) {
         dt_session_truncate(dt_engine_session(c->engine[i]), 0);
-        status = dt_session_eval(dt_engine_session(c->engine[i]), c->tokens, count - 1, i ? compare_logits : keep_logits, c,
-                                 c->err);
+        status = dt_session_eval(dt_engine_session(c->engine[i]), c->tokens, count - 1,
+                                 i ? compare_logits : keep_logits, c, c->err);
         c->score[i].stories++;
     }
     return status;
@@ -105,7 +109,8 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// Tokens that the two greedy texts from BOS have in common, at most GREEDY_TOKENS; *parted if they differ after that.
+// Tokens that the two greedy texts from BOS have in common, at most GREEDY_TOKENS; *parted if they
+// differ after that.
 static dt_status common_greedy(struct comparison *c, uint32_t *common, bool *parted)
 {
     static const struct dt_sampling greedy = {.temperature = 0, .repeat_penalty = 1};
@@ -154,12 +159,15 @@ static void print(struct comparison *c, uint32_t common, bool parted, bool json)
 {
     size_t n = c->kl_count;
     qsort(c->kl, n, sizeof *c->kl, by_value);
-    double p99 = c->kl[n - 1 - n / 100], mean = c->kl_sum / (double)n, agree = (double)c->same_top / (double)n;
+    double p99 = c->kl[n - 1 - n / 100], mean = c->kl_sum / (double)n,
+           agree = (double)c->same_top / (double)n;
     if (!json) {
         for (int i = 0; i < 2; i++)
-            printf("%c  %.4f bits a byte, %.4f nats a token  %s (%s)\n", 'A' + i, dt_eval_bits_per_byte(&c->score[i]),
-                   dt_eval_nats_per_token(&c->score[i]), dt_engine_path(c->engine[i]), dt_engine_stack_name(c->engine[i]));
-        printf("KL(A || B) a token: mean %.3g, p99 %.3g, max %.3g nats over %zu tokens\n", mean, p99, c->kl_max, n);
+            printf("%c  %.4f bits a byte, %.4f nats a token  %s (%s)\n", 'A' + i,
+                   dt_eval_bits_per_byte(&c->score[i]), dt_eval_nats_per_token(&c->score[i]),
+                   dt_engine_path(c->engine[i]), dt_engine_stack_name(c->engine[i]));
+        printf("KL(A || B) a token: mean %.3g, p99 %.3g, max %.3g nats over %zu tokens\n", mean,
+               p99, c->kl_max, n);
         printf("the likeliest token is the same for %.2f %%\n", agree * 100);
         if (parted)
             printf("greedy texts part after %u tokens\n", common);
@@ -190,8 +198,8 @@ static void print(struct comparison *c, uint32_t common, bool parted, bool json)
     dt_json_end(&j);
 }
 
-int dt_eval_compare(const struct dt_verb_model *model, const char *other_path, const char *text, size_t n, uint32_t skip,
-                    uint32_t most, bool json)
+int dt_eval_compare(const struct dt_verb_model *model, const char *other_path, const char *text,
+                    size_t n, uint32_t skip, uint32_t most, bool json)
 {
     struct dt_error err = {0};
     struct comparison c = {.err = &err};
@@ -215,19 +223,25 @@ int dt_eval_compare(const struct dt_verb_model *model, const char *other_path, c
     if (status == DT_OK) {
         c.vocab = dt_engine_model(c.engine[0])->hp.vocab;
         if (dt_engine_model(c.engine[1])->hp.vocab != c.vocab)
-            status = dt_error_set(&err, DT_BAD_INPUT, other_path, "has a vocabulary of %u, %s of %u; the two can only be compared by eval alone",
-                                  dt_engine_model(c.engine[1])->hp.vocab, model->path, c.vocab);
+            status = dt_error_set(
+                &err, DT_BAD_INPUT, other_path,
+                "has a vocabulary of %u, %s of %u; the two can only be compared by eval alone",
+                dt_engine_model(c.engine[1])->hp.vocab, model->path, c.vocab);
     }
     if (status == DT_OK) {
-        size_t bytes = (size_t)dt_session_capacity(dt_engine_session(c.engine[0])) * c.vocab * sizeof *c.logits;
+        size_t bytes = (size_t)dt_session_capacity(dt_engine_session(c.engine[0])) * c.vocab *
+                       sizeof *c.logits;
         c.logits = malloc(bytes);
         if (!c.logits)
-            status = dt_error_set(&err, DT_NO_MEMORY, NULL, "the logits of a whole story need %zu bytes; take a smaller --context", bytes);
+            status = dt_error_set(
+                &err, DT_NO_MEMORY, NULL,
+                "the logits of a whole story need %zu bytes; take a smaller --context", bytes);
     }
     if (status == DT_OK)
         status = dt_eval_stories(text, n, skip, most, compare_story, &c, NULL);
     if (status == DT_OK && c.kl_count == 0)
-        status = dt_error_set(&err, DT_BAD_INPUT, NULL, "the text holds no story of at least one token");
+        status =
+            dt_error_set(&err, DT_BAD_INPUT, NULL, "the text holds no story of at least one token");
     if (status == DT_OK)
         status = common_greedy(&c, &common, &parted);
     int code;

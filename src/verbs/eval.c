@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// duotale eval: how well a model predicts a text. Bits a byte can be compared between vocabularies, nats a token cannot.
+// duotale eval: how well a model predicts a text. Bits a byte can be compared between vocabularies,
+// nats a token cannot.
 #include "verbs/eval.h"
 
 #include <math.h>
@@ -12,20 +13,22 @@
 #include "host/json.h"
 
 #define SEPARATOR "<|endoftext|>"
-#define TEXT_MAX ((size_t)1 << 30)
+#define TEXT_MAX  ((size_t)1 << 30)
 
 static const char help[] =
     "usage: duotale eval MODEL TEXT [options]\n"
     "       duotale eval --compare A B TEXT [options]\n"
     "Scores the stories in TEXT, which are separated by lines " SEPARATOR ".\n"
-    "      --compare           two models, or one given twice with two backends (-b int8,reference): bits a byte of both,\n"
-    "                          KL divergence, how often the likeliest token is the same, where greedy texts part\n"
+    "      --compare           two models, or one given twice with two backends (-b "
+    "int8,reference): bits a byte of both,\n"
+    "                          KL divergence, how often the likeliest token is the same, where "
+    "greedy texts part\n"
     "      --first N, --last N only so many stories\n"
     "      --json\n" DT_MODEL_OPTIONS_HELP "  -h, --help\n";
 
 enum { OPTION_JSON = DT_OPTION_OWN, OPTION_COMPARE, OPTION_FIRST, OPTION_LAST };
 
-// ---- stories ---------------------------------------------------------------------------------------
+// ---- stories ----
 
 static bool is_separator(const char *line, size_t n)
 {
@@ -35,8 +38,8 @@ static bool is_separator(const char *line, size_t n)
 }
 
 // Calls back for each non-empty story of text, or only counts them.
-dt_status dt_eval_stories(const char *text, size_t n, uint32_t skip, uint32_t most, dt_eval_story *each, void *arg,
-                          uint32_t *count)
+dt_status dt_eval_stories(const char *text, size_t n, uint32_t skip, uint32_t most,
+                          dt_eval_story *each, void *arg, uint32_t *count)
 {
     size_t begin = 0;
     uint32_t found = 0;
@@ -65,7 +68,7 @@ dt_status dt_eval_stories(const char *text, size_t n, uint32_t skip, uint32_t mo
     return DT_OK;
 }
 
-// ---- scoring ---------------------------------------------------------------------------------------
+// ---- scoring ----
 
 double dt_eval_log_sum_exp(const float *logits, uint32_t n)
 {
@@ -85,8 +88,9 @@ struct scoring {
     struct dt_error *err;
 };
 
-// Bytes of a token's piece as its text stands in the vocabulary, U+2581 counted as the space it means: so a byte
-// piece counts as it is written there (<0x0A>: 6), and GGUF and tokenizer.bin give the same figure.
+// Bytes of a token's piece as its text stands in the vocabulary, U+2581 counted as the space it
+// means: so a byte piece counts as it is written there (<0x0A>: 6), and GGUF and tokenizer.bin give
+// the same figure.
 uint32_t dt_eval_piece_bytes(const struct dt_engine *engine, uint32_t id)
 {
     const struct dt_vocab *vocab = &dt_engine_model(engine)->vocab;
@@ -100,17 +104,19 @@ static int on_logits(void *arg, uint32_t position, const float *logits)
 {
     struct scoring *s = arg;
     uint32_t target = s->tokens[position + 1];
-    s->score.nats += dt_eval_log_sum_exp(logits, dt_engine_model(s->engine)->hp.vocab) - (double)logits[target];
+    s->score.nats +=
+        dt_eval_log_sum_exp(logits, dt_engine_model(s->engine)->hp.vocab) - (double)logits[target];
     s->score.tokens++;
     s->score.bytes += dt_eval_piece_bytes(s->engine, target);
     return 0;
 }
 
-dt_status dt_eval_encode(struct dt_engine *engine, const char *text, size_t n, const uint32_t **tokens, uint32_t *count,
-                         struct dt_error *err)
+dt_status dt_eval_encode(struct dt_engine *engine, const char *text, size_t n,
+                         const uint32_t **tokens, uint32_t *count, struct dt_error *err)
 {
     size_t all;
-    dt_status status = dt_engine_encode(engine, text, n, DT_ENCODE_BOS | DT_ENCODE_PREFIX, tokens, &all, err);
+    dt_status status =
+        dt_engine_encode(engine, text, n, DT_ENCODE_BOS | DT_ENCODE_PREFIX, tokens, &all, err);
     uint32_t room = dt_session_capacity(dt_engine_session(engine));
     *count = all < room ? (uint32_t)all : room;
     return status;
@@ -130,14 +136,15 @@ static dt_status score_story(void *arg, const char *text, size_t n)
     return status;
 }
 
-dt_status dt_eval_text(struct dt_engine *engine, const char *text, size_t n, uint32_t skip, uint32_t most,
-                       struct dt_eval_score *out, struct dt_error *err)
+dt_status dt_eval_text(struct dt_engine *engine, const char *text, size_t n, uint32_t skip,
+                       uint32_t most, struct dt_eval_score *out, struct dt_error *err)
 {
     struct scoring s = {.engine = engine, .err = err};
     dt_status status = dt_eval_stories(text, n, skip, most, score_story, &s, NULL);
     *out = s.score;
     if (status == DT_OK && s.score.tokens == 0)
-        return dt_error_set(err, DT_BAD_INPUT, NULL, "the text holds no story of at least one token");
+        return dt_error_set(err, DT_BAD_INPUT, NULL,
+                            "the text holds no story of at least one token");
     return status;
 }
 
@@ -151,9 +158,10 @@ double dt_eval_nats_per_token(const struct dt_eval_score *score)
     return score->tokens ? score->nats / (double)score->tokens : 0;
 }
 
-// ---- the verb --------------------------------------------------------------------------------------
+// ---- the verb ----
 
-static int one(struct dt_verb_model *model, const char *text, size_t n, uint32_t skip, uint32_t most, bool json)
+static int one(struct dt_verb_model *model, const char *text, size_t n, uint32_t skip,
+               uint32_t most, bool json)
 {
     struct dt_error err = {0};
     struct dt_engine *engine = NULL;
@@ -185,9 +193,11 @@ static int one(struct dt_verb_model *model, const char *text, size_t n, uint32_t
         dt_json_end(&j);
         code = dt_verb_flush();
     } else {
-        printf("%.4f bits a byte, %.4f nats a token: %llu tokens, %llu bytes, %u stories; %s, %.1f s\n",
-               dt_eval_bits_per_byte(&score), dt_eval_nats_per_token(&score), (unsigned long long)score.tokens,
-               (unsigned long long)score.bytes, score.stories, dt_engine_stack_name(engine), seconds);
+        printf("%.4f bits a byte, %.4f nats a token: %llu tokens, %llu bytes, %u stories; %s, %.1f "
+               "s\n",
+               dt_eval_bits_per_byte(&score), dt_eval_nats_per_token(&score),
+               (unsigned long long)score.tokens, (unsigned long long)score.bytes, score.stories,
+               dt_engine_stack_name(engine), seconds);
         code = dt_verb_flush();
     }
     dt_engine_free(engine);
@@ -207,7 +217,8 @@ int dt_verb_eval(int argc, char **argv)
     bool json = false, compare = false;
     uint32_t first = 0, last = 0;
     int option, code;
-    while ((option = getopt_long(argc, argv, "h" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "h" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) !=
+           -1) {
         switch (option) {
         case 'h':
             return fputs(help, stdout) < 0;
@@ -219,8 +230,10 @@ int dt_verb_eval(int argc, char **argv)
             break;
         case OPTION_FIRST:
         case OPTION_LAST:
-            if (!dt_verb_count(optarg, UINT32_MAX, option == OPTION_FIRST ? &first : &last) || (first == 0 && last == 0))
-                return dt_verb_usage("eval", "--first and --last take a number of stories, not \"%s\"", optarg);
+            if (!dt_verb_count(optarg, UINT32_MAX, option == OPTION_FIRST ? &first : &last) ||
+                (first == 0 && last == 0))
+                return dt_verb_usage(
+                    "eval", "--first and --last take a number of stories, not \"%s\"", optarg);
             break;
         default:
             if (dt_verb_model_option("eval", &model, option, optarg) != 0)
@@ -230,7 +243,8 @@ int dt_verb_eval(int argc, char **argv)
     if (first && last)
         return dt_verb_usage("eval", "give --first or --last, not both");
     if (argc - optind != (compare ? 3 : 2))
-        return dt_verb_usage("eval", compare ? "--compare wants two models and a text" : "wants a model and a text");
+        return dt_verb_usage("eval", compare ? "--compare wants two models and a text"
+                                             : "wants a model and a text");
     struct dt_error err = {0};
     char *text;
     size_t n;

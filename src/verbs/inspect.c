@@ -7,11 +7,11 @@
 #include "host/json.h"
 #include "verbs/verb.h"
 
-static const char help[] =
-    "usage: duotale inspect [MODEL] [options]\n"
-    "Hyperparameters, tensors, vocabulary, and where memory would go with a backend, before anything is loaded.\n"
-    "      --tensors           every matrix, not only a summary\n"
-    "      --json\n" DT_MODEL_OPTIONS_HELP "  -h, --help\n";
+static const char help[] = "usage: duotale inspect [MODEL] [options]\n"
+                           "Hyperparameters, tensors, vocabulary, and where memory would go with a "
+                           "backend, before anything is loaded.\n"
+                           "      --tensors           every matrix, not only a summary\n"
+                           "      --json\n" DT_MODEL_OPTIONS_HELP "  -h, --help\n";
 
 struct tally {
     struct dt_json *json; // NULL: text
@@ -58,12 +58,15 @@ static dt_status on_matrix(void *arg, const char *tensor, const struct dt_matrix
 
 static const char *vocabulary_kind(const struct dt_vocab *vocab)
 {
-    return vocab->kind == DT_VOCAB_SPM ? "SentencePiece BPE" : vocab->kind == DT_VOCAB_BPE ? "byte-level BPE" : "none";
+    return vocab->kind == DT_VOCAB_SPM   ? "SentencePiece BPE"
+           : vocab->kind == DT_VOCAB_BPE ? "byte-level BPE"
+                                         : "none";
 }
 
 static enum dt_template family_of(const struct dt_model *m)
 {
-    return m->chat_template ? dt_template_recognise(m->chat_template, m->chat_template_length) : DT_TEMPLATE_LLAMA2;
+    return m->chat_template ? dt_template_recognise(m->chat_template, m->chat_template_length)
+                            : DT_TEMPLATE_LLAMA2;
 }
 
 static void put_token(struct dt_json *json, const char *name, uint32_t id)
@@ -173,23 +176,30 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
     const struct dt_model *m = dt_engine_model(engine);
     const struct dt_hparams *hp = &m->hp;
     char cost[256];
-    printf("%s: %s, architecture %s, %zu bytes\n", dt_engine_path(engine), m->format, m->architecture, m->file_bytes);
+    printf("%s: %s, architecture %s, %zu bytes\n", dt_engine_path(engine), m->format,
+           m->architecture, m->file_bytes);
     if (m->name)
         printf("name: %.*s\n", (int)m->name_length, m->name);
     if (m->license)
         printf("licence: %.*s\n", (int)m->license_length, m->license);
-    printf("dim %u, hidden %u, %u layers, %u heads (%u KV) of %u, vocabulary %u, context %u\n", hp->dim, hp->hidden,
-           hp->layers, hp->heads, hp->kv_heads, hp->head_size, hp->vocab, hp->context);
-    printf("RoPE base %g on %u channels, norm epsilon %g, classifier %s\n", (double)hp->rope_base, hp->rotated,
-           (double)hp->norm_epsilon, hp->tied ? "tied to the embedding" : "of its own");
+    printf("dim %u, hidden %u, %u layers, %u heads (%u KV) of %u, vocabulary %u, context %u\n",
+           hp->dim, hp->hidden, hp->layers, hp->heads, hp->kv_heads, hp->head_size, hp->vocab,
+           hp->context);
+    printf("RoPE base %g on %u channels, norm epsilon %g, classifier %s\n", (double)hp->rope_base,
+           hp->rotated, (double)hp->norm_epsilon,
+           hp->tied ? "tied to the embedding" : "of its own");
     struct tally tally = {.every = tensors};
     dt_model_each_matrix(m, on_matrix, &tally);
     for (uint32_t i = 0; i < tally.forms; i++)
-        printf("%u matrices in %s: %llu parameters, %llu bytes\n", tally.form[i].matrices, dt_form_name(tally.form[i].form),
-               (unsigned long long)tally.form[i].values, (unsigned long long)tally.form[i].bytes);
-    printf("vocabulary: %s, %u pieces, from %s\n", vocabulary_kind(&m->vocab), m->vocab.size, dt_engine_tokenizer_source(engine));
-    printf("chat template: %s%s\n", dt_template_name(family_of(m)), m->chat_template ? "" : " (the file has none)");
-    printf("\nwith %s, %u thread%s, context %u:\n", plan->stack, plan->threads, plan->threads == 1 ? "" : "s", plan->context);
+        printf("%u matrices in %s: %llu parameters, %llu bytes\n", tally.form[i].matrices,
+               dt_form_name(tally.form[i].form), (unsigned long long)tally.form[i].values,
+               (unsigned long long)tally.form[i].bytes);
+    printf("vocabulary: %s, %u pieces, from %s\n", vocabulary_kind(&m->vocab), m->vocab.size,
+           dt_engine_tokenizer_source(engine));
+    printf("chat template: %s%s\n", dt_template_name(family_of(m)),
+           m->chat_template ? "" : " (the file has none)");
+    printf("\nwith %s, %u thread%s, context %u:\n", plan->stack, plan->threads,
+           plan->threads == 1 ? "" : "s", plan->context);
     row("the file", plan->file_bytes, "mapped: page cache, not ours");
     row("weights in place", plan->weights.in_place_bytes, "of the mapping");
     row("weights copied", plan->weights.copied_bytes, dt_verb_cost(plan, cost, sizeof cost));
@@ -216,7 +226,8 @@ int dt_verb_inspect(int argc, char **argv)
     struct dt_verb_model model = {0};
     bool json = false, tensors = false;
     int option;
-    while ((option = getopt_long(argc, argv, "h" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "h" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) !=
+           -1) {
         if (option == 'h')
             return fputs(help, stdout) < 0;
         if (option == DT_OPTION_OWN)
@@ -227,7 +238,8 @@ int dt_verb_inspect(int argc, char **argv)
             return dt_status_exit_code(DT_USAGE);
     }
     if (optind + 1 < argc)
-        return dt_verb_usage("inspect", "one model at a time: \"%s\" is a second one", argv[optind + 1]);
+        return dt_verb_usage("inspect", "one model at a time: \"%s\" is a second one",
+                             argv[optind + 1]);
     model.path = optind < argc ? argv[optind] : NULL;
     struct dt_error err = {0};
     struct dt_engine *engine = NULL;

@@ -20,9 +20,12 @@
 enum { OPTION_OPEN = 3000, OPTION_CONFIG, OPTION_SCRIPT, OPTION_NO_CONFIG };
 
 static const struct option extra[] = {
-    {"open", optional_argument, NULL, OPTION_OPEN}, {"config", required_argument, NULL, OPTION_CONFIG},
-    {"no-config", no_argument, NULL, OPTION_NO_CONFIG}, {"script", required_argument, NULL, OPTION_SCRIPT},
-    {"prompt", required_argument, NULL, 'i'},       {"help", no_argument, NULL, 'h'},
+    {"open", optional_argument, NULL, OPTION_OPEN},
+    {"config", required_argument, NULL, OPTION_CONFIG},
+    {"no-config", no_argument, NULL, OPTION_NO_CONFIG},
+    {"script", required_argument, NULL, OPTION_SCRIPT},
+    {"prompt", required_argument, NULL, 'i'},
+    {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
 };
 
@@ -34,16 +37,20 @@ struct sitting {
 
 static int print_help(void)
 {
-    fputs("\nduotale [MODEL] [options]: sit down and talk; from a pipe: one story, then it leaves.\n\n"
-          "  -i, --prompt TEXT           what to begin with\n"
-          "      --open[=N]              goes on with story N of the library, or with the last one\n"
-          "      --script FILE           plays a file as if it were typed\n"
-          "      --config FILE           reads settings from this file; --no-config: from none\n"
-          "  -h, --help                  this; -V, --version\n\n",
-          stdout);
+    fputs(
+        "\nduotale [MODEL] [options]: sit down and talk; from a pipe: one story, then it "
+        "leaves.\n\n"
+        "  -i, --prompt TEXT           what to begin with\n"
+        "      --open[=N]              goes on with story N of the library, or with the last one\n"
+        "      --script FILE           plays a file as if it were typed\n"
+        "      --config FILE           reads settings from this file; --no-config: from none\n"
+        "  -h, --help                  this; -V, --version\n\n",
+        stdout);
     dt_settings_help(stdout, NULL, 0, 100);
-    puts("\nEvery setting can also stand in the configuration file (NAME = VALUE) or the environment (DUOTALE_NAME).\n"
-         "Exit codes: 0 done, 1 failed, 2 usage, 3 bad model or input file, 4 not enough memory, 128 + N ended by signal N.");
+    puts("\nEvery setting can also stand in the configuration file (NAME = VALUE) or the "
+         "environment (DUOTALE_NAME).\n"
+         "Exit codes: 0 done, 1 failed, 2 usage, 3 bad model or input file, 4 not enough memory, "
+         "128 + N ended by signal N.");
     return dt_verb_flush();
 }
 
@@ -66,7 +73,8 @@ static int read_arguments(struct sitting *s, int argc, char **argv)
     struct dt_error err = {0};
     struct dt_settings flags;
     char *letters = NULL;
-    struct option *options = dt_settings_options(NULL, 0, extra, sizeof extra / sizeof *extra, "i:hV", &letters);
+    struct option *options =
+        dt_settings_options(NULL, 0, extra, sizeof extra / sizeof *extra, "i:hV", &letters);
     int result, code = -1;
     bool no_config = false;
     if (!options) {
@@ -111,7 +119,8 @@ static int read_arguments(struct sitting *s, int argc, char **argv)
             break;
         }
     }
-    if (code < 0 && optind < argc && dt_settings_set(&flags, DT_SET_MODEL, argv[optind], DT_FROM_USER, &err) != DT_OK)
+    if (code < 0 && optind < argc &&
+        dt_settings_set(&flags, DT_SET_MODEL, argv[optind], DT_FROM_USER, &err) != DT_OK)
         code = dt_verb_fail(&err);
     if (code < 0 && optind + 1 < argc)
         code = usage("one model at a time, not also \"%s\"", argv[optind + 1]);
@@ -141,7 +150,7 @@ static int read_arguments(struct sitting *s, int argc, char **argv)
     return -1;
 }
 
-// ---- front ends ----------------------------------------------------------------------------------------
+// ---- front ends ----
 
 struct face {
     char name[32];
@@ -166,7 +175,8 @@ static void add_face(struct faces *faces, const struct dt_ui *ui, struct dt_modu
     snprintf(face->name, sizeof face->name, "%s", ui->name);
 }
 
-static void find_faces(struct faces *faces, const struct dt_ui *const *compiled, size_t compiled_count)
+static void find_faces(struct faces *faces, const struct dt_ui *const *compiled,
+                       size_t compiled_count)
 {
     struct dt_error err = {0};
     for (size_t i = 0; i < compiled_count; i++)
@@ -178,9 +188,11 @@ static void find_faces(struct faces *faces, const struct dt_ui *const *compiled,
         const struct dt_ui *ui = module->symbol;
         size_t n = strlen(faces->refused);
         if (!ui)
-            snprintf(faces->refused + n, sizeof faces->refused - n, "%s%s: %s", n ? "; " : "", module->path, module->reason ? module->reason : "");
+            snprintf(faces->refused + n, sizeof faces->refused - n, "%s%s: %s", n ? "; " : "",
+                     module->path, module->reason ? module->reason : "");
         else if (ui->size != sizeof *ui || strcmp(ui->build, DT_UI_BUILD) != 0)
-            snprintf(faces->refused + n, sizeof faces->refused - n, "%s%s: it was built for duotale %.40s, this is %s", n ? "; " : "",
+            snprintf(faces->refused + n, sizeof faces->refused - n,
+                     "%s%s: it was built for duotale %.40s, this is %s", n ? "; " : "",
                      module->path, ui->size >= 2 * sizeof(void *) ? ui->build : "?", DT_UI_BUILD);
         else
             add_face(faces, ui, module);
@@ -196,8 +208,8 @@ static struct face *face_called(struct faces *faces, const char *name)
     return NULL;
 }
 
-// Leaves this one front end in memory, and the libraries of this one: curses and readline take as much as a small model's cache. NULL if its module
-// cannot be had again.
+// Leaves this one front end in memory, and the libraries of this one: curses and readline take as
+// much as a small model's cache. NULL if its module cannot be had again.
 static const struct dt_ui *alone(struct faces *faces, struct face *face)
 {
     struct dt_error err = {0};
@@ -247,13 +259,15 @@ static bool run_faces(struct faces *faces, struct dt_app *app, const char *wish,
             snprintf(line, sizeof line, "This is the %s front end.", ui->name);
             api->notice(app, DT_NOTICE_INFO, line);
         }
-        if (ui->usable(api, app, reason, sizeof reason) == 0 && ui->run(api, app, reason, sizeof reason) == 0)
+        if (ui->usable(api, app, reason, sizeof reason) == 0 &&
+            ui->run(api, app, reason, sizeof reason) == 0)
             return true;
         if (by_name) {
             fprintf(stderr, "duotale: the front end %s cannot be used: %s\n", wish, reason);
         } else {
             char line[400];
-            snprintf(line, sizeof line, "The front end %s cannot be used here: %s.", ui->name, reason);
+            snprintf(line, sizeof line, "The front end %s cannot be used here: %s.", ui->name,
+                     reason);
             api->notice(app, DT_NOTICE_INFO, line);
             fell = true;
         }
@@ -283,7 +297,8 @@ int dt_sit(int argc, char **argv, const struct dt_ui *const *compiled, size_t co
             size_t n = strlen(names);
             snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", faces.face[i].name);
         }
-        code = usage("there is no front end \"%s\"; there are: %s%s%s", wish, names, *faces.refused ? ". Refused: " : "", faces.refused);
+        code = usage("there is no front end \"%s\"; there are: %s%s%s", wish, names,
+                     *faces.refused ? ". Refused: " : "", faces.refused);
         goto out;
     }
     struct dt_app_options options = {

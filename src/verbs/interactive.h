@@ -5,7 +5,8 @@
 
 #include "app/api.h"
 
-// Reads settings and flags, picks a front end (a module, or one of those compiled in) and runs it. Returns the exit code.
+// Reads settings and flags, picks a front end (a module, or one of those compiled in) and runs it.
+// Returns the exit code.
 int dt_sit(int argc, char **argv, const struct dt_ui *const *compiled, size_t compiled_count);
 
 #endif

@@ -64,7 +64,8 @@ static uint64_t bytes_read_by(pid_t pid)
     return line ? number_in(line, "read_bytes:") : 0;
 }
 
-dt_status dt_verb_spawn(const char *const *argv, bool to_file, struct dt_told *out, struct dt_error *err)
+dt_status dt_verb_spawn(const char *const *argv, bool to_file, struct dt_told *out,
+                        struct dt_error *err)
 {
     int output[2] = {-1, -1}, errors[2] = {-1, -1};
     char path[4096];
@@ -88,7 +89,8 @@ dt_status dt_verb_spawn(const char *const *argv, bool to_file, struct dt_told *o
     if (!to_file)
         close(output[1]);
     close(errors[1]);
-    struct pollfd wait[2] = {{.fd = to_file ? -1 : output[0], .events = POLLIN}, {.fd = errors[0], .events = POLLIN}};
+    struct pollfd wait[2] = {{.fd = to_file ? -1 : output[0], .events = POLLIN},
+                             {.fd = errors[0], .events = POLLIN}};
     while (pid > 0 && (wait[0].fd >= 0 || wait[1].fd >= 0)) {
         if (poll(wait, 2, -1) < 0 && errno != EINTR)
             break;
@@ -116,7 +118,8 @@ dt_status dt_verb_spawn(const char *const *argv, bool to_file, struct dt_told *o
         out->major_faults = (uint64_t)usage.ru_majflt;
         out->peak_rss = (uint64_t)usage.ru_maxrss * 1024;
     } else {
-        status = dt_error_set(err, DT_FAILED, NULL, "cannot start a child process: %s", strerror(errno));
+        status =
+            dt_error_set(err, DT_FAILED, NULL, "cannot start a child process: %s", strerror(errno));
     }
     if (to_file) {
         lseek(output[0], 0, SEEK_SET);
@@ -126,7 +129,8 @@ dt_status dt_verb_spawn(const char *const *argv, bool to_file, struct dt_told *o
     close(output[0]);
     close(errors[0]);
     if (status == DT_OK && out->code != 0)
-        status = dt_error_set(err, DT_FAILED, NULL, "a run of the program ended with code %d: %.*s", out->code,
-                              out->err ? (int)strcspn(out->err, "\n") : 0, out->err ? out->err : "");
+        status = dt_error_set(err, DT_FAILED, NULL, "a run of the program ended with code %d: %.*s",
+                              out->code, out->err ? (int)strcspn(out->err, "\n") : 0,
+                              out->err ? out->err : "");
     return status;
 }

@@ -16,7 +16,8 @@ static const char help[] =
     "usage: duotale stories [list] [--json]          the stories, newest first\n"
     "       duotale stories show N                   one of them\n"
     "       duotale stories search WORD... [--json]  those that hold all these words\n"
-    "       duotale stories export N FILE            as .md, .txt or .json; - is standard output (text)\n"
+    "       duotale stories export N FILE            as .md, .txt or .json; - is standard output "
+    "(text)\n"
     "       duotale stories rm N...                  deletes them for good\n"
     "  -n, --limit N         how many are listed (100)\n"
     "      --library FILE    another library\n"
@@ -72,16 +73,19 @@ static void print_json(const struct dt_library_entry *entries, size_t count)
 }
 
 // Opens the library. A missing one is DT_BAD_INPUT.
-static dt_status open_library(const struct asked *asked, bool write, struct dt_library **out, struct dt_error *err)
+static dt_status open_library(const struct asked *asked, bool write, struct dt_library **out,
+                              struct dt_error *err)
 {
     enum dt_library_trouble trouble;
     if (!asked->path[0])
-        return dt_error_set(err, DT_FAILED, NULL, "there is no home folder, so no library: --library FILE names one");
+        return dt_error_set(err, DT_FAILED, NULL,
+                            "there is no home folder, so no library: --library FILE names one");
     dt_status status = dt_library_open(out, asked->path, NULL, DT_LIBRARY_PATIENT, &trouble, err);
     if (status != DT_OK || !write)
         return status;
     dt_library_close(*out); // it is there: now for writing
-    return dt_library_open(out, asked->path, NULL, DT_LIBRARY_WRITE | DT_LIBRARY_PATIENT, &trouble, err);
+    return dt_library_open(out, asked->path, NULL, DT_LIBRARY_WRITE | DT_LIBRARY_PATIENT, &trouble,
+                           err);
 }
 
 static int list(const struct asked *asked, const char *words)
@@ -168,8 +172,11 @@ static int search(const struct asked *asked, char **words, int count)
 int dt_verb_stories(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"limit", required_argument, NULL, 'n'}, {"library", required_argument, NULL, 'l'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
+        {"limit", required_argument, NULL, 'n'},
+        {"library", required_argument, NULL, 'l'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     struct asked asked = {.limit = 100};
     struct dt_error err = {0};
@@ -197,7 +204,8 @@ int dt_verb_stories(int argc, char **argv)
     }
     // the library that a sitting would use
     dt_settings_init(&asked.settings);
-    if (dt_settings_file(config, sizeof config) && dt_settings_read(&asked.settings, config, &err) != DT_OK)
+    if (dt_settings_file(config, sizeof config) &&
+        dt_settings_read(&asked.settings, config, &err) != DT_OK)
         return dt_verb_fail(&err);
     if (dt_settings_environment(&asked.settings, &err) != DT_OK)
         return dt_verb_fail(&err);
@@ -217,5 +225,6 @@ int dt_verb_stories(int argc, char **argv)
         return search(&asked, words + 1, count - 1);
     if (strcmp(words[0], "rm") == 0 && count > 1)
         return remove_stories(&asked, words + 1, count - 1);
-    return dt_verb_usage("stories", "list, show N, search WORD..., export N FILE or rm N...; not \"%s\"", words[0]);
+    return dt_verb_usage(
+        "stories", "list, show N, search WORD..., export N FILE or rm N...; not \"%s\"", words[0]);
 }

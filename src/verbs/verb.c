@@ -50,7 +50,7 @@ void dt_verb_log(bool verbose)
     dt_log_set(log_to_stderr, NULL, verbose ? DT_LOG_DEBUG : DT_LOG_WARNING);
 }
 
-// ---- numbers ---------------------------------------------------------------------------------------
+// ---- numbers ----
 
 bool dt_verb_float(const char *text, double *out)
 {
@@ -78,14 +78,15 @@ bool dt_verb_seed(const char *text, uint64_t *out)
 {
     char *end;
     errno = 0;
-    unsigned long long value = strtoull(text, &end, 10); // a minus wraps around, as it does in llama2.c
+    unsigned long long value =
+        strtoull(text, &end, 10); // a minus wraps around, as it does in llama2.c
     if (end == text || *end || errno)
         return false;
     *out = value;
     return true;
 }
 
-// ---- opening a model --------------------------------------------------------------------------------
+// ---- opening a model ----
 
 int dt_verb_model_setting(const char *verb, struct dt_verb_model *model, int id, const char *value)
 {
@@ -93,15 +94,16 @@ int dt_verb_model_setting(const char *verb, struct dt_verb_model *model, int id,
     struct dt_setting_value read = {0};
     struct dt_error err = {0};
     if (id == DT_SET_TOKENIZER) {
-        model->tokenizer = value; // whole: a path on the command line may be longer than a setting's text
+        model->tokenizer =
+            value; // whole: a path on the command line may be longer than a setting's text
         return 0;
     }
     if (id == DT_SET_BACKEND) {
         o->stack = value;
         return 0;
     }
-    if (id != DT_SET_THREADS && id != DT_SET_CONTEXT && id != DT_SET_BATCH && id != DT_SET_KV && id != DT_SET_MEM_LIMIT &&
-        id != DT_SET_SHORTLIST)
+    if (id != DT_SET_THREADS && id != DT_SET_CONTEXT && id != DT_SET_BATCH && id != DT_SET_KV &&
+        id != DT_SET_MEM_LIMIT && id != DT_SET_SHORTLIST)
         return -1;
     if (dt_settings_parse(id, value, &read, &err) != DT_OK)
         return dt_verb_usage(verb, "--%s", err.message);
@@ -120,7 +122,8 @@ int dt_verb_model_setting(const char *verb, struct dt_verb_model *model, int id,
     return 0;
 }
 
-int dt_verb_model_option(const char *verb, struct dt_verb_model *model, int option, const char *value)
+int dt_verb_model_option(const char *verb, struct dt_verb_model *model, int option,
+                         const char *value)
 {
     static const struct {
         int option, id;
@@ -158,7 +161,8 @@ dt_status dt_verb_model_path(struct dt_verb_model *model, struct dt_error *err)
 {
     if (model->path)
         return DT_OK;
-    dt_status status = dt_engine_default_model(model->default_path, sizeof model->default_path, err);
+    dt_status status =
+        dt_engine_default_model(model->default_path, sizeof model->default_path, err);
     if (status == DT_OK)
         model->path = model->default_path;
     return status;
@@ -169,10 +173,11 @@ const char *dt_verb_cost(const struct dt_engine_plan *plan, char *out, size_t si
     out[0] = 0;
     if (plan->weights.from_form != DT_FORM_NONE)
         dt_format(out, size, "converts weights from %s to %s: %zu bytes of memory beside the file",
-                  dt_form_name(plan->weights.from_form), dt_form_name(plan->weights.to_form), plan->weights.copied_bytes);
-    else if (plan->weights.packed)
-        dt_format(out, size, "packs the weights for %s: %zu bytes of memory beside the file", plan->stack,
+                  dt_form_name(plan->weights.from_form), dt_form_name(plan->weights.to_form),
                   plan->weights.copied_bytes);
+    else if (plan->weights.packed)
+        dt_format(out, size, "packs the weights for %s: %zu bytes of memory beside the file",
+                  plan->stack, plan->weights.copied_bytes);
     return out;
 }
 

@@ -8,13 +8,14 @@
 #include "host/audio/voices.h"
 #include "verbs/verb.h"
 
-static const char help[] =
-    "usage: duotale voices [--json]\n"
-    "Lists what can read stories aloud and what can listen, the first usable one of each kind being the usual one.\n";
+static const char help[] = "usage: duotale voices [--json]\n"
+                           "Lists what can read stories aloud and what can listen, the first "
+                           "usable one of each kind being the usual one.\n";
 
 int dt_verb_voices(int argc, char **argv)
 {
-    static const struct option options[] = {{"json", no_argument, NULL, 'J'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'J'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     bool json = false;
     int option;
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -46,11 +47,14 @@ int dt_verb_voices(int argc, char **argv)
             dt_json_put_text(&j, "reason", v->reason);
             dt_json_end(&j);
         } else {
-            printf("%-6s %-14s %s%s\n", kind, v->name, v->score ? v->description : "cannot be used: ", v->score ? "" : v->reason);
+            printf("%-6s %-14s %s%s\n", kind, v->name,
+                   v->score ? v->description : "cannot be used: ", v->score ? "" : v->reason);
         }
     }
     if (dt_voices_count(voices) == 0)
-        fputs("no voice and no ear was found (folders that hold plugins: beside the program, the install folder, DUOTALE_MODULES)\n", stderr);
+        fputs("no voice and no ear was found (folders that hold plugins: beside the program, the "
+              "install folder, DUOTALE_MODULES)\n",
+              stderr);
     dt_voices_free(voices);
     return dt_verb_flush();
 }

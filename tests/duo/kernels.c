@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The assembly kernels of rvv07 against plain C in the reference's order of operations, bit for bit, over
-// odd shapes. Cross-compiled without contraction and run under the RVV 0.7.1 emulator (tests/duo/check).
+// The assembly kernels of rvv07 against plain C in the reference's order of operations, bit for
+// bit, over odd shapes. Cross-compiled without contraction and run under the RVV 0.7.1 emulator
+// (tests/duo/check).
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,7 +24,8 @@ static float unit(void)
     return (float)((int)(rnd() % 20001) - 10000) * 1e-4f;
 }
 
-static void same(const char *what, size_t a, size_t b, const void *got, const void *want, size_t bytes)
+static void same(const char *what, size_t a, size_t b, const void *got, const void *want,
+                 size_t bytes)
 {
     checks++;
     if (memcmp(got, want, bytes) == 0)
@@ -97,7 +99,8 @@ static void test_strided(size_t rows, size_t group)
         for (size_t k = 0; k < group; k++)
             sum += (int8_t)w[r * 150 + k] * x[k];
         for (size_t k = 0; k < 16; k++)
-            sum4 += ((nibbles[r * 18 + k] & 15) - 8) * x[k] + ((nibbles[r * 18 + k] >> 4) - 8) * x[k + 16];
+            sum4 += ((nibbles[r * 18 + k] & 15) - 8) * x[k] +
+                    ((nibbles[r * 18 + k] >> 4) - 8) * x[k + 16];
         want[r] += ((float)sum * ws[r]) * 0.37f;
         want[r] += ((float)sum4 * ws[r]) * 1.37f;
     }
@@ -113,7 +116,8 @@ static void test_strided(size_t rows, size_t group)
     same("strided f32", rows, group, y, want, 4 * (rows + 1));
 }
 
-// Rows anywhere: groups of 32 and 64, apart from one another or not, sums and products with a direction.
+// Rows anywhere: groups of 32 and 64, apart from one another or not, sums and products with a
+// direction.
 static void test_rows(size_t rows, size_t groups, size_t group, size_t gap)
 {
     size_t stride = groups * (group + gap) + 7, n = groups * group, padded = (rows + 3) / 4 * 4;
@@ -198,7 +202,8 @@ static void test_q4(size_t rows, size_t groups, int extreme)
     for (size_t g = 0; g < groups; g++) {
         for (size_t k = 0; k < 32; k += 2)
             for (size_t r = 0; r < rows; r++)
-                *p++ = (unsigned char)((w[r * n + g * 32 + k] & 15) | (w[r * n + g * 32 + k + 1] * 16));
+                *p++ = (unsigned char)((w[r * n + g * 32 + k] & 15) |
+                                       (w[r * n + g * 32 + k + 1] * 16));
         for (size_t r = 0; r < rows; r++, p += 4)
             memcpy(p, &ws[r * groups + g], 4);
     }
@@ -283,13 +288,19 @@ static void test_attention(size_t channels, size_t entries, size_t pad)
 static void test_exp(void)
 {
     static float x[4096], y[4097], want[4097];
-    static const float hard[] = {0.0f,   -0.0f,  87.0f,     -87.0f,    87.1f,    -87.1f, 88.72f, 88.73f, 89.0f,
-                                 -103.9f, -104.0f, -110.0f, 1e10f,     -1e10f,   1e-30f, -1e-30f, 1e-42f,
-                                 0.34657f, -0.34657f, 200.0f, -199.0f, 3.0e38f, -3.0e38f};
+    static const float hard[] = {0.0f,      -0.0f,  87.0f,   -87.0f,  87.1f,   -87.1f,
+                                 88.72f,    88.73f, 89.0f,   -103.9f, -104.0f, -110.0f,
+                                 1e10f,     -1e10f, 1e-30f,  -1e-30f, 1e-42f,  0.34657f,
+                                 -0.34657f, 200.0f, -199.0f, 3.0e38f, -3.0e38f};
     for (unsigned round = 0; round < 8; round++) {
-        size_t n = round == 0 ? sizeof hard / sizeof *hard : round < 4 ? 1 + rnd() % 4095 : rnd() % 70;
+        size_t n = round == 0  ? sizeof hard / sizeof *hard
+                   : round < 4 ? 1 + rnd() % 4095
+                               : rnd() % 70;
         for (size_t i = 0; i < n; i++)
-            x[i] = round == 0 ? hard[i] : unit() * (round == 1 ? 100.0f : round == 2 ? 20.0f : 2.0f);
+            x[i] = round == 0 ? hard[i]
+                              : unit() * (round == 1   ? 100.0f
+                                          : round == 2 ? 20.0f
+                                                       : 2.0f);
         if (round == 0) {
             x[n++] = INFINITY;
             x[n++] = -INFINITY;
@@ -315,7 +326,8 @@ static void test_exp(void)
 
 static void test_elementwise(size_t n)
 {
-    float *x = malloc(4 * n + 4), *y = malloc(4 * n + 4), *w = malloc(4 * n + 4), *want = malloc(4 * n + 4);
+    float *x = malloc(4 * n + 4), *y = malloc(4 * n + 4), *w = malloc(4 * n + 4),
+          *want = malloc(4 * n + 4);
     uint32_t *ia = malloc(4 * n + 4), *ib = malloc(4 * n + 4);
     for (size_t i = 0; i < n; i++) {
         x[i] = unit();
@@ -379,8 +391,13 @@ static void test_elementwise(size_t n)
 
     for (int kind = 0; kind < 7; kind++) {
         int8_t *qa = calloc(n + 1, 1), *qb = calloc(n + 1, 1);
-        for (size_t i = 0; i < n; i++) // kind 1: exact halves; 2: all zero; 3: one value below a half
-            y[i] = kind == 0 ? x[i] * 3.7f : kind == 1 ? (float)((int)(rnd() % 255) - 127) * 0.5f : kind == 2 ? -0.0f : kind == 3 ? 0x1.fffffep-2f : x[i] * (kind == 4 ? 3e-43f : 1e38f);
+        for (size_t i = 0; i < n;
+             i++) // kind 1: exact halves; 2: all zero; 3: one value below a half
+            y[i] = kind == 0   ? x[i] * 3.7f
+                   : kind == 1 ? (float)((int)(rnd() % 255) - 127) * 0.5f
+                   : kind == 2 ? -0.0f
+                   : kind == 3 ? 0x1.fffffep-2f
+                               : x[i] * (kind == 4 ? 3e-43f : 1e38f);
         if (kind == 1 || kind == 3)
             y[n / 2] = 127.0f;
         if (kind == 5)
@@ -393,7 +410,9 @@ static void test_elementwise(size_t n)
                 wmax = fabsf(y[i]);
         float scale = wmax / 127.0f;
         for (size_t i = 0; i < n; i++)
-            qb[i] = (int8_t)(scale == 0.0f || !(fabsf(roundf(y[i] / scale)) <= 127.0f) ? 0 : roundf(y[i] / scale));
+            qb[i] = (int8_t)(scale == 0.0f || !(fabsf(roundf(y[i] / scale)) <= 127.0f)
+                                 ? 0
+                                 : roundf(y[i] / scale));
         float s = dt_rvv07_quantise(qa, y, n);
         same("quantise scale", n, (size_t)kind, &s, &scale, 4);
         same("quantise", n, (size_t)kind, qa, qb, n + 1);

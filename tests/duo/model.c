@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// A whole model on rvv07, packed and in place, against the reference: the logits of every position bit for bit.
-// Linked against base and core alone, run under the RVV 0.7.1 emulator.
+// A whole model on rvv07, packed and in place, against the reference: the logits of every position
+// bit for bit. Linked against base and core alone, run under the RVV 0.7.1 emulator.
 //
 //   model FILE [POSITIONS [BATCH]]      compares; exit 0 when all are the same
-//   model --count FILE AT TOKENS        packed, greedy from position AT on; for counting instructions (prints tokens)
+//   model --count FILE AT TOKENS        packed, greedy from position AT on; for counting
+//   instructions (prints tokens)
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,10 +52,12 @@ static void start(struct run *r, const struct dt_model *model, const struct dt_i
     must(dt_stack_make(&r->stack, &instance, 1, &err), "stack");
     must(dt_weights_plan(model, &r->stack, pack, &plan, &err), "plan");
     struct dt_arena arena = arena_of(plan.arena_bytes);
-    must(dt_weights_build(model, &r->stack, pack, &arena, NULL, NULL, NULL, &r->weights, &err), "weights");
+    must(dt_weights_build(model, &r->stack, pack, &arena, NULL, NULL, NULL, &r->weights, &err),
+         "weights");
     must(dt_session_measure(&r->weights, &r->stack, &options, NULL, &bytes, &err), "measure");
     struct dt_arena own = arena_of(bytes.own), scratch = arena_of(bytes.scratch);
-    must(dt_session_init(&r->session, &r->weights, &r->stack, &options, NULL, &own, &scratch, &err), "session");
+    must(dt_session_init(&r->session, &r->weights, &r->stack, &options, NULL, &own, &scratch, &err),
+         "session");
 }
 
 static unsigned long long logits_hash;
@@ -102,7 +105,8 @@ int main(int argc, char **argv)
         return 0;
     }
 
-    uint32_t positions = argc > 2 ? (uint32_t)atoi(argv[2]) : 40, batch = argc > 3 ? (uint32_t)atoi(argv[3]) : 7;
+    uint32_t positions = argc > 2 ? (uint32_t)atoi(argv[2]) : 40,
+             batch = argc > 3 ? (uint32_t)atoi(argv[3]) : 7;
     if (positions > model.hp.context)
         positions = model.hp.context;
     uint32_t *tokens = malloc(positions * sizeof *tokens);
@@ -112,14 +116,16 @@ int main(int argc, char **argv)
     unsigned long long hash[3];
     for (int i = 0; i < 3; i++) {
         struct run r;
-        start(&r, &model, i == 0 ? &dt_instance_reference : &vectors, i == 1 ? DT_PACK_ALWAYS : DT_PACK_NEVER,
-              i == 0 ? 1 : batch);
+        start(&r, &model, i == 0 ? &dt_instance_reference : &vectors,
+              i == 1 ? DT_PACK_ALWAYS : DT_PACK_NEVER, i == 0 ? 1 : batch);
         logits_hash = 14695981039346656037ull;
-        must(dt_session_eval(r.session, tokens, positions, hash_logits, &model.hp.vocab, &err), names[i]);
+        must(dt_session_eval(r.session, tokens, positions, hash_logits, &model.hp.vocab, &err),
+             names[i]);
         hash[i] = logits_hash;
     }
     int bad = hash[1] != hash[0] || hash[2] != hash[0];
     printf("model: %s, %u positions: %016llx, packed %s, in place %s\n", path, positions, hash[0],
-           hash[1] == hash[0] ? "the same" : "DIFFERS", hash[2] == hash[0] ? "the same" : "DIFFERS");
+           hash[1] == hash[0] ? "the same" : "DIFFERS",
+           hash[2] == hash[0] ? "the same" : "DIFFERS");
     return bad;
 }

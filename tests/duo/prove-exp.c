@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Shows that rvv07's exp (backends/rvv07/exp.S) gives the bits of dt_expf for every float: its lanes are repeated here
-// operation by operation in C (all of them are exact or correctly rounded, so the machine does not matter), and each lane that
-// the assembly would keep is compared. Lanes that it would do again in double need no proof.
+// Shows that rvv07's exp (backends/rvv07/exp.S) gives the bits of dt_expf for every float: its
+// lanes are repeated here operation by operation in C (all of them are exact or correctly rounded,
+// so the machine does not matter), and each lane that the assembly would keep is compared. Lanes
+// that it would do again in double need no proof.
 //
 //   cc -O2 -mfma -ffp-contract=off -Isrc -o prove-exp tests/duo/prove-exp.c src/base/expf.c -lm
-//   ./prove-exp [STEP]     STEP 1 (all 2.2e9 arguments, about a minute) is the proof; larger ones are a sample
+//   ./prove-exp [STEP]     STEP 1 (all 2.2e9 arguments, about a minute) is the proof; larger ones
+//   are a sample
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,7 +15,7 @@
 #include "base/bits.h"
 #include "base/expf.h"
 
-#define MARGIN 0x1p-28f
+#define MARGIN  0x1p-28f
 #define LARGEST 0x42ae0000u // 87.0f
 
 int main(int argc, char **argv)
@@ -21,7 +23,8 @@ int main(int argc, char **argv)
     uint32_t step = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1;
     double inverse = 0x1.71547652b82fep+0 * 32;
     float high = (float)inverse, low = (float)(inverse - high);
-    float c0 = (float)(0x1.c6af84b912394p-5 / 32 / 32 / 32), c1 = (float)(0x1.ebfce50fac4f3p-3 / 32 / 32);
+    float c0 = (float)(0x1.c6af84b912394p-5 / 32 / 32 / 32),
+          c1 = (float)(0x1.ebfce50fac4f3p-3 / 32 / 32);
     float c2 = (float)(0x1.62e42ff0c52d6p-1 / 32), table_high[32], table_low[32];
     for (int i = 0; i < 32; i++) {
         double t = exp2(i / 32.0);
@@ -37,17 +40,19 @@ int main(int argc, char **argv)
             float p = ((r * c0 + c1) * r + c2) * r;
             uint32_t k = dt_bits_of(t);
             float rest = fmaf(table_high[k & 31], p, table_low[k & 31]);
-            float above = table_high[k & 31] + (rest + MARGIN), below = table_high[k & 31] + (rest - MARGIN);
+            float above = table_high[k & 31] + (rest + MARGIN),
+                  below = table_high[k & 31] + (rest - MARGIN);
             if (above != below) {
                 again++;
                 continue;
             }
             kept++;
             if (dt_bits_of(above) + (k >> 5 << 23) != dt_bits_of(dt_expf(x)) && wrong++ < 5)
-                printf("prove-exp: exp(%a) is %a, the lanes give %a\n", (double)x, (double)dt_expf(x), (double)above);
+                printf("prove-exp: exp(%a) is %a, the lanes give %a\n", (double)x,
+                       (double)dt_expf(x), (double)above);
         }
     }
-    printf("prove-exp: %llu arguments kept, %llu done again in double (%.2f %%), %llu wrong\n", kept, again,
-           100.0 * (double)again / (double)(kept + again), wrong);
+    printf("prove-exp: %llu arguments kept, %llu done again in double (%.2f %%), %llu wrong\n",
+           kept, again, 100.0 * (double)again / (double)(kept + again), wrong);
     return wrong != 0;
 }

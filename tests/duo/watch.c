@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// watch NAME...: what programs take of a small machine's memory, looked at every 20 ms until standard input ends.
+// watch NAME...: what programs take of a small machine's memory, looked at every 20 ms until
+// standard input ends.
 //
-// NAME is a substring of the path of a program, of what the bundle's loader was given to start. Prints, in kB:
+// NAME is a substring of the path of a program, of what the bundle's loader was given to start.
+// Prints, in kB:
 //   least MemAvailable: N kB
 //   NAME: most resident N kB, of which anonymous N kB, runs N
 // Short-lived ones are caught in their last 20 ms by VmHWM, the kernel's own high-water mark.
@@ -40,7 +42,8 @@ static size_t slurp(const char *path, char *text, size_t size)
     return (size_t)n;
 }
 
-// The program of a command line: the first word, or, behind a loader, the word behind its own options.
+// The program of a command line: the first word, or, behind a loader, the word behind its own
+// options.
 static const char *program(char *line)
 {
     char *word = strtok(line, " ");
@@ -97,7 +100,7 @@ int main(int argc, char **argv)
     }
     printf("least MemAvailable: %ld kB\n", least);
     for (int i = 0; i < count; i++)
-        printf("%s: most resident %ld kB, of which anonymous %ld kB, runs %ld\n", watched[i].name, watched[i].resident,
-               watched[i].anonymous, watched[i].runs);
+        printf("%s: most resident %ld kB, of which anonymous %ld kB, runs %ld\n", watched[i].name,
+               watched[i].resident, watched[i].anonymous, watched[i].runs);
     return 0;
 }

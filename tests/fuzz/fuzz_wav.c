@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Sound files in pieces: whole or in small steps, the samples are the same, and nobody reads beyond the bytes.
+// Sound files in pieces: whole or in small steps, the samples are the same, and nobody reads beyond
+// the bytes.
 #include "fuzz.h"
 
 // The fuzzers link core and base alone.
@@ -10,7 +11,8 @@ struct sum {
     uint64_t frames, hash;
 };
 
-static dt_status add(void *arg, const struct dt_wav_format *format, const int16_t *samples, size_t n, struct dt_error *err)
+static dt_status add(void *arg, const struct dt_wav_format *format, const int16_t *samples,
+                     size_t n, struct dt_error *err)
 {
     struct sum *sum = arg;
     (void)err;

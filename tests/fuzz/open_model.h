@@ -42,7 +42,8 @@ static void fuzz_open_parts(const struct dt_model_part *parts, uint32_t count)
         return;
     }
     FUZZ_HOLDS(arena.used == need);
-    FUZZ_HOLDS(m.hp.heads % m.hp.kv_heads == 0 && m.hp.rotated % 2 == 0 && m.hp.rotated <= m.hp.head_size);
+    FUZZ_HOLDS(m.hp.heads % m.hp.kv_heads == 0 && m.hp.rotated % 2 == 0 &&
+               m.hp.rotated <= m.hp.head_size);
     dt_model_each_matrix(&m, fuzz_look, NULL);
     dt_model_check_scales(&m, "fuzz", &err);
     size_t sum = 0, length;
@@ -51,7 +52,8 @@ static void fuzz_open_parts(const struct dt_model_part *parts, uint32_t count)
         for (size_t c = 0; c < length; c++)
             sum += piece[c];
     }
-    const char *system = dt_template_default_system(m.chat_template, m.chat_template_length, &length);
+    const char *system =
+        dt_template_default_system(m.chat_template, m.chat_template_length, &length);
     for (size_t c = 0; system && c < length; c++)
         sum += (unsigned char)system[c];
     FUZZ_HOLDS(sum < SIZE_MAX);

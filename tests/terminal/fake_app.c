@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A stand-in for the program behind a front end: the same table of functions, a canned story, figures that follow from the number of tokens
-// told. Every screen is then a matter of the front end alone, and the same on every machine.
+// A stand-in for the program behind a front end: the same table of functions, a canned story,
+// figures that follow from the number of tokens told. Every screen is then a matter of the front
+// end alone, and the same on every machine.
 //
 //   fake-app MODULE.so [rate=60] [hold=N] [story=plain|wide|long] [SETTING=VALUE ...]
 //
-// A story stops after `hold` tokens of a turn until "/go N" lets N more come (0: to its end), so that a screen can be looked at in mid-story.
+// A story stops after `hold` tokens of a turn until "/go N" lets N more come (0: to its end), so
+// that a screen can be looked at in mid-story.
 #include <dlfcn.h>
 #include <errno.h>
 #include <locale.h>
@@ -22,21 +24,32 @@
 #define TURNS 200u
 #define QUEUE 64u
 
-static const char story_plain[] =
-    " there was a little red ball. It lived in a box under the stairs, with a wooden horse and a drum that had lost its voice. "
-    "Every night the ball dreamed of the garden. \"I want to roll down the hill,\" it said.\n\nOne day a girl named Lily opened "
-    "the box. She was looking for her shoes, but she found the ball. \"You are so round!\" she said, and she took it outside. The "
-    "sun was bright. The grass was wet. The ball rolled and rolled, past the dog, past the apple tree, down to the pond.\n\nA "
-    "duck looked at it. \"Are you an egg?\" asked the duck. \"No,\" said the ball, \"I am a ball, and I am happy.\" The duck "
-    "thought about that for a long time. Then it pushed the ball with its beak, and the ball floated like a small red boat.\n\n"
-    "Lily came running. She laughed, and the duck laughed, and from that day on the three of them were friends. The end.";
+static const char story_plain[] = " there was a little red ball. It lived in a box under the "
+                                  "stairs, with a wooden horse and a drum that had lost its voice. "
+                                  "Every night the ball dreamed of the garden. \"I want to roll "
+                                  "down the hill,\" it said.\n\nOne day a girl named Lily opened "
+                                  "the box. She was looking for her shoes, but she found the ball. "
+                                  "\"You are so round!\" she said, and she took it outside. The "
+                                  "sun was bright. The grass was wet. The ball rolled and rolled, "
+                                  "past the dog, past the apple tree, down to the pond.\n\nA "
+                                  "duck looked at it. \"Are you an egg?\" asked the duck. \"No,\" "
+                                  "said the ball, \"I am a ball, and I am happy.\" The duck "
+                                  "thought about that for a long time. Then it pushed the ball "
+                                  "with its beak, and the ball floated like a small red boat.\n\n"
+                                  "Lily came running. She laughed, and the duck laughed, and from "
+                                  "that day on the three of them were friends. The end.";
 static const char story_wide[] =
-    " there was a caf\xc3\xa9 by the sea. \xe5\xb0\x8f\xe3\x81\x95\xe3\x81\xaa\xe8\xb5\xa4\xe3\x81\x84\xe3\x83\x9c\xe3\x83\xbc"
-    "\xe3\x83\xab\xe3\x81\x8c\xe3\x81\x82\xe3\x82\x8a\xe3\x81\xbe\xe3\x81\x97\xe3\x81\x9f\xe3\x80\x82 "
-    "The girl's name was Zoe\xcc\x88, the cat's was Rene\xcc\x81. \xe2\x80\x9cLook!\xe2\x80\x9d said Zoe\xcc\x88 \xe2\x80\x94 "
-    "a star \xf0\x9f\x8c\x9f and a ball \xe2\x9a\xbd\xe2\x80\xa6 \xd9\x85\xd8\xb1\xd8\xad\xd8\xa8\xd8\xa7 "
+    " there was a caf\xc3\xa9 by the sea. "
+    "\xe5\xb0\x8f\xe3\x81\x95\xe3\x81\xaa\xe8\xb5\xa4\xe3\x81\x84\xe3\x83\x9c\xe3\x83\xbc"
+    "\xe3\x83\xab\xe3\x81\x8c\xe3\x81\x82\xe3\x82\x8a\xe3\x81\xbe\xe3\x81\x97\xe3\x81\x9f\xe3\x80"
+    "\x82 "
+    "The girl's name was Zoe\xcc\x88, the cat's was Rene\xcc\x81. \xe2\x80\x9cLook!\xe2\x80\x9d "
+    "said Zoe\xcc\x88 \xe2\x80\x94 "
+    "a star \xf0\x9f\x8c\x9f and a ball \xe2\x9a\xbd\xe2\x80\xa6 "
+    "\xd9\x85\xd8\xb1\xd8\xad\xd8\xa8\xd8\xa7 "
     "\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab \xf0\x9f\xab\xa8 end.\tA tab, and "
-    "averyveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryverylongword.";
+    "averyveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryverylongword"
+    ".";
 
 struct turn {
     char prompt[512];
@@ -49,7 +62,7 @@ static struct fake {
     struct dt_settings settings;
     char module[512];
     double rate;
-    long hold;         // tokens of this turn that may come yet; -1: all
+    long hold; // tokens of this turn that may come yet; -1: all
     const char *kind;
     int timer;
     enum dt_app_state state;
@@ -115,7 +128,8 @@ static struct dt_app_event *post(enum dt_app_event_type type, const char *text)
     }
     fake.count++;
     snprintf(fake.text[slot], sizeof fake.text[slot], "%s", text);
-    fake.queue[slot] = (struct dt_app_event){.type = type, .text = fake.text[slot], .length = strlen(fake.text[slot])};
+    fake.queue[slot] = (struct dt_app_event){
+        .type = type, .text = fake.text[slot], .length = strlen(fake.text[slot])};
     arm();
     return &fake.queue[slot];
 }
@@ -150,7 +164,7 @@ static void count_figures(void)
     f->threads = 1;
 }
 
-// ---- telling -------------------------------------------------------------------------------------------
+// ---- telling ----
 
 static void begin(const char *prompt, size_t n)
 {
@@ -207,7 +221,8 @@ static bool tell(struct dt_app_event *out)
     fake.figures.tokens++;
     fake.hold -= fake.hold > 0;
     fake.next_token += (uint64_t)(1e9 / fake.rate);
-    *out = (struct dt_app_event){.type = DT_EVENT_TEXT, .text = fake.piece, .length = n, .turn = (uint32_t)(fake.turns - 1)};
+    *out = (struct dt_app_event){
+        .type = DT_EVENT_TEXT, .text = fake.piece, .length = n, .turn = (uint32_t)(fake.turns - 1)};
     if (!fake.source[fake.at]) {
         if (strcmp(fake.kind, "long") == 0 && turn->length < 60000)
             fake.at = 0;
@@ -220,7 +235,7 @@ static bool tell(struct dt_app_event *out)
     return true;
 }
 
-// ---- the table --------------------------------------------------------------------------------------------
+// ---- the table ----
 
 static int api_fd(struct dt_app *app)
 {
@@ -255,10 +270,13 @@ static void fill_backends(void)
 {
     const char *stack = fake.figures.stack;
     const struct dt_app_backend all[] = {
-        {"int8@avx2", "8-bit integers, rows in panels", "/lib/duotale/int8-avx2.so", 40, NULL, false},
+        {"int8@avx2", "8-bit integers, rows in panels", "/lib/duotale/int8-avx2.so", 40, NULL,
+         false},
         {"int8", "8-bit integers, plain C", "/lib/duotale/int8.so", 20, NULL, false},
-        {"fastexp", "a quicker exponential, error below 2 ulp", "/lib/duotale/fastexp.so", 10, NULL, false},
-        {"rvv07", "T-Head vectors", "/lib/duotale/rvv07.so", 0, "this processor is no RISC-V", false},
+        {"fastexp", "a quicker exponential, error below 2 ulp", "/lib/duotale/fastexp.so", 10, NULL,
+         false},
+        {"rvv07", "T-Head vectors", "/lib/duotale/rvv07.so", 0, "this processor is no RISC-V",
+         false},
         {"reference", "llama2.c's order of sums, bit for bit", "compiled in", 1, NULL, false},
     };
     memcpy(fake.backends, all, sizeof all);
@@ -279,7 +297,8 @@ static void swap(const char *stack)
     enum dt_app_state before = fake.state;
     char line[200];
     if (strcmp(stack, "rvv07") == 0) {
-        post_notice(DT_NOTICE_ERROR, "rvv07 cannot run here: this processor is no RISC-V. The story goes on with what there was.");
+        post_notice(DT_NOTICE_ERROR, "rvv07 cannot run here: this processor is no RISC-V. The "
+                                     "story goes on with what there was.");
         return;
     }
     post_state(DT_APP_SWAPPING);
@@ -295,10 +314,18 @@ static void swap(const char *stack)
 static void compare(void)
 {
     fake.compare = (struct dt_app_compare){
-        .side = {{.stack = "int8@avx2", .text = " there was a little red ball. It was very round.", .text_length = 48, .tokens = 64,
-                  .speed = 61.2, .finished = true},
-                 {.stack = "reference", .text = " there was a little red ball. It liked the sun.", .text_length = 47, .tokens = 64,
-                  .speed = 7.9, .finished = true}},
+        .side = {{.stack = "int8@avx2",
+                  .text = " there was a little red ball. It was very round.",
+                  .text_length = 48,
+                  .tokens = 64,
+                  .speed = 61.2,
+                  .finished = true},
+                 {.stack = "reference",
+                  .text = " there was a little red ball. It liked the sun.",
+                  .text_length = 47,
+                  .tokens = 64,
+                  .speed = 7.9,
+                  .finished = true}},
         .prompt = "Once upon a time",
         .differ = true,
         .first_difference = 33,
@@ -318,8 +345,11 @@ static void many_turns(void)
         struct turn *turn = &fake.turn[fake.turns++];
         free(turn->text);
         turn->text = calloc(1, 512);
-        snprintf(turn->prompt, sizeof turn->prompt, i ? " Then came day %d." : "This is day %d.", i + 1);
-        snprintf(turn->text, 512, " The ball rolled down hill number %d, and the duck counted to %d.\n", i + 1, (i + 1) * 3);
+        snprintf(turn->prompt, sizeof turn->prompt, i ? " Then came day %d." : "This is day %d.",
+                 i + 1);
+        snprintf(turn->text, 512,
+                 " The ball rolled down hill number %d, and the duck counted to %d.\n", i + 1,
+                 (i + 1) * 3);
         turn->length = strlen(turn->text);
         turn->finished = true;
     }
@@ -358,26 +388,35 @@ static bool command(const char *line)
         post(DT_EVENT_MODEL, "");
         post_state(DT_APP_IDLE);
     } else if (IS("fail")) {
-        post_notice(DT_NOTICE_ERROR, "model.bin: dim is 0, and the file is 12 bytes long: it is no model; /model lists what there is.");
+        post_notice(DT_NOTICE_ERROR, "model.bin: dim is 0, and the file is 12 bytes long: it is no "
+                                     "model; /model lists what there is.");
     } else if (IS("speak")) { // "3": so many sentences wait; "off": all is said
         bool on = strcmp(rest, "off") != 0;
-        fake.voice = (struct dt_app_voice){.name = "espeak", .speaking = on, .waiting = (uint32_t)atoi(rest), .real_time_factor = 0.0043};
+        fake.voice = (struct dt_app_voice){.name = "espeak",
+                                           .speaking = on,
+                                           .waiting = (uint32_t)atoi(rest),
+                                           .real_time_factor = 0.0043};
         post(DT_EVENT_VOICE, "");
     } else if (IS("listen")) { // again: that was all
         bool off = strcmp(rest, "off") == 0;
         fake.voice.listening = !fake.voice.listening;
         post(DT_EVENT_VOICE, "");
         if (fake.voice.listening) {
-            post_notice(DT_NOTICE_INFO, "Listening: ask for a story. A pause ends it, or /listen again.");
+            post_notice(DT_NOTICE_INFO,
+                        "Listening: ask for a story. A pause ends it, or /listen again.");
         } else if (off) {
             post_notice(DT_NOTICE_INFO, "Nobody listens any more.");
         } else {
-            post_notice(DT_NOTICE_INFO, "Heard by pocketsphinx: 1.9 s of sound, understood in 0.31 s. Enter tells it.");
+            post_notice(
+                DT_NOTICE_INFO,
+                "Heard by pocketsphinx: 1.9 s of sound, understood in 0.31 s. Enter tells it.");
             post(DT_EVENT_INPUT, "Tell me a story about a dragon.");
         }
     } else if (IS("memory")) {
-        post(DT_EVENT_OUTPUT, "model file, mapped        16.12 MB\nKV cache                   3.54 MB\nscratch, logits            0.31 MB\n"
-                              "vocabulary, tables         0.95 MB\nall of our own             4.80 MB\n");
+        post(DT_EVENT_OUTPUT,
+             "model file, mapped        16.12 MB\nKV cache                   3.54 MB\nscratch, "
+             "logits            0.31 MB\n"
+             "vocabulary, tables         0.95 MB\nall of our own             4.80 MB\n");
     } else if (IS("delete")) {
         struct dt_app_event *e = post(DT_EVENT_ASK, "Delete \"The Red Ball\" for good?");
         e->id = 7;
@@ -494,8 +533,11 @@ static bool api_turn(struct dt_app *app, size_t i, struct dt_app_turn *out)
     if (i >= fake.turns)
         return false;
     const struct turn *turn = &fake.turn[i];
-    *out = (struct dt_app_turn){.prompt = turn->prompt, .prompt_length = strlen(turn->prompt), .text = turn->text,
-                                .text_length = turn->length, .finished = turn->finished};
+    *out = (struct dt_app_turn){.prompt = turn->prompt,
+                                .prompt_length = strlen(turn->prompt),
+                                .text = turn->text,
+                                .text_length = turn->length,
+                                .finished = turn->finished};
     return true;
 }
 
@@ -554,14 +596,16 @@ static void api_own_commands(struct dt_app *app, const struct dt_command *table,
     fake.own_count = count;
 }
 
-static const struct dt_app_completion *api_complete(struct dt_app *app, const char *line, size_t cursor)
+static const struct dt_app_completion *api_complete(struct dt_app *app, const char *line,
+                                                    size_t cursor)
 {
     static const char *words[FAKE_COMMANDS];
     static struct dt_app_completion c;
     (void)app;
     c = (struct dt_app_completion){.from = 1, .words = words, .suffix = ' '};
     for (size_t i = 0; i < FAKE_COMMANDS; i++) {
-        if (cursor > 0 && line[0] == '/' && strncmp(fake_commands[i].name, line + 1, cursor - 1) == 0)
+        if (cursor > 0 && line[0] == '/' &&
+            strncmp(fake_commands[i].name, line + 1, cursor - 1) == 0)
             words[c.count++] = fake_commands[i].name;
     }
     return &c;
@@ -603,10 +647,12 @@ static void api_find_models(struct dt_app *app)
 static const struct dt_app_model *api_models(struct dt_app *app, size_t *count)
 {
     static const struct dt_app_model models[] = {
-        {"/m/bedtime-2m-q80-g32.bin", "bedtime-2m-q80-g32.bin", "llama2.c v2", 2400000, 1300000, 2100000, true, NULL, true},
-        {"/m/stories15M-q80.bin", "stories15M-q80.bin", "llama2.c v2", 16120000, 4800000, 15200000, true, NULL, false},
-        {"/m/stories110M.gguf", "stories110M.gguf", "GGUF v3", 116000000, 31000000, 109500000, false,
-         "needs 31M of memory, 28M are there", false},
+        {"/m/bedtime-2m-q80-g32.bin", "bedtime-2m-q80-g32.bin", "llama2.c v2", 2400000, 1300000,
+         2100000, true, NULL, true},
+        {"/m/stories15M-q80.bin", "stories15M-q80.bin", "llama2.c v2", 16120000, 4800000, 15200000,
+         true, NULL, false},
+        {"/m/stories110M.gguf", "stories110M.gguf", "GGUF v3", 116000000, 31000000, 109500000,
+         false, "needs 31M of memory, 28M are there", false},
         {"/m/notes.bin", "notes.bin", NULL, 4096, 0, 0, false, "it is no model", false},
     };
     (void)app;
@@ -628,9 +674,12 @@ static uint32_t api_search(struct dt_app *app, const char *words, uint32_t offse
 static const struct dt_app_entry *api_library(struct dt_app *app, size_t *count)
 {
     static const struct dt_app_entry all[] = {
-        {12, "The Red Ball", "bedtime-2m", "int8@avx2", "a little red ball. It lived in a box", 1763700000, 1763713200, 3, true},
-        {9, "A Duck Who Counts", "bedtime-2m", "int8@avx2", "The duck counted to three, and then", 1763600000, 1763613200, 1, false},
-        {4, "Caf\xc3\xa9 \xe5\xb0\x8f", "bedtime-2m", "reference", "by the sea there was a caf\xc3\xa9", 1763500000, 1763513200, 8, false},
+        {12, "The Red Ball", "bedtime-2m", "int8@avx2", "a little red ball. It lived in a box",
+         1763700000, 1763713200, 3, true},
+        {9, "A Duck Who Counts", "bedtime-2m", "int8@avx2", "The duck counted to three, and then",
+         1763600000, 1763613200, 1, false},
+        {4, "Caf\xc3\xa9 \xe5\xb0\x8f", "bedtime-2m", "reference",
+         "by the sea there was a caf\xc3\xa9", 1763500000, 1763513200, 8, false},
     };
     static struct dt_app_entry found[3];
     (void)app;
@@ -751,7 +800,8 @@ int main(int argc, char **argv)
             setenv("FAKE_HOLD", value, 1);
         else if (strcmp(argv[i], "story") == 0)
             fake.kind = value;
-        else if (dt_settings_set(&fake.settings, dt_settings_find(argv[i]), value, DT_FROM_USER, &err) != DT_OK)
+        else if (dt_settings_set(&fake.settings, dt_settings_find(argv[i]), value, DT_FROM_USER,
+                                 &err) != DT_OK)
             return 2;
     }
     fake.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -770,7 +820,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(ui->build, DT_UI_BUILD) != 0)
         return 3;
-    if (ui->usable(&api, NULL, reason, sizeof reason) != 0 || ui->run(&api, NULL, reason, sizeof reason) != 0) {
+    if (ui->usable(&api, NULL, reason, sizeof reason) != 0 ||
+        ui->run(&api, NULL, reason, sizeof reason) != 0) {
         printf("refused: %s\n", reason);
         return 1;
     }

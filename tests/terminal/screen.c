@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: MIT
-// A terminal for tests: runs a program in a pty, feeds what it writes to libvterm, and compares the screen with plain text.
+// A terminal for tests: runs a program in a pty, feeds what it writes to libvterm, and compares the
+// screen with plain text.
 //
 //   screen GOLDENS SCENE PROGRAM [argument ...]      REGENERATE=1: writes the goldens instead
 //
 // A scene is a list of lines:
 //   term NAME, size COLSxROWS, locale NAME, env NAME=VALUE, argument TEXT    before "run"
-//   size unknown, latin1  the kernel does not know the size; the terminal takes bytes for Latin-1 characters
-//   run                   starts the program
-//   send TEXT             types: \r \n \t \e \\ \xHH
-//   expect TEXT           waits until TEXT is on the screen
-//   absent TEXT           waits until it is not
-//   resize COLSxROWS      another size of the window
-//   screen NAME [looks]   the screen is (or becomes) GOLDENS/NAME.txt; looks: with a letter a cell for bold, reverse, colours
+//   size unknown, latin1  the kernel does not know the size; the terminal takes bytes for Latin-1
+//   characters run                   starts the program send TEXT             types: \r \n \t \e
+//   \\ \xHH expect TEXT           waits until TEXT is on the screen absent TEXT           waits
+//   until it is not resize COLSxROWS      another size of the window screen NAME [looks]   the
+//   screen is (or becomes) GOLDENS/NAME.txt; looks: with a letter a cell for bold, reverse, colours
 //   picture FILE          writes the screen as SVG
 //   mark                  begins to count bytes
 //   bytes N               fails if more than N bytes came since
-//   idle MS               once nothing has come for a second: nothing is written and the program does not wake for so long
-//   signal NUMBER         to the program
-//   hang-up               closes the terminal; ends the scene: the program must be gone in time
-//   given-back STATUS     waits for the end: exit status, the terminal's modes as they were, primary screen, cursor shown
+//   idle MS               once nothing has come for a second: nothing is written and the program
+//   does not wake for so long signal NUMBER         to the program hang-up               closes the
+//   terminal; ends the scene: the program must be gone in time given-back STATUS     waits for the
+//   end: exit status, the terminal's modes as they were, primary screen, cursor shown
 #include <errno.h>
 #include <poll.h>
 #include <pty.h>
@@ -37,7 +36,7 @@
 #include <vterm.h>
 
 #define PATIENCE_MS 20000
-#define SCREEN_MAX (320u * 1024)
+#define SCREEN_MAX  (320u * 1024)
 
 static struct {
     const char *goldens, *scene;
@@ -78,7 +77,7 @@ static void fail(const char *format, ...)
     exit(1);
 }
 
-// ---- the terminal ------------------------------------------------------------------------------------------
+// ---- the terminal ----
 
 static int on_property(VTermProp property, VTermValue *value, void *user)
 {
@@ -168,9 +167,13 @@ static char look(const VTermScreenCell *cell)
         return cell->attrs.bold ? '#' : '=';
     if (VTERM_COLOR_IS_INDEXED(&cell->bg) && !VTERM_COLOR_IS_DEFAULT_BG(&cell->bg))
         return '@';
-    if (VTERM_COLOR_IS_INDEXED(&cell->fg) && !VTERM_COLOR_IS_DEFAULT_FG(&cell->fg) && cell->fg.indexed.idx < 8)
+    if (VTERM_COLOR_IS_INDEXED(&cell->fg) && !VTERM_COLOR_IS_DEFAULT_FG(&cell->fg) &&
+        cell->fg.indexed.idx < 8)
         return colours[cell->fg.indexed.idx];
-    return cell->attrs.bold ? 'b' : cell->attrs.underline ? 'u' : cell->chars[0] && cell->chars[0] != ' ' ? '.' : ' ';
+    return cell->attrs.bold                          ? 'b'
+           : cell->attrs.underline                   ? 'u'
+           : cell->chars[0] && cell->chars[0] != ' ' ? '.'
+                                                     : ' ';
 }
 
 static void text_of_screen(char *out, bool looks)
@@ -208,7 +211,7 @@ static uint64_t now_ms(void)
     return (uint64_t)at.tv_sec * 1000 + (uint64_t)at.tv_nsec / 1000000;
 }
 
-// ---- the scene's lines ------------------------------------------------------------------------------------------
+// ---- the scene's lines ----
 
 static void wait_for(const char *text, bool there)
 {
@@ -270,14 +273,17 @@ static void compare(const char *name, bool looks)
 // The screen as a picture, in the colours of a dark terminal.
 static void picture(const char *path)
 {
-    static const char *const colours[] = {"#1c1c1c", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#d7dae0"};
+    static const char *const colours[] = {"#1c1c1c", "#e06c75", "#98c379", "#e5c07b",
+                                          "#61afef", "#c678dd", "#56b6c2", "#d7dae0"};
     const int wide = 9, high = 19;
     FILE *f = fopen(path, "w");
     if (!f)
         fail("%s: %s", path, strerror(errno));
     fprintf(f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" "
-            "font-size=\"15\" xml:space=\"preserve\">\n<rect width=\"100%%\" height=\"100%%\" rx=\"6\" fill=\"#1c1c1c\"/>\n",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+            "font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" "
+            "font-size=\"15\" xml:space=\"preserve\">\n<rect width=\"100%%\" height=\"100%%\" "
+            "rx=\"6\" fill=\"#1c1c1c\"/>\n",
             t.cols * wide + 20, t.rows * high + 20);
     for (int row = 0; row < t.rows; row++) {
         for (int col = 0, end; col < t.cols; col = end) { // a run of cells that look the same
@@ -288,8 +294,10 @@ static void picture(const char *path)
             vterm_screen_get_cell(t.screen, (VTermPos){row, col}, &first);
             for (end = col; end < t.cols; end++) {
                 vterm_screen_get_cell(t.screen, (VTermPos){row, end}, &cell);
-                if (end > col && (memcmp(&cell.fg, &first.fg, sizeof cell.fg) != 0 || memcmp(&cell.bg, &first.bg, sizeof cell.bg) != 0 ||
-                                  cell.attrs.bold != first.attrs.bold || cell.attrs.reverse != first.attrs.reverse))
+                if (end > col && (memcmp(&cell.fg, &first.fg, sizeof cell.fg) != 0 ||
+                                  memcmp(&cell.bg, &first.bg, sizeof cell.bg) != 0 ||
+                                  cell.attrs.bold != first.attrs.bold ||
+                                  cell.attrs.reverse != first.attrs.reverse))
                     break;
                 if (cell.chars[0] == (uint32_t)-1)
                     continue;
@@ -302,15 +310,19 @@ static void picture(const char *path)
                     for (int i = 0; i < VTERM_MAX_CHARS_PER_CELL && cell.chars[i]; i++)
                         n += encode(cell.chars[i], text + n);
             }
-            bool has_fg = VTERM_COLOR_IS_INDEXED(&first.fg) && !VTERM_COLOR_IS_DEFAULT_FG(&first.fg);
-            bool has_bg = VTERM_COLOR_IS_INDEXED(&first.bg) && !VTERM_COLOR_IS_DEFAULT_BG(&first.bg);
-            const char *front = has_fg ? colours[first.fg.indexed.idx % 8] : "#d7dae0", *back = has_bg ? colours[first.bg.indexed.idx % 8] : NULL;
+            bool has_fg =
+                VTERM_COLOR_IS_INDEXED(&first.fg) && !VTERM_COLOR_IS_DEFAULT_FG(&first.fg);
+            bool has_bg =
+                VTERM_COLOR_IS_INDEXED(&first.bg) && !VTERM_COLOR_IS_DEFAULT_BG(&first.bg);
+            const char *front = has_fg ? colours[first.fg.indexed.idx % 8] : "#d7dae0",
+                       *back = has_bg ? colours[first.bg.indexed.idx % 8] : NULL;
             if (back)
-                fprintf(f, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n", 10 + col * wide, 10 + row * high,
-                        (end - col) * wide, high, back);
+                fprintf(f, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n",
+                        10 + col * wide, 10 + row * high, (end - col) * wide, high, back);
             if (!blank)
-                fprintf(f, "<text x=\"%d\" y=\"%d\" textLength=\"%d\" fill=\"%s\"%s>%.*s</text>\n", 10 + col * wide, 24 + row * high,
-                        (end - col) * wide, front, first.attrs.bold ? " font-weight=\"bold\"" : "", (int)n, text);
+                fprintf(f, "<text x=\"%d\" y=\"%d\" textLength=\"%d\" fill=\"%s\"%s>%.*s</text>\n",
+                        10 + col * wide, 24 + row * high, (end - col) * wide, front,
+                        first.attrs.bold ? " font-weight=\"bold\"" : "", (int)n, text);
         }
     }
     fprintf(f, "</svg>\n");
@@ -379,8 +391,9 @@ static void given_back(int status)
     int got = WIFEXITED(t.status) ? WEXITSTATUS(t.status) : 128 + WTERMSIG(t.status);
     if (got != status)
         fail("the program ended with %d, not %d", got, status);
-    if (tcgetattr(t.slave, &now) != 0 || now.c_iflag != t.modes.c_iflag || now.c_oflag != t.modes.c_oflag ||
-        now.c_lflag != t.modes.c_lflag || now.c_cflag != t.modes.c_cflag || memcmp(now.c_cc, t.modes.c_cc, sizeof now.c_cc) != 0)
+    if (tcgetattr(t.slave, &now) != 0 || now.c_iflag != t.modes.c_iflag ||
+        now.c_oflag != t.modes.c_oflag || now.c_lflag != t.modes.c_lflag ||
+        now.c_cflag != t.modes.c_cflag || memcmp(now.c_cc, t.modes.c_cc, sizeof now.c_cc) != 0)
         fail("the terminal's modes are not what they were");
     if (t.alternate)
         fail("the alternate screen was left on");

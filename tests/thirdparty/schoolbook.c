@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A complete backend outside of duotale's tree: fp32 matrices by the schoolbook.
 //
-//     cc -std=c11 -O2 -ffp-contract=off -shared -fPIC $(pkg-config --cflags duotale) schoolbook.c -o duotale-backend-schoolbook.so
-//     DUOTALE_MODULES=$PWD duotale run -b schoolbook
+//     cc -std=c11 -O2 -ffp-contract=off -shared -fPIC $(pkg-config --cflags duotale) schoolbook.c
+//     -o duotale-backend-schoolbook.so DUOTALE_MODULES=$PWD duotale run -b schoolbook
 //
 // Whatever it leaves NULL, the backend below it does: here the compiled-in reference.
 #include <duotale/backend.h>
@@ -15,8 +15,9 @@ static int probe(const struct dt_cpu *cpu)
     return 1; // runs everywhere, and is never the best
 }
 
-static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w, uint32_t row_begin, uint32_t row_end,
-                   const void *act, size_t x_stride, uint32_t columns)
+static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w,
+                   uint32_t row_begin, uint32_t row_end, const void *act, size_t x_stride,
+                   uint32_t columns)
 {
     (void)ctx;
     const float *x = act; // no act_prepare: the floats themselves

@@ -125,7 +125,8 @@ static int shim_truncate(sqlite3_file *f, sqlite3_int64 size)
         memset(file->image + size, 0, (size_t)(file->size - size));
         file->size = size;
     }
-    return atomic_load(&forget) ? keep_change(file, NULL, 0, size) : real_of(f)->pMethods->xTruncate(real_of(f), size);
+    return atomic_load(&forget) ? keep_change(file, NULL, 0, size)
+                                : real_of(f)->pMethods->xTruncate(real_of(f), size);
 }
 
 static int shim_sync(sqlite3_file *f, int flags)
@@ -138,7 +139,8 @@ static int shim_sync(sqlite3_file *f, int flags)
     }
     while (file->first && code == SQLITE_OK) {
         struct change *change = file->first;
-        code = change->bytes ? real_of(f)->pMethods->xWrite(real_of(f), change->bytes, change->count, change->offset)
+        code = change->bytes ? real_of(f)->pMethods->xWrite(real_of(f), change->bytes,
+                                                            change->count, change->offset)
                              : real_of(f)->pMethods->xTruncate(real_of(f), change->offset);
         file->first = change->next;
         if (!file->first)
@@ -172,7 +174,8 @@ static int shim_reserved(sqlite3_file *f, int *out)
 static int shim_control(sqlite3_file *f, int op, void *arg)
 {
     // hints about sizes would make the real file longer behind our back
-    if (op == SQLITE_FCNTL_SIZE_HINT || op == SQLITE_FCNTL_CHUNK_SIZE || op == SQLITE_FCNTL_MMAP_SIZE)
+    if (op == SQLITE_FCNTL_SIZE_HINT || op == SQLITE_FCNTL_CHUNK_SIZE ||
+        op == SQLITE_FCNTL_MMAP_SIZE)
         return SQLITE_NOTFOUND;
     return real_of(f)->pMethods->xFileControl(real_of(f), op, arg);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A SQLite file system for tests: a disk that forgets what was not synced, is full, or cannot be written.
+// A SQLite file system for tests: a disk that forgets what was not synced, is full, or cannot be
+// written.
 #ifndef DT_TESTS_SHIM_VFS_H
 #define DT_TESTS_SHIM_VFS_H
 
@@ -8,8 +9,8 @@
 // Registers the VFS "shim" over the default one. Returns 0 when that fails.
 bool shim_vfs_register(void);
 
-// Writes reach the file at xSync only; a process that is killed takes the rest with it. leak: of 100 writes so many reach the file at once, as a
-// disk may write back early and in any order.
+// Writes reach the file at xSync only; a process that is killed takes the rest with it. leak: of
+// 100 writes so many reach the file at once, as a disk may write back early and in any order.
 void shim_vfs_forget(bool on, int leak);
 
 // Every write that makes a file longer fails as on a full disk.

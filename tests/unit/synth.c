@@ -85,7 +85,8 @@ static void put_floats(struct synth *out, const struct synth_shape *shape, size_
     free(v);
 }
 
-void synth_floats(struct synth *out, const struct synth_shape *shape, size_t n, enum synth_kind kind, uint32_t layer)
+void synth_floats(struct synth *out, const struct synth_shape *shape, size_t n,
+                  enum synth_kind kind, uint32_t layer)
 {
     put_floats(out, shape, n, (uint32_t)kind * 4096 + layer,
                kind == SYNTH_ATT_NORM || kind == SYNTH_FFN_NORM || kind == SYNTH_FINAL_NORM);
@@ -192,7 +193,7 @@ void synth_tokenizer(struct synth *out, uint32_t vocab)
     }
 }
 
-// ---- GGUF ---------------------------------------------------------------------------------------
+// ---- GGUF ----
 
 void synth_gguf_text(struct synth *s, const char *text)
 {

@@ -30,10 +30,24 @@ struct synth_shape {
 
 // n floats of a tensor as every format draws them; tensors are numbered kind * 4096 + layer.
 enum synth_kind {
-    SYNTH_EMBEDDING, SYNTH_ATT_NORM, SYNTH_WQ, SYNTH_WK, SYNTH_WV, SYNTH_WO, SYNTH_FFN_NORM, SYNTH_W1, SYNTH_W2, SYNTH_W3,
-    SYNTH_FINAL_NORM, SYNTH_WCLS, SYNTH_BQ, SYNTH_BK, SYNTH_BV,
+    SYNTH_EMBEDDING,
+    SYNTH_ATT_NORM,
+    SYNTH_WQ,
+    SYNTH_WK,
+    SYNTH_WV,
+    SYNTH_WO,
+    SYNTH_FFN_NORM,
+    SYNTH_W1,
+    SYNTH_W2,
+    SYNTH_W3,
+    SYNTH_FINAL_NORM,
+    SYNTH_WCLS,
+    SYNTH_BQ,
+    SYNTH_BK,
+    SYNTH_BV,
 };
-void synth_floats(struct synth *out, const struct synth_shape *shape, size_t n, enum synth_kind kind, uint32_t layer);
+void synth_floats(struct synth *out, const struct synth_shape *shape, size_t n,
+                  enum synth_kind kind, uint32_t layer);
 
 // The next value of a small generator, in [-1, 1), a multiple of 2^-10.
 float synth_random(uint64_t *state);

@@ -70,9 +70,16 @@ static void test_find(void **state)
 static void test_talk(void **state)
 {
     (void)state;
-    const char *argv[] = {"sh", "-c", "cat; cat /proc/self/fd/21 /proc/self/fd/20 /proc/self/oom_score_adj; echo one >&2; printf ' \\n two\\033[1m\\n\\n' >&2; exit 3", NULL};
+    const char *argv[] = {"sh", "-c",
+                          "cat; cat /proc/self/fd/21 /proc/self/fd/20 /proc/self/oom_score_adj; "
+                          "echo one >&2; printf ' \\n two\\033[1m\\n\\n' >&2; exit 3",
+                          NULL};
     const struct dt_child_file files[] = {{"first", 5}, {"second", 6}};
-    struct dt_child_spec spec = {.argv = argv, .pipes = DT_CHILD_STDIN | DT_CHILD_STDOUT | DT_CHILD_STDERR, .files = files, .file_count = 2, .nice = 3};
+    struct dt_child_spec spec = {.argv = argv,
+                                 .pipes = DT_CHILD_STDIN | DT_CHILD_STDOUT | DT_CHILD_STDERR,
+                                 .files = files,
+                                 .file_count = 2,
+                                 .nice = 3};
     struct dt_child child;
     struct dt_child_end end;
     struct dt_error err = {0};
@@ -97,7 +104,8 @@ static void test_talk(void **state)
     assert_true(dt_child_wait(&child, -1, NULL, &end));
     assert_int_equal(end.code, 3);
     assert_int_equal(end.signal, 0);
-    assert_string_equal(dt_child_describe(&child, "sh", &end, line, sizeof line), "sh ended with code 3: two [1m");
+    assert_string_equal(dt_child_describe(&child, "sh", &end, line, sizeof line),
+                        "sh ended with code 3: two [1m");
     assert_int_equal(child.pid, 0);
     assert_true(dt_child_wait(&child, -1, NULL, &end));
     dt_child_finish(&child, &end);
@@ -109,7 +117,8 @@ static void test_clean(void **state)
     (void)state;
     int leak = open("/dev/null", O_RDONLY); // without O_CLOEXEC, as some library would
     signal(SIGPIPE, SIG_IGN);
-    const char *argv[] = {"sh", "-c", "ls /proc/self/fd | wc -l; grep SigIgn /proc/self/status", NULL};
+    const char *argv[] = {"sh", "-c", "ls /proc/self/fd | wc -l; grep SigIgn /proc/self/status",
+                          NULL};
     struct dt_child_spec spec = {.argv = argv, .pipes = DT_CHILD_STDOUT};
     struct dt_child child;
     char text[256] = "";
@@ -139,7 +148,8 @@ static void test_missing(void **state)
     // An executable that the kernel will not run.
     char path[] = "/tmp/test_child_XXXXXX";
     int fd = mkstemp(path);
-    assert_true(fd >= 0 && write(fd, "\177ELFnonsense", 12) == 12 && fchmod(fd, 0700) == 0 && close(fd) == 0);
+    assert_true(fd >= 0 && write(fd, "\177ELFnonsense", 12) == 12 && fchmod(fd, 0700) == 0 &&
+                close(fd) == 0);
     argv[0] = path;
     assert_int_equal(dt_child_start(&child, &spec, &err), DT_UNSUPPORTED);
     assert_string_equal(err.file, path);
@@ -208,7 +218,8 @@ static void test_orphans(void **state)
             struct dt_child_spec spec = {.argv = argv, .pipes = DT_CHILD_STDIN};
             struct dt_child child;
             signal(SIGSEGV, SIG_DFL);
-            if (dt_child_start(&child, &spec, NULL) != DT_OK || write(ends[1], &child.pid, sizeof child.pid) < 0)
+            if (dt_child_start(&child, &spec, NULL) != DT_OK ||
+                write(ends[1], &child.pid, sizeof child.pid) < 0)
                 _exit(1);
             for (;;)
                 pause();
@@ -227,8 +238,9 @@ static void test_orphans(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find), cmocka_unit_test(test_talk), cmocka_unit_test(test_clean), cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_deaf), cmocka_unit_test(test_stop), cmocka_unit_test(test_orphans),
+        cmocka_unit_test(test_find),    cmocka_unit_test(test_talk), cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_missing), cmocka_unit_test(test_deaf), cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_orphans),
     };
     return cmocka_run_group_tests_name("host: child processes", tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Rounds of killing a process that tells and saves, at random moments: every turn that got its receipt is there afterwards, a
-// draft has all that was handed over a second before, and the library opens. With the system's disk, and with one that forgets what
-// was not synced (all of it, or a random part). DT_ROUNDS sets the rounds of each kind (200).
+// Rounds of killing a process that tells and saves, at random moments: every turn that got its
+// receipt is there afterwards, a draft has all that was handed over a second before, and the
+// library opens. With the system's disk, and with one that forgets what was not synced (all of it,
+// or a random part). DT_ROUNDS sets the rounds of each kind (200).
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -96,7 +97,8 @@ static void tell(int out, const char *vfs, unsigned seed, bool fills)
                 struct message message = {number, turn, 0, words, now_ms()};
                 uint64_t ticket = dt_keeper_put_turn(keeper, story, turn, &record);
                 free(text);
-                // a draft's own receipt: not what the program waits for, but it says what must be there
+                // a draft's own receipt: not what the program waits for, but it says what must be
+                // there
                 if (dt_keeper_wait(keeper, ticket, NULL, NULL, NULL) == DT_KEPT) {
                     message.story = number;
                     if (write(out, &message, sizeof message) != sizeof message)
@@ -106,7 +108,8 @@ static void tell(int out, const char *vfs, unsigned seed, bool fills)
             }
             char *text = make_text(turn, words);
             struct dt_turn_record record = {.told = text, .finished = true};
-            if (dt_keeper_wait(keeper, dt_keeper_put_turn(keeper, story, turn, &record), NULL, NULL, NULL) == DT_KEPT) {
+            if (dt_keeper_wait(keeper, dt_keeper_put_turn(keeper, story, turn, &record), NULL, NULL,
+                               NULL) == DT_KEPT) {
                 struct message message = {number, turn, 1, words, now_ms()};
                 if (write(out, &message, sizeof message) != sizeof message)
                     _exit(8);
@@ -142,10 +145,13 @@ static void look(const struct message *messages, size_t count, int round)
                 continue;
             }
         }
-        int64_t words = m->turn < record.turn_count ? count_words(record.turns[m->turn].told, m->turn) : -2;
-        if (words < m->words || (m->finished && (words != m->words || !record.turns[m->turn].finished))) {
-            printf("round %d: story %lld turn %u: %lld words %s, found %lld\n", round, (long long)m->story, m->turn,
-                   (long long)m->words, m->finished ? "finished" : "as a draft", (long long)words);
+        int64_t words =
+            m->turn < record.turn_count ? count_words(record.turns[m->turn].told, m->turn) : -2;
+        if (words < m->words ||
+            (m->finished && (words != m->words || !record.turns[m->turn].finished))) {
+            printf("round %d: story %lld turn %u: %lld words %s, found %lld\n", round,
+                   (long long)m->story, m->turn, (long long)m->words,
+                   m->finished ? "finished" : "as a draft", (long long)words);
             failures++;
         }
     }
@@ -173,7 +179,8 @@ static void rounds(const char *name, int count, const char *vfs, int leak, bool 
         close(ends[1]);
         pause_ms(5 + rand() % 90);
         kill(child, SIGKILL);
-        while (n < sizeof messages / sizeof *messages && read(ends[0], &messages[n], sizeof *messages) == sizeof *messages)
+        while (n < sizeof messages / sizeof *messages &&
+               read(ends[0], &messages[n], sizeof *messages) == sizeof *messages)
             n++;
         close(ends[0]);
         int status = 0;
@@ -188,7 +195,8 @@ static void rounds(const char *name, int count, const char *vfs, int leak, bool 
         }
         look(messages, n, round);
     }
-    printf("%-28s %d rounds, %zu finished turns and %zu drafts looked for, %d lost\n", name, count, finished, drafts, failures);
+    printf("%-28s %d rounds, %zu finished turns and %zu drafts looked for, %d lost\n", name, count,
+           finished, drafts, failures);
     if (finished == 0) {
         printf("%s: no turn was ever finished: nothing was tested\n", name);
         failures++;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The engine as a program uses it: swaps in mid-story, refusals that change nothing, threads, memory given back.
+// The engine as a program uses it: swaps in mid-story, refusals that change nothing, threads,
+// memory given back.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +23,11 @@ static struct dt_engine *open_engine(const char *stack, size_t limit)
 {
     struct dt_error err = {0};
     struct dt_engine *engine;
-    struct dt_engine_options options = {.stack = stack, .threads = 2, .context = 128, .memory_limit = limit, .without_vocabulary = true};
+    struct dt_engine_options options = {.stack = stack,
+                                        .threads = 2,
+                                        .context = 128,
+                                        .memory_limit = limit,
+                                        .without_vocabulary = true};
     assert_int_equal(dt_engine_new(&engine, &options, &err), DT_OK);
     if (dt_engine_open(engine, model_path, NULL, &err) != DT_OK)
         fail_msg("%s: %s", err.file, err.message);
@@ -39,7 +44,8 @@ static uint32_t step(struct dt_engine *engine, uint32_t token)
 
 static void begin(struct dt_engine *engine)
 {
-    static const struct dt_sampling sampling = {.temperature = 0.9f, .top_p = 0.9f, .repeat_penalty = 1};
+    static const struct dt_sampling sampling = {
+        .temperature = 0.9f, .top_p = 0.9f, .repeat_penalty = 1};
     dt_session_truncate(dt_engine_session(engine), 0);
     dt_engine_set_sampling(engine, &sampling, 17);
 }
@@ -62,7 +68,8 @@ static size_t all_stacks(struct dt_engine *engine, char (*out)[64], size_t room)
         if (b->reason)
             continue;
         bool alone = b->table->form_count > 0;
-        snprintf(out[n++], 64, "%s%s%s%s", alone ? "" : "reference+", b->name, *b->variant ? "@" : "", b->variant);
+        snprintf(out[n++], 64, "%s%s%s%s", alone ? "" : "reference+", b->name,
+                 *b->variant ? "@" : "", b->variant);
         if (alone && strcmp(b->name, "reference") != 0 && n + 1 < room)
             snprintf(out[n++], 64, "%s%s%s+fastexp", b->name, *b->variant ? "@" : "", b->variant);
     }
@@ -86,7 +93,8 @@ static void swapping_exact_stacks_keeps_the_text(void **state)
         token = step(engine, token);
         assert_int_equal(token, plain[i]);
         const struct dt_session *before = dt_engine_session(engine);
-        assert_int_equal(dt_engine_swap(engine, i % 2 ? "int8" : "reference", NULL, NULL, &err), DT_OK);
+        assert_int_equal(dt_engine_swap(engine, i % 2 ? "int8" : "reference", NULL, NULL, &err),
+                         DT_OK);
         assert_ptr_equal(before, dt_engine_session(engine));
         assert_int_equal(dt_session_position(dt_engine_session(engine)), i + 1);
     }
@@ -99,16 +107,19 @@ static void a_thousand_swaps_leak_nothing(void **state)
     static char stacks[40][64];
     struct dt_error err = {0};
     struct dt_engine *engine = open_engine("reference", 0);
-    size_t n = all_stacks(engine, stacks, 40), before = atomic_load(&dt_engine_account(engine)->used);
+    size_t n = all_stacks(engine, stacks, 40),
+           before = atomic_load(&dt_engine_account(engine)->used);
     uint32_t token = 1;
     assert_true(n > 0);
     begin(engine);
     for (int i = 0; i < 1000; i++) {
         if (dt_engine_swap(engine, stacks[(size_t)i * 7 % n], NULL, NULL, &err) != DT_OK &&
-            strcmp(stacks[(size_t)i * 7 % n], "reference+fastexp") != 0 && !strstr(err.message, "fastexp"))
+            strcmp(stacks[(size_t)i * 7 % n], "reference+fastexp") != 0 &&
+            !strstr(err.message, "fastexp"))
             fail_msg("%s: %s", stacks[(size_t)i * 7 % n], err.message);
         if (i % 25 == 0) {
-            if (dt_session_position(dt_engine_session(engine)) == dt_session_capacity(dt_engine_session(engine)))
+            if (dt_session_position(dt_engine_session(engine)) ==
+                dt_session_capacity(dt_engine_session(engine)))
                 begin(engine);
             token = step(engine, token);
         }
@@ -214,7 +225,7 @@ static void plans_hold(void **state)
     assert_false(dt_engine_is_open(engine));
     assert_int_equal(dt_engine_start(engine, NULL, NULL, &err), DT_OK);
     dt_engine_memory(engine, &now);
-    assert_true(now.total <= plan.total);            // the plan is an upper bound,
+    assert_true(now.total <= plan.total);             // the plan is an upper bound,
     assert_true(now.total + (1u << 20) > plan.total); // and not a wild one
     assert_int_equal(now.session.own, plan.session.own);
     assert_int_equal(dt_engine_swap_plan(engine, "reference", &plan, &err), DT_OK);
@@ -227,8 +238,16 @@ static int make_home(void **state)
 {
     (void)state;
     const char *build = getenv("DT_BUILD_ROOT");
-    const struct synth_shape shape = {
-        .dim = 64, .hidden = 96, .layers = 2, .heads = 4, .kv_heads = 2, .vocab = 512, .context = 128, .shared = true, .group = 32, .seed = 3};
+    const struct synth_shape shape = {.dim = 64,
+                                      .hidden = 96,
+                                      .layers = 2,
+                                      .heads = 4,
+                                      .kv_heads = 2,
+                                      .vocab = 512,
+                                      .context = 128,
+                                      .shared = true,
+                                      .group = 32,
+                                      .seed = 3};
     struct synth model = {0};
     dt_modules_set_home(build ? build : ".");
     synth_llama2c(&model, &shape, 2);

@@ -17,13 +17,19 @@ static void known_values(void **state)
         float x;
         uint32_t bits;
     } rows[] = {
-        {0.0f, 0x3f800000},           {-0.0f, 0x3f800000},
-        {1.0f, 0x402df854},           {-1.0f, 0x3ebc5ab2},
-        {INFINITY, 0x7f800000},       {-INFINITY, 0x00000000},
-        {0x1.62e42ep6f, 0x7f7fff84},  {0x1.62e430p6f, 0x7f800000},  // the last finite one
-        {-0x1.9fe368p6f, 0x00000001}, {-0x1.9fe36ap6f, 0x00000000}, // the last above zero
+        {0.0f, 0x3f800000},
+        {-0.0f, 0x3f800000},
+        {1.0f, 0x402df854},
+        {-1.0f, 0x3ebc5ab2},
+        {INFINITY, 0x7f800000},
+        {-INFINITY, 0x00000000},
+        {0x1.62e42ep6f, 0x7f7fff84},
+        {0x1.62e430p6f, 0x7f800000}, // the last finite one
+        {-0x1.9fe368p6f, 0x00000001},
+        {-0x1.9fe36ap6f, 0x00000000}, // the last above zero
         // the two where a build without fused multiply-add goes another way
-        {0x1.04845ep+5f, 0x56fc9f1c}, {-0x1.f8cbb2p+5f, 0x11fa2993},
+        {0x1.04845ep+5f, 0x56fc9f1c},
+        {-0x1.f8cbb2p+5f, 0x11fa2993},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         assert_int_equal(dt_bits_of(dt_expf(rows[i].x)), rows[i].bits);
@@ -41,8 +47,8 @@ static uint64_t mix(uint64_t sum, uint32_t u)
     return (sum ^ dt_bits_of(ours)) * 0x100000001b3u;
 }
 
-// Every 4099th float, and 128 around each power of two. The checksum pins the bits where there is no glibc to
-// compare with; it was taken when test_expf_all found no difference over all floats.
+// Every 4099th float, and 128 around each power of two. The checksum pins the bits where there is
+// no glibc to compare with; it was taken when test_expf_all found no difference over all floats.
 static void strided(void **state)
 {
     (void)state;

@@ -16,7 +16,8 @@
 #define PARTS_MAX 16
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||                         \
+    __has_feature(undefined_behavior_sanitizer)
 #define TOO_SLOW_HERE 1
 #endif
 #endif
@@ -61,10 +62,12 @@ static void every_float(void **state)
     struct part parts[PARTS_MAX];
     pthread_t threads[PARTS_MAX];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    // Twice as many parts as cores, for one half of the floats (the far ones) is quicker than the other.
+    // Twice as many parts as cores, for one half of the floats (the far ones) is quicker than the
+    // other.
     uint32_t count = cores < 1 ? 1 : cores * 2 > PARTS_MAX ? PARTS_MAX : (uint32_t)cores * 2;
     for (uint32_t i = 0; i < count; i++) {
-        parts[i] = (struct part){(UINT64_C(1) << 32) * i / count, (UINT64_C(1) << 32) * (i + 1) / count, 0, 0};
+        parts[i] = (struct part){(UINT64_C(1) << 32) * i / count,
+                                 (UINT64_C(1) << 32) * (i + 1) / count, 0, 0};
         assert_int_equal(pthread_create(&threads[i], NULL, compare, &parts[i]), 0);
     }
     uint64_t differ = 0;

@@ -48,7 +48,8 @@ static void files_are_mapped_and_refused(void **state)
     assert_int_equal(dt_file_map(&file, path, &err), DT_BAD_INPUT);
 }
 
-// cmocka has a handler of its own for every test, so this is the way of a program that has one: ask the guard first.
+// cmocka has a handler of its own for every test, so this is the way of a program that has one: ask
+// the guard first.
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
     (void)context;
@@ -124,7 +125,8 @@ static void memory_is_accounted(void **state)
     assert_int_equal(atomic_load(&account.used), 0);
     assert_int_equal(atomic_load(&account.peak), 600000);
     struct dt_account free_account = {0};
-    assert_int_equal(dt_memory_take(&free_account, (size_t)1 << 46, "the sky", &a, &err), DT_NO_MEMORY);
+    assert_int_equal(dt_memory_take(&free_account, (size_t)1 << 46, "the sky", &a, &err),
+                     DT_NO_MEMORY);
     struct dt_memory_facts facts;
     dt_memory_facts(&facts);
     assert_true(facts.rss > 0 && facts.anonymous > 0 && facts.anonymous <= facts.rss_peak);
@@ -156,8 +158,10 @@ static void json_is_escaped(void **state)
     dt_json_put_number(&j, "n", 24.302522);
     dt_json_end(&j);
     fclose(out);
-    assert_string_equal(text, "{\"a\\\"b\": \"x\\\\y\\n\\t\\u0001\xef\xbf\xbd\xc3\xa9\", \"none\": null, "
-                              "\"list\": [-5, 18446744073709551615, 0.125, null, true, [], {}], \"n\": 24.302522}\n");
+    assert_string_equal(
+        text,
+        "{\"a\\\"b\": \"x\\\\y\\n\\t\\u0001\xef\xbf\xbd\xc3\xa9\", \"none\": null, "
+        "\"list\": [-5, 18446744073709551615, 0.125, null, true, [], {}], \"n\": 24.302522}\n");
 }
 
 static void clocks_go_forward(void **state)
@@ -178,7 +182,8 @@ static void the_cpu_is_known(void **state)
     assert_true(strlen(dt_cpu()->arch) > 0 && strlen(dt_cpu()->model) > 0);
     assert_ptr_equal(dt_cpu_features(dt_cpu(), text, sizeof text), text);
 #ifdef __x86_64__
-    assert_int_equal((dt_cpu()->features & DT_CPU_AVX2) != 0, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
+    assert_int_equal((dt_cpu()->features & DT_CPU_AVX2) != 0,
+                     __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"));
     assert_int_equal((dt_cpu()->features & DT_CPU_AVX512) != 0,
                      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"));

@@ -77,7 +77,8 @@ static void stories_come_back(void **state)
 {
     (void)state;
     struct dt_story_record record = fields("The Red Ball"), back;
-    struct dt_turn_record first = turn("Once upon a time", " there was a ball.", true), draft = turn("", "It bou", false);
+    struct dt_turn_record first = turn("Once upon a time", " there was a ball.", true),
+                          draft = turn("", "It bou", false);
     struct stat st;
     assert_int_equal(dt_library_put_turn(library, &record, 0, &first, NULL), DT_OK);
     assert_int_equal(record.id, 1);
@@ -111,15 +112,17 @@ static void search(void **state)
     (void)state;
     struct dt_library_entry *found;
     size_t count;
-    int64_t frog = put("A frog", "Tell me of a frog.", "The fr\xc3\xb6g jumped over \"the\" moon."), bear = put("Bear", "Once", " a bear slept NEAR the moon*");
+    int64_t frog = put("A frog", "Tell me of a frog.", "The fr\xc3\xb6g jumped over \"the\" moon."),
+            bear = put("Bear", "Once", " a bear slept NEAR the moon*");
     static const struct {
         const char *words;
         size_t count;
         int which; // 0 frog, 1 bear, 2 any
     } rows[] = {
-        {"", 2, 2},        {"moon", 2, 2},     {"moon bear", 1, 1}, {"slep", 1, 1}, {"frog", 1, 0},     {"FROG moon", 1, 0},
-        {"\"the\"", 2, 2}, {"moon OR", 0, 2},  {"*", 0, 2},         {"\"", 0, 2},   {"NEAR(", 1, 1},    {"prompt:once", 0, 2},
-        {"zebra", 0, 2},   {"a' OR 1=1", 0, 2}, {"bea", 1, 1},
+        {"", 2, 2},      {"moon", 2, 2},      {"moon bear", 1, 1}, {"slep", 1, 1},
+        {"frog", 1, 0},  {"FROG moon", 1, 0}, {"\"the\"", 2, 2},   {"moon OR", 0, 2},
+        {"*", 0, 2},     {"\"", 0, 2},        {"NEAR(", 1, 1},     {"prompt:once", 0, 2},
+        {"zebra", 0, 2}, {"a' OR 1=1", 0, 2}, {"bea", 1, 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct dt_error err = {0};
@@ -170,7 +173,8 @@ static void deleted_is_gone(void **state)
     assert_int_equal(put("New", "a", "b"), id + 1);
     dt_library_close(library);
     library = NULL;
-    snprintf(command, sizeof command, "grep -a -i -l -r -e zyzzyva -e xylophone -e 'secret' %s >/dev/null", path);
+    snprintf(command, sizeof command,
+             "grep -a -i -l -r -e zyzzyva -e xylophone -e 'secret' %s >/dev/null", path);
     assert_int_not_equal(system(command), 0);
 }
 
@@ -182,7 +186,8 @@ static void damaged_files(void **state)
     struct dt_library *other;
     char text[120], moved[200];
     for (int i = 0; i < 50; i++)
-        put("Story", "Once", "upon a time there was a story that filled a page of this file with words and words");
+        put("Story", "Once",
+            "upon a time there was a story that filled a page of this file with words and words");
     dt_library_close(library);
     library = NULL;
     snprintf(text, sizeof text, "%s.text", path);
@@ -190,7 +195,8 @@ static void damaged_files(void **state)
     for (int i = 0; i < 2000; i++)
         fputs("not a database ", out);
     fclose(out);
-    assert_int_equal(dt_library_open(&other, text, NULL, DT_LIBRARY_WRITE, &trouble, &err), DT_FAILED);
+    assert_int_equal(dt_library_open(&other, text, NULL, DT_LIBRARY_WRITE, &trouble, &err),
+                     DT_FAILED);
     assert_int_equal(trouble, DT_LIBRARY_CORRUPT);
     assert_int_equal(dt_library_put_aside(text, moved, sizeof moved, &err), DT_OK);
     assert_int_not_equal(access(text, F_OK), 0);
@@ -200,14 +206,16 @@ static void damaged_files(void **state)
     sqlite3_open(text, &db);
     sqlite3_exec(db, "CREATE TABLE story(x)", NULL, NULL, NULL);
     sqlite3_close(db);
-    assert_int_equal(dt_library_open(&other, text, NULL, DT_LIBRARY_WRITE, &trouble, &err), DT_FAILED);
+    assert_int_equal(dt_library_open(&other, text, NULL, DT_LIBRARY_WRITE, &trouble, &err),
+                     DT_FAILED);
     assert_int_equal(trouble, DT_LIBRARY_CORRUPT);
     unlink(text);
     // a later form: never touched
     sqlite3_open(path, &db);
     sqlite3_exec(db, "PRAGMA user_version = 2", NULL, NULL, NULL);
     sqlite3_close(db);
-    assert_int_equal(dt_library_open(&other, path, NULL, DT_LIBRARY_WRITE, &trouble, &err), DT_FAILED);
+    assert_int_equal(dt_library_open(&other, path, NULL, DT_LIBRARY_WRITE, &trouble, &err),
+                     DT_FAILED);
     assert_int_equal(trouble, DT_LIBRARY_READ_ONLY);
     assert_non_null(strstr(err.message, "newer"));
     // pages of zeros in the middle: found at the latest by the check
@@ -223,7 +231,8 @@ static void damaged_files(void **state)
         assert_int_not_equal(dt_library_check(other, &err), DT_OK);
         dt_library_close(other);
     }
-    assert_int_equal(dt_library_open(&other, "/nonexistent/x/library.db", NULL, 0, &trouble, &err), DT_BAD_INPUT);
+    assert_int_equal(dt_library_open(&other, "/nonexistent/x/library.db", NULL, 0, &trouble, &err),
+                     DT_BAD_INPUT);
 }
 
 static void locked(void **state)

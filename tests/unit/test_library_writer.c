@@ -60,7 +60,8 @@ static void listen_to(void *arg, const struct dt_keeper_report *report)
 
 static void start(const char *vfs)
 {
-    struct dt_keeper_options options = {.path = path, .vfs = vfs, .listener = listen_to, .offer_last = true};
+    struct dt_keeper_options options = {
+        .path = path, .vfs = vfs, .listener = listen_to, .offer_last = true};
     assert_int_equal(dt_keeper_new(&keeper, &options, NULL), DT_OK);
 }
 
@@ -85,7 +86,8 @@ static struct dt_keeper_story *new_story(const char *title)
 
 static uint64_t put(struct dt_keeper_story *story, uint32_t n, const char *told, bool finished)
 {
-    struct dt_turn_record turn = {.prompt = (char *)"p", .told = (char *)told, .finished = finished, .stack = (char *)"s"};
+    struct dt_turn_record turn = {
+        .prompt = (char *)"p", .told = (char *)told, .finished = finished, .stack = (char *)"s"};
     return dt_keeper_put_turn(keeper, story, n, &turn);
 }
 
@@ -131,9 +133,11 @@ static void receipts(void **state)
     assert_int_equal(wait_for(dt_keeper_cut(keeper, story, 1)), DT_KEPT);
     assert_int_equal(turns_on_disk(1, NULL, 0), 1);
     assert_int_equal(wait_for(dt_keeper_rename(keeper, 1, "Other")), DT_KEPT);
-    assert_int_equal(dt_keeper_wait(keeper, dt_keeper_rename(keeper, 9, "x"), NULL, NULL, &err), DT_KEPT_NOT);
+    assert_int_equal(dt_keeper_wait(keeper, dt_keeper_rename(keeper, 9, "x"), NULL, NULL, &err),
+                     DT_KEPT_NOT);
     assert_non_null(strstr(err.message, "no story 9"));
-    assert_int_equal(dt_keeper_wait(keeper, dt_keeper_load(keeper, 0), NULL, &record, NULL), DT_KEPT);
+    assert_int_equal(dt_keeper_wait(keeper, dt_keeper_load(keeper, 0), NULL, &record, NULL),
+                     DT_KEPT);
     assert_string_equal(record.title, "Other");
     dt_story_record_free(&record);
     uint64_t ticket = dt_keeper_search(keeper, "whole", 0, 5, 3);
@@ -274,7 +278,8 @@ static void broken_file(void **state)
     (void)state;
     char command[200];
     // at the start
-    snprintf(command, sizeof command, "mkdir -p %s && rmdir %s && seq 20000 > %s", path, path, path);
+    snprintf(command, sizeof command, "mkdir -p %s && rmdir %s && seq 20000 > %s", path, path,
+             path);
     assert_int_equal(system(command), 0);
     start("shim");
     struct dt_keeper_story *story = new_story("Anew");
@@ -291,14 +296,16 @@ static void broken_file(void **state)
     assert_int_equal(turns_on_disk(heard.id, NULL, 0), 3);
     dt_keeper_story_release(story);
     dt_keeper_free(keeper);
-    snprintf(command, sizeof command, "test $(ls %s.broken-* | grep -vc -e -wal -e -shm) = 2", path);
+    snprintf(command, sizeof command, "test $(ls %s.broken-* | grep -vc -e -wal -e -shm) = 2",
+             path);
     assert_int_equal(system(command), 0);
 }
 
 static void no_home(void **state)
 {
     (void)state;
-    struct dt_keeper_options options = {.path = "/proc/nowhere/library.db", .listener = listen_to, .offer_last = true};
+    struct dt_keeper_options options = {
+        .path = "/proc/nowhere/library.db", .listener = listen_to, .offer_last = true};
     assert_int_equal(dt_keeper_new(&keeper, &options, NULL), DT_OK);
     struct dt_keeper_story *story = new_story("Homeless");
     assert_int_equal(wait_for(put(story, 0, "x", true)), DT_KEPT_LATER);
@@ -313,10 +320,14 @@ static void no_home(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(receipts, set_up),           cmocka_unit_test_setup(full_disk, set_up),
-        cmocka_unit_test_setup(read_only_disk, set_up),     cmocka_unit_test_setup(locked_by_another, set_up),
-        cmocka_unit_test_setup(written_at_the_end, set_up), cmocka_unit_test_setup(lost_is_told, set_up),
-        cmocka_unit_test_setup(failing_sync, set_up),       cmocka_unit_test_setup(broken_file, set_up),
+        cmocka_unit_test_setup(receipts, set_up),
+        cmocka_unit_test_setup(full_disk, set_up),
+        cmocka_unit_test_setup(read_only_disk, set_up),
+        cmocka_unit_test_setup(locked_by_another, set_up),
+        cmocka_unit_test_setup(written_at_the_end, set_up),
+        cmocka_unit_test_setup(lost_is_told, set_up),
+        cmocka_unit_test_setup(failing_sync, set_up),
+        cmocka_unit_test_setup(broken_file, set_up),
         cmocka_unit_test_setup(no_home, set_up),
     };
     if (!mkdtemp(folder) || !shim_vfs_register())

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Listening: from files and a microphone (a script in its place), and what is understood: ten requests, spoken by espeak-ng. Tests
-// that need an engine are skipped by name where it is not installed.
+// Listening: from files and a microphone (a script in its place), and what is understood: ten
+// requests, spoken by espeak-ng. Tests that need an engine are skipped by name where it is not
+// installed.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,7 +41,8 @@ static void render(const char *voice, const char *text)
 {
     struct dt_speech *speech = NULL;
     struct dt_error err = {0};
-    const struct dt_speech_options options = {.voice = voice, .wav_path = wav, .words_per_minute = 160, .pitch = 50};
+    const struct dt_speech_options options = {
+        .voice = voice, .wav_path = wav, .words_per_minute = 160, .pitch = 50};
     if (dt_speech_open(&speech, &options, &err) != DT_OK)
         fail_msg("%s", err.message);
     dt_speech_begin(speech);
@@ -50,7 +52,8 @@ static void render(const char *voice, const char *text)
     dt_speech_close(speech);
 }
 
-static dt_status hear(const char *path, const char *ear, char *text, struct dt_listen_figures *figures, struct dt_error *err)
+static dt_status hear(const char *path, const char *ear, char *text,
+                      struct dt_listen_figures *figures, struct dt_error *err)
 {
     const struct dt_listen_options options = {.ear = ear, .wav_path = path};
     memset(err, 0, sizeof *err);
@@ -87,7 +90,8 @@ static void test_requests(void **state)
             understood++;
         else
             print_message("\"%s\" was heard as \"%s\"\n", requests[i], text);
-        assert_true(figures.converted && !figures.cut && figures.sound_seconds > 1 && figures.cpu_seconds > 0);
+        assert_true(figures.converted && !figures.cut && figures.sound_seconds > 1 &&
+                    figures.cpu_seconds > 0);
     }
     print_message("%d of 10 requests were understood\n", understood);
     assert_true(understood >= 8);
@@ -110,7 +114,8 @@ static void test_conversion(void **state)
     assert_int_equal(dt_wav_read(wav, 44100, 30, &samples, &count, NULL, NULL, &err), DT_OK);
     FILE *f = fopen(wav, "wb");
     uint32_t size = (uint32_t)count * 2;
-    unsigned char header[44] = "RIFF....WAVEfmt \x10\0\0\0\1\0\2\0\x44\xac\0\0\x88\x58\1\0\2\0\x8\0data";
+    unsigned char header[44] =
+        "RIFF....WAVEfmt \x10\0\0\0\1\0\2\0\x44\xac\0\0\x88\x58\1\0\2\0\x8\0data";
     for (int i = 0; i < 4; i++) {
         header[4 + i] = (unsigned char)((size + 36) >> (8 * i));
         header[40 + i] = (unsigned char)(size >> (8 * i));
@@ -164,7 +169,8 @@ static void script(const char *body)
     assert_int_equal(chmod(arecord, 0700), 0);
 }
 
-// A microphone that hears quiet noise, then speech, then noise for ever: the recording ends behind the speech.
+// A microphone that hears quiet noise, then speech, then noise for ever: the recording ends behind
+// the speech.
 static void test_microphone(void **state)
 {
     (void)state;
@@ -179,7 +185,8 @@ static void test_microphone(void **state)
     assert_non_null(f);
     for (int i = 0; i < QUIET + SPEECH + REST; i++) {
         bool speech = i >= QUIET && i < QUIET + SPEECH && i % 4000 < 3000; // with gaps
-        int16_t sample = (int16_t)((i * 7919 % 200) - 100 + (speech ? (i / 40 % 2 ? 3000 : -3000) : 0));
+        int16_t sample =
+            (int16_t)((i * 7919 % 200) - 100 + (speech ? (i / 40 % 2 ? 3000 : -3000) : 0));
         assert_int_equal(fwrite(&sample, sizeof sample, 1, f), 1);
     }
     assert_int_equal(fclose(f), 0);
@@ -218,7 +225,9 @@ static void test_microphone(void **state)
     options = (struct dt_record_options){0};
     script("echo 'arecord: main:831: audio open error: No such file or directory' >&2; exit 1");
     assert_int_equal(dt_record(&options, &samples, &count, &err), DT_FAILED);
-    assert_non_null(strstr(err.message, "no microphone: arecord ended with code 1: arecord: main:831: audio open error"));
+    assert_non_null(
+        strstr(err.message,
+               "no microphone: arecord ended with code 1: arecord: main:831: audio open error"));
 }
 
 static void test_sentences(void **state)
@@ -274,8 +283,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sentences),   cmocka_unit_test(test_microphone), cmocka_unit_test(test_trouble),
-        cmocka_unit_test(test_conversion), cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_sentences), cmocka_unit_test(test_microphone),
+        cmocka_unit_test(test_trouble),   cmocka_unit_test(test_conversion),
+        cmocka_unit_test(test_requests),
     };
     return cmocka_run_group_tests_name("app: listening", tests, set_up, tear_down);
 }

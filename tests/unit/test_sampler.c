@@ -31,7 +31,7 @@ static float random_normal(void)
     return sum * 1.7320508f;
 }
 
-// ---- the rules, restated -------------------------------------------------------------------------------
+// ---- the rules, restated ----
 
 struct chance {
     float p;
@@ -46,8 +46,8 @@ static int likelier_first(const void *a, const void *b)
     return x->index < y->index ? -1 : 1; // what a stable sort does
 }
 
-static uint32_t naive_next(uint64_t *state, const struct dt_sampling *settings, float *p, uint32_t n,
-                           const uint32_t *recent, uint32_t count)
+static uint32_t naive_next(uint64_t *state, const struct dt_sampling *settings, float *p,
+                           uint32_t n, const uint32_t *recent, uint32_t count)
 {
     static struct chance chances[VOCAB_MAX];
     if (settings->repeat_penalty > 0 && settings->repeat_penalty != 1) {
@@ -123,7 +123,7 @@ static uint32_t naive_next(uint64_t *state, const struct dt_sampling *settings, 
     return chances[last].index;
 }
 
-// ---- logits of every sort --------------------------------------------------------------------------------
+// ---- logits of every sort ----
 
 enum shape { FLAT, PEAKED, STEEP, TIED, EQUAL, LANGUAGE, HUGE_VALUES, CLOSE, ODD, SHAPES };
 
@@ -132,15 +132,33 @@ static void fill(float *x, uint32_t n, enum shape shape)
     for (uint32_t i = 0; i < n; i++) {
         float z = random_normal();
         switch (shape) {
-        case FLAT: x[i] = 0.68f * z; break;
-        case PEAKED: x[i] = 4 * z; break;
-        case STEEP: x[i] = 30 * z; break;
-        case TIED: x[i] = 2 * floorf(2 * z); break;
-        case EQUAL: x[i] = 1.5f; break;
-        case LANGUAGE: x[i] = -6 + 1.5f * z + (random_below(n) < 60 ? (float)random_below(14) : 0); break;
-        case HUGE_VALUES: x[i] = 3000 + 3 * z; break;
-        case CLOSE: x[i] = 1e-7f * (float)random_below(6) - (random_below(40) ? 20 : 0); break; // e differ by an ulp, p perhaps not
-        default: x[i] = 4 * z; break;
+        case FLAT:
+            x[i] = 0.68f * z;
+            break;
+        case PEAKED:
+            x[i] = 4 * z;
+            break;
+        case STEEP:
+            x[i] = 30 * z;
+            break;
+        case TIED:
+            x[i] = 2 * floorf(2 * z);
+            break;
+        case EQUAL:
+            x[i] = 1.5f;
+            break;
+        case LANGUAGE:
+            x[i] = -6 + 1.5f * z + (random_below(n) < 60 ? (float)random_below(14) : 0);
+            break;
+        case HUGE_VALUES:
+            x[i] = 3000 + 3 * z;
+            break;
+        case CLOSE:
+            x[i] = 1e-7f * (float)random_below(6) - (random_below(40) ? 20 : 0);
+            break; // e differ by an ulp, p perhaps not
+        default:
+            x[i] = 4 * z;
+            break;
         }
     }
     if (shape == ODD) {
@@ -154,7 +172,7 @@ static void fill(float *x, uint32_t n, enum shape shape)
     }
 }
 
-// ---- the two compared --------------------------------------------------------------------------------------
+// ---- the two compared ----
 
 struct bench {
     float logits[VOCAB_MAX], theirs[VOCAB_MAX];
@@ -179,7 +197,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-// What a shortlist would leave of the logits: no more is known of the others than a bound of their sum, sometimes a loose one.
+// What a shortlist would leave of the logits: no more is known of the others than a bound of their
+// sum, sometimes a loose one.
 static uint32_t by_some(uint32_t n)
 {
     static uint32_t index[VOCAB_MAX];
@@ -210,7 +229,8 @@ static void compare(uint32_t n, enum shape shape, const struct dt_sampling *sett
     void *memory;
     assert_int_equal(posix_memalign(&memory, DT_ALIGN, dt_sampler_measure(n)), 0);
     uint64_t seed = 1 + random_below(1u << 30), state = seed;
-    dt_sampler_init(&bench->sampler, n, random_below(2) ? &bench->stack : NULL, settings, seed, memory);
+    dt_sampler_init(&bench->sampler, n, random_below(2) ? &bench->stack : NULL, settings, seed,
+                    memory);
     for (int i = 0; i < draws; i++) {
         uint32_t count = random_below(100);
         for (uint32_t j = 0; j < count; j++)
@@ -222,9 +242,10 @@ static void compare(uint32_t n, enum shape shape, const struct dt_sampling *sett
             token = dt_sampler_next(&bench->sampler, bench->logits, bench->recent, count);
         uint32_t wanted = naive_next(&state, settings, bench->theirs, n, bench->recent, count);
         if (token != wanted || bench->sampler.state != state)
-            fail_msg("vocabulary %u, shape %d, temperature %g, top-p %g, top-k %u, min-p %g, draw %d: %u, wanted %u", n,
-                     (int)shape, (double)settings->temperature, (double)settings->top_p, settings->top_k,
-                     (double)settings->min_p, i, token, wanted);
+            fail_msg("vocabulary %u, shape %d, temperature %g, top-p %g, top-k %u, min-p %g, draw "
+                     "%d: %u, wanted %u",
+                     n, (int)shape, (double)settings->temperature, (double)settings->top_p,
+                     settings->top_k, (double)settings->min_p, i, token, wanted);
     }
     free(memory);
 }
@@ -241,7 +262,8 @@ static void every_shape_and_size(void **state)
     for (int shape = 0; shape < SHAPES; shape++) {
         for (int round = 0; round < 120; round++) {
             uint32_t n = ONE_OF(sizes);
-            struct dt_sampling settings = {.temperature = ONE_OF(temperatures), .top_p = ONE_OF(top_ps)};
+            struct dt_sampling settings = {.temperature = ONE_OF(temperatures),
+                                           .top_p = ONE_OF(top_ps)};
             compare(n, (enum shape)shape, &settings, n > 10000 ? 2 : 12);
         }
     }
@@ -257,7 +279,10 @@ static void usual_settings(void **state)
         for (int i = 0; i < 30; i++) {
             struct dt_sampling settings = {.temperature = 1, .top_p = i % 3 ? 0.9f : 0.95f};
             if (i % 2) // as llama.cpp's users have it
-                settings = (struct dt_sampling){.temperature = 0.8f, .top_p = i % 3 ? 0.95f : 0, .top_k = i % 4 == 1 ? 40 : 0, .min_p = 0.05f};
+                settings = (struct dt_sampling){.temperature = 0.8f,
+                                                .top_p = i % 3 ? 0.95f : 0,
+                                                .top_k = i % 4 == 1 ? 40 : 0,
+                                                .min_p = 0.05f};
             compare(ONE_OF(vocabularies), (enum shape)shape, &settings, 60);
             quick += shape == LANGUAGE ? bench->sampler.quick : 0;
             exact += shape == LANGUAGE ? bench->sampler.exact : 0;
@@ -291,9 +316,11 @@ static void filters_and_penalty(void **state)
 static void generator(void **state)
 {
     (void)state;
-    // xorshift64* from its definition: 1 -> 0x2000001 after the shifts, times 0x2545F4914F6CDD1D, upper half
+    // xorshift64* from its definition: 1 -> 0x2000001 after the shifts, times 0x2545F4914F6CDD1D,
+    // upper half
     uint64_t s = 1;
-    assert_int_equal(dt_random_u32(&s), (uint32_t)((0x2000001u * UINT64_C(0x2545F4914F6CDD1D)) >> 32));
+    assert_int_equal(dt_random_u32(&s),
+                     (uint32_t)((0x2000001u * UINT64_C(0x2545F4914F6CDD1D)) >> 32));
     assert_int_equal(s, 0x2000001u);
     for (int i = 0; i < 100000; i++) {
         float f = dt_random_f32(&s);

@@ -21,9 +21,11 @@ static const char *const cases[][2] = {
     {"She ran! Why? Nobody knew.", "She ran!|Why?|Nobody knew."},
     // Quotes close with their sentence, and what is said goes on in small letters.
     {"\"Look!\" said Tom. \"A dog.\" Lily smiled.", "\"Look!\" said Tom.|\"A dog.\"|Lily smiled."},
-    {"She said, \"Hello there. How are you?\" Tom hid.", "She said, \"Hello there.|How are you?\"|Tom hid."},
+    {"She said, \"Hello there. How are you?\" Tom hid.",
+     "She said, \"Hello there.|How are you?\"|Tom hid."},
     {"'Come in.' He came in.", "'Come in.'|He came in."},
-    {"\xe2\x80\x9cYes.\xe2\x80\x9d \xe2\x80\x9cNo.\xe2\x80\x9d", "\xe2\x80\x9cYes.\xe2\x80\x9d|\xe2\x80\x9cNo.\xe2\x80\x9d"},
+    {"\xe2\x80\x9cYes.\xe2\x80\x9d \xe2\x80\x9cNo.\xe2\x80\x9d",
+     "\xe2\x80\x9cYes.\xe2\x80\x9d|\xe2\x80\x9cNo.\xe2\x80\x9d"},
     {"(It was late.) They slept.", "(It was late.)|They slept."},
     // Abbreviations and initials.
     {"Mr. Fox met Mrs. Hen and Dr. Owl. They ate.", "Mr. Fox met Mrs. Hen and Dr. Owl.|They ate."},
@@ -40,7 +42,8 @@ static const char *const cases[][2] = {
     {"1. Take bread.\n2. Eat it.", "1. Take bread.|2. Eat it."},
     // Ellipses.
     {"And then... nothing. Well... Yes.", "And then... nothing.|Well...|Yes."},
-    {"So\xe2\x80\xa6 it was\xe2\x80\xa6 Then it rained.", "So\xe2\x80\xa6 it was\xe2\x80\xa6|Then it rained."},
+    {"So\xe2\x80\xa6 it was\xe2\x80\xa6 Then it rained.",
+     "So\xe2\x80\xa6 it was\xe2\x80\xa6|Then it rained."},
     {"What?! No!!! Oh...", "What?!|No!!!|Oh..."},
     // Paragraphs, lines and headings.
     {"The Dragon\n\nonce upon", "The Dragon|once upon"},
@@ -56,7 +59,8 @@ static const char *const cases[][2] = {
     // Control characters, blanks.
     {"A\tbig \x1b[1m  dog\x07 ran.", "A big [1m dog ran."},
     // Other scripts have full stops of their own.
-    {"\xe4\xbd\xa0\xe5\xa5\xbd\xe3\x80\x82\xe4\xbd\xa0\xe3\x80\x82", "\xe4\xbd\xa0\xe5\xa5\xbd\xe3\x80\x82|\xe4\xbd\xa0\xe3\x80\x82"},
+    {"\xe4\xbd\xa0\xe5\xa5\xbd\xe3\x80\x82\xe4\xbd\xa0\xe3\x80\x82",
+     "\xe4\xbd\xa0\xe5\xa5\xbd\xe3\x80\x82|\xe4\xbd\xa0\xe3\x80\x82"},
     {"Caf\xc3\xa9. \xc3\x89t\xc3\xa9.", "Caf\xc3\xa9.|\xc3\x89t\xc3\xa9."},
 };
 
@@ -75,7 +79,8 @@ static void split(const char *text, size_t n, size_t step, char *out, size_t siz
             assert_true(complete || took == piece - done);
             done += took;
             if (complete)
-                used += (size_t)snprintf(out + used, size - used, "%s%s", used ? "|" : "", s.sentence);
+                used +=
+                    (size_t)snprintf(out + used, size - used, "%s%s", used ? "|" : "", s.sentence);
             assert_true(used < size);
         }
         at += piece;
@@ -114,13 +119,15 @@ static void test_latency(void **state)
     assert_false(dt_sentence_flush(&s));
 }
 
-// Text without any stop is cut into pieces that fit, at commas or spaces, and nothing of it is lost.
+// Text without any stop is cut into pieces that fit, at commas or spaces, and nothing of it is
+// lost.
 static void test_long(void **state)
 {
     (void)state;
     static char text[6000], out[8000], back[8000];
     for (int kind = 0; kind < 4; kind++) {
-        static const char *const words[] = {"and then he ran on ", "one, two ", "aaaaaaaaaa", "\xc3\xa9"};
+        static const char *const words[] = {"and then he ran on ", "one, two ", "aaaaaaaaaa",
+                                            "\xc3\xa9"};
         size_t n = 0, length = strlen(words[kind]);
         while (n + length < sizeof text) {
             memcpy(text + n, words[kind], length);
@@ -146,7 +153,8 @@ static void test_long(void **state)
     }
 }
 
-// Any bytes at all: the pieces fit, do not depend on how they were fed, and hold no controls or blanks at their ends.
+// Any bytes at all: the pieces fit, do not depend on how they were fed, and hold no controls or
+// blanks at their ends.
 static void test_noise(void **state)
 {
     (void)state;
@@ -176,11 +184,24 @@ static void test_syllables(void **state)
         const char *text;
         uint32_t count;
     } words[] = {
-        {"cat", 1}, {"little", 2}, {"liked", 1}, {"wanted", 2}, {"like", 1}, {"beautiful", 3}, {"the", 1},
-        {"dragon", 2}, {"princess", 2}, {"hmm", 1}, {"Once upon a time", 5}, {"She didn't.", 2}, {"", 0}, {"...", 0},
+        {"cat", 1},
+        {"little", 2},
+        {"liked", 1},
+        {"wanted", 2},
+        {"like", 1},
+        {"beautiful", 3},
+        {"the", 1},
+        {"dragon", 2},
+        {"princess", 2},
+        {"hmm", 1},
+        {"Once upon a time", 5},
+        {"She didn't.", 2},
+        {"", 0},
+        {"...", 0},
     };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        assert_int_equal(dt_sentence_syllables(words[i].text, strlen(words[i].text)), words[i].count);
+        assert_int_equal(dt_sentence_syllables(words[i].text, strlen(words[i].text)),
+                         words[i].count);
     const char *story = "Once upon a time, there was a little girl. She ran.";
     uint32_t slow = dt_sentence_milliseconds(story, strlen(story), 100);
     uint32_t fast = dt_sentence_milliseconds(story, strlen(story), 200);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The promise: a position's bits depend on the tokens before it and on nothing else: not on the batch, the threads, or what was
-// cached. Checked over random shapes, with models made here.
+// The promise: a position's bits depend on the tokens before it and on nothing else: not on the
+// batch, the threads, or what was cached. Checked over random shapes, with models made here.
 #include <pthread.h>
 #include <stdarg.h>
 #include <setjmp.h>
@@ -30,7 +30,7 @@ static float small(void)
     return ((float)pick(20001) - 10000.0f) / 40000.0f;
 }
 
-// ---- models -------------------------------------------------------------------------------------------
+// ---- models ----
 
 static void *blocks[4096];
 static size_t block_count;
@@ -60,8 +60,8 @@ static float *floats(uint32_t n, float centre)
 
 static struct dt_matrix matrix(uint32_t form, uint32_t group, uint32_t rows, uint32_t cols)
 {
-    struct dt_matrix w =
-        dt_quantise_matrix(form, rows, cols, group, keep(dt_quantise_bytes(form, rows, cols, group)));
+    struct dt_matrix w = dt_quantise_matrix(form, rows, cols, group,
+                                            keep(dt_quantise_bytes(form, rows, cols, group)));
     float *row = keep(cols * sizeof *row);
     for (uint32_t r = 0; r < rows; r++) {
         for (uint32_t c = 0; c < cols; c++)
@@ -111,7 +111,7 @@ static struct dt_model model(uint32_t form, uint32_t group)
     return m;
 }
 
-// ---- services: every item on a thread of its own, to be as unkind as possible ---------------------------
+// ---- services: every item on a thread of its own, to be as unkind as possible ----
 
 struct piece {
     dt_loop_body *body;
@@ -135,7 +135,8 @@ static void parallel_for(void *host, dt_loop_body *body, void *arg, uint32_t cou
     pthread_t thread[8];
     struct piece piece[8];
     for (uint32_t w = 0; w < thread_count; w++) {
-        piece[w] = (struct piece){body, arg, count * w / thread_count, count * (w + 1) / thread_count, w};
+        piece[w] =
+            (struct piece){body, arg, count * w / thread_count, count * (w + 1) / thread_count, w};
         assert_int_equal(pthread_create(&thread[w], NULL, run_piece, &piece[w]), 0);
     }
     for (uint32_t w = 0; w < thread_count; w++)
@@ -154,7 +155,7 @@ static const struct dt_services services = {
     .threads = threads,
 };
 
-// ---- sessions -------------------------------------------------------------------------------------------
+// ---- sessions ----
 
 struct made {
     struct dt_stack stack;
@@ -162,7 +163,8 @@ struct made {
     struct dt_session *session;
 };
 
-static void make(struct made *out, const struct dt_model *m, uint32_t batch, uint32_t workers, uint32_t kv_type)
+static void make(struct made *out, const struct dt_model *m, uint32_t batch, uint32_t workers,
+                 uint32_t kv_type)
 {
     struct dt_error err = {0};
     struct dt_weights_plan plan;
@@ -170,18 +172,22 @@ static void make(struct made *out, const struct dt_model *m, uint32_t batch, uin
     assert_int_equal(dt_weights_plan(m, &out->stack, DT_PACK_NEVER, &plan, &err), DT_OK);
     assert_int_equal(plan.copied_bytes, 0);
     struct dt_arena tables = dt_arena_over(keep(plan.arena_bytes), plan.arena_bytes);
-    assert_int_equal(dt_weights_build(m, &out->stack, DT_PACK_NEVER, &tables, NULL, NULL, NULL, &out->weights, &err), DT_OK);
+    assert_int_equal(dt_weights_build(m, &out->stack, DT_PACK_NEVER, &tables, NULL, NULL, NULL,
+                                      &out->weights, &err),
+                     DT_OK);
     struct dt_session_options options = {.batch = batch, .kv_type = kv_type};
     struct dt_session_bytes bytes, bound;
     thread_count = workers;
     const struct dt_services *with = workers > 1 ? &services : NULL;
-    assert_int_equal(dt_session_measure(&out->weights, &out->stack, &options, with, &bytes, &err), DT_OK);
+    assert_int_equal(dt_session_measure(&out->weights, &out->stack, &options, with, &bytes, &err),
+                     DT_OK);
     assert_int_equal(dt_session_estimate(m, &options, with, &bound, &err), DT_OK);
     assert_int_equal(bytes.own, bound.own);
     assert_true(bytes.scratch <= bound.scratch);
     struct dt_arena own = dt_arena_over(keep(bytes.own), bytes.own);
     struct dt_arena scratch = dt_arena_over(keep(bytes.scratch), bytes.scratch);
-    assert_int_equal(dt_session_init(&out->session, &out->weights, &out->stack, &options, with, &own, &scratch, &err),
+    assert_int_equal(dt_session_init(&out->session, &out->weights, &out->stack, &options, with,
+                                     &own, &scratch, &err),
                      DT_OK);
     assert_int_equal(own.used, bytes.own);
     assert_int_equal(scratch.used, bytes.scratch);
@@ -223,7 +229,8 @@ static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
         memset(other.logits, 0, bytes);
         for (uint32_t i = 0; i < n;) {
             uint32_t count = 1 + pick(n - i);
-            assert_int_equal(dt_session_eval(b.session, tokens + i, count, note, &other, &err), DT_OK);
+            assert_int_equal(dt_session_eval(b.session, tokens + i, count, note, &other, &err),
+                             DT_OK);
             i += count;
         }
         assert_memory_equal(one.logits, other.logits, bytes);
@@ -233,20 +240,24 @@ static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
         dt_session_truncate(b.session, back);
         assert_null(dt_session_logits(b.session));
         assert_int_equal(dt_session_common_prefix(b.session, tokens, n), back);
-        memset(other.logits + (size_t)back * m.hp.vocab, 0, bytes - (size_t)back * m.hp.vocab * sizeof(float));
-        assert_int_equal(dt_session_eval(b.session, tokens + back, n - back, note, &other, &err), DT_OK);
+        memset(other.logits + (size_t)back * m.hp.vocab, 0,
+               bytes - (size_t)back * m.hp.vocab * sizeof(float));
+        assert_int_equal(dt_session_eval(b.session, tokens + back, n - back, note, &other, &err),
+                         DT_OK);
         assert_memory_equal(one.logits, other.logits, bytes);
 
         // without a sink only the last position is classified, to the same bits
         dt_session_truncate(b.session, back);
-        assert_int_equal(dt_session_eval(b.session, tokens + back, n - back, NULL, NULL, &err), DT_OK);
+        assert_int_equal(dt_session_eval(b.session, tokens + back, n - back, NULL, NULL, &err),
+                         DT_OK);
         assert_memory_equal(dt_session_logits(b.session), one.logits + (size_t)(n - 1) * m.hp.vocab,
                             m.hp.vocab * sizeof(float));
     }
     drop_all();
 }
 
-// With a shortlist: what the candidates decide is what all logits decide, and all can still be had, after a swap of the stack too.
+// With a shortlist: what the candidates decide is what all logits decide, and all can still be had,
+// after a swap of the stack too.
 static void candidates_decide(uint32_t form, uint32_t group)
 {
     struct dt_error err = {0};
@@ -263,7 +274,8 @@ static void candidates_decide(uint32_t form, uint32_t group)
     make(&a, &m, 8, 1, DT_KV_F32);
     make(&b, &m, 8, 1 + pick(3), DT_KV_F32);
     struct dt_shortlist list;
-    dt_shortlist_init(&list, &b.weights.classifier, keep(dt_shortlist_measure(m.hp.vocab, m.hp.dim)));
+    dt_shortlist_init(&list, &b.weights.classifier,
+                      keep(dt_shortlist_measure(m.hp.vocab, m.hp.dim)));
     dt_session_set_shortlist(b.session, &list);
     struct dt_candidates c;
     uint32_t token = 1, decided = 0;
@@ -294,9 +306,11 @@ static void candidates_decide(uint32_t form, uint32_t group)
             struct dt_session_bytes bytes;
             struct dt_session_options options = {.batch = 8};
             const struct dt_services *with = thread_count > 1 ? &services : NULL;
-            assert_int_equal(dt_session_measure(&b.weights, &b.stack, &options, with, &bytes, &err), DT_OK);
+            assert_int_equal(dt_session_measure(&b.weights, &b.stack, &options, with, &bytes, &err),
+                             DT_OK);
             struct dt_arena scratch = dt_arena_over(keep(bytes.scratch), bytes.scratch);
-            assert_int_equal(dt_session_swap(b.session, &b.weights, &b.stack, &scratch, &err), DT_OK);
+            assert_int_equal(dt_session_swap(b.session, &b.weights, &b.stack, &scratch, &err),
+                             DT_OK);
             assert_false(dt_session_candidates(b.session, &c));
         }
         if (pick(2) || i % 5 == 3)
@@ -352,7 +366,8 @@ static void a_swap_keeps_the_story(void **state)
     assert_int_equal(dt_session_eval(b.session, tokens, 7, NULL, NULL, &err), DT_OK);
 
     static const char poison[64] = {0};
-    struct dt_arena none = dt_arena_over((void *)(uintptr_t)poison, 0); // no room: refused, nothing changed
+    struct dt_arena none =
+        dt_arena_over((void *)(uintptr_t)poison, 0); // no room: refused, nothing changed
     assert_int_equal(dt_session_swap(b.session, &a.weights, &a.stack, &none, &err), DT_NO_MEMORY);
     assert_int_equal(dt_session_eval(b.session, tokens + 7, 9, NULL, NULL, &err), DT_OK);
 
@@ -362,8 +377,10 @@ static void a_swap_keeps_the_story(void **state)
     struct dt_arena scratch = dt_arena_over(keep(bytes.scratch), bytes.scratch);
     memset(&b.weights, 0xff, sizeof b.weights); // the old one is not looked at any more
     assert_int_equal(dt_session_swap(b.session, &a.weights, &a.stack, &scratch, &err), DT_OK);
-    assert_int_equal(dt_session_eval(b.session, tokens + 16, m.hp.context - 16, NULL, NULL, &err), DT_OK);
-    assert_memory_equal(dt_session_logits(a.session), dt_session_logits(b.session), m.hp.vocab * sizeof(float));
+    assert_int_equal(dt_session_eval(b.session, tokens + 16, m.hp.context - 16, NULL, NULL, &err),
+                     DT_OK);
+    assert_memory_equal(dt_session_logits(a.session), dt_session_logits(b.session),
+                        m.hp.vocab * sizeof(float));
 
     struct dt_model stranger = model(DT_FORM_F32, 0);
     struct made c;
@@ -379,7 +396,8 @@ static void a_story_set_aside(void **state)
     for (int round = 0; round < 6; round++) {
         struct dt_error err = {0};
         struct dt_model m = model(DT_FORM_I8, 16);
-        uint32_t tokens[100], n = m.hp.context, begun = 1 + pick(n - 1), kept = pick(begun + 1), others[100];
+        uint32_t tokens[100], n = m.hp.context, begun = 1 + pick(n - 1), kept = pick(begun + 1),
+                              others[100];
         for (uint32_t i = 0; i < n; i++) {
             tokens[i] = pick(m.hp.vocab);
             others[i] = pick(m.hp.vocab);
@@ -404,8 +422,10 @@ static void a_story_set_aside(void **state)
         assert_int_equal(dt_session_common_prefix(b.session, tokens, n), kept);
         assert_null(dt_session_logits(b.session));
         if (kept < n) {
-            assert_int_equal(dt_session_eval(b.session, tokens + kept, n - kept, NULL, NULL, &err), DT_OK);
-            assert_memory_equal(dt_session_logits(a.session), dt_session_logits(b.session), m.hp.vocab * sizeof(float));
+            assert_int_equal(dt_session_eval(b.session, tokens + kept, n - kept, NULL, NULL, &err),
+                             DT_OK);
+            assert_memory_equal(dt_session_logits(a.session), dt_session_logits(b.session),
+                                m.hp.vocab * sizeof(float));
         }
         drop_all();
     }
@@ -454,7 +474,8 @@ static uint64_t tick(void *arg)
 
 static uint64_t recorded[DT_OP_COUNT];
 
-static void record(void *arg, enum dt_operator op, uint32_t layer, uint32_t columns, uint64_t ns, size_t bytes)
+static void record(void *arg, enum dt_operator op, uint32_t layer, uint32_t columns, uint64_t ns,
+                   size_t bytes)
 {
     (void)arg;
     (void)layer;

@@ -25,7 +25,8 @@ static int set_up(void **state)
     return 0;
 }
 
-// The table itself is sound: every default is a value of its own row, names are unique and no prefix makes trouble.
+// The table itself is sound: every default is a value of its own row, names are unique and no
+// prefix makes trouble.
 static void table_is_sound(void **state)
 {
     (void)state;
@@ -35,7 +36,9 @@ static void table_is_sound(void **state)
         assert_non_null(row->name);
         assert_int_equal(dt_settings_find(row->name), i);
         assert_int_equal(dt_settings_set(&settings, i, row->initial, DT_FROM_USER, &err), DT_OK);
-        assert_string_equal(dt_settings_text(&settings, i), row->initial[0] == '1' && row->type == DT_SETTING_REAL ? "1" : row->initial);
+        assert_string_equal(dt_settings_text(&settings, i),
+                            row->initial[0] == '1' && row->type == DT_SETTING_REAL ? "1"
+                                                                                   : row->initial);
         assert_true(strlen(row->help) > 10 && row->help[strlen(row->help) - 1] == '.');
         for (int j = 0; j < i; j++)
             assert_true(!row->letter || row->letter != dt_settings_table()[j].letter);
@@ -94,7 +97,8 @@ static void values_and_ranges(void **state)
         before = settings;
         dt_status status = dt_settings_set(&settings, rows[i].id, rows[i].text, DT_FROM_USER, &err);
         if (status != (rows[i].taken ? DT_OK : DT_USAGE))
-            fail_msg("'%s' for %s: %s", rows[i].text, dt_settings_table()[rows[i].id].name, err.message);
+            fail_msg("'%s' for %s: %s", rows[i].text, dt_settings_table()[rows[i].id].name,
+                     err.message);
         if (rows[i].taken) {
             assert_float_equal(dt_settings_real(&settings, rows[i].id), rows[i].number, 1e-9);
         } else {
@@ -104,17 +108,26 @@ static void values_and_ranges(void **state)
     }
 }
 
-// A float that came from a file is shown as somebody would have written it, and reads back as the same float.
+// A float that came from a file is shown as somebody would have written it, and reads back as the
+// same float.
 static void shortest_text(void **state)
 {
     (void)state;
     static const struct {
         const char *typed, *shown;
-    } rows[] = {{"0.949999988", "0.95"}, {"0.100000001", "0.1"}, {"1.00000000000001", "1"}, {"0.123456789", "0.12345679"},
-                {"-0", "0"},             {"7e-1", "0.7"},        {"1e-50", "0"},           {"33.3333333333", "33.333332"}};
+    } rows[] = {{"0.949999988", "0.95"},
+                {"0.100000001", "0.1"},
+                {"1.00000000000001", "1"},
+                {"0.123456789", "0.12345679"},
+                {"-0", "0"},
+                {"7e-1", "0.7"},
+                {"1e-50", "0"},
+                {"33.3333333333", "33.333332"}};
     char text[32];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        assert_int_equal(dt_settings_set(&settings, DT_SET_TEMPERATURE, rows[i].typed, DT_FROM_USER, NULL), DT_OK);
+        assert_int_equal(
+            dt_settings_set(&settings, DT_SET_TEMPERATURE, rows[i].typed, DT_FROM_USER, NULL),
+            DT_OK);
         assert_string_equal(dt_settings_text(&settings, DT_SET_TEMPERATURE), rows[i].shown);
     }
     assert_string_equal(dt_settings_real_text(0.95f, text, sizeof text), "0.95");
@@ -202,8 +215,11 @@ static void ini_errors(void **state)
         {"temperature\n", ":1", "NAME = VALUE"},
         {"top_k = 3\n", ":1", "top-k"},
         {"temp = 1\n", ":1", "no setting"}, // no abbreviations in files
-        {"system = aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
+        {"system = "
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "aaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
          ":1", "longer"},
     };
     char path[100];
@@ -222,7 +238,8 @@ static void ini_errors(void **state)
     assert_int_equal(dt_settings_read(&settings, folder, NULL), DT_BAD_INPUT); // a folder
 }
 
-// What is written is read again, whatever characters a text holds; and nothing else than what differs is written.
+// What is written is read again, whatever characters a text holds; and nothing else than what
+// differs is written.
 static void ini_round_trip(void **state)
 {
     (void)state;
@@ -232,7 +249,8 @@ static void ini_round_trip(void **state)
     snprintf(path, sizeof path, "%s/a/b/config.ini", folder);
     srand(7);
     for (int round = 0; round < 200; round++) {
-        static const char *const pieces[] = {"word", "; ", " ;x", "#", " # ", "\\", "\\;", "=", "[", "]", "\xc3\xb6", " ", "a"};
+        static const char *const pieces[] = {"word", "; ", " ;x", "#",        " # ", "\\", "\\;",
+                                             "=",    "[",  "]",   "\xc3\xb6", " ",   "a"};
         size_t n = 0;
         dt_settings_init(&settings);
         dt_settings_init(&again);
@@ -246,7 +264,8 @@ static void ini_round_trip(void **state)
         while (n > 0 && text[n - 1] == ' ')
             n--;
         text[n] = '\0';
-        assert_int_equal(dt_settings_set(&settings, DT_SET_SYSTEM, text, DT_FROM_USER, NULL), DT_OK);
+        assert_int_equal(dt_settings_set(&settings, DT_SET_SYSTEM, text, DT_FROM_USER, NULL),
+                         DT_OK);
         dt_settings_set(&settings, DT_SET_TOP_P, "0.25", DT_FROM_USER, NULL);
         dt_settings_set(&settings, DT_SET_PRIVATE, "on", DT_FROM_USER, NULL);
         struct dt_error err = {0};
@@ -285,7 +304,8 @@ static void arguments(void **state)
     char *letters = NULL;
     static const struct option extra[] = {{"version", no_argument, NULL, 'V'}};
     struct option *options = dt_settings_options(NULL, 0, extra, 1, "V", &letters);
-    char *argv[] = {"duotale", "-t", "0.5", "--top-p=0.3", "--private", "--no-history", "-V", "--seed", "x", "story.bin", NULL};
+    char *argv[] = {"duotale", "-t",     "0.5", "--top-p=0.3", "--private", "--no-history",
+                    "-V",      "--seed", "x",   "story.bin",   NULL};
     struct dt_error err = {0};
     int result, theirs = 0, errors = 0;
     assert_non_null(options);
@@ -329,12 +349,17 @@ static void help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(table_is_sound, set_up), cmocka_unit_test_setup(values_and_ranges, set_up),
+        cmocka_unit_test_setup(table_is_sound, set_up),
+        cmocka_unit_test_setup(values_and_ranges, set_up),
         cmocka_unit_test_setup(shortest_text, set_up),
-        cmocka_unit_test_setup(precedence, set_up),     cmocka_unit_test_setup(names, set_up),
-        cmocka_unit_test_setup(steps, set_up),          cmocka_unit_test_setup(ini_errors, set_up),
-        cmocka_unit_test_setup(ini_round_trip, set_up), cmocka_unit_test_setup(environment, set_up),
-        cmocka_unit_test_setup(arguments, set_up),      cmocka_unit_test_setup(help, set_up),
+        cmocka_unit_test_setup(precedence, set_up),
+        cmocka_unit_test_setup(names, set_up),
+        cmocka_unit_test_setup(steps, set_up),
+        cmocka_unit_test_setup(ini_errors, set_up),
+        cmocka_unit_test_setup(ini_round_trip, set_up),
+        cmocka_unit_test_setup(environment, set_up),
+        cmocka_unit_test_setup(arguments, set_up),
+        cmocka_unit_test_setup(help, set_up),
     };
     if (!mkdtemp(folder))
         return 1;

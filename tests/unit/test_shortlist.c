@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The classifier's shortlist against all logits: nothing that may matter is left out, and what is left out adds up to no more than is said.
+// The classifier's shortlist against all logits: nothing that may matter is left out, and what is
+// left out adds up to no more than is said.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -50,13 +51,16 @@ static void rows(void *arg, float *out, const uint32_t *index, uint32_t count)
     dt_backend_reference.matmul_rows(NULL, out, &r->classifier.matrix, index, count, r->act);
 }
 
-// Most rows lie close together, as those of tokens that were never trained; some are anywhere, some are odd.
+// Most rows lie close together, as those of tokens that were never trained; some are anywhere, some
+// are odd.
 static void row_of(const struct rig *r, uint32_t dim, float *out)
 {
     uint32_t kind = below(40);
     float size = kind == 0 ? 4.0f : kind == 1 ? 0.0f : 1.0f;
     for (uint32_t i = 0; i < dim; i++)
-        out[i] = kind < 12 ? size * normal() : kind == 12 ? -2 * r->centre[i] : r->centre[i] + 0.1f * normal();
+        out[i] = kind < 12    ? size * normal()
+                 : kind == 12 ? -2 * r->centre[i]
+                              : r->centre[i] + 0.1f * normal();
 }
 
 static void set_up(struct rig *r, uint32_t form, uint32_t vocab, uint32_t dim)
@@ -96,7 +100,8 @@ static void tear_down(struct rig *r)
 // A vector as a model would make them: away from the centre of the unused rows, or any.
 static void new_x(struct rig *r, uint32_t dim)
 {
-    float away = below(4) ? 0.3f * dt_random_f32(&random_state) : 0, size = powf(10, 0.4f * normal());
+    float away = below(4) ? 0.3f * dt_random_f32(&random_state) : 0,
+          size = powf(10, 0.4f * normal());
     for (uint32_t i = 0; i < dim; i++)
         r->x[i] = size * (normal() - away * r->centre[i]);
     if (below(50) == 0)
@@ -109,7 +114,8 @@ static void new_x(struct rig *r, uint32_t dim)
     dt_backend_reference.matmul(NULL, r->logits, w->rows, w, 0, w->rows, r->act, dim, 1);
 }
 
-static void check(struct rig *r, const struct dt_shortlist_request *q, const struct dt_candidates *c)
+static void check(struct rig *r, const struct dt_shortlist_request *q,
+                  const struct dt_candidates *c)
 {
     uint32_t vocab = r->classifier.matrix.rows, next = 0;
     float largest = -INFINITY;
@@ -123,14 +129,16 @@ static void check(struct rig *r, const struct dt_shortlist_request *q, const str
             continue;
         }
         if (!(r->logits[i] < largest - q->reach || (q->reach == 0 && r->logits[i] < largest)))
-            fail_msg("row %u of %u is left out: its logit is %.9g, the largest %.9g, the reach %.9g", i, vocab, (double)r->logits[i],
-                     (double)largest, (double)q->reach);
+            fail_msg(
+                "row %u of %u is left out: its logit is %.9g, the largest %.9g, the reach %.9g", i,
+                vocab, (double)r->logits[i], (double)largest, (double)q->reach);
         if (q->unit > 0)
             outside += exp(((double)r->logits[i] - (double)largest) / (double)q->unit);
     }
     assert_int_equal(next, c->count);
     if (q->unit > 0 && !(outside <= c->outside))
-        fail_msg("%u rows are left out, which add up to %.9g; the bound is %.9g", vocab - c->count, outside, c->outside);
+        fail_msg("%u rows are left out, which add up to %.9g; the bound is %.9g", vocab - c->count,
+                 outside, c->outside);
 }
 
 static void one_model(uint32_t form)
@@ -139,7 +147,8 @@ static void one_model(uint32_t form)
     uint32_t vocab = 300 + below(3000), dim = 32 * (1 + below(5)), recent[5];
     set_up(&r, form, vocab, dim);
     struct dt_candidates c;
-    struct dt_shortlist_request q = {.x = r.x, .recent = recent, .recent_count = 5, .rows = rows, .arg = &r};
+    struct dt_shortlist_request q = {
+        .x = r.x, .recent = recent, .recent_count = 5, .rows = rows, .arg = &r};
     for (int i = 0; i < 8; i++) { // not before everything is known
         assert_int_equal(dt_shortlist_make(&r.list, &r.stack, &q, &c), false);
         dt_shortlist_learn(&r.list);
@@ -152,7 +161,8 @@ static void one_model(uint32_t form)
         q.reach = q.unit * 9.02f;
         for (uint32_t k = 0; k < 5; k++)
             recent[k] = below(vocab);
-        for (uint32_t k = 0, most = below(8) ? vocab : 0; k < most; k++) // mostly a good one is among them
+        for (uint32_t k = 0, most = below(8) ? vocab : 0; k < most;
+             k++) // mostly a good one is among them
             recent[2] = r.logits[k] > r.logits[recent[2]] ? k : recent[2];
         if (dt_shortlist_make(&r.list, &r.stack, &q, &c))
             check(&r, &q, &c);
@@ -166,7 +176,8 @@ static void one_model(uint32_t form)
 static void lists(void **state)
 {
     (void)state;
-    static const uint32_t forms[] = {DT_FORM_F32, DT_FORM_F16, DT_FORM_BF16, DT_FORM_I8, DT_FORM_Q8_0, DT_FORM_Q4_0};
+    static const uint32_t forms[] = {DT_FORM_F32, DT_FORM_F16,  DT_FORM_BF16,
+                                     DT_FORM_I8,  DT_FORM_Q8_0, DT_FORM_Q4_0};
     for (int i = 0; i < 36; i++)
         one_model(forms[i % 6]);
 }
@@ -183,7 +194,8 @@ static void pauses(void **state)
     uint32_t recent[1] = {0}, tried = 0;
     struct dt_candidates c;
     // an error that makes every bound useless
-    struct dt_shortlist_request q = {.x = r.x, .error = 1e6f, .recent = recent, .recent_count = 1, .rows = rows, .arg = &r};
+    struct dt_shortlist_request q = {
+        .x = r.x, .error = 1e6f, .recent = recent, .recent_count = 1, .rows = rows, .arg = &r};
     for (int i = 0; i < 2000; i++) {
         if (dt_shortlist_passes(&r.list))
             continue;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Reading aloud: what is said, what happens when the voice is slow, fails, hangs or dies, and silence. Engines and players
-// are stand-ins: a voice that whistles, and small scripts in a folder of their own.
+// Reading aloud: what is said, what happens when the voice is slow, fails, hangs or dies, and
+// silence. Engines and players are stand-ins: a voice that whistles, and small scripts in a folder
+// of their own.
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,10 +20,11 @@
 #include "base/sentence.h"
 #include "host/audio/wav.h"
 
-static const char story[] =
-    "Once upon a time, there was a little girl named Lily. She had a big red ball and a small dog.\n"
-    "One day, Mr. Fox came by. \"Can I play too?\" he asked. Lily said, \"Yes, you can!\" They played all day in the park.\n"
-    "When it was dark, they went home and slept. The end";
+static const char story[] = "Once upon a time, there was a little girl named Lily. She had a big "
+                            "red ball and a small dog.\n"
+                            "One day, Mr. Fox came by. \"Can I play too?\" he asked. Lily said, "
+                            "\"Yes, you can!\" They played all day in the park.\n"
+                            "When it was dark, they went home and slept. The end";
 enum { SENTENCES = 8 };
 
 static uint32_t patience; // milliseconds; 0: the usual ten seconds, which no working script takes
@@ -142,10 +144,12 @@ static void test_file(void **state)
     dt_speech_figures(speech, &f);
     assert_int_equal(f.sentences, SENTENCES);
     assert_int_equal(f.spoken, SENTENCES);
-    assert_true(f.waiting == 0 && f.dropped == 0 && f.failed == 0 && f.waiting_seconds == 0 && !f.speaking && !f.off);
+    assert_true(f.waiting == 0 && f.dropped == 0 && f.failed == 0 && f.waiting_seconds == 0 &&
+                !f.speaking && !f.off);
     assert_true(f.first_sentence_ns > 0 && f.first_sound_ns >= f.first_sentence_ns);
     assert_true(f.silent_ns >= f.told_ns && f.told_ns >= f.first_sentence_ns);
-    assert_true(f.voice_cpu_seconds > 0 && f.real_time_factor > 0 && f.cpu_share > 0 && f.cpu_share <= 1);
+    assert_true(f.voice_cpu_seconds > 0 && f.real_time_factor > 0 && f.cpu_share > 0 &&
+                f.cpu_share <= 1);
     char line[256];
     assert_non_null(strstr(dt_speech_line(&f, line, sizeof line), "8 of 8 sentences"));
     dt_speech_close(speech);
@@ -155,7 +159,8 @@ static void test_file(void **state)
     size_t count;
     struct dt_error err = {0};
     assert_int_equal(dt_wav_read(wav, 16000, 600, &samples, &count, NULL, NULL, &err), DT_OK);
-    double seconds = (double)count / 16000, estimate = dt_sentence_milliseconds(story, strlen(story), 160) / 1000.0;
+    double seconds = (double)count / 16000,
+           estimate = dt_sentence_milliseconds(story, strlen(story), 160) / 1000.0;
     assert_true(seconds > 0.75 * estimate && seconds < 1.25 * estimate);
     assert_true(seconds > f.sound_seconds - 0.01 && seconds < f.sound_seconds + 0.01);
     assert_true(loudness(samples, count) > 1000);
@@ -163,7 +168,8 @@ static void test_file(void **state)
     assert_int_equal(notices.count, 0);
 }
 
-// A voice that never gets anywhere: feeding goes on, what has no room is counted, and a stop ends it.
+// A voice that never gets anywhere: feeding goes on, what has no room is counted, and a stop ends
+// it.
 static void test_never_waits(void **state)
 {
     (void)state;
@@ -283,7 +289,8 @@ static void test_recovers(void **state)
 {
     (void)state;
     char body[512];
-    snprintf(body, sizeof body, "read line; case \"$line\" in *Fox*) exit 1;; esac; cat %s/beep.wav", folder);
+    snprintf(body, sizeof body,
+             "read line; case \"$line\" in *Fox*) exit 1;; esac; cat %s/beep.wav", folder);
     script("espeak-ng", body);
     char beep[80];
     snprintf(beep, sizeof beep, "%s/beep.wav", folder);
@@ -334,7 +341,8 @@ static void test_player(void **state)
     assert_string_equal(text, "-q -t raw -f S16_LE -c 1 -r 16000\n");
 
     // No card, or a busy one: one line.
-    script("aplay", "echo 'aplay: main:831: audio open error: Device or resource busy' >&2; exit 1");
+    script("aplay",
+           "echo 'aplay: main:831: audio open error: Device or resource busy' >&2; exit 1");
     speech = open_speech("tones", false);
     dt_speech_begin(speech);
     for (int i = 0; i < 20; i++)
@@ -343,7 +351,8 @@ static void test_player(void **state)
     assert_true(dt_speech_wait(speech, -1));
     dt_speech_figures(speech, &f);
     assert_int_equal(notices.count, 1);
-    assert_non_null(strstr(notices.last, "no sound: aplay ended with code 1: aplay: main:831: audio open error: Device or resource busy"));
+    assert_non_null(strstr(notices.last, "no sound: aplay ended with code 1: aplay: main:831: "
+                                         "audio open error: Device or resource busy"));
     assert_true(f.off);
     dt_speech_close(speech);
 }
@@ -354,7 +363,8 @@ static void test_silence(void **state)
     (void)state;
     char body[256];
     for (int round = 0; round < 3; round++) {
-        snprintf(body, sizeof body, "echo $$ >%s/player%d; %s", folder, round, round == 1 ? "trap '' INT TERM; sleep 1000" : "exec sleep 1000");
+        snprintf(body, sizeof body, "echo $$ >%s/player%d; %s", folder, round,
+                 round == 1 ? "trap '' INT TERM; sleep 1000" : "exec sleep 1000");
         script("aplay", body);
         struct dt_speech *speech = open_speech("tones", false);
         dt_speech_begin(speech);
@@ -414,8 +424,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file),     cmocka_unit_test(test_never_waits), cmocka_unit_test(test_two_stories),
-        cmocka_unit_test(test_trouble),  cmocka_unit_test(test_recovers),    cmocka_unit_test(test_player),
+        cmocka_unit_test(test_file),        cmocka_unit_test(test_never_waits),
+        cmocka_unit_test(test_two_stories), cmocka_unit_test(test_trouble),
+        cmocka_unit_test(test_recovers),    cmocka_unit_test(test_player),
         cmocka_unit_test(test_silence),
     };
     return cmocka_run_group_tests_name("app: reading aloud", tests, set_up, tear_down);

@@ -46,7 +46,8 @@ static void every_code_point(void **state)
     assert_memory_equal(out, "\xef\xbf\xbd", 3);
 }
 
-// Whether four bytes are valid, by the bit patterns alone; the shortest form is asked for by encoding again.
+// Whether four bytes are valid, by the bit patterns alone; the shortest form is asked for by
+// encoding again.
 static bool plainly_valid(const unsigned char *s, size_t n)
 {
     uint32_t code = n == 2 ? s[0] & 0x1Fu : n == 3 ? s[0] & 0x0Fu : s[0] & 0x07u;
@@ -59,7 +60,10 @@ static bool plainly_valid(const unsigned char *s, size_t n)
             return false;
         code = code << 6 | (s[i] & 0x3Fu);
     }
-    return code >= (n == 2 ? 0x80u : n == 3 ? 0x800u : 0x10000u) && code < 0x110000 && (code < 0xD800 || code > 0xDFFF);
+    return code >= (n == 2   ? 0x80u
+                    : n == 3 ? 0x800u
+                             : 0x10000u) &&
+           code < 0x110000 && (code < 0xD800 || code > 0xDFFF);
 }
 
 static void every_short_sequence(void **state)
@@ -69,15 +73,20 @@ static void every_short_sequence(void **state)
         unsigned char s[3] = {(unsigned char)(u >> 16), (unsigned char)(u >> 8), (unsigned char)u};
         if (s[0] < 0xC0 && (u & 0xffff)) // continuation bytes and ASCII end at once
             continue;
-        size_t wanted = plainly_valid(s, 1) ? 1 : plainly_valid(s, 2) ? 2 : plainly_valid(s, 3) ? 3 : 0;
+        size_t wanted = plainly_valid(s, 1)   ? 1
+                        : plainly_valid(s, 2) ? 2
+                        : plainly_valid(s, 3) ? 3
+                                              : 0;
         uint32_t code;
         size_t n = dt_utf8_decode((const char *)s, 3, &code);
-        if (n != (wanted ? wanted : 1) || (code == DT_REPLACEMENT) != (wanted == 0 || memcmp(s, "\xef\xbf\xbd", 3) == 0))
+        if (n != (wanted ? wanted : 1) ||
+            (code == DT_REPLACEMENT) != (wanted == 0 || memcmp(s, "\xef\xbf\xbd", 3) == 0))
             fail_msg("%02x %02x %02x: length %zu, code %x", s[0], s[1], s[2], n, code);
     }
     for (uint32_t i = 0; i < 4000000; i++) {
-        unsigned char s[4] = {(unsigned char)(0xF0 + random_below(8)), (unsigned char)(0x70 + random_below(0x60)),
-                              (unsigned char)(0x70 + random_below(0x60)), (unsigned char)(0x70 + random_below(0x60))};
+        unsigned char s[4] = {
+            (unsigned char)(0xF0 + random_below(8)), (unsigned char)(0x70 + random_below(0x60)),
+            (unsigned char)(0x70 + random_below(0x60)), (unsigned char)(0x70 + random_below(0x60))};
         uint32_t code;
         assert_int_equal(dt_utf8_decode((const char *)s, 4, &code), plainly_valid(s, 4) ? 4 : 1);
     }
@@ -117,9 +126,15 @@ static void control_characters(void **state)
 {
     (void)state;
     FILTERED("a\x1b[2Jb\r\n\tc\0d\x7f\x9b\x07", "a[2Jb\n\tcd" BAD);
-    FILTERED("\xC2\x9B" "31m\xC2\x85", "31m"); // C1 in UTF-8
-    FILTERED("a\xE2\x80\xA8\xE2\x80\xA9\xE2\x80\xAE" "b\xE2\x81\xA6" "c\xE2\x81\xA9", "abc");
-    FILTERED("\xE2\x80\x94\xE2\x80\x9C\xE2\x81\xA5\xE2\x81\xAA", "\xE2\x80\x94\xE2\x80\x9C\xE2\x81\xA5\xE2\x81\xAA"); // their neighbours stay
+    FILTERED("\xC2\x9B"
+             "31m\xC2\x85",
+             "31m"); // C1 in UTF-8
+    FILTERED("a\xE2\x80\xA8\xE2\x80\xA9\xE2\x80\xAE"
+             "b\xE2\x81\xA6"
+             "c\xE2\x81\xA9",
+             "abc");
+    FILTERED("\xE2\x80\x94\xE2\x80\x9C\xE2\x81\xA5\xE2\x81\xAA",
+             "\xE2\x80\x94\xE2\x80\x9C\xE2\x81\xA5\xE2\x81\xAA"); // their neighbours stay
     // every code point: what remains is printable, newline or tab
     for (uint32_t code = 0; code < 0x110000; code++) {
         char in[4], out[32];
@@ -132,7 +147,8 @@ static void control_characters(void **state)
     }
 }
 
-// Random bytes, cut anywhere: the same text, valid, within the promised room, and clean text unchanged.
+// Random bytes, cut anywhere: the same text, valid, within the promised room, and clean text
+// unchanged.
 static void cuts_make_no_difference(void **state)
 {
     (void)state;
@@ -141,7 +157,8 @@ static void cuts_make_no_difference(void **state)
         size_t n = random_below(sizeof in), w = 0, p = 0;
         static const char likely[] = "\xF0\x9F\x99\x82\xE4\xBD\xA0\xC3\xA9\x80\xED\xF4\x90 a\n\x1b";
         for (size_t i = 0; i < n; i++)
-            in[i] = random_below(4) ? likely[random_below(sizeof likely - 1)] : (char)random_below(256);
+            in[i] =
+                random_below(4) ? likely[random_below(sizeof likely - 1)] : (char)random_below(256);
         struct dt_text_filter filter = {0};
         w = dt_text_filter_push(&filter, in, n, whole);
         assert_true(w <= 3 * (n + 4));
@@ -170,15 +187,18 @@ static void columns(void **state)
         uint32_t code;
         int width;
     } rows[] = {
-        {0, -1},       {'\n', -1},    {0x1B, -1},    {0x7F, -1},    {0x9F, -1},   {' ', 1},      {'~', 1},     {0xA0, 1},
-        {0xAD, 1},     {0xE9, 1},     {0x300, 0},    {0x36F, 0},    {0x200B, 0},  {0x200D, 0},   {0xFE0F, 0},  {0x20DD, 0},
-        {0x4F60, 2},   {0x3042, 2},   {0xAC00, 2},   {0x1160, 0},   {0x1100, 2},  {0xFF21, 2},   {0xFF71, 1},  {0x1F642, 2},
-        {0x231A, 2},   {0x2764, 1},   {0x2500, 1},   {0x2588, 1},   {0xFFFD, 1},  {0xE000, 1},   {0x20000, 2}, {0x2FFFD, 2},
-        {0x3FFFE, 1},  {0xD800, 1},   {0x10FFFF, 1}, {0x110000, 1}, {0x0E31, 0},  {0x0600, 1},   {0xFEFF, 0},  {0xE0001, 0},
+        {0, -1},      {'\n', -1},   {0x1B, -1},   {0x7F, -1},   {0x9F, -1},    {' ', 1},
+        {'~', 1},     {0xA0, 1},    {0xAD, 1},    {0xE9, 1},    {0x300, 0},    {0x36F, 0},
+        {0x200B, 0},  {0x200D, 0},  {0xFE0F, 0},  {0x20DD, 0},  {0x4F60, 2},   {0x3042, 2},
+        {0xAC00, 2},  {0x1160, 0},  {0x1100, 2},  {0xFF21, 2},  {0xFF71, 1},   {0x1F642, 2},
+        {0x231A, 2},  {0x2764, 1},  {0x2500, 1},  {0x2588, 1},  {0xFFFD, 1},   {0xE000, 1},
+        {0x20000, 2}, {0x2FFFD, 2}, {0x3FFFE, 1}, {0xD800, 1},  {0x10FFFF, 1}, {0x110000, 1},
+        {0x0E31, 0},  {0x0600, 1},  {0xFEFF, 0},  {0xE0001, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (dt_text_width(rows[i].code) != rows[i].width)
-            fail_msg("U+%04X has %d columns, wanted %d", rows[i].code, dt_text_width(rows[i].code), rows[i].width);
+            fail_msg("U+%04X has %d columns, wanted %d", rows[i].code, dt_text_width(rows[i].code),
+                     rows[i].width);
     }
     const char *text = "a\xCC\x81\xE4\xBD\xA0\n\xFF\xF0\x9F\x99\x82";
     assert_int_equal(dt_text_columns(text, strlen(text)), 1 + 0 + 2 + 0 + 1 + 2);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The pool: every item once, distinct workers, the same pieces each time, nothing lost over many short jobs.
+// The pool: every item once, distinct workers, the same pieces each time, nothing lost over many
+// short jobs.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -24,7 +25,8 @@ struct job {
 static void body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
 {
     struct job *j = arg;
-    if (worker >= j->workers || begin >= end || end > j->items || atomic_fetch_add(&j->busy[worker], 1) != 0)
+    if (worker >= j->workers || begin >= end || end > j->items ||
+        atomic_fetch_add(&j->busy[worker], 1) != 0)
         atomic_fetch_add(&j->wrong, 1);
     if (end - begin < j->grain && end - begin != j->items)
         atomic_fetch_add(&j->wrong, 1);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The tokenizer against a plain restatement of llama2.c's rules that looks at every pair at every merge.
+// The tokenizer against a plain restatement of llama2.c's rules that looks at every pair at every
+// merge.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -23,7 +24,7 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)((random_state >> 20) % n);
 }
 
-// ---- a tokenizer.bin in memory, and all that stands on it ------------------------------------------
+// ---- a tokenizer.bin in memory, and all that stands on it ----
 
 struct fixture {
     unsigned char *file;
@@ -72,7 +73,9 @@ static void open_fixture(struct fixture *f)
     size_t bytes = dt_vocab_measure(f->size);
     assert_int_equal(posix_memalign(&f->memory[0], DT_ALIGN, bytes), 0);
     struct dt_arena arena = dt_arena_over(f->memory[0], bytes);
-    assert_int_equal(dt_vocab_open_bin(f->file, f->file_size, "synthetic", f->size, &arena, &f->vocab, &err), DT_OK);
+    assert_int_equal(
+        dt_vocab_open_bin(f->file, f->file_size, "synthetic", f->size, &arena, &f->vocab, &err),
+        DT_OK);
     bytes = dt_tokenizer_measure(&f->vocab, MAX_TEXT);
     assert_int_equal(posix_memalign(&f->memory[1], DT_ALIGN, bytes), 0);
     assert_int_equal(dt_tokenizer_init(&f->tokenizer, &f->vocab, f->memory[1], bytes, &err), DT_OK);
@@ -105,11 +108,12 @@ static void put_start(struct fixture *f, uint32_t longest)
     }
 }
 
-// Letters of a small alphabet (two of them beyond ASCII), pieces made of two earlier ones, few different scores so that many
-// are equal, some that must never win, and duplicates.
+// Letters of a small alphabet (two of them beyond ASCII), pieces made of two earlier ones, few
+// different scores so that many are equal, some that must never win, and duplicates.
 static void random_vocabulary(struct fixture *f, uint32_t pieces)
 {
-    static const char *const letters[] = {" ", "a", "b", "c", "d", "\n", "\xc3\xa9", "\xe4\xbd\xa0", "<", "0", "x", ">"};
+    static const char *const letters[] = {" ", "a", "b", "c", "d", "\n", "\xc3\xa9", "\xe4\xbd\xa0",
+                                          "<", "0", "x", ">"};
     char kept[400][16];
     uint32_t kept_count = 0;
     put_start(f, 16);
@@ -157,7 +161,7 @@ static bool read_fixture(struct fixture *f, const char *path)
     return true;
 }
 
-// ---- the rules, restated -----------------------------------------------------------------------------
+// ---- the rules, restated ----
 
 static uint32_t naive_find(const struct fixture *f, const unsigned char *piece, size_t n)
 {
@@ -179,8 +183,8 @@ static uint32_t naive_find(const struct fixture *f, const unsigned char *piece, 
     return m == n && memcmp(q, piece, n) == 0 ? f->sorted[low] : DT_NO_TOKEN;
 }
 
-static size_t naive_encode(const struct fixture *f, const unsigned char *text, size_t n, bool bos, bool eos,
-                           uint32_t *tokens)
+static size_t naive_encode(const struct fixture *f, const unsigned char *text, size_t n, bool bos,
+                           bool eos, uint32_t *tokens)
 {
     size_t count = 0;
     if (bos)
@@ -235,15 +239,16 @@ static size_t naive_encode(const struct fixture *f, const unsigned char *text, s
     return count;
 }
 
-// ---- the two compared --------------------------------------------------------------------------------
+// ---- the two compared ----
 
 static void compare(struct fixture *f, const unsigned char *text, size_t n, unsigned flags)
 {
     static uint32_t ours[MAX_TEXT + 8], theirs[MAX_TEXT + 8];
     struct dt_error err;
     size_t count;
-    assert_int_equal(dt_tokenizer_encode(&f->tokenizer, (const char *)text, n, flags | DT_ENCODE_PREFIX, ours, MAX_TEXT + 8,
-                                         &count, &err),
+    assert_int_equal(dt_tokenizer_encode(&f->tokenizer, (const char *)text, n,
+                                         flags | DT_ENCODE_PREFIX, ours, MAX_TEXT + 8, &count,
+                                         &err),
                      DT_OK);
     size_t wanted = naive_encode(f, text, n, flags & DT_ENCODE_BOS, flags & DT_ENCODE_EOS, theirs);
     assert_int_equal(count, wanted);
@@ -255,7 +260,8 @@ static void compare(struct fixture *f, const unsigned char *text, size_t n, unsi
         size_t at = 0;
         for (size_t i = 0; i < count; i++) {
             size_t m = dt_tokenizer_decode(&f->tokenizer, i == 0 ? 1 : ours[i - 1], ours[i], out);
-            if (f->tokenizer.longest > 16) // of real vocabularies: a synthetic one has pieces that hold the names of bytes
+            if (f->tokenizer.longest >
+                16) // of real vocabularies: a synthetic one has pieces that hold the names of bytes
                 assert_memory_equal(out, text + at, m);
             at += m;
         }
@@ -266,9 +272,30 @@ static void compare(struct fixture *f, const unsigned char *text, size_t n, unsi
 
 static size_t random_text(unsigned char *text, size_t room)
 {
-    static const char *const bits[] = {" ",    "a",  "b",    "c",    "d",    "\n",   "\xc3\xa9",         "\xe4\xbd\xa0",
-                                       "<s>",  "the ", "once", "lily", "  ",   "AB",   "\xf0\x9f\x99\x82", "\n<s>\n",
-                                       "\xc3", "\x80", "\xff", "\xe4\xbd", "x",  "0x41", "ing ",             "zzzzzz"};
+    static const char *const bits[] = {" ",
+                                       "a",
+                                       "b",
+                                       "c",
+                                       "d",
+                                       "\n",
+                                       "\xc3\xa9",
+                                       "\xe4\xbd\xa0",
+                                       "<s>",
+                                       "the ",
+                                       "once",
+                                       "lily",
+                                       "  ",
+                                       "AB",
+                                       "\xf0\x9f\x99\x82",
+                                       "\n<s>\n",
+                                       "\xc3",
+                                       "\x80",
+                                       "\xff",
+                                       "\xe4\xbd",
+                                       "x",
+                                       "0x41",
+                                       "ing ",
+                                       "zzzzzz"};
     size_t want = random_below(6) == 0 ? random_below((uint32_t)room) : random_below(60), n = 0;
     uint32_t kind = random_below(4);
     while (n < want) {
@@ -356,7 +383,8 @@ static void known_ids(void **state)
         uint32_t ids[32];
         size_t count;
         assert_int_equal(dt_tokenizer_encode(&f.tokenizer, rows[i].text, strlen(rows[i].text),
-                                             DT_ENCODE_BOS | DT_ENCODE_PREFIX, ids, 32, &count, NULL),
+                                             DT_ENCODE_BOS | DT_ENCODE_PREFIX, ids, 32, &count,
+                                             NULL),
                          DT_OK);
         assert_int_equal(count, rows[i].count);
         assert_memory_equal(ids, rows[i].ids, count * sizeof *ids);
@@ -364,7 +392,7 @@ static void known_ids(void **state)
     close_fixture(&f);
 }
 
-// ---- memory, room, decoding, GGUF's manners -----------------------------------------------------------
+// ---- memory, room, decoding, GGUF's manners ----
 
 static void room_and_memory(void **state)
 {
@@ -377,14 +405,20 @@ static void room_and_memory(void **state)
     put_start(&f, 6);
     open_fixture(&f);
     memset(text, '?', sizeof text); // no merges: a token a byte
-    assert_int_equal(dt_tokenizer_encode(&f.tokenizer, text, MAX_TEXT, 7, ids, MAX_TEXT + 8, &count, &err), DT_OK);
+    assert_int_equal(
+        dt_tokenizer_encode(&f.tokenizer, text, MAX_TEXT, 7, ids, MAX_TEXT + 8, &count, &err),
+        DT_OK);
     assert_int_equal(count, MAX_TEXT + 3);
-    assert_int_equal(dt_tokenizer_encode(&f.tokenizer, text, MAX_TEXT, 7, ids, MAX_TEXT + 2, &count, &err), DT_NO_MEMORY);
+    assert_int_equal(
+        dt_tokenizer_encode(&f.tokenizer, text, MAX_TEXT, 7, ids, MAX_TEXT + 2, &count, &err),
+        DT_NO_MEMORY);
     assert_int_equal(count, MAX_TEXT + 3);
     assert_string_equal(err.message, "the text is 4099 tokens, there is room for 4098");
     // Alignment leaves some slack; far beyond it, it is refused.
     char *longer = calloc(1, 2 * MAX_TEXT);
-    assert_int_equal(dt_tokenizer_encode(&f.tokenizer, longer, 2 * MAX_TEXT, 7, ids, 8, &count, &err), DT_NO_MEMORY);
+    assert_int_equal(
+        dt_tokenizer_encode(&f.tokenizer, longer, 2 * MAX_TEXT, 7, ids, 8, &count, &err),
+        DT_NO_MEMORY);
     free(longer);
     // and the tokenizer still works
     compare(&f, (const unsigned char *)"a b", 3, DT_ENCODE_BOS);
@@ -396,7 +430,8 @@ static void room_and_memory(void **state)
     close_fixture(&f);
 }
 
-static void decode_is(const struct dt_tokenizer *t, uint32_t previous, uint32_t id, const char *wanted, size_t n)
+static void decode_is(const struct dt_tokenizer *t, uint32_t previous, uint32_t id,
+                      const char *wanted, size_t n)
 {
     char out[DT_PIECE_MAX];
     assert_int_equal(dt_tokenizer_decode(t, previous, id, out), n);
@@ -440,11 +475,23 @@ static void types_and_special_pieces(void **state)
         int32_t type;
         float score;
     } pieces[] = {
-        {"<unk>", DT_TOKEN_UNKNOWN, 0},      {"<s>", DT_TOKEN_CONTROL, 0},        {"</s>", DT_TOKEN_CONTROL, 0},
-        {"a", DT_TOKEN_NORMAL, -9},          {"b", DT_TOKEN_NORMAL, -9},          {"\xe2\x96\x81", DT_TOKEN_NORMAL, -9},
-        {"\xe2\x96\x81" "a", DT_TOKEN_NORMAL, -1}, {"<0x0A>", DT_TOKEN_BYTE, 0},        {"<0x20>", DT_TOKEN_BYTE, 0},
-        {"<s", DT_TOKEN_NORMAL, -1},         {">", DT_TOKEN_NORMAL, -9},          {"<", DT_TOKEN_NORMAL, -9},
-        {"s", DT_TOKEN_NORMAL, -9},          {"<s><s>", DT_TOKEN_USER_DEFINED, 0}, {"\xe2\x96\x81\xe2\x96\x81", DT_TOKEN_NORMAL, -2},
+        {"<unk>", DT_TOKEN_UNKNOWN, 0},
+        {"<s>", DT_TOKEN_CONTROL, 0},
+        {"</s>", DT_TOKEN_CONTROL, 0},
+        {"a", DT_TOKEN_NORMAL, -9},
+        {"b", DT_TOKEN_NORMAL, -9},
+        {"\xe2\x96\x81", DT_TOKEN_NORMAL, -9},
+        {"\xe2\x96\x81"
+         "a",
+         DT_TOKEN_NORMAL, -1},
+        {"<0x0A>", DT_TOKEN_BYTE, 0},
+        {"<0x20>", DT_TOKEN_BYTE, 0},
+        {"<s", DT_TOKEN_NORMAL, -1},
+        {">", DT_TOKEN_NORMAL, -9},
+        {"<", DT_TOKEN_NORMAL, -9},
+        {"s", DT_TOKEN_NORMAL, -9},
+        {"<s><s>", DT_TOKEN_USER_DEFINED, 0},
+        {"\xe2\x96\x81\xe2\x96\x81", DT_TOKEN_NORMAL, -2},
     };
     enum { COUNT = sizeof pieces / sizeof pieces[0] };
     struct fixture f = {0};
@@ -468,9 +515,13 @@ static void types_and_special_pieces(void **state)
         {"a b", DT_ENCODE_BOS | DT_ENCODE_PREFIX, {1, 6, 5, 4}, 4},
         {"a b", 0, {3, 5, 4}, 3},
         {"  ", 0, {14}, 1},
-        {"\xe2\x96\x81" "a", 0, {6}, 1},          // as SentencePiece does
-        {"\n?", 0, {7, 0}, 2},                    // no token for the byte of '?': unknown
-        {"<s>a", 0, {9, 10, 3}, 3},               // typed text forges nothing
+        {"\xe2\x96\x81"
+         "a",
+         0,
+         {6},
+         1},                        // as SentencePiece does
+        {"\n?", 0, {7, 0}, 2},      // no token for the byte of '?': unknown
+        {"<s>a", 0, {9, 10, 3}, 3}, // typed text forges nothing
         {"<s>a", DT_ENCODE_SPECIAL, {1, 3}, 2},
         {"a<s>a</s>", DT_ENCODE_SPECIAL | DT_ENCODE_PREFIX, {6, 1, 6, 2}, 4},
         {"<s><s><s>", DT_ENCODE_SPECIAL, {13, 1}, 2}, // the longest first
@@ -480,8 +531,8 @@ static void types_and_special_pieces(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint32_t ids[16];
         size_t count;
-        assert_int_equal(dt_tokenizer_encode(&f.tokenizer, rows[i].text, strlen(rows[i].text), rows[i].flags, ids, 16,
-                                             &count, NULL),
+        assert_int_equal(dt_tokenizer_encode(&f.tokenizer, rows[i].text, strlen(rows[i].text),
+                                             rows[i].flags, ids, 16, &count, NULL),
                          DT_OK);
         assert_int_equal(count, rows[i].count);
         assert_memory_equal(ids, rows[i].ids, count * sizeof *ids);
@@ -496,7 +547,7 @@ static void types_and_special_pieces(void **state)
     close_fixture(&f);
 }
 
-// ---- files that cannot be right -------------------------------------------------------------------------
+// ---- files that cannot be right ----
 
 static void refused(const struct fixture *f, size_t n, uint32_t size, const char *words)
 {
@@ -506,7 +557,8 @@ static void refused(const struct fixture *f, size_t n, uint32_t size, const char
     void *memory;
     assert_int_equal(posix_memalign(&memory, DT_ALIGN, bytes), 0);
     struct dt_arena arena = dt_arena_over(memory, bytes);
-    unsigned char *copy = malloc(n + 1); // its own block, so that a sanitizer sees a byte too many read
+    unsigned char *copy =
+        malloc(n + 1); // its own block, so that a sanitizer sees a byte too many read
     memcpy(copy, f->file, n);
     assert_int_equal(dt_vocab_open_bin(copy, n, "t.bin", size, &arena, &vocab, &err), DT_BAD_INPUT);
     assert_string_equal(err.file, "t.bin");
@@ -553,7 +605,9 @@ static void broken_files(void **state)
     struct dt_arena none = dt_arena_over(good.file, 0);
     struct dt_vocab vocab;
     struct dt_error err;
-    assert_int_equal(dt_vocab_open_bin(good.file, good.file_size, "t.bin", good.size, &none, &vocab, &err), DT_NO_MEMORY);
+    assert_int_equal(
+        dt_vocab_open_bin(good.file, good.file_size, "t.bin", good.size, &none, &vocab, &err),
+        DT_NO_MEMORY);
     close_fixture(&good);
 }
 

@@ -53,14 +53,17 @@ static void wraps_at_words(void **state)
     ROWS("a b", 1, "a", "b");
     ROWS("\xe4\xbd\xa0\xe5\xa5\xbd\xe4\xbd\xa0", 4, "\xe4\xbd\xa0\xe5\xa5\xbd", "\xe4\xbd\xa0");
     ROWS("e\xcc\x81\x61", 1, "e\xcc\x81", "a");
-    ROWS("\xe4\xbd\xa0", 1, "\xe4\xbd\xa0"); // too wide for the screen: shown all the same, one a row
+    ROWS("\xe4\xbd\xa0", 1,
+         "\xe4\xbd\xa0"); // too wide for the screen: shown all the same, one a row
 }
 
-// Whatever is appended in whatever pieces, the rows are those of the whole text; nothing is lost but break characters.
+// Whatever is appended in whatever pieces, the rows are those of the whole text; nothing is lost
+// but break characters.
 static void pieces_make_the_same_rows(void **state)
 {
     (void)state;
-    static const char *const words[] = {"a", "bird", " ", "  ", "\n", "elephant", ", ", "\xe4\xbd\xa0", "e\xcc\x81", "\t"};
+    static const char *const words[] = {"a",  "bird",         " ",         "  ", "\n", "elephant",
+                                        ", ", "\xe4\xbd\xa0", "e\xcc\x81", "\t"};
     for (int round = 0; round < 300; round++) {
         struct tui_layout l, whole;
         tui_layout_init(&l, 1 + pick(30));
@@ -86,8 +89,10 @@ static void pieces_make_the_same_rows(void **state)
             assert_int_equal(l.rows[i].end, whole.rows[i].end);
             assert_true(l.rows[i].begin - expected <= 1);
             expected = l.rows[i].end;
-            unsigned columns = tui_columns(l.text + l.rows[i].begin, l.rows[i].end - l.rows[i].begin, 0);
-            assert_true(columns <= l.width || l.width < 8); // a wide character or tab on a very narrow screen
+            unsigned columns =
+                tui_columns(l.text + l.rows[i].begin, l.rows[i].end - l.rows[i].begin, 0);
+            assert_true(columns <= l.width ||
+                        l.width < 8); // a wide character or tab on a very narrow screen
         }
         assert_int_equal(expected, l.length);
         tui_layout_free(&l);
@@ -214,9 +219,9 @@ static void history(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wraps_at_words),   cmocka_unit_test(pieces_make_the_same_rows),
-        cmocka_unit_test(voices_and_trim),  cmocka_unit_test(edits),
-        cmocka_unit_test(moves_in_lines),   cmocka_unit_test(history),
+        cmocka_unit_test(wraps_at_words),  cmocka_unit_test(pieces_make_the_same_rows),
+        cmocka_unit_test(voices_and_trim), cmocka_unit_test(edits),
+        cmocka_unit_test(moves_in_lines),  cmocka_unit_test(history),
     };
     return cmocka_run_group_tests_name("tui_text", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Sound files: every form that is read, in pieces of every size; broken ones; writing; changing the rate.
+// Sound files: every form that is read, in pieces of every size; broken ones; writing; changing the
+// rate.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,14 +28,16 @@ static void put(unsigned char *p, uint32_t v, int n)
         p[i] = (unsigned char)(v >> (8 * i));
 }
 
-// A WAV of a sine of 440 Hz at half loudness; the channels differ by a sign where there are several, but for the
-// first two which are equal. Returns its size.
-static size_t make(unsigned char *out, const struct form *form, size_t frames, bool stream, bool extensible)
+// A WAV of a sine of 440 Hz at half loudness; the channels differ by a sign where there are
+// several, but for the first two which are equal. Returns its size.
+static size_t make(unsigned char *out, const struct form *form, size_t frames, bool stream,
+                   bool extensible)
 {
     unsigned width = form->bits / 8u, frame = width * form->channels;
     size_t n = 0;
     uint32_t data = (uint32_t)(frames * frame);
-    memcpy(out, "RIFF....WAVELIST\5\0\0\0abcde\0fmt ", 30); // a chunk of odd size that means nothing to us
+    memcpy(out, "RIFF....WAVELIST\5\0\0\0abcde\0fmt ",
+           30); // a chunk of odd size that means nothing to us
     n = 30;
     put(out + 4, stream ? 0xffffffffu : data + 60, 4);
     put(out + n, extensible ? 40 : 16, 4);
@@ -62,7 +65,8 @@ static size_t make(unsigned char *out, const struct form *form, size_t frames, b
             else if (form->bits == 8)
                 out[n] = (unsigned char)(128 + (int)lrint(y * 127));
             else
-                put(out + n, (uint32_t)(int32_t)lrint(y * 32767) << 16 >> (32 - form->bits), (int)width);
+                put(out + n, (uint32_t)(int32_t)lrint(y * 32767) << 16 >> (32 - form->bits),
+                    (int)width);
         }
     }
     if (!stream)
@@ -75,7 +79,8 @@ struct heard {
     size_t count;
 };
 
-static dt_status hear(void *arg, const struct dt_wav_format *format, const int16_t *samples, size_t n, struct dt_error *err)
+static dt_status hear(void *arg, const struct dt_wav_format *format, const int16_t *samples,
+                      size_t n, struct dt_error *err)
 {
     struct heard *h = arg;
     (void)format, (void)err;
@@ -89,8 +94,9 @@ static void test_forms(void **state)
 {
     (void)state;
     static const struct form forms[] = {
-        {1, 8, 1, 8000},   {1, 8, 2, 11025},  {1, 16, 1, 16000}, {1, 16, 2, 44100}, {1, 24, 1, 48000},
-        {1, 32, 2, 96000}, {3, 32, 1, 22050}, {3, 64, 2, 48000}, {1, 16, 6, 48000},
+        {1, 8, 1, 8000},   {1, 8, 2, 11025},  {1, 16, 1, 16000},
+        {1, 16, 2, 44100}, {1, 24, 1, 48000}, {1, 32, 2, 96000},
+        {3, 32, 1, 22050}, {3, 64, 2, 48000}, {1, 16, 6, 48000},
     };
     static unsigned char file[65536];
     static struct heard heard;
@@ -102,13 +108,16 @@ static void test_forms(void **state)
                 struct dt_error err = {0};
                 heard.count = 0;
                 for (size_t at = 0; at < n; at += step)
-                    assert_int_equal(dt_wav_parser_push(&parser, file + at, n - at < step ? n - at : step, &err), DT_OK);
+                    assert_int_equal(
+                        dt_wav_parser_push(&parser, file + at, n - at < step ? n - at : step, &err),
+                        DT_OK);
                 assert_int_equal(dt_wav_parser_finish(&parser, &err), DT_OK);
                 assert_int_equal(heard.count, 1000);
                 assert_int_equal(parser.format.rate, forms[f].rate);
                 int tolerance = forms[f].bits == 8 ? 260 : 2;
                 for (size_t i = 0; i < 1000; i++) {
-                    int want = (int)lrint(0.5 * sin(2 * pi * 440 * (double)i / forms[f].rate) * 32767);
+                    int want =
+                        (int)lrint(0.5 * sin(2 * pi * 440 * (double)i / forms[f].rate) * 32767);
                     assert_true(abs(heard.samples[i] - want) <= tolerance);
                 }
             }
@@ -129,11 +138,16 @@ static void test_broken(void **state)
         dt_status status;
         const char *says;
     } spoils[] = {
-        {0, "RIFX", 4, DT_BAD_INPUT, "no WAV"},        {8, "AVI ", 4, DT_BAD_INPUT, "no WAV"},
-        {34, "\x55\0", 2, DT_UNSUPPORTED, "format 85"}, {36, "\0\0", 2, DT_BAD_INPUT, "0 channels"},
-        {36, "\xff\xff", 2, DT_BAD_INPUT, "channels"}, {38, "\0\0\0\0", 4, DT_BAD_INPUT, "samples a second"},
-        {48, "\x0c\0", 2, DT_UNSUPPORTED, "12-bit"},   {46, "\3\0", 2, DT_BAD_INPUT, "frames of 3"},
-        {30, "\2\0\0\0", 4, DT_BAD_INPUT, "2 bytes"},  {26, "data", 4, DT_BAD_INPUT, "before their format"},
+        {0, "RIFX", 4, DT_BAD_INPUT, "no WAV"},
+        {8, "AVI ", 4, DT_BAD_INPUT, "no WAV"},
+        {34, "\x55\0", 2, DT_UNSUPPORTED, "format 85"},
+        {36, "\0\0", 2, DT_BAD_INPUT, "0 channels"},
+        {36, "\xff\xff", 2, DT_BAD_INPUT, "channels"},
+        {38, "\0\0\0\0", 4, DT_BAD_INPUT, "samples a second"},
+        {48, "\x0c\0", 2, DT_UNSUPPORTED, "12-bit"},
+        {46, "\3\0", 2, DT_BAD_INPUT, "frames of 3"},
+        {30, "\2\0\0\0", 4, DT_BAD_INPUT, "2 bytes"},
+        {26, "data", 4, DT_BAD_INPUT, "before their format"},
     };
     struct dt_error err;
     for (size_t i = 0; i < sizeof spoils / sizeof spoils[0]; i++) {
@@ -144,7 +158,8 @@ static void test_broken(void **state)
         assert_int_equal(dt_wav_parser_push(&parser, file, n, &err), spoils[i].status);
         assert_non_null(strstr(err.message, spoils[i].says));
     }
-    // Cut anywhere before the samples: an error at the end, never before; behind that: as many whole frames as there are.
+    // Cut anywhere before the samples: an error at the end, never before; behind that: as many
+    // whole frames as there are.
     for (size_t cut = 0; cut <= n; cut++) {
         static struct heard heard;
         struct dt_wav_parser parser = {.sink = hear, .arg = &heard};
@@ -157,11 +172,13 @@ static void test_broken(void **state)
     }
 }
 
-// Changing the rate keeps the length, the pitch and the loudness, and what the lower rate cannot hold is gone.
+// Changing the rate keeps the length, the pitch and the loudness, and what the lower rate cannot
+// hold is gone.
 static void test_rates(void **state)
 {
     (void)state;
-    static const uint32_t pairs[][2] = {{44100, 16000}, {8000, 16000}, {22050, 16000}, {16000, 48000}, {11025, 16000}, {96000, 8000}};
+    static const uint32_t pairs[][2] = {{44100, 16000}, {8000, 16000},  {22050, 16000},
+                                        {16000, 48000}, {11025, 16000}, {96000, 8000}};
     static int16_t in[96000], out[96000 * 2];
     for (size_t p = 0; p < sizeof pairs / sizeof pairs[0]; p++) {
         uint32_t from = pairs[p][0], to = pairs[p][1];
@@ -218,7 +235,8 @@ static void test_files(void **state)
     for (int i = 0; i < 20; i++) {
         assert_int_equal(dt_wav_write(&writer, wave, 1000, &err), DT_OK);
         // It can be read at any time, as after a crash.
-        assert_int_equal(dt_wav_read(path, 16000, 10, &samples, &count, &format, &cut, &err), DT_OK);
+        assert_int_equal(dt_wav_read(path, 16000, 10, &samples, &count, &format, &cut, &err),
+                         DT_OK);
         assert_int_equal(count, 1000 * (i + 1));
         assert_memory_equal(samples + 1000 * i, wave, sizeof wave);
         assert_false(cut);
@@ -244,11 +262,13 @@ static void test_files(void **state)
     free(samples);
 
     assert_int_equal(truncate(path, 0), 0);
-    assert_int_equal(dt_wav_read(path, 16000, 10, &samples, &count, &format, &cut, &err), DT_BAD_INPUT);
+    assert_int_equal(dt_wav_read(path, 16000, 10, &samples, &count, &format, &cut, &err),
+                     DT_BAD_INPUT);
     assert_string_equal(err.file, path);
     assert_null(samples);
     unlink(path);
-    assert_int_equal(dt_wav_read(path, 16000, 10, &samples, &count, &format, &cut, &err), DT_BAD_INPUT);
+    assert_int_equal(dt_wav_read(path, 16000, 10, &samples, &count, &format, &cut, &err),
+                     DT_BAD_INPUT);
     assert_int_equal(dt_wav_create(&writer, "/nowhere/at/all.wav", 16000, &err), DT_FAILED);
     assert_int_equal(dt_wav_close(&writer, &err), DT_OK);
 }

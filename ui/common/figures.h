@@ -11,8 +11,9 @@
 // "12.3M": a size in at most five characters. Returns out.
 const char *ui_size_text(uint64_t bytes, char *out, size_t size);
 
-// One line: tokens, tok/s, first-token time, context used/total, RSS, anonymous memory, MemAvailable, major faults, threads,
-// stack, seed. `live`: the speed of the last second instead of the mean, and no first-token time. Returns out.
+// One line: tokens, tok/s, first-token time, context used/total, RSS, anonymous memory,
+// MemAvailable, major faults, threads, stack, seed. `live`: the speed of the last second instead of
+// the mean, and no first-token time. Returns out.
 const char *ui_figures_line(const struct dt_app_figures *figures, int live, char *out, size_t size);
 
 #endif

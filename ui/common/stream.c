@@ -54,7 +54,8 @@ void ui_stream_flush(struct ui_stream *s)
     put(s, s->word + skip, s->word_length - skip);
     s->column += columns;
     if (s->width && s->column > s->width)
-        s->column = (s->column - 1) % s->width + 1; // a word longer than the line; a full line is still that line
+        s->column = (s->column - 1) % s->width +
+                    1; // a word longer than the line; a full line is still that line
     s->word_length = 0;
 }
 

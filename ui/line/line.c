@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The line front end: readline for what is typed, plain text for what is told. For SSH, serial lines, screen readers. It never
-// moves the cursor up, but for the live line of figures, which is off until somebody asks for it.
+// The line front end: readline for what is typed, plain text for what is told. For SSH, serial
+// lines, screen readers. It never moves the cursor up, but for the live line of figures, which is
+// off until somebody asks for it.
 //
-// While a story is told the terminal is in its ordinary mode: Ctrl-C is a signal, and a whole line typed meanwhile ("/set temperature
-// 0.5", "/backend fp32") is taken as it ends. Between stories readline has the terminal.
+// While a story is told the terminal is in its ordinary mode: Ctrl-C is a signal, and a whole line
+// typed meanwhile ("/set temperature 0.5", "/backend fp32") is taken as it ends. Between stories
+// readline has the terminal.
 #include <ctype.h>
 #include <errno.h>
 #include <poll.h>
@@ -32,14 +34,15 @@ struct line {
     struct live live;
     bool overwrites; // the terminal can go back to the beginning of a line and clear it
     bool quit, hung_up;
-    bool asking;     // readline has the terminal
-    bool editing;    // what is entered goes to edit()
+    bool asking;  // readline has the terminal
+    bool editing; // what is entered goes to edit()
     uint32_t question;
     bool question_default;
     char *first;     // put into the input at the next prompt, owned
     char *collected; // lines that ended in a backslash, owned
     bool progress;   // a progress line is on the screen
-    size_t redrawn;  // the turn whose prompt stands at the end of what was drawn, 1-based: it is not repeated when it is told
+    size_t redrawn; // the turn whose prompt stands at the end of what was drawn, 1-based: it is not
+                    // repeated when it is told
     char typed[ENTRY_MAX]; // lines typed while a story is told
     size_t typed_length;
 };
@@ -69,7 +72,7 @@ static void measure(struct line *l)
         l->out.width = size.ws_col;
 }
 
-// ---- what is typed --------------------------------------------------------------------------------------------
+// ---- what is typed ----
 
 static char *to_utf8(struct line *l, const char *text)
 {
@@ -183,7 +186,10 @@ static void ask(struct line *l)
     ui_stream_line_end(&l->out);
     rl_startup_hook = put_first;
     l->asking = true;
-    const char *prompt = l->question ? (l->question_default ? "[Y/n] " : "[y/N] ") : l->collected ? ". " : l->editing ? "# " : "> ";
+    const char *prompt = l->question    ? (l->question_default ? "[Y/n] " : "[y/N] ")
+                         : l->collected ? ". "
+                         : l->editing   ? "# "
+                                        : "> ";
     rl_callback_handler_install(prompt, on_line);
 }
 
@@ -199,7 +205,8 @@ static void interrupt_prompt(struct line *l)
         l->api->answer(l->app, l->question, false);
         l->question = 0;
     }
-    // what was typed stays where it is; freeing the state draws the line once more, so that comes before the new one
+    // what was typed stays where it is; freeing the state draws the line once more, so that comes
+    // before the new one
     rl_free_line_state();
     rl_echo_signal_char(SIGINT);
     rl_crlf();
@@ -224,9 +231,10 @@ static int insert_newline(int count, int key)
     return 0;
 }
 
-// ---- Tab -----------------------------------------------------------------------------------------------------------
+// ---- Tab ----
 
-// The app completes from one place, readline from another (the last blank): words are cut or lengthened to fit.
+// The app completes from one place, readline from another (the last blank): words are cut or
+// lengthened to fit.
 static char **complete(const char *text, int start, int end)
 {
     (void)text;
@@ -270,7 +278,7 @@ static char **complete(const char *text, int start, int end)
     return matches;
 }
 
-// ---- what is told --------------------------------------------------------------------------------------------------
+// ---- what is told ----
 
 static void clear_progress(struct line *l)
 {
@@ -290,7 +298,8 @@ static void show_progress(struct line *l, const struct dt_app_event *e)
     char text[160], left[32] = "";
     if (e->seconds_left >= 0.05)
         dt_format(left, sizeof left, ", about %.1f s more", e->seconds_left);
-    dt_format(text, sizeof text, "\r%s %d %%%s", e->text, e->total ? (int)(100 * e->done / e->total) : 0, left);
+    dt_format(text, sizeof text, "\r%s %d %%%s", e->text,
+              e->total ? (int)(100 * e->done / e->total) : 0, left);
     text[0] = '\r'; // dt_format lets no control byte through
     if (!l->progress)
         ui_stream_line_end(&l->out);
@@ -306,7 +315,8 @@ static void lines(struct line *l, const char *text, size_t n)
     ui_stream_lines(&l->out, text, n);
 }
 
-// A turn that begins: in a story its prompt is the beginning of the text. One that goes on stands above already.
+// A turn that begins: in a story its prompt is the beginning of the text. One that goes on stands
+// above already.
 static void show_beginning(struct line *l, size_t i)
 {
     struct dt_app_turn turn;
@@ -314,14 +324,16 @@ static void show_beginning(struct line *l, size_t i)
         return;
     if (!l->api->turn(l->app, i, &turn) || turn.text_length > 0)
         return;
-    size_t blank = l->out.column == 0 && turn.prompt_length && turn.prompt[0] == ' '; // what joins it to the turn before
+    size_t blank = l->out.column == 0 && turn.prompt_length &&
+                   turn.prompt[0] == ' '; // what joins it to the turn before
     ui_stream_text(&l->out, turn.prompt + blank, turn.prompt_length - blank);
 }
 
 static void event(struct line *l, const struct dt_app_event *e)
 {
     char text[640];
-    if (e->type != DT_EVENT_PROGRESS && e->type != DT_EVENT_FIGURES && e->type != DT_EVENT_VOICE && e->type != DT_EVENT_STATE)
+    if (e->type != DT_EVENT_PROGRESS && e->type != DT_EVENT_FIGURES && e->type != DT_EVENT_VOICE &&
+        e->type != DT_EVENT_STATE)
         clear_progress(l);
     switch (e->type) {
     case DT_EVENT_TURN:
@@ -334,7 +346,8 @@ static void event(struct line *l, const struct dt_app_event *e)
         ui_stream_text(&l->out, e->text, e->length);
         break;
     case DT_EVENT_FIGURES:
-        if (strcmp(l->api->get(l->app, DT_SET_STATS), "live") == 0 && l->api->state(l->app) == DT_APP_TELLING) {
+        if (strcmp(l->api->get(l->app, DT_SET_STATS), "live") == 0 &&
+            l->api->state(l->app) == DT_APP_TELLING) {
             ui_figures_line(l->api->figures(l->app), 1, text, sizeof text);
             live_show(&l->live, &l->out, text);
         }
@@ -391,7 +404,7 @@ static void event(struct line *l, const struct dt_app_event *e)
     }
 }
 
-// ---- while a story is told ----------------------------------------------------------------------------------------------
+// ---- while a story is told ----
 
 static char *line_end(char *text, size_t n)
 {
@@ -404,7 +417,8 @@ static char *line_end(char *text, size_t n)
 
 static void read_meanwhile(struct line *l)
 {
-    ssize_t n = read(STDIN_FILENO, l->typed + l->typed_length, sizeof l->typed - 1 - l->typed_length);
+    ssize_t n =
+        read(STDIN_FILENO, l->typed + l->typed_length, sizeof l->typed - 1 - l->typed_length);
     if (n == 0) { // Ctrl-D: leave when the story has been stopped and saved
         l->api->stop(l->app);
         l->api->submit(l->app, "/quit", 5);
@@ -461,7 +475,8 @@ static void loop(struct line *l)
             l->hung_up = true;
         heed_signals(l); // one that came before the events were taken does not end the wait
         if (!busy(l) && !l->asking) {
-            // whole lines that were typed ahead are entries, the beginning of one goes on at the prompt
+            // whole lines that were typed ahead are entries, the beginning of one goes on at the
+            // prompt
             struct pollfd ahead = {STDIN_FILENO, POLLIN, 0};
             if (poll(&ahead, 1, 0) > 0 && (ahead.revents & POLLIN)) {
                 read_meanwhile(l);
@@ -493,9 +508,10 @@ static void loop(struct line *l)
     }
 }
 
-// ---- the run ----------------------------------------------------------------------------------------------------------
+// ---- the run ----
 
-static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason, size_t reason_size)
+static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason,
+                  size_t reason_size)
 {
     (void)api;
     (void)app;

@@ -9,7 +9,8 @@
 #include <curses.h>
 #include <term.h>
 
-// Only terminfo's questions are asked of libtinfo, which readline brings along; no screen is opened.
+// Only terminfo's questions are asked of libtinfo, which readline brings along; no screen is
+// opened.
 
 // A capability without its padding ("$<5>"), which terminals no longer need.
 static bool take(const char *name, char *out, size_t size)
@@ -65,7 +66,8 @@ void live_show(struct live *l, struct ui_stream *out, const char *text)
     if (!l->possible || out->width < 20)
         return;
     char cut[512];
-    snprintf(cut, sizeof cut, "%.*s", (int)(out->width - 1 < sizeof cut ? out->width - 1 : sizeof cut - 1), text);
+    snprintf(cut, sizeof cut, "%.*s",
+             (int)(out->width - 1 < sizeof cut ? out->width - 1 : sizeof cut - 1), text);
     say(out, "\r\n"); // scrolls where need be, so going up one line is always right
     say(out, cut);
     say(out, l->clear);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A line of figures under the story while it is told, on terminals that can go up one line and clear one.
+// A line of figures under the story while it is told, on terminals that can go up one line and
+// clear one.
 #ifndef DT_UI_LINE_LIVE_H
 #define DT_UI_LINE_LIVE_H
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The plain front end, compiled in: pipes, and terminals that can do nothing. The story goes to stdout and nothing else does; remarks
-// and figures go to stderr. From a pipe, what comes is one prompt, or one entry a line when it begins with a slash; then it leaves.
+// The plain front end, compiled in: pipes, and terminals that can do nothing. The story goes to
+// stdout and nothing else does; remarks and figures go to stderr. From a pipe, what comes is one
+// prompt, or one entry a line when it begins with a slash; then it leaves.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,9 +20,9 @@ struct plain {
     const struct dt_app_api *api;
     struct dt_app *app;
     struct ui_stream out, err;
-    bool terminal;  // stdin is one: entries are asked for
-    bool quit, told; // something was asked for
-    bool ended;     // no more input
+    bool terminal;     // stdin is one: entries are asked for
+    bool quit, told;   // something was asked for
+    bool ended;        // no more input
     bool begun, lines; // whether any has come; whether each of its lines is an entry
     char input[INPUT_MAX];
     size_t length;
@@ -56,8 +57,10 @@ static void event(struct plain *p, const struct dt_app_event *e)
     switch (e->type) {
     case DT_EVENT_TURN: {
         struct dt_app_turn turn;
-        // in story mode the prompt is the beginning of the text, so it is told as well; once, whoever showed it
-        if (p->redrawn != e->turn + 1 && !p->api->story(p->app)->chat && p->api->turn(p->app, e->turn, &turn) && turn.text_length == 0)
+        // in story mode the prompt is the beginning of the text, so it is told as well; once,
+        // whoever showed it
+        if (p->redrawn != e->turn + 1 && !p->api->story(p->app)->chat &&
+            p->api->turn(p->app, e->turn, &turn) && turn.text_length == 0)
             ui_stream_text(&p->out, turn.prompt, turn.prompt_length);
         p->redrawn = 0;
         break;
@@ -143,13 +146,15 @@ static void take(struct plain *p)
     }
     bool lines = p->lines || p->question;
     // commands are taken while a story is told, as far as they can be done then
-    while (p->length && !p->quit && (p->api->state(p->app) == DT_APP_IDLE || (p->terminal && p->input[0] == '/'))) {
+    while (p->length && !p->quit &&
+           (p->api->state(p->app) == DT_APP_IDLE || (p->terminal && p->input[0] == '/'))) {
         char *end = memchr(p->input, '\n', p->length);
         if (!lines && !p->ended && p->length < INPUT_MAX - 1)
             return;
         if (lines && !end && !p->ended && p->length < INPUT_MAX - 1)
             return;
-        size_t n = lines && end ? (size_t)(end - p->input) : p->length, used = n + (lines && end ? 1 : 0);
+        size_t n = lines && end ? (size_t)(end - p->input) : p->length,
+               used = n + (lines && end ? 1 : 0);
         char entry[INPUT_MAX];
         memcpy(entry, p->input, n);
         while (n && (entry[n - 1] == '\n' || entry[n - 1] == '\r'))
@@ -236,7 +241,8 @@ static void loop(struct plain *p)
     }
 }
 
-static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason, size_t reason_size)
+static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason,
+                  size_t reason_size)
 {
     (void)api;
     (void)app;

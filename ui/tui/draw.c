@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The division of the screen, and one frame. Only rows that changed are written; a story that grows scrolls the terminal's own
-// region, so a token costs its bytes and little more even on a serial line.
+// The division of the screen, and one frame. Only rows that changed are written; a story that grows
+// scrolls the terminal's own region, so a token costs its bytes and little more even on a serial
+// line.
 #include "tui.h"
 
 #include <errno.h>
@@ -12,7 +13,8 @@
 #include "base/format.h"
 #include "base/text.h"
 
-// Whether curses, which asks the C library, gives a character as many columns as we do. If not, all that follows would be out of place.
+// Whether curses, which asks the C library, gives a character as many columns as we do. If not, all
+// that follows would be out of place.
 static bool libc_agrees(uint32_t code, int width)
 {
     return code < 0x80 || wcwidth((wchar_t)code) == width;
@@ -26,8 +28,9 @@ static void write_encoded(struct tui *ui, WINDOW *window, const char *text, size
         waddnstr(window, encoded, (int)bytes);
         return;
     }
-    // No C library has to have a Latin-1 locale, and without one waddch takes these for controls. A line of length one is drawn as it is, and curses
-    // sends a character of eight bits that it cannot convert as the byte that it is.
+    // No C library has to have a Latin-1 locale, and without one waddch takes these for controls. A
+    // line of length one is drawn as it is, and curses sends a character of eight bits that it
+    // cannot convert as the byte that it is.
     for (size_t i = 0; i < bytes; i++) {
         wchar_t wide[2] = {(unsigned char)encoded[i], 0};
         attr_t attributes;
@@ -61,7 +64,8 @@ size_t tui_piece(const char *text, size_t n)
     return piece;
 }
 
-int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *text, size_t n, int cols)
+int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *text, size_t n,
+            int cols)
 {
     char chunk[256], twin[3 * TUI_PIECE + 32];
     if (ui->charset != DT_CHARSET_UTF8) { // an ellipsis takes three columns there
@@ -97,7 +101,8 @@ int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *te
     return used;
 }
 
-int tui_putf(struct tui *ui, WINDOW *window, enum tui_paint paint, int cols, const char *format, ...)
+int tui_putf(struct tui *ui, WINDOW *window, enum tui_paint paint, int cols, const char *format,
+             ...)
 {
     char text[1024];
     va_list args;
@@ -117,7 +122,7 @@ void tui_put_bar(struct tui *ui, WINDOW *window, enum tui_paint paint, double sh
     }
 }
 
-// ---- dividing the screen ------------------------------------------------------------------------------------
+// ---- dividing the screen ----
 
 static WINDOW *make(WINDOW *old, int rows, int cols, int row)
 {
@@ -154,7 +159,8 @@ void tui_draw_sizes(struct tui *ui)
     int free_rows = ui->rows - ui->status_rows - ui->input_rows - 1; // one for the message
     ui->panel_rows = 0;
     if (ui->panel != TUI_PANEL_NONE && free_rows > 3) {
-        int wanted = tui_panels[ui->panel].wanted(ui) + 1, most = free_rows - (free_rows > 8 ? 4 : 1);
+        int wanted = tui_panels[ui->panel].wanted(ui) + 1,
+            most = free_rows - (free_rows > 8 ? 4 : 1);
         bool reading = ui->panel == TUI_PANEL_HELP || ui->panel == TUI_PANEL_OUTPUT;
         if (!reading && free_rows > 12 && most > free_rows * 2 / 3)
             most = free_rows * 2 / 3; // the story goes on above
@@ -167,7 +173,8 @@ void tui_draw_sizes(struct tui *ui)
     ui->story_window = make(ui->story_window, ui->story_rows, ui->cols, 0);
     ui->panel_window = make(ui->panel_window, ui->panel_rows, ui->cols, row);
     ui->input_window = make(ui->input_window, ui->input_rows + 1, ui->cols, row += ui->panel_rows);
-    ui->status_window = make(ui->status_window, ui->status_rows, ui->cols, row + ui->input_rows + 1);
+    ui->status_window =
+        make(ui->status_window, ui->status_rows, ui->cols, row + ui->input_rows + 1);
     if (ui->story.width != (unsigned)ui->cols)
         ui->top = tui_layout_resize(&ui->story, (unsigned)ui->cols, ui->top);
     ui->drawn_top = SIZE_MAX;
@@ -183,7 +190,8 @@ void tui_draw_sizes(struct tui *ui)
 void tui_draw_free(struct tui *ui)
 {
     WINDOW *below[] = {ui->panel_window, ui->input_window, ui->status_window};
-    for (size_t i = 0; i < sizeof below / sizeof *below && tui_terminal_stays(&ui->terminal); i++) { // the story stays, the tools go
+    for (size_t i = 0; i < sizeof below / sizeof *below && tui_terminal_stays(&ui->terminal);
+         i++) { // the story stays, the tools go
         if (below[i]) {
             werase(below[i]);
             wrefresh(below[i]);
@@ -195,7 +203,7 @@ void tui_draw_free(struct tui *ui)
     ui->status_window = make(ui->status_window, 0, 0, 0);
 }
 
-// ---- the story --------------------------------------------------------------------------------------------------
+// ---- the story ----
 
 static size_t last_top(const struct tui *ui)
 {
@@ -242,7 +250,8 @@ static void draw_story_row(struct tui *ui, int y, size_t row)
     for (size_t at = r->begin; at < r->end;) {
         enum tui_voice voice = tui_layout_voice(&ui->story, at);
         size_t end = at;
-        while (end < r->end && ui->story.text[end] != '\t' && tui_layout_voice(&ui->story, end) == voice)
+        while (end < r->end && ui->story.text[end] != '\t' &&
+               tui_layout_voice(&ui->story, end) == voice)
             end++;
         column += tui_put(ui, w, paint_of(voice), ui->story.text + at, end - at, ui->cols - column);
         for (; end < r->end && ui->story.text[end] == '\t'; end++) {
@@ -281,45 +290,52 @@ static void draw_story(struct tui *ui)
     ui->drawn_rows = ui->story.row_count;
     ui->changed_row = ui->story.row_count ? ui->story.row_count - 1 : 0;
     if (!ui->follow) { // there is more below
-        const char *mark = ui->terminal.glyphs >= TUI_GLYPHS_CONSOLE ? " \xe2\x86\x93 more " : " v more ";
+        const char *mark =
+            ui->terminal.glyphs >= TUI_GLYPHS_CONSOLE ? " \xe2\x86\x93 more " : " v more ";
         wmove(ui->story_window, ui->story_rows - 1, ui->cols - 9);
         tui_put(ui, ui->story_window, TUI_PAINT_SELECTED, mark, strlen(mark), 8);
-        ui->changed_row = ui->top + height - 1 < ui->changed_row ? ui->top + height - 1 : ui->changed_row;
+        ui->changed_row =
+            ui->top + height - 1 < ui->changed_row ? ui->top + height - 1 : ui->changed_row;
         ui->drawn_top = SIZE_MAX;
     }
     wnoutrefresh(ui->story_window);
 }
 
-// ---- message and input ------------------------------------------------------------------------------------------
+// ---- message and input ----
 
 static void draw_input(struct tui *ui)
 {
     WINDOW *w = ui->input_window;
     werase(w);
     wmove(w, 0, 0);
-    tui_put(ui, w, ui->message_voice == TUI_VOICE_ERROR ? TUI_PAINT_ERROR
-                   : ui->message_voice == TUI_VOICE_USER ? TUI_PAINT_USER
-                                                         : TUI_PAINT_NOTICE,
+    tui_put(ui, w,
+            ui->message_voice == TUI_VOICE_ERROR  ? TUI_PAINT_ERROR
+            : ui->message_voice == TUI_VOICE_USER ? TUI_PAINT_USER
+                                                  : TUI_PAINT_NOTICE,
             ui->message, strlen(ui->message), ui->cols - 1);
 
-    const struct tui_layout *l = &ui->entry_layout; // wrapped by input_rows at the beginning of the frame
+    const struct tui_layout *l =
+        &ui->entry_layout; // wrapped by input_rows at the beginning of the frame
     size_t cursor_row = 0;
     while (cursor_row + 1 < l->row_count && l->rows[cursor_row + 1].begin <= ui->input.cursor)
         cursor_row++;
-    size_t first = cursor_row >= (size_t)ui->input_rows ? cursor_row - (size_t)ui->input_rows + 1 : 0;
+    size_t first =
+        cursor_row >= (size_t)ui->input_rows ? cursor_row - (size_t)ui->input_rows + 1 : 0;
     const char *mark = ui->input.searching ? "? " : ui->editing ? "# " : "> ";
     for (size_t row = first; row < l->row_count && row < first + (size_t)ui->input_rows; row++) {
         wmove(w, (int)(row - first) + 1, 0);
         tui_put(ui, w, TUI_PAINT_TITLE, row == 0 ? mark : "  ", 2, 2);
-        tui_put(ui, w, TUI_PAINT_PLAIN, l->text + l->rows[row].begin, l->rows[row].end - l->rows[row].begin, ui->cols - 3);
+        tui_put(ui, w, TUI_PAINT_PLAIN, l->text + l->rows[row].begin,
+                l->rows[row].end - l->rows[row].begin, ui->cols - 3);
     }
     size_t begin = l->rows ? l->rows[cursor_row].begin : 0;
     int column = 2 + (int)tui_columns(ui->input.text + begin, ui->input.cursor - begin, 0);
 
-    // While a story is told and nothing is typed, the cursor stands where the next word comes: it need not travel between the two.
+    // While a story is told and nothing is typed, the cursor stands where the next word comes: it
+    // need not travel between the two.
     enum dt_app_state state = ui->api->state(ui->app);
-    bool at_story = state == DT_APP_TELLING && ui->input.length == 0 && ui->follow && ui->panel == TUI_PANEL_NONE &&
-                    ui->story.row_count > 0;
+    bool at_story = state == DT_APP_TELLING && ui->input.length == 0 && ui->follow &&
+                    ui->panel == TUI_PANEL_NONE && ui->story.row_count > 0;
     leaveok(w, at_story ? TRUE : FALSE);
     leaveok(ui->story_window, at_story ? FALSE : TRUE);
     wmove(w, (int)(cursor_row - first) + 1, column < ui->cols ? column : ui->cols - 1);
@@ -327,7 +343,8 @@ static void draw_input(struct tui *ui)
     if (at_story) {
         const struct tui_row *last = &ui->story.rows[ui->story.row_count - 1];
         int x = (int)tui_columns(ui->story.text + last->begin, last->end - last->begin, 0);
-        wmove(ui->story_window, (int)(ui->story.row_count - 1 - ui->top), x < ui->cols ? x : ui->cols - 1);
+        wmove(ui->story_window, (int)(ui->story.row_count - 1 - ui->top),
+              x < ui->cols ? x : ui->cols - 1);
         wnoutrefresh(ui->story_window);
     }
 }
@@ -378,7 +395,7 @@ void tui_draw(struct tui *ui)
     doupdate();
 }
 
-// ---- the screen as text -----------------------------------------------------------------------------------------
+// ---- the screen as text ----
 
 bool tui_save_screen(struct tui *ui, const char *path)
 {
@@ -393,7 +410,8 @@ bool tui_save_screen(struct tui *ui, const char *path)
             wchar_t wide[CCHARW_MAX + 1] = {0};
             attr_t attributes;
             short pair;
-            if (mvwin_wch(curscr, y, x, &cell) == ERR || getcchar(&cell, wide, &attributes, &pair, NULL) == ERR)
+            if (mvwin_wch(curscr, y, x, &cell) == ERR ||
+                getcchar(&cell, wide, &attributes, &pair, NULL) == ERR)
                 continue;
             for (int i = 0; i < CCHARW_MAX && wide[i]; i++) {
                 if (attributes & A_ALTCHARSET)

@@ -19,7 +19,7 @@ void tui_editor_free(struct tui_editor *e)
     memset(e, 0, sizeof *e);
 }
 
-// ---- text --------------------------------------------------------------------------------------------
+// ---- text ----
 
 static void erase(struct tui_editor *e, size_t from, size_t to)
 {
@@ -99,7 +99,7 @@ bool tui_editor_remember(struct tui_editor *e, const char *entry)
     return true;
 }
 
-// ---- movement ------------------------------------------------------------------------------------------
+// ---- movement ----
 
 static size_t next(const struct tui_editor *e, size_t at)
 {
@@ -232,7 +232,7 @@ bool tui_editor_down(struct tui_editor *e)
     return true;
 }
 
-// ---- cutting ---------------------------------------------------------------------------------------------
+// ---- cutting ----
 
 void tui_editor_backspace(struct tui_editor *e)
 {
@@ -276,7 +276,7 @@ void tui_editor_yank(struct tui_editor *e)
     tui_editor_insert(e, e->killed, e->killed_length);
 }
 
-// ---- reverse search -----------------------------------------------------------------------------------------
+// ---- reverse search ----
 
 // Shows the newest entry below `before` that holds the needle.
 static bool find(struct tui_editor *e, size_t before)

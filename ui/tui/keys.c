@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "tui.h"
 
-#define CTRL(letter) ((letter) & 31)
+#define CTRL(letter) ((letter)&31)
 
 static void submit_entry(struct tui *ui)
 {
@@ -21,7 +21,8 @@ static void submit_entry(struct tui *ui)
     }
     char *entry = malloc(TUI_EDITOR_MAX + 4);
     if (!entry) {
-        tui_say(ui, TUI_VOICE_ERROR, "There is no memory to take what was typed; it stays where it is.");
+        tui_say(ui, TUI_VOICE_ERROR,
+                "There is no memory to take what was typed; it stays where it is.");
         return;
     }
     tui_editor_take(&ui->input, entry, TUI_EDITOR_MAX + 4);
@@ -71,7 +72,8 @@ static void interrupt(struct tui *ui)
     } else if (strcmp(ui->api->get(ui->app, DT_SET_INTERRUPT), "quit") == 0) {
         tui_commandf(ui, "/quit");
     } else {
-        tui_say(ui, TUI_VOICE_NOTICE, "To leave: Ctrl-D, F10 or /quit. Nothing that was told is lost.");
+        tui_say(ui, TUI_VOICE_NOTICE,
+                "To leave: Ctrl-D, F10 or /quit. Nothing that was told is lost.");
     }
 }
 
@@ -88,7 +90,8 @@ static void escape(struct tui *ui)
     }
 }
 
-// Push-to-talk, as far as terminals go: they tell of keys pressed, not of keys let go. Pressed again it ends what was said.
+// Push-to-talk, as far as terminals go: they tell of keys pressed, not of keys let go. Pressed
+// again it ends what was said.
 static void listen(struct tui *ui)
 {
     tui_commandf(ui, "/listen");
@@ -150,7 +153,8 @@ static void search(struct tui *ui)
 // One candidate is put in; of several their common beginning, and all of them are shown.
 static void complete(struct tui *ui)
 {
-    const struct dt_app_completion *c = ui->api->complete(ui->app, ui->input.text, ui->input.cursor);
+    const struct dt_app_completion *c =
+        ui->api->complete(ui->app, ui->input.text, ui->input.cursor);
     if (!c || c->count == 0) {
         beep();
         return;
@@ -216,22 +220,29 @@ PANEL(panel_library, TUI_PANEL_LIBRARY)
 
 // `always`: works while a panel is open, before the panel sees the key.
 static const struct {
-    int key;      // a curses key code, or 0
-    int control;  // the control character that does the same on every terminal, or 0
+    int key;     // a curses key code, or 0
+    int control; // the control character that does the same on every terminal, or 0
     bool always;
     void (*act)(struct tui *ui);
     const char *keys, *help;
 } table[] = {
     {KEY_F(1), CTRL('g'), true, panel_help, "F1  Ctrl-G  /help", "this help"},
-    {KEY_F(2), CTRL('t'), true, panel_sampling, "F2  Ctrl-T  /panel sampling", "temperature and its kin, while it tells"},
-    {KEY_F(3), CTRL('x'), true, panel_backends, "F3  Ctrl-X  /panel backends", "other kernels in mid-story, A against B"},
-    {KEY_F(4), CTRL('o'), true, panel_models, "F4  Ctrl-O  /panel models", "models: size, fits or not"},
-    {KEY_F(5), CTRL('f'), true, panel_library, "F5  Ctrl-F  /panel library", "stories told before: search, open, export"},
-    {KEY_F(6), CTRL('v'), true, listen, "F6  Ctrl-V  /listen", "speak instead of typing; again: that was all"},
+    {KEY_F(2), CTRL('t'), true, panel_sampling, "F2  Ctrl-T  /panel sampling",
+     "temperature and its kin, while it tells"},
+    {KEY_F(3), CTRL('x'), true, panel_backends, "F3  Ctrl-X  /panel backends",
+     "other kernels in mid-story, A against B"},
+    {KEY_F(4), CTRL('o'), true, panel_models, "F4  Ctrl-O  /panel models",
+     "models: size, fits or not"},
+    {KEY_F(5), CTRL('f'), true, panel_library, "F5  Ctrl-F  /panel library",
+     "stories told before: search, open, export"},
+    {KEY_F(6), CTRL('v'), true, listen, "F6  Ctrl-V  /listen",
+     "speak instead of typing; again: that was all"},
     {KEY_F(10), 0, true, quit, "F10  Ctrl-D on an empty line  /quit", "leave; nothing is lost"},
-    {KEY_ENTER, CTRL('m'), false, submit_entry, "Enter", "tell it; on an empty line the story goes on"},
+    {KEY_ENTER, CTRL('m'), false, submit_entry, "Enter",
+     "tell it; on an empty line the story goes on"},
     {0, CTRL('j'), false, newline, "Ctrl-J, or \\ and Enter", "a new line in the entry"},
-    {0, CTRL('c'), true, interrupt, "Ctrl-C", "stop the story and keep it, or the voice; clear the entry"},
+    {0, CTRL('c'), true, interrupt, "Ctrl-C",
+     "stop the story and keep it, or the voice; clear the entry"},
     {0, 27, true, escape, "Esc", "close the panel, else stop"},
     {KEY_PPAGE, CTRL('p'), false, page_up, "PgUp  Ctrl-P", "back in the story"},
     {KEY_NPAGE, CTRL('n'), false, page_down, "PgDn  Ctrl-N", "forward in the story"},
@@ -290,7 +301,8 @@ static void type(struct tui *ui, wint_t wide)
 static bool answer(struct tui *ui, int key, wint_t wide)
 {
     bool enter = key == KEY_ENTER || wide == CTRL('m') || wide == CTRL('j');
-    bool no = wide == 'n' || wide == 'N' || wide == 27 || wide == CTRL('c') || (enter && !ui->question_default);
+    bool no = wide == 'n' || wide == 'N' || wide == 27 || wide == CTRL('c') ||
+              (enter && !ui->question_default);
     bool yes = wide == 'y' || wide == 'Y' || (enter && ui->question_default);
     if (!yes && !no)
         return false;
@@ -329,8 +341,10 @@ void tui_key(struct tui *ui, int key, wint_t wide)
         table[found].act(ui);
         return;
     }
-    // What is typed under a panel is a command or a prompt like any other, once it has begun; the library searches as one types.
-    bool to_entry = !key && (wide >= 32 || wide == CTRL('m')) && ui->input.length && ui->panel != TUI_PANEL_LIBRARY;
+    // What is typed under a panel is a command or a prompt like any other, once it has begun; the
+    // library searches as one types.
+    bool to_entry = !key && (wide >= 32 || wide == CTRL('m')) && ui->input.length &&
+                    ui->panel != TUI_PANEL_LIBRARY;
     if (ui->panel != TUI_PANEL_NONE && !to_entry && tui_panels[ui->panel].key(ui, key, wide))
         return;
     if (ui->input.searching && (wide == 127 || wide == CTRL('h') || key == KEY_BACKSPACE)) {
@@ -352,11 +366,12 @@ bool tui_key_named(const char *name, int *key, wint_t *wide)
         int key;
         wint_t wide;
     } names[] = {
-        {"Enter", 0, CTRL('m')}, {"Esc", 0, 27},          {"Tab", 0, CTRL('i')},       {"Space", 0, ' '},
-        {"Up", KEY_UP, 0},       {"Down", KEY_DOWN, 0},   {"Left", KEY_LEFT, 0},       {"Right", KEY_RIGHT, 0},
-        {"Home", KEY_HOME, 0},   {"End", KEY_END, 0},     {"PgUp", KEY_PPAGE, 0},      {"PgDn", KEY_NPAGE, 0},
-        {"Del", KEY_DC, 0},      {"Backspace", 0, 127},   {"S-Home", KEY_SHOME, 0},    {"S-End", KEY_SEND, 0},
-        {"S-Left", KEY_SLEFT, 0}, {"S-Right", KEY_SRIGHT, 0},
+        {"Enter", 0, CTRL('m')}, {"Esc", 0, 27},           {"Tab", 0, CTRL('i')},
+        {"Space", 0, ' '},       {"Up", KEY_UP, 0},        {"Down", KEY_DOWN, 0},
+        {"Left", KEY_LEFT, 0},   {"Right", KEY_RIGHT, 0},  {"Home", KEY_HOME, 0},
+        {"End", KEY_END, 0},     {"PgUp", KEY_PPAGE, 0},   {"PgDn", KEY_NPAGE, 0},
+        {"Del", KEY_DC, 0},      {"Backspace", 0, 127},    {"S-Home", KEY_SHOME, 0},
+        {"S-End", KEY_SEND, 0},  {"S-Left", KEY_SLEFT, 0}, {"S-Right", KEY_SRIGHT, 0},
     };
     *key = 0;
     *wide = 0;

@@ -92,7 +92,8 @@ void tui_layout_init(struct tui_layout *l, unsigned width)
 {
     memset(l, 0, sizeof *l);
     l->width = width ? width : 1;
-    l->failed = !grow((void **)&l->text, &l->text_size, 1, 1); // an empty text is a text: it has an address
+    l->failed =
+        !grow((void **)&l->text, &l->text_size, 1, 1); // an empty text is a text: it has an address
     wrap(l, 0);
 }
 

@@ -35,7 +35,8 @@ void tui_library_draw(struct tui *ui, int rows, int cols)
     }
     if (count == 0) {
         wmove(w, 2, 2);
-        tui_putf(ui, w, TUI_PAINT_NOTICE, cols - 2, "%s", ui->entry_length ? "No story has these words." : "No story has been told yet.");
+        tui_putf(ui, w, TUI_PAINT_NOTICE, cols - 2, "%s",
+                 ui->entry_length ? "No story has these words." : "No story has been told yet.");
         return;
     }
     int list = rows - 1, top = tui_list_top(ui, list, (int)count);
@@ -48,7 +49,8 @@ void tui_library_draw(struct tui *ui, int rows, int cols)
         if (localtime_r(&seconds, &at))
             strftime(day, sizeof day, "%Y-%m-%d", &at);
         int wide = cols >= 70 ? 30 : cols - 20;
-        tui_putf(ui, w, paint, 18, "%c%4lld %s ", one->current ? '*' : ' ', (long long)one->id, day);
+        tui_putf(ui, w, paint, 18, "%c%4lld %s ", one->current ? '*' : ' ', (long long)one->id,
+                 day);
         used = tui_put(ui, w, paint, one->title, strlen(one->title), wide);
         for (; used < wide; used++)
             tui_put(ui, w, paint, " ", 1, 1);

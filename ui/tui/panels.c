@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The panels but the library: help, sampling, backends, models, and what a command printed. One row of the table a panel.
+// The panels but the library: help, sampling, backends, models, and what a command printed. One row
+// of the table a panel.
 #include "panels.h"
 
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #include "../common/figures.h"
 #include "base/format.h"
 
-// ---- lists in general --------------------------------------------------------------------------------------------
+// ---- lists in general ----
 
 bool tui_list_key(struct tui *ui, int key, wint_t wide, int count)
 {
@@ -91,7 +92,7 @@ static bool reading_key(struct tui *ui, int key, wint_t wide, int lines)
     return true;
 }
 
-// ---- help --------------------------------------------------------------------------------------------------------
+// ---- help ----
 
 #define HELP_WIDE 70 // below, what a key does stands on a line of its own
 
@@ -127,12 +128,14 @@ static void help_draw(struct tui *ui, int rows, int cols)
         } else if (i == keys) {
             dt_format(head, sizeof head, "Commands (unique beginnings do):");
         } else {
-            dt_format(head, sizeof head, "/%s %s", command[i - keys - 1].name, command[i - keys - 1].arguments);
+            dt_format(head, sizeof head, "/%s %s", command[i - keys - 1].name,
+                      command[i - keys - 1].arguments);
             help = command[i - keys - 1].help;
         }
         wmove(ui->panel_window, y + 1, 0);
         if (!two || line % 2 == 0)
-            tui_put(ui, ui->panel_window, TUI_PAINT_USER, head, strlen(head), *help && !two ? left - 1 : cols);
+            tui_put(ui, ui->panel_window, TUI_PAINT_USER, head, strlen(head),
+                    *help && !two ? left - 1 : cols);
         if (two ? line % 2 == 0 : !*help)
             continue;
         wmove(ui->panel_window, y + 1, left);
@@ -146,7 +149,7 @@ static bool help_key(struct tui *ui, int key, wint_t wide)
     return reading_key(ui, key, wide, help_lines(ui, &keys, &commands));
 }
 
-// ---- what a command printed ----------------------------------------------------------------------------------------
+// ---- what a command printed ----
 
 static int output_lines(struct tui *ui)
 {
@@ -177,10 +180,11 @@ static bool output_key(struct tui *ui, int key, wint_t wide)
     return reading_key(ui, key, wide, output_lines(ui));
 }
 
-// ---- sampling --------------------------------------------------------------------------------------------------------
+// ---- sampling ----
 
 static const int sampling_rows[] = {
-    DT_SET_TEMPERATURE, DT_SET_TOP_P, DT_SET_TOP_K, DT_SET_MIN_P, DT_SET_REPEAT_PENALTY, DT_SET_SEED, DT_SET_LENGTH,
+    DT_SET_TEMPERATURE,    DT_SET_TOP_P, DT_SET_TOP_K,  DT_SET_MIN_P,
+    DT_SET_REPEAT_PENALTY, DT_SET_SEED,  DT_SET_LENGTH,
 };
 #define SAMPLING_COUNT ((int)(sizeof sampling_rows / sizeof *sampling_rows))
 
@@ -194,7 +198,8 @@ static void sampling_draw(struct tui *ui, int rows, int cols)
 {
     size_t count;
     const struct dt_setting *settings = ui->api->settings(ui->app, &count);
-    int list = rows > SAMPLING_COUNT ? SAMPLING_COUNT : rows, top = tui_list_top(ui, list, SAMPLING_COUNT);
+    int list = rows > SAMPLING_COUNT ? SAMPLING_COUNT : rows,
+        top = tui_list_top(ui, list, SAMPLING_COUNT);
     for (int y = 0; y < list && top + y < SAMPLING_COUNT; y++) {
         int id = sampling_rows[top + y];
         const struct dt_setting *s = &settings[id];
@@ -208,10 +213,14 @@ static void sampling_draw(struct tui *ui, int rows, int cols)
             dt_format(value, sizeof value, "%.24s", now);
         tui_putf(ui, ui->panel_window, paint, 16, "%-15s ", s->name);
         tui_putf(ui, ui->panel_window, paint, 12, "%s%-11s", value, typing ? "_" : "");
-        double most = id == DT_SET_TEMPERATURE ? 2 : id == DT_SET_LENGTH ? 1024 : id == DT_SET_TOP_K ? 200 : s->maximum;
+        double most = id == DT_SET_TEMPERATURE ? 2
+                      : id == DT_SET_LENGTH    ? 1024
+                      : id == DT_SET_TOP_K     ? 200
+                                               : s->maximum;
         if (cols >= 60 && id != DT_SET_SEED) {
             wmove(ui->panel_window, y + 1, 32);
-            tui_put_bar(ui, ui->panel_window, TUI_PAINT_NOTICE, (strtod(value, NULL) - s->minimum) / (most - s->minimum), 12);
+            tui_put_bar(ui, ui->panel_window, TUI_PAINT_NOTICE,
+                        (strtod(value, NULL) - s->minimum) / (most - s->minimum), 12);
         }
         if (cols >= 120) {
             wmove(ui->panel_window, y + 1, 46);
@@ -225,7 +234,8 @@ static void sampling_draw(struct tui *ui, int rows, int cols)
     }
     if (rows > SAMPLING_COUNT) {
         wmove(ui->panel_window, rows, 2);
-        static const char hint[] = "Left/Right change, also while it tells; digits and Enter set; Esc closes";
+        static const char hint[] =
+            "Left/Right change, also while it tells; digits and Enter set; Esc closes";
         tui_put(ui, ui->panel_window, TUI_PAINT_NOTICE, hint, sizeof hint - 1, cols - 2);
     }
 }
@@ -245,7 +255,9 @@ static bool sampling_key(struct tui *ui, int key, wint_t wide)
     struct dt_error err = {0};
     char line[800];
     int id = sampling_rows[ui->selected];
-    int steps = key == KEY_RIGHT || wide == '+' ? 1 : key == KEY_LEFT || (wide == '-' && !ui->entry_length) ? -1 : 0;
+    int steps = key == KEY_RIGHT || wide == '+'                         ? 1
+                : key == KEY_LEFT || (wide == '-' && !ui->entry_length) ? -1
+                                                                        : 0;
     if (steps) {
         if (ui->api->step(ui->app, id, steps, &err) != DT_OK)
             tui_say(ui, TUI_VOICE_ERROR, dt_error_line(&err, line, sizeof line));
@@ -271,7 +283,7 @@ static bool sampling_key(struct tui *ui, int key, wint_t wide)
     return tui_list_key(ui, key, wide, SAMPLING_COUNT);
 }
 
-// ---- backends --------------------------------------------------------------------------------------------------------
+// ---- backends ----
 
 static void backends_open(struct tui *ui)
 {
@@ -291,21 +303,24 @@ static int backends_wanted(struct tui *ui)
 }
 
 // One side's text around the first difference, on one line.
-static void side(struct tui *ui, int y, int cols, char letter, const struct dt_app_side *s, const struct dt_app_compare *c)
+static void side(struct tui *ui, int y, int cols, char letter, const struct dt_app_side *s,
+                 const struct dt_app_compare *c)
 {
     wmove(ui->panel_window, y, 2);
     if (s->refused) {
-        tui_putf(ui, ui->panel_window, TUI_PAINT_ERROR, cols - 2, "%c %s: %s", letter, s->stack, s->refused);
+        tui_putf(ui, ui->panel_window, TUI_PAINT_ERROR, cols - 2, "%c %s: %s", letter, s->stack,
+                 s->refused);
         return;
     }
-    int used = tui_putf(ui, ui->panel_window, TUI_PAINT_USER, cols - 2, "%c %-18s %8.1f tok/s %5u tokens ", letter, s->stack,
-                        s->speed, s->tokens);
+    int used = tui_putf(ui, ui->panel_window, TUI_PAINT_USER, cols - 2,
+                        "%c %-18s %8.1f tok/s %5u tokens ", letter, s->stack, s->speed, s->tokens);
     if (!c->differ || s->text_length <= c->first_difference)
         return;
     size_t from = c->first_difference > 16 ? c->first_difference - 16 : 0;
     while (from > 0 && ((unsigned char)s->text[from] & 0xC0) == 0x80)
         from--;
-    tui_put(ui, ui->panel_window, TUI_PAINT_PLAIN, s->text + from, s->text_length - from, cols - 3 - used);
+    tui_put(ui, ui->panel_window, TUI_PAINT_PLAIN, s->text + from, s->text_length - from,
+            cols - 3 - used);
 }
 
 static void backends_draw(struct tui *ui, int rows, int cols)
@@ -326,11 +341,13 @@ static void backends_draw(struct tui *ui, int rows, int cols)
         else if (cols < 60)
             tui_putf(ui, ui->panel_window, TUI_PAINT_NOTICE, cols - 26, "%s", one->description);
         else
-            tui_putf(ui, ui->panel_window, TUI_PAINT_NOTICE, cols - 26, "score %-3d %s", one->score, one->description);
+            tui_putf(ui, ui->panel_window, TUI_PAINT_NOTICE, cols - 26, "score %-3d %s", one->score,
+                     one->description);
     }
     if (below > 0) {
         wmove(ui->panel_window, list + 1, 2);
-        static const char hint[] = "Enter swaps in mid-story, + stacks on top, c compares it with the one in use";
+        static const char hint[] =
+            "Enter swaps in mid-story, + stacks on top, c compares it with the one in use";
         tui_put(ui, ui->panel_window, TUI_PAINT_NOTICE, hint, sizeof hint - 1, cols - 2);
     }
     if (below < 4)
@@ -339,10 +356,12 @@ static void backends_draw(struct tui *ui, int rows, int cols)
     side(ui, list + 3, cols, 'B', &c->side[1], c);
     wmove(ui->panel_window, list + 4, 2);
     if (c->differ)
-        tui_putf(ui, ui->panel_window, TUI_PAINT_PLAIN, cols - 2, "The greedy texts first differ at token %u (byte %zu).",
-                 c->first_token, c->first_difference);
+        tui_putf(ui, ui->panel_window, TUI_PAINT_PLAIN, cols - 2,
+                 "The greedy texts first differ at token %u (byte %zu).", c->first_token,
+                 c->first_difference);
     else
-        tui_putf(ui, ui->panel_window, TUI_PAINT_PLAIN, cols - 2, "The greedy texts are the same%s", c->finished ? "." : " so far.");
+        tui_putf(ui, ui->panel_window, TUI_PAINT_PLAIN, cols - 2, "The greedy texts are the same%s",
+                 c->finished ? "." : " so far.");
 }
 
 static bool backends_key(struct tui *ui, int key, wint_t wide)
@@ -365,7 +384,7 @@ static bool backends_key(struct tui *ui, int key, wint_t wide)
     return true;
 }
 
-// ---- models ----------------------------------------------------------------------------------------------------------
+// ---- models ----
 
 static void models_open(struct tui *ui)
 {
@@ -392,15 +411,17 @@ static void models_draw(struct tui *ui, int rows, int cols)
         const struct dt_app_model *one = &m[top + y];
         enum tui_paint paint = tui_list_row(ui, y, top + y);
         char file[16], own[16];
-        tui_putf(ui, ui->panel_window, paint, cols >= 70 ? 32 : 20, "%c%-31s", one->in_use ? '*' : ' ', one->name);
+        tui_putf(ui, ui->panel_window, paint, cols >= 70 ? 32 : 20, "%c%-31s",
+                 one->in_use ? '*' : ' ', one->name);
         ui_size_text(one->file_bytes, file, sizeof file);
         ui_size_text(one->own_bytes, own, sizeof own);
         int left = cols - (cols >= 70 ? 36 : 24);
         if (one->reason)
             tui_putf(ui, ui->panel_window, TUI_PAINT_ERROR, left, "%5s  %s", file, one->reason);
         else
-            tui_putf(ui, ui->panel_window, TUI_PAINT_NOTICE, left, "%5s +%5s own  %.1fM weights  %s", file, own,
-                     (double)one->parameters / 1e6, one->format ? one->format : "");
+            tui_putf(ui, ui->panel_window, TUI_PAINT_NOTICE, left,
+                     "%5s +%5s own  %.1fM weights  %s", file, own, (double)one->parameters / 1e6,
+                     one->format ? one->format : "");
     }
 }
 
@@ -419,13 +440,16 @@ static bool models_key(struct tui *ui, int key, wint_t wide)
     return true;
 }
 
-// ---- the table -------------------------------------------------------------------------------------------------------
+// ---- the table ----
 
 const struct tui_panel tui_panels[TUI_PANEL_COUNT] = {
     [TUI_PANEL_HELP] = {"help", "Help", NULL, help_wanted, help_draw, help_key},
-    [TUI_PANEL_SAMPLING] = {"sampling", "Sampling", NULL, sampling_wanted, sampling_draw, sampling_key},
-    [TUI_PANEL_BACKENDS] = {"backends", "Backends", backends_open, backends_wanted, backends_draw, backends_key},
+    [TUI_PANEL_SAMPLING] = {"sampling", "Sampling", NULL, sampling_wanted, sampling_draw,
+                            sampling_key},
+    [TUI_PANEL_BACKENDS] = {"backends", "Backends", backends_open, backends_wanted, backends_draw,
+                            backends_key},
     [TUI_PANEL_MODELS] = {"models", "Models", models_open, models_wanted, models_draw, models_key},
-    [TUI_PANEL_LIBRARY] = {"library", "Library", tui_library_open, tui_library_wanted, tui_library_draw, tui_library_key},
+    [TUI_PANEL_LIBRARY] = {"library", "Library", tui_library_open, tui_library_wanted,
+                           tui_library_draw, tui_library_key},
     [TUI_PANEL_OUTPUT] = {"output", "Esc closes", NULL, output_lines, output_draw, output_key},
 };

@@ -23,8 +23,8 @@
 #include "base/text.h"
 #include "tui.h"
 
-#define SCRIPT_MAX (64u * 1024)
-#define TAKEN_NS 1000000000u      // a command that changes nothing is over after so long
+#define SCRIPT_MAX   (64u * 1024)
+#define TAKEN_NS     1000000000u  // a command that changes nothing is over after so long
 #define WAIT_MOST_NS 60000000000u // a wait that does not come true is told, and the script ends
 
 struct tui_script {
@@ -86,7 +86,8 @@ static bool came_true(struct tui *ui, const char *condition)
     enum dt_app_state state = ui->api->state(ui->app);
     unsigned number;
     if (strcmp(condition, "idle") == 0)
-        return state == DT_APP_IDLE && !(ui->script->entered && tui_now() - ui->script->since < TAKEN_NS);
+        return state == DT_APP_IDLE &&
+               !(ui->script->entered && tui_now() - ui->script->since < TAKEN_NS);
     if (strcmp(condition, "telling") == 0)
         return state == DT_APP_TELLING;
     if (sscanf(condition, "tokens %u", &number) == 1)
@@ -94,7 +95,8 @@ static bool came_true(struct tui *ui, const char *condition)
     if (sscanf(condition, "ms %u", &number) == 1)
         return tui_now() - ui->script->since >= number * 1000000ull;
     if (strncmp(condition, "text ", 5) == 0)
-        return ui->story.text && memmem(ui->story.text, ui->story.length, condition + 5, strlen(condition + 5));
+        return ui->story.text &&
+               memmem(ui->story.text, ui->story.length, condition + 5, strlen(condition + 5));
     return false;
 }
 
@@ -155,7 +157,8 @@ static bool perform(struct tui *ui, char *line)
         s->since = tui_now();
     } else if (strcmp(line, "size") == 0) {
         int rows, cols;
-        if (sscanf(rest, "%dx%d", &cols, &rows) != 2 || cols < 10 || rows < 4 || cols > 500 || rows > 300) {
+        if (sscanf(rest, "%dx%d", &cols, &rows) != 2 || cols < 10 || rows < 4 || cols > 500 ||
+            rows > 300) {
             fail(ui, "a size is COLSxROWS", rest);
             return false;
         }
@@ -181,7 +184,8 @@ static bool perform(struct tui *ui, char *line)
 
 void tui_script_step(struct tui *ui, const struct dt_app_event *event)
 {
-    if (ui->script && event && event->type != DT_EVENT_FIGURES && event->type != DT_EVENT_VOICE && event->type != DT_EVENT_COMMAND)
+    if (ui->script && event && event->type != DT_EVENT_FIGURES && event->type != DT_EVENT_VOICE &&
+        event->type != DT_EVENT_COMMAND)
         ui->script->entered = false; // the app has seen it
     while (ui->script && !ui->quit) {
         struct tui_script *s = ui->script;

@@ -18,10 +18,12 @@ void tui_status_note_speed(struct tui *ui, double speed)
 // The last speeds as a line of bars, from nothing to the fastest of them.
 static void spark(const struct tui *ui, char *out)
 {
-    static const char *const blocks[] = {"\xe2\x96\x81", "\xe2\x96\x82", "\xe2\x96\x83", "\xe2\x96\x84",
-                                         "\xe2\x96\x85", "\xe2\x96\x86", "\xe2\x96\x87", "\xe2\x96\x88"};
-    static const char *const shades[] = {"\xe2\x96\x91", "\xe2\x96\x91", "\xe2\x96\x92", "\xe2\x96\x92",
-                                         "\xe2\x96\x93", "\xe2\x96\x93", "\xe2\x96\x88", "\xe2\x96\x88"};
+    static const char *const blocks[] = {"\xe2\x96\x81", "\xe2\x96\x82", "\xe2\x96\x83",
+                                         "\xe2\x96\x84", "\xe2\x96\x85", "\xe2\x96\x86",
+                                         "\xe2\x96\x87", "\xe2\x96\x88"};
+    static const char *const shades[] = {"\xe2\x96\x91", "\xe2\x96\x91", "\xe2\x96\x92",
+                                         "\xe2\x96\x92", "\xe2\x96\x93", "\xe2\x96\x93",
+                                         "\xe2\x96\x88", "\xe2\x96\x88"};
     static const char *const plain[] = {"_", "_", ".", ".", "-", "-", "=", "="};
     const char *const *glyphs = ui->terminal.glyphs == TUI_GLYPHS_UTF8      ? blocks
                                 : ui->terminal.glyphs == TUI_GLYPHS_CONSOLE ? shades
@@ -48,9 +50,24 @@ static void number(char *out, size_t size, double value)
 }
 
 // In the order they are shown.
-enum { MODEL, STACK, NOW, MEAN, SPARK, VOICE, CONTEXT, RSS, ANONYMOUS, AVAILABLE, FAULTS, SEED, FIELDS };
+enum {
+    MODEL,
+    STACK,
+    NOW,
+    MEAN,
+    SPARK,
+    VOICE,
+    CONTEXT,
+    RSS,
+    ANONYMOUS,
+    AVAILABLE,
+    FAULTS,
+    SEED,
+    FIELDS
+};
 
-// The file's name without what it ends in, shortened to `most` bytes at the beginning of a character.
+// The file's name without what it ends in, shortened to `most` bytes at the beginning of a
+// character.
 static void model_name(const char *name, size_t most, char *out, size_t size)
 {
     size_t n = strlen(name);
@@ -64,8 +81,8 @@ static void model_name(const char *name, size_t most, char *out, size_t size)
     dt_format(out, size, "%.*s", (int)n, name);
 }
 
-// Only while there is something to hear: how dear the voice is, and how many sentences the story is ahead of it. An open
-// microphone is never left out.
+// Only while there is something to hear: how dear the voice is, and how many sentences the story is
+// ahead of it. An open microphone is never left out.
 static void voice(const struct tui *ui, struct field *f)
 {
     const struct dt_app_voice *v = ui->api->voice(ui->app);
@@ -86,8 +103,8 @@ static void voice(const struct tui *ui, struct field *f)
 static void fill(struct tui *ui, struct field *f)
 {
     static const int importance[FIELDS] = {
-        [MODEL] = 6, [STACK] = 11, [NOW] = 12, [MEAN] = 4, [SPARK] = 2,     [VOICE] = 7, [CONTEXT] = 10,
-        [RSS] = 9,   [ANONYMOUS] = 3, [AVAILABLE] = 8, [FAULTS] = 1, [SEED] = 5,
+        [MODEL] = 6,    [STACK] = 11, [NOW] = 12,      [MEAN] = 4,      [SPARK] = 2,  [VOICE] = 7,
+        [CONTEXT] = 10, [RSS] = 9,    [ANONYMOUS] = 3, [AVAILABLE] = 8, [FAULTS] = 1, [SEED] = 5,
     };
     const struct dt_app_figures *g = ui->api->figures(ui->app);
     char rss[16], anonymous[16], available[16], now[16], mean[16];
@@ -102,10 +119,14 @@ static void fill(struct tui *ui, struct field *f)
     dt_format(f[MEAN].text, sizeof f[MEAN].text, "mean %s", mean);
     spark(ui, f[SPARK].text);
     voice(ui, &f[VOICE]);
-    dt_format(f[CONTEXT].text, sizeof f[CONTEXT].text, "ctx %u/%u", g->context_used, g->context_total);
-    dt_format(f[RSS].text, sizeof f[RSS].text, "rss %s", ui_size_text(g->memory.rss, rss, sizeof rss));
-    dt_format(f[ANONYMOUS].text, sizeof f[ANONYMOUS].text, "anon %s", ui_size_text(g->memory.anonymous, anonymous, sizeof anonymous));
-    dt_format(f[AVAILABLE].text, sizeof f[AVAILABLE].text, "avail %s", ui_size_text(g->memory.available, available, sizeof available));
+    dt_format(f[CONTEXT].text, sizeof f[CONTEXT].text, "ctx %u/%u", g->context_used,
+              g->context_total);
+    dt_format(f[RSS].text, sizeof f[RSS].text, "rss %s",
+              ui_size_text(g->memory.rss, rss, sizeof rss));
+    dt_format(f[ANONYMOUS].text, sizeof f[ANONYMOUS].text, "anon %s",
+              ui_size_text(g->memory.anonymous, anonymous, sizeof anonymous));
+    dt_format(f[AVAILABLE].text, sizeof f[AVAILABLE].text, "avail %s",
+              ui_size_text(g->memory.available, available, sizeof available));
     dt_format(f[FAULTS].text, sizeof f[FAULTS].text, "flt %.0f/s", g->major_faults_s);
     dt_format(f[SEED].text, sizeof f[SEED].text, "seed %llu", (unsigned long long)g->seed);
 }
@@ -115,7 +136,8 @@ static int wide(const char *text)
     return (int)tui_columns(text, strlen(text), 0);
 }
 
-// Puts the fields that are left one behind the other, no field torn over two rows. False when they need more rows than there are.
+// Puts the fields that are left one behind the other, no field torn over two rows. False when they
+// need more rows than there are.
 static bool arrange(struct field *f, int rows, int cols)
 {
     int row = 0, column = 0;
@@ -159,8 +181,10 @@ void tui_status_draw(struct tui *ui)
             continue;
         int before = field[i].column > 1 ? 3 : 1;
         wmove(w, field[i].row, field[i].column - before);
-        tui_put(ui, w, TUI_PAINT_STATUS, before == 3 ? separator : " ", before == 3 ? strlen(separator) : 1, before);
-        tui_put(ui, w, TUI_PAINT_STATUS, field[i].text, strlen(field[i].text), ui->cols - field[i].column);
+        tui_put(ui, w, TUI_PAINT_STATUS, before == 3 ? separator : " ",
+                before == 3 ? strlen(separator) : 1, before);
+        tui_put(ui, w, TUI_PAINT_STATUS, field[i].text, strlen(field[i].text),
+                ui->cols - field[i].column);
     }
     wnoutrefresh(w);
     ui->status_dirty = false;

@@ -25,8 +25,9 @@ static struct {
 
 static struct termios modes_before;
 
-// The answer to a cursor position report, from a terminal that was sent to its lower right corner. It must come within a second, else it is no
-// answer. What was typed before it is lost to us, so this is done before anybody can have typed.
+// The answer to a cursor position report, from a terminal that was sent to its lower right corner.
+// It must come within a second, else it is no answer. What was typed before it is lost to us, so
+// this is done before anybody can have typed.
 static bool ask_terminal(int *rows, int *cols)
 {
     static const char question[] = "\0337\033[999;999H\033[6n\0338";
@@ -59,7 +60,8 @@ static bool ask_terminal(int *rows, int *cols)
 
 void tui_terminal_size(int *rows, int *cols)
 {
-    static int asked_rows, asked_columns; // a serial line does not change its size unseen; it is asked once
+    static int asked_rows,
+        asked_columns; // a serial line does not change its size unseen; it is asked once
     struct winsize size;
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0) {
         *rows = size.ws_row;
@@ -116,7 +118,7 @@ const char *tui_terminal_last_words(size_t *n)
     return last_words.bytes;
 }
 
-// ---- signals -------------------------------------------------------------------------------------------------------
+// ---- signals ----
 
 static int wake[2] = {-1, -1};
 static atomic_uint pending; // TUI_SIGNAL_...
@@ -158,11 +160,12 @@ unsigned tui_terminal_signals(void)
     return atomic_exchange(&pending, 0);
 }
 
-// ---- bracketed paste -----------------------------------------------------------------------------------------------
+// ---- bracketed paste ----
 
 static void paste_mode(bool on)
 {
-    const char *begin = capability("PS"), *end = capability("PE"), *bytes = capability(on ? "BE" : "BD");
+    const char *begin = capability("PS"), *end = capability("PE"),
+               *bytes = capability(on ? "BE" : "BD");
     if (!begin || !end || !bytes)
         return;
     if (on) {
@@ -173,7 +176,7 @@ static void paste_mode(bool on)
     fflush(stdout);
 }
 
-// ---- keys ------------------------------------------------------------------------------------------------------------
+// ---- keys ----
 
 static WINDOW *keys;
 
@@ -182,20 +185,25 @@ int tui_terminal_key(void)
     return wgetch(keys);
 }
 
-// Over a serial line TERM often says vt100 while an xterm sits at the other end, and some terminals never enter the keypad mode that their entry
-// speaks of. So both forms of the common keys are known, where the entry has no other use for them.
+// Over a serial line TERM often says vt100 while an xterm sits at the other end, and some terminals
+// never enter the keypad mode that their entry speaks of. So both forms of the common keys are
+// known, where the entry has no other use for them.
 static void know_common_keys(void)
 {
     static const struct {
         const char *bytes;
         int key;
     } common[] = {
-        {"\033[A", KEY_UP},     {"\033[B", KEY_DOWN},    {"\033[C", KEY_RIGHT},   {"\033[D", KEY_LEFT},    {"\033OA", KEY_UP},
-        {"\033OB", KEY_DOWN},   {"\033OC", KEY_RIGHT},   {"\033OD", KEY_LEFT},    {"\033[H", KEY_HOME},    {"\033[F", KEY_END},
-        {"\033OH", KEY_HOME},   {"\033OF", KEY_END},     {"\033[1~", KEY_HOME},   {"\033[4~", KEY_END},    {"\033[3~", KEY_DC},
-        {"\033[5~", KEY_PPAGE}, {"\033[6~", KEY_NPAGE},  {"\033OP", KEY_F(1)},    {"\033OQ", KEY_F(2)},    {"\033OR", KEY_F(3)},
-        {"\033OS", KEY_F(4)},   {"\033[11~", KEY_F(1)},  {"\033[12~", KEY_F(2)},  {"\033[13~", KEY_F(3)},  {"\033[14~", KEY_F(4)},
-        {"\033[15~", KEY_F(5)},  {"\033[17~", KEY_F(6)}, {"\033[21~", KEY_F(10)}, {"\033[1;2H", KEY_SHOME}, {"\033[1;2F", KEY_SEND},
+        {"\033[A", KEY_UP},      {"\033[B", KEY_DOWN},     {"\033[C", KEY_RIGHT},
+        {"\033[D", KEY_LEFT},    {"\033OA", KEY_UP},       {"\033OB", KEY_DOWN},
+        {"\033OC", KEY_RIGHT},   {"\033OD", KEY_LEFT},     {"\033[H", KEY_HOME},
+        {"\033[F", KEY_END},     {"\033OH", KEY_HOME},     {"\033OF", KEY_END},
+        {"\033[1~", KEY_HOME},   {"\033[4~", KEY_END},     {"\033[3~", KEY_DC},
+        {"\033[5~", KEY_PPAGE},  {"\033[6~", KEY_NPAGE},   {"\033OP", KEY_F(1)},
+        {"\033OQ", KEY_F(2)},    {"\033OR", KEY_F(3)},     {"\033OS", KEY_F(4)},
+        {"\033[11~", KEY_F(1)},  {"\033[12~", KEY_F(2)},   {"\033[13~", KEY_F(3)},
+        {"\033[14~", KEY_F(4)},  {"\033[15~", KEY_F(5)},   {"\033[17~", KEY_F(6)},
+        {"\033[21~", KEY_F(10)}, {"\033[1;2H", KEY_SHOME}, {"\033[1;2F", KEY_SEND},
     };
     for (size_t i = 0; i < sizeof common / sizeof *common; i++) {
         if (key_defined(common[i].bytes) == 0)
@@ -203,7 +211,7 @@ static void know_common_keys(void)
     }
 }
 
-// ---- opening and closing ---------------------------------------------------------------------------------------------
+// ---- opening and closing ----
 
 // True when the entry exists and can place the cursor; the word for why not goes to reason.
 static bool usable(const char *term, char *reason, size_t size)
@@ -253,7 +261,8 @@ static void release(void)
     }
 }
 
-bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options *options, char *reason, size_t size)
+bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options *options,
+                       char *reason, size_t size)
 {
     memset(t, 0, sizeof *t);
     const char *chosen = tui_terminal_entry(reason, size);
@@ -264,8 +273,8 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
     if (!rows || !cols)
         tui_terminal_size(&rows, &cols);
     if (rows < TUI_ROWS_MIN || cols < TUI_COLUMNS_MIN) {
-        snprintf(reason, size, "the terminal has %dx%d characters; the full screen needs %dx%d", cols, rows,
-                 TUI_COLUMNS_MIN, TUI_ROWS_MIN);
+        snprintf(reason, size, "the terminal has %dx%d characters; the full screen needs %dx%d",
+                 cols, rows, TUI_COLUMNS_MIN, TUI_ROWS_MIN);
         return false;
     }
     if (!options->headless && tcgetattr(STDIN_FILENO, &modes_before) != 0) {
@@ -309,7 +318,7 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
     if (t->colour)
         use_default_colors();
     bool console = strncmp(chosen, "linux", 5) == 0;
-    t->glyphs = options->utf8       ? console ? TUI_GLYPHS_CONSOLE : TUI_GLYPHS_UTF8
+    t->glyphs = options->utf8        ? console ? TUI_GLYPHS_CONSOLE : TUI_GLYPHS_UTF8
                 : capability("acsc") ? TUI_GLYPHS_ACS
                                      : TUI_GLYPHS_ASCII;
     tui_terminal_paint(t, options->theme);
@@ -361,7 +370,8 @@ void tui_terminal_suspend(struct tui_terminal *t)
 
 void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme)
 {
-    // per paint: attributes without colour, then foreground and background of the default and the high-contrast theme
+    // per paint: attributes without colour, then foreground and background of the default and the
+    // high-contrast theme
     static const struct {
         attr_t mono;
         short front, back, strong_front, strong_back;

@@ -29,11 +29,14 @@ enum own_command {
 
 static const struct dt_command own_commands[] = {
     {"help", "[command]", "Shows the keys and the commands.", DT_COMPLETE_COMMAND, OWN_HELP},
-    {"panel", "sampling|backends|models|library|help|none", "Opens a panel, or closes it.", DT_COMPLETE_NONE, OWN_PANEL},
+    {"panel", "sampling|backends|models|library|help|none", "Opens a panel, or closes it.",
+     DT_COMPLETE_NONE, OWN_PANEL},
     {"script", "file", "Plays keystrokes and commands from a file.", DT_COMPLETE_FILE, OWN_SCRIPT},
     {"save-screen", "file", "Writes the screen as text.", DT_COMPLETE_FILE, OWN_SAVE_SCREEN},
     {"redraw", "", "Draws the whole screen anew.", DT_COMPLETE_NONE, OWN_REDRAW},
-    {"scroll", "top|end|rows", "Moves in the story: to its beginning or end, or by rows (-5: back).", DT_COMPLETE_NONE, OWN_SCROLL},
+    {"scroll", "top|end|rows",
+     "Moves in the story: to its beginning or end, or by rows (-5: back).", DT_COMPLETE_NONE,
+     OWN_SCROLL},
 };
 
 uint64_t tui_now(void)
@@ -43,7 +46,7 @@ uint64_t tui_now(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-// ---- saying things ----------------------------------------------------------------------------------------
+// ---- saying things ----
 
 static bool telling(struct tui *ui)
 {
@@ -57,7 +60,8 @@ static void append(struct tui *ui, enum tui_voice voice, const char *text, size_
     for (size_t piece; n > 0; text += piece, n -= piece) {
         piece = ui->charset == DT_CHARSET_UTF8 ? n : tui_piece(text, n);
         size_t length = ui->charset == DT_CHARSET_UTF8 ? n : tui_twin(ui, text, piece, twin);
-        size_t row = tui_layout_append(&ui->story, voice, ui->charset == DT_CHARSET_UTF8 ? text : twin, length);
+        size_t row = tui_layout_append(&ui->story, voice,
+                                       ui->charset == DT_CHARSET_UTF8 ? text : twin, length);
         if (row < ui->changed_row)
             ui->changed_row = row;
     }
@@ -91,7 +95,8 @@ void tui_say(struct tui *ui, enum tui_voice voice, const char *line)
     ui->dirty = true;
 }
 
-// A remark of the program. It stands in the story's margin when it does not tear a sentence apart, and over the input while nobody would see it there.
+// A remark of the program. It stands in the story's margin when it does not tear a sentence apart,
+// and over the input while nobody would see it there.
 static void notice(struct tui *ui, enum dt_app_level level, const char *line, size_t n)
 {
     enum tui_voice voice = level == DT_NOTICE_ERROR ? TUI_VOICE_ERROR : TUI_VOICE_NOTICE;
@@ -118,7 +123,7 @@ static void say_what_waited(struct tui *ui)
     ui->later_length = 0;
 }
 
-// ---- the story ----------------------------------------------------------------------------------------------
+// ---- the story ----
 
 static bool note_turn(struct tui *ui, size_t turn)
 {
@@ -183,7 +188,7 @@ static void rebuild(struct tui *ui, size_t from)
     ui->dirty = true;
 }
 
-// ---- events ----------------------------------------------------------------------------------------------------
+// ---- events ----
 
 static const char greeting[] = "Type how a story begins, or just Enter. Help: F1, Ctrl-G";
 
@@ -220,7 +225,8 @@ static void show_progress(struct tui *ui, const struct dt_app_event *e)
     char left[32] = "";
     if (e->seconds_left >= 0.05)
         dt_format(left, sizeof left, ", about %.1f s more", e->seconds_left);
-    dt_format(ui->message, sizeof ui->message, "%s [%s] %d %%%s", e->text, bar, (int)(share * 100), left);
+    dt_format(ui->message, sizeof ui->message, "%s [%s] %d %%%s", e->text, bar, (int)(share * 100),
+              left);
     ui->message_voice = TUI_VOICE_NOTICE;
     ui->progress = true;
     ui->state_said = false;
@@ -230,7 +236,9 @@ static void show_progress(struct tui *ui, const struct dt_app_event *e)
 static void scroll_command(struct tui *ui, const char *where)
 {
     long most = (long)ui->story.row_count;
-    tui_scroll(ui, *where == 't' ? -most : *where == 'e' || !*where ? most : strtol(where, NULL, 10));
+    tui_scroll(ui, *where == 't'              ? -most
+                   : *where == 'e' || !*where ? most
+                                              : strtol(where, NULL, 10));
 }
 
 static void own_command(struct tui *ui, const struct dt_app_event *e)
@@ -257,7 +265,8 @@ static void own_command(struct tui *ui, const struct dt_app_event *e)
         if (tui_save_screen(ui, e->text))
             dt_format(line, sizeof line, "The screen is in %s.", e->text);
         else
-            dt_format(line, sizeof line, "%s: the screen could not be written: %s", e->text, strerror(errno));
+            dt_format(line, sizeof line, "%s: the screen could not be written: %s", e->text,
+                      strerror(errno));
         tui_say(ui, TUI_VOICE_NOTICE, line);
         break;
     }
@@ -317,7 +326,8 @@ static void event(struct tui *ui, const struct dt_app_event *e)
     case DT_EVENT_TURN_END:
         say_what_waited(ui);
         if (e->end == DT_END_LENGTH)
-            tui_say(ui, TUI_VOICE_NOTICE, "As long as the setting length allows; /continue goes on.");
+            tui_say(ui, TUI_VOICE_NOTICE,
+                    "As long as the setting length allows; /continue goes on.");
         else if (e->end == DT_END_STOPPED)
             tui_say(ui, TUI_VOICE_NOTICE, "Stopped; /continue goes on, /retry tells it anew.");
         ui->status_dirty = true;
@@ -350,14 +360,16 @@ static void event(struct tui *ui, const struct dt_app_event *e)
     case DT_EVENT_ASK:
         ui->question = e->id;
         ui->question_default = e->yes_default;
-        dt_format(ui->message, sizeof ui->message, "%s %s", e->text, e->yes_default ? "[Y/n]" : "[y/N]");
+        dt_format(ui->message, sizeof ui->message, "%s %s", e->text,
+                  e->yes_default ? "[Y/n]" : "[y/N]");
         ui->message_voice = TUI_VOICE_USER;
         ui->progress = ui->state_said = false;
         break;
     case DT_EVENT_EDIT:
         ui->editing = true;
         tui_editor_set(&ui->input, e->text);
-        tui_say(ui, TUI_VOICE_NOTICE, "Change the text; Enter takes it and goes on from there, Esc leaves it as it was.");
+        tui_say(ui, TUI_VOICE_NOTICE,
+                "Change the text; Enter takes it and goes on from there, Esc leaves it as it was.");
         tui_panel_close(ui);
         break;
     case DT_EVENT_INPUT:
@@ -366,9 +378,10 @@ static void event(struct tui *ui, const struct dt_app_event *e)
     case DT_EVENT_SETTING:
         if (e->setting == DT_SET_THEME) {
             const char *name = ui->api->get(ui->app, DT_SET_THEME);
-            tui_terminal_paint(&ui->terminal, strcmp(name, "mono") == 0            ? TUI_THEME_MONO
-                                              : strcmp(name, "high-contrast") == 0 ? TUI_THEME_CONTRAST
-                                                                                   : TUI_THEME_DEFAULT);
+            tui_terminal_paint(&ui->terminal, strcmp(name, "mono") == 0 ? TUI_THEME_MONO
+                                              : strcmp(name, "high-contrast") == 0
+                                                  ? TUI_THEME_CONTRAST
+                                                  : TUI_THEME_DEFAULT);
             clearok(curscr, TRUE);
             ui->drawn_top = SIZE_MAX;
         }
@@ -398,14 +411,15 @@ static void event(struct tui *ui, const struct dt_app_event *e)
     }
 }
 
-// ---- input ------------------------------------------------------------------------------------------------------
+// ---- input ----
 
 void tui_submit(struct tui *ui, const char *text)
 {
     size_t n = strlen(text);
     if (ui->editing ? ui->api->edit(ui->app, text, n) : ui->api->submit(ui->app, text, n)) {
         ui->editing = false;
-        ui->follow |= *text != '/' || text[1] == '/'; // a command says nothing about where one reads
+        ui->follow |=
+            *text != '/' || text[1] == '/'; // a command says nothing about where one reads
     } else {
         tui_editor_set(&ui->input, text); // it was not taken: nothing typed is lost
     }
@@ -460,7 +474,8 @@ static void signals(struct tui *ui)
     unsigned what = tui_terminal_signals();
     if (what & TUI_SIGNAL_SUSPEND)
         tui_suspend(ui);
-    if (what & TUI_SIGNAL_WOKEN) // somebody stopped us without a word, and the shell has drawn since
+    if (what &
+        TUI_SIGNAL_WOKEN) // somebody stopped us without a word, and the shell has drawn since
         tui_redraw(ui);
     if (what & TUI_SIGNAL_SIZE)
         resized(ui);
@@ -514,7 +529,8 @@ static bool read_keys(struct tui *ui)
 {
     bool any = false;
     for (int key; (key = tui_terminal_key()) != ERR; any = true) {
-        if (key == 27 && !ui->pasting) { // Esc, unless something comes right behind it: that is how terminals say Alt
+        if (key == 27 && !ui->pasting) { // Esc, unless something comes right behind it: that is how
+                                         // terminals say Alt
             int next = tui_terminal_key();
             if (next == ERR)
                 tui_key(ui, 0, 27);
@@ -533,15 +549,18 @@ static bool read_keys(struct tui *ui)
     return any;
 }
 
-// ---- the run -----------------------------------------------------------------------------------------------------
+// ---- the run ----
 
-// Without a terminal only when the user insists, by --ui tui, and says what to do: then nothing is shown, and a script plays.
+// Without a terminal only when the user insists, by --ui tui, and says what to do: then nothing is
+// shown, and a script plays.
 static bool headless(const struct dt_app_api *api, struct dt_app *app)
 {
-    return !isatty(STDIN_FILENO) && !isatty(STDOUT_FILENO) && strcmp(api->get(app, DT_SET_UI), "tui") == 0 && api->given(app);
+    return !isatty(STDIN_FILENO) && !isatty(STDOUT_FILENO) &&
+           strcmp(api->get(app, DT_SET_UI), "tui") == 0 && api->given(app);
 }
 
-static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason, size_t reason_size)
+static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason,
+                  size_t reason_size)
 {
     if (!headless(api, app) && (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))) {
         dt_format(reason, reason_size, "standard input and output are not both a terminal");
@@ -553,7 +572,8 @@ static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason
 static void choose_charset(struct tui *ui)
 {
     ui->charset = ui->api->charset(ui->app);
-    // curses speaks the locale's charset; where the user named another, a locale that has it is looked for
+    // curses speaks the locale's charset; where the user named another, a locale that has it is
+    // looked for
     if (ui->charset == DT_CHARSET_UTF8 && MB_CUR_MAX == 1 && !setlocale(LC_CTYPE, "C.UTF-8"))
         ui->charset = DT_CHARSET_ASCII;
     if (ui->charset == DT_CHARSET_LATIN1) {
@@ -566,7 +586,8 @@ static void choose_charset(struct tui *ui)
 static int draw_in_time(struct tui *ui)
 {
     uint64_t now = tui_now();
-    if ((ui->dirty && now - ui->frame_ns >= FRAME_NS) || (ui->status_dirty && now - ui->status_ns >= TUI_STATUS_NS)) {
+    if ((ui->dirty && now - ui->frame_ns >= FRAME_NS) ||
+        (ui->status_dirty && now - ui->status_ns >= TUI_STATUS_NS)) {
         tui_draw(ui);
         now = ui->frame_ns = tui_now();
     }
@@ -605,7 +626,8 @@ static void loop(struct tui *ui)
             {tui_terminal_fd(), POLLIN, 0},
         };
         if (poll(fds, 3, wait) < 0)
-            fds[0].revents = fds[2].revents = 0; // interrupted: whoever did it has left a word somewhere
+            fds[0].revents = fds[2].revents =
+                0; // interrupted: whoever did it has left a word somewhere
         if (fds[2].revents)
             signals(ui);
         struct dt_app_event e;
@@ -617,7 +639,8 @@ static void loop(struct tui *ui)
         if (fds[0].revents && !read_keys(ui))
             terminal_gone = fds[0].revents & (POLLHUP | POLLERR | POLLNVAL) || at_end_of_file();
         tui_script_step(ui, NULL);
-        if (ui->terminal.headless && !ui->script && !ui->leaving && ui->api->state(ui->app) == DT_APP_IDLE) {
+        if (ui->terminal.headless && !ui->script && !ui->leaving &&
+            ui->api->state(ui->app) == DT_APP_IDLE) {
             ui->leaving = true; // nobody is there to say more
             tui_commandf(ui, "/quit");
         }
@@ -628,7 +651,8 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
 {
     struct tui *ui = calloc(1, sizeof *ui);
     if (!ui) {
-        dt_format(reason, reason_size, "the full screen needs %zu bytes that are not there", sizeof *ui);
+        dt_format(reason, reason_size, "the full screen needs %zu bytes that are not there",
+                  sizeof *ui);
         return -1;
     }
     ui->api = api;
@@ -670,7 +694,9 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
         tui_say(ui, TUI_VOICE_NOTICE, greeting);
     if (ui->terminal.fell_back) {
         char line[128];
-        dt_format(line, sizeof line, "There is no terminfo entry for this terminal; it is used as %s.", ui->terminal.term);
+        dt_format(line, sizeof line,
+                  "There is no terminfo entry for this terminal; it is used as %s.",
+                  ui->terminal.term);
         api->notice(app, DT_NOTICE_INFO, line);
     }
 

@@ -16,17 +16,17 @@
 #include "terminal.h"
 
 #define TUI_SCROLLBACK (512u * 1024) // bytes of text kept on screen's side; the library has it all
-#define TUI_STATUS_NS 500000000u     // the status line is drawn twice a second at most
-#define TUI_SPARK 8                  // speeds remembered for the spark line
+#define TUI_STATUS_NS  500000000u    // the status line is drawn twice a second at most
+#define TUI_SPARK      8             // speeds remembered for the spark line
 
 struct tui;
 
 // A panel: what lies over the lower part of the story. One row in the table of panels.
 struct tui_panel {
     const char *name, *title;
-    void (*open)(struct tui *ui);                  // may be NULL
-    int (*wanted)(struct tui *ui);                 // rows it would like, without its title
-    void (*draw)(struct tui *ui, int rows, int cols); // into ui->panel_window from row 1
+    void (*open)(struct tui *ui);                      // may be NULL
+    int (*wanted)(struct tui *ui);                     // rows it would like, without its title
+    void (*draw)(struct tui *ui, int rows, int cols);  // into ui->panel_window from row 1
     bool (*key)(struct tui *ui, int key, wint_t wide); // true: it was the panel's
 };
 
@@ -72,24 +72,24 @@ struct tui {
     // one line above the input
     char message[512];
     enum tui_voice message_voice;
-    bool progress;      // the message is a progress bar
-    bool state_said;    // or the name of a state, gone with it
+    bool progress;   // the message is a progress bar
+    bool state_said; // or the name of a state, gone with it
 
     struct tui_editor input;
     struct tui_layout entry_layout; // the entry, wrapped
     bool pasting;
-    bool editing;       // what is entered replaces the last text (/edit)
-    uint32_t question;  // id of a question that waits for y or n, 0: none
+    bool editing;      // what is entered replaces the last text (/edit)
+    uint32_t question; // id of a question that waits for y or n, 0: none
     bool question_default;
-    char typed[8];      // bytes of a character that is not whole yet
+    char typed[8]; // bytes of a character that is not whole yet
     size_t typed_length;
 
-    int panel;          // enum tui_panel_id
-    int selected;       // row in the panel
-    int panel_top;      // first row shown
-    char entry[256];    // what is typed in the panel: a value, a search
+    int panel;       // enum tui_panel_id
+    int selected;    // row in the panel
+    int panel_top;   // first row shown
+    char entry[256]; // what is typed in the panel: a value, a search
     size_t entry_length;
-    char *output;       // text of TUI_PANEL_OUTPUT, owned
+    char *output; // text of TUI_PANEL_OUTPUT, owned
     uint32_t search_id;
 
     double speeds[TUI_SPARK];
@@ -108,22 +108,26 @@ void tui_panel_open(struct tui *ui, int panel);
 void tui_panel_close(struct tui *ui);
 void tui_redraw(struct tui *ui);  // everything anew: somebody else wrote on the screen
 void tui_suspend(struct tui *ui); // to sleep, as Ctrl-Z asks
-uint64_t tui_now(void); // nanoseconds, monotonic
+uint64_t tui_now(void);           // nanoseconds, monotonic
 
 // draw.c: everything that writes to windows
-void tui_draw_sizes(struct tui *ui); // after a change of size or of what is open: divides the screen anew
-void tui_draw(struct tui *ui);       // one frame: only what changed goes to the terminal
+void tui_draw_sizes(
+    struct tui *ui);           // after a change of size or of what is open: divides the screen anew
+void tui_draw(struct tui *ui); // one frame: only what changed goes to the terminal
 void tui_draw_free(struct tui *ui);
 void tui_scroll(struct tui *ui, long rows); // the story, up (negative) or down
-// UTF-8 with no character but those the terminal has, at most TUI_PIECE bytes of it at a time (tui_piece says how many to give): out has room for
-// three times as many and 32. Returns the length.
+// UTF-8 with no character but those the terminal has, at most TUI_PIECE bytes of it at a time
+// (tui_piece says how many to give): out has room for three times as many and 32. Returns the
+// length.
 #define TUI_PIECE 512u
 size_t tui_twin(struct tui *ui, const char *text, size_t n, char *out);
 size_t tui_piece(const char *text, size_t n);
-// Text in the terminal's charset at the window's cursor, cut at `cols` columns. Returns the columns used.
-int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *text, size_t n, int cols);
-int tui_putf(struct tui *ui, WINDOW *window, enum tui_paint paint, int cols, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+// Text in the terminal's charset at the window's cursor, cut at `cols` columns. Returns the columns
+// used.
+int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *text, size_t n,
+            int cols);
+int tui_putf(struct tui *ui, WINDOW *window, enum tui_paint paint, int cols, const char *format,
+             ...) __attribute__((format(printf, 5, 6)));
 // A bar of `cols` cells, `share` of 1 full.
 void tui_put_bar(struct tui *ui, WINDOW *window, enum tui_paint paint, double share, int cols);
 // Writes the screen as text, one line a row, trailing spaces cut. False with errno.
@@ -141,7 +145,9 @@ bool tui_key_help(size_t i, const char **keys, const char **help);
 
 // script.c: keystrokes and commands from a file, played as if somebody typed them
 bool tui_script_begin(struct tui *ui, const char *path); // false: a message says why
-void tui_script_step(struct tui *ui, const struct dt_app_event *event); // after every event, and once a frame (event NULL)
+void tui_script_step(
+    struct tui *ui,
+    const struct dt_app_event *event);  // after every event, and once a frame (event NULL)
 int tui_script_wait_ms(struct tui *ui); // how long poll may sleep; -1: for ever
 void tui_script_end(struct tui *ui);
 

@@ -131,7 +131,8 @@ static void pack_cols(act *restrict d, const act *restrict s, int K, int N, int 
     for (int n = 0; n < N; n += PANEL, d += (size_t)K * PANEL)
         for (int k = 0; k < K; k += 32) {
             __m512i r[16];
-            for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(s + (size_t)(n + i) * ld + k);
+            for (int i = 0; i < 16; i++)
+                r[i] = _mm512_loadu_si512(s + (size_t)(n + i) * ld + k);
             turn16(r);
             for (int i = 0; i < 16; i++)
                 _mm512_storeu_si512(d + (size_t)(k + 2 * i) * PANEL, r[i]);
@@ -149,13 +150,14 @@ static void transpose(act *restrict d, int ldd, const act *restrict s, int lds, 
                 v[i] = pair16(p, p + lds);
             }
             turn16(v);
-            for (int i = 0; i < 16; i++) _mm512_storeu_si512(d + (size_t)(c + i) * ldd + r, v[i]);
+            for (int i = 0; i < 16; i++)
+                _mm512_storeu_si512(d + (size_t)(c + i) * ldd + r, v[i]);
         }
 }
 
 // C[M][N] = (add ? C : 0) + A[M][K] B; B was packed with Kp >= K rows
-static void gemm(int M, int N, int K, const act *A, int lda, const act *B, int Kp, float *C, int ldc,
-                 int add)
+static void gemm(int M, int N, int K, const act *A, int lda, const act *B, int Kp, float *C,
+                 int ldc, int add)
 {
     tiles_see_memory(C);
     for (int m = 0; m < M; m += 32)
@@ -195,34 +197,48 @@ static void gemm(int M, int N, int K, const act *A, int lda, const act *B, int K
 
 #else // plain float
 
-static int gemm_permit(void) { return 0; }
-static void gemm_thread_begin(void) {}
-static void gemm_thread_end(void) {}
-static inline float act_get(act a) { return a; }
+static int gemm_permit(void)
+{
+    return 0;
+}
+static void gemm_thread_begin(void)
+{
+}
+static void gemm_thread_end(void)
+{
+}
+static inline float act_get(act a)
+{
+    return a;
+}
 
 static inline void act_store(act *restrict d, const float *restrict s, size_t n)
 {
-    for (size_t i = 0; i < n; i++) d[i] = s[i];
+    for (size_t i = 0; i < n; i++)
+        d[i] = s[i];
 }
 
 static void pack_rows(act *restrict d, const act *restrict s, int K, int N, int ld)
 {
     for (int n = 0; n < N; n += PANEL)
         for (int k = 0; k < K; k++)
-            for (int i = 0; i < PANEL; i++) *d++ = s[(size_t)k * ld + n + i];
+            for (int i = 0; i < PANEL; i++)
+                *d++ = s[(size_t)k * ld + n + i];
 }
 
 static void pack_cols(act *restrict d, const act *restrict s, int K, int N, int ld)
 {
     for (int n = 0; n < N; n += PANEL)
         for (int k = 0; k < K; k++)
-            for (int i = 0; i < PANEL; i++) *d++ = s[(size_t)(n + i) * ld + k];
+            for (int i = 0; i < PANEL; i++)
+                *d++ = s[(size_t)(n + i) * ld + k];
 }
 
 static void transpose(act *restrict d, int ldd, const act *restrict s, int lds, int R, int C)
 {
     for (int r = 0; r < R; r++)
-        for (int c = 0; c < C; c++) d[(size_t)c * ldd + r] = s[(size_t)r * lds + c];
+        for (int c = 0; c < C; c++)
+            d[(size_t)c * ldd + r] = s[(size_t)r * lds + c];
 }
 
 typedef float panel __attribute__((vector_size(PANEL * sizeof(float)), aligned(4), may_alias));
@@ -233,18 +249,20 @@ typedef float panel __attribute__((vector_size(PANEL * sizeof(float)), aligned(4
 #define ROWS 4
 #endif
 
-static void gemm(int M, int N, int K, const act *A, int lda, const act *B, int Kp, float *C, int ldc,
-                 int add)
+static void gemm(int M, int N, int K, const act *A, int lda, const act *B, int Kp, float *C,
+                 int ldc, int add)
 {
     for (int n = 0; n < N; n += PANEL)
         for (int m = 0; m < M; m += ROWS) {
             const act *a = A + (size_t)m * lda, *b = B + (size_t)n * Kp;
             panel sum[ROWS] = {{0}};
             for (int k = 0; k < K; k++, b += PANEL)
-                for (int i = 0; i < ROWS; i++) sum[i] += a[(size_t)i * lda + k] * *(const panel *)b;
+                for (int i = 0; i < ROWS; i++)
+                    sum[i] += a[(size_t)i * lda + k] * *(const panel *)b;
             for (int i = 0; i < ROWS; i++) {
                 panel *c = (panel *)(C + (size_t)(m + i) * ldc + n);
-                if (add) sum[i] += *c;
+                if (add)
+                    sum[i] += *c;
                 *c = sum[i];
             }
         }

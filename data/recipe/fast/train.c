@@ -23,8 +23,8 @@
 #include <sys/mman.h>
 
 #define MAX_THREADS 64
-#define EPS 1e-5f
-#define HUGE_PAGE ((size_t)2 << 20)
+#define EPS         1e-5f
+#define HUGE_PAGE   ((size_t)2 << 20)
 
 struct weight { // one matrix, packed for the forward and for the backward product
     act *fwd, *bwd;
@@ -80,11 +80,14 @@ struct trainer {
 // lie pages apart.
 static void *grab(size_t n)
 {
-    size_t align = n >= HUGE_PAGE / 2 ? HUGE_PAGE : 64, size = (n + 4096 + align - 1) / align * align;
+    size_t align = n >= HUGE_PAGE / 2 ? HUGE_PAGE : 64,
+           size = (n + 4096 + align - 1) / align * align;
     void *p = aligned_alloc(align, size);
-    if (!p) return NULL;
+    if (!p)
+        return NULL;
 #ifdef MADV_HUGEPAGE
-    if (align == HUGE_PAGE) madvise(p, size, MADV_HUGEPAGE); // a wish: refused, it works all the same
+    if (align == HUGE_PAGE)
+        madvise(p, size, MADV_HUGEPAGE); // a wish: refused, it works all the same
 #endif
     memset(p, 0, size);
     return p;
@@ -116,7 +119,8 @@ static inline float fast_exp(float x)
 // of seed, place and number alone, so that the backward pass finds the same ones.
 static void dropout(const struct batch *b, uint32_t place, uint32_t first, float *x, size_t n)
 {
-    if (b->drop <= 0) return;
+    if (b->drop <= 0)
+        return;
     uint32_t limit = (uint32_t)((double)b->drop * 4294967295.0);
     uint32_t key = (b->seed * 0x9E3779B1u) ^ (place * 0x85EBCA77u);
     float keep = 1.0f / (1.0f - b->drop);
@@ -133,20 +137,23 @@ static void norm_forward(const float *x, const float *g, float *r, float *tmp, a
 {
     for (int t = 0; t < n; t++, x += D, y += D) {
         float s = 0;
-        for (int i = 0; i < D; i++) s += x[i] * x[i];
+        for (int i = 0; i < D; i++)
+            s += x[i] * x[i];
         r[t] = s = 1.0f / sqrtf(s / (float)D + EPS);
-        for (int i = 0; i < D; i++) tmp[i] = x[i] * s * g[i];
+        for (int i = 0; i < D; i++)
+            tmp[i] = x[i] * s * g[i];
         act_store(y, tmp, (size_t)D);
     }
 }
 
 // dx += the gradient through the norm of dy; dg += that of its gain
-static void norm_backward(const float *x, const float *g, const float *r, const float *dy, float *dx,
-                          float *dg, int n, int D)
+static void norm_backward(const float *x, const float *g, const float *r, const float *dy,
+                          float *dx, float *dg, int n, int D)
 {
     for (int t = 0; t < n; t++, x += D, dy += D, dx += D) {
         float s = 0, q = r[t];
-        for (int i = 0; i < D; i++) s += dy[i] * g[i] * x[i];
+        for (int i = 0; i < D; i++)
+            s += dy[i] * g[i] * x[i];
         s *= q * q * q / (float)D;
         for (int i = 0; i < D; i++) {
             dx[i] += dy[i] * g[i] * q - x[i] * s;
@@ -185,18 +192,24 @@ static void attend(struct worker *w, const struct saved *s, int first, int T, in
             float inv[BLOCK];
             for (int i = 0; i < BLOCK; i++) {
                 float *x = w->score + (size_t)i * t->T, max = -1e30f, sum = 0;
-                for (int j = r + i + 1; j < C; j++) x[j] = -1e30f;
-                for (int j = 0; j < C; j++) max = x[j] > max ? x[j] : max;
-                for (int j = 0; j < C; j++) sum += x[j] = fast_exp((x[j] - max) * scale);
-                for (int j = r + i + 1; j < C; j++) x[j] = 0;
+                for (int j = r + i + 1; j < C; j++)
+                    x[j] = -1e30f;
+                for (int j = 0; j < C; j++)
+                    max = x[j] > max ? x[j] : max;
+                for (int j = 0; j < C; j++)
+                    sum += x[j] = fast_exp((x[j] - max) * scale);
+                for (int j = r + i + 1; j < C; j++)
+                    x[j] = 0;
                 inv[i] = 1.0f / sum;
                 s->lse[(size_t)h * n + first + r + i] = max * scale + logf(sum);
                 act_store(w->pb + (size_t)i * t->T, x, (size_t)C);
             }
             gemm(BLOCK, hs, C, w->pb, t->T, w->vp, T, w->dk, hs, 0);
             for (int i = 0; i < BLOCK; i++) {
-                for (int j = 0; j < hs; j++) w->dk[i * hs + j] *= inv[i];
-                act_store(s->att + (size_t)(first + r + i) * D + h * hs, w->dk + i * hs, (size_t)hs);
+                for (int j = 0; j < hs; j++)
+                    w->dk[i * hs + j] *= inv[i];
+                act_store(s->att + (size_t)(first + r + i) * D + h * hs, w->dk + i * hs,
+                          (size_t)hs);
             }
         }
     }
@@ -232,7 +245,8 @@ static void attend_backward(struct worker *w, const struct saved *s, const act *
                     x[j] = fast_exp(x[j] * scale - lse);
                     y[j] = x[j] * (y[j] - d) * scale;
                 }
-                for (int j = r + i + 1; j < C; j++) x[j] = y[j] = 0;
+                for (int j = r + i + 1; j < C; j++)
+                    x[j] = y[j] = 0;
                 act_store(w->pb + (size_t)i * t->T, x, (size_t)C);
                 act_store(w->sb + (size_t)i * t->T, y, (size_t)C);
             }
@@ -281,7 +295,8 @@ static void forward(struct worker *w, int seg0, int seg1)
         for (int k = seg0; k < seg1; k++)
             for (int r = b->start[k] - first; r < b->start[k + 1] - first; r += BLOCK) {
                 act *h = s->h0 + (size_t)r * D;
-                norm_forward(w->x + (size_t)r * D, b->param + y->n1, s->r0 + r, w->row, h, BLOCK, D);
+                norm_forward(w->x + (size_t)r * D, b->param + y->n1, s->r0 + r, w->row, h, BLOCK,
+                             D);
                 gemm(BLOCK, 3 * D, D, h, D, y->qkv.fwd, D, f, 3 * D, 0);
                 rope(t, f, r - (b->start[k] - first), BLOCK, 2 * D, 3 * D, 1);
                 act_store(s->qkv + (size_t)r * 3 * D, f, (size_t)BLOCK * 3 * (size_t)D);
@@ -293,18 +308,21 @@ static void forward(struct worker *w, int seg0, int seg1)
             float *x = w->x + at, *x1 = s->x1 + at;
             gemm(BLOCK, D, D, s->att + at, D, y->o.fwd, D, f, D, 0);
             dropout(b, (uint32_t)(2 * l + 1), base + (uint32_t)r * step, f, size);
-            for (size_t i = 0; i < size; i++) x1[i] = x[i] += f[i];
+            for (size_t i = 0; i < size; i++)
+                x1[i] = x[i] += f[i];
             norm_forward(x, b->param + y->n2, s->r1 + r, w->row, s->h1 + at, BLOCK, D);
             gemm(BLOCK, 2 * H, D, s->h1 + at, D, y->w13.fwd, D, f, 2 * H, 0);
             act_store(s->gu + (size_t)r * 2 * H, f, (size_t)BLOCK * 2 * (size_t)H);
             for (int i = 0; i < BLOCK; i++) {
                 float *g = f + (size_t)i * 2 * H, *u = g + H;
-                for (int j = 0; j < H; j++) g[j] = g[j] / (1.0f + fast_exp(-g[j])) * u[j];
+                for (int j = 0; j < H; j++)
+                    g[j] = g[j] / (1.0f + fast_exp(-g[j])) * u[j];
                 act_store(s->a + (size_t)(r + i) * H, g, (size_t)H);
             }
             gemm(BLOCK, D, H, s->a + (size_t)r * H, H, y->w2.fwd, H, f, D, 0);
             dropout(b, (uint32_t)(2 * l + 2), base + (uint32_t)r * step, f, size);
-            for (size_t i = 0; i < size; i++) x[i] += f[i];
+            for (size_t i = 0; i < size; i++)
+                x[i] += f[i];
         }
     }
 }
@@ -322,21 +340,28 @@ static void head(struct worker *w, int seg0, int seg1)
         for (int i = 0; i < BLOCK; i++) {
             int p = first + r + i;
             float *y = rows + (size_t)i * V, max = -1e30f, sum = 0, wt = b->weight[p];
-            if (b->target[p] < 0) wt = 0;
+            if (b->target[p] < 0)
+                wt = 0;
             if (wt == 0) {
-                if (b->token_loss) b->token_loss[p] = 0;
+                if (b->token_loss)
+                    b->token_loss[p] = 0;
                 memset(w->dlog + (size_t)(r + i) * (V + BLOCK), 0, sizeof(act) * (size_t)V);
                 continue;
             }
             float ty = y[b->target[p]];
-            for (int j = 0; j < V; j++) max = y[j] > max ? y[j] : max;
-            for (int j = 0; j < V; j++) sum += y[j] = fast_exp(y[j] - max);
+            for (int j = 0; j < V; j++)
+                max = y[j] > max ? y[j] : max;
+            for (int j = 0; j < V; j++)
+                sum += y[j] = fast_exp(y[j] - max);
             float loss = logf(sum) + max - ty;
-            if (b->token_loss) b->token_loss[p] = loss;
+            if (b->token_loss)
+                b->token_loss[p] = loss;
             w->loss += (double)(wt * loss);
-            if (!b->backward) continue;
+            if (!b->backward)
+                continue;
             float k = wt * b->scale / sum, hard = wt * b->scale;
-            for (int j = 0; j < V; j++) y[j] *= k;
+            for (int j = 0; j < V; j++)
+                y[j] *= k;
             if (b->soft_id) {
                 for (int j = 0; j < b->soft; j++)
                     y[b->soft_id[(size_t)p * b->soft + j]] -=
@@ -377,7 +402,8 @@ static void mlp_backward(struct worker *w, int l, int n, uint32_t base)
             act_store(dgu + (size_t)i * 2 * H, d, 2 * (size_t)H);
         }
         gemm(BLOCK, D, 2 * H, dgu, 2 * H, y->w13.bwd, 2 * H, f, D, 0);
-        norm_backward(s->x1 + at, b->param + y->n2, s->r1 + r, f, w->dx + at, w->grad + y->n2, BLOCK, D);
+        norm_backward(s->x1 + at, b->param + y->n2, s->r1 + r, f, w->dx + at, w->grad + y->n2,
+                      BLOCK, D);
     }
     weight_grad(w, &y->w2, w->b, D, s->a, n);
     weight_grad(w, &y->w13, w->b2, 2 * H, s->h1, n);
@@ -437,7 +463,8 @@ static void backward(struct worker *w, int seg0, int seg1)
     dropout(b, 0, base, w->dx, (size_t)n * (size_t)D);
     for (int i = 0; i < n; i++) {
         float *g = w->grad + t->emb + (size_t)b->token[first + i] * D;
-        for (int j = 0; j < D; j++) g[j] += w->dx[(size_t)i * D + j];
+        for (int j = 0; j < D; j++)
+            g[j] += w->dx[(size_t)i * D + j];
     }
 }
 
@@ -449,11 +476,13 @@ static void *work(void *arg)
     int c;
     gemm_thread_begin();
     w->loss = 0;
-    if (b->backward) memset(w->grad, 0, sizeof(float) * t->params);
+    if (b->backward)
+        memset(w->grad, 0, sizeof(float) * t->params);
     while ((c = atomic_fetch_add(&b->next, 1)) < b->chunks) {
         forward(w, b->chunk[c], b->chunk[c + 1]);
         head(w, b->chunk[c], b->chunk[c + 1]);
-        if (b->backward) backward(w, b->chunk[c], b->chunk[c + 1]);
+        if (b->backward)
+            backward(w, b->chunk[c], b->chunk[c + 1]);
     }
     gemm_thread_end();
     return NULL;
@@ -479,7 +508,8 @@ static int worker_new(struct worker *w, struct trainer *t)
     size_t V = (size_t)t->V, hs = (size_t)t->hs;
     size_t wide = 2 * H > 3 * D ? 2 * H : 3 * D, big = wide > V ? wide : V;
     w->t = t;
-    if (!GRAB(w->s, t->L)) return 0;
+    if (!GRAB(w->s, t->L))
+        return 0;
     for (int l = 0; l < t->L; l++) {
         struct saved *s = &w->s[l];
         if (!(GRAB(s->x0, n * D) && GRAB(s->x1, n * D) && GRAB(s->r0, n) && GRAB(s->r1, n) &&
@@ -491,11 +521,11 @@ static int worker_new(struct worker *w, struct trainer *t)
     return GRAB(w->grad, t->params) && GRAB(w->x, n * D) && GRAB(w->dx, n * D) &&
            GRAB(w->f, n * 3 * D) && GRAB(w->f2, BLOCK * big) && GRAB(w->score, BLOCK * T) &&
            GRAB(w->dscore, BLOCK * T) && GRAB(w->dk, T * hs) && GRAB(w->dv, T * hs) &&
-           GRAB(w->row, wide) && GRAB(w->rn, n) && GRAB(w->b, n * D) && GRAB(w->b2, n * wide) && GRAB(w->pack, n * wide) &&
-           GRAB(w->turn, n * big) && GRAB(w->kp, T * hs) && GRAB(w->kr, T * hs) &&
-           GRAB(w->vp, T * hs) && GRAB(w->vc, T * hs) && GRAB(w->pb, BLOCK * T) &&
-           GRAB(w->sb, BLOCK * T) && GRAB(w->tb, BLOCK * T) && GRAB(w->qp, BLOCK * hs) &&
-           GRAB(w->xl, n * D) && GRAB(w->dlog, n * (V + BLOCK));
+           GRAB(w->row, wide) && GRAB(w->rn, n) && GRAB(w->b, n * D) && GRAB(w->b2, n * wide) &&
+           GRAB(w->pack, n * wide) && GRAB(w->turn, n * big) && GRAB(w->kp, T * hs) &&
+           GRAB(w->kr, T * hs) && GRAB(w->vp, T * hs) && GRAB(w->vc, T * hs) &&
+           GRAB(w->pb, BLOCK * T) && GRAB(w->sb, BLOCK * T) && GRAB(w->tb, BLOCK * T) &&
+           GRAB(w->qp, BLOCK * hs) && GRAB(w->xl, n * D) && GRAB(w->dlog, n * (V + BLOCK));
 }
 
 // Which build this is: 1 with AMX and bfloat16, 0 in plain float.
@@ -515,7 +545,8 @@ struct trainer *train_new(int D, int L, int H, int heads, int V, int T, int thre
         return NULL;
     t->D = D, t->L = L, t->H = H, t->nh = heads, t->hs = D / heads, t->V = V, t->T = T;
     t->threads = threads, t->cap = cap;
-    if (!GRAB(t->layer, L)) return NULL;
+    if (!GRAB(t->layer, L))
+        return NULL;
     size_t at = place(&t->cls, V, D, 0);
     for (int l = 0; l < L; l++) {
         struct layer *y = &t->layer[l];
@@ -524,14 +555,17 @@ struct trainer *train_new(int D, int L, int H, int heads, int V, int T, int thre
         y->n2 = at = place(&y->o, D, D, at);
         at = place(&y->w13, 2 * H, D, at + (size_t)D);
         at = place(&y->w2, D, H, at);
-        if (!(weight_new(&y->qkv) && weight_new(&y->o) && weight_new(&y->w13) && weight_new(&y->w2)))
+        if (!(weight_new(&y->qkv) && weight_new(&y->o) && weight_new(&y->w13) &&
+              weight_new(&y->w2)))
             return NULL;
     }
     t->norm = at;
     t->params = at + (size_t)D;
-    if (!weight_new(&t->cls) || !GRAB(t->copy, t->params)) return NULL;
+    if (!weight_new(&t->cls) || !GRAB(t->copy, t->params))
+        return NULL;
     size_t half = (size_t)t->hs / 2;
-    if (!GRAB(t->cosv, (size_t)T * half) || !GRAB(t->sinv, (size_t)T * half)) return NULL;
+    if (!GRAB(t->cosv, (size_t)T * half) || !GRAB(t->sinv, (size_t)T * half))
+        return NULL;
     for (int p = 0; p < T; p++)
         for (size_t i = 0; i < half; i++) {
             double a = p * pow(10000.0, -2.0 * (double)i / t->hs);
@@ -539,7 +573,8 @@ struct trainer *train_new(int D, int L, int H, int heads, int V, int T, int thre
             t->sinv[(size_t)p * half + i] = (float)sin(a);
         }
     for (int i = 0; i < threads; i++)
-        if (!worker_new(&t->w[i], t)) return NULL;
+        if (!worker_new(&t->w[i], t))
+            return NULL;
     return t;
 }
 
@@ -564,13 +599,24 @@ double train_step(struct trainer *t, const float *param, float *grad, const int3
                   const float *soft_p, float alpha, float *token_loss)
 {
     struct batch *b = &t->b;
-    *b = (struct batch){.param = param, .token = token, .target = target, .weight = weight,
-                        .start = start, .segments = segments, .scale = scale, .drop = drop,
-                        .seed = seed, .soft = soft, .soft_id = soft > 0 ? soft_id : NULL,
-                        .soft_p = soft_p, .alpha = alpha, .token_loss = token_loss,
+    *b = (struct batch){.param = param,
+                        .token = token,
+                        .target = target,
+                        .weight = weight,
+                        .start = start,
+                        .segments = segments,
+                        .scale = scale,
+                        .drop = drop,
+                        .seed = seed,
+                        .soft = soft,
+                        .soft_id = soft > 0 ? soft_id : NULL,
+                        .soft_p = soft_p,
+                        .alpha = alpha,
+                        .token_loss = token_loss,
                         .backward = grad != NULL};
     b->chunk = malloc(sizeof *b->chunk * (size_t)(segments + 1));
-    if (!b->chunk) return NAN;
+    if (!b->chunk)
+        return NAN;
     b->chunk[0] = 0;
     for (int i = 0; i < segments; i++) {
         int len = start[i + 1] - start[i];
@@ -578,7 +624,8 @@ double train_step(struct trainer *t, const float *param, float *grad, const int3
             free(b->chunk);
             return NAN;
         }
-        if (start[i + 1] - start[b->chunk[b->chunks]] > t->cap) b->chunk[++b->chunks] = i;
+        if (start[i + 1] - start[b->chunk[b->chunks]] > t->cap)
+            b->chunk[++b->chunks] = i;
     }
     b->chunk[++b->chunks] = segments;
     atomic_store(&b->next, 0);
@@ -593,7 +640,8 @@ double train_step(struct trainer *t, const float *param, float *grad, const int3
     }
     int started = 1;
     for (; started < t->threads; started++)
-        if (pthread_create(&t->w[started].thread, NULL, work, &t->w[started])) break;
+        if (pthread_create(&t->w[started].thread, NULL, work, &t->w[started]))
+            break;
     work(&t->w[0]);
     double loss = t->w[0].loss;
     for (int i = 1; i < started; i++) {
@@ -603,7 +651,8 @@ double train_step(struct trainer *t, const float *param, float *grad, const int3
     if (grad) {
         memcpy(grad, t->w[0].grad, sizeof(float) * t->params);
         for (int i = 1; i < started; i++)
-            for (size_t j = 0; j < t->params; j++) grad[j] += t->w[i].grad[j];
+            for (size_t j = 0; j < t->params; j++)
+                grad[j] += t->w[i].grad[j];
     }
     free(b->chunk);
     b->chunk = NULL;
@@ -628,9 +677,11 @@ static int orthogonalise(float *x, int R, int C)
     float *a = NULL, *a2 = NULL, *y = NULL;
     int ok = GRAB(xa, n) && GRAB(p, n) && GRAB(aa, rr) && GRAB(a, rr) && GRAB(a2, rr) && GRAB(y, n);
     double s = 1e-14;
-    for (size_t i = 0; ok && i < n; i++) s += (double)x[i] * x[i];
+    for (size_t i = 0; ok && i < n; i++)
+        s += (double)x[i] * x[i];
     float k = (float)(1.0 / sqrt(s));
-    for (size_t i = 0; ok && i < n; i++) x[i] *= k;
+    for (size_t i = 0; ok && i < n; i++)
+        x[i] *= k;
     for (int step = 0; ok && step < 5; step++) {
         act_store(xa, x, n);
         pack_cols(p, xa, C, R, C);
@@ -638,11 +689,13 @@ static int orthogonalise(float *x, int R, int C)
         act_store(aa, a, rr);
         pack_rows(p, aa, R, R, R);
         gemm(R, R, R, aa, R, p, R, a2, R, 0);
-        for (size_t i = 0; i < rr; i++) a[i] = kb * a[i] + kc * a2[i];
+        for (size_t i = 0; i < rr; i++)
+            a[i] = kb * a[i] + kc * a2[i];
         act_store(aa, a, rr);
         pack_rows(p, xa, R, C, C);
         gemm(R, C, R, aa, R, p, R, y, C, 0);
-        for (size_t i = 0; i < n; i++) x[i] = ka * x[i] + y[i];
+        for (size_t i = 0; i < n; i++)
+            x[i] = ka * x[i] + y[i];
     }
     free(xa), free(p), free(aa), free(a), free(a2), free(y);
     return ok;
@@ -654,7 +707,8 @@ static void *ortho_work(void *arg)
     int i;
     gemm_thread_begin();
     while ((i = atomic_fetch_add(&o->next, 1)) < o->count)
-        if (!orthogonalise(o->x[i], o->rows[i], o->cols[i])) atomic_store(&o->failed, 1);
+        if (!orthogonalise(o->x[i], o->rows[i], o->cols[i]))
+            atomic_store(&o->failed, 1);
     gemm_thread_end();
     return NULL;
 }
@@ -666,8 +720,10 @@ int train_ortho(float *const *x, const int32_t *rows, const int32_t *cols, int c
     pthread_t id[MAX_THREADS];
     int started = 1;
     for (; started < threads && started < MAX_THREADS; started++)
-        if (pthread_create(&id[started], NULL, ortho_work, &o)) break;
+        if (pthread_create(&id[started], NULL, ortho_work, &o))
+            break;
     ortho_work(&o);
-    for (int i = 1; i < started; i++) pthread_join(id[i], NULL);
+    for (int i = 1; i < started; i++)
+        pthread_join(id[i], NULL);
     return atomic_load(&o.failed) ? -1 : 0;
 }

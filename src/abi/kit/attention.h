@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Attention of one position, bit-identical to the reference: scores along positions, values along channels, and the sums of several
-// heads' softmaxes side by side. Fast for the host's layouts (keys with positions contiguous, values with channels
-// contiguous; entries in any slots), right for all.
+// Attention of one position, bit-identical to the reference: scores along positions, values along
+// channels, and the sums of several heads' softmaxes side by side. Fast for the host's layouts
+// (keys with positions contiguous, values with channels contiguous; entries in any slots), right
+// for all.
 #ifndef DT_ABI_KIT_ATTENTION_H
 #define DT_ABI_KIT_ATTENTION_H
 
@@ -14,12 +15,14 @@ KIT_INLINE kit_f kit_kv_load(const void *base, size_t at, int half)
 
 KIT_INLINE const void *kit_kv_at(const void *base, size_t at, int half)
 {
-    return half ? (const void *)((const uint16_t *)base + at) : (const void *)((const float *)base + at);
+    return half ? (const void *)((const uint16_t *)base + at)
+                : (const void *)((const float *)base + at);
 }
 
 KIT_INLINE kit_f kit_kv_load_n(const void *base, size_t at, int half, size_t n)
 {
-    return half ? kit_load_f16_n((const uint16_t *)base + at, n) : kit_load_n((const float *)base + at, n);
+    return half ? kit_load_f16_n((const uint16_t *)base + at, n)
+                : kit_load_n((const float *)base + at, n);
 }
 
 KIT_INLINE float kit_kv_one(const void *base, size_t at, int half)
@@ -28,8 +31,9 @@ KIT_INLINE float kit_kv_one(const void *base, size_t at, int half)
 }
 
 // Scores of n entries in neighbouring slots, `vectors` vectors at a time.
-KIT_INLINE uint32_t kit_scores_run(float *scores, const float *query, const void *keys, size_t at, size_t channel,
-                                   uint32_t head_size, uint32_t e, uint32_t n, float divisor, int half, int vectors)
+KIT_INLINE uint32_t kit_scores_run(float *scores, const float *query, const void *keys, size_t at,
+                                   size_t channel, uint32_t head_size, uint32_t e, uint32_t n,
+                                   float divisor, int half, int vectors)
 {
     enum { ahead = 8 };
     for (; e + (uint32_t)vectors * KIT_W <= n; e += (uint32_t)vectors * KIT_W) {
@@ -39,10 +43,12 @@ KIT_INLINE uint32_t kit_scores_run(float *scores, const float *query, const void
             sum[v] = kit_set(0.0f);
         for (uint32_t i = 0; i < head_size; i++) {
             kit_f q = kit_set(query[i]);
-            if (i + ahead < head_size) { // channels lie a stride apart: no hardware guesses the next
+            if (i + ahead <
+                head_size) { // channels lie a stride apart: no hardware guesses the next
                 KIT_UNROLL
                 for (int v = 0; v < vectors; v++)
-                    __builtin_prefetch(kit_kv_at(keys, at + e + (i + ahead) * channel + (size_t)v * KIT_W, half));
+                    __builtin_prefetch(
+                        kit_kv_at(keys, at + e + (i + ahead) * channel + (size_t)v * KIT_W, half));
             }
             KIT_UNROLL
             for (int v = 0; v < vectors; v++)
@@ -55,15 +61,17 @@ KIT_INLINE uint32_t kit_scores_run(float *scores, const float *query, const void
     return e;
 }
 
-KIT_INLINE void kit_scores(float *scores, const float *query, const struct dt_kv *kv, size_t base, uint32_t entries,
-                           float divisor, int half)
+KIT_INLINE void kit_scores(float *scores, const float *query, const struct dt_kv *kv, size_t base,
+                           uint32_t entries, float divisor, int half)
 {
     if (kv->key_slot != 1) {
         for (uint32_t e = 0; e < entries; e++) {
             size_t slot = kv->slots ? kv->slots[e] : e;
             float score = 0.0f;
             for (uint32_t i = 0; i < kv->head_size; i++)
-                score += query[i] * kit_kv_one(kv->keys, base + slot * kv->key_slot + i * kv->key_channel, half);
+                score +=
+                    query[i] *
+                    kit_kv_one(kv->keys, base + slot * kv->key_slot + i * kv->key_channel, half);
             scores[e] = score / divisor;
         }
         return;
@@ -76,13 +84,15 @@ KIT_INLINE void kit_scores(float *scores, const float *query, const struct dt_kv
         }
         size_t at = base + slot, channel = kv->key_channel;
         float *to = scores + begin;
-        uint32_t e = kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, 0, n, divisor, half, 8);
+        uint32_t e =
+            kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, 0, n, divisor, half, 8);
         e = kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, e, n, divisor, half, 4);
         e = kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, e, n, divisor, half, 1);
         if (e < n) {
             kit_f sum = kit_set(0.0f);
             for (uint32_t i = 0; i < kv->head_size; i++)
-                sum += kit_set(query[i]) * kit_kv_load_n(kv->keys, at + e + i * channel, half, n - e);
+                sum +=
+                    kit_set(query[i]) * kit_kv_load_n(kv->keys, at + e + i * channel, half, n - e);
             kit_store_n(to + e, sum / divisor, n - e);
         }
         begin += n;
@@ -90,8 +100,8 @@ KIT_INLINE void kit_scores(float *scores, const float *query, const struct dt_kv
 }
 
 // out[0 .. vectors * KIT_W) of one head, channels from `from` on.
-KIT_INLINE void kit_values_run(float *out, const float *scores, const struct dt_kv *kv, size_t base, uint32_t from,
-                               uint32_t entries, int half, int vectors)
+KIT_INLINE void kit_values_run(float *out, const float *scores, const struct dt_kv *kv, size_t base,
+                               uint32_t from, uint32_t entries, int half, int vectors)
 {
     kit_f sum[8];
     KIT_UNROLL
@@ -110,8 +120,9 @@ KIT_INLINE void kit_values_run(float *out, const float *scores, const struct dt_
 }
 
 // The same for two heads at once: twice the chains of additions in flight.
-KIT_INLINE void kit_values_pair(float *const *out, const float *scores, size_t score_stride, const struct dt_kv *kv,
-                                const size_t *base, uint32_t from, uint32_t entries, int half, int vectors)
+KIT_INLINE void kit_values_pair(float *const *out, const float *scores, size_t score_stride,
+                                const struct dt_kv *kv, const size_t *base, uint32_t from,
+                                uint32_t entries, int half, int vectors)
 {
     kit_f first[4], second[4];
     KIT_UNROLL
@@ -134,8 +145,8 @@ KIT_INLINE void kit_values_pair(float *const *out, const float *scores, size_t s
 }
 
 // Channels from `from` on that fill no vector, or any when channels are not contiguous.
-KIT_INLINE void kit_values_rest(float *out, const float *scores, const struct dt_kv *kv, size_t base, uint32_t from,
-                                uint32_t entries, int half)
+KIT_INLINE void kit_values_rest(float *out, const float *scores, const struct dt_kv *kv,
+                                size_t base, uint32_t from, uint32_t entries, int half)
 {
     for (uint32_t i = from; i < kv->head_size; i++)
         out[i] = 0.0f;
@@ -146,8 +157,8 @@ KIT_INLINE void kit_values_rest(float *out, const float *scores, const struct dt
     }
 }
 
-KIT_INLINE void kit_values_one(float *out, const float *scores, const struct dt_kv *kv, size_t base, uint32_t entries,
-                               int half, uint32_t from)
+KIT_INLINE void kit_values_one(float *out, const float *scores, const struct dt_kv *kv, size_t base,
+                               uint32_t entries, int half, uint32_t from)
 {
     if (kv->value_channel == 1) {
         for (; from + 8 * KIT_W <= kv->head_size; from += 8 * KIT_W)
@@ -161,8 +172,9 @@ KIT_INLINE void kit_values_one(float *out, const float *scores, const struct dt_
         kit_values_rest(out, scores, kv, base, from, entries, half);
 }
 
-KIT_INLINE void kit_values(float *const *out, const float *scores, size_t score_stride, const struct dt_kv *kv,
-                           const size_t *base, uint32_t heads, uint32_t entries, int half)
+KIT_INLINE void kit_values(float *const *out, const float *scores, size_t score_stride,
+                           const struct dt_kv *kv, const size_t *base, uint32_t heads,
+                           uint32_t entries, int half)
 {
     uint32_t h = 0;
     for (; kv->value_channel == 1 && h + 2 <= heads; h += 2) {
@@ -218,8 +230,9 @@ KIT_INLINE void kit_normalise(float *scores, size_t score_stride, uint32_t heads
 }
 
 KIT_INLINE void kit_attention_of(float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
-                                 uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
-                                 float *scores, size_t score_stride, kit_exp_fn *exp, int half)
+                                 uint32_t head_begin, uint32_t head_end, uint32_t entries,
+                                 float divisor, float *scores, size_t score_stride, kit_exp_fn *exp,
+                                 int half)
 {
     uint32_t sharing = heads / kv->heads;
     for (uint32_t begin = head_begin; begin < head_end; begin += 8, scores += 8 * score_stride) {
@@ -229,7 +242,8 @@ KIT_INLINE void kit_attention_of(float *out, const float *q, const struct dt_kv 
         for (uint32_t h = 0; h < n; h++) {
             float *s = scores + h * score_stride;
             size_t kv_head = (begin + h) / sharing;
-            kit_scores(s, q + (size_t)(begin + h) * kv->head_size, kv, kv_head * kv->key_head, entries, divisor, half);
+            kit_scores(s, q + (size_t)(begin + h) * kv->head_size, kv, kv_head * kv->key_head,
+                       entries, divisor, half);
             kit_exp_less(s, entries, kit_largest(s, entries), exp);
             results[h] = out + (size_t)(begin + h) * kv->head_size;
             bases[h] = kv_head * kv->value_head;
@@ -239,14 +253,16 @@ KIT_INLINE void kit_attention_of(float *out, const float *q, const struct dt_kv 
     }
 }
 
-KIT_INLINE void kit_attention(float *out, const float *q, const struct dt_kv *kv, uint32_t heads, uint32_t head_begin,
-                              uint32_t head_end, uint32_t entries, float divisor, float *scores, size_t score_stride,
-                              kit_exp_fn *exp)
+KIT_INLINE void kit_attention(float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
+                              uint32_t head_begin, uint32_t head_end, uint32_t entries,
+                              float divisor, float *scores, size_t score_stride, kit_exp_fn *exp)
 {
     if (kv->type == DT_KV_F16)
-        kit_attention_of(out, q, kv, heads, head_begin, head_end, entries, divisor, scores, score_stride, exp, 1);
+        kit_attention_of(out, q, kv, heads, head_begin, head_end, entries, divisor, scores,
+                         score_stride, exp, 1);
     else
-        kit_attention_of(out, q, kv, heads, head_begin, head_end, entries, divisor, scores, score_stride, exp, 0);
+        kit_attention_of(out, q, kv, heads, head_begin, head_end, entries, divisor, scores,
+                         score_stride, exp, 0);
 }
 
 #endif

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// e^x on vectors with the bits of the C library's expf (glibc's and musl's are the same): the published
-// algorithm of ARM's optimized routines, in doubles. x * 32/ln2 = k + r; 2^(k/32) by a table of 32 and an addition to the exponent;
-// a cubic in r. Every finite x, infinities and NaN. Only r must be rounded once; whether the rest is fused does not show
-// in any result (src/base/expf.c tells more).
+// e^x on vectors with the bits of the C library's expf (glibc's and musl's are the same): the
+// published algorithm of ARM's optimized routines, in doubles. x * 32/ln2 = k + r; 2^(k/32) by a
+// table of 32 and an addition to the exponent; a cubic in r. Every finite x, infinities and NaN.
+// Only r must be rounded once; whether the rest is fused does not show in any result
+// (src/base/expf.c tells more).
 #ifndef DT_ABI_KIT_EXPF_H
 #define DT_ABI_KIT_EXPF_H
 
@@ -10,18 +11,19 @@
 
 // 2^(i/32) as the bits of a double, less i << 47.
 static const uint64_t kit_exp_table[32] __attribute__((aligned(64))) = {
-    0x3ff0000000000000, 0x3fefd9b0d3158574, 0x3fefb5586cf9890f, 0x3fef9301d0125b51, 0x3fef72b83c7d517b,
-    0x3fef54873168b9aa, 0x3fef387a6e756238, 0x3fef1e9df51fdee1, 0x3fef06fe0a31b715, 0x3feef1a7373aa9cb,
-    0x3feedea64c123422, 0x3feece086061892d, 0x3feebfdad5362a27, 0x3feeb42b569d4f82, 0x3feeab07dd485429,
-    0x3feea47eb03a5585, 0x3feea09e667f3bcd, 0x3fee9f75e8ec5f74, 0x3feea11473eb0187, 0x3feea589994cce13,
-    0x3feeace5422aa0db, 0x3feeb737b0cdc5e5, 0x3feec49182a3f090, 0x3feed503b23e255d, 0x3feee89f995ad3ad,
-    0x3feeff76f2fb5e47, 0x3fef199bdd85529c, 0x3fef3720dcef9069, 0x3fef5818dcfba487, 0x3fef7c97337b9b5f,
-    0x3fefa4afa2a490da, 0x3fefd0765b6e4540,
+    0x3ff0000000000000, 0x3fefd9b0d3158574, 0x3fefb5586cf9890f, 0x3fef9301d0125b51,
+    0x3fef72b83c7d517b, 0x3fef54873168b9aa, 0x3fef387a6e756238, 0x3fef1e9df51fdee1,
+    0x3fef06fe0a31b715, 0x3feef1a7373aa9cb, 0x3feedea64c123422, 0x3feece086061892d,
+    0x3feebfdad5362a27, 0x3feeb42b569d4f82, 0x3feeab07dd485429, 0x3feea47eb03a5585,
+    0x3feea09e667f3bcd, 0x3fee9f75e8ec5f74, 0x3feea11473eb0187, 0x3feea589994cce13,
+    0x3feeace5422aa0db, 0x3feeb737b0cdc5e5, 0x3feec49182a3f090, 0x3feed503b23e255d,
+    0x3feee89f995ad3ad, 0x3feeff76f2fb5e47, 0x3fef199bdd85529c, 0x3fef3720dcef9069,
+    0x3fef5818dcfba487, 0x3fef7c97337b9b5f, 0x3fefa4afa2a490da, 0x3fefd0765b6e4540,
 };
 
 #define KIT_EXP_SCALE      0x1.71547652b82fep+5 // 32 / ln 2
-#define KIT_EXP_SCALE_HIGH 0x1.7154765p+5       // its upper 29 bits: times a float exact in a double
-#define KIT_EXP_SCALE_LOW  0x1.5c17fp-26        // the rest
+#define KIT_EXP_SCALE_HIGH 0x1.7154765p+5 // its upper 29 bits: times a float exact in a double
+#define KIT_EXP_SCALE_LOW  0x1.5c17fp-26  // the rest
 #define KIT_EXP_SHIFT      0x1.8p+52
 #define KIT_EXP_C0         (0x1.c6af84b912394p-5 / 32768)
 #define KIT_EXP_C1         (0x1.ebfce50fac4f3p-3 / 1024)
@@ -40,9 +42,11 @@ KIT_INLINE kit_u64 kit_exp_lookup(kit_u64 k)
     const __m512i *t = (const __m512i *)(const void *)kit_exp_table;
     __m512i low = _mm512_permutex2var_epi64(t[0], (__m512i)k, t[1]);
     __m512i high = _mm512_permutex2var_epi64(t[2], (__m512i)k, t[3]);
-    return (kit_u64)_mm512_mask_blend_epi64(_mm512_test_epi64_mask((__m512i)k, _mm512_set1_epi64(16)), low, high);
+    return (kit_u64)_mm512_mask_blend_epi64(
+        _mm512_test_epi64_mask((__m512i)k, _mm512_set1_epi64(16)), low, high);
 #elif defined(KIT_AVX2)
-    return (kit_u64)_mm256_i64gather_epi64((const long long *)(const void *)kit_exp_table, (__m256i)(k & 31), 8);
+    return (kit_u64)_mm256_i64gather_epi64((const long long *)(const void *)kit_exp_table,
+                                           (__m256i)(k & 31), 8);
 #else
     kit_u64 r = {0};
     for (int i = 0; i < KIT_WD; i++)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The operators of a transformer beside its matrices, vectorised and bit-identical to the reference: along channels
-// and positions, never along a float sum. Where a sum runs in sequence, several are carried side by side.
+// The operators of a transformer beside its matrices, vectorised and bit-identical to the
+// reference: along channels and positions, never along a float sum. Where a sum runs in sequence,
+// several are carried side by side.
 #ifndef DT_ABI_KIT_OPS_H
 #define DT_ABI_KIT_OPS_H
 
@@ -11,10 +12,10 @@
 // For one vector; inlined into the loops below, so that another exponential gives another softmax.
 typedef kit_f kit_exp_fn(kit_f x);
 
-// ---- rmsnorm, rope, add ---------------------------------------------------------------------------------
+// ---- rmsnorm, rope, add ----
 
-KIT_INLINE void kit_rmsnorm_finish(float *out, const float *x, const float *weight, uint32_t n, float ss,
-                                   float epsilon)
+KIT_INLINE void kit_rmsnorm_finish(float *out, const float *x, const float *weight, uint32_t n,
+                                   float ss, float epsilon)
 {
     ss /= (float)n;
     ss += epsilon;
@@ -28,8 +29,8 @@ KIT_INLINE void kit_rmsnorm_finish(float *out, const float *x, const float *weig
 
 // One addition follows another in each column; so several columns go side by side.
 KIT_INLINE uint32_t kit_rmsnorm_some(float *out, size_t out_stride, const float *x, size_t x_stride,
-                                     const float *weight, uint32_t n, uint32_t c, uint32_t columns, float epsilon,
-                                     int at_once)
+                                     const float *weight, uint32_t n, uint32_t c, uint32_t columns,
+                                     float epsilon, int at_once)
 {
     for (; c + (uint32_t)at_once <= columns; c += (uint32_t)at_once) {
         const float *at = x + c * x_stride;
@@ -39,13 +40,14 @@ KIT_INLINE uint32_t kit_rmsnorm_some(float *out, size_t out_stride, const float 
                 ss[k] += at[k * x_stride + i] * at[k * x_stride + i];
         }
         for (int k = 0; k < at_once; k++)
-            kit_rmsnorm_finish(out + (c + k) * out_stride, at + k * x_stride, weight, n, ss[k], epsilon);
+            kit_rmsnorm_finish(out + (c + k) * out_stride, at + k * x_stride, weight, n, ss[k],
+                               epsilon);
     }
     return c;
 }
 
-KIT_INLINE void kit_rmsnorm(float *out, size_t out_stride, const float *x, size_t x_stride, const float *weight,
-                            uint32_t n, uint32_t columns, float epsilon)
+KIT_INLINE void kit_rmsnorm(float *out, size_t out_stride, const float *x, size_t x_stride,
+                            const float *weight, uint32_t n, uint32_t columns, float epsilon)
 {
     uint32_t c = kit_rmsnorm_some(out, out_stride, x, x_stride, weight, n, 0, columns, epsilon, 8);
     c = kit_rmsnorm_some(out, out_stride, x, x_stride, weight, n, c, columns, epsilon, 4);
@@ -53,8 +55,8 @@ KIT_INLINE void kit_rmsnorm(float *out, size_t out_stride, const float *x, size_
     kit_rmsnorm_some(out, out_stride, x, x_stride, weight, n, c, columns, epsilon, 1);
 }
 
-KIT_INLINE void kit_rope(float *x, uint32_t heads, uint32_t head_size, uint32_t rotated, const float *cosine,
-                         const float *sine, uint32_t style)
+KIT_INLINE void kit_rope(float *x, uint32_t heads, uint32_t head_size, uint32_t rotated,
+                         const float *cosine, const float *sine, uint32_t style)
 {
     uint32_t half = rotated / 2;
     for (uint32_t h = 0; h < heads; h++, x += head_size) {
@@ -74,13 +76,16 @@ KIT_INLINE void kit_rope(float *x, uint32_t heads, uint32_t head_size, uint32_t 
             continue;
         }
 #ifdef KIT_AVX512
-        const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        const __m512i even =
+            _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
         const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-        const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        const __m512i first =
+            _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
         const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
         for (; i + 16 <= half; i += 16) {
             __m512 l = _mm512_loadu_ps(x + 2 * i), m = _mm512_loadu_ps(x + 2 * i + 16);
-            kit_f a = (kit_f)_mm512_permutex2var_ps(l, even, m), b = (kit_f)_mm512_permutex2var_ps(l, odd, m);
+            kit_f a = (kit_f)_mm512_permutex2var_ps(l, even, m),
+                  b = (kit_f)_mm512_permutex2var_ps(l, odd, m);
             kit_f c = kit_load(cosine + i), s = kit_load(sine + i);
             kit_f u = a * c - b * s, v = a * s + b * c;
             _mm512_storeu_ps(x + 2 * i, _mm512_permutex2var_ps((__m512)u, first, (__m512)v));
@@ -89,7 +94,8 @@ KIT_INLINE void kit_rope(float *x, uint32_t heads, uint32_t head_size, uint32_t 
 #elif defined(KIT_NEON)
         for (; i + 4 <= half; i += 4) {
             float32x4x2_t pairs = vld2q_f32(x + 2 * i);
-            kit_f a = (kit_f)pairs.val[0], b = (kit_f)pairs.val[1], c = kit_load(cosine + i), s = kit_load(sine + i);
+            kit_f a = (kit_f)pairs.val[0], b = (kit_f)pairs.val[1], c = kit_load(cosine + i),
+                  s = kit_load(sine + i);
             pairs.val[0] = (float32x4_t)(a * c - b * s);
             pairs.val[1] = (float32x4_t)(a * s + b * c);
             vst2q_f32(x + 2 * i, pairs);
@@ -112,7 +118,7 @@ KIT_INLINE void kit_add(float *x, const float *y, uint32_t n)
         x[i] += y[i];
 }
 
-// ---- exponentials ---------------------------------------------------------------------------------------
+// ---- exponentials ----
 
 KIT_INLINE void kit_silu_mul(float *gate, const float *up, uint32_t n, kit_exp_fn *exp)
 {
@@ -170,7 +176,7 @@ KIT_INLINE void kit_softmax(float *x, uint32_t n, kit_exp_fn *exp)
     kit_divide(x, n, sum);
 }
 
-// ---- choosing ---------------------------------------------------------------------------------------------
+// ---- choosing ----
 
 // Blocks that hold nothing greater than what was found are passed over by their maximum alone.
 KIT_INLINE uint32_t kit_argmax(const float *x, uint32_t n)
@@ -212,16 +218,18 @@ KIT_INLINE uint32_t kit_select_above(const float *x, uint32_t n, float threshold
     return count;
 }
 
-// As dt_backend.screen says. Powers of two by straight lines through those with whole exponents: bits of floats, at most
-// 6.15 % above; a lane's sum of n / KIT_W of them, and their arguments, round by less than 2^-11 together.
-KIT_INLINE uint32_t kit_screen(const uint32_t *bounds, uint32_t n, float along, float across, float threshold, float scale,
-                               uint32_t *index, double *rest)
+// As dt_backend.screen says. Powers of two by straight lines through those with whole exponents:
+// bits of floats, at most 6.15 % above; a lane's sum of n / KIT_W of them, and their arguments,
+// round by less than 2^-11 together.
+KIT_INLINE uint32_t kit_screen(const uint32_t *bounds, uint32_t n, float along, float across,
+                               float threshold, float scale, uint32_t *index, double *rest)
 {
     kit_f sums = kit_set(0.0f);
     double sum = 0;
     uint32_t count = 0;
     for (uint32_t i = 0; i < n; i += KIT_W) {
-        uint32_t pairs[KIT_W], left = n - i < KIT_W ? n - i : KIT_W, real = left == KIT_W ? ~0u : (1u << left) - 1;
+        uint32_t pairs[KIT_W], left = n - i < KIT_W ? n - i : KIT_W,
+                               real = left == KIT_W ? ~0u : (1u << left) - 1;
         kit_i pair;
         if (left < KIT_W) {
             memset(pairs, 0xff, sizeof pairs); // no numbers: neither below nor added
@@ -235,7 +243,8 @@ KIT_INLINE uint32_t kit_screen(const uint32_t *bounds, uint32_t n, float along, 
         kit_f z = (u - threshold) * (scale * 0x1p23f) + 127 * 0x1p23f;
         kit_i line = kit_to_int((kit_f)((kit_i)z & (kit_i)(z > 0.0f) & below));
         sums += (kit_f)line;
-        for (uint32_t bits = ~kit_bits(below) & real & ((1ull << KIT_W) - 1); bits; bits &= bits - 1)
+        for (uint32_t bits = ~kit_bits(below) & real & ((1ull << KIT_W) - 1); bits;
+             bits &= bits - 1)
             index[count++] = i + (uint32_t)__builtin_ctz(bits);
         if ((i / KIT_W) % 256 == 255) { // no lane adds up more than 256
             for (uint32_t k = 0; k < KIT_W; k++)

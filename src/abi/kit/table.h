@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The exact operators as entries of a backend's table: for the one source of a module that wants them.
+// The exact operators as entries of a backend's table: for the one source of a module that wants
+// them.
 #ifndef DT_ABI_KIT_TABLE_H
 #define DT_ABI_KIT_TABLE_H
 
 #include "abi/kit/attention.h"
 #include "abi/kit/ops.h"
 
-static __attribute__((unused)) void kit_op_rmsnorm(void *ctx, float *out, size_t out_stride, const float *x,
-                                                   size_t x_stride, const float *weight, uint32_t n,
+static __attribute__((unused)) void kit_op_rmsnorm(void *ctx, float *out, size_t out_stride,
+                                                   const float *x, size_t x_stride,
+                                                   const float *weight, uint32_t n,
                                                    uint32_t columns, float epsilon)
 {
     (void)ctx;
@@ -21,12 +23,13 @@ static void kit_op_rope(void *ctx, float *x, uint32_t heads, uint32_t head_size,
     kit_rope(x, heads, head_size, rotated, cosine, sine, style);
 }
 
-static void kit_op_attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
-                             uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor, float *scores,
-                             size_t score_stride)
+static void kit_op_attention(void *ctx, float *out, const float *q, const struct dt_kv *kv,
+                             uint32_t heads, uint32_t head_begin, uint32_t head_end,
+                             uint32_t entries, float divisor, float *scores, size_t score_stride)
 {
     (void)ctx;
-    kit_attention(out, q, kv, heads, head_begin, head_end, entries, divisor, scores, score_stride, kit_expf);
+    kit_attention(out, q, kv, heads, head_begin, head_end, entries, divisor, scores, score_stride,
+                  kit_expf);
 }
 
 static void kit_op_softmax(void *ctx, float *x, uint32_t n)
@@ -53,14 +56,16 @@ static uint32_t kit_op_argmax(void *ctx, const float *x, uint32_t n)
     return kit_argmax(x, n);
 }
 
-static uint32_t kit_op_select(void *ctx, const float *x, uint32_t n, float threshold, uint32_t *index)
+static uint32_t kit_op_select(void *ctx, const float *x, uint32_t n, float threshold,
+                              uint32_t *index)
 {
     (void)ctx;
     return kit_select_above(x, n, threshold, index);
 }
 
-static uint32_t kit_op_screen(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across, float threshold,
-                              float scale, uint32_t *index, double *rest)
+static uint32_t kit_op_screen(void *ctx, const uint32_t *bounds, uint32_t n, float along,
+                              float across, float threshold, float scale, uint32_t *index,
+                              double *rest)
 {
     (void)ctx;
     return kit_screen(bounds, n, along, across, threshold, scale, index, rest);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Vectors of KIT_W floats for kernels, on the compiler's own vector types: 16 with AVX-512, 8 with AVX2, else 4 (which every
-// compiler lowers to what the machine has). Part of the kernel kit: header only, for modules. Every AArch64 has NEON: there a
-// build asks for it with -DKIT_NEON, so that plain C can be had too.
+// Vectors of KIT_W floats for kernels, on the compiler's own vector types: 16 with AVX-512, 8 with
+// AVX2, else 4 (which every compiler lowers to what the machine has). Part of the kernel kit:
+// header only, for modules. Every AArch64 has NEON: there a build asks for it with -DKIT_NEON, so
+// that plain C can be had too.
 //
-// Arithmetic is written with operators and is exactly IEEE, each operation rounded apart (build with
-// -ffp-contract=off); kit_fma is the one fused operation, and only where the machine has it.
+// Arithmetic is written with operators and is exactly IEEE, each operation rounded apart (build
+// with -ffp-contract=off); kit_fma is the one fused operation, and only where the machine has it.
 #ifndef DT_ABI_KIT_VECTOR_H
 #define DT_ABI_KIT_VECTOR_H
 
@@ -14,10 +15,10 @@
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define KIT_AVX512 1
-#define KIT_W 16
+#define KIT_W      16
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define KIT_AVX2 1
-#define KIT_W 8
+#define KIT_W    8
 #else
 #define KIT_W 4
 #endif
@@ -30,7 +31,8 @@
 
 #define KIT_INLINE static inline __attribute__((always_inline, unused))
 
-// Before a loop over a small array of vectors with a constant count: the array then lives in registers.
+// Before a loop over a small array of vectors with a constant count: the array then lives in
+// registers.
 #ifdef __clang__
 #define KIT_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -42,7 +44,7 @@ typedef int32_t kit_i __attribute__((vector_size(KIT_W * 4)));
 typedef float kit_f_unaligned __attribute__((vector_size(KIT_W * 4), aligned(4), may_alias));
 typedef int32_t kit_i_unaligned __attribute__((vector_size(KIT_W * 4), aligned(4), may_alias));
 
-// ---- moving ---------------------------------------------------------------------------------------
+// ---- moving ----
 
 KIT_INLINE kit_f kit_load(const float *p)
 {
@@ -123,7 +125,8 @@ KIT_INLINE uint32_t kit_bits(kit_i mask)
 #elif defined(KIT_NEON)
     return vaddvq_u32((uint32x4_t)(mask & (kit_i){1, 2, 4, 8}));
 #else
-    return ((uint32_t)mask[0] & 1) | ((uint32_t)mask[1] & 2) | ((uint32_t)mask[2] & 4) | ((uint32_t)mask[3] & 8);
+    return ((uint32_t)mask[0] & 1) | ((uint32_t)mask[1] & 2) | ((uint32_t)mask[2] & 4) |
+           ((uint32_t)mask[3] & 8);
 #endif
 }
 
@@ -151,7 +154,8 @@ KIT_INLINE float kit_max_lane(kit_f v)
 #elif defined(KIT_NEON)
     return vmaxvq_f32((float32x4_t)v);
 #elif defined(KIT_AVX2)
-    __m128 most = _mm_max_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    __m128 most =
+        _mm_max_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
     most = _mm_max_ps(most, _mm_movehl_ps(most, most));
     return _mm_cvtss_f32(_mm_max_ss(most, _mm_movehdup_ps(most)));
 #else
@@ -169,7 +173,8 @@ KIT_INLINE int32_t kit_sum_lanes(kit_i v)
 #elif defined(KIT_NEON)
     return vaddvq_s32((int32x4_t)v);
 #elif defined(KIT_AVX2)
-    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+    __m128i sum =
+        _mm_add_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
     sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
 #else
@@ -205,12 +210,13 @@ KIT_INLINE kit_i kit_to_int(kit_f v)
     return __builtin_convertvector(v, kit_i);
 }
 
-// ---- halves of 16 bits --------------------------------------------------------------------------------
+// ---- halves of 16 bits ----
 
 // IEEE binary16 to binary32, exact, subnormals and infinities included.
 KIT_INLINE float kit_half(uint16_t h)
 {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023, bits;
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023,
+             bits;
     float value;
     if (exponent == 31) {
         bits = sign | 0x7f800000 | fraction << 13;

@@ -44,7 +44,8 @@ static void quote(FILE *out, const char *text)
     fputs(begin ? "\n" : "\n\n", out);
 }
 
-// Whether a prompt is said to the model (a chat, a request), and not the beginning of the text itself.
+// Whether a prompt is said to the model (a chat, a request), and not the beginning of the text
+// itself.
 static bool is_said(const struct dt_story_record *story, const struct dt_turn_record *turn)
 {
     if (story->chat)
@@ -72,7 +73,8 @@ static void write_text(FILE *out, const struct dt_story_record *story, bool mark
     if (markdown) {
         char when[32];
         date(story->updated ? story->updated : (int64_t)time(NULL), when, sizeof when);
-        fprintf(out, "\n---\n\nTold by duotale with %s on %s, seed %llu, %s.\n", story->model && *story->model ? story->model : "its own model",
+        fprintf(out, "\n---\n\nTold by duotale with %s on %s, seed %llu, %s.\n",
+                story->model && *story->model ? story->model : "its own model",
                 story->stack ? story->stack : "", (unsigned long long)story->seed, when);
     }
 }
@@ -102,7 +104,9 @@ static void write_json(FILE *out, const struct dt_story_record *story)
         dt_json_put_text(&json, "prompt", turn->prompt);
         dt_json_put_text(&json, "told", turn->told);
         dt_json_put_bool(&json, "finished", turn->finished);
-        dt_json_put_text(&json, "end", turn->finished && turn->end >= 0 && turn->end < 5 ? ends[turn->end] : NULL);
+        dt_json_put_text(&json, "end",
+                         turn->finished && turn->end >= 0 && turn->end < 5 ? ends[turn->end]
+                                                                           : NULL);
         dt_json_put_uint(&json, "tokens", turn->tokens);
         dt_json_put_uint(&json, "seed", turn->seed);
         dt_json_put_number(&json, "tokens_per_second", turn->speed);
@@ -122,19 +126,23 @@ bool dt_export_write(FILE *out, const struct dt_story_record *story, enum dt_exp
     return fflush(out) == 0 && !ferror(out);
 }
 
-dt_status dt_export_file(const char *path, const struct dt_story_record *story, struct dt_error *err)
+dt_status dt_export_file(const char *path, const struct dt_story_record *story,
+                         struct dt_error *err)
 {
     char temporary[4200];
     enum dt_export_form form;
     FILE *out = NULL;
     if (!dt_export_form_of(path, &form))
-        return dt_error_set(err, DT_USAGE, path, "a story is written as .md, .txt or .json: the name says which");
+        return dt_error_set(err, DT_USAGE, path,
+                            "a story is written as .md, .txt or .json: the name says which");
     snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
-        return dt_error_set(err, DT_FAILED, path, "the story cannot be written: %s", strerror(errno));
+        return dt_error_set(err, DT_FAILED, path, "the story cannot be written: %s",
+                            strerror(errno));
     out = fdopen(fd, "w");
-    if (!out || !dt_export_write(out, story, form) || fsync(fd) != 0 || rename(temporary, path) != 0) {
+    if (!out || !dt_export_write(out, story, form) || fsync(fd) != 0 ||
+        rename(temporary, path) != 0) {
         dt_error_set(err, DT_FAILED, path, "the story cannot be written: %s", strerror(errno));
         if (out)
             fclose(out);

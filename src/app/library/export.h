@@ -15,7 +15,9 @@ bool dt_export_form_of(const char *name, enum dt_export_form *out);
 // Writes the story; false (errno) when out failed.
 bool dt_export_write(FILE *out, const struct dt_story_record *story, enum dt_export_form form);
 
-// Into a file, atomically (temporary file beside it, fsync, rename). DT_USAGE for an unknown ending, DT_FAILED.
-dt_status dt_export_file(const char *path, const struct dt_story_record *story, struct dt_error *err);
+// Into a file, atomically (temporary file beside it, fsync, rename). DT_USAGE for an unknown
+// ending, DT_FAILED.
+dt_status dt_export_file(const char *path, const struct dt_story_record *story,
+                         struct dt_error *err);
 
 #endif

@@ -12,7 +12,8 @@ static void put(struct dt_history *history, char *entry)
 {
     if (history->count == DT_HISTORY_MAX) {
         free(history->entries[0]);
-        memmove(history->entries, history->entries + 1, (DT_HISTORY_MAX - 1) * sizeof *history->entries);
+        memmove(history->entries, history->entries + 1,
+                (DT_HISTORY_MAX - 1) * sizeof *history->entries);
         history->count--;
     }
     history->entries[history->count++] = entry;

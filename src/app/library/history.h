@@ -13,7 +13,8 @@ struct dt_history {
     char path[512];
 };
 
-// Reads the file (XDG_DATA_HOME/duotale/history: one entry a line, newlines as \n). A missing one is fine.
+// Reads the file (XDG_DATA_HOME/duotale/history: one entry a line, newlines as \n). A missing one
+// is fine.
 void dt_history_read(struct dt_history *history);
 void dt_history_free(struct dt_history *history);
 

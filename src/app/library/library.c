@@ -13,7 +13,7 @@
 #include "app/settings/settings.h"
 #include "app/library/sqlite.h"
 
-#define VERSION 1            // of the tables: PRAGMA user_version
+#define VERSION     1          // of the tables: PRAGMA user_version
 #define APPLICATION 0x44756F54 // "DuoT": PRAGMA application_id
 
 struct dt_library {
@@ -23,24 +23,31 @@ struct dt_library {
     bool read_only;
 };
 
-// The search index reads its text from the turns themselves (external content), so a story is on the disk once. Only
-// finished turns are in it: a draft is rewritten every second. AUTOINCREMENT: a number is never used for another story.
+// The search index reads its text from the turns themselves (external content), so a story is on
+// the disk once. Only finished turns are in it: a draft is rewritten every second. AUTOINCREMENT: a
+// number is never used for another story.
 static const char tables[] =
-    "CREATE TABLE story(id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL, created INTEGER NOT NULL,"
+    "CREATE TABLE story(id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL, created INTEGER "
+    "NOT NULL,"
     " updated INTEGER NOT NULL, model TEXT NOT NULL, tokenizer TEXT NOT NULL, stack TEXT NOT NULL,"
-    " settings TEXT NOT NULL, premise TEXT NOT NULL, system TEXT NOT NULL, seed INTEGER NOT NULL, chat INTEGER NOT NULL);"
+    " settings TEXT NOT NULL, premise TEXT NOT NULL, system TEXT NOT NULL, seed INTEGER NOT NULL, "
+    "chat INTEGER NOT NULL);"
     "CREATE INDEX story_updated ON story(updated);"
-    "CREATE TABLE turn(id INTEGER PRIMARY KEY, story INTEGER NOT NULL REFERENCES story(id), n INTEGER NOT NULL,"
+    "CREATE TABLE turn(id INTEGER PRIMARY KEY, story INTEGER NOT NULL REFERENCES story(id), n "
+    "INTEGER NOT NULL,"
     " prompt TEXT NOT NULL, told TEXT NOT NULL, finished INTEGER NOT NULL, ending INTEGER NOT NULL,"
-    " tokens INTEGER NOT NULL, seed INTEGER NOT NULL, speed REAL NOT NULL, stack TEXT NOT NULL, UNIQUE(story, n));"
+    " tokens INTEGER NOT NULL, seed INTEGER NOT NULL, speed REAL NOT NULL, stack TEXT NOT NULL, "
+    "UNIQUE(story, n));"
     "CREATE VIRTUAL TABLE words USING fts5(prompt, told, content='turn', content_rowid='id',"
     " tokenize='unicode61 remove_diacritics 2');"
     "CREATE TRIGGER turn_in AFTER INSERT ON turn WHEN new.finished BEGIN"
     " INSERT INTO words(rowid, prompt, told) VALUES(new.id, new.prompt, new.told); END;"
     "CREATE TRIGGER turn_out AFTER DELETE ON turn WHEN old.finished BEGIN"
-    " INSERT INTO words(words, rowid, prompt, told) VALUES('delete', old.id, old.prompt, old.told); END;"
+    " INSERT INTO words(words, rowid, prompt, told) VALUES('delete', old.id, old.prompt, "
+    "old.told); END;"
     "CREATE TRIGGER turn_old AFTER UPDATE ON turn WHEN old.finished BEGIN"
-    " INSERT INTO words(words, rowid, prompt, told) VALUES('delete', old.id, old.prompt, old.told); END;"
+    " INSERT INTO words(words, rowid, prompt, told) VALUES('delete', old.id, old.prompt, "
+    "old.told); END;"
     "CREATE TRIGGER turn_new AFTER UPDATE ON turn WHEN new.finished BEGIN"
     " INSERT INTO words(rowid, prompt, told) VALUES(new.id, new.prompt, new.told); END;";
 
@@ -147,8 +154,8 @@ static dt_status fail(struct dt_library *library, struct dt_error *err)
         library->trouble = DT_LIBRARY_OTHER;
     if (!sqlite3_get_autocommit(library->db))
         sqlite3_exec(library->db, "ROLLBACK", NULL, NULL, NULL);
-    return dt_error_set(err, (code & 0xff) == SQLITE_NOMEM ? DT_NO_MEMORY : DT_FAILED, library->path, "%s (%s)",
-                        trouble_text(library->trouble), reason);
+    return dt_error_set(err, (code & 0xff) == SQLITE_NOMEM ? DT_NO_MEMORY : DT_FAILED,
+                        library->path, "%s (%s)", trouble_text(library->trouble), reason);
 }
 
 static bool run(struct dt_library *library, const char *sql)
@@ -160,7 +167,8 @@ static int64_t pragma(struct dt_library *library, const char *sql, int64_t other
 {
     sqlite3_stmt *statement = NULL;
     int64_t value = otherwise;
-    if (sqlite3_prepare_v2(library->db, sql, -1, &statement, NULL) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW)
+    if (sqlite3_prepare_v2(library->db, sql, -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
         value = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
     return value;
@@ -172,7 +180,8 @@ static dt_status prepare_tables(struct dt_library *library, struct dt_error *err
     char text[100];
     sqlite3_stmt *statement = NULL;
     // the first look at the file: what is no database shows here
-    if (sqlite3_prepare_v2(library->db, "SELECT count(*) FROM sqlite_master", -1, &statement, NULL) != SQLITE_OK ||
+    if (sqlite3_prepare_v2(library->db, "SELECT count(*) FROM sqlite_master", -1, &statement,
+                           NULL) != SQLITE_OK ||
         sqlite3_step(statement) != SQLITE_ROW) {
         sqlite3_finalize(statement);
         return fail(library, err);
@@ -182,14 +191,17 @@ static dt_status prepare_tables(struct dt_library *library, struct dt_error *err
     int64_t version = pragma(library, "PRAGMA user_version", 0);
     if (empty && library->read_only) {
         library->trouble = DT_LIBRARY_READ_ONLY;
-        return dt_error_set(err, DT_FAILED, library->path, "the library is empty and cannot be written");
+        return dt_error_set(err, DT_FAILED, library->path,
+                            "the library is empty and cannot be written");
     }
     if (empty) {
-        snprintf(text, sizeof text, "PRAGMA user_version = %d; PRAGMA application_id = %d;", VERSION, APPLICATION);
+        snprintf(text, sizeof text, "PRAGMA user_version = %d; PRAGMA application_id = %d;",
+                 VERSION, APPLICATION);
         if (!run(library, "BEGIN IMMEDIATE"))
             return fail(library, err);
         // another one may have made them while we waited for the lock
-        if (pragma(library, "PRAGMA user_version", 0) == 0 && (!run(library, tables) || !run(library, text)))
+        if (pragma(library, "PRAGMA user_version", 0) == 0 &&
+            (!run(library, tables) || !run(library, text)))
             return fail(library, err);
         if (!run(library, "COMMIT"))
             return fail(library, err);
@@ -197,19 +209,22 @@ static dt_status prepare_tables(struct dt_library *library, struct dt_error *err
     }
     if (pragma(library, "PRAGMA application_id", 0) != APPLICATION || version < 1) {
         library->trouble = DT_LIBRARY_CORRUPT;
-        return dt_error_set(err, DT_FAILED, library->path, "this is a database, but no library of stories");
+        return dt_error_set(err, DT_FAILED, library->path,
+                            "this is a database, but no library of stories");
     }
     if (version > VERSION) {
         library->trouble = DT_LIBRARY_READ_ONLY;
-        return dt_error_set(err, DT_FAILED, library->path,
-                            "the library is of form %d, made by a newer duotale; this one knows form %d", (int)version,
-                            VERSION);
+        return dt_error_set(
+            err, DT_FAILED, library->path,
+            "the library is of form %d, made by a newer duotale; this one knows form %d",
+            (int)version, VERSION);
     }
     return DT_OK;
 }
 
-// For reading alone. Without the right to write even the -shm file SQLite reads a WAL database only when it is told
-// that nobody writes to it: that is the second try, as it would not see an unfinished -wal.
+// For reading alone. Without the right to write even the -shm file SQLite reads a WAL database only
+// when it is told that nobody writes to it: that is the second try, as it would not see an
+// unfinished -wal.
 static int open_for_reading(struct dt_library *library, const char *vfs)
 {
     char uri[3 * sizeof library->path + 32] = "file:";
@@ -220,17 +235,19 @@ static int open_for_reading(struct dt_library *library, const char *vfs)
     for (int i = 0; i < 2; i++) {
         strcpy(uri + n, i ? "?immutable=1" : "");
         sqlite3_close(library->db);
-        code = sqlite3_open_v2(uri, &library->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, vfs);
+        code = sqlite3_open_v2(uri, &library->db,
+                               SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, vfs);
         if (code == SQLITE_OK)
-            code = sqlite3_exec(library->db, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL);
+            code =
+                sqlite3_exec(library->db, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL);
         if (code != SQLITE_CANTOPEN && (code & 0xff) != SQLITE_READONLY)
             break;
     }
     return code;
 }
 
-dt_status dt_library_open(struct dt_library **out, const char *path, const char *vfs, unsigned flags,
-                          enum dt_library_trouble *trouble, struct dt_error *err)
+dt_status dt_library_open(struct dt_library **out, const char *path, const char *vfs,
+                          unsigned flags, enum dt_library_trouble *trouble, struct dt_error *err)
 {
     *out = NULL;
     *trouble = DT_LIBRARY_OTHER;
@@ -245,14 +262,17 @@ dt_status dt_library_open(struct dt_library **out, const char *path, const char 
     snprintf(library->path, sizeof library->path, "%s", path);
     if (write) {
         // SQLite would make it readable for all; -wal and -shm take the file's own mode
-        int fd = dt_settings_make_folders(path) ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+        int fd =
+            dt_settings_make_folders(path) ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
         cause = fd < 0 ? errno : 0;
         if (fd >= 0)
             close(fd);
     }
     int code = SQLITE_READONLY;
     if (write && (vfs || access(path, W_OK) == 0))
-        code = sqlite3_open_v2(path, &library->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, vfs);
+        code =
+            sqlite3_open_v2(path, &library->db,
+                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, vfs);
     if (code != SQLITE_OK) {
         library->read_only = true;
         code = open_for_reading(library, vfs);
@@ -261,16 +281,20 @@ dt_status dt_library_open(struct dt_library **out, const char *path, const char 
         bool missing = access(path, F_OK) != 0;
         library->trouble = missing ? DT_LIBRARY_READ_ONLY : trouble_of(code);
         status = missing && !write
-                     ? dt_error_set(err, DT_BAD_INPUT, path, "there is no library yet: no story was kept")
-                     : dt_error_set(err, DT_FAILED, path, "the library cannot be %s (%s)", missing ? "made" : "opened",
+                     ? dt_error_set(err, DT_BAD_INPUT, path,
+                                    "there is no library yet: no story was kept")
+                     : dt_error_set(err, DT_FAILED, path, "the library cannot be %s (%s)",
+                                    missing ? "made" : "opened",
                                     missing && cause ? strerror(cause) : sqlite3_errstr(code));
         goto out;
     }
     sqlite3_extended_result_codes(library->db, 1);
     dt_library_patience(library, flags & DT_LIBRARY_PATIENT ? 2500 : 200);
-    // deleted words are overwritten; a small cache, for small machines; short -wal files for slow cards
-    static const char *const writing[] = {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON",
-                                          "PRAGMA wal_autocheckpoint = 128", "PRAGMA journal_size_limit = 1048576"};
+    // deleted words are overwritten; a small cache, for small machines; short -wal files for slow
+    // cards
+    static const char *const writing[] = {
+        "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON",
+        "PRAGMA wal_autocheckpoint = 128", "PRAGMA journal_size_limit = 1048576"};
     run(library, "PRAGMA cache_size = -256; PRAGMA temp_store = MEMORY;");
     for (size_t i = 0; !library->read_only && i < sizeof writing / sizeof *writing; i++) {
         if (!run(library, writing[i])) {
@@ -309,7 +333,8 @@ void dt_library_patience(struct dt_library *library, int milliseconds)
     sqlite3_busy_timeout(library->db, milliseconds);
 }
 
-dt_status dt_library_put_aside(const char *path, char *moved, size_t moved_size, struct dt_error *err)
+dt_status dt_library_put_aside(const char *path, char *moved, size_t moved_size,
+                               struct dt_error *err)
 {
     static const char *const tails[] = {"", "-wal", "-shm", "-journal"};
     char stamp[32], from[600], to[700];
@@ -326,12 +351,13 @@ dt_status dt_library_put_aside(const char *path, char *moved, size_t moved_size,
         snprintf(from, sizeof from, "%s%s", path, tails[i]);
         snprintf(to, sizeof to, "%s%s", moved, tails[i]);
         if (rename(from, to) != 0 && i == 0)
-            return dt_error_set(err, DT_FAILED, path, "the damaged library cannot be moved aside: %s", strerror(errno));
+            return dt_error_set(err, DT_FAILED, path,
+                                "the damaged library cannot be moved aside: %s", strerror(errno));
     }
     return DT_OK;
 }
 
-// ---- writing -------------------------------------------------------------------------------------
+// ---- writing ----
 
 static sqlite3_stmt *prepared(struct dt_library *library, const char *sql)
 {
@@ -353,11 +379,13 @@ static bool begin(struct dt_library *library)
 
 static bool write_story(struct dt_library *library, struct dt_story_record *record, int64_t *id)
 {
-    sqlite3_stmt *s = prepared(library, record->id
-        ? "UPDATE story SET title=?1, updated=?3, model=?4, tokenizer=?5, stack=?6, settings=?7, premise=?8,"
-          " system=?9, seed=?10, chat=?11 WHERE id=?12"
-        : "INSERT INTO story(title, created, updated, model, tokenizer, stack, settings, premise, system, seed, chat)"
-          " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
+    sqlite3_stmt *s =
+        prepared(library, record->id ? "UPDATE story SET title=?1, updated=?3, model=?4, "
+                                       "tokenizer=?5, stack=?6, settings=?7, premise=?8,"
+                                       " system=?9, seed=?10, chat=?11 WHERE id=?12"
+                                     : "INSERT INTO story(title, created, updated, model, "
+                                       "tokenizer, stack, settings, premise, system, seed, chat)"
+                                       " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)");
     if (!s)
         return false;
     record->updated = (int64_t)time(NULL);
@@ -389,7 +417,8 @@ static bool write_story(struct dt_library *library, struct dt_story_record *reco
     return done;
 }
 
-dt_status dt_library_put_story(struct dt_library *library, struct dt_story_record *record, struct dt_error *err)
+dt_status dt_library_put_story(struct dt_library *library, struct dt_story_record *record,
+                               struct dt_error *err)
 {
     int64_t id = 0;
     if (!begin(library) || !write_story(library, record, &id) || !run(library, "COMMIT"))
@@ -398,16 +427,18 @@ dt_status dt_library_put_story(struct dt_library *library, struct dt_story_recor
     return DT_OK;
 }
 
-dt_status dt_library_put_turn(struct dt_library *library, struct dt_story_record *record, uint32_t n,
-                              const struct dt_turn_record *turn, struct dt_error *err)
+dt_status dt_library_put_turn(struct dt_library *library, struct dt_story_record *record,
+                              uint32_t n, const struct dt_turn_record *turn, struct dt_error *err)
 {
     int64_t id = 0;
     if (!begin(library) || !write_story(library, record, &id))
         return fail(library, err);
-    sqlite3_stmt *s = prepared(library,
+    sqlite3_stmt *s = prepared(
+        library,
         "INSERT INTO turn(story, n, prompt, told, finished, ending, tokens, seed, speed, stack)"
         " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
-        " ON CONFLICT(story, n) DO UPDATE SET prompt=?3, told=?4, finished=?5, ending=?6, tokens=?7, seed=?8, speed=?9, stack=?10");
+        " ON CONFLICT(story, n) DO UPDATE SET prompt=?3, told=?4, finished=?5, ending=?6, "
+        "tokens=?7, seed=?8, speed=?9, stack=?10");
     if (!s)
         return fail(library, err);
     sqlite3_bind_int64(s, 1, id);
@@ -429,7 +460,8 @@ dt_status dt_library_put_turn(struct dt_library *library, struct dt_story_record
 }
 
 // Runs a statement on ?1 = story and ?2 = number (or text) inside a transaction.
-static bool change(struct dt_library *library, const char *sql, int64_t story, int64_t n, const char *text)
+static bool change(struct dt_library *library, const char *sql, int64_t story, int64_t n,
+                   const char *text)
 {
     sqlite3_stmt *s = prepared(library, sql);
     if (!s)
@@ -449,22 +481,27 @@ static dt_status no_such_story(struct dt_library *library, int64_t story, struct
     if (!sqlite3_get_autocommit(library->db))
         run(library, "ROLLBACK");
     if (story)
-        return dt_error_set(err, DT_BAD_INPUT, NULL, "there is no story %lld in the library: /library lists them",
+        return dt_error_set(err, DT_BAD_INPUT, NULL,
+                            "there is no story %lld in the library: /library lists them",
                             (long long)story);
     return dt_error_set(err, DT_BAD_INPUT, NULL, "there is no story in the library yet");
 }
 
-dt_status dt_library_cut(struct dt_library *library, int64_t story, uint32_t n, struct dt_error *err)
+dt_status dt_library_cut(struct dt_library *library, int64_t story, uint32_t n,
+                         struct dt_error *err)
 {
-    if (!begin(library) || !change(library, "DELETE FROM turn WHERE story=?1 AND n>=?2", story, n, NULL) ||
+    if (!begin(library) ||
+        !change(library, "DELETE FROM turn WHERE story=?1 AND n>=?2", story, n, NULL) ||
         !run(library, "COMMIT"))
         return fail(library, err);
     return DT_OK;
 }
 
-dt_status dt_library_rename(struct dt_library *library, int64_t story, const char *title, struct dt_error *err)
+dt_status dt_library_rename(struct dt_library *library, int64_t story, const char *title,
+                            struct dt_error *err)
 {
-    if (!begin(library) || !change(library, "UPDATE story SET title=?2 WHERE id=?1", story, 0, title))
+    if (!begin(library) ||
+        !change(library, "UPDATE story SET title=?2 WHERE id=?1", story, 0, title))
         return fail(library, err);
     if (sqlite3_changes(library->db) == 0)
         return no_such_story(library, story, err);
@@ -485,7 +522,7 @@ dt_status dt_library_delete(struct dt_library *library, int64_t story, struct dt
     return DT_OK;
 }
 
-// ---- reading -------------------------------------------------------------------------------------
+// ---- reading ----
 
 static char *column_text(sqlite3_stmt *s, int i)
 {
@@ -493,10 +530,12 @@ static char *column_text(sqlite3_stmt *s, int i)
     return strdup(text ? (const char *)text : "");
 }
 
-static dt_status read_turns(struct dt_library *library, struct dt_story_record *record, struct dt_error *err)
+static dt_status read_turns(struct dt_library *library, struct dt_story_record *record,
+                            struct dt_error *err)
 {
-    sqlite3_stmt *s = prepared(library, "SELECT prompt, told, finished, ending, tokens, seed, speed, stack FROM turn"
-                                        " WHERE story=?1 ORDER BY n");
+    sqlite3_stmt *s = prepared(
+        library, "SELECT prompt, told, finished, ending, tokens, seed, speed, stack FROM turn"
+                 " WHERE story=?1 ORDER BY n");
     size_t room = 0;
     int code;
     if (!s)
@@ -525,19 +564,22 @@ static dt_status read_turns(struct dt_library *library, struct dt_story_record *
             break;
     }
     dt_status status = code == SQLITE_DONE ? DT_OK
-                       : code == SQLITE_ROW ? dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the story")
-                                            : fail(library, err);
+                       : code == SQLITE_ROW
+                           ? dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the story")
+                           : fail(library, err);
     sqlite3_finalize(s);
     return status;
 }
 
-dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_story_record *out, struct dt_error *err)
+dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_story_record *out,
+                          struct dt_error *err)
 {
     memset(out, 0, sizeof *out);
     library->trouble = DT_LIBRARY_FINE;
-    sqlite3_stmt *s = prepared(library,
-        "SELECT id, title, created, updated, model, tokenizer, stack, settings, premise, system, seed, chat FROM story"
-        " WHERE ?1 = 0 OR id = ?1 ORDER BY updated DESC, id DESC LIMIT 1");
+    sqlite3_stmt *s =
+        prepared(library, "SELECT id, title, created, updated, model, tokenizer, stack, settings, "
+                          "premise, system, seed, chat FROM story"
+                          " WHERE ?1 = 0 OR id = ?1 ORDER BY updated DESC, id DESC LIMIT 1");
     if (!s)
         return fail(library, err);
     sqlite3_bind_int64(s, 1, story);
@@ -567,7 +609,8 @@ dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_s
     };
     sqlite3_finalize(s);
     dt_status status = DT_OK;
-    if (!out->title || !out->model || !out->tokenizer || !out->stack || !out->settings || !out->premise || !out->system)
+    if (!out->title || !out->model || !out->tokenizer || !out->stack || !out->settings ||
+        !out->premise || !out->system)
         status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the story");
     else
         status = read_turns(library, out, err);
@@ -576,7 +619,8 @@ dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_s
     return status;
 }
 
-// The user's words as an FTS5 query: each quoted, so that nothing in them is an operator; the last one as a beginning.
+// The user's words as an FTS5 query: each quoted, so that nothing in them is an operator; the last
+// one as a beginning.
 static void make_query(const char *words, char *out, size_t size)
 {
     size_t n = 0;
@@ -681,11 +725,15 @@ static bool add(struct found *found, sqlite3_stmt *s, uint32_t offset, uint32_t 
     return entry->title && entry->model && entry->stack && entry->snippet;
 }
 
-#define ENTRY "s.id, s.title, s.created, s.updated, s.model, s.stack, (SELECT count(*) FROM turn WHERE story = s.id), "
-#define BEGINNING "ifnull((SELECT prompt || told FROM turn WHERE story = s.id ORDER BY n LIMIT 1), '')"
+#define ENTRY                                                                                      \
+    "s.id, s.title, s.created, s.updated, s.model, s.stack, (SELECT count(*) FROM turn WHERE "     \
+    "story = s.id), "
+#define BEGINNING                                                                                  \
+    "ifnull((SELECT prompt || told FROM turn WHERE story = s.id ORDER BY n LIMIT 1), '')"
 
-dt_status dt_library_search(struct dt_library *library, const char *words, uint32_t offset, uint32_t limit,
-                            struct dt_library_entry **out, size_t *count, struct dt_error *err)
+dt_status dt_library_search(struct dt_library *library, const char *words, uint32_t offset,
+                            uint32_t limit, struct dt_library_entry **out, size_t *count,
+                            struct dt_error *err)
 {
     struct found found = {0};
     sqlite3_stmt *s = NULL;
@@ -698,7 +746,8 @@ dt_status dt_library_search(struct dt_library *library, const char *words, uint3
     library->trouble = DT_LIBRARY_FINE;
     make_query(words, query, sizeof query);
     // by title first, or all of them
-    s = prepared(library, "SELECT " ENTRY BEGINNING " FROM story s ORDER BY s.updated DESC, s.id DESC");
+    s = prepared(library,
+                 "SELECT " ENTRY BEGINNING " FROM story s ORDER BY s.updated DESC, s.id DESC");
     while (s && memory && found.count < limit && (code = sqlite3_step(s)) == SQLITE_ROW) {
         if (!query[0] || title_has((const char *)sqlite3_column_text(s, 1), words))
             memory = add(&found, s, offset, limit);
@@ -738,9 +787,11 @@ dt_status dt_library_check(struct dt_library *library, struct dt_error *err)
     if (!s || sqlite3_step(s) != SQLITE_ROW)
         status = fail(library, err);
     else if (strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0)
-        status = dt_error_set(err, DT_BAD_INPUT, library->path, "%s", (const char *)sqlite3_column_text(s, 0));
+        status = dt_error_set(err, DT_BAD_INPUT, library->path, "%s",
+                              (const char *)sqlite3_column_text(s, 0));
     sqlite3_finalize(s);
-    if (status == DT_OK && !library->read_only && !run(library, "INSERT INTO words(words, rank) VALUES('integrity-check', 0)"))
+    if (status == DT_OK && !library->read_only &&
+        !run(library, "INSERT INTO words(words, rank) VALUES('integrity-check', 0)"))
         status = fail(library, err);
     return status;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The library of stories: one SQLite file. Plain calls that may wait for the disk; a sitting uses them through its keeper only.
+// The library of stories: one SQLite file. Plain calls that may wait for the disk; a sitting uses
+// them through its keeper only.
 #ifndef DT_APP_LIBRARY_H
 #define DT_APP_LIBRARY_H
 
@@ -13,14 +14,14 @@ struct dt_library;
 
 // A turn as it is kept. Strings are NUL-terminated.
 struct dt_turn_record {
-    char *prompt;   // may be ""
+    char *prompt; // may be ""
     char *told;
-    bool finished;  // false: a draft, cut off by whatever ended the program
-    int end;        // enum dt_app_turn_end
+    bool finished; // false: a draft, cut off by whatever ended the program
+    int end;       // enum dt_app_turn_end
     uint32_t tokens;
     uint64_t seed;
     double speed;
-    char *stack;    // what told it
+    char *stack; // what told it
 };
 
 // A story with what is needed to go on with it.
@@ -38,7 +39,8 @@ struct dt_story_record {
     size_t turn_count;
 };
 
-// Frees what the record holds (malloc'ed strings, NULL allowed), not the record. It is zero afterwards.
+// Frees what the record holds (malloc'ed strings, NULL allowed), not the record. It is zero
+// afterwards.
 void dt_story_record_free(struct dt_story_record *record);
 void dt_turn_record_free(struct dt_turn_record *turn);
 
@@ -67,14 +69,16 @@ enum dt_library_trouble {
 bool dt_library_default_path(char *out, size_t size);
 
 enum dt_library_flags {
-    DT_LIBRARY_WRITE = 1, // make it if need be (0600, folders 0700); if it cannot be written, opening for reading is tried, and writes fail
+    DT_LIBRARY_WRITE = 1,   // make it if need be (0600, folders 0700); if it cannot be written,
+                            // opening for reading is tried, and writes fail
     DT_LIBRARY_PATIENT = 2, // wait up to 2.5 s for a lock instead of 0.2 s
 };
 
-// Opens a library: WAL, every commit synced. vfs: SQLite's name of a file system, NULL for the usual one (tests bring their own).
-// Without DT_LIBRARY_WRITE a missing file is DT_BAD_INPUT. *trouble says what failed. One thread at a time per library.
-dt_status dt_library_open(struct dt_library **out, const char *path, const char *vfs, unsigned flags,
-                          enum dt_library_trouble *trouble, struct dt_error *err);
+// Opens a library: WAL, every commit synced. vfs: SQLite's name of a file system, NULL for the
+// usual one (tests bring their own). Without DT_LIBRARY_WRITE a missing file is DT_BAD_INPUT.
+// *trouble says what failed. One thread at a time per library.
+dt_status dt_library_open(struct dt_library **out, const char *path, const char *vfs,
+                          unsigned flags, enum dt_library_trouble *trouble, struct dt_error *err);
 void dt_library_close(struct dt_library *library); // NULL is harmless
 
 // The kind of the last failure on this library.
@@ -83,32 +87,43 @@ enum dt_library_trouble dt_library_last_trouble(const struct dt_library *library
 // How long to wait for locks from now on.
 void dt_library_patience(struct dt_library *library, int milliseconds);
 
-// Moves the file (with its -wal and -shm) to NAME.broken-DATE; the new name to moved. The library must be closed.
-dt_status dt_library_put_aside(const char *path, char *moved, size_t moved_size, struct dt_error *err);
+// Moves the file (with its -wal and -shm) to NAME.broken-DATE; the new name to moved. The library
+// must be closed.
+dt_status dt_library_put_aside(const char *path, char *moved, size_t moved_size,
+                               struct dt_error *err);
 
-// Everything below is one transaction, on the disk (synced) when it returns DT_OK; any failure changes nothing.
+// Everything below is one transaction, on the disk (synced) when it returns DT_OK; any failure
+// changes nothing.
 
-// Writes the fields of the story (turns apart): a new one when record->id is 0, which gets its id then.
-dt_status dt_library_put_story(struct dt_library *library, struct dt_story_record *record, struct dt_error *err);
+// Writes the fields of the story (turns apart): a new one when record->id is 0, which gets its id
+// then.
+dt_status dt_library_put_story(struct dt_library *library, struct dt_story_record *record,
+                               struct dt_error *err);
 // The same, and turn number n (0-based) with it, made or replaced.
-dt_status dt_library_put_turn(struct dt_library *library, struct dt_story_record *record, uint32_t n,
-                              const struct dt_turn_record *turn, struct dt_error *err);
+dt_status dt_library_put_turn(struct dt_library *library, struct dt_story_record *record,
+                              uint32_t n, const struct dt_turn_record *turn, struct dt_error *err);
 // Removes turn n and all after it.
-dt_status dt_library_cut(struct dt_library *library, int64_t story, uint32_t n, struct dt_error *err);
+dt_status dt_library_cut(struct dt_library *library, int64_t story, uint32_t n,
+                         struct dt_error *err);
 // DT_BAD_INPUT when there is no such story; for these and those below.
-dt_status dt_library_rename(struct dt_library *library, int64_t story, const char *title, struct dt_error *err);
+dt_status dt_library_rename(struct dt_library *library, int64_t story, const char *title,
+                            struct dt_error *err);
 // The text is overwritten in the file and taken out of the search index too.
 dt_status dt_library_delete(struct dt_library *library, int64_t story, struct dt_error *err);
 
-// Reads a story whole; id 0: the one that was told last. The caller frees *out with dt_story_record_free.
-dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_story_record *out, struct dt_error *err);
+// Reads a story whole; id 0: the one that was told last. The caller frees *out with
+// dt_story_record_free.
+dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_story_record *out,
+                          struct dt_error *err);
 
-// Stories that hold all these words (the last may be a beginning), best first; none: all, newest first. The caller
-// frees *out with dt_library_entries_free.
-dt_status dt_library_search(struct dt_library *library, const char *words, uint32_t offset, uint32_t limit,
-                            struct dt_library_entry **out, size_t *count, struct dt_error *err);
+// Stories that hold all these words (the last may be a beginning), best first; none: all, newest
+// first. The caller frees *out with dt_library_entries_free.
+dt_status dt_library_search(struct dt_library *library, const char *words, uint32_t offset,
+                            uint32_t limit, struct dt_library_entry **out, size_t *count,
+                            struct dt_error *err);
 
-// The whole file looked at (PRAGMA integrity_check and the search index): DT_BAD_INPUT with the first finding.
+// The whole file looked at (PRAGMA integrity_check and the search index): DT_BAD_INPUT with the
+// first finding.
 dt_status dt_library_check(struct dt_library *library, struct dt_error *err);
 
 #endif

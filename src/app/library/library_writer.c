@@ -9,17 +9,26 @@
 #include <string.h>
 #include <time.h>
 
-#define QUEUE_MAX 64
-#define RECEIPTS 16
-#define BACKLOG_MAX 256
+#define QUEUE_MAX     64
+#define RECEIPTS      16
+#define BACKLOG_MAX   256
 #define RETRY_SECONDS 3
 
-enum job_type { JOB_TURN, JOB_CUT, JOB_FIELDS, JOB_RENAME, JOB_DELETE, JOB_LOAD, JOB_SEARCH, JOB_CALL };
+enum job_type {
+    JOB_TURN,
+    JOB_CUT,
+    JOB_FIELDS,
+    JOB_RENAME,
+    JOB_DELETE,
+    JOB_LOAD,
+    JOB_SEARCH,
+    JOB_CALL
+};
 
 struct dt_keeper_story {
     atomic_int holders;
-    _Atomic int64_t number; // record.id, for others to read
-    unsigned era; // of the library that gave it its number
+    _Atomic int64_t number;        // record.id, for others to read
+    unsigned era;                  // of the library that gave it its number
     struct dt_story_record record; // fields; only the keeper's thread touches them
 };
 
@@ -63,12 +72,12 @@ struct dt_keeper {
     unsigned era;
     struct job *backlog, *backlog_last;
     unsigned backlog_count;
-    bool told;   // the trouble was reported
-    bool lost;   // the backlog overflowed
+    bool told; // the trouble was reported
+    bool lost; // the backlog overflowed
     atomic_bool healthy;
 };
 
-// ---- stories and jobs -------------------------------------------------------------------------------
+// ---- stories and jobs ----
 
 static bool copy_text(char **to, const char *from)
 {
@@ -88,7 +97,8 @@ static bool copy_fields(struct dt_story_record *to, const struct dt_story_record
            copy_text(&to->system, from->system);
 }
 
-struct dt_keeper_story *dt_keeper_story_new(struct dt_keeper *keeper, const struct dt_story_record *record)
+struct dt_keeper_story *dt_keeper_story_new(struct dt_keeper *keeper,
+                                            const struct dt_story_record *record)
 {
     struct dt_keeper_story *story = calloc(1, sizeof *story);
     if (!story)
@@ -161,7 +171,8 @@ static uint64_t post(struct dt_keeper *keeper, struct job *job)
     pthread_mutex_lock(&keeper->lock);
     ticket = job->ticket = ++keeper->tickets;
     struct job *last = keeper->last, *out = NULL;
-    if (last && job->type == JOB_TURN && is_draft(last) && last->story == job->story && last->n == job->n) {
+    if (last && job->type == JOB_TURN && is_draft(last) && last->story == job->story &&
+        last->n == job->n) {
         struct dt_turn_record turn = last->turn;
         last->turn = job->turn;
         job->turn = turn;
@@ -186,7 +197,8 @@ static uint64_t post(struct dt_keeper *keeper, struct job *job)
         out = job; // the next one, or the finished turn, has all of its text
     }
     if (!out) {
-        while (keeper->waiting >= QUEUE_MAX && job->type != JOB_CALL) // calls come from this thread too
+        while (keeper->waiting >= QUEUE_MAX &&
+               job->type != JOB_CALL) // calls come from this thread too
             pthread_cond_wait(&keeper->done, &keeper->lock);
         if (keeper->last)
             keeper->last->next = job;
@@ -222,7 +234,8 @@ uint64_t dt_keeper_cut(struct dt_keeper *keeper, struct dt_keeper_story *story, 
     return post(keeper, job);
 }
 
-uint64_t dt_keeper_put_fields(struct dt_keeper *keeper, struct dt_keeper_story *story, const struct dt_story_record *record)
+uint64_t dt_keeper_put_fields(struct dt_keeper *keeper, struct dt_keeper_story *story,
+                              const struct dt_story_record *record)
 {
     struct job *job = new_job(JOB_FIELDS, story, NULL);
     if (job && !copy_fields(&job->fields, record)) {
@@ -255,7 +268,8 @@ uint64_t dt_keeper_load(struct dt_keeper *keeper, int64_t id)
     return post_id(keeper, JOB_LOAD, id, NULL);
 }
 
-uint64_t dt_keeper_search(struct dt_keeper *keeper, const char *words, uint32_t offset, uint32_t limit, uint32_t number)
+uint64_t dt_keeper_search(struct dt_keeper *keeper, const char *words, uint32_t offset,
+                          uint32_t limit, uint32_t number)
 {
     struct job *job = new_job(JOB_SEARCH, NULL, words);
     if (job) {
@@ -321,7 +335,7 @@ bool dt_keeper_healthy(struct dt_keeper *keeper)
     return atomic_load(&keeper->healthy);
 }
 
-// ---- the thread's side -------------------------------------------------------------------------------
+// ---- the thread's side ----
 
 static void report(struct dt_keeper *keeper, struct dt_keeper_report *what)
 {
@@ -351,7 +365,8 @@ static void tell_trouble(struct dt_keeper *keeper, const struct dt_error *error)
     if (keeper->told)
         return;
     keeper->told = true;
-    snprintf(text, sizeof text, "Not kept for now: %s. The story goes on; what is told waits in memory.",
+    snprintf(text, sizeof text,
+             "Not kept for now: %s. The story goes on; what is told waits in memory.",
              dt_error_line(error, line, sizeof line));
     say(keeper, DT_NOTICE_WARNING, text);
 }
@@ -364,15 +379,17 @@ static bool open_library(struct dt_keeper *keeper, bool patient)
     if (keeper->library && !keeper->read_only)
         return true;
     if (!keeper->path[0]) {
-        dt_error_set(&err, DT_FAILED, NULL, "there is no home folder for the library (set XDG_DATA_HOME or --library)");
+        dt_error_set(&err, DT_FAILED, NULL,
+                     "there is no home folder for the library (set XDG_DATA_HOME or --library)");
         tell_trouble(keeper, &err);
         return false;
     }
     dt_library_close(keeper->library);
     keeper->library = NULL;
     for (int round = 0; round < 2; round++) {
-        dt_status status = dt_library_open(&keeper->library, keeper->path, keeper->options.vfs,
-                                           DT_LIBRARY_WRITE | (patient ? DT_LIBRARY_PATIENT : 0u), &trouble, &err);
+        dt_status status =
+            dt_library_open(&keeper->library, keeper->path, keeper->options.vfs,
+                            DT_LIBRARY_WRITE | (patient ? DT_LIBRARY_PATIENT : 0u), &trouble, &err);
         keeper->read_only = status == DT_OK && trouble == DT_LIBRARY_READ_ONLY;
         if (status == DT_OK)
             return !keeper->read_only;
@@ -398,12 +415,14 @@ static bool open_library(struct dt_keeper *keeper, bool patient)
 static void got_number(struct dt_keeper *keeper, struct dt_keeper_story *story)
 {
     atomic_store(&story->number, story->record.id);
-    struct dt_keeper_report number = {.type = DT_KEEPER_STORY, .id = story->record.id, .story = story};
+    struct dt_keeper_report number = {
+        .type = DT_KEEPER_STORY, .id = story->record.id, .story = story};
     report(keeper, &number);
 }
 
 // Does a writing job once. *anew is set when the story has to be given again.
-static dt_status write_once(struct dt_keeper *keeper, struct job *job, bool *anew, struct dt_error *err)
+static dt_status write_once(struct dt_keeper *keeper, struct job *job, bool *anew,
+                            struct dt_error *err)
 {
     struct dt_keeper_story *story = job->story;
     if (story->era != keeper->era) {
@@ -485,7 +504,8 @@ static bool drain(struct dt_keeper *keeper)
     if (keeper->told) {
         char text[120];
         keeper->told = false;
-        snprintf(text, sizeof text, "The library can be written again: %u turn%s that waited %s kept now.", count,
+        snprintf(text, sizeof text,
+                 "The library can be written again: %u turn%s that waited %s kept now.", count,
                  count == 1 ? "" : "s", count == 1 ? "is" : "are");
         say(keeper, DT_NOTICE_INFO, text);
         if (keeper->library)
@@ -508,7 +528,9 @@ static void put_off(struct dt_keeper *keeper, struct job *job)
         keeper->backlog_count--;
         free_job(oldest);
         if (!keeper->lost)
-            say(keeper, DT_NOTICE_ERROR, "Too much waits for the library: the oldest turns are given up. /export keeps a story in a file.");
+            say(keeper, DT_NOTICE_ERROR,
+                "Too much waits for the library: the oldest turns are given up. /export keeps a "
+                "story in a file.");
         keeper->lost = true;
     }
 }
@@ -532,7 +554,8 @@ static enum dt_kept do_write(struct dt_keeper *keeper, struct job *job)
 }
 
 // The rest: wants a library that can at least be read.
-static enum dt_kept do_other(struct dt_keeper *keeper, struct job *job, struct dt_story_record *record, struct dt_error *err)
+static enum dt_kept do_other(struct dt_keeper *keeper, struct job *job,
+                             struct dt_story_record *record, struct dt_error *err)
 {
     dt_status status = DT_OK;
     if (job->type == JOB_CALL) {
@@ -542,7 +565,8 @@ static enum dt_kept do_other(struct dt_keeper *keeper, struct job *job, struct d
     open_library(keeper, false);
     if (!keeper->library) {
         status = dt_error_set(err, DT_FAILED, keeper->path, "the library cannot be opened");
-        struct dt_keeper_report nothing = {.type = DT_KEEPER_LIST, .number = job->number, .text = err->message};
+        struct dt_keeper_report nothing = {
+            .type = DT_KEEPER_LIST, .number = job->number, .text = err->message};
         if (job->type == JOB_SEARCH) // who asked is answered
             report(keeper, &nothing);
     } else if (job->type == JOB_LOAD) {
@@ -553,7 +577,8 @@ static enum dt_kept do_other(struct dt_keeper *keeper, struct job *job, struct d
         status = dt_library_delete(keeper->library, job->id, err);
     } else if (job->type == JOB_SEARCH) {
         struct dt_keeper_report list = {.type = DT_KEEPER_LIST, .number = job->number};
-        status = dt_library_search(keeper->library, job->text, job->offset, job->limit, &list.entries, &list.count, err);
+        status = dt_library_search(keeper->library, job->text, job->offset, job->limit,
+                                   &list.entries, &list.count, err);
         report(keeper, &list);
     }
     return status == DT_OK ? DT_KEPT : DT_KEPT_NOT;
@@ -563,9 +588,12 @@ static void offer_last(struct dt_keeper *keeper)
 {
     struct dt_library_entry *entries = NULL;
     size_t count = 0;
-    if (dt_library_search(keeper->library, "", 0, 1, &entries, &count, NULL) == DT_OK && count == 1) {
-        struct dt_keeper_report last = {
-            .type = DT_KEEPER_LAST, .id = entries[0].id, .text = entries[0].title, .count = entries[0].turns};
+    if (dt_library_search(keeper->library, "", 0, 1, &entries, &count, NULL) == DT_OK &&
+        count == 1) {
+        struct dt_keeper_report last = {.type = DT_KEEPER_LAST,
+                                        .id = entries[0].id,
+                                        .text = entries[0].title,
+                                        .count = entries[0].turns};
         report(keeper, &last);
     }
     dt_library_entries_free(entries, count);
@@ -634,7 +662,8 @@ static void *keep(void *arg)
         unsigned count = 0;
         for (struct job *job = keeper->backlog; job; job = job->next)
             count += job->type == JOB_TURN;
-        snprintf(text, sizeof text, "%u turn%s could not be kept in the library.", count, count == 1 ? "" : "s");
+        snprintf(text, sizeof text, "%u turn%s could not be kept in the library.", count,
+                 count == 1 ? "" : "s");
         if (count)
             say(keeper, DT_NOTICE_ERROR, text);
     }
@@ -647,7 +676,8 @@ static void *keep(void *arg)
     return NULL;
 }
 
-dt_status dt_keeper_new(struct dt_keeper **out, const struct dt_keeper_options *options, struct dt_error *err)
+dt_status dt_keeper_new(struct dt_keeper **out, const struct dt_keeper_options *options,
+                        struct dt_error *err)
 {
     struct dt_keeper *keeper = calloc(1, sizeof *keeper);
     pthread_condattr_t monotonic;
@@ -682,7 +712,8 @@ dt_status dt_keeper_new(struct dt_keeper **out, const struct dt_keeper_options *
     pthread_attr_destroy(&attributes);
     if (failed) {
         free(keeper);
-        return dt_error_set(err, DT_FAILED, NULL, "the library's thread cannot be started: %s", strerror(failed));
+        return dt_error_set(err, DT_FAILED, NULL, "the library's thread cannot be started: %s",
+                            strerror(failed));
     }
     *out = keeper;
     return DT_OK;

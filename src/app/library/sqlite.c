@@ -60,7 +60,8 @@ static void load(void)
     open_function *open = (open_function *)symbol(handle, "sqlite3_open");
     close_function *close = (close_function *)symbol(handle, "sqlite3_close");
     sqlite3 *db = NULL;
-    if (automatic && no_more && open && close && automatic((any_function *)take_table) == SQLITE_OK) {
+    if (automatic && no_more && open && close &&
+        automatic((any_function *)take_table) == SQLITE_OK) {
         open(":memory:", &db);
         close(db);
         no_more((any_function *)take_table);
@@ -75,7 +76,8 @@ dt_status dt_sqlite_load(const char *path, struct dt_error *err)
     pthread_once(&once, load);
     if (sqlite3_api)
         return DT_OK;
-    return dt_error_set(err, DT_FAILED, path, "the library cannot be opened without SQLite (%s); install %s", trouble,
+    return dt_error_set(err, DT_FAILED, path,
+                        "the library cannot be opened without SQLite (%s); install %s", trouble,
                         FILE_NAME);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// SQLite, loaded when a library of stories is opened and not before: a run that keeps nothing neither waits for it nor holds it in
-// memory. Include this in place of <sqlite3.h> and call dt_sqlite_load before anything of SQLite.
+// SQLite, loaded when a library of stories is opened and not before: a run that keeps nothing
+// neither waits for it nor holds it in memory. Include this in place of <sqlite3.h> and call
+// dt_sqlite_load before anything of SQLite.
 #ifndef DT_APP_SQLITE_H
 #define DT_APP_SQLITE_H
 
@@ -13,7 +14,8 @@ extern const sqlite3_api_routines *sqlite3_api;
 
 #include "base/status.h"
 
-// Loads SQLite the first time. DT_FAILED where it is not installed; path is the library that was to be opened. Any thread.
+// Loads SQLite the first time. DT_FAILED where it is not installed; path is the library that was to
+// be opened. Any thread.
 dt_status dt_sqlite_load(const char *path, struct dt_error *err);
 
 #endif

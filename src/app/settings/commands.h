@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The slash commands as every interactive face sees them: one table of names, arguments, help and completion.
+// The slash commands as every interactive face sees them: one table of names, arguments, help and
+// completion.
 #ifndef DT_APP_COMMANDS_H
 #define DT_APP_COMMANDS_H
 

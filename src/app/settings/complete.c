@@ -37,7 +37,8 @@ void dt_complete_free(struct dt_app *app)
 }
 
 // Offers a word if it begins like what was typed.
-static void offer(struct dt_completion *c, const char *typed, size_t n, const char *word, const char *hint)
+static void offer(struct dt_completion *c, const char *typed, size_t n, const char *word,
+                  const char *hint)
 {
     if (strncmp(word, typed, n) != 0 || c->count == WORDS_MAX)
         return;
@@ -83,7 +84,8 @@ static void offer_files(struct dt_completion *c, const char *typed, size_t n, bo
         snprintf(path, sizeof path, "%s%s", folder, name);
         bool is_folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
         const char *ending = strrchr(name, '.');
-        if (models && !is_folder && !(ending && (strcmp(ending, ".gguf") == 0 || strcmp(ending, ".bin") == 0)))
+        if (models && !is_folder &&
+            !(ending && (strcmp(ending, ".gguf") == 0 || strcmp(ending, ".bin") == 0)))
             continue;
         snprintf(whole, sizeof whole, "%.*s%s%s", (int)slash, typed, name, is_folder ? "/" : "");
         offer(c, typed, n, whole, NULL);
@@ -133,7 +135,8 @@ static void offer_voices(struct dt_completion *c, const char *typed, size_t n)
     dt_voices_free(voices);
 }
 
-static void offer_values(struct dt_app *app, struct dt_completion *c, int id, const char *typed, size_t n)
+static void offer_values(struct dt_app *app, struct dt_completion *c, int id, const char *typed,
+                         size_t n)
 {
     const struct dt_setting *setting = &dt_settings_table()[id];
     char word[64];
@@ -167,8 +170,9 @@ static void offer_settings(struct dt_app *app, struct dt_completion *c, const ch
     free(settings);
 }
 
-static void offer_argument(struct dt_app *app, struct dt_completion *c, const struct dt_command *command, const char *line,
-                           const char *typed, size_t n)
+static void offer_argument(struct dt_app *app, struct dt_completion *c,
+                           const struct dt_command *command, const char *line, const char *typed,
+                           size_t n)
 {
     const char *arguments = line + strcspn(line, " ");
     arguments += strspn(arguments, " ");
@@ -204,7 +208,8 @@ static void offer_argument(struct dt_app *app, struct dt_completion *c, const st
         const struct dt_app_model *models = dt_view_models(app, &count);
         for (size_t i = 0; i < count; i++) {
             if (models[i].format)
-                offer(c, typed, n, models[i].name, models[i].reason ? models[i].reason : models[i].format);
+                offer(c, typed, n, models[i].name,
+                      models[i].reason ? models[i].reason : models[i].format);
         }
         offer_files(c, typed, n, true);
         break;

@@ -136,7 +136,7 @@ static bool parse_bytes(const char *text, uint64_t *out)
 
 const char *dt_settings_real_text(float value, char *out, size_t size)
 {
-    value += 0.0f; // no minus zero
+    value += 0.0f;                                // no minus zero
     for (int digits = 1; digits <= 9; digits++) { // nine always do
         snprintf(out, size, "%.*g", digits, (double)value);
         if (strtof(out, NULL) == value)
@@ -145,10 +145,13 @@ const char *dt_settings_real_text(float value, char *out, size_t size)
     return out;
 }
 
-// Reads text into *value; false if it is not of the setting's kind or out of its range. The source is not touched.
-static bool parse(const struct dt_setting *setting, const char *text, struct dt_setting_value *value)
+// Reads text into *value; false if it is not of the setting's kind or out of its range. The source
+// is not touched.
+static bool parse(const struct dt_setting *setting, const char *text,
+                  struct dt_setting_value *value)
 {
-    static const char *const yes[] = {"on", "yes", "true", "1"}, *const no[] = {"off", "no", "false", "0"};
+    static const char *const yes[] = {"on", "yes", "true", "1"}, *const no[] = {"off", "no",
+                                                                                "false", "0"};
     char word[64];
     size_t n = strlen(text);
     uint64_t integer = 0;
@@ -173,7 +176,8 @@ static bool parse(const struct dt_setting *setting, const char *text, struct dt_
         }
         return false;
     case DT_SETTING_INT:
-        if (!parse_uint(text, &integer) || (double)integer < setting->minimum || (double)integer > setting->maximum)
+        if (!parse_uint(text, &integer) || (double)integer < setting->minimum ||
+            (double)integer > setting->maximum)
             return false;
         value->number = (double)integer;
         value->integer = integer;
@@ -185,7 +189,8 @@ static bool parse(const struct dt_setting *setting, const char *text, struct dt_
         if (n == 0 || strspn(text, "0123456789.eE+-") != n)
             return false;
         number = strtod(text, &end);
-        if (*end || end == text || !isfinite(number) || number < setting->minimum || number > setting->maximum)
+        if (*end || end == text || !isfinite(number) || number < setting->minimum ||
+            number > setting->maximum)
             return false;
         dt_settings_real_text((float)number, value->text, sizeof value->text);
         value->number = strtod(value->text, NULL);
@@ -234,14 +239,15 @@ void dt_settings_init(struct dt_settings *settings)
         parse(&dt_settings_table()[id], dt_settings_table()[id].initial, &settings->value[id]);
 }
 
-dt_status dt_settings_parse(int id, const char *text, struct dt_setting_value *out, struct dt_error *err)
+dt_status dt_settings_parse(int id, const char *text, struct dt_setting_value *out,
+                            struct dt_error *err)
 {
     const struct dt_setting *setting = &dt_settings_table()[id];
     char range[256];
     if (parse(setting, text, out))
         return DT_OK;
-    return dt_error_set(err, DT_USAGE, NULL, "%s: '%.80s' is not what it takes: %s", setting->name, text,
-                        dt_settings_range(setting, range, sizeof range));
+    return dt_error_set(err, DT_USAGE, NULL, "%s: '%.80s' is not what it takes: %s", setting->name,
+                        text, dt_settings_range(setting, range, sizeof range));
 }
 
 dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text,
@@ -249,7 +255,8 @@ dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text
 {
     const struct dt_setting *setting = &dt_settings_table()[id];
     struct dt_setting_value value = settings->value[id];
-    if (strcmp(text, "default") == 0 && !(setting->choices && strstr(setting->choices, "default"))) {
+    if (strcmp(text, "default") == 0 &&
+        !(setting->choices && strstr(setting->choices, "default"))) {
         text = setting->initial;
         source = DT_FROM_DEFAULT;
         value.source = DT_FROM_DEFAULT;
@@ -353,7 +360,8 @@ bool dt_settings_step(const struct dt_settings *settings, int id, int steps, cha
         int i = ((int)value->integer + steps) % count;
         return dt_settings_choice(setting, (size_t)(i < 0 ? i + count : i), out, size);
     }
-    // On the grid of steps, so that 0.1 + 0.05 - 0.05 is 0.1 again; what lies between goes to the next one.
+    // On the grid of steps, so that 0.1 + 0.05 - 0.05 is 0.1 again; what lies between goes to the
+    // next one.
     double grid = value->number / setting->step, nearest = round(grid);
     if (fabs(grid - nearest) < 1e-6)
         grid = nearest + steps;

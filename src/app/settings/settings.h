@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What can be set, in one table: it feeds the command line, the INI file, the environment, /set, completion and the manual.
-// The order of precedence is flag (or /set), environment, file, the model's own wish, default.
+// What can be set, in one table: it feeds the command line, the INI file, the environment, /set,
+// completion and the manual. The order of precedence is flag (or /set), environment, file, the
+// model's own wish, default.
 #ifndef DT_APP_SETTINGS_H
 #define DT_APP_SETTINGS_H
 
@@ -32,17 +33,17 @@ enum dt_setting_when {
 #define DT_SETTING_TEXT_MAX 512
 
 struct dt_setting {
-    const char *name;    // "top-p": --top-p, top-p = in the file, DUOTALE_TOP_P, /set top-p
-    char letter;         // short flag, 0 for none
+    const char *name; // "top-p": --top-p, top-p = in the file, DUOTALE_TOP_P, /set top-p
+    char letter;      // short flag, 0 for none
     enum dt_setting_type type;
     enum dt_setting_when when;
     double minimum, maximum; // INT, REAL, BYTES
     double step;             // what an arrow key adds, 0 where none makes sense
-    const char *initial; // the default, as a user would write it
-    const char *choices; // CHOICE: words, space separated; else NULL
-    const char *value;   // what stands for the value in help: "P", "FILE"
-    const char *group;   // heading in help and manual: "Sampling"
-    const char *help;    // one sentence
+    const char *initial;     // the default, as a user would write it
+    const char *choices;     // CHOICE: words, space separated; else NULL
+    const char *value;       // what stands for the value in help: "P", "FILE"
+    const char *group;       // heading in help and manual: "Sampling"
+    const char *help;        // one sentence
 };
 
 // Every setting. The order is that of help and manual; groups are contiguous.
@@ -101,7 +102,8 @@ enum dt_setting_source {
 // The table itself, DT_SET_COUNT rows, indexed by dt_setting_id. Any thread.
 const struct dt_setting *dt_settings_table(void);
 
-// A value in both readings: number for BOOL (0/1), INT, REAL, BYTES and CHOICE (index of the word); text for all.
+// A value in both readings: number for BOOL (0/1), INT, REAL, BYTES and CHOICE (index of the word);
+// text for all.
 struct dt_setting_value {
     double number;
     uint64_t integer; // INT and BYTES exactly
@@ -117,18 +119,22 @@ struct dt_settings {
 // Everything at its default. Any thread.
 void dt_settings_init(struct dt_settings *settings);
 
-// The setting of this name ('_' reads as '-'; case counts), or a unique prefix of it; -1 if there is none or several.
+// The setting of this name ('_' reads as '-'; case counts), or a unique prefix of it; -1 if there
+// is none or several.
 int dt_settings_find(const char *name);
 
 // The name nearest to a wrong one, for "did you mean"; NULL if nothing is near.
 const char *dt_settings_nearest(const char *name);
 
-// Reads a text as setting `id` would be set to: value and text of *out, whose source is not touched. DT_USAGE (with *out as it was) names the setting, its
-// range or choices and what was found. For those who keep no dt_settings. Any thread.
-dt_status dt_settings_parse(int id, const char *text, struct dt_setting_value *out, struct dt_error *err);
+// Reads a text as setting `id` would be set to: value and text of *out, whose source is not
+// touched. DT_USAGE (with *out as it was) names the setting, its range or choices and what was
+// found. For those who keep no dt_settings. Any thread.
+dt_status dt_settings_parse(int id, const char *text, struct dt_setting_value *out,
+                            struct dt_error *err);
 
-// Sets one. DT_USAGE names the setting, its range or choices and what was found; nothing is changed then. A value of a stronger
-// source stays (DT_OK). The word "default" takes the default back (with source DT_FROM_DEFAULT).
+// Sets one. DT_USAGE names the setting, its range or choices and what was found; nothing is changed
+// then. A value of a stronger source stays (DT_OK). The word "default" takes the default back (with
+// source DT_FROM_DEFAULT).
 dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text,
                           enum dt_setting_source source, struct dt_error *err);
 
@@ -142,7 +148,8 @@ bool dt_settings_is(const struct dt_settings *settings, int id, const char *word
 // The path of a FILE setting with "~/" expanded into out; NULL if it is empty.
 const char *dt_settings_path(const struct dt_settings *settings, int id, char *out, size_t size);
 
-// The shortest decimal that reads back as this float, as REAL settings are used and shown: 0.95, not 0.949999988. Returns out.
+// The shortest decimal that reads back as this float, as REAL settings are used and shown: 0.95,
+// not 0.949999988. Returns out.
 const char *dt_settings_real_text(float value, char *out, size_t size);
 
 // "0 .. 1", "auto line plain tui": what may be given, for messages and help. Returns out.
@@ -151,55 +158,69 @@ const char *dt_settings_range(const struct dt_setting *setting, char *out, size_
 // Word i of a CHOICE into out; false past the last one.
 bool dt_settings_choice(const struct dt_setting *setting, size_t i, char *out, size_t size);
 
-// One step up or down from the present value, written as text into out: numbers stay in range, choices and switches go round. False where there is
-// no step.
-bool dt_settings_step(const struct dt_settings *settings, int id, int steps, char *out, size_t size);
+// One step up or down from the present value, written as text into out: numbers stay in range,
+// choices and switches go round. False where there is no step.
+bool dt_settings_step(const struct dt_settings *settings, int id, int steps, char *out,
+                      size_t size);
 
 // Takes back what a source of this strength set (a model that is closed).
 void dt_settings_forget(struct dt_settings *settings, enum dt_setting_source source);
 
-// ---- sources -------------------------------------------------------------------------------------
+// ---- sources ----
 
 // DUOTALE_TOP_P and so on. Stops at the first wrong one (DT_USAGE, naming the variable).
 dt_status dt_settings_environment(struct dt_settings *settings, struct dt_error *err);
 
-// An INI file: NAME = VALUE lines, sections are only headings. A missing file is DT_OK. DT_USAGE names FILE:LINE; unknown names are errors,
-// with the nearest name. DT_BAD_INPUT when it cannot be read.
+// An INI file: NAME = VALUE lines, sections are only headings. A missing file is DT_OK. DT_USAGE
+// names FILE:LINE; unknown names are errors, with the nearest name. DT_BAD_INPUT when it cannot be
+// read.
 dt_status dt_settings_read(struct dt_settings *settings, const char *path, struct dt_error *err);
 
-// Writes every value that differs from its default, atomically (temporary file, fsync, rename; 0600; folders are made, 0700).
-dt_status dt_settings_write(const struct dt_settings *settings, const char *path, struct dt_error *err);
+// Writes every value that differs from its default, atomically (temporary file, fsync, rename;
+// 0600; folders are made, 0700).
+dt_status dt_settings_write(const struct dt_settings *settings, const char *path,
+                            struct dt_error *err);
 
-// XDG_CONFIG_HOME/duotale/config.ini, else ~/.config/duotale/config.ini; without a home: the user's own in the password file. Returns false
-// if there is none at all.
+// XDG_CONFIG_HOME/duotale/config.ini, else ~/.config/duotale/config.ini; without a home: the user's
+// own in the password file. Returns false if there is none at all.
 bool dt_settings_file(char *out, size_t size);
 
-// FOLDER/duotale, where FOLDER is what an XDG variable says (absolute only), else below_home under the user's home. False if there is no home.
+// FOLDER/duotale, where FOLDER is what an XDG variable says (absolute only), else below_home under
+// the user's home. False if there is no home.
 bool dt_settings_folder(const char *variable, const char *below_home, char *out, size_t size);
 
-// Makes the folders above a file, 0700 where they are new. False, with errno, when one cannot be made.
+// Makes the folders above a file, 0700 where they are new. False, with errno, when one cannot be
+// made.
 bool dt_settings_make_folders(const char *file);
 
-// ---- the command line ----------------------------------------------------------------------------
+// ---- the command line ----
 
 struct option; // getopt.h
 
-#define DT_SETTING_FLAG 1000 // getopt_long's value of --NAME is DT_SETTING_FLAG + id; of --no-NAME DT_SETTING_NO_FLAG + id
+#define DT_SETTING_FLAG                                                                            \
+    1000 // getopt_long's value of --NAME is DT_SETTING_FLAG + id; of --no-NAME DT_SETTING_NO_FLAG +
+         // id
 #define DT_SETTING_NO_FLAG 2000
 
-// Long options for these settings (NULL: every one; `count` is then not looked at), BOOL ones as --NAME and --no-NAME, followed by `extra` (extra_count of
-// them) and a terminator, malloc'ed: the caller frees it. *short_options (malloc'ed likewise) gets the letters in getopt's form, with `extra_short`
-// appended. NULL when there is no memory.
-struct option *dt_settings_options(const int *ids, size_t count, const struct option *extra, size_t extra_count,
-                                   const char *extra_short, char **short_options);
+// Long options for these settings (NULL: every one; `count` is then not looked at), BOOL ones as
+// --NAME and --no-NAME, followed by `extra` (extra_count of them) and a terminator, malloc'ed: the
+// caller frees it. *short_options (malloc'ed likewise) gets the letters in getopt's form, with
+// `extra_short` appended. NULL when there is no memory.
+struct option *dt_settings_options(const int *ids, size_t count, const struct option *extra,
+                                   size_t extra_count, const char *extra_short,
+                                   char **short_options);
 
-// Which setting a result of getopt_long is, -1 if it is somebody else's. *argument becomes "on" or "off" for a switch.
+// Which setting a result of getopt_long is, -1 if it is somebody else's. *argument becomes "on" or
+// "off" for a switch.
 int dt_settings_flag(int result, const char **argument);
 
-// Handles one result of getopt_long: 1 if it was a setting's (set, or *err filled with DT_USAGE), 0 if it is somebody else's.
-int dt_settings_option(struct dt_settings *settings, int result, const char *argument, struct dt_error *err);
+// Handles one result of getopt_long: 1 if it was a setting's (set, or *err filled with DT_USAGE), 0
+// if it is somebody else's.
+int dt_settings_option(struct dt_settings *settings, int result, const char *argument,
+                       struct dt_error *err);
 
-// The table for people: the flags of these settings (NULL: every one) with range, default and help, by group, at most `columns` wide.
+// The table for people: the flags of these settings (NULL: every one) with range, default and help,
+// by group, at most `columns` wide.
 void dt_settings_help(FILE *out, const int *ids, size_t count, size_t columns);
 
 #endif

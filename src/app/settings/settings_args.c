@@ -15,8 +15,9 @@ static int chosen(const int *ids, size_t i)
     return ids ? ids[i] : (int)i;
 }
 
-struct option *dt_settings_options(const int *ids, size_t count, const struct option *extra, size_t extra_count,
-                                   const char *extra_short, char **short_options)
+struct option *dt_settings_options(const int *ids, size_t count, const struct option *extra,
+                                   size_t extra_count, const char *extra_short,
+                                   char **short_options)
 {
     struct option *options = calloc(2 * DT_SET_COUNT + extra_count + 1, sizeof *options);
     char *letters = calloc(2 * DT_SET_COUNT + strlen(extra_short) + 1, 1);
@@ -30,10 +31,12 @@ struct option *dt_settings_options(const int *ids, size_t count, const struct op
         int id = chosen(ids, i);
         const struct dt_setting *setting = &dt_settings_table()[id];
         bool toggle = setting->type == DT_SETTING_BOOL;
-        options[n++] = (struct option){setting->name, toggle ? no_argument : required_argument, NULL, DT_SETTING_FLAG + id};
+        options[n++] = (struct option){setting->name, toggle ? no_argument : required_argument,
+                                       NULL, DT_SETTING_FLAG + id};
         if (toggle) {
             snprintf(negations[id], sizeof negations[id], "no-%s", setting->name);
-            options[n++] = (struct option){negations[id], no_argument, NULL, DT_SETTING_NO_FLAG + id};
+            options[n++] =
+                (struct option){negations[id], no_argument, NULL, DT_SETTING_NO_FLAG + id};
         }
         if (setting->letter) {
             letters[l++] = setting->letter;
@@ -67,7 +70,8 @@ int dt_settings_flag(int result, const char **argument)
     return -1;
 }
 
-int dt_settings_option(struct dt_settings *settings, int result, const char *argument, struct dt_error *err)
+int dt_settings_option(struct dt_settings *settings, int result, const char *argument,
+                       struct dt_error *err)
 {
     struct dt_error inner = {0};
     int id = dt_settings_flag(result, &argument);
@@ -78,7 +82,8 @@ int dt_settings_option(struct dt_settings *settings, int result, const char *arg
     return 1;
 }
 
-// Prints text from column `at` on, broken at spaces before `columns`; continuation lines begin at `indent`.
+// Prints text from column `at` on, broken at spaces before `columns`; continuation lines begin at
+// `indent`.
 static void wrap(FILE *out, const char *text, size_t at, size_t indent, size_t columns)
 {
     while (*text) {
@@ -115,7 +120,8 @@ void dt_settings_help(FILE *out, const int *ids, size_t count, size_t columns)
             snprintf(flag, sizeof flag, "  %s--[no-]%s", letter, setting->name);
         else
             snprintf(flag, sizeof flag, "  %s--%s %s", letter, setting->name, setting->value);
-        if (setting->type == DT_SETTING_CHOICE || setting->type == DT_SETTING_INT || setting->type == DT_SETTING_REAL)
+        if (setting->type == DT_SETTING_CHOICE || setting->type == DT_SETTING_INT ||
+            setting->type == DT_SETTING_REAL)
             snprintf(help, sizeof help, "%s (%s; default %s)", setting->help,
                      dt_settings_range(setting, range, sizeof range), setting->initial);
         else if (setting->initial[0])

@@ -12,7 +12,9 @@
 #include "app/settings/settings.h"
 
 #define LINE_MAX_INI 180 // inih's own buffer is 200 bytes in Debian's build
-#define FIRST_WORDS "# duotale's settings. NAME = VALUE; [sections] are only headings; a long text goes on in indented lines.\n"
+#define FIRST_WORDS                                                                                \
+    "# duotale's settings. NAME = VALUE; [sections] are only headings; a long text goes on in "    \
+    "indented lines.\n"
 
 dt_status dt_settings_environment(struct dt_settings *settings, struct dt_error *err)
 {
@@ -26,7 +28,8 @@ dt_status dt_settings_environment(struct dt_settings *settings, struct dt_error 
         const char *value = getenv(variable);
         struct dt_error inner = {0};
         if (value && dt_settings_set(settings, id, value, DT_FROM_ENVIRONMENT, &inner) != DT_OK)
-            return dt_error_set(err, DT_USAGE, NULL, "environment variable %s: %s", variable, inner.message);
+            return dt_error_set(err, DT_USAGE, NULL, "environment variable %s: %s", variable,
+                                inner.message);
     }
     return DT_OK;
 }
@@ -40,16 +43,16 @@ bool dt_settings_file(char *out, size_t size)
     return n > 0 && (size_t)n < size;
 }
 
-// ---- reading -------------------------------------------------------------------------------------
+// ---- reading ----
 
 struct reader {
     FILE *in;
     struct dt_settings *settings;
-    bool indented;  // the line inih is looking at goes on the one before
+    bool indented; // the line inih is looking at goes on the one before
     bool too_long;
-    int last;       // the setting of the line before, -1 if none
+    int last;                               // the setting of the line before, -1 if none
     char text[2 * DT_SETTING_TEXT_MAX + 2]; // its value so far, as written
-    struct dt_error error; // the first one
+    struct dt_error error;                  // the first one
 };
 
 static char *read_line(char *out, int size, void *stream)
@@ -84,7 +87,8 @@ static int take(void *user, const char *section, const char *name, const char *v
         return 0;
     if (reader->too_long) {
         dt_error_set(&reader->error, DT_USAGE, NULL,
-                     "the line is longer than %d bytes: go on in the next one, indented", LINE_MAX_INI);
+                     "the line is longer than %d bytes: go on in the next one, indented",
+                     LINE_MAX_INI);
         return 0;
     }
     if (!name || !value) // a new section, in builds of inih that tell
@@ -93,12 +97,15 @@ static int take(void *user, const char *section, const char *name, const char *v
     if (id < 0 || strcmp(dt_settings_table()[id].name, name) != 0) {
         // no abbreviations in files: a later version may have another setting of that beginning
         const char *near = dt_settings_nearest(name);
-        dt_error_set(&reader->error, DT_USAGE, NULL, near ? "no setting '%s': is it '%s'?" : "no setting '%s'", name, near);
+        dt_error_set(&reader->error, DT_USAGE, NULL,
+                     near ? "no setting '%s': is it '%s'?" : "no setting '%s'", name, near);
         return 0;
     }
-    size_t n = reader->indented && reader->last == id ? strlen(reader->text) : 0, more = strlen(value);
+    size_t n = reader->indented && reader->last == id ? strlen(reader->text) : 0,
+           more = strlen(value);
     if (n + more + 2 > sizeof reader->text) {
-        dt_error_set(&reader->error, DT_USAGE, NULL, "%s: longer than %d bytes", name, DT_SETTING_TEXT_MAX - 1);
+        dt_error_set(&reader->error, DT_USAGE, NULL, "%s: longer than %d bytes", name,
+                     DT_SETTING_TEXT_MAX - 1);
         return 0;
     }
     if (n > 0)
@@ -107,7 +114,8 @@ static int take(void *user, const char *section, const char *name, const char *v
     reader->last = id;
     char text[sizeof reader->text];
     memcpy(text, reader->text, n + more + 1);
-    if (dt_settings_table()[id].type == DT_SETTING_TEXT || dt_settings_table()[id].type == DT_SETTING_FILE)
+    if (dt_settings_table()[id].type == DT_SETTING_TEXT ||
+        dt_settings_table()[id].type == DT_SETTING_FILE)
         unescape(text);
     return dt_settings_set(reader->settings, id, text, DT_FROM_FILE, &reader->error) == DT_OK;
 }
@@ -121,31 +129,35 @@ dt_status dt_settings_read(struct dt_settings *settings, const char *path, struc
     if (!reader.in && (errno == ENOENT || errno == ENOTDIR))
         return DT_OK;
     if (!reader.in)
-        return dt_error_set(err, DT_BAD_INPUT, path, "the settings cannot be read: %s", strerror(errno));
+        return dt_error_set(err, DT_BAD_INPUT, path, "the settings cannot be read: %s",
+                            strerror(errno));
     int line = ini_parse_stream(read_line, &reader, take, &reader);
     bool failed = ferror(reader.in);
     fclose(reader.in);
     if (failed)
-        return dt_error_set(err, DT_BAD_INPUT, path, "the settings cannot be read: %s", strerror(EIO));
+        return dt_error_set(err, DT_BAD_INPUT, path, "the settings cannot be read: %s",
+                            strerror(EIO));
     if (line < 0)
         return dt_error_set(err, DT_NO_MEMORY, path, "no memory to read the settings");
     if (line > 0 || reader.too_long) {
         snprintf(where, sizeof where, "%s:%d", path, line);
         return dt_error_set(err, DT_USAGE, where, "%s",
-                            reader.error.status ? reader.error.message : "neither NAME = VALUE nor [section]");
+                            reader.error.status ? reader.error.message
+                                                : "neither NAME = VALUE nor [section]");
     }
     *settings = copy;
     return DT_OK;
 }
 
-// ---- writing -------------------------------------------------------------------------------------
+// ---- writing ----
 
 static void write_text(FILE *out, const char *text)
 {
     size_t column = 0;
     for (; *text; text++) {
         // at a space, so that the joint, which is read as one, is the space
-        if (column > LINE_MAX_INI / 2 && text[0] == ' ' && text[1] != ' ' && text[1] != '\0' && text[-1] != ' ') {
+        if (column > LINE_MAX_INI / 2 && text[0] == ' ' && text[1] != ' ' && text[1] != '\0' &&
+            text[-1] != ' ') {
             fputs("\n    ", out);
             column = 0;
             continue;
@@ -164,7 +176,8 @@ bool dt_settings_make_folders(const char *file)
     for (char *p = folder + 1; (p = strchr(p, '/')) != NULL; p++) {
         *p = '\0';
         int why = mkdir(folder, 0700) == 0 ? 0 : errno;
-        if (why && why != EEXIST && access(folder, F_OK) != 0) { // one that is there may be where nothing can be made
+        if (why && why != EEXIST &&
+            access(folder, F_OK) != 0) { // one that is there may be where nothing can be made
             errno = why;
             return false;
         }
@@ -173,7 +186,8 @@ bool dt_settings_make_folders(const char *file)
     return true;
 }
 
-dt_status dt_settings_write(const struct dt_settings *settings, const char *path, struct dt_error *err)
+dt_status dt_settings_write(const struct dt_settings *settings, const char *path,
+                            struct dt_error *err)
 {
     char temporary[600];
     const char *group = "";

@@ -16,7 +16,8 @@
 
 void dt_listen_sentence(char *text, size_t size)
 {
-    static const char *const questions[] = {"can ", "could ", "will ", "would ", "do ", "what ", "who ", "why ", "how ", "where "};
+    static const char *const questions[] = {"can ",  "could ", "will ", "would ", "do ",
+                                            "what ", "who ",   "why ",  "how ",   "where "};
     size_t n = strlen(text);
     if (n == 0)
         return;
@@ -41,9 +42,11 @@ static dt_status get_sound(const struct dt_listen_options *o, int16_t **samples,
 {
     if (o->wav_path) {
         struct dt_wav_format format;
-        dt_status status = dt_wav_read(o->wav_path, DT_EAR_RATE, MOST_SECONDS, samples, count, &format, &figures->cut, err);
+        dt_status status = dt_wav_read(o->wav_path, DT_EAR_RATE, MOST_SECONDS, samples, count,
+                                       &format, &figures->cut, err);
         if (status == DT_OK)
-            figures->converted = format.rate != DT_EAR_RATE || format.channels != 1 || format.bits != 16;
+            figures->converted =
+                format.rate != DT_EAR_RATE || format.channels != 1 || format.bits != 16;
         return status;
     }
     const struct dt_record_options record = {
@@ -55,8 +58,8 @@ static dt_status get_sound(const struct dt_listen_options *o, int16_t **samples,
     return dt_record(&record, samples, count, err);
 }
 
-dt_status dt_listen(const struct dt_listen_options *o, char *text, size_t text_size, struct dt_listen_figures *out,
-                    struct dt_error *err)
+dt_status dt_listen(const struct dt_listen_options *o, char *text, size_t text_size,
+                    struct dt_listen_figures *out, struct dt_error *err)
 {
     struct dt_listen_figures figures = {0};
     struct dt_voices *voices = NULL;
@@ -72,7 +75,8 @@ dt_status dt_listen(const struct dt_listen_options *o, char *text, size_t text_s
     dt_voice_desk_init(&desk, o->stop);
     dt_status status = dt_voices_new(&voices, err);
     if (status == DT_OK)
-        status = dt_voices_choose(voices, DT_SPEECH_EAR, o->ear ? o->ear : "auto", &info, &variant, err);
+        status =
+            dt_voices_choose(voices, DT_SPEECH_EAR, o->ear ? o->ear : "auto", &info, &variant, err);
     if (status != DT_OK)
         goto out;
     struct dt_ear_settings settings = {.size = sizeof settings, .mode = DT_EAR_AUTO};
@@ -81,7 +85,9 @@ dt_status dt_listen(const struct dt_listen_options *o, char *text, size_t text_s
     } else if (strcmp(variant, "free") == 0) {
         settings.mode = DT_EAR_FREE;
     } else if (*variant) {
-        status = dt_error_set(err, DT_USAGE, NULL, "an ear understands \"request\" or \"free\" text, not \"%s\"", variant);
+        status =
+            dt_error_set(err, DT_USAGE, NULL,
+                         "an ear understands \"request\" or \"free\" text, not \"%s\"", variant);
         goto out;
     }
     dt_format(figures.ear, sizeof figures.ear, "%s%s%s", info->name, *variant ? ":" : "", variant);
@@ -93,7 +99,8 @@ dt_status dt_listen(const struct dt_listen_options *o, char *text, size_t text_s
     uint64_t begin = dt_clock_ns();
     int result = info->module->ear->open(&desk.services, &settings, &ctx, reason, sizeof reason);
     if (result == DT_SPEECH_DONE) {
-        result = info->module->ear->hear(ctx, samples, count, text, text_size, reason, sizeof reason);
+        result =
+            info->module->ear->hear(ctx, samples, count, text, text_size, reason, sizeof reason);
         if (info->module->ear->close)
             info->module->ear->close(ctx);
     }
@@ -115,14 +122,15 @@ out:
     return status;
 }
 
-// ---- on a thread ---------------------------------------------------------------------------------------
+// ---- on a thread ----
 
 struct dt_listener {
     struct dt_listen_options options;
     char *ear, *wav_path, *device;
     struct dt_stop enough, stop;
     pthread_t thread;
-    void (*done)(void *arg, dt_status status, const char *text, const struct dt_listen_figures *figures, const struct dt_error *err);
+    void (*done)(void *arg, dt_status status, const char *text,
+                 const struct dt_listen_figures *figures, const struct dt_error *err);
     void *arg;
 };
 
@@ -149,7 +157,8 @@ static void destroy(struct dt_listener *l)
 }
 
 dt_status dt_listener_start(struct dt_listener **out, const struct dt_listen_options *options,
-                            void (*done)(void *arg, dt_status status, const char *text, const struct dt_listen_figures *figures,
+                            void (*done)(void *arg, dt_status status, const char *text,
+                                         const struct dt_listen_figures *figures,
                                          const struct dt_error *err),
                             void *arg, struct dt_error *err)
 {

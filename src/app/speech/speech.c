@@ -13,17 +13,18 @@
 #include "host/audio/voices.h"
 
 #define QUEUE_BYTES 32768
-// The voice takes what the story leaves over, its thread here included: at eight steps an eighth of a busy core, which is what the first sentence, that
-// somebody waits for, gets. Ten steps leave its engine a tenth, enough for espeak-ng on a slow board, and the player's
-// pace keeps it from more; a file has no pace, and nobody waits for it.
+// The voice takes what the story leaves over, its thread here included: at eight steps an eighth of
+// a busy core, which is what the first sentence, that somebody waits for, gets. Ten steps leave its
+// engine a tenth, enough for espeak-ng on a slow board, and the player's pace keeps it from more; a
+// file has no pace, and nobody waits for it.
 #define NICENESS_FIRST 8
-#define NICENESS 10
-#define NICENESS_FILE 19
+#define NICENESS       10
+#define NICENESS_FILE  19
 // So many sentences in a row that could not be said are enough.
 #define FAILURES 3
 // Marks in the queue: no sentence has control characters.
 #define END_OF_STORY '\x01'
-#define NEW_STORY '\x02' // from here on the figures are those of the story begun last
+#define NEW_STORY    '\x02' // from here on the figures are those of the story begun last
 
 struct usage {
     uint64_t children_ns, thread_ns; // CPU time
@@ -36,7 +37,7 @@ struct dt_speech {
     void *ctx;
     struct dt_voice_desk desk;
     struct dt_stop own_stop, *stop;
-    struct dt_sound sound; // the thread's
+    struct dt_sound sound;          // the thread's
     char *spec, *wav_path, *device; // copies
     void (*notice)(void *arg, const char *line);
     void (*changed)(void *arg, const struct dt_speech_figures *figures);
@@ -61,12 +62,14 @@ struct dt_speech {
     struct dt_speech_figures figures;
 };
 
-// ---- the voice's thread ------------------------------------------------------------------------------
+// ---- the voice's thread ----
 
 static uint64_t thread_cpu_ns(void)
 {
     struct timespec t;
-    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0 ? (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec : 0;
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) == 0
+               ? (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec
+               : 0;
 }
 
 // Takes the voice's usage into account. On its thread, lock held.
@@ -93,10 +96,13 @@ static int play(void *arg, uint32_t rate, const int16_t *samples, size_t n)
     if (report && s->notice) { // the way out is gone: no voice can help that
         char line[900];
         char text[768];
-        dt_format(line, sizeof line, "%s; the story goes on in text", dt_error_line(&err, text, sizeof text));
+        dt_format(line, sizeof line, "%s; the story goes on in text",
+                  dt_error_line(&err, text, sizeof text));
         s->notice(s->arg, line);
     }
-    return status == DT_OK ? DT_SPEECH_DONE : status == DT_CANCELLED ? DT_SPEECH_CANCELLED : DT_SPEECH_FAILED;
+    return status == DT_OK          ? DT_SPEECH_DONE
+           : status == DT_CANCELLED ? DT_SPEECH_CANCELLED
+                                    : DT_SPEECH_FAILED;
 }
 
 // The end of a story: waits until the player has played all of it.
@@ -111,7 +117,8 @@ static void drain(struct dt_speech *s)
     bool report = !s->off;
     s->off = true;
     pthread_mutex_unlock(&s->lock);
-    dt_format(line, sizeof line, "%s; the story goes on in text", dt_error_line(&err, text, sizeof text));
+    dt_format(line, sizeof line, "%s; the story goes on in text",
+              dt_error_line(&err, text, sizeof text));
     if (report && s->notice)
         s->notice(s->arg, line);
 }
@@ -123,7 +130,10 @@ static void say(struct dt_speech *s, const char *sentence, uint32_t *failures)
     char reason[512] = "", line[700];
     pthread_mutex_lock(&s->lock);
     bool waited_for = !s->figures.first_sound_ns && !s->behind;
-    s->desk.nice = (waited_for ? NICENESS_FIRST : s->wav_path ? NICENESS_FILE : NICENESS) - s->niceness;
+    s->desk.nice = (waited_for    ? NICENESS_FIRST
+                    : s->wav_path ? NICENESS_FILE
+                                  : NICENESS) -
+                   s->niceness;
     pthread_mutex_unlock(&s->lock);
     int result = s->voice->say(s->ctx, sentence, &sink, reason, sizeof reason);
     bool given_up = false, report = false;
@@ -241,14 +251,15 @@ static void *speak(void *arg)
     return NULL;
 }
 
-// ---- feeding -------------------------------------------------------------------------------------------
+// ---- feeding ----
 
 // Appends one sentence, or the end. lock is held. False if there is no room.
 static bool append(struct dt_speech *s, const char *sentence)
 {
     size_t n = strlen(sentence) + 1;
     // Marks fit for a while after sentences do not.
-    size_t room = sentence[0] == END_OF_STORY || sentence[0] == NEW_STORY ? QUEUE_BYTES : QUEUE_BYTES - 256;
+    size_t room =
+        sentence[0] == END_OF_STORY || sentence[0] == NEW_STORY ? QUEUE_BYTES : QUEUE_BYTES - 256;
     if (s->queued + n > room)
         return false;
     memcpy(s->queue + s->queued, sentence, n);
@@ -309,7 +320,8 @@ void dt_speech_feed(struct dt_speech *s, const char *text, size_t n)
     }
     pthread_mutex_unlock(&s->lock);
     if (full && s->notice)
-        s->notice(s->arg, "the voice is half an hour behind the story: what has no room in its queue is not read");
+        s->notice(s->arg, "the voice is half an hour behind the story: what has no room in its "
+                          "queue is not read");
 }
 
 void dt_speech_finish(struct dt_speech *s)
@@ -331,7 +343,8 @@ void dt_speech_stop(struct dt_speech *s)
     pthread_mutex_lock(&s->lock);
     forget(s);
     s->forgotten = true;
-    s->busy = true; // until the thread has seen to it: a player may hold sound although nothing waits
+    s->busy =
+        true; // until the thread has seen to it: a player may hold sound although nothing waits
     dt_stop_set(s->stop);
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
@@ -350,7 +363,8 @@ bool dt_speech_wait(struct dt_speech *s, int milliseconds)
     int result = 0;
     pthread_mutex_lock(&s->lock);
     while ((s->busy || s->queued > 0) && result == 0)
-        result = milliseconds < 0 ? pthread_cond_wait(&s->idle, &s->lock) : pthread_cond_timedwait(&s->idle, &s->lock, &until);
+        result = milliseconds < 0 ? pthread_cond_wait(&s->idle, &s->lock)
+                                  : pthread_cond_timedwait(&s->idle, &s->lock, &until);
     bool silent = !s->busy && s->queued == 0;
     pthread_mutex_unlock(&s->lock);
     return silent;
@@ -370,7 +384,8 @@ void dt_speech_figures(struct dt_speech *s, struct dt_speech_figures *out)
     // The process' own time has the voice's thread in it, but not its children's.
     double all = (double)(dt_clock_cpu_ns() - s->begin_cpu_ns + children);
     out->cpu_share = all > 0 ? (double)voice / all : 0;
-    out->real_time_factor = out->sound_seconds > 0 ? out->voice_cpu_seconds / out->sound_seconds : 0;
+    out->real_time_factor =
+        out->sound_seconds > 0 ? out->voice_cpu_seconds / out->sound_seconds : 0;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -384,15 +399,17 @@ const char *dt_speech_line(const struct dt_speech_figures *f, char *out, size_t 
     }
     double first = (double)f->first_sound_ns * 1e-9, sentence = (double)f->first_sentence_ns * 1e-9;
     n += dt_format(out + n, size - n,
-                   "first sound after %.3f s (%.3f s behind the first sentence), %u of %u sentences, %.1f s of sound, "
+                   "first sound after %.3f s (%.3f s behind the first sentence), %u of %u "
+                   "sentences, %.1f s of sound, "
                    "real-time factor %.4f, %.1f %% of the CPU time",
-                   first, first - sentence, f->spoken, f->sentences, f->sound_seconds, f->real_time_factor, f->cpu_share * 100);
+                   first, first - sentence, f->spoken, f->sentences, f->sound_seconds,
+                   f->real_time_factor, f->cpu_share * 100);
     if (n < size && f->dropped)
         dt_format(out + n, size - n, ", %u left out", f->dropped);
     return out;
 }
 
-// ---- opening and closing -----------------------------------------------------------------------------
+// ---- opening and closing ----
 
 static char *copy(const char *text)
 {
@@ -415,14 +432,16 @@ static void destroy(struct dt_speech *s)
     free(s);
 }
 
-static dt_status open_voice(struct dt_speech *s, const struct dt_speech_options *o, struct dt_error *err)
+static dt_status open_voice(struct dt_speech *s, const struct dt_speech_options *o,
+                            struct dt_error *err)
 {
     const struct dt_voice_info *info;
     const char *variant;
     char reason[512] = "";
     dt_status status = dt_voices_new(&s->voices, err);
     if (status == DT_OK)
-        status = dt_voices_choose(s->voices, DT_SPEECH_VOICE, s->spec ? s->spec : "auto", &info, &variant, err);
+        status = dt_voices_choose(s->voices, DT_SPEECH_VOICE, s->spec ? s->spec : "auto", &info,
+                                  &variant, err);
     if (status != DT_OK)
         return status;
     const struct dt_voice_settings settings = {
@@ -431,16 +450,20 @@ static dt_status open_voice(struct dt_speech *s, const struct dt_speech_options 
         .pitch = o->pitch > 100 ? 100 : o->pitch,
         .variant = variant,
     };
-    if (info->module->voice->open(&s->desk.services, &settings, &s->ctx, reason, sizeof reason) != DT_SPEECH_DONE) {
+    if (info->module->voice->open(&s->desk.services, &settings, &s->ctx, reason, sizeof reason) !=
+        DT_SPEECH_DONE) {
         s->ctx = NULL;
-        return dt_error_set(err, DT_USAGE, NULL, "the voice %s cannot be used: %s", info->name, reason);
+        return dt_error_set(err, DT_USAGE, NULL, "the voice %s cannot be used: %s", info->name,
+                            reason);
     }
     s->voice = info->module->voice;
-    dt_format(s->figures.voice, sizeof s->figures.voice, "%s%s%s", info->name, *variant ? ":" : "", variant);
+    dt_format(s->figures.voice, sizeof s->figures.voice, "%s%s%s", info->name, *variant ? ":" : "",
+              variant);
     return DT_OK;
 }
 
-dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options *o, struct dt_error *err)
+dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options *o,
+                         struct dt_error *err)
 {
     pthread_condattr_t monotonic;
     struct dt_speech *s = calloc(1, sizeof *s);
@@ -457,7 +480,9 @@ dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options 
     s->notice = o->notice;
     s->changed = o->changed;
     s->arg = o->arg;
-    s->words_per_minute = o->words_per_minute < 50 ? 160 : o->words_per_minute > 450 ? 450 : o->words_per_minute;
+    s->words_per_minute = o->words_per_minute < 50    ? 160
+                          : o->words_per_minute > 450 ? 450
+                                                      : o->words_per_minute;
     s->spec = copy(o->voice);
     s->wav_path = copy(o->wav_path);
     s->device = copy(o->device);

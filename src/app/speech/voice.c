@@ -24,7 +24,9 @@ static void list_voices(struct dt_app *app)
                 v->score ? v->description : "cannot be used: ", v->score ? "" : v->reason);
     }
     if (out) {
-        fputs(dt_voices_count(voices) ? "/voice NAME chooses who reads, /speak on begins.\n" : "No voice and no ear was found.\n", out);
+        fputs(dt_voices_count(voices) ? "/voice NAME chooses who reads, /speak on begins.\n"
+                                      : "No voice and no ear was found.\n",
+              out);
         fclose(out);
     }
     if (text)
@@ -63,18 +65,21 @@ static void set_listening(struct dt_app *app, bool listening)
 }
 
 // On the listener's thread.
-static void on_heard(void *arg, dt_status status, const char *text, const struct dt_listen_figures *figures,
-                     const struct dt_error *err)
+static void on_heard(void *arg, dt_status status, const char *text,
+                     const struct dt_listen_figures *figures, const struct dt_error *err)
 {
     struct dt_app *app = arg;
     set_listening(app, false);
     if (status != DT_OK) {
         dt_app_error(app, err);
     } else if (!*text) {
-        dt_app_notice(app, DT_NOTICE_INFO, "Nothing was understood in %.1f s of sound.", figures->sound_seconds);
+        dt_app_notice(app, DT_NOTICE_INFO, "Nothing was understood in %.1f s of sound.",
+                      figures->sound_seconds);
     } else {
-        dt_app_notice(app, DT_NOTICE_INFO, "Heard by %s: %.1f s of sound%s, understood in %.2f s.%s", figures->ear,
-                      figures->sound_seconds, figures->cut ? " (the first half minute)" : "", figures->seconds, app->interactive ? " Enter tells it." : "");
+        dt_app_notice(app, DT_NOTICE_INFO,
+                      "Heard by %s: %.1f s of sound%s, understood in %.2f s.%s", figures->ear,
+                      figures->sound_seconds, figures->cut ? " (the first half minute)" : "",
+                      figures->seconds, app->interactive ? " Enter tells it." : "");
         if (app->interactive)
             dt_app_post(app, DT_EVENT_INPUT, text);
         else // nobody is there to look it over
@@ -101,7 +106,8 @@ void dt_listen_command(struct dt_app *app, const char *arguments)
     dt_listen_free(app);
     dt_stop_set(&app->silence); // a voice must not talk to itself
     struct dt_listen_options options = {.wav_path = *arguments ? arguments : NULL};
-    if (!app->interactive) { // a pipe or a script: what was said comes before what follows, and nobody waits for the screen
+    if (!app->interactive) { // a pipe or a script: what was said comes before what follows, and
+                             // nobody waits for the screen
         char text[512];
         struct dt_listen_figures figures;
         dt_stop_clear(&app->silence);
@@ -115,7 +121,8 @@ void dt_listen_command(struct dt_app *app, const char *arguments)
         set_listening(app, false);
         dt_app_error(app, &err);
     } else if (!*arguments) {
-        dt_app_notice(app, DT_NOTICE_INFO, "Listening: ask for a story. A pause ends it, or /listen again.");
+        dt_app_notice(app, DT_NOTICE_INFO,
+                      "Listening: ask for a story. A pause ends it, or /listen again.");
     }
 }
 

@@ -6,7 +6,7 @@
 #include "core/formats/gguf_reader.h"
 #include "core/text/template.h"
 
-// ---- hyperparameters ----------------------------------------------------------------------------
+// ---- hyperparameters ----
 
 static const char *arch_key(const struct dt_gguf_reader *r, char out[DT_GGUF_MAX_KEY],
                             const char *suffix)
@@ -198,7 +198,7 @@ static dt_status read_layout(struct dt_gguf_reader *r, const struct dt_gguf *g)
     return DT_OK;
 }
 
-// ---- files --------------------------------------------------------------------------------------
+// ---- files ----
 
 // Split files count themselves: number i of count.
 static dt_status check_split(const struct dt_gguf_reader *r, const struct dt_gguf *g, uint32_t i,

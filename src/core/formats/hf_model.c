@@ -40,7 +40,7 @@ static dt_status sort_parts(struct dt_hf_reader *r)
     return DT_OK;
 }
 
-// ---- config.json --------------------------------------------------------------------------------
+// ---- config.json ----
 
 static bool given(const struct dt_hf_reader *r, const char *key)
 {
@@ -197,7 +197,7 @@ static dt_status read_config(const struct dt_hf_reader *r)
     return read_rope(r);
 }
 
-// ---- the vocabulary -----------------------------------------------------------------------------
+// ---- the vocabulary ----
 
 static void token_id(const struct dt_hf_reader *r, const char *key, uint32_t *out)
 {

@@ -6,7 +6,7 @@
 
 #include "base/text.h"
 
-// ---- checking -----------------------------------------------------------------------------------
+// ---- checking ----
 
 struct checker {
     const char *text;
@@ -196,7 +196,7 @@ dt_status dt_json_check(const char *text, size_t n, const char *name, struct dt_
                         text[c.at], c.at, good ? "its end" : c.what);
 }
 
-// ---- looking ------------------------------------------------------------------------------------
+// ---- looking ----
 
 // The end of the value that begins at p, in a checked text: brackets are counted, strings skipped.
 static const char *end_of(const char *p, const char *end)

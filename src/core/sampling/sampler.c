@@ -12,9 +12,10 @@
 #define REPEAT_LAST_MOST  1024
 #define HEAP_PATIENCE     512 // longer fronts than this are cheaper to sort by digits
 
-// ---- the generator --------------------------------------------------------------------------------
+// ---- the generator ----
 
-// xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled" (2016).
+// xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled"
+// (2016).
 uint32_t dt_random_u32(uint64_t *state)
 {
     *state ^= *state >> 12;
@@ -28,7 +29,7 @@ float dt_random_f32(uint64_t *state)
     return (float)(dt_random_u32(state) >> 8) / 16777216.0f;
 }
 
-// ---- set-up ---------------------------------------------------------------------------------------
+// ---- set-up ----
 
 size_t dt_sampler_measure(uint32_t vocab)
 {
@@ -48,7 +49,7 @@ void dt_sampler_init(struct dt_sampler *s, uint32_t vocab, const struct dt_stack
     s->keys = memory;
 }
 
-// ---- operations that a stack may do better --------------------------------------------------------
+// ---- operations that a stack may do better ----
 
 // The smallest index of the largest of n; 0 if all are NaN.
 static uint32_t argmax(const struct dt_sampler *s, const float *x, uint32_t n)
@@ -84,7 +85,8 @@ static void softmax(const struct dt_sampler *s, float *x, float largest)
 }
 
 // The indices with p >= threshold, ascending.
-static uint32_t select_above(const struct dt_sampler *s, const float *p, float threshold, uint32_t *index)
+static uint32_t select_above(const struct dt_sampler *s, const float *p, float threshold,
+                             uint32_t *index)
 {
     if (s->stack) {
         const struct dt_instance *instance = s->stack->select;
@@ -98,10 +100,10 @@ static uint32_t select_above(const struct dt_sampler *s, const float *p, float t
     return count;
 }
 
-// ---- candidates, the likeliest first ----------------------------------------------------------------
+// ---- candidates, the likeliest first ----
 
-// Ordered as far as anybody asks: by a heap at first, then all of them by digits. Equal ones by index, as glibc's qsort (a
-// merge sort) leaves them in llama2.c.
+// Ordered as far as anybody asks: by a heap at first, then all of them by digits. Equal ones by
+// index, as glibc's qsort (a merge sort) leaves them in llama2.c.
 struct candidates {
     const struct dt_sampler *s;
     const float *p;
@@ -123,7 +125,8 @@ static void candidates_begin(struct candidates *c)
     dt_sampler_heap_make(c->s->keys, c->count);
 }
 
-// Radix sort, least digit first, in three digits of 11 bits: stable, so equal ones stay in order of index.
+// Radix sort, least digit first, in three digits of 11 bits: stable, so equal ones stay in order of
+// index.
 static void candidates_sort(struct candidates *c)
 {
     enum { DIGIT = 11, VALUES = 1 << DIGIT };
@@ -163,7 +166,7 @@ static uint32_t candidate(struct candidates *c, uint32_t i)
     return dt_sampler_key_index(c->s->keys[c->count - 1 - i]);
 }
 
-// ---- drawing --------------------------------------------------------------------------------------
+// ---- drawing ----
 
 static uint32_t draw_from_all(const struct dt_sampler *s, const float *p, float coin)
 {
@@ -176,7 +179,8 @@ static uint32_t draw_from_all(const struct dt_sampler *s, const float *p, float 
     return s->vocab - 1;
 }
 
-static uint32_t draw_from_likeliest(const struct dt_sampler *s, const float *p, float coin, uint32_t best)
+static uint32_t draw_from_likeliest(const struct dt_sampler *s, const float *p, float coin,
+                                    uint32_t best)
 {
     const struct dt_sampling *settings = &s->settings;
     struct candidates c = {.s = s, .p = p};
@@ -207,7 +211,7 @@ static uint32_t draw_from_likeliest(const struct dt_sampler *s, const float *p, 
     return candidate(&c, kept - 1);
 }
 
-// ---- the next token -------------------------------------------------------------------------------
+// ---- the next token ----
 
 static int penalty_is_on(const struct dt_sampling *settings)
 {
@@ -220,7 +224,8 @@ static bool is_narrowed(const struct dt_sampling *settings)
     return dt_sampling_has_top_p(settings) || settings->top_k > 0 || settings->min_p > 0.0f;
 }
 
-static void penalise(const struct dt_sampler *s, float *logits, const uint32_t *recent, uint32_t count)
+static void penalise(const struct dt_sampler *s, float *logits, const uint32_t *recent,
+                     uint32_t count)
 {
     float penalty = s->settings.repeat_penalty;
     uint32_t last = s->settings.repeat_last ? s->settings.repeat_last : REPEAT_LAST_USUAL;
@@ -242,7 +247,8 @@ static void penalise(const struct dt_sampler *s, float *logits, const uint32_t *
     }
 }
 
-uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *recent, uint32_t count)
+uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *recent,
+                         uint32_t count)
 {
     const struct dt_sampling *settings = &s->settings;
     float temperature = settings->temperature;
@@ -276,7 +282,7 @@ uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *re
     return draw_from_likeliest(s, logits, coin, best);
 }
 
-// ---- by some of the logits ----------------------------------------------------------------------------
+// ---- by some of the logits ----
 
 bool dt_sampler_wish(const struct dt_sampler *s, float *reach, float *unit)
 {
@@ -292,7 +298,8 @@ bool dt_sampler_wish(const struct dt_sampler *s, float *reach, float *unit)
 uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *c)
 {
     float reach, unit;
-    bool enough = dt_sampler_wish(s, &reach, &unit) && c->count > 0 && c->reach >= reach && (unit == 0.0f || c->unit == unit);
+    bool enough = dt_sampler_wish(s, &reach, &unit) && c->count > 0 && c->reach >= reach &&
+                  (unit == 0.0f || c->unit == unit);
     uint32_t token = DT_SAMPLER_UNSURE;
     if (enough) {
         uint32_t best = argmax(s, c->logits, c->count);
@@ -301,7 +308,8 @@ uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *c)
         if (unit == 0.0f)
             token = c->logits[best] == c->logits[best] ? c->index[best] : DT_SAMPLER_UNSURE;
         else
-            token = dt_sampler_quick(&view, c->logits[best], &s->settings, dt_random_f32(&s->state), s->keys);
+            token = dt_sampler_quick(&view, c->logits[best], &s->settings, dt_random_f32(&s->state),
+                                     s->keys);
         if (token == DT_SAMPLER_UNSURE)
             s->state = state;
         s->quick += token != DT_SAMPLER_UNSURE && unit > 0.0f;

@@ -5,14 +5,16 @@
 
 #include "core/sampling/shortlist.h"
 
-// Applied in this order: penalty, temperature, softmax, top-k, min-p, top-p. Probabilities are those of the whole
-// softmax all along: a filter only cuts the list, and the draw is among what is left.
+// Applied in this order: penalty, temperature, softmax, top-k, min-p, top-p. Probabilities are
+// those of the whole softmax all along: a filter only cuts the list, and the draw is among what is
+// left.
 struct dt_sampling {
     float temperature;    // 0: greedy
     float top_p;          // <= 0 or >= 1: off, as in llama2.c
     uint32_t top_k;       // 0: off
     float min_p;          // 0: off; keeps tokens with p >= min_p * the largest p
-    float repeat_penalty; // 1 or 0: off; logits of recent tokens are divided (positive) or multiplied (negative) by it, once each
+    float repeat_penalty; // 1 or 0: off; logits of recent tokens are divided (positive) or
+                          // multiplied (negative) by it, once each
     uint32_t repeat_last; // how many recent tokens count, 1024 at most (0: 64)
 };
 
@@ -26,35 +28,42 @@ struct dt_sampler {
     struct dt_sampling settings; // may be changed between calls: the next token obeys
     uint64_t state;              // xorshift64*; never 0
     uint32_t vocab;
-    // Whose softmax, argmax and select are used; changed at a swap. NULL: plain loops with the reference's results.
+    // Whose softmax, argmax and select are used; changed at a swap. NULL: plain loops with the
+    // reference's results.
     const struct dt_stack *stack;
     uint64_t *keys; // scratch of vocab entries
-    // How often a narrowed choice (top-p, top-k, min-p) was decided by the quick road (core/sampling/sampler_quick.h), and how often by the exact one;
-    // how often some logits were enough to decide, and how often not.
+    // How often a narrowed choice (top-p, top-k, min-p) was decided by the quick road
+    // (core/sampling/sampler_quick.h), and how often by the exact one; how often some logits were
+    // enough to decide, and how often not.
     uint64_t quick, exact, some, unsure;
 };
 
 // Bytes of memory a sampler over vocab tokens needs.
 size_t dt_sampler_measure(uint32_t vocab);
 
-// memory: DT_ALIGN-aligned, dt_sampler_measure bytes, outlives s. seed 0 is taken as 1 (callers take the clock instead, and tell it).
+// memory: DT_ALIGN-aligned, dt_sampler_measure bytes, outlives s. seed 0 is taken as 1 (callers
+// take the clock instead, and tell it).
 void dt_sampler_init(struct dt_sampler *s, uint32_t vocab, const struct dt_stack *stack,
                      const struct dt_sampling *settings, uint64_t seed, void *memory);
 
-// Chooses the next token from logits[0..vocab), which are overwritten. recent: the tokens so far, newest last (for the repetition
-// penalty; may be NULL with count 0). With top_k 0, min_p 0 and penalty 1 the token is exactly llama2.c's for the same
-// logits and state, and the state advances as there: one draw a token, none when greedy. (Where the stack's softmax approximates,
-// the draw is from its probabilities when the exact road is taken.) NaN logits never win; if all are NaN the token
-// is 0; where llama2.c would compute with infinities (an infinite logit, a tiny temperature) it is the greedy one.
-// Worker thread; allocates nothing.
-uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *recent, uint32_t count);
+// Chooses the next token from logits[0..vocab), which are overwritten. recent: the tokens so far,
+// newest last (for the repetition penalty; may be NULL with count 0). With top_k 0, min_p 0 and
+// penalty 1 the token is exactly llama2.c's for the same logits and state, and the state advances
+// as there: one draw a token, none when greedy. (Where the stack's softmax approximates, the draw
+// is from its probabilities when the exact road is taken.) NaN logits never win; if all are NaN the
+// token is 0; where llama2.c would compute with infinities (an infinite logit, a tiny temperature)
+// it is the greedy one. Worker thread; allocates nothing.
+uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *recent,
+                         uint32_t count);
 
-// What dt_sampler_some needs to know of the logits with the settings of this moment: those within *reach of the largest, and the others'
-// sum in this unit (0: not needed). false: it needs all of them.
+// What dt_sampler_some needs to know of the logits with the settings of this moment: those within
+// *reach of the largest, and the others' sum in this unit (0: not needed). false: it needs all of
+// them.
 bool dt_sampler_wish(const struct dt_sampler *s, float *reach, float *unit);
 
-// The token that dt_sampler_next would choose from all logits, by some of them, or DT_SAMPLER_UNSURE: then nothing has happened, and
-// dt_sampler_next decides. As there, worker thread.
+// The token that dt_sampler_next would choose from all logits, by some of them, or
+// DT_SAMPLER_UNSURE: then nothing has happened, and dt_sampler_next decides. As there, worker
+// thread.
 #define DT_SAMPLER_UNSURE UINT32_MAX
 uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *candidates);
 

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
-// llama2.c's top-p: p = softmax(logits / temperature), sorted; the nucleus is the shortest front whose sum exceeds top_p; the
-// token is the first of it where the running sum exceeds coin * (the nucleus' sum). All sums are float, in that order.
+// llama2.c's top-p: p = softmax(logits / temperature), sorted; the nucleus is the shortest front
+// whose sum exceeds top_p; the token is the first of it where the running sum exceeds coin * (the
+// nucleus' sum). All sums are float, in that order.
 //
-// Here only the logits near the largest ("near": within 2^-13 of its probability) get their exponential e, and are
-// sorted. The rest, the tail, is summed by straight lines through the powers of two, which are at most 6.15 % above 2^y.
-// So the sum S of all e lies in a known interval, and with E(i) the sum of the i + 1 largest e:
-//   - the nucleus ends at the first i with E(i) > top_p * S: between the ends for the two ends of the interval;
+// Here only the logits near the largest ("near": within 2^-13 of its probability) get their
+// exponential e, and are sorted. The rest, the tail, is summed by straight lines through the powers
+// of two, which are at most 6.15 % above 2^y. So the sum S of all e lies in a known interval, and
+// with E(i) the sum of the i + 1 largest e:
+//   - the nucleus ends at the first i with E(i) > top_p * S: between the ends for the two ends of
+//   the interval;
 //   - the token is the first i with E(i) > coin * E(end): S cancels.
-// top_k and min_p end it earlier: behind so many, and before the first e below min_p, as the largest e is 1.
-// If both ends give the same token, and no comparison is closer than rounding could turn it, it is llama2.c's. u = 2^-24
-// is the rounding of one operation. Sums here are double, whose rounding disappears beside the rest.
+// top_k and min_p end it earlier: behind so many, and before the first e below min_p, as the
+// largest e is 1. If both ends give the same token, and no comparison is closer than rounding could
+// turn it, it is llama2.c's. u = 2^-24 is the rounding of one operation. Sums here are double,
+// whose rounding disappears beside the rest.
 #include "core/sampling/sampler_quick.h"
 
 #include <string.h>
@@ -17,7 +21,7 @@
 #include "base/expf.h"
 
 #define U         0x1p-24
-#define NEAR      13.0f         // powers of two below the largest: e^-DT_SAMPLER_QUICK_REACH, nearly
+#define NEAR      13.0f       // powers of two below the largest: e^-DT_SAMPLER_QUICK_REACH, nearly
 #define TAIL_MOST 0x1.02p-13f // above 2^-NEAR, with rounding: more than any e of the tail
 #define LOG2E     1.44269504f
 #define BLOCK     16
@@ -25,7 +29,7 @@
 typedef float lanes __attribute__((vector_size(16)));
 typedef int32_t masks __attribute__((vector_size(16)));
 
-// ---- the heap -------------------------------------------------------------------------------------
+// ---- the heap ----
 
 static void sift(uint64_t *keys, uint32_t n, uint32_t at)
 {
@@ -54,7 +58,7 @@ void dt_sampler_heap_take(uint64_t *keys, uint32_t left)
     keys[left - 1] = largest;
 }
 
-// ---- the pass over all logits ------------------------------------------------------------------------
+// ---- the pass over all logits ----
 
 struct split {
     uint32_t near_count; // keys filled
@@ -95,16 +99,18 @@ static double sum_of(const lanes *sums)
     return sum;
 }
 
-// How far a tail sum may be off besides the approximation of 2^y: the n / 16 additions of a lane; the arguments, here (their
-// bits are those of a float near 2^30) and in llama2.c (logit / temperature is rounded before the largest is taken off).
+// How far a tail sum may be off besides the approximation of 2^y: the n / 16 additions of a lane;
+// the arguments, here (their bits are those of a float near 2^30) and in llama2.c (logit /
+// temperature is rounded before the largest is taken off).
 static double tail_slack(const struct line *line, uint32_t n, float temperature)
 {
-    return (n / 16 + 4 * ((double)__builtin_fabsf(line->largest / temperature) + 128)) * U + 0x1p-15;
+    return (n / 16 + 4 * ((double)__builtin_fabsf(line->largest / temperature) + 128)) * U +
+           0x1p-15;
 }
 
 // 0 when there are NaNs, or too many near ones.
-static int split_logits(const struct dt_sampler_view *view, float temperature, const struct line *line, uint64_t *keys,
-                        struct split *out)
+static int split_logits(const struct dt_sampler_view *view, float temperature,
+                        const struct line *line, uint64_t *keys, struct split *out)
 {
     lanes sums[4] = {{0}};
     float top = line->largest / temperature;
@@ -136,7 +142,7 @@ static int split_logits(const struct dt_sampler_view *view, float temperature, c
     return 1;
 }
 
-// ---- the decision -----------------------------------------------------------------------------------
+// ---- the decision ----
 
 // The near ones in order, as far as they were asked for: the i-th is keys[count - 1 - i].
 struct order {
@@ -144,7 +150,8 @@ struct order {
     uint32_t count, taken;
 };
 
-// 1 and the i-th largest e, or 0 when there are no more. i is at most one beyond those asked for before.
+// 1 and the i-th largest e, or 0 when there are no more. i is at most one beyond those asked for
+// before.
 static int nth(struct order *order, uint32_t i, float *e)
 {
     if (i >= order->count)
@@ -182,7 +189,8 @@ static int place_is_certain(struct order *order, uint32_t i)
     }
 }
 
-// Whether top_k and min_p leave the i-th largest, i at most one beyond those asked for before: 1 and its e, 0, or -1 if rounding decides.
+// Whether top_k and min_p leave the i-th largest, i at most one beyond those asked for before: 1
+// and its e, 0, or -1 if rounding decides.
 static int is_left(const struct dt_sampling *settings, struct order *order, uint32_t i, float *e)
 {
     double least = (double)settings->min_p;
@@ -195,14 +203,16 @@ static int is_left(const struct dt_sampling *settings, struct order *order, uint
     return least > 0 && (double)*e <= least * (1 + 8 * U) ? -1 : 1;
 }
 
-static uint32_t decide(const struct dt_sampling *settings, uint32_t n, float coin, const struct split *split, struct order *order)
+static uint32_t decide(const struct dt_sampling *settings, uint32_t n, float coin,
+                       const struct split *split, struct order *order)
 {
     float top_p = dt_sampling_has_top_p(settings) ? settings->top_p : 2.0f; // no sum exceeds that
-    // llama2.c's float sum S of all e, in order of index. An addition is wrong by u of the sum, or by what is added if that
-    // is less.
+    // llama2.c's float sum S of all e, in order of index. An addition is wrong by u of the sum, or
+    // by what is added if that is less.
     double near_count = split->near_count, most = split->near_sum + split->tail_high;
     double tail_error = (n - near_count) * U * most;
-    double error = near_count * U * most + (tail_error < split->tail_high ? tail_error : split->tail_high);
+    double error =
+        near_count * U * most + (tail_error < split->tail_high ? tail_error : split->tail_high);
     double sum_low = split->near_sum + split->tail_low - 1.01 * error;
     double sum_high = most + 1.01 * error;
     // Running sums of e / S in float, and near-equal neighbours changing places (too_close).
@@ -230,13 +240,15 @@ static uint32_t decide(const struct dt_sampling *settings, uint32_t n, float coi
         if (running * (1 - epsilon) > (double)top_p * sum_high)
             break;
     }
-    // llama2.c leaves out what is below this before it sorts; nothing of the nucleus may be near it.
+    // llama2.c leaves out what is below this before it sorts; nothing of the nucleus may be near
+    // it.
     float cutoff = (1.0f - top_p) / (float)(n - 1);
     if (!((double)e * (1 - 4 * U) > (double)cutoff * sum_high))
         return DT_SAMPLER_UNSURE;
 
     // The first sum that may be the draw, and the first that must have reached it.
-    double first = (double)coin * low_sum * (1 - 2 * epsilon), last = (double)coin * running * (1 + 2 * epsilon);
+    double first = (double)coin * low_sum * (1 - 2 * epsilon),
+           last = (double)coin * running * (1 + 2 * epsilon);
     running = 0;
     for (uint32_t i = 0; i <= low_end; i++) {
         nth(order, i, &e);
@@ -250,8 +262,8 @@ static uint32_t decide(const struct dt_sampling *settings, uint32_t n, float coi
     return DT_SAMPLER_UNSURE;
 }
 
-uint32_t dt_sampler_quick(const struct dt_sampler_view *view, float largest, const struct dt_sampling *settings, float coin,
-                          uint64_t *keys)
+uint32_t dt_sampler_quick(const struct dt_sampler_view *view, float largest,
+                          const struct dt_sampling *settings, float coin, uint64_t *keys)
 {
     float temperature = settings->temperature;
     // Larger ones are rounded too coarsely when they are divided.

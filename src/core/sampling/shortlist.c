@@ -7,21 +7,22 @@
 #include "base/arena.h"
 #include "base/bits.h"
 
-#define VOCAB_LEAST  4096u
-#define SLICES       8u   // evaluations until all rows are known
-#define ROWS_AT_ONCE 64u
-#define SAMPLES      512u // rows whose mean gives the direction
-#define RECENT_MOST  64u
-#define FIRSTS       32u
-#define PAUSE_FIRST  1u
+#define VOCAB_LEAST   4096u
+#define SLICES        8u // evaluations until all rows are known
+#define ROWS_AT_ONCE  64u
+#define SAMPLES       512u // rows whose mean gives the direction
+#define RECENT_MOST   64u
+#define FIRSTS        32u
+#define PAUSE_FIRST   1u
 #define PAUSE_LONGEST 512u
-#define ROUNDING     4e-6 // of sums and products of floats here, relative
+#define ROUNDING      4e-6 // of sums and products of floats here, relative
 
 typedef float lanes __attribute__((vector_size(16)));
 
 static const float infinite = __builtin_inff();
 
-bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_instance *by, size_t weight_bytes)
+bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_instance *by,
+                       size_t weight_bytes)
 {
     if (!by || by == &dt_instance_reference || classifier->rows < VOCAB_LEAST)
         return false;
@@ -60,7 +61,7 @@ void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classi
     list->pause = PAUSE_FIRST;
 }
 
-// ---- learning -------------------------------------------------------------------------------------------
+// ---- learning ----
 
 static void read_row(const struct dt_shortlist *list, uint32_t row)
 {
@@ -78,7 +79,8 @@ static double dot(const float *a, const float *b, uint32_t n)
 
 static void find_direction(struct dt_shortlist *list)
 {
-    uint32_t dim = list->classifier->matrix.cols, step = list->vocab / SAMPLES ? list->vocab / SAMPLES : 1;
+    uint32_t dim = list->classifier->matrix.cols,
+             step = list->vocab / SAMPLES ? list->vocab / SAMPLES : 1;
     float *d = list->direction;
     memset(d, 0, dim * sizeof *d);
     for (uint32_t r = 0; r < list->vocab; r += step) {
@@ -136,7 +138,8 @@ static uint32_t bound_of(struct dt_shortlist *list, struct products p)
     if (!(norm < 1e18)) // no number, or too large to be multiplied with: always a candidate
         return 0x7f80;
     float a = dt_float_of(dt_bits_of((float)p.along) & 0xffff0000);
-    double left = p.square - p.along * p.along, error = fabs(p.along - (double)a) + 1.1 * p.error * norm;
+    double left = p.square - p.along * p.along,
+           error = fabs(p.along - (double)a) + 1.1 * p.error * norm;
     double across = sqrt((left > 0 ? left : 0) + 4 * p.error * p.square) * (1 + 1e-6);
     norm *= 1 + p.error + 1e-6;
     if (norm > (double)list->norm_most)
@@ -156,8 +159,10 @@ static void learn_products(struct dt_shortlist *list, uint32_t end)
         next = end - r < ROWS_AT_ONCE ? end : r + ROWS_AT_ONCE;
         c->by->table.row_products(c->by->ctx, products, &c->matrix, r, next, list->direction);
         for (uint32_t k = 0; k < next - r; k++)
-            list->bounds[r + k] = bound_of(list, (struct products){(double)products[2 * k],
-                                                                   (double)products[2 * k + 1] * list->direction_scale, error});
+            list->bounds[r + k] = bound_of(
+                list,
+                (struct products){(double)products[2 * k],
+                                  (double)products[2 * k + 1] * list->direction_scale, error});
     }
 }
 
@@ -177,7 +182,7 @@ void dt_shortlist_learn(struct dt_shortlist *list)
     list->learned = list->facts.learned = end;
 }
 
-// ---- using ----------------------------------------------------------------------------------------------
+// ---- using ----
 
 // The largest of some logits; -inf where all are NaN.
 static float largest_of(const float *logits, uint32_t count)
@@ -207,33 +212,38 @@ bool dt_shortlist_passes(struct dt_shortlist *list)
     return true;
 }
 
-bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack, const struct dt_shortlist_request *q,
-                       struct dt_candidates *out)
+bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
+                       const struct dt_shortlist_request *q, struct dt_candidates *out)
 {
     const struct dt_instance *by = stack->screen, *argmax = stack->argmax;
     memset(out, 0, sizeof *out);
     if (list->learned < list->vocab || q->recent_count == 0)
         return false;
     uint32_t dim = list->classifier->matrix.cols;
-    double square = dot(q->x, q->x, dim), along = dot(q->x, list->direction, dim) * list->direction_scale;
+    double square = dot(q->x, q->x, dim),
+           along = dot(q->x, list->direction, dim) * list->direction_scale;
     double left = square - along * along;
     double length = sqrt(square), across = sqrt(left > 0 ? left : 0) + 1e-6 * length;
     // what a bound may be short of, for any row
-    double slack = (double)list->norm_most * ((double)q->error + ROUNDING * length) + (double)list->along_error * fabs(along);
+    double slack = (double)list->norm_most * ((double)q->error + ROUNDING * length) +
+                   (double)list->along_error * fabs(along);
     double certain = (double)least_certain(list, q);
     double limit = certain - (double)q->reach - slack;
     float threshold = (float)(limit - fabs(limit) * 0x1p-23); // below it, rounded too
 
-    // A part first: where nearly all of it stays, so will the rest, and need not be looked at or written down.
+    // A part first: where nearly all of it stays, so will the rest, and need not be looked at or
+    // written down.
     double rest = 0, more = 0;
     float turned = (float)(across * (1 + 1e-6)), scale = q->unit > 0 ? 1.44269504f / q->unit : 0.0f;
     uint32_t part = list->vocab / 8;
-    uint32_t count = by->table.screen(by->ctx, list->bounds, part, (float)along, turned, threshold, scale, list->index, &rest);
+    uint32_t count = by->table.screen(by->ctx, list->bounds, part, (float)along, turned, threshold,
+                                      scale, list->index, &rest);
     if (count > part - part / 16) {
         count = list->vocab;
     } else {
-        uint32_t n = by->table.screen(by->ctx, list->bounds + part, list->vocab - part, (float)along, turned, threshold, scale,
-                                      list->index + count, &more);
+        uint32_t n =
+            by->table.screen(by->ctx, list->bounds + part, list->vocab - part, (float)along, turned,
+                             threshold, scale, list->index + count, &more);
         for (uint32_t i = 0; i < n; i++)
             list->index[count + i] += part;
         count += n;
@@ -251,8 +261,10 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack, 
     list->firsts += list->firsts < FIRSTS;
     list->facts.used++;
     list->facts.rows += count;
-    *out = (struct dt_candidates){.index = list->index, .logits = list->logits, .count = count, .reach = q->reach};
-    if (q->unit > 0) { // the others are at most threshold + slack, whose exponentials `rest` is relative to
+    *out = (struct dt_candidates){
+        .index = list->index, .logits = list->logits, .count = count, .reach = q->reach};
+    if (q->unit >
+        0) { // the others are at most threshold + slack, whose exponentials `rest` is relative to
         float largest = list->logits[best]; // it may be NaN where others are not
         if (largest != largest)
             largest = largest_of(list->logits, count);

@@ -78,7 +78,7 @@ const char *dt_template_default_system(const char *text, size_t n, size_t *lengt
     return NULL;
 }
 
-// ---- turns --------------------------------------------------------------------------------------
+// ---- turns ----
 
 struct pieces {
     struct dt_template_piece *out;
@@ -250,7 +250,7 @@ size_t dt_template_close(enum dt_template family, bool ended, struct dt_template
     return p.count;
 }
 
-// ---- tokens -------------------------------------------------------------------------------------
+// ---- tokens ----
 
 uint32_t dt_template_marker(const struct dt_vocab *vocab, const char *text, size_t length)
 {

@@ -7,7 +7,7 @@
 #include "core/text/tokenizer_bpe.h"
 #include "core/text/tokenizer_spm.h"
 
-// ---- set-up ---------------------------------------------------------------------------------------
+// ---- set-up ----
 
 // Half full at most.
 static uint32_t index_slots(uint32_t size)
@@ -31,7 +31,10 @@ size_t dt_tokenizer_measure(const struct dt_vocab *vocab, size_t max_text)
 
 static int hex_digit(unsigned char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 // The byte that a piece "<0xNN>" stands for, or -1.
@@ -69,19 +72,22 @@ dt_status dt_tokenizer_init(struct dt_tokenizer *t, const struct dt_vocab *vocab
 {
     memset(t, 0, sizeof *t);
     if (vocab->kind == DT_VOCAB_NONE)
-        return dt_error_set(err, DT_BAD_INPUT, NULL, "the model has no vocabulary: give a tokenizer.bin (-z)");
+        return dt_error_set(err, DT_BAD_INPUT, NULL,
+                            "the model has no vocabulary: give a tokenizer.bin (-z)");
     size_t least = dt_tokenizer_measure(vocab, 0);
     if (!memory || memory_size < least)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "a tokenizer over %u pieces takes at least %zu bytes, got %zu",
+        return dt_error_set(err, DT_NO_MEMORY, NULL,
+                            "a tokenizer over %u pieces takes at least %zu bytes, got %zu",
                             vocab->size, least, memory ? memory_size : 0);
     t->vocab = vocab;
     t->arena = dt_arena_over(memory, memory_size);
     return DT_OK;
 }
 
-// ---- the index over pieces --------------------------------------------------------------------------
+// ---- the index over pieces ----
 
-// Words of eight bytes; what is left over is read as two words that overlap, or as first, middle and last byte.
+// Words of eight bytes; what is left over is read as two words that overlap, or as first, middle
+// and last byte.
 static uint64_t hash_piece(const unsigned char *piece, size_t n)
 {
     uint64_t hash = 0xcbf29ce484222325u ^ n, rest = 0;
@@ -105,13 +111,15 @@ static bool is_special(const struct dt_vocab *vocab, uint32_t id)
     return type == DT_TOKEN_CONTROL || type == DT_TOKEN_USER_DEFINED;
 }
 
-// A slot holds the piece's number and one, or 0, and above that some bits of its hash: pieces are compared only where these agree.
+// A slot holds the piece's number and one, or 0, and above that some bits of its hash: pieces are
+// compared only where these agree.
 #define ID_BITS 21
 #define ID_MASK ((1u << ID_BITS) - 1)
 _Static_assert(DT_MAX_VOCAB <= ID_MASK, "a piece's number and one must fit");
 
 // The slot that holds this piece, or the free one where it would go.
-static uint32_t slot_of(const struct dt_tokenizer *t, const uint32_t *index, const unsigned char *piece, size_t n, uint32_t *tag)
+static uint32_t slot_of(const struct dt_tokenizer *t, const uint32_t *index,
+                        const unsigned char *piece, size_t n, uint32_t *tag)
 {
     uint64_t hash = hash_piece(piece, n);
     uint32_t slot = (uint32_t)(hash >> 32) & t->index_mask;
@@ -163,7 +171,7 @@ uint32_t dt_tokenizer_find(struct dt_tokenizer *t, const void *piece, size_t n)
     return found == 0 ? DT_NO_TOKEN : found - 1;
 }
 
-// ---- encoding -------------------------------------------------------------------------------------
+// ---- encoding ----
 
 // The special piece that text[0..n) begins with, the longest if several do; *length gets its bytes.
 static uint32_t special_here(struct dt_tokenizer *t, const char *text, size_t n, size_t *length)
@@ -200,8 +208,11 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
             return status;
     }
 
-    // In llama2.c BOS is a symbol like others while pairs are merged. A text of nothing must begin with something.
-    uint32_t first = DT_NO_TOKEN, begin = vocab->bos < vocab->size ? vocab->bos : n == 0 ? vocab->eos : DT_NO_TOKEN;
+    // In llama2.c BOS is a symbol like others while pairs are merged. A text of nothing must begin
+    // with something.
+    uint32_t first = DT_NO_TOKEN, begin = vocab->bos < vocab->size ? vocab->bos
+                                          : n == 0                 ? vocab->eos
+                                                                   : DT_NO_TOKEN;
     if ((flags & DT_ENCODE_BOS) && (vocab->add_bos || n == 0) && begin < vocab->size) {
         if (bpe || vocab->types || n == 0)
             append(begin, tokens, room, count);
@@ -219,10 +230,12 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
             end++;
         dt_status status = DT_OK;
         if (end > at)
-            status = bpe ? dt_bpe_encode(t, text + at, end - at, tokens, room, count)
-                         : dt_spm_encode(t, text + at, end - at, first, prefix, tokens, room, count);
+            status =
+                bpe ? dt_bpe_encode(t, text + at, end - at, tokens, room, count)
+                    : dt_spm_encode(t, text + at, end - at, first, prefix, tokens, room, count);
         if (status != DT_OK)
-            return dt_error_set(err, DT_NO_MEMORY, NULL, "a text of %zu bytes is longer than this tokenizer has memory for",
+            return dt_error_set(err, DT_NO_MEMORY, NULL,
+                                "a text of %zu bytes is longer than this tokenizer has memory for",
                                 end - at);
         if (id != DT_NO_TOKEN)
             append(id, tokens, room, count);
@@ -231,11 +244,12 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
     if ((flags & DT_ENCODE_EOS) && vocab->eos < vocab->size)
         append(vocab->eos, tokens, room, count);
     if (*count > room)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "the text is %zu tokens, there is room for %zu", *count, room);
+        return dt_error_set(err, DT_NO_MEMORY, NULL,
+                            "the text is %zu tokens, there is room for %zu", *count, room);
     return DT_OK;
 }
 
-// ---- decoding -------------------------------------------------------------------------------------
+// ---- decoding ----
 
 size_t dt_tokenizer_decode(const struct dt_tokenizer *t, uint32_t previous, uint32_t id, char *out)
 {
@@ -259,7 +273,8 @@ size_t dt_tokenizer_decode(const struct dt_tokenizer *t, uint32_t previous, uint
         out[written++] = space ? ' ' : (char)piece[i];
         i += space ? 2 : 0;
     }
-    if (vocab->kind == DT_VOCAB_SPM && written > 0 && out[0] == ' ' && previous == vocab->bos && previous != DT_NO_TOKEN) {
+    if (vocab->kind == DT_VOCAB_SPM && written > 0 && out[0] == ' ' && previous == vocab->bos &&
+        previous != DT_NO_TOKEN) {
         memmove(out, out + 1, written - 1);
         written--;
     }

@@ -5,53 +5,59 @@
 
 #include "core/text/vocab.h"
 
-// A vocabulary with what look-ups need. The index over pieces is built at the first encode, not before:
-// decoding needs none. Plain data: the fields are for core/tokenizer*.c alone.
+// A vocabulary with what look-ups need. The index over pieces is built at the first encode, not
+// before: decoding needs none. Plain data: the fields are for core/tokenizer*.c alone.
 struct dt_tokenizer {
     const struct dt_vocab *vocab;
     struct dt_arena arena; // the index and, beyond it, scratch for one encode at a time
     const uint32_t *index; // hash table over pieces, NULL until it is needed
     uint32_t index_mask;
-    uint32_t longest;          // bytes of the longest piece, and of the longest special one
-    uint32_t longest_special;  // 0 where there is none
-    bool starts_special[256];  // which bytes begin a special piece
-    const void *merges;        // BPE only
-    uint32_t byte_token[256];  // the token of each byte; the unknown one, or DT_NO_TOKEN, if it has none
+    uint32_t longest;         // bytes of the longest piece, and of the longest special one
+    uint32_t longest_special; // 0 where there is none
+    bool starts_special[256]; // which bytes begin a special piece
+    const void *merges;       // BPE only
+    uint32_t
+        byte_token[256]; // the token of each byte; the unknown one, or DT_NO_TOKEN, if it has none
 };
 
 // Bytes of memory a tokenizer over vocab needs to encode up to max_text bytes at a time.
 size_t dt_tokenizer_measure(const struct dt_vocab *vocab, size_t max_text);
 
-// vocab and memory (DT_ALIGN-aligned, dt_tokenizer_measure bytes) outlive the tokenizer. One thread at a time.
+// vocab and memory (DT_ALIGN-aligned, dt_tokenizer_measure bytes) outlive the tokenizer. One thread
+// at a time.
 dt_status dt_tokenizer_init(struct dt_tokenizer *t, const struct dt_vocab *vocab, void *memory,
                             size_t memory_size, struct dt_error *err);
 
 enum dt_encode_flags {
-    DT_ENCODE_BOS = 1,     // put the vocabulary's BOS first where it wants one; empty text gets one always (or EOS, if
-                           // there is no BOS), for a story must begin with something
-    DT_ENCODE_EOS = 2,     // and EOS last
-    DT_ENCODE_PREFIX = 4,  // SPM: a space before non-empty text where the vocabulary wants one (llama2.c does)
-    DT_ENCODE_SPECIAL = 8, // control and user-defined pieces in the text become their tokens; without it they are
-                           // text like any other (what a user typed must not forge a turn)
+    DT_ENCODE_BOS = 1, // put the vocabulary's BOS first where it wants one; empty text gets one
+                       // always (or EOS, if there is no BOS), for a story must begin with something
+    DT_ENCODE_EOS = 2, // and EOS last
+    DT_ENCODE_PREFIX =
+        4, // SPM: a space before non-empty text where the vocabulary wants one (llama2.c does)
+    DT_ENCODE_SPECIAL =
+        8, // control and user-defined pieces in the text become their tokens; without it they are
+           // text like any other (what a user typed must not forge a turn)
 };
 
-// The token whose piece is exactly piece[0..n), the lowest id if several are, or DT_NO_TOKEN. Builds the index at its
-// first call.
+// The token whose piece is exactly piece[0..n), the lowest id if several are, or DT_NO_TOKEN.
+// Builds the index at its first call.
 uint32_t dt_tokenizer_find(struct dt_tokenizer *t, const void *piece, size_t n);
 
-// Encodes text[0..n) into tokens (room for `room`), *count gets how many there are in all. SPM gives llama2.c's ids for
-// any bytes: split into UTF-8 characters as llama2.c does (at most 4 bytes; invalid bytes are byte tokens),
-// then the best-scoring adjacent pair is merged until none is left, the leftmost among equals. O(n log n). tokenizer.bin
-// has no special pieces (DT_ENCODE_SPECIAL changes nothing there). In GGUF vocabularies, plain text never becomes a
-// control, byte or unknown piece by merging, and the space of DT_ENCODE_PREFIX is put after each special piece again.
-// DT_NO_MEMORY when the tokens do not fit in room or n is above max_text.
+// Encodes text[0..n) into tokens (room for `room`), *count gets how many there are in all. SPM
+// gives llama2.c's ids for any bytes: split into UTF-8 characters as llama2.c does (at most 4
+// bytes; invalid bytes are byte tokens), then the best-scoring adjacent pair is merged until none
+// is left, the leftmost among equals. O(n log n). tokenizer.bin has no special pieces
+// (DT_ENCODE_SPECIAL changes nothing there). In GGUF vocabularies, plain text never becomes a
+// control, byte or unknown piece by merging, and the space of DT_ENCODE_PREFIX is put after each
+// special piece again. DT_NO_MEMORY when the tokens do not fit in room or n is above max_text.
 dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n, unsigned flags,
                               uint32_t *tokens, size_t room, size_t *count, struct dt_error *err);
 
-// The bytes of token id when it follows `previous` (DT_NO_TOKEN at the start): after BOS one leading space is dropped, byte
-// pieces give their byte, control pieces give nothing, except those of a tokenizer.bin, which llama2.c prints ("\n</s>\n");
-// nor does an id outside the vocabulary. Writes at most DT_PIECE_MAX bytes to out, returns how
-// many. Raw: pass it through a dt_text_filter before anybody sees it. Needs no index: any thread.
+// The bytes of token id when it follows `previous` (DT_NO_TOKEN at the start): after BOS one
+// leading space is dropped, byte pieces give their byte, control pieces give nothing, except those
+// of a tokenizer.bin, which llama2.c prints ("\n</s>\n"); nor does an id outside the vocabulary.
+// Writes at most DT_PIECE_MAX bytes to out, returns how many. Raw: pass it through a dt_text_filter
+// before anybody sees it. Needs no index: any thread.
 size_t dt_tokenizer_decode(const struct dt_tokenizer *t, uint32_t previous, uint32_t id, char *out);
 
 // 1 if id ends a story or a turn (EOS, end of turn).

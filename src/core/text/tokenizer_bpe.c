@@ -17,7 +17,7 @@ struct merges {
     uint32_t mask;
 };
 
-// ---- bytes and characters -----------------------------------------------------------------------
+// ---- bytes and characters ----
 
 // Bytes that are not themselves: 0..32, 127..160, 173.
 static uint32_t byte_character(unsigned char byte)
@@ -68,7 +68,7 @@ size_t dt_bpe_spell(const unsigned char *piece, size_t n, char *out)
     return written;
 }
 
-// ---- the table of merges ------------------------------------------------------------------------
+// ---- the table of merges ----
 
 static uint32_t slots_for(uint64_t count)
 {
@@ -184,7 +184,7 @@ dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err)
     return DT_OK;
 }
 
-// ---- merging ------------------------------------------------------------------------------------
+// ---- merging ----
 
 struct word {
     const struct merges *m;

@@ -40,7 +40,7 @@ size_t dt_spm_measure(size_t n)
     return counter.wanted;
 }
 
-// ---- characters to symbols ----------------------------------------------------------------------
+// ---- characters to symbols ----
 
 static void append_character(struct list *list, const char *text, size_t n)
 {
@@ -71,7 +71,7 @@ static void append_text(struct list *list, const char *text, size_t n)
     }
 }
 
-// ---- merging ------------------------------------------------------------------------------------
+// ---- merging ----
 
 static uint32_t better(const struct list *list, uint32_t a, uint32_t b)
 {

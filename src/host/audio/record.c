@@ -11,13 +11,13 @@
 
 enum {
     RATE = 16000,
-    FRAME = RATE / 50,        // 20 ms: loudness is judged by frames
+    FRAME = RATE / 50, // 20 ms: loudness is judged by frames
     MOST_SECONDS = 12,
     FIRST_WORD_FRAMES = 6 * 50,
-    LAST_WORD_FRAMES = 40,    // 0.8 s of silence end what was said
-    SPEECH_FRAMES = 8,        // less than 160 ms is a click
-    SETTLING_FRAMES = 5,      // many cards begin with a click or with zeros
-    QUIETEST = 150,           // mean magnitude below which nothing is speech
+    LAST_WORD_FRAMES = 40, // 0.8 s of silence end what was said
+    SPEECH_FRAMES = 8,     // less than 160 ms is a click
+    SETTLING_FRAMES = 5,   // many cards begin with a click or with zeros
+    QUIETEST = 150,        // mean magnitude below which nothing is speech
 };
 
 // Tells speech from silence by loudness against the quietest frames so far.
@@ -47,18 +47,31 @@ static bool heard_enough(struct endpoint *e, const int16_t *frame)
     } else {
         e->quiet++;
     }
-    return e->speech >= SPEECH_FRAMES ? e->quiet >= LAST_WORD_FRAMES : e->frames >= FIRST_WORD_FRAMES;
+    return e->speech >= SPEECH_FRAMES ? e->quiet >= LAST_WORD_FRAMES
+                                      : e->frames >= FIRST_WORD_FRAMES;
 }
 
-dt_status dt_record(const struct dt_record_options *options, int16_t **samples, size_t *count, struct dt_error *err)
+dt_status dt_record(const struct dt_record_options *options, int16_t **samples, size_t *count,
+                    struct dt_error *err)
 {
     size_t most = (size_t)RATE * (options->seconds ? options->seconds : MOST_SECONDS);
     size_t bytes = 0, judged = 0;
     struct endpoint endpoint = {0};
     struct dt_child recorder;
     struct dt_child_end end = {0};
-    const char *argv[] = {"arecord", "-q", "-t", "raw",   "-f", "S16_LE", "-c",
-                          "1",       "-r", "16000", options->device ? "-D" : NULL, options->device, NULL};
+    const char *argv[] = {"arecord",
+                          "-q",
+                          "-t",
+                          "raw",
+                          "-f",
+                          "S16_LE",
+                          "-c",
+                          "1",
+                          "-r",
+                          "16000",
+                          options->device ? "-D" : NULL,
+                          options->device,
+                          NULL};
     struct dt_child_spec spec = {.argv = argv, .pipes = DT_CHILD_STDOUT | DT_CHILD_STDERR};
     struct dt_error what = {0};
 
@@ -67,7 +80,8 @@ dt_status dt_record(const struct dt_record_options *options, int16_t **samples, 
     dt_status status = dt_child_start(&recorder, &spec, &what);
     if (status != DT_OK) {
         char line[768];
-        return dt_error_set(err, status, NULL, "no microphone: %s (Debian: alsa-utils)", dt_error_line(&what, line, sizeof line));
+        return dt_error_set(err, status, NULL, "no microphone: %s (Debian: alsa-utils)",
+                            dt_error_line(&what, line, sizeof line));
     }
     int16_t *buffer = malloc(most * sizeof *buffer);
     if (!buffer) {
@@ -97,12 +111,15 @@ dt_status dt_record(const struct dt_record_options *options, int16_t **samples, 
             break;
         }
         bytes += n > 0 ? (size_t)n : 0;
-        for (; !options->until_stopped && !enough && judged + FRAME <= bytes / sizeof *buffer; judged += FRAME)
+        for (; !options->until_stopped && !enough && judged + FRAME <= bytes / sizeof *buffer;
+             judged += FRAME)
             enough = heard_enough(&endpoint, buffer + judged);
-        if (enough && !options->until_stopped) // what came behind it in the same breath is no part of it
+        if (enough &&
+            !options->until_stopped) // what came behind it in the same breath is no part of it
             bytes = judged * sizeof *buffer;
     }
-    if (ended && dt_child_wait(&recorder, 1000, options->stop, &end) && (end.code != 0 || end.signal)) {
+    if (ended && dt_child_wait(&recorder, 1000, options->stop, &end) &&
+        (end.code != 0 || end.signal)) {
         char line[320];
         status = dt_error_set(err, DT_FAILED, NULL, "no microphone: %s",
                               dt_child_describe(&recorder, "arecord", &end, line, sizeof line));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Sampling-rate conversion by a windowed sinc (J. O. Smith, "Digital Audio Resampling", 2002: the filter's
-// impulse response is evaluated at the distances between an output instant and the inputs around it).
+// Sampling-rate conversion by a windowed sinc (J. O. Smith, "Digital Audio Resampling", 2002: the
+// filter's impulse response is evaluated at the distances between an output instant and the inputs
+// around it).
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,15 +9,15 @@
 #include "host/audio/wav.h"
 
 enum {
-    ZEROS = 12,    // zero crossings of the sinc on each side
+    ZEROS = 12,   // zero crossings of the sinc on each side
     BLOCK = 4096, // inputs taken at a time
-    STEPS = 64,    // entries of the table between two of them; linear interpolation between entries
+    STEPS = 64,   // entries of the table between two of them; linear interpolation between entries
 };
 
 struct dt_resampler {
     uint32_t from, to;
-    uint32_t taps;   // inputs on each side of an output
-    double scale;    // cut-off against the input's Nyquist frequency, <= 1
+    uint32_t taps; // inputs on each side of an output
+    double scale;  // cut-off against the input's Nyquist frequency, <= 1
     float table[ZEROS * STEPS + 2];
     int16_t *window; // inputs [first, first + count), first + count == inputs
     size_t count;
@@ -25,7 +26,8 @@ struct dt_resampler {
     int64_t outputs; // made so far
 };
 
-dt_status dt_resampler_new(struct dt_resampler **out, uint32_t from, uint32_t to, struct dt_error *err)
+dt_status dt_resampler_new(struct dt_resampler **out, uint32_t from, uint32_t to,
+                           struct dt_error *err)
 {
     const double pi = 3.14159265358979323846;
     struct dt_resampler *r = calloc(1, sizeof *r);
@@ -81,12 +83,14 @@ static int16_t output_at(const struct dt_resampler *r, int64_t whole, double fra
     return (int16_t)lrint(y);
 }
 
-// Takes at most BLOCK samples into the window, which then has what every output from now on looks at.
+// Takes at most BLOCK samples into the window, which then has what every output from now on looks
+// at.
 static void take(struct dt_resampler *r, const int16_t *samples, size_t n)
 {
     int64_t oldest = r->outputs * r->from / r->to - r->taps;
     if (oldest > r->first) {
-        size_t gone = (size_t)(oldest - r->first) < r->count ? (size_t)(oldest - r->first) : r->count;
+        size_t gone =
+            (size_t)(oldest - r->first) < r->count ? (size_t)(oldest - r->first) : r->count;
         memmove(r->window, r->window + gone, (r->count - gone) * sizeof *r->window);
         r->count -= gone;
         r->first += (int64_t)gone;
@@ -97,7 +101,8 @@ static void take(struct dt_resampler *r, const int16_t *samples, size_t n)
     r->inputs += (int64_t)n;
 }
 
-size_t dt_resampler_push(struct dt_resampler *r, const int16_t *samples, size_t n, bool end, int16_t *out)
+size_t dt_resampler_push(struct dt_resampler *r, const int16_t *samples, size_t n, bool end,
+                         int16_t *out)
 {
     size_t made = 0;
     for (size_t done = 0; done < n || end;) {

@@ -15,7 +15,8 @@ static bool is_stopped(const struct dt_stop *stop)
     return stop && atomic_load(&stop->set);
 }
 
-void dt_sound_init(struct dt_sound *s, const char *wav_path, const char *device, struct dt_stop *stop)
+void dt_sound_init(struct dt_sound *s, const char *wav_path, const char *device,
+                   struct dt_stop *stop)
 {
     memset(s, 0, sizeof *s);
     s->wav_path = wav_path;
@@ -27,18 +28,20 @@ void dt_sound_init(struct dt_sound *s, const char *wav_path, const char *device,
 dt_status dt_sound_check(struct dt_sound *s, struct dt_error *err)
 {
     if (s->wav_path) {
-        // Made now with a rate of no importance: a folder that is not there should be heard of before the story begins.
+        // Made now with a rate of no importance: a folder that is not there should be heard of
+        // before the story begins.
         if (s->writer.file)
             return DT_OK;
         return dt_wav_create(&s->writer, s->wav_path, 16000, err);
     }
     if (!dt_child_find("aplay", NULL, 0))
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "the program aplay, which plays sound, is not installed (Debian: alsa-utils); --speak-to FILE.wav needs none");
+                            "the program aplay, which plays sound, is not installed (Debian: "
+                            "alsa-utils); --speak-to FILE.wav needs none");
     return DT_OK;
 }
 
-// ---- the player ------------------------------------------------------------------------------------
+// ---- the player ----
 
 static void end_player(struct dt_sound *s, const struct dt_child_end *end)
 {
@@ -63,17 +66,30 @@ static dt_status start_player(struct dt_sound *s, uint32_t rate, struct dt_error
 {
     char rate_text[16];
     dt_format(rate_text, sizeof rate_text, "%u", rate);
-    const char *argv[] = {"aplay", "-q",      "-t", "raw",     "-f", "S16_LE", "-c",
-                          "1",     "-r", rate_text, s->device ? "-D" : NULL, s->device, NULL};
+    const char *argv[] = {"aplay",
+                          "-q",
+                          "-t",
+                          "raw",
+                          "-f",
+                          "S16_LE",
+                          "-c",
+                          "1",
+                          "-r",
+                          rate_text,
+                          s->device ? "-D" : NULL,
+                          s->device,
+                          NULL};
     struct dt_child_spec spec = {.argv = argv, .pipes = DT_CHILD_STDIN | DT_CHILD_STDERR};
     dt_status status = dt_child_start(&s->player, &spec, err);
     s->rate = status == DT_OK ? rate : 0;
     return status;
 }
 
-static dt_status write_player(struct dt_sound *s, const int16_t *samples, size_t n, struct dt_error *err)
+static dt_status write_player(struct dt_sound *s, const int16_t *samples, size_t n,
+                              struct dt_error *err)
 {
-    const char *bytes = (const char *)samples; // aplay is told S16_LE: Linux on big-endian machines is not served
+    const char *bytes =
+        (const char *)samples; // aplay is told S16_LE: Linux on big-endian machines is not served
     size_t left = n * sizeof *samples;
     while (left > 0) {
         struct pollfd fds[3] = {
@@ -97,9 +113,10 @@ static dt_status write_player(struct dt_sound *s, const int16_t *samples, size_t
     return DT_OK;
 }
 
-// ---- the file --------------------------------------------------------------------------------------
+// ---- the file ----
 
-static dt_status write_file(struct dt_sound *s, uint32_t rate, const int16_t *samples, size_t n, struct dt_error *err)
+static dt_status write_file(struct dt_sound *s, uint32_t rate, const int16_t *samples, size_t n,
+                            struct dt_error *err)
 {
     dt_status status = DT_OK;
     if (!s->writer.file || (s->rate == 0 && s->writer.samples == 0 && s->writer.rate != rate)) {
@@ -121,16 +138,18 @@ static dt_status write_file(struct dt_sound *s, uint32_t rate, const int16_t *sa
     }
     int16_t *out = malloc(dt_resampler_room(s->resampler, n) * sizeof *out);
     if (!out)
-        return dt_error_set(err, DT_NO_MEMORY, s->wav_path, "no memory to change the rate of %zu samples", n);
+        return dt_error_set(err, DT_NO_MEMORY, s->wav_path,
+                            "no memory to change the rate of %zu samples", n);
     size_t made = dt_resampler_push(s->resampler, samples, n, false, out);
     status = dt_wav_write(&s->writer, out, made, err);
     free(out);
     return status;
 }
 
-// ---- both ------------------------------------------------------------------------------------------
+// ---- both ----
 
-dt_status dt_sound_write(struct dt_sound *s, uint32_t rate, const int16_t *samples, size_t n, struct dt_error *err)
+dt_status dt_sound_write(struct dt_sound *s, uint32_t rate, const int16_t *samples, size_t n,
+                         struct dt_error *err)
 {
     dt_status status = DT_OK;
     if (is_stopped(s->stop))

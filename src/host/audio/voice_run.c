@@ -18,7 +18,7 @@
 // After the last output: time to end.
 #define END_MILLISECONDS 2000
 
-// ---- services ----------------------------------------------------------------------------------------
+// ---- services ----
 
 static void *allocate(void *host, size_t bytes)
 {
@@ -81,7 +81,7 @@ void dt_voice_desk_init(struct dt_voice_desk *desk, struct dt_stop *stop)
     };
 }
 
-// ---- running -----------------------------------------------------------------------------------------
+// ---- running ----
 
 // What a child's output becomes.
 struct output {
@@ -91,16 +91,19 @@ struct output {
     int sink_result; // not DT_SPEECH_DONE once the sink gave up
 };
 
-static dt_status play_samples(void *arg, const struct dt_wav_format *format, const int16_t *samples, size_t n,
-                              struct dt_error *err)
+static dt_status play_samples(void *arg, const struct dt_wav_format *format, const int16_t *samples,
+                              size_t n, struct dt_error *err)
 {
     struct output *output = arg;
-    output->sink_result = output->spec->sink->play(output->spec->sink->arg, format->rate, samples, n);
-    return output->sink_result == DT_SPEECH_DONE ? DT_OK
-                                                 : dt_error_set(err, DT_CANCELLED, NULL, "the sound could not be played");
+    output->sink_result =
+        output->spec->sink->play(output->spec->sink->arg, format->rate, samples, n);
+    return output->sink_result == DT_SPEECH_DONE
+               ? DT_OK
+               : dt_error_set(err, DT_CANCELLED, NULL, "the sound could not be played");
 }
 
-static dt_status take_output(struct output *output, const char *bytes, size_t n, struct dt_error *err)
+static dt_status take_output(struct output *output, const char *bytes, size_t n,
+                             struct dt_error *err)
 {
     const struct dt_speech_child *spec = output->spec;
     if (spec->output == DT_SPEECH_OUTPUT_WAV)
@@ -116,8 +119,9 @@ static dt_status take_output(struct output *output, const char *bytes, size_t n,
 }
 
 // One round of waiting and talking. DT_OK to go on; sets *idle when nothing moved within the time.
-static dt_status talk(struct dt_child *child, struct dt_voice_desk *desk, struct output *output, const char *input,
-                      size_t *left, int milliseconds, bool *idle, struct dt_error *err)
+static dt_status talk(struct dt_child *child, struct dt_voice_desk *desk, struct output *output,
+                      const char *input, size_t *left, int milliseconds, bool *idle,
+                      struct dt_error *err)
 {
     char bytes[8192];
     struct pollfd fds[4] = {
@@ -150,7 +154,8 @@ static dt_status talk(struct dt_child *child, struct dt_voice_desk *desk, struct
     return DT_OK;
 }
 
-int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec, char *reason, size_t reason_size)
+int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec, char *reason,
+                 size_t reason_size)
 {
     const char *name = spec->argv[0];
     struct dt_child child;
@@ -184,7 +189,8 @@ int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec,
 
     const char *input = spec->input_length ? spec->input : "";
     size_t left = spec->input_length;
-    int patience = (int)(spec->hang_milliseconds ? spec->hang_milliseconds : desk->hang_milliseconds);
+    int patience =
+        (int)(spec->hang_milliseconds ? spec->hang_milliseconds : desk->hang_milliseconds);
     while (status == DT_OK && child.out >= 0) {
         size_t before = left;
         bool idle;
@@ -194,7 +200,8 @@ int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec,
         if (desk->hung)
             break;
     }
-    bool ended = status == DT_OK && !desk->hung && dt_child_wait(&child, END_MILLISECONDS, desk->stop, &end);
+    bool ended =
+        status == DT_OK && !desk->hung && dt_child_wait(&child, END_MILLISECONDS, desk->stop, &end);
     if (!ended) {
         bool stopped = desk->stop && atomic_load(&desk->stop->set);
         desk->hung = desk->hung || (status == DT_OK && !stopped);
@@ -208,8 +215,9 @@ int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec,
     if (status == DT_CANCELLED)
         return DT_SPEECH_CANCELLED;
     if (desk->hung) {
-        dt_format(reason, reason_size, "%s hung: nothing came from it for %d s%s%s", name, patience / 1000,
-                  child.line_length ? ": " : "", child.line_length ? child.line : "");
+        dt_format(reason, reason_size, "%s hung: nothing came from it for %d s%s%s", name,
+                  patience / 1000, child.line_length ? ": " : "",
+                  child.line_length ? child.line : "");
         return DT_SPEECH_FAILED;
     }
     if (status == DT_OK && (end.code != 0 || end.signal)) {

@@ -9,7 +9,8 @@
 #include "host/modules/modules.h"
 #include "host/audio/voice_run.h"
 
-// A static build has the modules compiled in: DT_STATIC_SPEECH(X) lists them as X(voice_espeak) X(voice_tones) ...
+// A static build has the modules compiled in: DT_STATIC_SPEECH(X) lists them as X(voice_espeak)
+// X(voice_tones) ...
 #ifdef DT_STATIC_SPEECH
 #define DT_X(name) extern const struct dt_speech_module dt_speech_module_##name;
 DT_STATIC_SPEECH(DT_X)
@@ -22,7 +23,7 @@ static const struct dt_speech_module *const compiled_in[] = {
     DT_STATIC_SPEECH(DT_X)
 #undef DT_X
 #endif
-    NULL,
+        NULL,
 };
 
 struct entry {
@@ -36,28 +37,34 @@ struct dt_voices {
     size_t count;
 };
 
-// ---- finding ---------------------------------------------------------------------------------------
+// ---- finding ----
 
 static bool plain_name(const char *text)
 {
-    return text && *text && strlen(text) < 32 && text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789")] == 0;
+    return text && *text && strlen(text) < 32 &&
+           text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789")] == 0;
 }
 
-// Whether a module's tables can be used at all; fills the reason when not. Reads nothing beyond their own sizes.
+// Whether a module's tables can be used at all; fills the reason when not. Reads nothing beyond
+// their own sizes.
 static bool sound(const struct dt_speech_module *m, char *reason, size_t size)
 {
     if (m->abi != DT_SPEECH_ABI) {
         dt_format(reason, size,
-                  "speaks version %u of the voice interface, this program speaks %u; build it against this program's headers",
+                  "speaks version %u of the voice interface, this program speaks %u; build it "
+                  "against this program's headers",
                   m->abi, DT_SPEECH_ABI);
         return false;
     }
     if (m->size < sizeof *m || m->size > 65536) {
-        dt_format(reason, size, "has a table of %u bytes, at least %zu are wanted", m->size, sizeof *m);
+        dt_format(reason, size, "has a table of %u bytes, at least %zu are wanted", m->size,
+                  sizeof *m);
         return false;
     }
-    bool voice = m->kind == DT_SPEECH_VOICE && m->voice && m->voice->size >= sizeof *m->voice && m->voice->open && m->voice->say;
-    bool ear = m->kind == DT_SPEECH_EAR && m->ear && m->ear->size >= sizeof *m->ear && m->ear->open && m->ear->hear;
+    bool voice = m->kind == DT_SPEECH_VOICE && m->voice && m->voice->size >= sizeof *m->voice &&
+                 m->voice->open && m->voice->say;
+    bool ear = m->kind == DT_SPEECH_EAR && m->ear && m->ear->size >= sizeof *m->ear &&
+               m->ear->open && m->ear->hear;
     if (!voice && !ear)
         dt_format(reason, size, "is of kind %u and has no whole table for it", m->kind);
     else if (!plain_name(m->name))
@@ -69,8 +76,8 @@ static bool sound(const struct dt_speech_module *m, char *reason, size_t size)
     return false;
 }
 
-static void consider(struct dt_voices *v, const struct dt_speech_host *services, const struct dt_speech_module *module,
-                     const char *path)
+static void consider(struct dt_voices *v, const struct dt_speech_host *services,
+                     const struct dt_speech_module *module, const char *path)
 {
     struct entry *entry = &v->entries[v->count++];
     entry->info = (struct dt_voice_info){.name = "?", .description = "", .path = path};
@@ -85,13 +92,15 @@ static void consider(struct dt_voices *v, const struct dt_speech_host *services,
     entry->info.score = module->probe(services, entry->reason, sizeof entry->reason);
     if (entry->info.score <= 0) {
         entry->info.score = 0;
-        entry->info.reason = entry->reason[0] ? entry->reason : "cannot work here and does not say why";
+        entry->info.reason =
+            entry->reason[0] ? entry->reason : "cannot work here and does not say why";
     }
 }
 
 static int by_worth(const void *a, const void *b)
 {
-    const struct dt_voice_info *x = &((const struct entry *)a)->info, *y = &((const struct entry *)b)->info;
+    const struct dt_voice_info *x = &((const struct entry *)a)->info,
+                               *y = &((const struct entry *)b)->info;
     if (x->kind != y->kind)
         return x->kind < y->kind ? -1 : 1;
     if (x->score != y->score)
@@ -113,7 +122,8 @@ dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err)
     for (int k = 0; k < 2 && status == DT_OK; k++)
         status = dt_modules_load(&v->files[k], &kinds[k], err);
     if (status == DT_OK) {
-        size_t most = sizeof compiled_in / sizeof *compiled_in + v->files[0].count + v->files[1].count;
+        size_t most =
+            sizeof compiled_in / sizeof *compiled_in + v->files[0].count + v->files[1].count;
         v->entries = calloc(most, sizeof *v->entries);
         if (!v->entries)
             status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of voices");
@@ -147,7 +157,8 @@ dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err)
     // Entries move, and a reason may point into one: settle those behind the sort.
     for (size_t i = 0; i < v->count; i++)
         if (v->entries[i].info.reason && v->entries[i].info.reason != v->entries[i].reason)
-            dt_format(v->entries[i].reason, sizeof v->entries[i].reason, "%s", v->entries[i].info.reason);
+            dt_format(v->entries[i].reason, sizeof v->entries[i].reason, "%s",
+                      v->entries[i].info.reason);
     qsort(v->entries, v->count, sizeof *v->entries, by_worth);
     for (size_t i = 0; i < v->count; i++)
         v->entries[i].info.reason = v->entries[i].info.reason ? v->entries[i].reason : NULL;
@@ -175,7 +186,7 @@ const struct dt_voice_info *dt_voices_at(const struct dt_voices *v, size_t i)
     return i < v->count ? &v->entries[i].info : NULL;
 }
 
-// ---- choosing --------------------------------------------------------------------------------------
+// ---- choosing ----
 
 static void list_usable(const struct dt_voices *v, uint32_t kind, char *out, size_t size)
 {
@@ -190,8 +201,9 @@ static void list_usable(const struct dt_voices *v, uint32_t kind, char *out, siz
         dt_format(out, size, "none");
 }
 
-dt_status dt_voices_choose(const struct dt_voices *v, uint32_t kind, const char *spec, const struct dt_voice_info **out,
-                           const char **variant, struct dt_error *err)
+dt_status dt_voices_choose(const struct dt_voices *v, uint32_t kind, const char *spec,
+                           const struct dt_voice_info **out, const char **variant,
+                           struct dt_error *err)
 {
     const char *what = kind == DT_SPEECH_VOICE ? "voice" : "ear";
     const struct dt_voice_info *found = NULL, *unusable = NULL;
@@ -202,7 +214,8 @@ dt_status dt_voices_choose(const struct dt_voices *v, uint32_t kind, const char 
     *variant = spec[length] ? spec + length + 1 : "";
     for (size_t i = 0; i < v->count && !found; i++) {
         const struct dt_voice_info *info = &v->entries[i].info;
-        if (info->kind != kind || (!any && (strlen(info->name) != length || memcmp(info->name, spec, length) != 0)))
+        if (info->kind != kind ||
+            (!any && (strlen(info->name) != length || memcmp(info->name, spec, length) != 0)))
             continue;
         if (info->score > (any ? 1 : 0))
             found = info;
@@ -214,11 +227,15 @@ dt_status dt_voices_choose(const struct dt_voices *v, uint32_t kind, const char 
         return DT_OK;
     list_usable(v, kind, usable, sizeof usable);
     if (any && unusable)
-        return dt_error_set(err, DT_UNSUPPORTED, NULL, "there is no %s: %s %s", what, unusable->name, unusable->reason);
+        return dt_error_set(err, DT_UNSUPPORTED, NULL, "there is no %s: %s %s", what,
+                            unusable->name, unusable->reason);
     if (any)
-        return dt_error_set(err, DT_UNSUPPORTED, NULL, "there is no %s: no module was found (\"duotale voices\" says where was looked)",
-                            what);
+        return dt_error_set(
+            err, DT_UNSUPPORTED, NULL,
+            "there is no %s: no module was found (\"duotale voices\" says where was looked)", what);
     if (unusable)
-        return dt_error_set(err, DT_UNSUPPORTED, NULL, "the %s %s %s; usable: %s", what, unusable->name, unusable->reason, usable);
-    return dt_error_set(err, DT_USAGE, NULL, "there is no %s called \"%.*s\"; usable: %s", what, (int)length, spec, usable);
+        return dt_error_set(err, DT_UNSUPPORTED, NULL, "the %s %s %s; usable: %s", what,
+                            unusable->name, unusable->reason, usable);
+    return dt_error_set(err, DT_USAGE, NULL, "there is no %s called \"%.*s\"; usable: %s", what,
+                        (int)length, spec, usable);
 }

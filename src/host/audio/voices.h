@@ -12,7 +12,8 @@
 #include "base/status.h"
 #include "host/child.h"
 
-// What an open voice or ear works with, and what it has used. Owned by whoever opens one; must not move while it is open.
+// What an open voice or ear works with, and what it has used. Owned by whoever opens one; must not
+// move while it is open.
 struct dt_voice_desk {
     struct dt_speech_host services; // .host is this desk
     struct dt_stop *stop;           // set by others to silence it
@@ -38,19 +39,22 @@ struct dt_voice_info {
 
 struct dt_voices;
 
-// Finds voices and ears, compiled in and as modules, and asks each whether it can work. Broken ones are listed with their reason and
-// are no error.
+// Finds voices and ears, compiled in and as modules, and asks each whether it can work. Broken ones
+// are listed with their reason and are no error.
 dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err);
 void dt_voices_free(struct dt_voices *voices);
 
-// All that were found: voices first, the best score first, then by name. Valid as long as the registry.
+// All that were found: voices first, the best score first, then by name. Valid as long as the
+// registry.
 size_t dt_voices_count(const struct dt_voices *voices);
 const struct dt_voice_info *dt_voices_at(const struct dt_voices *voices, size_t i);
 
-// The one that `spec` names ("auto" or "": the best of its kind; "espeak"; "espeak:en-us+f3", whose variant, behind the colon, is
-// put into *variant, a pointer into spec, "" if there is none). DT_USAGE for a name nobody knows (the message lists those that
-// can be had), DT_UNSUPPORTED for one that cannot work here, or if there is none of the kind at all.
+// The one that `spec` names ("auto" or "": the best of its kind; "espeak"; "espeak:en-us+f3", whose
+// variant, behind the colon, is put into *variant, a pointer into spec, "" if there is none).
+// DT_USAGE for a name nobody knows (the message lists those that can be had), DT_UNSUPPORTED for
+// one that cannot work here, or if there is none of the kind at all.
 dt_status dt_voices_choose(const struct dt_voices *voices, uint32_t kind, const char *spec,
-                           const struct dt_voice_info **out, const char **variant, struct dt_error *err);
+                           const struct dt_voice_info **out, const char **variant,
+                           struct dt_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The format: Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0" (1991), and WAVEFORMATEXTENSIBLE.
+// The format: Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0"
+// (1991), and WAVEFORMATEXTENSIBLE.
 #include "host/audio/wav.h"
 
 #include <errno.h>
@@ -30,9 +31,10 @@ static void put32(unsigned char *p, uint32_t v)
         p[i] = (unsigned char)(v >> (8 * i));
 }
 
-// ---- parsing ---------------------------------------------------------------------------------------
+// ---- parsing ----
 
-static dt_status parse_format(struct dt_wav_parser *p, const unsigned char *b, size_t n, struct dt_error *err)
+static dt_status parse_format(struct dt_wav_parser *p, const unsigned char *b, size_t n,
+                              struct dt_error *err)
 {
     uint16_t tag = get16(b);
     uint16_t channels = get16(b + 2);
@@ -43,17 +45,24 @@ static dt_status parse_format(struct dt_wav_parser *p, const unsigned char *b, s
         tag = get16(b + 24); // the sub-format's first two bytes
     if (tag != TAG_PCM && tag != TAG_FLOAT)
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "is a WAV of format %u; only plain PCM and floats are read (convert it: sox IN -e signed OUT)", tag);
-    bool good_bits = tag == TAG_PCM ? bits == 8 || bits == 16 || bits == 24 || bits == 32 : bits == 32 || bits == 64;
+                            "is a WAV of format %u; only plain PCM and floats are read (convert "
+                            "it: sox IN -e signed OUT)",
+                            tag);
+    bool good_bits = tag == TAG_PCM ? bits == 8 || bits == 16 || bits == 24 || bits == 32
+                                    : bits == 32 || bits == 64;
     if (!good_bits)
-        return dt_error_set(err, DT_UNSUPPORTED, NULL, "is a WAV of %u-bit %s; 8, 16, 24 and 32 bits and floats are read", bits,
-                            tag == TAG_PCM ? "samples" : "floats");
+        return dt_error_set(err, DT_UNSUPPORTED, NULL,
+                            "is a WAV of %u-bit %s; 8, 16, 24 and 32 bits and floats are read",
+                            bits, tag == TAG_PCM ? "samples" : "floats");
     if (channels < 1 || channels > MAX_CHANNELS || align != channels * (bits / 8))
-        return dt_error_set(err, DT_BAD_INPUT, NULL, "is a broken WAV: %u channels of %u bits in frames of %u bytes", channels,
-                            bits, align);
+        return dt_error_set(err, DT_BAD_INPUT, NULL,
+                            "is a broken WAV: %u channels of %u bits in frames of %u bytes",
+                            channels, bits, align);
     if (rate < 1000 || rate > 384000)
-        return dt_error_set(err, DT_BAD_INPUT, NULL, "is a WAV of %u samples a second; 1000 to 384000 can be read", rate);
-    p->format = (struct dt_wav_format){.rate = rate, .channels = channels, .bits = bits, .is_float = tag == TAG_FLOAT};
+        return dt_error_set(err, DT_BAD_INPUT, NULL,
+                            "is a WAV of %u samples a second; 1000 to 384000 can be read", rate);
+    p->format = (struct dt_wav_format){
+        .rate = rate, .channels = channels, .bits = bits, .is_float = tag == TAG_FLOAT};
     p->have_format = true;
     return DT_OK;
 }
@@ -88,7 +97,8 @@ static int32_t sample_value(const struct dt_wav_format *format, const unsigned c
     }
 }
 
-static dt_status pass_frames(struct dt_wav_parser *p, const unsigned char *bytes, size_t frames, struct dt_error *err)
+static dt_status pass_frames(struct dt_wav_parser *p, const unsigned char *bytes, size_t frames,
+                             struct dt_error *err)
 {
     int16_t samples[512];
     const struct dt_wav_format *format = &p->format;
@@ -128,10 +138,12 @@ static dt_status begin_chunk(struct dt_wav_parser *p, struct dt_error *err)
     p->chunk_left = size;
     if (memcmp(p->held, "fmt ", 4) == 0) {
         if (size < 16 || size > 4096)
-            return dt_error_set(err, DT_BAD_INPUT, NULL, "is a broken WAV: its format takes %u bytes", size);
+            return dt_error_set(err, DT_BAD_INPUT, NULL,
+                                "is a broken WAV: its format takes %u bytes", size);
     } else if (memcmp(p->held, "data", 4) == 0) {
         if (!p->have_format)
-            return dt_error_set(err, DT_BAD_INPUT, NULL, "is a broken WAV: samples before their format");
+            return dt_error_set(err, DT_BAD_INPUT, NULL,
+                                "is a broken WAV: samples before their format");
         p->in_data = true;
         if (size == 0 || size >= 0x7ff00000u) // a stream: whoever wrote it did not know
             p->chunk_left = UINT64_MAX;
@@ -145,7 +157,8 @@ static dt_status begin_chunk(struct dt_wav_parser *p, struct dt_error *err)
     return DT_OK;
 }
 
-dt_status dt_wav_parser_push(struct dt_wav_parser *p, const void *data, size_t n, struct dt_error *err)
+dt_status dt_wav_parser_push(struct dt_wav_parser *p, const void *data, size_t n,
+                             struct dt_error *err)
 {
     const unsigned char *bytes = data;
     dt_status status = DT_OK;
@@ -154,7 +167,8 @@ dt_status dt_wav_parser_push(struct dt_wav_parser *p, const void *data, size_t n
             if (!collect(p, &bytes, &n, 12))
                 break;
             if (memcmp(p->held, "RIFF", 4) != 0 || memcmp(p->held + 8, "WAVE", 4) != 0)
-                return dt_error_set(err, DT_BAD_INPUT, NULL, "is no WAV file: it does not begin with RIFF....WAVE");
+                return dt_error_set(err, DT_BAD_INPUT, NULL,
+                                    "is no WAV file: it does not begin with RIFF....WAVE");
             p->past_riff = true;
             p->held_count = 0;
         } else if (p->in_data) {
@@ -213,7 +227,7 @@ dt_status dt_wav_parser_finish(const struct dt_wav_parser *p, struct dt_error *e
     return dt_error_set(err, DT_BAD_INPUT, NULL, "is a broken WAV: it ends before its samples");
 }
 
-// ---- files -----------------------------------------------------------------------------------------
+// ---- files ----
 
 struct collector {
     uint32_t rate;
@@ -237,8 +251,8 @@ static dt_status make_room(struct collector *c, size_t more, struct dt_error *er
     return DT_OK;
 }
 
-static dt_status gather(void *arg, const struct dt_wav_format *format, const int16_t *samples, size_t n,
-                        struct dt_error *err)
+static dt_status gather(void *arg, const struct dt_wav_format *format, const int16_t *samples,
+                        size_t n, struct dt_error *err)
 {
     struct collector *c = arg;
     dt_status status = DT_OK;
@@ -261,8 +275,8 @@ static dt_status gather(void *arg, const struct dt_wav_format *format, const int
     return DT_OK;
 }
 
-dt_status dt_wav_read(const char *path, uint32_t rate, uint32_t seconds, int16_t **samples, size_t *count,
-                      struct dt_wav_format *format, bool *cut, struct dt_error *err)
+dt_status dt_wav_read(const char *path, uint32_t rate, uint32_t seconds, int16_t **samples,
+                      size_t *count, struct dt_wav_format *format, bool *cut, struct dt_error *err)
 {
     struct collector c = {.rate = rate, .limit = (size_t)rate * seconds};
     struct dt_wav_parser parser = {.sink = gather, .arg = &c};
@@ -318,10 +332,12 @@ static bool write_header(struct dt_wav_writer *w)
     put32(h + 40, w->samples * 2);
     // Not to the end of the file: a disk's is elsewhere.
     const off_t end = (off_t)sizeof h + (off_t)w->samples * 2;
-    return fseeko(w->file, 0, SEEK_SET) == 0 && fwrite(h, sizeof h, 1, w->file) == 1 && fseeko(w->file, end, SEEK_SET) == 0;
+    return fseeko(w->file, 0, SEEK_SET) == 0 && fwrite(h, sizeof h, 1, w->file) == 1 &&
+           fseeko(w->file, end, SEEK_SET) == 0;
 }
 
-dt_status dt_wav_create(struct dt_wav_writer *w, const char *path, uint32_t rate, struct dt_error *err)
+dt_status dt_wav_create(struct dt_wav_writer *w, const char *path, uint32_t rate,
+                        struct dt_error *err)
 {
     *w = (struct dt_wav_writer){.file = fopen(path, "wbe"), .path = path, .rate = rate};
     if (!w->file)
@@ -335,7 +351,8 @@ dt_status dt_wav_create(struct dt_wav_writer *w, const char *path, uint32_t rate
     return DT_OK;
 }
 
-dt_status dt_wav_write(struct dt_wav_writer *w, const int16_t *samples, size_t n, struct dt_error *err)
+dt_status dt_wav_write(struct dt_wav_writer *w, const int16_t *samples, size_t n,
+                       struct dt_error *err)
 {
     if (n > (UINT32_MAX - 64) / 2 - w->samples)
         return dt_error_set(err, DT_FAILED, w->path, "a WAV file holds 4 GB and no more");
@@ -362,5 +379,6 @@ dt_status dt_wav_close(struct dt_wav_writer *w, struct dt_error *err)
         return DT_OK;
     int wrong = fclose(w->file);
     w->file = NULL;
-    return wrong ? dt_error_set(err, DT_FAILED, w->path, "cannot be written: %s", strerror(errno)) : DT_OK;
+    return wrong ? dt_error_set(err, DT_FAILED, w->path, "cannot be written: %s", strerror(errno))
+                 : DT_OK;
 }

@@ -16,7 +16,7 @@
 #include "host/convert/convert_keys.h"
 #include "host/convert/convert_matrix.h"
 
-// ---- tensors ------------------------------------------------------------------------------------
+// ---- tensors ----
 
 struct tensor {
     char name[64];
@@ -184,7 +184,7 @@ static uint64_t describe_all(const struct plan *p, uint32_t part, struct dt_byte
     return count;
 }
 
-// ---- writing ------------------------------------------------------------------------------------
+// ---- writing ----
 
 static dt_status write_vector(const struct tensor *t, struct dt_output *out, struct dt_error *err)
 {
@@ -386,7 +386,7 @@ dt_status dt_convert_gguf(const struct dt_conversion *c, const char *path, struc
     return convert(c, false, name_whole, path, err);
 }
 
-// ---- a folder of shards -------------------------------------------------------------------------
+// ---- a folder of shards ----
 
 static void name_shard(char out[PATH_MAX], const char *where, uint32_t i, uint32_t of)
 {

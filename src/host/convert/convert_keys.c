@@ -8,7 +8,7 @@
 #include "base/format.h"
 #include "core/formats/gguf.h"
 
-// ---- bytes that grow ----------------------------------------------------------------------------
+// ---- bytes that grow ----
 
 void dt_bytes_put(struct dt_bytes *b, const void *from, size_t n)
 {
@@ -45,7 +45,7 @@ void dt_bytes_string(struct dt_bytes *b, const char *text, size_t n)
     dt_bytes_put(b, text, n);
 }
 
-// ---- keys ---------------------------------------------------------------------------------------
+// ---- keys ----
 
 // A name that begins with a dot belongs to the architecture: ".context_length".
 static void key(struct dt_gguf_keys *k, const char *name, uint32_t type)

@@ -26,9 +26,9 @@ static const struct {
     uint64_t bit;
     const char *name;
 } feature_names[] = {
-    {DT_CPU_AVX2, "avx2"},         {DT_CPU_AVX512, "avx512"},     {DT_CPU_AVX512VNNI, "avx512vnni"},
-    {DT_CPU_AVXVNNI, "avxvnni"},   {DT_CPU_AMX_INT8, "amxint8"},  {DT_CPU_NEON, "neon"},
-    {DT_CPU_DOTPROD, "dotprod"},   {DT_CPU_RVV07, "rvv07"},       {DT_CPU_RVV10, "rvv10"},
+    {DT_CPU_AVX2, "avx2"},       {DT_CPU_AVX512, "avx512"},    {DT_CPU_AVX512VNNI, "avx512vnni"},
+    {DT_CPU_AVXVNNI, "avxvnni"}, {DT_CPU_AMX_INT8, "amxint8"}, {DT_CPU_NEON, "neon"},
+    {DT_CPU_DOTPROD, "dotprod"}, {DT_CPU_RVV07, "rvv07"},      {DT_CPU_RVV10, "rvv10"},
 };
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -53,7 +53,8 @@ static void detect(void)
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
         return;
     uint64_t saved = saved_registers();
-    bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6, tiles = (saved & 0x60000) == 0x60000;
+    bool ymm = (saved & 0x6) == 0x6, zmm = (saved & 0xe6) == 0xe6,
+         tiles = (saved & 0x60000) == 0x60000;
     bool fma = (c & bit_FMA) && (c & bit_F16C) && (c & bit_AVX);
     unsigned a1 = 0, b1, c1, d1;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
@@ -65,13 +66,14 @@ static void detect(void)
         if (a1 & 1u << 4)
             cpu.features |= DT_CPU_AVXVNNI;
     }
-    if (zmm && (b & bit_AVX512F) && (b & bit_AVX512BW) && (b & bit_AVX512DQ) && (b & bit_AVX512VL)) {
+    if (zmm && (b & bit_AVX512F) && (b & bit_AVX512BW) && (b & bit_AVX512DQ) &&
+        (b & bit_AVX512VL)) {
         cpu.features |= DT_CPU_AVX512;
         if (c & bit_AVX512VNNI)
             cpu.features |= DT_CPU_AVX512VNNI;
     }
-    // What a process must ask the kernel for besides is asked by the backend that wants it: a thread's signal frames
-    // are 8 KB larger from its first tile on.
+    // What a process must ask the kernel for besides is asked by the backend that wants it: a
+    // thread's signal frames are 8 KB larger from its first tile on.
     if (tiles && (d & 1u << 24) && (d & 1u << 25))
         cpu.features |= DT_CPU_AMX_INT8;
 }
@@ -86,8 +88,9 @@ static void on_trap(int signal_number)
     siglongjmp(trapped, 1);
 }
 
-// In a child: 0 no vectors, 7 RVV 0.7.1, 10 RVV 1.0; *vlen in bits. 0x004072d7 is `vsetvli t0, x0, e16, m1` in 0.7.1, giving
-// VLEN / 16; in 1.0 its vlmul is reserved, so vl becomes 0; without vectors it traps.
+// In a child: 0 no vectors, 7 RVV 0.7.1, 10 RVV 1.0; *vlen in bits. 0x004072d7 is `vsetvli t0, x0,
+// e16, m1` in 0.7.1, giving VLEN / 16; in 1.0 its vlmul is reserved, so vl becomes 0; without
+// vectors it traps.
 static int try_vectors(unsigned *vlen)
 {
     struct sigaction action = {.sa_handler = on_trap};
@@ -137,18 +140,21 @@ static void detect(void)
 
 #elif defined(__aarch64__)
 
-// The main identification register of the core we are on, for which the kernel answers where HWCAP_CPUID says so.
+// The main identification register of the core we are on, for which the kernel answers where
+// HWCAP_CPUID says so.
 static void model_from_register(void)
 {
     static const struct {
         unsigned part;
         const char *name;
-    } ours[] = { // of implementer 0x41, Arm
-        {0xd03, "Cortex-A53"},  {0xd04, "Cortex-A35"},  {0xd05, "Cortex-A55"},  {0xd07, "Cortex-A57"},
-        {0xd08, "Cortex-A72"},  {0xd09, "Cortex-A73"},  {0xd0a, "Cortex-A75"},  {0xd0b, "Cortex-A76"},
-        {0xd0c, "Neoverse-N1"}, {0xd0d, "Cortex-A77"},  {0xd40, "Neoverse-V1"}, {0xd41, "Cortex-A78"},
-        {0xd44, "Cortex-X1"},   {0xd46, "Cortex-A510"}, {0xd47, "Cortex-A710"}, {0xd48, "Cortex-X2"},
-        {0xd49, "Neoverse-N2"}, {0xd4f, "Neoverse-V2"},
+    } ours[] = {
+        // of implementer 0x41, Arm
+        {0xd03, "Cortex-A53"}, {0xd04, "Cortex-A35"},  {0xd05, "Cortex-A55"},
+        {0xd07, "Cortex-A57"}, {0xd08, "Cortex-A72"},  {0xd09, "Cortex-A73"},
+        {0xd0a, "Cortex-A75"}, {0xd0b, "Cortex-A76"},  {0xd0c, "Neoverse-N1"},
+        {0xd0d, "Cortex-A77"}, {0xd40, "Neoverse-V1"}, {0xd41, "Cortex-A78"},
+        {0xd44, "Cortex-X1"},  {0xd46, "Cortex-A510"}, {0xd47, "Cortex-A710"},
+        {0xd48, "Cortex-X2"},  {0xd49, "Neoverse-N2"}, {0xd4f, "Neoverse-V2"},
     };
     uint64_t id;
     __asm__("mrs %0, midr_el1" : "=r"(id));
@@ -183,7 +189,8 @@ static void detect(void)
 
 #endif
 
-// The value of the first of these lines in /proc/cpuinfo's beginning; machines without CPUID tell their name there.
+// The value of the first of these lines in /proc/cpuinfo's beginning; machines without CPUID tell
+// their name there.
 static void model_from_kernel(void)
 {
     static const char *const labels[] = {"model name", "uarch", "Model", "isa"};

@@ -66,7 +66,7 @@ const char *dt_modules_home(void)
     return home;
 }
 
-// ---- one file ------------------------------------------------------------------------------------
+// ---- one file ----
 
 // NULL if nobody but root, this user and the program's owner can write it, else what is wrong.
 static const char *writable_by_others(const struct stat *info)
@@ -80,7 +80,8 @@ static const char *writable_by_others(const struct stat *info)
     return NULL;
 }
 
-// What the ELF header of our own program says; the linker's start symbol would tell too, but not in static-pie.
+// What the ELF header of our own program says; the linker's start symbol would tell too, but not in
+// static-pie.
 #if defined(__x86_64__)
 #define OUR_MACHINE EM_X86_64
 #elif defined(__aarch64__)
@@ -94,8 +95,8 @@ static const char *writable_by_others(const struct stat *info)
 #endif
 #define OUR_CLASS (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32)
 
-// dlopen maps what the header promises and dies of SIGBUS where a file is cut short; so look first. Fills
-// reason and returns false for what cannot be a module of this machine.
+// dlopen maps what the header promises and dies of SIGBUS where a file is cut short; so look first.
+// Fills reason and returns false for what cannot be a module of this machine.
 static bool looks_loadable(const char *path, char *reason, size_t size)
 {
     bool good = false;
@@ -139,9 +140,11 @@ static bool looks_loadable(const char *path, char *reason, size_t size)
             memcpy(&segment, head + at, sizeof segment);
         else
             there = pread(fd, &segment, sizeof segment, (off_t)at) == (ssize_t)sizeof segment;
-        if (!there || (segment.p_type == PT_LOAD && (segment.p_filesz > (uint64_t)info.st_size ||
-                                           segment.p_offset > (uint64_t)info.st_size - segment.p_filesz))) {
-            dt_format(reason, size, "is cut short: %lld bytes, and its header promises more", (long long)info.st_size);
+        if (!there || (segment.p_type == PT_LOAD &&
+                       (segment.p_filesz > (uint64_t)info.st_size ||
+                        segment.p_offset > (uint64_t)info.st_size - segment.p_filesz))) {
+            dt_format(reason, size, "is cut short: %lld bytes, and its header promises more",
+                      (long long)info.st_size);
             goto done;
         }
     }
@@ -176,8 +179,8 @@ static dt_status no_memory(struct dt_error *err)
 }
 
 // Adds one file to the list, loaded or with the reason why not.
-static dt_status consider(struct dt_modules *modules, const struct dt_module_kind *kind, const char *folder,
-                          const char *file, struct dt_error *err)
+static dt_status consider(struct dt_modules *modules, const struct dt_module_kind *kind,
+                          const char *folder, const char *file, struct dt_error *err)
 {
     char path[PATH_MAX], reason[512] = "";
     if (dt_format(path, sizeof path, "%s/%s", folder, file) >= sizeof path)
@@ -189,16 +192,19 @@ static dt_status consider(struct dt_modules *modules, const struct dt_module_kin
     } else if (!S_ISREG(info.st_mode)) {
         return DT_OK;
     } else if (writable_by_others(&info)) {
-        dt_format(reason, sizeof reason, "%s, so it is not loaded (chmod go-w it)", writable_by_others(&info));
+        dt_format(reason, sizeof reason, "%s, so it is not loaded (chmod go-w it)",
+                  writable_by_others(&info));
     } else if (looks_loadable(path, reason, sizeof reason)) {
         module.handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         if (!module.handle) {
             const char *why = dlerror();
-            dt_format(reason, sizeof reason, "cannot be loaded: %s", why ? why : "the loader does not say why");
+            dt_format(reason, sizeof reason, "cannot be loaded: %s",
+                      why ? why : "the loader does not say why");
         } else {
             module.symbol = dlsym(module.handle, kind->symbol);
             if (!module.symbol)
-                dt_format(reason, sizeof reason, "does not export %s: it is no module of this kind", kind->symbol);
+                dt_format(reason, sizeof reason, "does not export %s: it is no module of this kind",
+                          kind->symbol);
         }
     }
     struct dt_module *items = realloc(modules->items, (modules->count + 1) * sizeof *items);
@@ -218,9 +224,10 @@ static dt_status consider(struct dt_modules *modules, const struct dt_module_kin
     return DT_OK;
 }
 
-// ---- folders -------------------------------------------------------------------------------------
+// ---- folders ----
 
-static dt_status remember_folder(struct dt_modules *modules, const char *folder, struct dt_error *err)
+static dt_status remember_folder(struct dt_modules *modules, const char *folder,
+                                 struct dt_error *err)
 {
     char **folders = realloc(modules->folders, (modules->folder_count + 1) * sizeof *folders);
     if (!folders)
@@ -238,10 +245,10 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-// Loads what a folder holds; depth more levels of sub-folders (the build tree has one a backend). A folder that others can
-// write is one refused item of the list.
-static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *kind, const char *folder, int depth,
-                      struct dt_error *err)
+// Loads what a folder holds; depth more levels of sub-folders (the build tree has one a backend). A
+// folder that others can write is one refused item of the list.
+static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *kind,
+                      const char *folder, int depth, struct dt_error *err)
 {
     struct stat info;
     if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode))
@@ -277,9 +284,11 @@ static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *k
             if (wrong) { // one line for the folder, not one a file
                 struct dt_module module = {.path = strdup(folder), .name = strdup(kind->folder)};
                 char reason[256];
-                dt_format(reason, sizeof reason, "the folder %s, so nothing in it is loaded (chmod go-w it)", wrong);
+                dt_format(reason, sizeof reason,
+                          "the folder %s, so nothing in it is loaded (chmod go-w it)", wrong);
                 module.reason = strdup(reason);
-                struct dt_module *items = realloc(modules->items, (modules->count + 1) * sizeof *items);
+                struct dt_module *items =
+                    realloc(modules->items, (modules->count + 1) * sizeof *items);
                 if (items)
                     modules->items = items;
                 if (!items || !module.path || !module.name || !module.reason) {
@@ -293,8 +302,10 @@ static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *k
                 break;
             }
             status = consider(modules, kind, folder, names[i], err);
-        } else if (depth > 0 && !strchr(names[i], '.') && // the build tree's "x.so.p" are no folders of modules
-                   dt_format(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path && is_folder(path)) {
+        } else if (depth > 0 &&
+                   !strchr(names[i], '.') && // the build tree's "x.so.p" are no folders of modules
+                   dt_format(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path &&
+                   is_folder(path)) {
             status = scan(modules, kind, path, depth - 1, err);
         }
     }
@@ -305,7 +316,8 @@ static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *k
 }
 
 // The folders of DUOTALE_MODULES: each may hold modules itself, or a folder of the kind.
-static dt_status scan_environment(struct dt_modules *modules, const struct dt_module_kind *kind, struct dt_error *err)
+static dt_status scan_environment(struct dt_modules *modules, const struct dt_module_kind *kind,
+                                  struct dt_error *err)
 {
     dt_status status = DT_OK;
     const char *list = secure_getenv("DUOTALE_MODULES");
@@ -325,20 +337,24 @@ static dt_status scan_environment(struct dt_modules *modules, const struct dt_mo
     return status;
 }
 
-dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *kind, struct dt_error *err)
+dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *kind,
+                          struct dt_error *err)
 {
     memset(out, 0, sizeof *out);
     char path[PATH_MAX];
     const char *base = dt_modules_home();
     dt_status status = scan_environment(out, kind, err);
-    if (status == DT_OK && base[0] && dt_format(path, sizeof path, "%s/%s", base, kind->folder) < sizeof path)
+    if (status == DT_OK && base[0] &&
+        dt_format(path, sizeof path, "%s/%s", base, kind->folder) < sizeof path)
         status = scan(out, kind, path, 1, err);
-    // the install folder, first as it lies to the program (it may have been moved), then as it was configured
+    // the install folder, first as it lies to the program (it may have been moved), then as it was
+    // configured
     static const char *const beside[] = {"lib", DT_LIBRARY_FOLDER};
     for (size_t i = 0; i < sizeof beside / sizeof *beside && status == DT_OK; i++) {
         char real[PATH_MAX];
         if (base[0] && beside[i][0] &&
-            dt_format(path, sizeof path, "%s/../%s/duotale/%s", base, beside[i], kind->folder) < sizeof path &&
+            dt_format(path, sizeof path, "%s/../%s/duotale/%s", base, beside[i], kind->folder) <
+                sizeof path &&
             realpath(path, real))
             status = scan(out, kind, real, 0, err);
     }
@@ -358,18 +374,21 @@ void dt_module_unload(struct dt_module *module)
     module->symbol = NULL;
 }
 
-dt_status dt_module_reload(struct dt_module *module, const struct dt_module_kind *kind, struct dt_error *err)
+dt_status dt_module_reload(struct dt_module *module, const struct dt_module_kind *kind,
+                           struct dt_error *err)
 {
     char reason[512];
     if (module->symbol)
         return DT_OK;
-    if (looks_loadable(module->path, reason, sizeof reason)) { // it may have been replaced meanwhile
+    if (looks_loadable(module->path, reason,
+                       sizeof reason)) { // it may have been replaced meanwhile
         module->handle = dlopen(module->path, RTLD_NOW | RTLD_LOCAL);
         module->symbol = module->handle ? dlsym(module->handle, kind->symbol) : NULL;
         if (module->symbol)
             return DT_OK;
         const char *why = dlerror();
-        dt_format(reason, sizeof reason, "cannot be loaded: %s", why ? why : "the loader does not say why");
+        dt_format(reason, sizeof reason, "cannot be loaded: %s",
+                  why ? why : "the loader does not say why");
     }
     return dt_error_set(err, DT_FAILED, module->path, "%s", reason);
 }
@@ -390,15 +409,18 @@ void dt_modules_free(struct dt_modules *modules)
 
 bool dt_modules_data(const char *name, char *out, size_t size)
 {
-    static const char *const places[] = {"data", "../data", "../../data", "../share/duotale"}; // beside, or above the build folder
+    static const char *const places[] = {"data", "../data", "../../data",
+                                         "../share/duotale"}; // beside, or above the build folder
     const char *base = dt_modules_home();
     for (size_t i = 0; base[0] && i < sizeof places / sizeof *places; i++) {
-        if (dt_format(out, size, "%s/%s/%s", base, places[i], name) < size && access(out, R_OK) == 0) {
+        if (dt_format(out, size, "%s/%s/%s", base, places[i], name) < size &&
+            access(out, R_OK) == 0) {
             char real[PATH_MAX];
             if (realpath(out, real) && strlen(real) < size)
                 strcpy(out, real);
             return true;
         }
     }
-    return DT_DATA_FOLDER[0] && dt_format(out, size, "%s/%s", DT_DATA_FOLDER, name) < size && access(out, R_OK) == 0;
+    return DT_DATA_FOLDER[0] && dt_format(out, size, "%s/%s", DT_DATA_FOLDER, name) < size &&
+           access(out, R_OK) == 0;
 }

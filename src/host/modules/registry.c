@@ -29,23 +29,23 @@ struct dt_registry {
     size_t count;
 };
 
-// A static build has the modules compiled in: DT_STATIC_BACKENDS(X) lists them as X(int8) X(int8_avx2) ...
+// A static build has the modules compiled in: DT_STATIC_BACKENDS(X) lists them as X(int8)
+// X(int8_avx2) ...
 #ifdef DT_STATIC_BACKENDS
 #define DT_X(name) extern const struct dt_backend dt_backend_module_##name;
 DT_STATIC_BACKENDS(DT_X)
 #undef DT_X
 #endif
 
-static const struct dt_backend *const compiled_in[] = {
-    &dt_backend_reference,
+static const struct dt_backend *const compiled_in[] = {&dt_backend_reference,
 #ifdef DT_STATIC_BACKENDS
 #define DT_X(name) &dt_backend_module_##name,
-    DT_STATIC_BACKENDS(DT_X)
+                                                       DT_STATIC_BACKENDS(DT_X)
 #undef DT_X
 #endif
 };
 
-// ---- finding ---------------------------------------------------------------------------------------
+// ---- finding ----
 
 static bool plain_name(const char *text, bool may_be_empty)
 {
@@ -55,20 +55,25 @@ static bool plain_name(const char *text, bool may_be_empty)
     return text[n] == 0 && n < 32;
 }
 
-// Whether a module's table can be used at all; fills the reason when not. Reads nothing beyond the table's own size.
+// Whether a module's table can be used at all; fills the reason when not. Reads nothing beyond the
+// table's own size.
 static bool sound(const struct dt_backend *module, char *reason, size_t size)
 {
     if (module->abi != DT_BACKEND_ABI) {
-        dt_format(reason, size, "speaks version %u of the backend interface, this program speaks %u; build it against this program's headers",
+        dt_format(reason, size,
+                  "speaks version %u of the backend interface, this program speaks %u; build it "
+                  "against this program's headers",
                   module->abi, DT_BACKEND_ABI);
         return false;
     }
     if (module->size < offsetof(struct dt_backend, can_matmul) || module->size > 65536) {
-        dt_format(reason, size, "has a table of %u bytes, at least %zu are wanted (%zu in this version)", module->size,
-                  offsetof(struct dt_backend, can_matmul), sizeof *module);
+        dt_format(reason, size,
+                  "has a table of %u bytes, at least %zu are wanted (%zu in this version)",
+                  module->size, offsetof(struct dt_backend, can_matmul), sizeof *module);
         return false;
     }
-    if (!plain_name(module->name, false) || !plain_name(module->variant ? module->variant : "", true)) {
+    if (!plain_name(module->name, false) ||
+        !plain_name(module->variant ? module->variant : "", true)) {
         dt_format(reason, size, "has a name or variant that is not of the letters a-z and 0-9");
         return false;
     }
@@ -78,11 +83,16 @@ static bool sound(const struct dt_backend *module, char *reason, size_t size)
     if (!t->probe)
         dt_format(reason, size, "has no probe function");
     else if (t->form_count > sizeof t->forms / sizeof *t->forms)
-        dt_format(reason, size, "lists %u weight forms, at most %zu can be", t->form_count, sizeof t->forms / sizeof *t->forms);
+        dt_format(reason, size, "lists %u weight forms, at most %zu can be", t->form_count,
+                  sizeof t->forms / sizeof *t->forms);
     else if (!t->matmul != !t->embed || (t->matmul && t->form_count == 0))
-        dt_format(reason, size, "must have matmul, embed and a weight form together, or none of them");
-    else if (!t->act_bytes != !t->act_prepare || !t->pack_bytes != !t->pack || (t->pack && !t->layout))
-        dt_format(reason, size, "has half of a pair of functions (act_bytes and act_prepare; pack_bytes, pack and layout)");
+        dt_format(reason, size,
+                  "must have matmul, embed and a weight form together, or none of them");
+    else if (!t->act_bytes != !t->act_prepare || !t->pack_bytes != !t->pack ||
+             (t->pack && !t->layout))
+        dt_format(reason, size,
+                  "has half of a pair of functions (act_bytes and act_prepare; pack_bytes, pack "
+                  "and layout)");
     else if (t->row_tile > 4096)
         dt_format(reason, size, "wants tiles of %u rows, at most 4096 can be", t->row_tile);
     else
@@ -119,17 +129,19 @@ static void keep(struct entry *e, const struct dt_backend *module)
 }
 
 // Fills an entry from a table, or from the reason why its file was refused.
-static dt_status fill_entry(struct entry *e, const struct dt_backend *table, const char *path, const char *file_name,
-                            const char *refused, struct dt_error *err)
+static dt_status fill_entry(struct entry *e, const struct dt_backend *table, const char *path,
+                            const char *file_name, const char *refused, struct dt_error *err)
 {
     char reason[512] = "", have[128];
-    e->info = (struct dt_backend_info){.path = path, .name = file_name, .variant = "", .description = ""};
+    e->info =
+        (struct dt_backend_info){.path = path, .name = file_name, .variant = "", .description = ""};
     if (refused) {
         dt_format(reason, sizeof reason, "%s", refused);
     } else if (sound(table, reason, sizeof reason)) {
         keep(e, table);
         if (e->info.score <= 0)
-            dt_format(reason, sizeof reason, "cannot run on this CPU (%s; it has: %s)", dt_cpu()->model,
+            dt_format(reason, sizeof reason, "cannot run on this CPU (%s; it has: %s)",
+                      dt_cpu()->model,
                       *dt_cpu_features(dt_cpu(), have, sizeof have) ? have : "nothing it asks for");
     }
     if (!reason[0])
@@ -137,12 +149,14 @@ static dt_status fill_entry(struct entry *e, const struct dt_backend *table, con
     dt_log(e->info.table ? DT_LOG_DEBUG : DT_LOG_WARNING, "backend %s: %s", path, reason);
     e->info.score = 0;
     e->info.reason = e->reason = strdup(reason);
-    return e->reason ? DT_OK : dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
+    return e->reason ? DT_OK
+                     : dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
 }
 
 static int by_name_and_score(const void *a, const void *b)
 {
-    const struct dt_backend_info *x = &((const struct entry *)a)->info, *y = &((const struct entry *)b)->info;
+    const struct dt_backend_info *x = &((const struct entry *)a)->info,
+                                 *y = &((const struct entry *)b)->info;
     int order = strcmp(x->name, y->name);
     if (order == 0)
         order = (y->score > x->score) - (y->score < x->score);
@@ -174,7 +188,8 @@ dt_status dt_registry_new(struct dt_registry **out, struct dt_error *err)
     for (size_t i = 0; i < registry->modules.count && status == DT_OK; i++) {
         struct entry *e = &registry->entries[registry->count++];
         e->module = &registry->modules.items[i];
-        status = fill_entry(e, e->module->symbol, e->module->path, e->module->name, e->module->reason, err);
+        status = fill_entry(e, e->module->symbol, e->module->path, e->module->name,
+                            e->module->reason, err);
         dt_module_unload(e->module);
     }
     if (status != DT_OK)
@@ -225,7 +240,7 @@ const char *const *dt_registry_folders(const struct dt_registry *registry, size_
     return (const char *const *)registry->modules.folders;
 }
 
-// ---- choosing --------------------------------------------------------------------------------------
+// ---- choosing ----
 
 // "fp32, int8, int8@avx2 ..." of what can be used.
 static void list_usable(const struct dt_registry *registry, char *out, size_t size)
@@ -244,8 +259,8 @@ static void list_usable(const struct dt_registry *registry, char *out, size_t si
 }
 
 // The entry for NAME or NAME@VARIANT.
-static dt_status choose(const struct dt_registry *registry, const char *text, size_t n, const struct entry **out,
-                        struct dt_error *err)
+static dt_status choose(const struct dt_registry *registry, const char *text, size_t n,
+                        const struct entry **out, struct dt_error *err)
 {
     const char *at = memchr(text, '@', n);
     size_t name = at ? (size_t)(at - text) : n, variant = at ? n - name - 1 : 0;
@@ -254,7 +269,8 @@ static dt_status choose(const struct dt_registry *registry, const char *text, si
         const struct entry *e = &registry->entries[i];
         if (strlen(e->info.name) != name || memcmp(e->info.name, text, name) != 0)
             continue;
-        if (at && (strlen(e->info.variant) != variant || memcmp(e->info.variant, at + 1, variant) != 0))
+        if (at &&
+            (strlen(e->info.variant) != variant || memcmp(e->info.variant, at + 1, variant) != 0))
             continue;
         if (!e->info.reason) {
             *out = e;
@@ -264,12 +280,15 @@ static dt_status choose(const struct dt_registry *registry, const char *text, si
             seen = e;
     }
     if (seen)
-        return dt_error_set(err, DT_UNSUPPORTED, strcmp(seen->info.path, "compiled in") ? seen->info.path : NULL,
+        return dt_error_set(err, DT_UNSUPPORTED,
+                            strcmp(seen->info.path, "compiled in") ? seen->info.path : NULL,
                             "backend %.*s %s", (int)n, text, seen->info.reason);
     char usable[300];
     list_usable(registry, usable, sizeof usable);
-    return dt_error_set(err, DT_USAGE, NULL, "there is no backend \"%.*s\"; there are: %s (`duotale backends` tells more)",
-                        (int)(n < 64 ? n : 64), text, usable);
+    return dt_error_set(
+        err, DT_USAGE, NULL,
+        "there is no backend \"%.*s\"; there are: %s (`duotale backends` tells more)",
+        (int)(n < 64 ? n : 64), text, usable);
 }
 
 static int form_rank(const struct dt_backend *table, uint32_t form)
@@ -287,7 +306,8 @@ static uint32_t main_form(const struct dt_model *model)
     return model->hp.layers ? model->layers[0].gate.form : model->classifier.form;
 }
 
-// Best for a form: the higher score, then the form nearer the front of its list. NULL if none has it.
+// Best for a form: the higher score, then the form nearer the front of its list. NULL if none has
+// it.
 static const struct entry *best_for(const struct dt_registry *registry, uint32_t form)
 {
     const struct entry *best = NULL;
@@ -297,7 +317,8 @@ static const struct entry *best_for(const struct dt_registry *registry, uint32_t
         int rank = e->info.reason || !e->multiplies ? -1 : form_rank(e->info.table, form);
         if (rank < 0)
             continue;
-        if (!best || e->info.score > best->info.score || (e->info.score == best->info.score && rank < best_rank)) {
+        if (!best || e->info.score > best->info.score ||
+            (e->info.score == best->info.score && rank < best_rank)) {
             best = e;
             best_rank = rank;
         }
@@ -305,7 +326,8 @@ static const struct entry *best_for(const struct dt_registry *registry, uint32_t
     return best;
 }
 
-static const struct entry *choose_auto(const struct dt_registry *registry, const struct dt_model *model)
+static const struct entry *choose_auto(const struct dt_registry *registry,
+                                       const struct dt_model *model)
 {
     const struct entry *best = NULL;
     if (model) {
@@ -321,7 +343,7 @@ static const struct entry *choose_auto(const struct dt_registry *registry, const
     return best;
 }
 
-// ---- services to backends ----------------------------------------------------------------------------
+// ---- services to backends ----
 
 static void *service_allocate(void *host, size_t bytes)
 {
@@ -367,7 +389,7 @@ static uint32_t service_threads(void *host)
     return a->threads ? dt_threads_count(a->threads) : 1;
 }
 
-// ---- assemblies --------------------------------------------------------------------------------------
+// ---- assemblies ----
 
 // Adds one backend on top.
 static dt_status add(struct dt_assembly *a, const struct entry *e, struct dt_error *err)
@@ -376,7 +398,8 @@ static dt_status add(struct dt_assembly *a, const struct entry *e, struct dt_err
     dt_format(a->name + used, sizeof a->name - used, "%s%s%s%s", used ? "+" : "", e->info.name,
               *e->info.variant ? "@" : "", e->info.variant);
     if (a->count == DT_STACK_MAX - 1)
-        return dt_error_set(err, DT_USAGE, NULL, "at most %d backends can be stacked", DT_STACK_MAX - 1);
+        return dt_error_set(err, DT_USAGE, NULL, "at most %d backends can be stacked",
+                            DT_STACK_MAX - 1);
     const struct dt_backend *table = e->compiled;
     if (!table) {
         dt_status status = dt_module_reload(e->module, &backend_kind, err);
@@ -389,7 +412,8 @@ static dt_status add(struct dt_assembly *a, const struct entry *e, struct dt_err
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for backend %s", e->info.name);
     dt_instance_init(instance, table, NULL);
     char reason[256] = "";
-    if (instance->table.create && instance->table.create(&a->services, &instance->ctx, reason, sizeof reason) != 0) {
+    if (instance->table.create &&
+        instance->table.create(&a->services, &instance->ctx, reason, sizeof reason) != 0) {
         free(instance);
         reason[sizeof reason - 1] = 0;
         return dt_error_set(err, DT_FAILED, NULL, "backend %s cannot be started: %s", e->info.name,
@@ -399,8 +423,9 @@ static dt_status add(struct dt_assembly *a, const struct entry *e, struct dt_err
     return DT_OK;
 }
 
-dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec, const struct dt_model *model,
-                               struct dt_account *account, struct dt_threads *threads, struct dt_assembly **out,
+dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
+                               const struct dt_model *model, struct dt_account *account,
+                               struct dt_threads *threads, struct dt_assembly **out,
                                struct dt_error *err)
 {
     struct dt_assembly *a = calloc(1, sizeof *a);
@@ -424,7 +449,9 @@ dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec, c
         if (n == 4 && memcmp(part, "auto", 4) == 0)
             e = choose_auto(registry, model);
         else if (n == 0)
-            status = dt_error_set(err, DT_USAGE, NULL, "\"%s\" is no stack of backends; write one as int8 or int8+fastexp", spec);
+            status = dt_error_set(
+                err, DT_USAGE, NULL,
+                "\"%s\" is no stack of backends; write one as int8 or int8+fastexp", spec);
         else
             status = choose(registry, part, n, &e, err);
         if (status == DT_OK)
@@ -434,7 +461,8 @@ dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec, c
         part += n + 1;
     }
     if (status == DT_OK)
-        status = dt_stack_make(&a->stack, (const struct dt_instance *const *)a->instance, a->count, err);
+        status =
+            dt_stack_make(&a->stack, (const struct dt_instance *const *)a->instance, a->count, err);
     if (status != DT_OK) {
         dt_assembly_free(a);
         return status;

@@ -8,12 +8,13 @@
 #include "host/threads.h"
 
 #define PIECE_BYTES (256u << 10)
-#define ENOUGH_NS 150000000u
-#define PASSES_MIN 6 // three of each way
-#define PASSES_MAX 2000
-#define AHEAD 4096 // bytes: beyond the page, where the hardware's own guesses end
+#define ENOUGH_NS   150000000u
+#define PASSES_MIN  6 // three of each way
+#define PASSES_MAX  2000
+#define AHEAD       4096 // bytes: beyond the page, where the hardware's own guesses end
 
-// Eight sums side by side: the compiler keeps them in vectors, and no addition waits for the one before.
+// Eight sums side by side: the compiler keeps them in vectors, and no addition waits for the one
+// before.
 static void add_line(uint64_t lane[8], const unsigned char *at)
 {
     uint64_t x[8];
@@ -36,7 +37,8 @@ static uint64_t read_through(const unsigned char *at, size_t bytes)
     return sum_of(lane);
 }
 
-// Four quarters at once, each asking for what it needs next: what memory and small pages give most to.
+// Four quarters at once, each asking for what it needs next: what memory and small pages give most
+// to.
 static uint64_t read_quarters(const unsigned char *at, size_t bytes)
 {
     uint64_t lane[8] = {0};
@@ -61,7 +63,8 @@ static void read_pieces(void *arg, uint32_t begin, uint32_t end, uint32_t worker
     (void)worker;
     const struct pass *p = arg;
     for (uint32_t i = begin; i < end; i++) {
-        uint64_t sum = (p->quarters ? read_quarters : read_through)(p->pieces[i].at, p->pieces[i].bytes);
+        uint64_t sum =
+            (p->quarters ? read_quarters : read_through)(p->pieces[i].at, p->pieces[i].bytes);
         __asm__ volatile("" : : "r"(sum) : "memory"); // or it would not be read at all
     }
 }
@@ -75,14 +78,16 @@ double dt_bandwidth_read(const struct dt_span *spans, size_t count, uint32_t thr
     }
     struct pass p = {.pieces = calloc(pieces + 1, sizeof *p.pieces)};
     struct dt_threads *pool;
-    if (!p.pieces || bytes == 0 || pieces > UINT32_MAX || dt_threads_new(&pool, threads, NULL) != DT_OK) {
+    if (!p.pieces || bytes == 0 || pieces > UINT32_MAX ||
+        dt_threads_new(&pool, threads, NULL) != DT_OK) {
         free(p.pieces);
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
         for (size_t at = 0; at < spans[i].bytes; at += PIECE_BYTES) {
             size_t left = spans[i].bytes - at;
-            p.pieces[n++] = (struct dt_span){(const unsigned char *)spans[i].at + at, left < PIECE_BYTES ? left : PIECE_BYTES};
+            p.pieces[n++] = (struct dt_span){(const unsigned char *)spans[i].at + at,
+                                             left < PIECE_BYTES ? left : PIECE_BYTES};
         }
     }
     double best = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// duotale bench: how fast. Everything is interleaved: one run of each entry, then the next run of each.
+// duotale bench: how fast. Everything is interleaved: one run of each entry, then the next run of
+// each.
 #include "verbs/bench/bench.h"
 
 #include <errno.h>
@@ -14,9 +15,11 @@ static const char help[] =
     "usage: duotale bench MODEL... [-b stack[,stack...]] [options]\n"
     "       duotale bench --kernels [-b backend,...] [--shapes 15M,7B] [--baseline REPORT.json]\n"
     "       duotale bench --contest MODEL|LOG... [--against MODEL|LOG]\n"
-    "Speed of prompts and of decoding, interleaved over models and stacks; tokens are chosen and dropped, nothing is written.\n"
+    "Speed of prompts and of decoding, interleaved over models and stacks; tokens are chosen and "
+    "dropped, nothing is written.\n"
     "      --prompt N          tokens of the prompt (64); 0: none\n"
-    "      --gen N             tokens decoded after it is measured apart, from an empty context (256); at most the context\n"
+    "      --gen N             tokens decoded after it is measured apart, from an empty context "
+    "(256); at most the context\n"
     "      --at POSITION       decode from there, over a KV cache filled with fixed values\n"
     "      --runs N            measured runs (5)\n"
     "      --warm N            runs before those (1)\n"
@@ -26,14 +29,31 @@ static const char help[] =
     "      --no-start          do not start fresh processes for start-up time and memory\n"
     "      --json, --csv       instead of the table\n"
     "      --svg FILE          a chart besides\n"
-    "      --contest           30 runs as in RVSPOC S2311: -t 1.0 -p 0.9 -s 123 -i \"Once upon a time\"; or its logs\n"
+    "      --contest           30 runs as in RVSPOC S2311: -t 1.0 -p 0.9 -s 123 -i \"Once upon a "
+    "time\"; or its logs\n"
     "      --speak             the same stories told with and without a voice\n"
     "      --voice NAME        which one (duotale voices)\n"
-    "      --against FILE      whose story the others are compared with (the fp32 one)\n" DT_MODEL_OPTIONS_HELP
-    "  -h, --help\n";
+    "      --against FILE      whose story the others are compared with (the fp32 "
+    "one)\n" DT_MODEL_OPTIONS_HELP "  -h, --help\n";
 
-enum { OPTION_JSON = DT_OPTION_OWN, OPTION_CSV, OPTION_SVG, OPTION_PROMPT, OPTION_GEN, OPTION_AT, OPTION_RUNS, OPTION_WARM,
-       OPTION_NO_START, OPTION_KERNELS, OPTION_SHAPES, OPTION_BASELINE, OPTION_CONTEST, OPTION_AGAINST, OPTION_SPEAK, OPTION_VOICE };
+enum {
+    OPTION_JSON = DT_OPTION_OWN,
+    OPTION_CSV,
+    OPTION_SVG,
+    OPTION_PROMPT,
+    OPTION_GEN,
+    OPTION_AT,
+    OPTION_RUNS,
+    OPTION_WARM,
+    OPTION_NO_START,
+    OPTION_KERNELS,
+    OPTION_SHAPES,
+    OPTION_BASELINE,
+    OPTION_CONTEST,
+    OPTION_AGAINST,
+    OPTION_SPEAK,
+    OPTION_VOICE
+};
 
 static const struct option long_options[] = {
     {"prompt", required_argument, NULL, OPTION_PROMPT},
@@ -60,7 +80,7 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-// ---- one run ---------------------------------------------------------------------------------------
+// ---- one run ----
 
 static double per_second(uint32_t tokens, uint64_t nanoseconds)
 {
@@ -75,16 +95,18 @@ static uint32_t first_token(const struct dt_engine *engine)
 
 static void reset_sampling(struct dt_engine *engine, const struct dt_bench_options *o)
 {
-    struct dt_sampling sampling = {.temperature = o->temperature, .top_p = o->top_p, .repeat_penalty = 1};
+    struct dt_sampling sampling = {
+        .temperature = o->temperature, .top_p = o->top_p, .repeat_penalty = 1};
     dt_engine_set_sampling(engine, &sampling, o->seed);
 }
 
-static dt_status run_prompt(struct dt_bench_entry *e, const struct dt_bench_options *o, double *tok_s, double *first_ms,
-                            struct dt_error *err)
+static dt_status run_prompt(struct dt_bench_entry *e, const struct dt_bench_options *o,
+                            double *tok_s, double *first_ms, struct dt_error *err)
 {
     uint32_t tokens[4096], vocab = dt_engine_model(e->engine)->hp.vocab;
     struct dt_session *session = dt_engine_session(e->engine);
-    uint32_t count = o->prompt < dt_session_capacity(session) ? o->prompt : dt_session_capacity(session);
+    uint32_t count =
+        o->prompt < dt_session_capacity(session) ? o->prompt : dt_session_capacity(session);
     tokens[0] = first_token(e->engine);
     for (uint32_t i = 1; i < count; i++)
         tokens[i] = (i * 2654435761u >> 8) % vocab; // any tokens cost the same
@@ -101,7 +123,8 @@ static dt_status run_prompt(struct dt_bench_entry *e, const struct dt_bench_opti
     return DT_OK;
 }
 
-static dt_status run_decode(struct dt_bench_entry *e, const struct dt_bench_options *o, double *tok_s, struct dt_error *err)
+static dt_status run_decode(struct dt_bench_entry *e, const struct dt_bench_options *o,
+                            double *tok_s, struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(e->engine);
     uint32_t token = first_token(e->engine), vocab = dt_engine_model(e->engine)->hp.vocab;
@@ -120,14 +143,16 @@ static dt_status run_decode(struct dt_bench_entry *e, const struct dt_bench_opti
 }
 
 // A fresh process that tells a story with this entry's model and stack.
-static dt_status run_process(struct dt_bench_entry *e, const struct dt_verb_model *model, const char *steps, bool json,
-                             struct dt_told *told, struct dt_error *err)
+static dt_status run_process(struct dt_bench_entry *e, const struct dt_verb_model *model,
+                             const char *steps, bool json, struct dt_told *told,
+                             struct dt_error *err)
 {
     char threads[16], context[16];
     dt_format(threads, sizeof threads, "%u", e->threads);
     dt_format(context, sizeof context, "%u", model->engine.context);
-    const char *argv[24] = {"duotale", "run", e->model, "-t", "0", "-n", steps, "-b", e->asked, "-j", threads, "--context",
-                            context, "--quiet", json ? "--json" : "--ids"};
+    const char *argv[24] = {"duotale", "run",       e->model, "-t",      "0",
+                            "-n",      steps,       "-b",     e->asked,  "-j",
+                            threads,   "--context", context,  "--quiet", json ? "--json" : "--ids"};
     int n = 15;
     if (model->tokenizer) {
         argv[n++] = "-z";
@@ -156,13 +181,14 @@ static dt_status measure_process(struct dt_bench_entry *e, const struct dt_verb_
     if (status == DT_OK) { // the figures are in the last object
         const char *anonymous = strstr(told.out, "\"anonymous_kib\": ");
         e->peak_rss = told.peak_rss;
-        e->anonymous = anonymous ? strtoull(anonymous + strlen("\"anonymous_kib\": "), NULL, 10) * 1024 : 0;
+        e->anonymous =
+            anonymous ? strtoull(anonymous + strlen("\"anonymous_kib\": "), NULL, 10) * 1024 : 0;
     }
     dt_told_free(&told);
     return status;
 }
 
-// ---- entries ---------------------------------------------------------------------------------------
+// ---- entries ----
 
 static dt_status open_entry(struct dt_bench_entry *e, const struct dt_verb_model *model,
                             const struct dt_bench_options *o, struct dt_error *err)
@@ -180,12 +206,15 @@ static dt_status open_entry(struct dt_bench_entry *e, const struct dt_verb_model
         return status;
     uint32_t capacity = dt_session_capacity(dt_engine_session(e->engine));
     if (wanted > capacity)
-        return dt_error_set(err, DT_USAGE, e->model, "position %u is beyond its context of %u; take a smaller --at or --prompt, or a --context",
+        return dt_error_set(err, DT_USAGE, e->model,
+                            "position %u is beyond its context of %u; take a smaller --at or "
+                            "--prompt, or a --context",
                             wanted - 1, capacity);
     e->gen = o->gen < capacity - o->at ? o->gen : capacity - o->at;
     if (o->at_given && e->gen < o->gen)
-        return dt_error_set(err, DT_USAGE, e->model, "%u tokens from position %u are more than its context of %u holds", o->gen,
-                            o->at, capacity);
+        return dt_error_set(err, DT_USAGE, e->model,
+                            "%u tokens from position %u are more than its context of %u holds",
+                            o->gen, o->at, capacity);
     e->threads = dt_engine_threads(e->engine);
     e->weights_bytes = dt_engine_model(e->engine)->weight_bytes;
     dt_format(e->resolved, sizeof e->resolved, "%s", dt_engine_stack_name(e->engine));
@@ -209,14 +238,17 @@ static void close_entry(struct dt_bench_entry *e)
 }
 
 // Every model with every stack of "a,b,c".
-static int add_entries(struct dt_bench *bench, const struct dt_verb_model *model, char **paths, int count)
+static int add_entries(struct dt_bench *bench, const struct dt_verb_model *model, char **paths,
+                       int count)
 {
     const char *stacks = model->engine.stack ? model->engine.stack : "auto";
     for (int i = 0; i < count; i++) {
         for (const char *at = stacks;;) {
             size_t n = strcspn(at, ",");
             if (bench->count == DT_BENCH_MAX)
-                return dt_verb_usage("bench", "at most %u models and stacks can be compared at a time", DT_BENCH_MAX);
+                return dt_verb_usage("bench",
+                                     "at most %u models and stacks can be compared at a time",
+                                     DT_BENCH_MAX);
             struct dt_bench_entry *e = &bench->entry[bench->count++];
             e->model = paths[i];
             dt_format(e->asked, sizeof e->asked, "%.*s", (int)n, at);
@@ -228,7 +260,8 @@ static int add_entries(struct dt_bench *bench, const struct dt_verb_model *model
     return 0;
 }
 
-static dt_status measure(struct dt_bench *bench, const struct dt_verb_model *model, struct dt_error *err)
+static dt_status measure(struct dt_bench *bench, const struct dt_verb_model *model,
+                         struct dt_error *err)
 {
     const struct dt_bench_options *o = &bench->options;
     dt_status status = DT_OK;
@@ -280,12 +313,19 @@ static int real(const char *name, const char *text, float *out)
 int dt_verb_bench(int argc, char **argv)
 {
     struct dt_verb_model model = {0};
-    struct dt_bench bench = {.options = {.prompt = 64, .gen = 256, .runs = 5, .warm = 1, .top_p = 0.9f, .seed = 1, .processes = true}};
+    struct dt_bench bench = {.options = {.prompt = 64,
+                                         .gen = 256,
+                                         .runs = 5,
+                                         .warm = 1,
+                                         .top_p = 0.9f,
+                                         .seed = 1,
+                                         .processes = true}};
     struct dt_bench_options *o = &bench.options;
     bool json = false, csv = false, contest = false, kernels = false, runs_given = false;
     const char *svg = NULL, *against = NULL, *voice = NULL, *shapes = NULL, *baseline = NULL;
     int option, code = 0;
-    while (code == 0 && (option = getopt_long(argc, argv, "t:p:s:h" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) != -1) {
+    while (code == 0 && (option = getopt_long(argc, argv, "t:p:s:h" DT_MODEL_SHORT_OPTIONS,
+                                              long_options, NULL)) != -1) {
         switch (option) {
         case 'h':
             return fputs(help, stdout) < 0;
@@ -296,7 +336,9 @@ int dt_verb_bench(int argc, char **argv)
             code = real("--top-p", optarg, &o->top_p);
             break;
         case 's':
-            code = dt_verb_seed(optarg, &o->seed) ? 0 : dt_verb_usage("bench", "--seed takes a whole number, not \"%s\"", optarg);
+            code = dt_verb_seed(optarg, &o->seed)
+                       ? 0
+                       : dt_verb_usage("bench", "--seed takes a whole number, not \"%s\"", optarg);
             break;
         case OPTION_PROMPT:
             code = number("--prompt", optarg, 4096, &o->prompt);
@@ -372,8 +414,9 @@ int dt_verb_bench(int argc, char **argv)
         argv[--optind] = (char *)(uintptr_t)model.path;
     }
     if (contest)
-        return dt_bench_contest(&model, (const char *const *)argv + optind, (uint32_t)(argc - optind), against,
-                                runs_given ? o->runs : 30, json);
+        return dt_bench_contest(&model, (const char *const *)argv + optind,
+                                (uint32_t)(argc - optind), against, runs_given ? o->runs : 30,
+                                json);
     for (int i = optind; voice && i < argc && status == DT_OK; i++)
         status = dt_bench_speak(&model, argv[i], o, voice, json, &err);
     if (voice)
@@ -383,11 +426,13 @@ int dt_verb_bench(int argc, char **argv)
         status = measure(&bench, &model, &err);
         FILE *chart = NULL;
         if (status == DT_OK && svg && !(chart = fopen(svg, "w")))
-            status = dt_error_set(&err, DT_FAILED, svg, "cannot write the chart: %s", strerror(errno));
+            status =
+                dt_error_set(&err, DT_FAILED, svg, "cannot write the chart: %s", strerror(errno));
         if (chart) {
             dt_bench_svg(&bench, chart);
             if (fclose(chart) != 0)
-                status = dt_error_set(&err, DT_FAILED, svg, "cannot write the chart: %s", strerror(errno));
+                status = dt_error_set(&err, DT_FAILED, svg, "cannot write the chart: %s",
+                                      strerror(errno));
         }
         if (status == DT_OK) {
             (json ? dt_bench_json : csv ? dt_bench_csv : dt_bench_print)(&bench, stdout);

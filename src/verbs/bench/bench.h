@@ -21,7 +21,7 @@ struct dt_bench_options {
 // One model with one stack.
 struct dt_bench_entry {
     const char *model;
-    char asked[128];           // as on the command line
+    char asked[128]; // as on the command line
     struct dt_engine *engine;
     double *prompt, *decode, *first, *start; // one a run: tokens a second, tokens a second, ms, ms
     uint32_t starts;
@@ -41,20 +41,23 @@ struct dt_bench {
 void dt_bench_print(const struct dt_bench *bench, FILE *out);
 void dt_bench_json(const struct dt_bench *bench, FILE *out);
 void dt_bench_csv(const struct dt_bench *bench, FILE *out);
-void dt_bench_svg(const struct dt_bench *bench, FILE *out); // a bar a stack, decode speed, whiskers from min to max
+void dt_bench_svg(const struct dt_bench *bench,
+                  FILE *out); // a bar a stack, decode speed, whiskers from min to max
 
-// Stories told with and without a voice ("auto", "espeak:en-us"), in turn, one table or JSON object on stdout: the model's speed, time to first sound,
-// the voice's real-time factor and share of CPU. o->gen is the story's length, prompt included.
-dt_status dt_bench_speak(const struct dt_verb_model *model, const char *path, const struct dt_bench_options *o,
-                         const char *voice, bool json, struct dt_error *err);
+// Stories told with and without a voice ("auto", "espeak:en-us"), in turn, one table or JSON object
+// on stdout: the model's speed, time to first sound, the voice's real-time factor and share of CPU.
+// o->gen is the story's length, prompt included.
+dt_status dt_bench_speak(const struct dt_verb_model *model, const char *path,
+                         const struct dt_bench_options *o, const char *voice, bool json,
+                         struct dt_error *err);
 
-// The contest's report: 30 runs of the model, or of the logs of the committee. paths[0] is a model or a log; against (NULL: none) the one whose
-// story is the fp32 one. Returns the exit code.
-int dt_bench_contest(const struct dt_verb_model *model, const char *const *paths, uint32_t count, const char *against,
-                     uint32_t runs, bool json);
+// The contest's report: 30 runs of the model, or of the logs of the committee. paths[0] is a model
+// or a log; against (NULL: none) the one whose story is the fp32 one. Returns the exit code.
+int dt_bench_contest(const struct dt_verb_model *model, const char *const *paths, uint32_t count,
+                     const char *against, uint32_t runs, bool json);
 
-// Every kernel of the backends ("int8,fp32@avx2"; NULL: all that run here) over the shapes ("15M,7B"; NULL: all), against an earlier
-// report (NULL: none). Returns the exit code.
+// Every kernel of the backends ("int8,fp32@avx2"; NULL: all that run here) over the shapes
+// ("15M,7B"; NULL: all), against an earlier report (NULL: none). Returns the exit code.
 int dt_bench_kernels(const char *backends, const char *shapes, const char *baseline, bool json);
 
 #endif

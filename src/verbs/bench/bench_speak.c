@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// duotale bench --speak: what a voice costs the story. Fresh processes tell the same story with and without one, in turn, into a
-// sound file that goes nowhere; each says its own figures.
+// duotale bench --speak: what a voice costs the story. Fresh processes tell the same story with and
+// without one, in turn, into a sound file that goes nowhere; each says its own figures.
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,14 +11,16 @@
 enum figure { TOK_S, FIRST_SENTENCE, FIRST_SOUND, TOLD, SILENT, SOUND, FACTOR, SHARE, FIGURES };
 
 static const char *const keys[FIGURES] = {
-    "tok_s", "first_sentence_s", "first_sound_s", "told_s", "silent_s", "sound_s", "real_time_factor", "cpu_share",
+    "tok_s",    "first_sentence_s", "first_sound_s",    "told_s",
+    "silent_s", "sound_s",          "real_time_factor", "cpu_share",
 };
 
 struct side {
     double *figure[FIGURES]; // one value a run
 };
 
-// The number behind "key": in the last line of text; `run --json` writes it, so it is there unless the voice was not.
+// The number behind "key": in the last line of text; `run --json` writes it, so it is there unless
+// the voice was not.
 static bool find_number(const char *text, const char *key, double *out)
 {
     char name[40];
@@ -31,15 +33,18 @@ static bool find_number(const char *text, const char *key, double *out)
     return at && end != at;
 }
 
-static dt_status tell(const struct dt_verb_model *model, const char *path, const struct dt_bench_options *o, const char *voice,
-                      struct side *side, uint32_t run, struct dt_error *err)
+static dt_status tell(const struct dt_verb_model *model, const char *path,
+                      const struct dt_bench_options *o, const char *voice, struct side *side,
+                      uint32_t run, struct dt_error *err)
 {
     char threads[16], seed[24], gen[16];
     struct dt_told told;
     dt_format(threads, sizeof threads, "%u", model->engine.threads);
     dt_format(seed, sizeof seed, "%llu", (unsigned long long)o->seed);
     dt_format(gen, sizeof gen, "%u", o->gen);
-    const char *argv[28] = {"duotale", "run", path, "-i", "Once upon a time", "-t", "0.8", "-s", seed, "-n", gen, "-j", threads, "--json", "--quiet"};
+    const char *argv[28] = {"duotale", "run", path,    "-i",     "Once upon a time",
+                            "-t",      "0.8", "-s",    seed,     "-n",
+                            gen,       "-j",  threads, "--json", "--quiet"};
     int n = 15;
     if (model->engine.stack) {
         argv[n++] = "-b";
@@ -57,30 +62,37 @@ static dt_status tell(const struct dt_verb_model *model, const char *path, const
     }
     dt_status status = dt_verb_spawn(argv, false, &told, err);
     if (status == DT_OK && told.code != 0)
-        status = dt_error_set(err, DT_FAILED, path, "a story could not be told%s: %s", voice ? " aloud" : "", told.err);
+        status = dt_error_set(err, DT_FAILED, path, "a story could not be told%s: %s",
+                              voice ? " aloud" : "", told.err);
     for (int f = 0; f < FIGURES && status == DT_OK; f++) {
         if (!find_number(told.out, keys[f], &side->figure[f][run]) && (voice || f == TOK_S))
-            status = dt_error_set(err, DT_FAILED, path, "a story told%s has no %s", voice ? " aloud" : "", keys[f]);
+            status = dt_error_set(err, DT_FAILED, path, "a story told%s has no %s",
+                                  voice ? " aloud" : "", keys[f]);
     }
     dt_told_free(&told);
     return status;
 }
 
-static void print(const char *path, const char *voice, const struct dt_stats alone[FIGURES], const struct dt_stats aloud[FIGURES])
+static void print(const char *path, const char *voice, const struct dt_stats alone[FIGURES],
+                  const struct dt_stats aloud[FIGURES])
 {
     printf("%s, voice %s, medians of %zu runs in turn\n", path, voice, alone[TOK_S].n);
-    printf("  decode without a voice   %10.1f tok/s (%.1f .. %.1f)\n", alone[TOK_S].median, alone[TOK_S].min, alone[TOK_S].max);
-    printf("  decode with it           %10.1f tok/s (%.1f .. %.1f), %.0f %%\n", aloud[TOK_S].median, aloud[TOK_S].min,
-           aloud[TOK_S].max, alone[TOK_S].median > 0 ? 100 * aloud[TOK_S].median / alone[TOK_S].median : 0);
+    printf("  decode without a voice   %10.1f tok/s (%.1f .. %.1f)\n", alone[TOK_S].median,
+           alone[TOK_S].min, alone[TOK_S].max);
+    printf("  decode with it           %10.1f tok/s (%.1f .. %.1f), %.0f %%\n", aloud[TOK_S].median,
+           aloud[TOK_S].min, aloud[TOK_S].max,
+           alone[TOK_S].median > 0 ? 100 * aloud[TOK_S].median / alone[TOK_S].median : 0);
     printf("  first sentence           %10.3f s\n", aloud[FIRST_SENTENCE].median);
     printf("  first sound              %10.3f s, %.3f s behind it\n", aloud[FIRST_SOUND].median,
            aloud[FIRST_SOUND].median - aloud[FIRST_SENTENCE].median);
-    printf("  story told               %10.3f s; said %.3f s\n", aloud[TOLD].median, aloud[SILENT].median);
-    printf("  sound                    %10.1f s, real-time factor %.4f, %.1f %% of the CPU time\n", aloud[SOUND].median,
-           aloud[FACTOR].median, 100 * aloud[SHARE].median);
+    printf("  story told               %10.3f s; said %.3f s\n", aloud[TOLD].median,
+           aloud[SILENT].median);
+    printf("  sound                    %10.1f s, real-time factor %.4f, %.1f %% of the CPU time\n",
+           aloud[SOUND].median, aloud[FACTOR].median, 100 * aloud[SHARE].median);
 }
 
-static void print_json(const char *path, const char *voice, const struct dt_stats alone[FIGURES], const struct dt_stats aloud[FIGURES])
+static void print_json(const char *path, const char *voice, const struct dt_stats alone[FIGURES],
+                       const struct dt_stats aloud[FIGURES])
 {
     struct dt_json j;
     dt_json_init(&j, stdout, 0);
@@ -93,8 +105,9 @@ static void print_json(const char *path, const char *voice, const struct dt_stat
     dt_json_end(&j);
 }
 
-dt_status dt_bench_speak(const struct dt_verb_model *model, const char *path, const struct dt_bench_options *o,
-                         const char *voice, bool json, struct dt_error *err)
+dt_status dt_bench_speak(const struct dt_verb_model *model, const char *path,
+                         const struct dt_bench_options *o, const char *voice, bool json,
+                         struct dt_error *err)
 {
     struct side sides[2] = {0};
     struct dt_stats stats[2][FIGURES];

@@ -10,21 +10,22 @@
 #include "verbs/spawn.h"
 
 #define RUNS_MAX 1000u
-#define PROMPT "Once upon a time"
-#define SPEED "achieved tok/s:"
+#define PROMPT   "Once upon a time"
+#define SPEED    "achieved tok/s:"
 
 struct series {
     const char *path;
-    double *speed;     // one a run, sorted by the statistics
-    char **story;      // one a run, malloc'ed
+    double *speed; // one a run, sorted by the statistics
+    char **story;  // one a run, malloc'ed
     uint32_t runs;
     struct dt_stats stats;
     bool identical;
-    bool ours;         // run here, so the kernel's figures are known
+    bool ours;                                       // run here, so the kernel's figures are known
     uint64_t minor_faults, major_faults, bytes_read; // of all runs
 };
 
-static dt_status add_run(struct series *s, double speed, const char *story, size_t n, struct dt_error *err)
+static dt_status add_run(struct series *s, double speed, const char *story, size_t n,
+                         struct dt_error *err)
 {
     if (s->runs == RUNS_MAX)
         return dt_error_set(err, DT_BAD_INPUT, s->path, "holds more than %u runs", RUNS_MAX);
@@ -36,8 +37,9 @@ static dt_status add_run(struct series *s, double speed, const char *story, size
     return DT_OK;
 }
 
-// A log: runs one after the other; what stands before "achieved tok/s:" is the story, less the lines in which entries name
-// themselves, the file and its addresses. The story begins with the prompt.
+// A log: runs one after the other; what stands before "achieved tok/s:" is the story, less the
+// lines in which entries name themselves, the file and its addresses. The story begins with the
+// prompt.
 static dt_status read_log(struct series *s, char *text, size_t n, struct dt_error *err)
 {
     dt_status status = DT_OK;
@@ -52,21 +54,27 @@ static dt_status read_log(struct series *s, char *text, size_t n, struct dt_erro
             end--;
         double speed = strtod(mark + strlen(SPEED), &after);
         if (after == mark + strlen(SPEED) || speed <= 0)
-            return dt_error_set(err, DT_BAD_INPUT, s->path, "run %u says \"" SPEED "\" without a number", s->runs + 1);
+            return dt_error_set(err, DT_BAD_INPUT, s->path,
+                                "run %u says \"" SPEED "\" without a number", s->runs + 1);
         status = add_run(s, speed, story, (size_t)(end - story), err);
         at = after;
     }
     if (status == DT_OK && s->runs == 0)
-        return dt_error_set(err, DT_BAD_INPUT, s->path, "is neither a model nor a log: no \"" SPEED "\" in its %zu bytes", n);
+        return dt_error_set(err, DT_BAD_INPUT, s->path,
+                            "is neither a model nor a log: no \"" SPEED "\" in its %zu bytes", n);
     return status;
 }
 
-static dt_status run_model(struct series *s, const struct dt_verb_model *model, uint32_t runs, struct dt_error *err)
+static dt_status run_model(struct series *s, const struct dt_verb_model *model, uint32_t runs,
+                           struct dt_error *err)
 {
     char threads[16];
     dt_format(threads, sizeof threads, "%u", model->engine.threads);
-    const char *argv[24] = {"duotale", "run", s->path, "-t", "1.0", "-p", "0.9", "-s", "123", "-i", PROMPT, "--stop", "bos",
-                            "-b", model->engine.stack ? model->engine.stack : "auto", "-j", threads};
+    const char *argv[24] = {
+        "duotale", "run",    s->path, "-t",  "1.0",
+        "-p",      "0.9",    "-s",    "123", "-i",
+        PROMPT,    "--stop", "bos",   "-b",  model->engine.stack ? model->engine.stack : "auto",
+        "-j",      threads};
     int n = 17;
     if (model->tokenizer) {
         argv[n++] = "-z";
@@ -94,7 +102,8 @@ static dt_status run_model(struct series *s, const struct dt_verb_model *model, 
     return status;
 }
 
-static dt_status fill(struct series *s, const struct dt_verb_model *model, const char *path, uint32_t runs, struct dt_error *err)
+static dt_status fill(struct series *s, const struct dt_verb_model *model, const char *path,
+                      uint32_t runs, struct dt_error *err)
 {
     s->path = path;
     s->speed = calloc(RUNS_MAX, sizeof *s->speed);
@@ -169,22 +178,28 @@ static size_t edit_distance(const char *a, const char *b)
 
 static void print(const struct series *s, const struct series *fp32)
 {
-    printf("%s\n  %u runs of -t 1.0 -p 0.9 -s 123 -i \"" PROMPT "\", output to a file%s\n", s->path, s->runs,
-           s->ours ? "" : " (a log)");
-    printf("  plain mean %.6f tok/s, without the highest and the lowest %.6f\n", s->stats.mean, s->stats.trimmed);
-    printf("  median %.6f, min %.6f, max %.6f, sd %.6f\n", s->stats.median, s->stats.min, s->stats.max, s->stats.sd);
-    printf("  stories: %s, %zu bytes\n", s->identical ? "all identical" : "NOT all identical", strlen(s->story[0]));
+    printf("%s\n  %u runs of -t 1.0 -p 0.9 -s 123 -i \"" PROMPT "\", output to a file%s\n", s->path,
+           s->runs, s->ours ? "" : " (a log)");
+    printf("  plain mean %.6f tok/s, without the highest and the lowest %.6f\n", s->stats.mean,
+           s->stats.trimmed);
+    printf("  median %.6f, min %.6f, max %.6f, sd %.6f\n", s->stats.median, s->stats.min,
+           s->stats.max, s->stats.sd);
+    printf("  stories: %s, %zu bytes\n", s->identical ? "all identical" : "NOT all identical",
+           strlen(s->story[0]));
     if (fp32) {
         size_t at = first_difference(s->story[0], fp32->story[0]);
         if (strcmp(s->story[0], fp32->story[0]) == 0)
             printf("  the same story as %s\n", fp32->path);
         else
-            printf("  first difference from %s at byte %zu (\"%.24s\" there, \"%.24s\" here), edit distance %zu\n", fp32->path, at,
-                   fp32->story[0] + at, s->story[0] + at, edit_distance(s->story[0], fp32->story[0]));
+            printf("  first difference from %s at byte %zu (\"%.24s\" there, \"%.24s\" here), edit "
+                   "distance %zu\n",
+                   fp32->path, at, fp32->story[0] + at, s->story[0] + at,
+                   edit_distance(s->story[0], fp32->story[0]));
     }
     if (s->ours)
         printf("  page faults a run: %.1f minor, %.1f major; bytes read from storage a run: %.0f\n",
-               (double)s->minor_faults / s->runs, (double)s->major_faults / s->runs, (double)s->bytes_read / s->runs);
+               (double)s->minor_faults / s->runs, (double)s->major_faults / s->runs,
+               (double)s->bytes_read / s->runs);
 }
 
 static void put(struct dt_json *j, const struct series *s, const struct series *fp32)
@@ -218,8 +233,8 @@ static void put(struct dt_json *j, const struct series *s, const struct series *
     dt_json_end(j);
 }
 
-int dt_bench_contest(const struct dt_verb_model *model, const char *const *paths, uint32_t count, const char *against,
-                     uint32_t runs, bool json)
+int dt_bench_contest(const struct dt_verb_model *model, const char *const *paths, uint32_t count,
+                     const char *against, uint32_t runs, bool json)
 {
     struct dt_error err = {0};
     struct series series[DT_BENCH_MAX] = {0}, fp32 = {0};

@@ -14,9 +14,9 @@
 #include "verbs/bench/bandwidth.h"
 #include "verbs/bench/bench.h"
 
-#define ROUND_NS 4000000u // a round is at least this long; the best of ROUNDS counts
-#define ROUNDS 5
-#define PATTERN_ROWS 16u  // rows that are really made; the rest repeat them
+#define ROUND_NS     4000000u // a round is at least this long; the best of ROUNDS counts
+#define ROUNDS       5
+#define PATTERN_ROWS 16u // rows that are really made; the rest repeat them
 
 struct shape {
     const char *name;
@@ -25,18 +25,16 @@ struct shape {
 
 static const struct shape shapes[] = {
     {"260K", 64, 192, 8, 4, 8, 512}, // hidden 172, padded for groups
-    {"15M", 288, 768, 6, 6, 48, 32000},
-    {"110M", 768, 2048, 12, 12, 64, 32000},
-    {"1.1B", 2048, 5632, 32, 4, 64, 32000},
-    {"7B", 4096, 11008, 32, 32, 128, 32000},
+    {"15M", 288, 768, 6, 6, 48, 32000},     {"110M", 768, 2048, 12, 12, 64, 32000},
+    {"1.1B", 2048, 5632, 32, 4, 64, 32000}, {"7B", 4096, 11008, 32, 32, 128, 32000},
 };
 
 struct row {
     char key[160]; // "int8@avx2/matmul/15M 768x288/i8/1"
     const char *kernel;
     double seconds, bytes, operations; // of one call
-    double share;                      // of the bandwidth for as many bytes, 0 where nothing is read from memory
-    double baseline;                   // seconds, 0 without
+    double share;    // of the bandwidth for as many bytes, 0 where nothing is read from memory
+    double baseline; // seconds, 0 without
 };
 
 struct suite {
@@ -52,7 +50,7 @@ struct suite {
         size_t bytes;
     } blocks[8];
     uint32_t block_count;
-    uint32_t left_out;    // matrices too large for this machine
+    uint32_t left_out; // matrices too large for this machine
 };
 
 // One kernel call, to be repeated.
@@ -72,7 +70,8 @@ typedef void kernel(struct call *c);
 
 static void call_matmul(struct call *c)
 {
-    c->by->table.matmul(c->by->ctx, c->out, c->out_stride, &c->w, 0, c->w.rows, c->act, c->x_stride, c->columns);
+    c->by->table.matmul(c->by->ctx, c->out, c->out_stride, &c->w, 0, c->w.rows, c->act, c->x_stride,
+                        c->columns);
 }
 
 static void call_prepare(struct call *c)
@@ -87,18 +86,20 @@ static void call_embed(struct call *c)
 
 static void call_rmsnorm(struct call *c)
 {
-    c->by->table.rmsnorm(c->by->ctx, c->out, c->out_stride, c->x, c->x_stride, c->y, c->n, 1, 1e-5f);
+    c->by->table.rmsnorm(c->by->ctx, c->out, c->out_stride, c->x, c->x_stride, c->y, c->n, 1,
+                         1e-5f);
 }
 
 static void call_rope(struct call *c)
 {
-    c->by->table.rope(c->by->ctx, c->out, c->heads, c->head_size, c->head_size, c->x, c->y, DT_ROPE_PAIRS);
+    c->by->table.rope(c->by->ctx, c->out, c->heads, c->head_size, c->head_size, c->x, c->y,
+                      DT_ROPE_PAIRS);
 }
 
 static void call_attention(struct call *c)
 {
-    c->by->table.attention(c->by->ctx, c->out, c->x, &c->kv, c->heads, 0, c->heads, c->entries, sqrtf((float)c->head_size), c->scores,
-                           c->entries + 16);
+    c->by->table.attention(c->by->ctx, c->out, c->x, &c->kv, c->heads, 0, c->heads, c->entries,
+                           sqrtf((float)c->head_size), c->scores, c->entries + 16);
 }
 
 static void call_softmax(struct call *c)
@@ -191,8 +192,8 @@ static double bandwidth(struct suite *s, double bytes)
     return s->bandwidth[power];
 }
 
-static void add_row(struct suite *s, const char *name, const char *what, const char *form, uint32_t columns, kernel *k,
-                    struct call *c, double bytes, double operations)
+static void add_row(struct suite *s, const char *name, const char *what, const char *form,
+                    uint32_t columns, kernel *k, struct call *c, double bytes, double operations)
 {
     if (s->count == s->room) {
         size_t room = s->room ? s->room * 2 : 256;
@@ -214,8 +215,10 @@ static void add_row(struct suite *s, const char *name, const char *what, const c
     r->share = bytes > 0 ? bytes / r->seconds / bandwidth(s, bytes) : 0;
 }
 
-// A matrix of a form whose rows repeat a few random ones. False when the shape does not allow the form or there is no memory.
-static bool make_matrix(struct suite *s, uint32_t form, uint32_t rows, uint32_t cols, struct dt_matrix *w)
+// A matrix of a form whose rows repeat a few random ones. False when the shape does not allow the
+// form or there is no memory.
+static bool make_matrix(struct suite *s, uint32_t form, uint32_t rows, uint32_t cols,
+                        struct dt_matrix *w)
 {
     uint32_t group = form == DT_FORM_I8 ? dt_quantise_group(cols, 32) : 0;
     size_t bytes = dt_quantise_bytes(form, rows, cols, group);
@@ -238,19 +241,22 @@ static bool make_matrix(struct suite *s, uint32_t form, uint32_t rows, uint32_t 
         memcpy(data + r * w->row_stride, data + from * w->row_stride, w->row_stride);
         if (form == DT_FORM_I8) {
             unsigned char *scales = (unsigned char *)(uintptr_t)w->scales;
-            memcpy(scales + r * w->scale_row_stride, scales + from * w->scale_row_stride, w->scale_row_stride);
+            memcpy(scales + r * w->scale_row_stride, scales + from * w->scale_row_stride,
+                   w->scale_row_stride);
         }
     }
     return true;
 }
 
-static void time_matrix(struct suite *s, const char *model, uint32_t form, uint32_t rows, uint32_t cols, bool embedding)
+static void time_matrix(struct suite *s, const char *model, uint32_t form, uint32_t rows,
+                        uint32_t cols, bool embedding)
 {
     static const uint32_t batches[] = {1, 32};
     const struct dt_backend *b = &s->by->table;
     struct call c = {.by = s->by};
     char what[48];
-    if (!make_matrix(s, form, rows, cols, &c.w) || (b->can_matmul && !b->can_matmul(s->by->ctx, &c.w))) {
+    if (!make_matrix(s, form, rows, cols, &c.w) ||
+        (b->can_matmul && !b->can_matmul(s->by->ctx, &c.w))) {
         release(s);
         return;
     }
@@ -267,12 +273,13 @@ static void time_matrix(struct suite *s, const char *model, uint32_t form, uint3
         c.act = act;
         if (b->act_prepare && b->act_bytes && b->act_bytes(s->by->ctx, &c.w, c.columns)) {
             call_prepare(&c);
-            add_row(s, "act_prepare", what, dt_form_name(form), c.columns, call_prepare, &c, 0, (double)cols * c.columns);
+            add_row(s, "act_prepare", what, dt_form_name(form), c.columns, call_prepare, &c, 0,
+                    (double)cols * c.columns);
         } else {
             c.act = c.x;
         }
-        add_row(s, "matmul", what, dt_form_name(form), c.columns, call_matmul, &c, (double)c.w.bytes,
-                2.0 * rows * cols * c.columns);
+        add_row(s, "matmul", what, dt_form_name(form), c.columns, call_matmul, &c,
+                (double)c.w.bytes, 2.0 * rows * cols * c.columns);
     }
     if (embedding && b->embed && c.out)
         add_row(s, "embed", what, dt_form_name(form), 1, call_embed, &c, 0, cols);
@@ -301,8 +308,10 @@ static void time_attention(struct suite *s, const struct shape *m, uint32_t entr
                               .value_head = m->head_size * slots,
                               .value_slot = m->head_size,
                               .value_channel = 1};
-        dt_format(what, sizeof what, "%s %u heads of %u, %u entries", m->name, m->heads, m->head_size, entries);
-        add_row(s, "attention", what, "f32", 1, call_attention, &c, (double)entries * 2 * (double)channels * sizeof(float),
+        dt_format(what, sizeof what, "%s %u heads of %u, %u entries", m->name, m->heads,
+                  m->head_size, entries);
+        add_row(s, "attention", what, "f32", 1, call_attention, &c,
+                (double)entries * 2 * (double)channels * sizeof(float),
                 4.0 * m->heads * m->head_size * entries);
     }
     release(s);
@@ -317,9 +326,12 @@ static void time_vectors(struct suite *s, const struct shape *m)
         kernel *k;
         uint32_t n;
     } all[] = {
-        {"rmsnorm", b->rmsnorm != NULL, call_rmsnorm, m->dim},       {"rope", b->rope != NULL, call_rope, m->heads * m->head_size},
-        {"softmax", b->softmax != NULL, call_softmax, 256},          {"silu_mul", b->silu_mul != NULL, call_silu, m->hidden},
-        {"add", b->add != NULL, call_add, m->dim},                   {"argmax", b->argmax != NULL, call_argmax, m->vocab},
+        {"rmsnorm", b->rmsnorm != NULL, call_rmsnorm, m->dim},
+        {"rope", b->rope != NULL, call_rope, m->heads * m->head_size},
+        {"softmax", b->softmax != NULL, call_softmax, 256},
+        {"silu_mul", b->silu_mul != NULL, call_silu, m->hidden},
+        {"add", b->add != NULL, call_add, m->dim},
+        {"argmax", b->argmax != NULL, call_argmax, m->vocab},
         {"select", b->select != NULL, call_select, m->vocab},
     };
     uint32_t most = m->vocab > m->hidden ? m->vocab : m->hidden;
@@ -379,7 +391,9 @@ static dt_status read_baseline(struct suite *s, const char *path, struct dt_erro
         const char *at = strstr(text, wanted), *value = at ? strstr(at, time) : NULL;
         s->rows[i].baseline = value ? strtod(value + sizeof time - 1, NULL) / 1e6 : 0;
         if (s->rows[i].baseline <= 0)
-            status = dt_error_set(err, DT_BAD_INPUT, path, "holds no time of %s: it is of other shapes or backends, or no report of --kernels --json",
+            status = dt_error_set(err, DT_BAD_INPUT, path,
+                                  "holds no time of %s: it is of other shapes or backends, or no "
+                                  "report of --kernels --json",
                                   s->rows[i].key);
     }
     free(text);
@@ -388,11 +402,15 @@ static dt_status read_baseline(struct suite *s, const char *path, struct dt_erro
 
 static void print(const struct suite *s)
 {
-    printf("%s, one thread; best of %d rounds; share: of the bandwidth measured here for as many bytes\n", dt_cpu()->model, ROUNDS);
-    printf("%-64s %10s %8s %8s %7s %s\n", "backend/kernel/shape/form/columns", "us", "GB/s", "GOP/s", "share", "baseline/now");
+    printf("%s, one thread; best of %d rounds; share: of the bandwidth measured here for as many "
+           "bytes\n",
+           dt_cpu()->model, ROUNDS);
+    printf("%-64s %10s %8s %8s %7s %s\n", "backend/kernel/shape/form/columns", "us", "GB/s",
+           "GOP/s", "share", "baseline/now");
     for (size_t i = 0; i < s->count; i++) {
         const struct row *r = &s->rows[i];
-        printf("%-64s %10.3f %8.2f %8.2f", r->key, r->seconds * 1e6, r->bytes / r->seconds / 1e9, r->operations / r->seconds / 1e9);
+        printf("%-64s %10.3f %8.2f %8.2f", r->key, r->seconds * 1e6, r->bytes / r->seconds / 1e9,
+               r->operations / r->seconds / 1e9);
         if (r->share > 0)
             printf(" %6.1f%%", r->share * 100);
         else
@@ -431,7 +449,8 @@ static void print_json(const struct suite *s)
     dt_json_end(&j);
 }
 
-int dt_bench_kernels(const char *backends, const char *wanted_shapes, const char *baseline, bool json)
+int dt_bench_kernels(const char *backends, const char *wanted_shapes, const char *baseline,
+                     bool json)
 {
     struct dt_error err = {0};
     struct suite s = {0};
@@ -443,7 +462,8 @@ int dt_bench_kernels(const char *backends, const char *wanted_shapes, const char
         for (size_t i = 0; i < dt_registry_count(registry) && status == DT_OK; i++) {
             const struct dt_backend_info *info = dt_registry_at(registry, i);
             char name[80];
-            dt_format(name, sizeof name, "%s%s%s", info->name, *info->variant ? "@" : "", info->variant);
+            dt_format(name, sizeof name, "%s%s%s", info->name, *info->variant ? "@" : "",
+                      info->variant);
             if (info->reason || (!listed(backends, name) && !listed(backends, info->name)))
                 continue;
             struct dt_assembly *assembly;
@@ -459,7 +479,9 @@ int dt_bench_kernels(const char *backends, const char *wanted_shapes, const char
     if (status == DT_OK && s.failed)
         status = dt_error_set(&err, DT_NO_MEMORY, NULL, "no memory for the results");
     if (status == DT_OK && s.count == 0)
-        status = dt_error_set(&err, DT_USAGE, NULL, "nothing to measure: no usable backend or shape of these names (shapes: 260K, 15M, 110M, 1.1B, 7B)");
+        status = dt_error_set(&err, DT_USAGE, NULL,
+                              "nothing to measure: no usable backend or shape of these names "
+                              "(shapes: 260K, 15M, 110M, 1.1B, 7B)");
     if (status == DT_OK && baseline)
         status = read_baseline(&s, baseline, &err);
     int code;

@@ -10,13 +10,14 @@
 struct dt_stats {
     size_t n;
     double median, min, max, mean, sd; // sd: of a sample (n - 1), 0 for one value
-    double trimmed;                    // mean without the highest and the lowest; the mean below three values
+    double trimmed; // mean without the highest and the lowest; the mean below three values
 };
 
 // Of x[0..n), which is sorted in place. n = 0 gives zeros.
 struct dt_stats dt_stats_of(double *x, size_t n);
 
-// {"median": ..., "min": ..., "max": ..., "mean": ..., "sd": ..., "trimmed_mean": ..., "n": ...} under a name; null for n = 0.
+// {"median": ..., "min": ..., "max": ..., "mean": ..., "sd": ..., "trimmed_mean": ..., "n": ...}
+// under a name; null for n = 0.
 void dt_stats_put(struct dt_json *json, const char *name, const struct dt_stats *stats);
 
 #endif

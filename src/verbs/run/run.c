@@ -109,13 +109,15 @@ int dt_verb_run(int argc, char **argv)
         run.ended = "interrupted";
     uint64_t told = dt_clock_ns();
     if (!dt_verb_voice_finish(&o.voice, run.engine) && status == DT_OK)
-        status = dt_error_set(&err, DT_FAILED, o.voice.wav_path, "not all of the story was spoken into it");
+        status = dt_error_set(&err, DT_FAILED, o.voice.wav_path,
+                              "not all of the story was spoken into it");
     dt_run_report(&run, told);
 done:
     if (run.sink.failure) // the reader went away: no news to anybody; a full disk is
-        status = run.sink.failure == EPIPE ? DT_FAILED
-                                         : dt_error_set(&err, DT_FAILED, NULL, "cannot write to standard output: %s",
-                                                        strerror(run.sink.failure));
+        status = run.sink.failure == EPIPE
+                     ? DT_FAILED
+                     : dt_error_set(&err, DT_FAILED, NULL, "cannot write to standard output: %s",
+                                    strerror(run.sink.failure));
     if (status != DT_OK && status != DT_CANCELLED && run.sink.failure != EPIPE)
         dt_verb_fail(&err);
     dt_verb_voice_close(&o.voice);

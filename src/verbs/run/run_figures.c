@@ -45,27 +45,38 @@ void dt_run_report(struct dt_run *run, uint64_t done)
     if (o->quiet)
         return;
     fprintf(stderr, "achieved tok/s: %f\n", achieved);
-    fprintf(stderr, "%u tokens after a prompt of %u, the first after %.1f ms; context %u of %u; %s, %u thread%s; seed %llu\n",
-            run->told, run->prompt_tokens, prompt_ms, dt_session_position(dt_engine_session(run->engine)),
+    fprintf(stderr,
+            "%u tokens after a prompt of %u, the first after %.1f ms; context %u of %u; %s, %u "
+            "thread%s; seed %llu\n",
+            run->told, run->prompt_tokens, prompt_ms,
+            dt_session_position(dt_engine_session(run->engine)),
             dt_session_capacity(dt_engine_session(run->engine)), dt_engine_stack_name(run->engine),
-            dt_engine_threads(run->engine), dt_engine_threads(run->engine) == 1 ? "" : "s", (unsigned long long)o->seed);
-    fprintf(stderr, "memory: %.1f MB resident, %.1f MB of it our own; %.0f MB available; %llu major faults\n",
-            (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
-            (unsigned long long)facts.major_faults);
+            dt_engine_threads(run->engine), dt_engine_threads(run->engine) == 1 ? "" : "s",
+            (unsigned long long)o->seed);
+    fprintf(
+        stderr,
+        "memory: %.1f MB resident, %.1f MB of it our own; %.0f MB available; %llu major faults\n",
+        (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
+        (unsigned long long)facts.major_faults);
     dt_verb_voice_report(&o->voice, stderr);
 }
 
-void dt_run_announce(const struct dt_run_options *o, struct dt_engine *engine, const struct dt_engine_plan *plan)
+void dt_run_announce(const struct dt_run_options *o, struct dt_engine *engine,
+                     const struct dt_engine_plan *plan)
 {
     char cost[256];
     if (o->quiet)
         return;
     fprintf(stderr, "%s: %s; vocabulary: %s; backend %s; seed %llu\n", dt_engine_path(engine),
-            dt_engine_model(engine)->format, dt_engine_tokenizer_source(engine), plan->stack, (unsigned long long)o->seed);
+            dt_engine_model(engine)->format, dt_engine_tokenizer_source(engine), plan->stack,
+            (unsigned long long)o->seed);
     if (*dt_verb_cost(plan, cost, sizeof cost))
         fprintf(stderr, "%s %s\n", plan->stack, cost);
     if (o->verbose)
-        fprintf(stderr, "plan: file %zu bytes mapped; ours %zu (KV %zu, scratch up to %zu, logits %zu, copies %zu, model and vocabulary %zu)\n",
-                plan->file_bytes, plan->total, plan->session.kv, plan->session.scratch, plan->session.logits,
-                plan->weights.copied_bytes, plan->model_tables + plan->tokenizer);
+        fprintf(stderr,
+                "plan: file %zu bytes mapped; ours %zu (KV %zu, scratch up to %zu, logits %zu, "
+                "copies %zu, model and vocabulary %zu)\n",
+                plan->file_bytes, plan->total, plan->session.kv, plan->session.scratch,
+                plan->session.logits, plan->weights.copied_bytes,
+                plan->model_tables + plan->tokenizer);
 }

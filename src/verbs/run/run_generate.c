@@ -12,7 +12,8 @@ static size_t piece_of(const struct dt_run *run, uint32_t id, char *out)
 {
     const struct dt_vocab *vocab = &dt_engine_model(run->engine)->vocab;
     enum dt_token_type type = dt_vocab_type(vocab, id);
-    if (run->options->stop == DT_RUN_STOP_BOS && (type == DT_TOKEN_CONTROL || type == DT_TOKEN_UNKNOWN)) {
+    if (run->options->stop == DT_RUN_STOP_BOS &&
+        (type == DT_TOKEN_CONTROL || type == DT_TOKEN_UNKNOWN)) {
         size_t n; // llama2.c prints what stands in the file
         const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
         memcpy(out, piece, n);
@@ -30,14 +31,16 @@ static bool tell(struct dt_run *run, uint32_t id, bool prompt)
         n = dt_text_filter_push(&run->filter, raw, piece_of(run, id, raw), clean);
     run->previous = id;
     run->told += !prompt;
-    if (run->options->voice.speech && !(prompt && run->options->voice.listen)) // who asked aloud need not hear it again
+    if (run->options->voice.speech &&
+        !(prompt && run->options->voice.listen)) // who asked aloud need not hear it again
         dt_speech_feed(run->options->voice.speech, clean, n);
     if (run->options->json) {
         dt_json_object(&run->json);
         dt_json_put_uint(&run->json, "id", id);
         dt_json_name(&run->json, "text");
         dt_json_text_n(&run->json, clean, n);
-        dt_json_put_uint(&run->json, "position", dt_session_position(dt_engine_session(run->engine)));
+        dt_json_put_uint(&run->json, "position",
+                         dt_session_position(dt_engine_session(run->engine)));
         dt_json_put_bool(&run->json, "prompt", prompt);
         dt_json_end(&run->json);
         return fflush(stdout) == 0 || dt_sink_fail(&run->sink, errno);
@@ -54,10 +57,12 @@ static bool ends(const struct dt_run *run, uint32_t id)
         return false;
     if (vocab->bos != DT_NO_TOKEN && id == vocab->bos)
         return true;
-    return run->options->stop == DT_RUN_STOP_END && dt_tokenizer_is_end(dt_engine_tokenizer(run->engine), id);
+    return run->options->stop == DT_RUN_STOP_END &&
+           dt_tokenizer_is_end(dt_engine_tokenizer(run->engine), id);
 }
 
-// Samples and tells until the story ends. The session holds everything up to the last token told or given.
+// Samples and tells until the story ends. The session holds everything up to the last token told or
+// given.
 static dt_status tell_on(struct dt_run *run, struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(run->engine);
@@ -105,20 +110,26 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
         tokens = &bos;
         count = 1;
     } else {
-        status = dt_engine_encode(run->engine, text, n, DT_ENCODE_BOS | DT_ENCODE_PREFIX, &tokens, &count, err);
+        status = dt_engine_encode(run->engine, text, n, DT_ENCODE_BOS | DT_ENCODE_PREFIX, &tokens,
+                                  &count, err);
     }
     if (status != DT_OK)
         return status;
     if (count == 0)
-        return dt_error_set(err, DT_BAD_INPUT, dt_engine_path(run->engine), "its vocabulary has no BOS, so a story needs a prompt (-i)");
-    uint32_t position = dt_session_position(dt_engine_session(run->engine)), room = run->limit - position;
+        return dt_error_set(err, DT_BAD_INPUT, dt_engine_path(run->engine),
+                            "its vocabulary has no BOS, so a story needs a prompt (-i)");
+    uint32_t position = dt_session_position(dt_engine_session(run->engine)),
+             room = run->limit - position;
     uint32_t use = count < room ? (uint32_t)count : room;
     run->prompt_tokens += use;
-    bool bos = tokens[0] == dt_engine_model(run->engine)->vocab.bos || dt_engine_model(run->engine)->vocab.kind == DT_VOCAB_NONE;
+    bool bos = tokens[0] == dt_engine_model(run->engine)->vocab.bos ||
+               dt_engine_model(run->engine)->vocab.kind == DT_VOCAB_NONE;
     run->previous = bos ? tokens[0] : DT_NO_TOKEN;
-    if (bos && run->options->ids && !run->options->json && !dt_sink_format(&run->sink, "%u", tokens[0]))
+    if (bos && run->options->ids && !run->options->json &&
+        !dt_sink_format(&run->sink, "%u", tokens[0]))
         return dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
-    // BOS is not text; of a prompt that is cut one token more is told than was evaluated, as in llama2.c
+    // BOS is not text; of a prompt that is cut one token more is told than was evaluated, as in
+    // llama2.c
     for (uint32_t i = bos; i < count && i <= use; i++) {
         if (!tell(run, tokens[i], true))
             return dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
@@ -128,7 +139,8 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
     if (status == DT_OK && count > room) {
         run->ended = "length";
         if (!run->options->quiet)
-            fprintf(stderr, "the prompt has %zu tokens, and only %u fit: it was cut\n", count, room);
+            fprintf(stderr, "the prompt has %zu tokens, and only %u fit: it was cut\n", count,
+                    room);
         return dt_error_set(err, DT_CONTEXT_FULL, NULL, "the prompt fills the context");
     }
     return status;
@@ -140,7 +152,8 @@ bool dt_run_finish_text(struct dt_run *run)
     size_t n = dt_text_filter_flush(&run->filter, clean);
     if (run->options->json)
         return true;
-    return (run->options->ids || dt_sink_write(&run->sink, clean, n)) && dt_sink_write(&run->sink, "\n", 1);
+    return (run->options->ids || dt_sink_write(&run->sink, clean, n)) &&
+           dt_sink_write(&run->sink, "\n", 1);
 }
 
 dt_status dt_run_story(struct dt_run *run, const char *text, size_t n, struct dt_error *err)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// duotale run: the command line. What a sitting knows as well is taken from the table of settings, whose defaults are llama2.c's; but neither the
-// settings file nor the environment nor the model's wishes are heard: the same line tells the same story everywhere.
+// duotale run: the command line. What a sitting knows as well is taken from the table of settings,
+// whose defaults are llama2.c's; but neither the settings file nor the environment nor the model's
+// wishes are heard: the same line tells the same story everywhere.
 #include "verbs/run/run.h"
 
 #include <stdio.h>
@@ -12,11 +13,11 @@
 
 // What is shared, in the order of the table.
 static const int shared[] = {
-    DT_SET_TOKENIZER, DT_SET_BACKEND, DT_SET_THREADS,  DT_SET_CONTEXT,     DT_SET_BATCH,       DT_SET_KV,
-    DT_SET_MEM_LIMIT, DT_SET_SHORTLIST, DT_SET_TEMPERATURE, DT_SET_TOP_P,  DT_SET_TOP_K,       DT_SET_MIN_P,
-    DT_SET_REPEAT_PENALTY,
-    DT_SET_REPEAT_LAST, DT_SET_SEED,  DT_SET_MODE,     DT_SET_TEMPLATE,    DT_SET_SYSTEM,      DT_SET_STOP,
-    DT_SET_SPEAK,     DT_SET_SPEAK_TO, DT_SET_VOICE,   DT_SET_VOICE_SPEED, DT_SET_VOICE_PITCH,
+    DT_SET_TOKENIZER, DT_SET_BACKEND,   DT_SET_THREADS,        DT_SET_CONTEXT,     DT_SET_BATCH,
+    DT_SET_KV,        DT_SET_MEM_LIMIT, DT_SET_SHORTLIST,      DT_SET_TEMPERATURE, DT_SET_TOP_P,
+    DT_SET_TOP_K,     DT_SET_MIN_P,     DT_SET_REPEAT_PENALTY, DT_SET_REPEAT_LAST, DT_SET_SEED,
+    DT_SET_MODE,      DT_SET_TEMPLATE,  DT_SET_SYSTEM,         DT_SET_STOP,        DT_SET_SPEAK,
+    DT_SET_SPEAK_TO,  DT_SET_VOICE,     DT_SET_VOICE_SPEED,    DT_SET_VOICE_PITCH,
 };
 #define SHARED (sizeof shared / sizeof *shared)
 
@@ -38,30 +39,37 @@ static const struct option own[] = {
 
 static int print_help(void)
 {
-    fputs("usage: duotale run [MODEL] [options]\n"
-          "Tells a story on standard output; figures go to standard error. Short flags are llama2.c's.\n\n"
-          "  -i, --prompt TEXT           how the story begins, or the first thing said in a chat\n"
-          "      --prompt-file FILE      the same from a file, - for standard input\n"
-          "  -n, --steps N               tokens in all, prompt included; 0: as many as the context holds (256)\n"
-          "      --ids                   print token ids instead of text\n"
-          "      --json                  one JSON object a token, and a last one with the figures\n"
-          "      --pack never|always     use a backend's own weight layout where it has one\n"
-          "      --check-scales          look at every scale of the file before using it\n"
-          "      --listen [FILE.wav]     ask for the story by voice: by microphone, or from a file\n"
-          "      --ear NAME              auto, pocketsphinx:request, pocketsphinx:free\n"
-          "  -q, --quiet                 no figures\n"
-          "      --verbose               what is loaded, and from where\n"
-          "  -h, --help\n\n",
-          stdout);
+    fputs(
+        "usage: duotale run [MODEL] [options]\n"
+        "Tells a story on standard output; figures go to standard error. Short flags are "
+        "llama2.c's.\n\n"
+        "  -i, --prompt TEXT           how the story begins, or the first thing said in a chat\n"
+        "      --prompt-file FILE      the same from a file, - for standard input\n"
+        "  -n, --steps N               tokens in all, prompt included; 0: as many as the context "
+        "holds (256)\n"
+        "      --ids                   print token ids instead of text\n"
+        "      --json                  one JSON object a token, and a last one with the figures\n"
+        "      --pack never|always     use a backend's own weight layout where it has one\n"
+        "      --check-scales          look at every scale of the file before using it\n"
+        "      --listen [FILE.wav]     ask for the story by voice: by microphone, or from a file\n"
+        "      --ear NAME              auto, pocketsphinx:request, pocketsphinx:free\n"
+        "  -q, --quiet                 no figures\n"
+        "      --verbose               what is loaded, and from where\n"
+        "  -h, --help\n\n",
+        stdout);
     dt_settings_help(stdout, shared, SHARED, 100);
-    fputs("\nIn --mode, generate and auto are other words for story; --chat-template takes a name (plain, llama2, llama3,\n"
-          "chatml, zephyr, gemma, mistral, story) or a file with a template of one of these families.\n"
-          "Exit codes: 0 done, 1 failed, 2 usage, 3 bad model or input file, 4 not enough memory, 130 interrupted.\n",
+    fputs("\nIn --mode, generate and auto are other words for story; --chat-template takes a name "
+          "(plain, llama2, llama3,\n"
+          "chatml, zephyr, gemma, mistral, story) or a file with a template of one of these "
+          "families.\n"
+          "Exit codes: 0 done, 1 failed, 2 usage, 3 bad model or input file, 4 not enough memory, "
+          "130 interrupted.\n",
           stdout);
     return dt_verb_flush();
 }
 
-// llama2.c's own flags are read as it reads them: any number will do, and nonsense is answered with its defaults. -1: none of them.
+// llama2.c's own flags are read as it reads them: any number will do, and nonsense is answered with
+// its defaults. -1: none of them.
 static int take_llama2c(struct dt_run_options *o, int id, const char *text)
 {
     double number;
@@ -69,20 +77,24 @@ static int take_llama2c(struct dt_run_options *o, int id, const char *text)
     case DT_SET_TEMPERATURE:
     case DT_SET_TOP_P:
         if (!dt_verb_float(text, &number))
-            return dt_verb_usage("run", "--%s takes a number, not \"%s\"", dt_settings_table()[id].name, text);
+            return dt_verb_usage("run", "--%s takes a number, not \"%s\"",
+                                 dt_settings_table()[id].name, text);
         if (id == DT_SET_TEMPERATURE)
             o->sampling.temperature = number < 0 ? 0 : (float)number;
         else
             o->sampling.top_p = number < 0 || number > 1 ? 0.9f : (float)number;
         return 0;
     case DT_SET_SEED:
-        return dt_verb_seed(text, &o->seed) ? 0 : dt_verb_usage("run", "--seed takes a whole number, not \"%s\"", text);
+        return dt_verb_seed(text, &o->seed)
+                   ? 0
+                   : dt_verb_usage("run", "--seed takes a whole number, not \"%s\"", text);
     default:
         return -1;
     }
 }
 
-// Texts are taken whole: on a command line they may be longer than a setting's. False: not one of them.
+// Texts are taken whole: on a command line they may be longer than a setting's. False: not one of
+// them.
 static bool take_text(struct dt_run_options *o, int id, const char *text)
 {
     switch (id) {
@@ -184,21 +196,25 @@ static int take_own(struct dt_run_options *o, int option, const char *value)
 // One result of getopt: 0, or 2 with the line written.
 static int take(struct dt_run_options *o, int option, const char *value, int argc, char **argv)
 {
-    int code = take_own(o, option, value); // first: -n is not the setting of that letter, which counts a turn's tokens
+    int code = take_own(
+        o, option,
+        value); // first: -n is not the setting of that letter, which counts a turn's tokens
     if (code < 0)
         code = dt_verb_listen_option(&o->voice, option, value, argc, argv);
     if (code < 0)
         code = dt_verb_model_option("run", &o->model, option, value);
     if (code >= 0)
         return code;
-    int id = dt_settings_flag(option, &value); // which may change the value: a switch has none of its own
+    int id = dt_settings_flag(option,
+                              &value); // which may change the value: a switch has none of its own
     return take_setting(o, id, value);
 }
 
 int dt_run_options(struct dt_run_options *o, int argc, char **argv)
 {
     char *letters = NULL;
-    struct option *options = dt_settings_options(shared, SHARED, own, sizeof own / sizeof *own, "n:i:qh", &letters);
+    struct option *options =
+        dt_settings_options(shared, SHARED, own, sizeof own / sizeof *own, "n:i:qh", &letters);
     int result, code = -1;
     *o = (struct dt_run_options){.steps = 256};
     if (!options) {
@@ -207,13 +223,15 @@ int dt_run_options(struct dt_run_options *o, int argc, char **argv)
     }
     for (size_t i = 0; i < SHARED; i++) {
         const struct dt_setting *setting = &dt_settings_table()[shared[i]];
-        if (setting->type != DT_SETTING_TEXT && setting->type != DT_SETTING_FILE) // a text that nobody gave stays NULL
+        if (setting->type != DT_SETTING_TEXT &&
+            setting->type != DT_SETTING_FILE) // a text that nobody gave stays NULL
             take_setting(o, shared[i], setting->initial);
     }
     while (code < 0 && (result = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         if (result == 'h')
             code = print_help();
-        else if (result == '?' || take(o, result, optarg, argc, argv) != 0) // getopt, or who took it, has said what
+        else if (result == '?' ||
+                 take(o, result, optarg, argc, argv) != 0) // getopt, or who took it, has said what
             code = dt_status_exit_code(DT_USAGE);
     }
     free(options);
@@ -221,7 +239,8 @@ int dt_run_options(struct dt_run_options *o, int argc, char **argv)
     if (code >= 0)
         return code;
     if (optind + 1 < argc)
-        return dt_verb_usage("run", "one model at a time: \"%s\" is a second one", argv[optind + 1]);
+        return dt_verb_usage("run", "one model at a time: \"%s\" is a second one",
+                             argv[optind + 1]);
     o->model.path = optind < argc ? argv[optind] : NULL;
     if (o->prompt && o->prompt_file)
         return dt_verb_usage("run", "give --prompt or --prompt-file, not both");

@@ -16,7 +16,8 @@ void dt_sink_init(struct dt_sink *sink, int fd);
 
 // Writes all of it. False once something failed.
 bool dt_sink_write(struct dt_sink *sink, const char *text, size_t n);
-bool dt_sink_format(struct dt_sink *sink, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool dt_sink_format(struct dt_sink *sink, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 // Records a failure found elsewhere; always false.
 bool dt_sink_fail(struct dt_sink *sink, int failure);

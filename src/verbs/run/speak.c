@@ -15,7 +15,8 @@ static bool is_wav(const char *path)
     return strcmp(path, "-") == 0 || (n > 4 && strcasecmp(path + n - 4, ".wav") == 0);
 }
 
-int dt_verb_listen_option(struct dt_verb_voice *v, int option, const char *value, int argc, char **argv)
+int dt_verb_listen_option(struct dt_verb_voice *v, int option, const char *value, int argc,
+                          char **argv)
 {
     switch (option) {
     case DT_OPTION_LISTEN:
@@ -32,7 +33,7 @@ int dt_verb_listen_option(struct dt_verb_voice *v, int option, const char *value
     }
 }
 
-// ---- speaking ----------------------------------------------------------------------------------------
+// ---- speaking ----
 
 static void notice(void *arg, const char *line)
 {
@@ -56,7 +57,8 @@ dt_status dt_verb_voice_open(struct dt_verb_voice *v, struct dt_error *err)
         return status;
     v->missing = true;
     char line[1024];
-    fprintf(stderr, "duotale: %s; the story goes on in text\n", dt_error_line(err, line, sizeof line));
+    fprintf(stderr, "duotale: %s; the story goes on in text\n",
+            dt_error_line(err, line, sizeof line));
     *err = (struct dt_error){0};
     return DT_OK;
 }
@@ -84,7 +86,7 @@ void dt_verb_voice_close(struct dt_verb_voice *v)
     v->speech = NULL;
 }
 
-// ---- listening ---------------------------------------------------------------------------------------
+// ---- listening ----
 
 struct hearing {
     struct dt_stop done;
@@ -94,8 +96,8 @@ struct hearing {
     char text[512];
 };
 
-static void on_heard(void *arg, dt_status status, const char *text, const struct dt_listen_figures *figures,
-                     const struct dt_error *err)
+static void on_heard(void *arg, dt_status status, const char *text,
+                     const struct dt_listen_figures *figures, const struct dt_error *err)
 {
     struct hearing *h = arg;
     h->status = status;
@@ -118,7 +120,8 @@ static dt_status hear(struct dt_verb_voice *v, struct dt_engine *engine, struct 
     if (status != DT_OK)
         return status;
     while (!atomic_load(&h->done.set) && !dt_engine_cancelled(engine)) {
-        struct pollfd fds[2] = {{.fd = h->done.fd, .events = POLLIN}, {.fd = keyboard ? STDIN_FILENO : -1, .events = POLLIN}};
+        struct pollfd fds[2] = {{.fd = h->done.fd, .events = POLLIN},
+                                {.fd = keyboard ? STDIN_FILENO : -1, .events = POLLIN}};
         if (poll(fds, 2, 100) > 0 && fds[1].revents) {
             char line[256];
             keyboard = read(STDIN_FILENO, line, sizeof line) < 0;
@@ -141,9 +144,11 @@ char *dt_verb_voice_listen(struct dt_verb_voice *v, struct dt_engine *engine)
         return NULL;
     if (status != DT_OK)
         fprintf(stderr, "duotale: %s; %s\n", dt_error_line(&h.err, line, sizeof line),
-                isatty(STDIN_FILENO) ? "type what the story shall be about" : "the story goes on without it");
+                isatty(STDIN_FILENO) ? "type what the story shall be about"
+                                     : "the story goes on without it");
     else if (!h.text[0])
-        fprintf(stderr, "duotale: nothing was understood in %.1f s of sound\n", h.figures.sound_seconds);
+        fprintf(stderr, "duotale: nothing was understood in %.1f s of sound\n",
+                h.figures.sound_seconds);
     v->listened = h.figures;
     v->was_heard = status == DT_OK;
 
@@ -166,15 +171,16 @@ char *dt_verb_voice_listen(struct dt_verb_voice *v, struct dt_engine *engine)
     return text;
 }
 
-// ---- figures -----------------------------------------------------------------------------------------
+// ---- figures ----
 
 void dt_verb_voice_report(const struct dt_verb_voice *v, FILE *out)
 {
     char line[512];
     const struct dt_listen_figures *l = &v->listened;
     if (v->was_heard)
-        fprintf(out, "ear %s: %.1f s of sound%s%s understood in %.3f s, real-time factor %.4f\n", l->ear, l->sound_seconds,
-                l->converted ? ", converted to 16 kHz mono," : "", l->cut ? " (the first half minute)" : "", l->seconds,
+        fprintf(out, "ear %s: %.1f s of sound%s%s understood in %.3f s, real-time factor %.4f\n",
+                l->ear, l->sound_seconds, l->converted ? ", converted to 16 kHz mono," : "",
+                l->cut ? " (the first half minute)" : "", l->seconds,
                 l->sound_seconds > 0 ? l->cpu_seconds / l->sound_seconds : 0);
     if (v->figures.voice[0])
         fprintf(out, "%s\n", dt_speech_line(&v->figures, line, sizeof line));

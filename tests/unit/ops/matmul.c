@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Matrices: 1,000 random shapes, forms, batches, ranges of rows and numbers of threads against the reference's bits or doubles.
+// Matrices: 1,000 random shapes, forms, batches, ranges of rows and numbers of threads against the
+// reference's bits or doubles.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -26,20 +27,29 @@ struct share {
 static void *compute(void *arg)
 {
     const struct share *s = arg;
-    rig.table->matmul(rig.ctx, s->out, s->out_stride, s->w, s->begin, s->end, s->act, s->x_stride, s->columns);
+    rig.table->matmul(rig.ctx, s->out, s->out_stride, s->w, s->begin, s->end, s->act, s->x_stride,
+                      s->columns);
     return NULL;
 }
 
 // Rows [begin, end) in ranges that begin at multiples of the tile, on `threads` threads at once.
-static void matmul_in_ranges(const struct dt_matrix *w, float *out, size_t out_stride, uint32_t begin, uint32_t end,
-                             const void *act, size_t x_stride, uint32_t columns, uint32_t threads)
+static void matmul_in_ranges(const struct dt_matrix *w, float *out, size_t out_stride,
+                             uint32_t begin, uint32_t end, const void *act, size_t x_stride,
+                             uint32_t columns, uint32_t threads)
 {
     struct share shares[4];
-    uint32_t tile = rig.table->row_tile, piece = ((end - begin) / threads / tile + 1) * tile, count = 0;
+    uint32_t tile = rig.table->row_tile, piece = ((end - begin) / threads / tile + 1) * tile,
+             count = 0;
     for (uint32_t r = begin; r < end; r += piece) {
         uint32_t last = end - r < piece ? end : r + piece;
-        shares[count++] = (struct share){.w = w, .out = out, .out_stride = out_stride, .x_stride = x_stride,
-                                         .act = act, .begin = r, .end = last, .columns = columns};
+        shares[count++] = (struct share){.w = w,
+                                         .out = out,
+                                         .out_stride = out_stride,
+                                         .x_stride = x_stride,
+                                         .act = act,
+                                         .begin = r,
+                                         .end = last,
+                                         .columns = columns};
     }
     for (uint32_t i = 1; i < count; i++)
         assert_int_equal(pthread_create(&shares[i].thread, NULL, compute, &shares[i]), 0);
@@ -48,8 +58,8 @@ static void matmul_in_ranges(const struct dt_matrix *w, float *out, size_t out_s
         pthread_join(shares[i].thread, NULL);
 }
 
-static void *prepare(const struct dt_backend *b, void *ctx, const struct dt_matrix *w, const float *x, size_t x_stride,
-                     uint32_t columns)
+static void *prepare(const struct dt_backend *b, void *ctx, const struct dt_matrix *w,
+                     const float *x, size_t x_stride, uint32_t columns)
 {
     size_t bytes = b->act_bytes(ctx, w, columns);
     if (bytes == 0) // takes the floats themselves for this form
@@ -59,8 +69,9 @@ static void *prepare(const struct dt_backend *b, void *ctx, const struct dt_matr
     return act;
 }
 
-static void check_against_doubles(const struct dt_matrix *w, const float *x, size_t x_stride, const float *out,
-                                  size_t out_stride, uint32_t begin, uint32_t end, uint32_t columns)
+static void check_against_doubles(const struct dt_matrix *w, const float *x, size_t x_stride,
+                                  const float *out, size_t out_stride, uint32_t begin, uint32_t end,
+                                  uint32_t columns)
 {
     for (uint32_t c = 0; c < columns; c++) {
         for (uint32_t r = begin; r < end; r++) {
@@ -70,15 +81,17 @@ static void check_against_doubles(const struct dt_matrix *w, const float *x, siz
                 sum += product;
                 size += fabs(product);
             }
-            if (!(fabs(out[c * out_stride + r] - sum) <= size * 0x1p-24 * (4 + w->cols / 8.0) + 1e-30))
-                fail_msg("row %u of %u x %u, column %u of %u: %.9g, should be %.9g", r, w->rows, w->cols, c, columns,
-                         (double)out[c * out_stride + r], sum);
+            if (!(fabs(out[c * out_stride + r] - sum) <=
+                  size * 0x1p-24 * (4 + w->cols / 8.0) + 1e-30))
+                fail_msg("row %u of %u x %u, column %u of %u: %.9g, should be %.9g", r, w->rows,
+                         w->cols, c, columns, (double)out[c * out_stride + r], sum);
         }
     }
 }
 
 // Row r as embed gives it, into row; its product with itself, and with x.
-static void row_sums(const struct dt_matrix *w, uint32_t r, const float *x, float *row, double *square, double *along)
+static void row_sums(const struct dt_matrix *w, uint32_t r, const float *x, float *row,
+                     double *square, double *along)
 {
     rig.table->embed(rig.ctx, row, w, r);
     *square = *along = 0;
@@ -88,7 +101,8 @@ static void row_sums(const struct dt_matrix *w, uint32_t r, const float *x, floa
     }
 }
 
-// Rows anywhere, in any order: the bits of the product; and that nothing lies further from the exact product than act_error says.
+// Rows anywhere, in any order: the bits of the product; and that nothing lies further from the
+// exact product than act_error says.
 static void listed(const struct dt_matrix *w, const float *x, const float *product)
 {
     const struct dt_backend *b = rig.table;
@@ -101,8 +115,10 @@ static void listed(const struct dt_matrix *w, const float *x, const float *produ
     b->matmul_rows(rig.ctx, out, w, index, count, act);
     for (uint32_t k = 0; k < count; k++) {
         if (memcmp(out + k, product + index[k], sizeof *out) != 0)
-            fail_msg("form %u group %u, %u x %u: row %u, listed as number %u of %u, is %.9g instead of %.9g", w->form, w->group,
-                     w->rows, w->cols, index[k], k, count, (double)out[k], (double)product[index[k]]);
+            fail_msg("form %u group %u, %u x %u: row %u, listed as number %u of %u, is %.9g "
+                     "instead of %.9g",
+                     w->form, w->group, w->rows, w->cols, index[k], k, count, (double)out[k],
+                     (double)product[index[k]]);
     }
     double error = b->act_error(rig.ctx, act, x, w);
     float *row = rig_floats(w->cols);
@@ -112,8 +128,9 @@ static void listed(const struct dt_matrix *w, const float *x, const float *produ
         if (!(norm < 1e40)) // some scales are no numbers, or overflow
             continue;
         if (!(fabs(product[r] - sum) <= error * sqrt(norm) + 1e-37))
-            fail_msg("form %u group %u, %u x %u: row %u is off by %.9g; act_error is %.9g of %.9g", w->form, w->group, w->rows,
-                     w->cols, r, fabs(product[r] - sum), error, sqrt(norm));
+            fail_msg("form %u group %u, %u x %u: row %u is off by %.9g; act_error is %.9g of %.9g",
+                     w->form, w->group, w->rows, w->cols, r, fabs(product[r] - sum), error,
+                     sqrt(norm));
     }
 }
 
@@ -122,7 +139,8 @@ static void products(const struct dt_matrix *w)
 {
     const struct dt_backend *b = rig.table;
     uint32_t begin = rig_below(w->rows), end = begin + 1 + rig_below(w->rows - begin);
-    float *direction = rig_floats(w->cols), *row = rig_floats(w->cols), *out = rig_guarded(2 * (end - begin) * sizeof *out, 0);
+    float *direction = rig_floats(w->cols), *row = rig_floats(w->cols),
+          *out = rig_guarded(2 * (end - begin) * sizeof *out, 0);
     double length = 0, error = (w->cols / 8 + 40) * 0x1p-24;
     for (uint32_t i = 0; i < w->cols; i++) {
         direction[i] = rig_normal();
@@ -138,14 +156,15 @@ static void products(const struct dt_matrix *w)
         const float *got = out + 2 * (r - begin);
         if (!(fabs((double)got[0] - square) <= error * square + 1e-37) ||
             !(fabs((double)got[1] - along) <= error * sqrt(square * length) + 1e-37))
-            fail_msg("form %u group %u, row %u of %u x %u: %.9g and %.9g, should be %.9g and %.9g", w->form, w->group, r, w->rows,
-                     w->cols, (double)got[0], (double)got[1], square, along);
+            fail_msg("form %u group %u, row %u of %u x %u: %.9g and %.9g, should be %.9g and %.9g",
+                     w->form, w->group, r, w->rows, w->cols, (double)got[0], (double)got[1], square,
+                     along);
     }
 }
 
 // The module's own layout, packed in two goes, gives the bits of the rows in place.
-static void packed_too(const struct dt_matrix *w, const float *x, size_t x_stride, const float *out, size_t out_stride,
-                       uint32_t begin, uint32_t end, uint32_t columns)
+static void packed_too(const struct dt_matrix *w, const float *x, size_t x_stride, const float *out,
+                       size_t out_stride, uint32_t begin, uint32_t end, uint32_t columns)
 {
     const struct dt_backend *b = rig.table;
     size_t bytes = b->pack_bytes(rig.ctx, w);
@@ -163,14 +182,18 @@ static void packed_too(const struct dt_matrix *w, const float *x, size_t x_strid
     packed.scales = NULL;
     packed.bytes = bytes;
     assert_int_equal(b->can_matmul(rig.ctx, &packed), 1);
-    float *again = rig_floats(columns * out_stride), *row = rig_floats(w->cols), *expected = rig_floats(w->cols);
+    float *again = rig_floats(columns * out_stride), *row = rig_floats(w->cols),
+          *expected = rig_floats(w->cols);
     const void *act = b->act_prepare ? prepare(b, rig.ctx, &packed, x, x_stride, columns) : x;
-    matmul_in_ranges(&packed, again, out_stride, begin, end, act, x_stride, columns, 1 + rig_below(4));
+    matmul_in_ranges(&packed, again, out_stride, begin, end, act, x_stride, columns,
+                     1 + rig_below(4));
     for (uint32_t c = 0; c < columns; c++)
-        assert_memory_equal(again + c * out_stride + begin, out + c * out_stride + begin, (end - begin) * sizeof *out);
+        assert_memory_equal(again + c * out_stride + begin, out + c * out_stride + begin,
+                            (end - begin) * sizeof *out);
     if (b->matmul_rows) {
         float *all = rig_floats(out_stride);
-        b->matmul(rig.ctx, all, out_stride, w, 0, w->rows, b->act_prepare ? prepare(b, rig.ctx, w, x, x_stride, 1) : x, x_stride, 1);
+        b->matmul(rig.ctx, all, out_stride, w, 0, w->rows,
+                  b->act_prepare ? prepare(b, rig.ctx, w, x, x_stride, 1) : x, x_stride, 1);
         listed(&packed, x, all);
     }
     if (b->row_products)
@@ -201,7 +224,8 @@ static void one_shape(uint32_t form)
     const struct dt_backend *b = rig.table;
     if (b->can_matmul)
         assert_int_equal(b->can_matmul(rig.ctx, &w), 1);
-    uint32_t tile = b->row_tile, begin = rig_below(2) ? 0 : rig_below((rows + tile - 1) / tile) * tile;
+    uint32_t tile = b->row_tile,
+             begin = rig_below(2) ? 0 : rig_below((rows + tile - 1) / tile) * tile;
     uint32_t end = begin + 1 + rig_below(rows - begin);
     if (rig_below(2))
         end = rows;
@@ -222,7 +246,8 @@ static void one_shape(uint32_t form)
     memset(&untouched, 0x5a, sizeof untouched);
     for (uint32_t c = 0; c < columns; c++) {
         for (uint32_t r = 0; r < out_stride; r++) {
-            if ((r < begin || r >= end) && memcmp(out + c * out_stride + r, &untouched, sizeof untouched) != 0)
+            if ((r < begin || r >= end) &&
+                memcmp(out + c * out_stride + r, &untouched, sizeof untouched) != 0)
                 fail_msg("row %u is outside %u..%u and was written (form %u)", r, begin, end, form);
         }
     }
@@ -233,10 +258,11 @@ static void one_shape(uint32_t form)
         const void *one = b->act_prepare ? prepare(b, rig.ctx, &w, column, x_stride, 1) : column;
         b->matmul(rig.ctx, alone, out_stride, &w, 0, rows, one, x_stride, 1);
         if (memcmp(alone + begin, out + c * out_stride + begin, (end - begin) * sizeof *out) != 0)
-            fail_msg("form %u group %u, %u x %u: column %u of %u differs from itself alone", form, group, rows, cols, c,
-                     columns);
+            fail_msg("form %u group %u, %u x %u: column %u of %u differs from itself alone", form,
+                     group, rows, cols, c, columns);
     }
-    b->matmul(rig.ctx, alone, out_stride, &w, 0, rows, b->act_prepare ? prepare(b, rig.ctx, &w, x, x_stride, 1) : x, x_stride, 1);
+    b->matmul(rig.ctx, alone, out_stride, &w, 0, rows,
+              b->act_prepare ? prepare(b, rig.ctx, &w, x, x_stride, 1) : x, x_stride, 1);
     if (b->matmul_rows && b->act_error)
         listed(&w, x, alone);
     if (b->row_products)
@@ -250,10 +276,12 @@ static void one_shape(uint32_t form)
         reference->matmul(NULL, expected, out_stride, &w, begin, end, ref_act, x_stride, columns);
         for (uint32_t c = 0; c < columns; c++) {
             for (uint32_t r = begin; r < end; r++) {
-                if (memcmp(expected + c * out_stride + r, out + c * out_stride + r, sizeof *out) != 0)
-                    fail_msg("form %u group %u, row %u of %u x %u, column %u of %u: %.9g, the reference has %.9g", form,
-                             group, r, rows, cols, c, columns, (double)out[c * out_stride + r],
-                             (double)expected[c * out_stride + r]);
+                if (memcmp(expected + c * out_stride + r, out + c * out_stride + r, sizeof *out) !=
+                    0)
+                    fail_msg("form %u group %u, row %u of %u x %u, column %u of %u: %.9g, the "
+                             "reference has %.9g",
+                             form, group, r, rows, cols, c, columns,
+                             (double)out[c * out_stride + r], (double)expected[c * out_stride + r]);
             }
         }
     }

@@ -39,7 +39,7 @@ float rig_normal(void)
     return kind == 0 ? 0.0f : kind == 1 ? sum * 30.0f : sum;
 }
 
-// ---- memory -----------------------------------------------------------------------------------------
+// ---- memory ----
 
 static struct {
     void *at;
@@ -50,7 +50,8 @@ static size_t block_count;
 void *rig_guarded(size_t bytes, size_t tail)
 {
     size_t page = 4096, pages = (bytes + tail + page - 1) / page + 1;
-    unsigned char *at = mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *at =
+        mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED || block_count == sizeof blocks / sizeof *blocks) {
         fprintf(stderr, "no memory for a test\n");
         exit(1);
@@ -74,7 +75,7 @@ void rig_free(void)
     }
 }
 
-// ---- numbers of 16 bits --------------------------------------------------------------------------------
+// ---- numbers of 16 bits ----
 
 float rig_half(uint16_t h)
 {
@@ -93,7 +94,7 @@ uint16_t rig_to_half(float f)
     return (uint16_t)((bits >> 16 & 0x8000) | (uint32_t)exponent << 10 | (bits >> 13 & 1023));
 }
 
-// ---- matrices -------------------------------------------------------------------------------------------
+// ---- matrices ----
 
 static void fill_blocks(unsigned char *at, size_t count, size_t block)
 {
@@ -152,7 +153,8 @@ struct dt_matrix rig_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint32_
         uint32_t bits;
         memcpy(&bits, &value, 4);
         uint16_t half = form == DT_FORM_F16 ? rig_to_half(value) : (uint16_t)(bits >> 16);
-        memcpy(at + i * element, form == DT_FORM_F32 ? (const void *)&value : (const void *)&half, element);
+        memcpy(at + i * element, form == DT_FORM_F32 ? (const void *)&value : (const void *)&half,
+               element);
     }
     w.quants = at;
     w.row_stride = cols * element;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The speed of one module's kernels over the shapes of the 15M and 110M models: for developing kernels. What is reported
-// elsewhere is measured with `duotale bench`.
+// The speed of one module's kernels over the shapes of the 15M and 110M models: for developing
+// kernels. What is reported elsewhere is measured with `duotale bench`.
 #include "ops/rig.h"
 
 #include <stdio.h>
@@ -31,7 +31,8 @@ static double now(void)
         }                                                                                          \
     } while (0)
 
-static void time_matrix(uint32_t form, uint32_t group, uint32_t rows, uint32_t cols, uint32_t columns)
+static void time_matrix(uint32_t form, uint32_t group, uint32_t rows, uint32_t cols,
+                        uint32_t columns)
 {
     const struct dt_backend *b = rig.table;
     struct dt_matrix w = rig_matrix(form, rows, cols, group);
@@ -47,9 +48,11 @@ static void time_matrix(uint32_t form, uint32_t group, uint32_t rows, uint32_t c
         act = to;
     }
     BEST(multiply, b->matmul(rig.ctx, out, out_stride, &w, 0, rows, act, x_stride, columns));
-    printf("%-8s %-10s form %u group %-3u %6u x %-5u batch %-3u %9.2f us  %6.1f GB/s  %7.1f GMAC/s  prepare %.2f us\n",
-           b->name, b->variant, form, group, rows, cols, columns, multiply * 1e6, (double)w.bytes / multiply * 1e-9,
-           (double)rows * cols * columns / multiply * 1e-9, prepare * 1e6);
+    printf("%-8s %-10s form %u group %-3u %6u x %-5u batch %-3u %9.2f us  %6.1f GB/s  %7.1f GMAC/s "
+           " prepare %.2f us\n",
+           b->name, b->variant, form, group, rows, cols, columns, multiply * 1e6,
+           (double)w.bytes / multiply * 1e-9, (double)rows * cols * columns / multiply * 1e-9,
+           prepare * 1e6);
     rig_free();
 }
 
@@ -63,27 +66,39 @@ static void time_attention(uint32_t heads, uint32_t size, uint32_t entries)
         keys[i] = values[i] = rig_normal();
     for (uint32_t i = 0; i < heads * size; i++)
         q[i] = rig_normal();
-    struct dt_kv kv = {.type = DT_KV_F32, .heads = heads, .head_size = size, .capacity = entries, .keys = keys,
-                       .values = values, .key_head = size * slots, .key_slot = 1, .key_channel = slots,
-                       .value_head = size * slots, .value_slot = size, .value_channel = 1};
+    struct dt_kv kv = {.type = DT_KV_F32,
+                       .heads = heads,
+                       .head_size = size,
+                       .capacity = entries,
+                       .keys = keys,
+                       .values = values,
+                       .key_head = size * slots,
+                       .key_slot = 1,
+                       .key_channel = slots,
+                       .value_head = size * slots,
+                       .value_slot = size,
+                       .value_channel = 1};
     double s;
-    BEST(s, rig.table->attention(rig.ctx, out, q, &kv, heads, 0, heads, entries, 7.0f, scores, stride));
-    printf("%-8s %-10s attention %u heads of %u, %u entries: %.2f us\n", rig.table->name, rig.table->variant, heads,
-           size, entries, s * 1e6);
+    BEST(s, rig.table->attention(rig.ctx, out, q, &kv, heads, 0, heads, entries, 7.0f, scores,
+                                 stride));
+    printf("%-8s %-10s attention %u heads of %u, %u entries: %.2f us\n", rig.table->name,
+           rig.table->variant, heads, size, entries, s * 1e6);
     rig_free();
 }
 
 void rig_speed(void)
 {
-    static const uint32_t shapes[][2] = {{64, 64}, {512, 64}, {288, 288}, {768, 288}, {288, 768}, {32000, 288},
-                                         {768, 768}, {2048, 768}, {768, 2048}, {32000, 768}};
+    static const uint32_t shapes[][2] = {{64, 64},    {512, 64},    {288, 288}, {768, 288},
+                                         {288, 768},  {32000, 288}, {768, 768}, {2048, 768},
+                                         {768, 2048}, {32000, 768}};
     static const uint32_t batches[] = {1, 32};
     const struct dt_backend *b = rig.table;
     for (uint32_t f = 0; b->matmul && f < b->form_count; f++) {
         for (size_t k = 0; k < sizeof batches / sizeof *batches; k++) {
             for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-                time_matrix(b->forms[f], b->forms[f] == DT_FORM_I8 && shapes[i][0] == 2048 ? 64 : 32, shapes[i][0],
-                            shapes[i][1], batches[k]);
+                time_matrix(b->forms[f],
+                            b->forms[f] == DT_FORM_I8 && shapes[i][0] == 2048 ? 64 : 32,
+                            shapes[i][0], shapes[i][1], batches[k]);
         }
     }
     float *x = rig_floats(32000), *y = rig_floats(32000);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The exponentials of the kernels, built once a vector width. The fast one over all 2^32 floats on the widest vectors this CPU has, over every 61st on
-// the others; the exact one over every 61st against dt_expf. --every N: every N-th for both.
+// The exponentials of the kernels, built once a vector width. The fast one over all 2^32 floats on
+// the widest vectors this CPU has, over every 61st on the others; the exact one over every 61st
+// against dt_expf. --every N: every N-th for both.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdbool.h>
@@ -26,7 +27,7 @@ struct part {
     uint64_t begin, end; // bit patterns
     double worst;        // relative error within -87 .. 88
     float worst_at, broken_at;
-    uint64_t broken;     // outside of it: not finite, not positive, or past the ends; exact: other bits
+    uint64_t broken; // outside of it: not finite, not positive, or past the ends; exact: other bits
 };
 
 static kit_f floats_from(uint64_t bits, uint64_t step)
@@ -37,7 +38,8 @@ static kit_f floats_from(uint64_t bits, uint64_t step)
     return (kit_f)v;
 }
 
-// Relative errors of KIT_WD lanes in double; the exact method before its last rounding is the measure.
+// Relative errors of KIT_WD lanes in double; the exact method before its last rounding is the
+// measure.
 static void measure(struct part *part, kit_f x, kit_f y)
 {
     kit_d wide[2], value[2];
@@ -74,7 +76,8 @@ __attribute__((no_sanitize("signed-integer-overflow"))) static void *fast_part(v
             }
         }
         if (kit_bits(inside))
-            measure(part, kit_select(inside, x, kit_set(0.0f)), kit_select(inside, y, kit_set(1.0f)));
+            measure(part, kit_select(inside, x, kit_set(0.0f)),
+                    kit_select(inside, y, kit_set(1.0f)));
     }
     return NULL;
 }
@@ -99,7 +102,8 @@ static struct part all_floats(void *(*body)(void *), uint64_t step)
     struct part parts[threads], all = {0};
     uint64_t lanes = (uint64_t)KIT_W * step, pieces = ((1ull << 32) + lanes - 1) / lanes;
     for (uint64_t t = 0; t < threads; t++) {
-        parts[t] = (struct part){.begin = pieces * t / threads * lanes, .end = pieces * (t + 1) / threads * lanes};
+        parts[t] = (struct part){.begin = pieces * t / threads * lanes,
+                                 .end = pieces * (t + 1) / threads * lanes};
         assert_int_equal(pthread_create(&parts[t].thread, NULL, body, &parts[t]), 0);
     }
     for (int t = 0; t < threads; t++) {
@@ -119,11 +123,12 @@ static void fast_is_within_its_bound(void **state)
 {
     (void)state;
     struct part all = all_floats(fast_part, fast_step);
-    print_message("fast exponential, %d lanes, every %llu. float: relative error at most %.3g (at %a)\n", KIT_W,
-                  (unsigned long long)fast_step, all.worst, (double)all.worst_at);
+    print_message(
+        "fast exponential, %d lanes, every %llu. float: relative error at most %.3g (at %a)\n",
+        KIT_W, (unsigned long long)fast_step, all.worst, (double)all.worst_at);
     if (all.broken)
-        fail_msg("%llu floats give no number within the ends, one of them %a", (unsigned long long)all.broken,
-                 (double)all.broken_at);
+        fail_msg("%llu floats give no number within the ends, one of them %a",
+                 (unsigned long long)all.broken, (double)all.broken_at);
     assert_true(all.worst <= 1e-3);
     assert_true(all.worst > 1e-6); // a measure that finds nothing measures nothing
     assert_true(fast_exp(kit_set(0.0f))[0] == 1.0f);
@@ -134,7 +139,8 @@ static void exact_has_the_bits_of_expf(void **state)
     (void)state;
     struct part all = all_floats(exact_part, exact_step);
     if (all.broken)
-        fail_msg("%llu floats differ, one of them %a", (unsigned long long)all.broken, (double)all.broken_at);
+        fail_msg("%llu floats differ, one of them %a", (unsigned long long)all.broken,
+                 (double)all.broken_at);
 }
 
 int main(int argc, char **argv)

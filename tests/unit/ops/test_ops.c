@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The operator harness: every kernel of one module over random shapes, against the reference's bits or in double.
+// The operator harness: every kernel of one module over random shapes, against the reference's bits
+// or in double.
 //     test_ops MODULE.so [--bench]
 // Exit 77 when this CPU cannot run the module. --bench times the kernels instead of checking them.
 #include <stdarg.h>
@@ -39,17 +40,18 @@ static void same_bits(const char *what, const float *ours, const float *theirs, 
 {
     for (size_t i = 0; i < n; i++) {
         if (memcmp(ours + i, theirs + i, sizeof *ours) != 0)
-            fail_msg("%s: value %zu of %zu is %.9g, the reference has %.9g", what, i, n, (double)ours[i],
-                     (double)theirs[i]);
+            fail_msg("%s: value %zu of %zu is %.9g, the reference has %.9g", what, i, n,
+                     (double)ours[i], (double)theirs[i]);
     }
 }
 
-static void near(const char *what, const float *ours, const float *theirs, size_t n, double relative, double absolute)
+static void near(const char *what, const float *ours, const float *theirs, size_t n,
+                 double relative, double absolute)
 {
     for (size_t i = 0; i < n; i++) {
         if (!(fabs((double)ours[i] - theirs[i]) <= fabs((double)theirs[i]) * relative + absolute))
-            fail_msg("%s: value %zu of %zu is %.9g, should be near %.9g", what, i, n, (double)ours[i],
-                     (double)theirs[i]);
+            fail_msg("%s: value %zu of %zu is %.9g, should be near %.9g", what, i, n,
+                     (double)ours[i], (double)theirs[i]);
     }
 }
 
@@ -69,7 +71,8 @@ static void rmsnorm(void **state)
         bool in_place = rig_below(2);
         if (in_place)
             memcpy(ours, x, columns * stride * sizeof *x);
-        rig.table->rmsnorm(rig.ctx, ours, stride, in_place ? ours : x, stride, weight, n, columns, 1e-5f);
+        rig.table->rmsnorm(rig.ctx, ours, stride, in_place ? ours : x, stride, weight, n, columns,
+                           1e-5f);
         for (uint32_t c = 0; c < columns; c++) {
             if (rig.integer)
                 same_bits("rmsnorm", ours + c * stride, theirs + c * stride, n);
@@ -95,7 +98,8 @@ static void rope(void **state)
         uint32_t style = rig_below(2);
         reference->rope(NULL, theirs, heads, size, rotated, cosine, sine, style);
         rig.table->rope(rig.ctx, ours, heads, size, rotated, cosine, sine, style);
-        same_bits(style == DT_ROPE_PAIRS ? "rope of pairs" : "rope of halves", ours, theirs, (size_t)heads * size);
+        same_bits(style == DT_ROPE_PAIRS ? "rope of pairs" : "rope of halves", ours, theirs,
+                  (size_t)heads * size);
         rig_free();
     }
 }
@@ -159,7 +163,8 @@ static void add(void **state)
 // A cache of a random layout: the host's, or strides and slots in disorder.
 static struct dt_kv random_kv(uint32_t heads, uint32_t size, uint32_t entries)
 {
-    struct dt_kv kv = {.type = rig_below(3) ? DT_KV_F32 : DT_KV_F16, .heads = heads, .head_size = size};
+    struct dt_kv kv = {
+        .type = rig_below(3) ? DT_KV_F32 : DT_KV_F16, .heads = heads, .head_size = size};
     kv.capacity = entries + rig_below(40);
     size_t slots = ((size_t)kv.capacity + 15) / 16 * 16;
     if (rig_below(4)) {
@@ -180,22 +185,26 @@ static struct dt_kv random_kv(uint32_t heads, uint32_t size, uint32_t entries)
         kv.value_channel = slots;
         kv.value_head = slots * size;
     }
-    size_t keys = heads * size * (slots + 16), values = heads * size * slots, element = kv.type == DT_KV_F32 ? 4 : 2;
+    size_t keys = heads * size * (slots + 16), values = heads * size * slots,
+           element = kv.type == DT_KV_F32 ? 4 : 2;
     void *at[2] = {rig_guarded(keys * element, 0), rig_guarded(values * element, 0)};
     size_t counts[2] = {keys, values};
     for (int k = 0; k < 2; k++) {
         for (size_t i = 0; i < counts[k]; i++) {
             float value = rig_normal();
             uint16_t half = rig_to_half(value);
-            memcpy((char *)at[k] + i * element, kv.type == DT_KV_F32 ? (void *)&value : (void *)&half, element);
+            memcpy((char *)at[k] + i * element,
+                   kv.type == DT_KV_F32 ? (void *)&value : (void *)&half, element);
         }
     }
     kv.keys = at[0];
     kv.values = at[1];
     if (rig_below(3) == 0) { // a few first slots, then a ring that wraps
-        uint32_t *list = rig_guarded(entries * sizeof *list, 0), keep = rig_below(entries + 1), turn = rig_below(1000);
+        uint32_t *list = rig_guarded(entries * sizeof *list, 0), keep = rig_below(entries + 1),
+                 turn = rig_below(1000);
         for (uint32_t e = 0; e < entries; e++)
-            list[e] = e < keep || rig_below(8) == 0 ? e : keep + (e - keep + turn) % (kv.capacity - keep);
+            list[e] =
+                e < keep || rig_below(8) == 0 ? e : keep + (e - keep + turn) % (kv.capacity - keep);
         kv.slots = list;
     }
     return kv;
@@ -208,8 +217,10 @@ static void attention(void **state)
         skip();
     for (int i = 0; i < shapes; i++) {
         uint32_t kv_heads = rig_between(1, 6), sharing = rig_below(2) ? 1 : 1 + rig_below(4);
-        uint32_t heads = kv_heads * sharing, size = rig_below(2) ? 8 * (1 + rig_below(20)) : rig_between(1, 130);
-        uint32_t entries = rig_between(1, 300), begin = rig_below(heads), end = begin + 1 + rig_below(heads - begin);
+        uint32_t heads = kv_heads * sharing,
+                 size = rig_below(2) ? 8 * (1 + rig_below(20)) : rig_between(1, 130);
+        uint32_t entries = rig_between(1, 300), begin = rig_below(heads),
+                 end = begin + 1 + rig_below(heads - begin);
         if (rig_below(2)) {
             begin = 0;
             end = heads;
@@ -220,8 +231,10 @@ static void attention(void **state)
         fill(q, all, 1.0f);
         twins(&ours, &theirs, all, 1.0f);
         float divisor = sqrtf((float)size);
-        reference->attention(NULL, theirs, q, &kv, heads, begin, end, entries, divisor, scores, stride);
-        rig.table->attention(rig.ctx, ours, q, &kv, heads, begin, end, entries, divisor, scores, stride);
+        reference->attention(NULL, theirs, q, &kv, heads, begin, end, entries, divisor, scores,
+                             stride);
+        rig.table->attention(rig.ctx, ours, q, &kv, heads, begin, end, entries, divisor, scores,
+                             stride);
         if (rig.exact)
             same_bits("attention", ours, theirs, all);
         else
@@ -244,7 +257,8 @@ static void argmax_and_select(void **state)
                 x[k] = rintf(x[k]);
         }
         assert_int_equal(rig.table->argmax(rig.ctx, x, n), reference->argmax(NULL, x, n));
-        uint32_t *ours = rig_guarded(n * sizeof *ours, 0), *theirs = rig_guarded(n * sizeof *theirs, 0);
+        uint32_t *ours = rig_guarded(n * sizeof *ours, 0),
+                 *theirs = rig_guarded(n * sizeof *theirs, 0);
         float threshold = rig_below(2) ? x[rig_below(n)] : 3.0f;
         uint32_t count = rig.table->select(rig.ctx, x, n, threshold, ours);
         assert_int_equal(count, reference->select(NULL, x, n, threshold, theirs));
@@ -268,22 +282,27 @@ static void screen(void **state)
     for (int i = 0; i < shapes; i++) {
         uint32_t n = rig_between(1, 3000) * (rig_below(8) ? 1 : 12);
         uint32_t *bounds = rig_guarded(n * sizeof *bounds, 0);
-        uint32_t *ours = rig_guarded(n * sizeof *ours, 0), *theirs = rig_guarded(n * sizeof *theirs, 0);
+        uint32_t *ours = rig_guarded(n * sizeof *ours, 0),
+                 *theirs = rig_guarded(n * sizeof *theirs, 0);
         for (uint32_t k = 0; k < n; k++)
             bounds[k] = bfloat(rig_normal()) << 16 | bfloat(fabsf(rig_normal()));
         if (rig_below(4) == 0) { // no bound: kept
             bounds[rig_below(n)] = bfloat(NAN);
             bounds[rig_below(n)] = bfloat(INFINITY);
         }
-        float along = rig_normal() * 5, across = fabsf(rig_normal()) * 5, scale = rig_below(8) ? fabsf(rig_normal()) : 0;
+        float along = rig_normal() * 5, across = fabsf(rig_normal()) * 5,
+              scale = rig_below(8) ? fabsf(rig_normal()) : 0;
         float threshold = along * rig_normal() + across * rig_normal();
         double rest, expected;
-        uint32_t count = rig.table->screen(rig.ctx, bounds, n, along, across, threshold, scale, ours, &rest);
-        assert_int_equal(count, reference->screen(NULL, bounds, n, along, across, threshold, scale, theirs, &expected));
+        uint32_t count =
+            rig.table->screen(rig.ctx, bounds, n, along, across, threshold, scale, ours, &rest);
+        assert_int_equal(count, reference->screen(NULL, bounds, n, along, across, threshold, scale,
+                                                  theirs, &expected));
         assert_memory_equal(ours, theirs, count * sizeof *ours);
         expected = expected / (1 + 0x1p-20) - n * 0x1p-126;
         if (!(rest >= expected * (1 - 1e-9) && rest <= expected * 1.065 + n * 0x1p-125))
-            fail_msg("the rest of %u is %.9g, should be %.9g to 1.065 times that", n, rest, expected);
+            fail_msg("the rest of %u is %.9g, should be %.9g to 1.065 times that", n, rest,
+                     expected);
         rig_free();
     }
 }
@@ -294,8 +313,10 @@ static void edges(void **state)
     (void)state;
     if (!rig.exact || !rig.table->silu_mul)
         skip();
-    static const float hard[] = {0.0f, -0.0f, 1e-45f, -1e-45f, 1e-38f, 88.7f, -88.7f, 88.8f, -103.9f, -104.0f, 1e30f,
-                                 -1e30f, 3.4e38f, -3.4e38f, 0x1.04845ep+5f, -0x1.04845ep+5f, 0x1.f8cbb2p+5f};
+    static const float hard[] = {
+        0.0f,    -0.0f,    1e-45f,         -1e-45f,         1e-38f,        88.7f,
+        -88.7f,  88.8f,    -103.9f,        -104.0f,         1e30f,         -1e30f,
+        3.4e38f, -3.4e38f, 0x1.04845ep+5f, -0x1.04845ep+5f, 0x1.f8cbb2p+5f};
     enum { n = sizeof hard / sizeof *hard };
     float *ours = rig_floats(n), *theirs = rig_floats(n), *up = rig_floats(n);
     for (int i = 0; i < n; i++) {
@@ -308,7 +329,8 @@ static void edges(void **state)
     rig_free();
 }
 
-// Activations that are barely numbers, no numbers, or lie halfway between two quants: every way of preparing them gives the same.
+// Activations that are barely numbers, no numbers, or lie halfway between two quants: every way of
+// preparing them gives the same.
 static void hard_activations(void **state)
 {
     (void)state;
@@ -316,15 +338,19 @@ static void hard_activations(void **state)
         skip();
     enum { cols = 128, rows = 19, most = 70 };
     for (int i = 0; i < 300; i++) {
-        struct dt_matrix w = rig_matrix(rig.table->forms[rig_below(rig.table->form_count)], rows, cols, 32);
+        struct dt_matrix w =
+            rig_matrix(rig.table->forms[rig_below(rig.table->form_count)], rows, cols, 32);
         uint32_t columns = i < most ? (uint32_t)i + 1 : 1 + rig_below(most);
-        if (rig.table->act_bytes(rig.ctx, &w, 1) == 0) { // takes the floats themselves for this form
+        if (rig.table->act_bytes(rig.ctx, &w, 1) ==
+            0) { // takes the floats themselves for this form
             rig_free();
             continue;
         }
-        float *x = rig_floats(most * cols), *ours = rig_floats(most * 32), *theirs = rig_floats(most * 32);
+        float *x = rig_floats(most * cols), *ours = rig_floats(most * 32),
+              *theirs = rig_floats(most * 32);
         for (uint32_t g = 0; g < columns * (cols / 32); g++, x += 32) {
-            static const float sizes[] = {1e-45f, 0x1p-126f, 0x1p-119f, 0x1p-101f, 0x1p-99f, 1.0f, 0x1p+99f, 0x1p+102f, 0x1p+119f};
+            static const float sizes[] = {1e-45f, 0x1p-126f, 0x1p-119f, 0x1p-101f, 0x1p-99f,
+                                          1.0f,   0x1p+99f,  0x1p+102f, 0x1p+119f};
             float size = sizes[rig_below(9)];
             uint32_t kind = rig_below(8);
             for (int k = 0; k < 32; k++) {
@@ -350,8 +376,10 @@ static void hard_activations(void **state)
         for (uint32_t c = 0; c < columns; c++) {
             for (uint32_t r = 0; r < rows; r++) {
                 float a = ours[c * 32 + r], b = theirs[c * 32 + r];
-                if (memcmp(&a, &b, sizeof a) != 0 && !(isnan(a) && isnan(b))) // which NaN is nobody's promise
-                    fail_msg("row %u of column %u of %u: %.9g, the reference has %.9g", r, c, columns, (double)a, (double)b);
+                if (memcmp(&a, &b, sizeof a) != 0 &&
+                    !(isnan(a) && isnan(b))) // which NaN is nobody's promise
+                    fail_msg("row %u of column %u of %u: %.9g, the reference has %.9g", r, c,
+                             columns, (double)a, (double)b);
             }
         }
         rig_free();
@@ -399,10 +427,16 @@ int main(int argc, char **argv)
         return 0;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rig_matmul_tests), cmocka_unit_test(rmsnorm),  cmocka_unit_test(rope),
-        cmocka_unit_test(softmax),          cmocka_unit_test(silu_mul), cmocka_unit_test(add),
-        cmocka_unit_test(attention),        cmocka_unit_test(argmax_and_select),
-        cmocka_unit_test(screen),           cmocka_unit_test(edges),
+        cmocka_unit_test(rig_matmul_tests),
+        cmocka_unit_test(rmsnorm),
+        cmocka_unit_test(rope),
+        cmocka_unit_test(softmax),
+        cmocka_unit_test(silu_mul),
+        cmocka_unit_test(add),
+        cmocka_unit_test(attention),
+        cmocka_unit_test(argmax_and_select),
+        cmocka_unit_test(screen),
+        cmocka_unit_test(edges),
         cmocka_unit_test(hard_activations),
     };
     return cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
