@@ -47,7 +47,7 @@ MODULE_NEVER = re.compile(
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]', re.M)
 
 
-def room_of(root, path):
+def layer_of(root, path):
     parts = path.relative_to(root).parts
     if parts[0] != "src":
         return parts[0]
@@ -60,29 +60,29 @@ def includes(root):
     folders = [root / "src", root / "backends", root / "ui", root / "plugins"]
     files = [p for f in folders if f.is_dir() for p in f.rglob("*") if p.suffix in (".c", ".h", ".S")]
     for path in sorted(files):
-        room = room_of(root, path)
-        allowed = MAY_INCLUDE.get(room)
+        capacity = layer_of(root, path)
+        allowed = MAY_INCLUDE.get(capacity)
         where = path.relative_to(root)
         if allowed is None:
-            wrong.append(f"{where}: in a room that is on no list: {room}")
+            wrong.append(f"{where}: in a layer that is on no list: {capacity}")
             continue
         for kind, target in INCLUDE.findall(path.read_text(encoding="utf-8")):
             seen += 1
             if kind == "<":
-                if room in ("core", "base") and target not in CORE_HEADERS:
-                    wrong.append(f"{where}: {room} may not include <{target}>")
+                if capacity in ("core", "base") and target not in CORE_HEADERS:
+                    wrong.append(f"{where}: {capacity} may not include <{target}>")
                 continue
             first = target.split("/")[0]
             if "/" not in target or first == ".." or not ((root / "src" / target).exists() or (root / target).exists()):
                 # a header beside its source, in its own folder only; backends may share one in their own subtree
                 beside = (path.parent / target).resolve()
-                own = root / "src" / room if room in MAY_INCLUDE and path.is_relative_to(root / "src") else root / room
-                known = beside.is_relative_to(root.resolve()) and room_of(root.resolve(), beside) in allowed - {room}
+                own = root / "src" / capacity if capacity in MAY_INCLUDE and path.is_relative_to(root / "src") else root / capacity
+                known = beside.is_relative_to(root.resolve()) and layer_of(root.resolve(), beside) in allowed - {capacity}
                 if not beside.is_relative_to(own.resolve()) and not known:
-                    wrong.append(f"{where}: \"{target}\" lies outside of {room}")
+                    wrong.append(f"{where}: \"{target}\" lies outside of {capacity}")
                 continue
             if first not in allowed:
-                wrong.append(f"{where}: {room} may not include \"{target}\"")
+                wrong.append(f"{where}: {capacity} may not include \"{target}\"")
     if seen < 50:
         wrong.append(f"only {seen} includes were found under {root}: is this the source tree?")
     return wrong

@@ -15,22 +15,22 @@ BROKEN = [
     ("src/base/text.c", "#include <pthread.h>\n", "base may not include <pthread.h>"),
     ("backends/int8/int8.c", '#include "core/model.h"\n', 'backends may not include "core/model.h"'),
     ("backends/int8/int8.c", '#include "../../src/core/model.h"\n', "lies outside of backends"),
-    ("src/host/file.c", '#include "app/sitting.h"\n', 'host may not include "app/sitting.h"'),
-    ("src/app/sitting.c", '#include "verbs/verb.h"\n', 'app may not include "verbs/verb.h"'),
+    ("src/host/file.c", '#include "app/session.h"\n', 'host may not include "app/session.h"'),
+    ("src/app/session.c", '#include "verbs/verb.h"\n', 'app may not include "verbs/verb.h"'),
     ("ui/line/line.c", '#include "core/model.h"\n', 'ui may not include "core/model.h"'),
-    ("src/other/x.c", "#include <stddef.h>\n", "in a room that is on no list"),
+    ("src/other/x.c", "#include <stddef.h>\n", "in a layer that is on no list"),
 ]
 SOUND = {
     "src/base/text.h": "#include <stddef.h>\n",
     "src/core/model.h": '#include "base/text.h"\n#include "abi/backend.h"\n',
     "src/abi/backend.h": "#include <stdint.h>\n",
     "src/host/file.h": '#include "core/model.h"\n#include <stdio.h>\n',
-    "src/app/sitting.h": '#include "host/file.h"\n',
-    "src/verbs/verb.h": '#include "app/sitting.h"\n',
+    "src/app/session.h": '#include "host/file.h"\n',
+    "src/verbs/verb.h": '#include "app/session.h"\n',
 }
 
 
-def told(root):
+def output(root):
     result = subprocess.run([sys.executable, WALLS, "includes", str(root)], capture_output=True, text=True, check=False)
     return result.returncode, result.stdout
 
@@ -46,7 +46,7 @@ def main():
             for path, content in files.items():
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_text(content, encoding="utf-8")
-            code, output = told(root)
+            code, output = output(root)
             good = code == 0 if expected is None else code == 1 and expected in output
             if not good:
                 failures += 1

@@ -87,22 +87,22 @@ size_t rvv07_pack_bytes(void *ctx, const struct dt_matrix *w)
     return kind ? total_bytes(kind, w->rows, w->cols, w->group) : 0;
 }
 
-const struct dt_matrix *rvv07_in_place(const struct dt_matrix *w, struct dt_matrix *room)
+const struct dt_matrix *rvv07_in_place(const struct dt_matrix *w, struct dt_matrix *capacity)
 {
     const struct rvv07_header *h = w->quants;
     if (w->form != DT_FORM_PACKED || h->kind != RVV07_I8_ROWS)
         return w;
     const unsigned char *first = (const unsigned char *)(h + 1);
-    *room = *w;
-    room->form = DT_FORM_I8;
-    room->scale_type = DT_SCALE_F32;
-    room->quants = first;
-    room->scales = first + h->cols;
-    room->row_stride = room->scale_row_stride = rvv07_row_bytes(h->kind, h->cols, h->group);
-    room->group_stride = h->group;
-    room->scale_group_stride = sizeof(float);
-    room->layout = NULL;
-    return room;
+    *capacity = *w;
+    capacity->form = DT_FORM_I8;
+    capacity->scale_type = DT_SCALE_F32;
+    capacity->quants = first;
+    capacity->scales = first + h->cols;
+    capacity->row_stride = capacity->scale_row_stride = rvv07_row_bytes(h->kind, h->cols, h->group);
+    capacity->group_stride = h->group;
+    capacity->scale_group_stride = sizeof(float);
+    capacity->layout = NULL;
+    return capacity;
 }
 
 static int q4_value(const unsigned char *block, uint32_t i)

@@ -62,7 +62,7 @@ uint32_t rvv07_kind_of(const struct dt_matrix *w);
 int rvv07_is_sparse(const struct dt_matrix *w);
 
 // w, or where it is packed by rows what describes it as lying in place, in *room.
-const struct dt_matrix *rvv07_in_place(const struct dt_matrix *w, struct dt_matrix *room);
+const struct dt_matrix *rvv07_in_place(const struct dt_matrix *w, struct dt_matrix *capacity);
 
 // The header in front of a PACKED matrix, or NULL if it is not a sound one of this layout and of
 // w's shape.

@@ -73,11 +73,11 @@ def measure(shape, flat, tok, train_set, valid, stories=None):
     topics = corpus.Topics(train_set)
     asked = requests(valid, topics, 100)
     net = tell.Net(shape, flat, True)
-    told, ended = tell.tell(net, [[1] + encode(q + "\n\n") for q, _ in asked])
-    told = [tok.decode(t) for t in told]
+    output, ended = tell.tell(net, [[1] + encode(q + "\n\n") for q, _ in asked])
+    output = [tok.decode(t) for t in output]
     words = [w for _, w in asked]
-    out["requests"] = follows(told, words)
-    out["requests_shuffled"] = follows(told, words[1:] + words[:1])
+    out["requests"] = follows(output, words)
+    out["requests_shuffled"] = follows(output, words[1:] + words[:1])
     out["ended"] = sum(ended) / len(ended)
     print(f"requested words in the greedy stories: {out['requests']:.1%}; with the requests shuffled: "
           f"{out['requests_shuffled']:.1%}; stories that end by themselves: {out['ended']:.0%}", flush=True)
@@ -134,13 +134,13 @@ def curve(log, path):
     export.write_file(path, ["\n".join(out).encode()])
 
 
-def card(template, out, shape, state, figures, told, settings):
+def card(template, out, shape, state, figures, output, settings):
     """Fills in the card's figures; the words around them are in card.md"""
     with open(template, encoding="utf-8") as f:
         text = f.read()
     quote = lambda s: "\n".join("> " + l if l else ">" for l in s.split("\n"))
     parts = [f"**{h}**\n\n{quote('**' + p.strip() + '**' + (chr(10) * 2 if p.endswith(chr(10)) else '') + s)}\n"
-             for h, p, s in told]
+             for h, p, s in output]
     fill = dict(PARAMETERS=f"{model.count(shape):,}", DIM=shape.dim, LAYERS=shape.layers,
                 HEADS=shape.heads, HEAD=shape.dim // shape.heads, HIDDEN=shape.hidden,
                 VOCAB=f"{shape.vocab:,}", CONTEXT=shape.context, TOKENS=f"{state['tokens'] / 1e6:.0f}",
@@ -167,7 +167,7 @@ def main():
     tok = tokenizer.Tokenizer.load(os.path.join(o.run, "tokenizer.model"))
     train_set, valid = corpus.read_stories(o.corpus)
     figures = measure(shape, flat, tok, train_set, valid)
-    told = samples(shape, flat, tok)
+    output = samples(shape, flat, tok)
     about = dict(name="Duotale Storyteller", version="1.0", bits=figures["float"],
                  tokens=str(state["tokens"]),
                  description="Tells short stories for small children, on request. A request is its "
@@ -191,7 +191,7 @@ def main():
         {"shape": shape._asdict(), "settings": settings, "state": state, "figures": figures},
         indent=1).encode() + b"\n"])
     card(os.path.join(model.HERE, "card.md"), os.path.join(o.out, "README.md"), shape, state, figures,
-         told, settings)
+         output, settings)
     print(f"written into {os.path.normpath(o.out)} in {time.monotonic() - began:.0f} s")
 
 

@@ -240,8 +240,8 @@ struct dt_backend {
     void (*add)(void *ctx, float *x, const float *y, uint32_t n); // x += y
     // The smallest index of the largest of x[0..n).
     uint32_t (*argmax)(void *ctx, const float *x, uint32_t n);
-    // Writes the indices i, ascending, with x[i] >= threshold to index (room for n) and returns how
-    // many.
+    // Writes the indices i, ascending, with x[i] >= threshold to index (space for n) and returns
+    // how many.
     uint32_t (*select)(void *ctx, const float *x, uint32_t n, float threshold, uint32_t *index);
 
     // --- the shortlist of a classifier (core/sampling/shortlist.h); optional, the first two beside
@@ -257,9 +257,9 @@ struct dt_backend {
     float (*act_error)(void *ctx, const void *act, const float *x, const struct dt_matrix *w);
     // Passes over n pairs, bounds[i] = two bfloat16, a in its upper half and b in its lower; u = a
     // * along + b * across, each operation rounded or fused. Writes the indices i, ascending, whose
-    // u is not below threshold to index (room for n) and returns how many; *rest is what the others
-    // add up to: sum of 2^((u - threshold) * scale), never too little, at most 6.5 % too much (in
-    // any order). scale >= 0, finite.
+    // u is not below threshold to index (space for n) and returns how many; *rest is what the
+    // others add up to: sum of 2^((u - threshold) * scale), never too little, at most 6.5 % too
+    // much (in any order). scale >= 0, finite.
     uint32_t (*screen)(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across,
                        float threshold, float scale, uint32_t *index, double *rest);
     // Optional, where reading rows one by one through embed takes too long. products[2 k] = |W_r|^2

@@ -12,14 +12,14 @@
 #include "host/clock.h"
 
 // Text in pieces, for what a command prints.
-struct paper {
+struct buffer {
     char *text;
-    size_t n, room;
+    size_t n, capacity;
 };
 
-static void print(struct paper *paper, const char *format, ...)
+static void print(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-static void print(struct paper *paper, const char *format, ...)
+static void print(struct buffer *buffer, const char *format, ...)
 {
     va_list args;
     char line[700];
@@ -30,23 +30,23 @@ static void print(struct paper *paper, const char *format, ...)
         return;
     if ((size_t)n >= sizeof line)
         n = sizeof line - 1;
-    if (paper->n + (size_t)n + 1 > paper->room) {
-        size_t room = 2 * (paper->n + (size_t)n + 1) + 256;
-        char *more = realloc(paper->text, room);
+    if (buffer->n + (size_t)n + 1 > buffer->capacity) {
+        size_t capacity = 2 * (buffer->n + (size_t)n + 1) + 256;
+        char *more = realloc(buffer->text, capacity);
         if (!more)
             return;
-        paper->text = more;
-        paper->room = room;
+        buffer->text = more;
+        buffer->capacity = capacity;
     }
-    memcpy(paper->text + paper->n, line, (size_t)n + 1);
-    paper->n += (size_t)n;
+    memcpy(buffer->text + buffer->n, line, (size_t)n + 1);
+    buffer->n += (size_t)n;
 }
 
-static void hand_in(struct dt_worker *w, struct paper *paper)
+static void hand_in(struct dt_worker *w, struct buffer *buffer)
 {
-    if (paper->text)
-        dt_app_output(w->app, paper->text);
-    free(paper->text);
+    if (buffer->text)
+        dt_app_output(w->app, buffer->text);
+    free(buffer->text);
 }
 
 void dt_act_redraw(struct dt_worker *w, size_t keep, const char *what)
@@ -61,7 +61,7 @@ void dt_act_redraw(struct dt_worker *w, size_t keep, const char *what)
     payload->title = strdup(story->title ? story->title : "");
     payload->premise = strdup(story->premise ? story->premise : "");
     payload->chat = story->chat;
-    payload->kept = !dt_tell_private(w) && dt_keeper_healthy(w->app->keeper);
+    payload->kept = !dt_generate_private(w) && dt_writer_healthy(w->app->writer);
     size_t count = what && story->count > keep ? story->count - keep : 0;
     payload->turns = calloc(count + 1, sizeof *payload->turns);
     for (size_t i = 0; payload->turns && i < count; i++) {
@@ -71,7 +71,7 @@ void dt_act_redraw(struct dt_worker *w, size_t keep, const char *what)
         copy->text = strdup(turn->text);
         copy->prompt_length = copy->prompt ? strlen(copy->prompt) : 0;
         copy->text_length = copy->text ? turn->length : 0;
-        copy->room = copy->text ? turn->length + 1 : 0;
+        copy->capacity = copy->text ? turn->length + 1 : 0;
         copy->facts = (struct dt_app_turn){.finished = turn->finished,
                                            .end = (enum dt_app_turn_end)turn->end,
                                            .tokens = turn->tokens,
@@ -114,7 +114,7 @@ static int on_swap(void *arg, size_t done, size_t total)
 
 static void model_event(struct dt_worker *w)
 {
-    dt_tell_figures(w, true);
+    dt_generate_figures(w, true);
     struct dt_app_figures *copy = malloc(sizeof *copy);
     struct dt_app_event event = {.type = DT_EVENT_MODEL};
     if (copy)
@@ -160,22 +160,22 @@ void dt_act_swap(struct dt_worker *w, const char *stack)
 static void list_backends(struct dt_worker *w)
 {
     struct dt_registry *registry = dt_engine_registry(w->engine);
-    struct paper paper = {0};
+    struct buffer buffer = {0};
     for (size_t i = 0; registry && i < dt_registry_count(registry); i++) {
         const struct dt_backend_info *info = dt_registry_at(registry, i);
         char name[160];
         snprintf(name, sizeof name, info->variant && *info->variant ? "%s@%s" : "%s", info->name,
                  info->variant);
         if (info->reason)
-            print(&paper, "%-22s -      %s\n", name, info->reason);
+            print(&buffer, "%-22s -      %s\n", name, info->reason);
         else
-            print(&paper, "%-22s %-6d %s\n", name, info->score,
+            print(&buffer, "%-22s %-6d %s\n", name, info->score,
                   info->description ? info->description : "");
     }
     if (dt_engine_is_open(w->engine))
-        print(&paper, "now: %s. /backend STACK goes on with another, as /backend int8+fastexp\n",
+        print(&buffer, "now: %s. /backend STACK goes on with another, as /backend int8+fastexp\n",
               dt_engine_stack_name(w->engine));
-    hand_in(w, &paper);
+    hand_in(w, &buffer);
 }
 
 void dt_act_threads(struct dt_worker *w, uint32_t threads)
@@ -226,7 +226,7 @@ static void go_on(struct dt_worker *w)
         dt_app_error(w->app, &err);
         return;
     }
-    dt_tell(w, true);
+    dt_generate(w, true);
 }
 
 static void retry(struct dt_worker *w)
@@ -241,11 +241,11 @@ static void retry(struct dt_worker *w)
     turn->tokens = 0;
     turn->random = 0;
     uint64_t seed = dt_settings_uint(&w->settings, DT_SET_SEED);
-    turn->seed = seed ? turn->seed + 1 : dt_tell_new_seed(w);
-    if (turn->told_at == DT_NOWHERE)
+    turn->seed = seed ? turn->seed + 1 : dt_generate_new_seed(w);
+    if (turn->output_at == DT_NOWHERE)
         story->stale = true;
     else
-        story->token_count = turn->told_at;
+        story->token_count = turn->output_at;
     if (story->stale && dt_story_rebuild(w, &err) != DT_OK) {
         dt_app_error(w->app, &err);
         return;
@@ -254,7 +254,7 @@ static void retry(struct dt_worker *w)
         dt_app_notice(w->app, DT_NOTICE_INFO,
                       "The temperature is 0: the likeliest words are the same again.");
     dt_act_redraw(w, story->count - 1, "told again");
-    dt_tell(w, false);
+    dt_generate(w, false);
 }
 
 static void undo(struct dt_worker *w)
@@ -265,11 +265,11 @@ static void undo(struct dt_worker *w)
     char *prompt = strdup(dt_story_last(story)->prompt);
     size_t n = story->count - 1;
     dt_story_cut(story, n);
-    if (story->kept && !dt_tell_private(w))
-        dt_keeper_wait(w->app->keeper, dt_keeper_cut(w->app->keeper, story->kept, (uint32_t)n),
+    if (story->kept && !dt_generate_private(w))
+        dt_writer_wait(w->app->writer, dt_writer_cut(w->app->writer, story->kept, (uint32_t)n),
                        &w->app->stopping, NULL, NULL);
     dt_act_redraw(w, n, "undone");
-    dt_tell_figures(w, false);
+    dt_generate_figures(w, false);
     if (prompt)
         dt_app_post(w->app, DT_EVENT_INPUT, *prompt == ' ' ? prompt + 1 : prompt);
     free(prompt);
@@ -300,8 +300,8 @@ void dt_act_open(struct dt_worker *w, int64_t id)
     struct dt_story *story = &w->story;
     struct dt_story_record record;
     struct dt_error err = {0};
-    if (dt_keeper_wait(w->app->keeper, dt_keeper_load(w->app->keeper, id), &w->app->stopping,
-                       &record, &err) != DT_KEPT) {
+    if (dt_writer_wait(w->app->writer, dt_writer_load(w->app->writer, id), &w->app->stopping,
+                       &record, &err) != DT_SAVED) {
         dt_app_error(w->app, &err);
         return;
     }
@@ -314,7 +314,7 @@ void dt_act_open(struct dt_worker *w, int64_t id)
     for (size_t i = 0; i < record.turn_count; i++) {
         const struct dt_turn_record *from = &record.turns[i];
         struct dt_turn *turn = dt_story_add(story, from->prompt);
-        if (!turn || !dt_story_append_text(turn, from->told, strlen(from->told)))
+        if (!turn || !dt_story_append_text(turn, from->output, strlen(from->output)))
             break;
         turn->request =
             !record.chat && w->family == DT_TEMPLATE_STORY && dt_story_is_request(turn->prompt);
@@ -331,7 +331,7 @@ void dt_act_open(struct dt_worker *w, int64_t id)
     if (record.system && *record.system)
         dt_app_set(w->app, DT_SET_SYSTEM, record.system, DT_FROM_FILE, NULL);
     dt_worker_see_settings(w);
-    story->kept = dt_keeper_story_new(w->app->keeper, &record);
+    story->kept = dt_writer_story_new(w->app->writer, &record);
     if (record.model && *record.model && strcmp(record.model, w->model_path) != 0) {
         if (access(record.model, R_OK) == 0)
             dt_worker_open_model(w, record.model);
@@ -347,7 +347,7 @@ void dt_act_open(struct dt_worker *w, int64_t id)
     char what[200];
     snprintf(what, sizeof what, "Story %lld: %s", (long long)story->id, story->title);
     dt_act_redraw(w, 0, what);
-    dt_tell_figures(w, false);
+    dt_generate_figures(w, false);
     dt_story_record_free(&record);
 }
 
@@ -370,8 +370,8 @@ static void export_story(struct dt_worker *w, const char *arguments)
         return;
     }
     if (of_library) {
-        if (dt_keeper_wait(w->app->keeper, dt_keeper_load(w->app->keeper, id), &w->app->stopping,
-                           &record, &err) != DT_KEPT) {
+        if (dt_writer_wait(w->app->writer, dt_writer_load(w->app->writer, id), &w->app->stopping,
+                           &record, &err) != DT_SAVED) {
             dt_app_error(w->app, &err);
             return;
         }
@@ -403,9 +403,9 @@ static void rename_story(struct dt_worker *w, const char *title)
     }
     free(story->title);
     story->title = strdup(title);
-    if (story->kept && !dt_tell_private(w)) {
+    if (story->kept && !dt_generate_private(w)) {
         dt_story_as_record(w, &record);
-        dt_keeper_put_fields(w->app->keeper, story->kept, &record);
+        dt_writer_put_fields(w->app->writer, story->kept, &record);
         free(record.turns);
     }
     dt_act_redraw(w, story->count, NULL);
@@ -417,16 +417,16 @@ static void delete_story(struct dt_worker *w, const char *arguments)
     struct dt_error err = {0};
     int64_t id = *arguments ? strtoll(arguments, NULL, 10) : w->story.id;
     if (id == w->story.id) {
-        uint64_t ticket = w->story.kept && id ? dt_keeper_delete(w->app->keeper, id) : 0;
-        if (ticket && dt_keeper_wait(w->app->keeper, ticket, NULL, NULL, &err) != DT_KEPT) {
+        uint64_t ticket = w->story.kept && id ? dt_writer_delete(w->app->writer, id) : 0;
+        if (ticket && dt_writer_wait(w->app->writer, ticket, NULL, NULL, &err) != DT_SAVED) {
             dt_app_error(w->app, &err);
             return;
         }
         dt_act_new_story(w, "deleted");
         return;
     }
-    if (dt_keeper_wait(w->app->keeper, dt_keeper_delete(w->app->keeper, id), NULL, NULL, &err) ==
-        DT_KEPT)
+    if (dt_writer_wait(w->app->writer, dt_writer_delete(w->app->writer, id), NULL, NULL, &err) ==
+        DT_SAVED)
         dt_app_notice(w->app, DT_NOTICE_INFO, "Story %lld is deleted.", (long long)id);
     else
         dt_app_error(w->app, &err);
@@ -459,55 +459,56 @@ static void memory(struct dt_worker *w)
 {
     struct dt_engine_plan plan;
     struct dt_memory_facts facts;
-    struct paper paper = {0};
+    struct buffer buffer = {0};
     dt_memory_facts(&facts);
     if (dt_engine_is_open(w->engine)) {
         dt_engine_memory(w->engine, &plan);
-        print(&paper, "model file, mapped   %10.2f MB  %s\n", (double)plan.file_bytes / 1e6,
+        print(&buffer, "model file, mapped   %10.2f MB  %s\n", (double)plan.file_bytes / 1e6,
               w->model_path);
-        print(&paper, "weights in place     %10.2f MB  part of the mapping\n",
+        print(&buffer, "weights in place     %10.2f MB  part of the mapping\n",
               (double)plan.weights.in_place_bytes / 1e6);
-        print(&paper, "weights copied       %10.2f MB\n", (double)plan.weights.copied_bytes / 1e6);
-        print(&paper, "KV cache             %10.2f MB  %u positions, %u used\n",
+        print(&buffer, "weights copied       %10.2f MB\n", (double)plan.weights.copied_bytes / 1e6);
+        print(&buffer, "KV cache             %10.2f MB  %u positions, %u used\n",
               (double)plan.session.kv / 1e6, plan.context, w->story.token_count);
-        print(&paper, "scratch, logits      %10.2f MB\n",
+        print(&buffer, "scratch, logits      %10.2f MB\n",
               (double)(plan.session.scratch + plan.session.logits + plan.session.tables) / 1e6);
-        print(&paper, "vocabulary, tables   %10.2f MB\n",
+        print(&buffer, "vocabulary, tables   %10.2f MB\n",
               (double)(plan.model_tables + plan.tokenizer) / 1e6);
-        print(&paper, "sampler              %10.2f MB\n", (double)plan.sampler / 1e6);
-        print(&paper, "all of our own       %10.2f MB\n", (double)plan.total / 1e6);
+        print(&buffer, "sampler              %10.2f MB\n", (double)plan.sampler / 1e6);
+        print(&buffer, "all of our own       %10.2f MB\n", (double)plan.total / 1e6);
     }
-    print(&paper, "resident             %10.2f MB  at its highest %.2f\n", (double)facts.rss / 1e6,
+    print(&buffer, "resident             %10.2f MB  at its highest %.2f\n", (double)facts.rss / 1e6,
           (double)facts.rss_peak / 1e6);
-    print(&paper, "anonymous            %10.2f MB\n", (double)facts.anonymous / 1e6);
-    print(&paper, "available            %10.2f MB  of %.2f\n", (double)facts.available / 1e6,
+    print(&buffer, "anonymous            %10.2f MB\n", (double)facts.anonymous / 1e6);
+    print(&buffer, "available            %10.2f MB  of %.2f\n", (double)facts.available / 1e6,
           (double)facts.total / 1e6);
-    print(&paper, "major faults         %10llu\n", (unsigned long long)facts.major_faults);
-    hand_in(w, &paper);
+    print(&buffer, "major faults         %10llu\n", (unsigned long long)facts.major_faults);
+    hand_in(w, &buffer);
 }
 
 static void stats(struct dt_worker *w)
 {
     const struct dt_app_figures *f = &w->figures;
     const struct dt_turn *turn = dt_story_last(&w->story);
-    struct paper paper = {0};
-    dt_tell_figures(w, true);
-    print(&paper, "told                 %u tokens in %.2f s, %.1f tok/s\n", f->tokens, f->seconds,
+    struct buffer buffer = {0};
+    dt_generate_figures(w, true);
+    print(&buffer, "told                 %u tokens in %.2f s, %.1f tok/s\n", f->tokens, f->seconds,
           f->speed_mean);
-    print(&paper, "prompt               %u tokens evaluated, %.1f tok/s\n", f->prompt_tokens,
+    print(&buffer, "prompt               %u tokens evaluated, %.1f tok/s\n", f->prompt_tokens,
           f->prompt_speed);
-    print(&paper, "first token          %.1f ms\n", f->first_token_ms);
-    print(&paper, "context              %u of %u\n", f->context_used, f->context_total);
-    print(&paper, "computed by          %s, %u thread%s\n", f->stack, f->threads,
+    print(&buffer, "first token          %.1f ms\n", f->first_token_ms);
+    print(&buffer, "context              %u of %u\n", f->context_used, f->context_total);
+    print(&buffer, "computed by          %s, %u thread%s\n", f->stack, f->threads,
           f->threads == 1 ? "" : "s");
-    print(&paper, "seed                 %llu\n", (unsigned long long)(turn ? turn->seed : f->seed));
+    print(&buffer, "seed                 %llu\n",
+          (unsigned long long)(turn ? turn->seed : f->seed));
     if (w->speech) {
         struct dt_speech_figures voice;
         char line[300];
         dt_speech_figures(w->speech, &voice);
-        print(&paper, "%s\n", dt_speech_line(&voice, line, sizeof line));
+        print(&buffer, "%s\n", dt_speech_line(&voice, line, sizeof line));
     }
-    hand_in(w, &paper);
+    hand_in(w, &buffer);
 }
 
 static void set_context(struct dt_worker *w)
@@ -528,7 +529,7 @@ static void set_context(struct dt_worker *w)
             "The context holds %u tokens now; the story so far is read again with the next turn.",
             dt_session_capacity(dt_engine_session(w->engine)));
     }
-    dt_tell_figures(w, true);
+    dt_generate_figures(w, true);
 }
 
 void dt_act(struct dt_worker *w, int id, const char *arguments)
@@ -537,7 +538,7 @@ void dt_act(struct dt_worker *w, int id, const char *arguments)
     switch (id) {
     case DT_COMMAND_NEW:
         dt_act_new_story(w, "a new story");
-        dt_tell_figures(w, false);
+        dt_generate_figures(w, false);
         break;
     case DT_COMMAND_CONTINUE:
         go_on(w);
@@ -595,7 +596,7 @@ void dt_act(struct dt_worker *w, int id, const char *arguments)
         w->story.stale = w->story.chat && w->story.count > 0;
         break;
     case DT_COMMAND_SPEAK:
-        if (dt_settings_on(&w->settings, DT_SET_SPEAK) && dt_tell_open_speech(w)) {
+        if (dt_settings_on(&w->settings, DT_SET_SPEAK) && dt_generate_open_speech(w)) {
             struct dt_speech_figures voice;
             dt_speech_figures(w->speech, &voice);
             dt_app_notice(w->app, DT_NOTICE_INFO,

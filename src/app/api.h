@@ -258,7 +258,7 @@ struct dt_app_api {
     // front end should keep the line. While a story is told, a prompt waits until it has ended (a
     // few may), commands that need the story stop it first, the rest happens at once or at the next
     // token.
-    bool (*submit)(struct dt_app *app, const char *text, size_t length);
+    bool (*input)(struct dt_app *app, const char *text, size_t length);
     // The answer to DT_EVENT_EDIT: the last text becomes this, and the story goes on from it.
     bool (*edit)(struct dt_app *app, const char *text, size_t length);
     // The answer to DT_EVENT_ASK. One that nobody answers any more is forgotten.
@@ -301,7 +301,7 @@ struct dt_app_api {
 
     // --- the entries of former days ---
 
-    // Entries typed before, oldest first (from disk too, unless history is off or the sitting
+    // Entries typed before, oldest first (from disk too, unless history is off or the session
     // private); NULL past the last. Several lines are one entry. Valid until the next remember().
     size_t (*history_count)(struct dt_app *app);
     const char *(*history)(struct dt_app *app, size_t i);
@@ -328,11 +328,11 @@ struct dt_app_api {
 
     enum dt_app_charset (*charset)(struct dt_app *app); // setting charset, resolved by the locale
     bool (*colour)(struct dt_app *app); // setting color, NO_COLOR, and whether stdout is a terminal
-    // s[0..n) in the terminal's charset: out has room for n + 8 bytes; returns the length.
+    // s[0..n) in the terminal's charset: out has space for n + 8 bytes; returns the length.
     // Typographic quotes, dashes and dots have ASCII twins, Latin letters lose their accents where
     // need be, the rest is '?' (two for wide characters).
     size_t (*encode)(struct dt_app *app, const char *s, size_t n, char *out);
-    // The terminal's bytes as UTF-8: out has room for 3 * n + 8 bytes. State is not kept: give
+    // The terminal's bytes as UTF-8: out has space for 3 * n + 8 bytes. State is not kept: give
     // whole entries.
     size_t (*decode)(struct dt_app *app, const char *s, size_t n, char *out);
     // What a crash handler writes to the terminal before it gives it back (leave the alternate

@@ -84,7 +84,7 @@ dt_status dt_app_set(struct dt_app *app, int id, const char *value, enum dt_sett
     return DT_OK;
 }
 
-// ---- the keeper's news ----
+// ---- the library writer's news ----
 
 static void print_stories(struct dt_app *app, const struct dt_library_entry *entries, size_t count)
 {
@@ -108,21 +108,21 @@ static void print_stories(struct dt_app *app, const struct dt_library_entry *ent
     free(text);
 }
 
-static void hear_keeper(void *arg, const struct dt_keeper_report *report)
+static void on_writer_report(void *arg, const struct dt_writer_report *report)
 {
     struct dt_app *app = arg;
     struct dt_app_event event = {0};
     switch (report->type) {
-    case DT_KEEPER_NOTICE:
+    case DT_WRITER_NOTICE:
         dt_app_notice(app, report->level, "%s", report->text);
         break;
-    case DT_KEEPER_LAST:
+    case DT_WRITER_LAST:
         if (app->interactive)
             dt_app_notice(app, DT_NOTICE_INFO,
                           "Last time: \"%s\" (%zu turn%s). /open goes on with it.", report->text,
                           report->count, report->count == 1 ? "" : "s");
         break;
-    case DT_KEEPER_LIST: {
+    case DT_WRITER_LIST: {
         struct dt_view_list *list = dt_view_list_new(report->count, sizeof(struct dt_app_entry));
         if (list) {
             struct dt_app_entry *items = list->items;
@@ -152,13 +152,13 @@ static void hear_keeper(void *arg, const struct dt_keeper_report *report)
             dt_events_post(&app->events, &event, NULL, 0, list, dt_view_list_free);
         break;
     }
-    case DT_KEEPER_STORY:
-    case DT_KEEPER_HEALTH:
+    case DT_WRITER_STORY:
+    case DT_WRITER_HEALTH:
         break;
     }
 }
 
-static void hear_log(void *arg, int level, const char *line)
+static void on_log(void *arg, int level, const char *line)
 {
     dt_app_notice(arg, level >= DT_LOG_ERROR ? DT_NOTICE_ERROR : DT_NOTICE_WARNING, "%s", line);
 }
@@ -201,9 +201,9 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options,
         .memory_limit = (size_t)dt_settings_uint(s, DT_SET_MEM_LIMIT),
         .without_shortlist = !dt_settings_on(s, DT_SET_SHORTLIST),
     };
-    struct dt_keeper_options keeper = {
+    struct dt_writer_options writer = {
         .path = dt_settings_path(s, DT_SET_LIBRARY, path, sizeof path),
-        .listener = hear_keeper,
+        .listener = on_writer_report,
         .listener_arg = app,
         .offer_last = options->interactive && options->open == 0,
         .idle = private,
@@ -219,8 +219,8 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options,
     if (status != DT_OK)
         goto out;
     dt_signals_install(app);
-    dt_log_set(hear_log, app, DT_LOG_WARNING);
-    status = dt_keeper_new(&app->keeper, &keeper, err);
+    dt_log_set(on_log, app, DT_LOG_WARNING);
+    status = dt_writer_new(&app->writer, &writer, err);
     if (status == DT_OK)
         status = dt_worker_new(app, err);
     if (status != DT_OK)
@@ -254,7 +254,7 @@ void dt_app_free(struct dt_app *app, void (*last)(const char *line))
         dt_worker_ask(app, DT_REQUEST_QUIT, 0, NULL, 0, false);
         dt_worker_free(app);
     }
-    dt_keeper_free(app->keeper);
+    dt_writer_free(app->writer);
     dt_log_set(NULL, NULL, DT_LOG_ERROR);
     while ((event = dt_events_take(&app->events)) != NULL) {
         if (last && event->event.type == DT_EVENT_NOTICE && event->event.level != DT_NOTICE_INFO)
@@ -336,7 +336,7 @@ static dt_status api_step(struct dt_app *app, int setting, int steps, struct dt_
     if (!has)
         return dt_error_set(err, DT_USAGE, NULL, "%s has no steps: type a value",
                             dt_settings_table()[setting].name);
-    return dt_submit_set(app, setting, text, err);
+    return dt_input_set(app, setting, text, err);
 }
 
 const struct dt_command *dt_app_commands(struct dt_app *app, size_t *count)
@@ -405,7 +405,7 @@ static void api_find_models(struct dt_app *app)
 static uint32_t api_search(struct dt_app *app, const char *words, uint32_t offset, uint32_t limit)
 {
     uint32_t number = ++app->searches;
-    dt_keeper_search(app->keeper, words, offset, limit, number);
+    dt_writer_search(app->writer, words, offset, limit, number);
     return number;
 }
 
@@ -460,9 +460,9 @@ const struct dt_app_api *dt_app_api(void)
         .fd = api_fd,
         .next = dt_view_next,
         .leaving = api_leaving,
-        .submit = dt_submit,
+        .input = dt_input,
         .edit = api_edit,
-        .answer = dt_submit_answer,
+        .answer = dt_input_answer,
         .stop = dt_app_stop,
         .notice = api_notice,
         .state = dt_view_state,
@@ -472,7 +472,7 @@ const struct dt_app_api *dt_app_api(void)
         .turn = dt_view_turn,
         .settings = api_settings,
         .get = api_get,
-        .set = dt_submit_set,
+        .set = dt_input_set,
         .step = api_step,
         .commands = dt_app_commands,
         .own_commands = api_own_commands,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A sitting at the terminal, as main makes it; and what its parts share. Front ends see app/api.h
+// A session at the terminal, as main makes it; and what its parts share. Front ends see app/api.h
 // alone.
 #ifndef DT_APP_APP_H
 #define DT_APP_APP_H
@@ -25,7 +25,8 @@ struct dt_app_options {
     bool interactive; // somebody is there who can be told things
 };
 
-// Makes a sitting: starts worker and keeper, and begins to open the model. DT_NO_MEMORY, DT_FAILED.
+// Makes a session: starts worker and library writer, and begins to open the model. DT_NO_MEMORY,
+// DT_FAILED.
 dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options,
                      struct dt_error *err);
 
@@ -65,7 +66,7 @@ struct dt_view;       // app/view.h
 struct dt_app {
     struct dt_events events;
     struct dt_engine *engine; // the worker's, but for dt_engine_cancel
-    struct dt_keeper *keeper;
+    struct dt_writer *writer;
     struct dt_worker *worker;
     struct dt_view *view; // the ui thread's
 
@@ -135,15 +136,15 @@ void dt_worker_free(struct dt_app *app); // after a QUIT request: joins
 const struct dt_command *dt_app_commands(struct dt_app *app, size_t *count);
 
 // submit.c: what the ui thread does itself.
-bool dt_submit(struct dt_app *app, const char *text, size_t length);
-dt_status dt_submit_set(struct dt_app *app, int id, const char *value, struct dt_error *err);
-void dt_submit_answer(struct dt_app *app, uint32_t id, bool yes);
+bool dt_input(struct dt_app *app, const char *text, size_t length);
+dt_status dt_input_set(struct dt_app *app, int id, const char *value, struct dt_error *err);
+void dt_input_answer(struct dt_app *app, uint32_t id, bool yes);
 // The next line of a script, when all is quiet. False when there is none.
-bool dt_submit_script_step(struct dt_app *app);
-bool dt_submit_script(struct dt_app *app, const char *path);
+bool dt_input_script_step(struct dt_app *app);
+bool dt_input_script(struct dt_app *app, const char *path);
 // What the command line asked for first: at the front end's first look for events, when its own
 // commands are known.
-void dt_submit_first(struct dt_app *app);
+void dt_input_first(struct dt_app *app);
 
 // voice.c: /voice (lists, or chooses), and /listen (begins, ends what it began, or gives it up; the
 // words become the input line). listen_free gives up.
@@ -154,8 +155,8 @@ void dt_listen_free(struct dt_app *app);
 // complete.c
 const struct dt_app_completion *dt_complete(struct dt_app *app, const char *line, size_t cursor);
 void dt_complete_free(struct dt_app *app);
-// models.c: starts a look for models on the keeper's thread; current: the path of the one that is
-// open. print_them: as output, when all were looked at.
+// models.c: starts a look for models on the library writer's thread; current: the path of the one
+// that is open. print_them: as output, when all were looked at.
 void dt_models_find(struct dt_app *app, bool print_them, const char *current);
 // signals.c: handlers that stop, leave, and give the terminal back after a crash.
 void dt_signals_install(struct dt_app *app);

@@ -11,7 +11,7 @@
 
 struct side {
     char stack[128], *text, *refused;
-    size_t length, room;
+    size_t length, capacity;
     uint32_t *tokens, count;
     double speed, prompt_speed;
     bool finished;
@@ -25,12 +25,12 @@ struct comparison {
 
 static void add_text(struct side *side, const char *text, size_t n)
 {
-    if (side->length + n + 1 > side->room) {
+    if (side->length + n + 1 > side->capacity) {
         char *more = realloc(side->text, 2 * (side->length + n + 1));
         if (!more)
             return;
         side->text = more;
-        side->room = 2 * (side->length + n + 1);
+        side->capacity = 2 * (side->length + n + 1);
     }
     memcpy(side->text + side->length, text, n);
     side->length += n;
@@ -86,8 +86,8 @@ static void post(struct dt_worker *w, struct comparison *c, bool finished)
 }
 
 // Tells one side. False: stopped.
-static bool tell_side(struct dt_worker *w, struct comparison *c, int n, const char *stack,
-                      const uint32_t *prompt, uint32_t prompt_count, uint32_t length)
+static bool generate_side(struct dt_worker *w, struct comparison *c, int n, const char *stack,
+                          const uint32_t *prompt, uint32_t prompt_count, uint32_t length)
 {
     struct side *side = &c->side[n];
     struct dt_error err = {0};
@@ -114,7 +114,7 @@ static bool tell_side(struct dt_worker *w, struct comparison *c, int n, const ch
            dt_session_position(session) < dt_session_capacity(session)) {
         char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
         uint32_t id = dt_engine_next(w->engine);
-        if (dt_tell_is_end(w, id))
+        if (dt_generate_is_end(w, id))
             break;
         side->tokens[side->count++] = id;
         size_t bytes = dt_engine_piece(w->engine, previous, id, raw);
@@ -202,8 +202,8 @@ static void set_aside(struct dt_worker *w, struct aside *aside)
     aside->position = dt_session_common_prefix(session, w->story.tokens, w->story.token_count);
     aside->bytes = dt_session_saved_bytes(session, aside->position);
     if (aside->position == 0 ||
-        dt_memory_take(dt_engine_account(w->engine), aside->bytes, "the story, set aside",
-                       &aside->saved, NULL) != DT_OK)
+        dt_memory_alloc(dt_engine_account(w->engine), aside->bytes, "the story, set aside",
+                        &aside->saved, NULL) != DT_OK)
         return;
     dt_session_save(session, aside->position, aside->saved);
 }
@@ -214,7 +214,7 @@ static void take_up(struct dt_worker *w, struct aside *aside)
     dt_session_truncate(session, 0);
     if (aside->saved)
         dt_session_restore(session, aside->position, aside->saved);
-    dt_memory_give(dt_engine_account(w->engine), aside->saved, aside->bytes);
+    dt_memory_free(dt_engine_account(w->engine), aside->saved, aside->bytes);
 }
 
 void dt_compare(struct dt_worker *w, const char *a, const char *b)
@@ -233,9 +233,9 @@ void dt_compare(struct dt_worker *w, const char *a, const char *b)
     snprintf(before, sizeof before, "%s", dt_engine_stack_name(w->engine));
     // the last turn's beginning; before the first turn, an opening
     if (turn && (!story->stale || dt_story_rebuild(w, &err) == DT_OK) &&
-        turn->told_at != DT_NOWHERE) {
+        turn->output_at != DT_NOWHERE) {
         prompt = story->tokens;
-        count = turn->told_at;
+        count = turn->output_at;
         c.prompt = turn->prompt;
     } else {
         const char *opening = dt_settings_text(&w->settings, DT_SET_OPENING);
@@ -258,7 +258,7 @@ void dt_compare(struct dt_worker *w, const char *a, const char *b)
     set_aside(w, &aside);
     bool going = true;
     for (int i = 0; i < 2 && going; i++)
-        going = tell_side(w, &c, i, stacks[i], copy, (uint32_t)count, length);
+        going = generate_side(w, &c, i, stacks[i], copy, (uint32_t)count, length);
     post(w, &c, true);
     summary(w, &c, !going);
     // back to what computed before, even after a stop
@@ -266,7 +266,7 @@ void dt_compare(struct dt_worker *w, const char *a, const char *b)
     if (dt_engine_swap(w->engine, before, NULL, NULL, &err) != DT_OK)
         dt_app_error(w->app, &err);
     take_up(w, &aside);
-    dt_tell_figures(w, true);
+    dt_generate_figures(w, true);
 out:
     free(copy);
     for (int i = 0; i < 2; i++) {

@@ -47,13 +47,13 @@ void dt_events_wake(struct dt_events *events)
 
 static bool set_text(struct dt_event *event, const char *text, size_t length, size_t at)
 {
-    if (at + length + 1 > event->room) {
-        size_t room = (at + length + 1) * 2;
-        char *more = realloc(event->text, room);
+    if (at + length + 1 > event->capacity) {
+        size_t capacity = (at + length + 1) * 2;
+        char *more = realloc(event->text, capacity);
         if (!more)
             return false;
         event->text = more;
-        event->room = room;
+        event->capacity = capacity;
     }
     if (length)
         memcpy(event->text + at, text, length);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the worker and the keeper have to say to the front end: a queue with a descriptor to wait
-// on.
+// What the worker and the library writer have to say to the front end: a queue with a descriptor to
+// wait on.
 #ifndef DT_APP_EVENTS_H
 #define DT_APP_EVENTS_H
 
@@ -14,7 +14,7 @@ struct dt_event {
     struct dt_event *next;
     struct dt_app_event event;
     char *text;
-    size_t room;
+    size_t capacity;
     void *payload;
     void (*free_payload)(void *payload);
 };

@@ -15,7 +15,7 @@
 
 // ---- settings ----
 
-void dt_tell_sampling(struct dt_worker *w, struct dt_sampling *out)
+void dt_generate_sampling(struct dt_worker *w, struct dt_sampling *out)
 {
     const struct dt_settings *s = &w->settings;
     *out = (struct dt_sampling){
@@ -28,7 +28,7 @@ void dt_tell_sampling(struct dt_worker *w, struct dt_sampling *out)
     };
 }
 
-uint64_t dt_tell_new_seed(struct dt_worker *w)
+uint64_t dt_generate_new_seed(struct dt_worker *w)
 {
     // short enough to be typed again
     uint64_t mixed = (dt_clock_unix() * 1000003u + dt_clock_ns() / 1000 + ++w->seeds * 7919u) *
@@ -36,12 +36,12 @@ uint64_t dt_tell_new_seed(struct dt_worker *w)
     return 1 + (mixed >> 32) % 999999999u;
 }
 
-bool dt_tell_private(struct dt_worker *w)
+bool dt_generate_private(struct dt_worker *w)
 {
     return dt_settings_on(&w->settings, DT_SET_PRIVATE);
 }
 
-bool dt_tell_is_end(struct dt_worker *w, uint32_t id)
+bool dt_generate_is_end(struct dt_worker *w, uint32_t id)
 {
     const struct dt_vocab *vocab = &dt_engine_model(w->engine)->vocab;
     if (vocab->bos != DT_NO_TOKEN && id == vocab->bos)
@@ -68,7 +68,7 @@ static double speed_now(const struct pace *pace, uint64_t now)
     return n > 1 && now > oldest ? (n - 1) * 1e9 / (double)(now - oldest) : 0;
 }
 
-void dt_tell_figures(struct dt_worker *w, bool with_memory)
+void dt_generate_figures(struct dt_worker *w, bool with_memory)
 {
     struct dt_app_figures *f = &w->figures;
     static uint64_t before_ns, faults;
@@ -123,7 +123,7 @@ static void on_batch(void *arg, uint32_t done, uint32_t total)
     post_progress(arg, done, total, false);
 }
 
-dt_status dt_tell_sync(struct dt_worker *w, struct dt_error *err)
+dt_status dt_generate_sync(struct dt_worker *w, struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(w->engine);
     struct dt_story *story = &w->story;
@@ -169,15 +169,15 @@ static void keep_fields(struct dt_worker *w, struct dt_story_record *record)
     record->turn_count = 0;
 }
 
-// The story's handle at the keeper; NULL when nothing is to be written.
-static struct dt_keeper_story *kept_story(struct dt_worker *w)
+// The story's handle at the library writer; NULL when nothing is to be written.
+static struct dt_writer_story *kept_story(struct dt_worker *w)
 {
     struct dt_story_record record;
-    if (dt_tell_private(w))
+    if (dt_generate_private(w))
         return NULL;
     if (!w->story.kept) {
         keep_fields(w, &record);
-        w->story.kept = dt_keeper_story_new(w->app->keeper, &record);
+        w->story.kept = dt_writer_story_new(w->app->writer, &record);
     }
     return w->story.kept;
 }
@@ -186,23 +186,23 @@ static uint64_t keep_turn(struct dt_worker *w, size_t n)
 {
     struct dt_turn *turn = &w->story.turns[n];
     struct dt_turn_record record = {.prompt = turn->prompt,
-                                    .told = turn->text,
+                                    .output = turn->text,
                                     .finished = turn->finished,
                                     .end = turn->end,
                                     .tokens = turn->tokens,
                                     .seed = turn->seed,
                                     .speed = turn->speed,
                                     .stack = turn->stack};
-    struct dt_keeper_story *kept = kept_story(w);
-    return kept ? dt_keeper_put_turn(w->app->keeper, kept, (uint32_t)n, &record) : 0;
+    struct dt_writer_story *kept = kept_story(w);
+    return kept ? dt_writer_put_turn(w->app->writer, kept, (uint32_t)n, &record) : 0;
 }
 
-void dt_tell_keep_all(struct dt_worker *w)
+void dt_generate_keep_all(struct dt_worker *w)
 {
     for (size_t i = 0; i < w->story.count; i++) {
         uint64_t ticket = w->story.turns[i].finished ? keep_turn(w, i) : 0;
         if (ticket)
-            dt_keeper_wait(w->app->keeper, ticket, &w->app->stopping, NULL, NULL);
+            dt_writer_wait(w->app->writer, ticket, &w->app->stopping, NULL, NULL);
     }
 }
 
@@ -214,21 +214,21 @@ static void keep_finished(struct dt_worker *w, size_t n)
     struct dt_story_record fields;
     if (kept_story(w)) {
         keep_fields(w, &fields);
-        dt_keeper_put_fields(w->app->keeper, w->story.kept, &fields);
+        dt_writer_put_fields(w->app->writer, w->story.kept, &fields);
     }
     uint64_t ticket = keep_turn(w, n);
     if (!ticket)
         return;
     dt_worker_state(w, DT_APP_SAVING);
     // a stop that ended the turn is not meant for the wait
-    if (dt_keeper_wait(w->app->keeper, ticket, NULL, NULL, NULL) == DT_KEPT_ANEW)
-        dt_tell_keep_all(w);
-    w->story.id = dt_keeper_story_number(w->story.kept);
+    if (dt_writer_wait(w->app->writer, ticket, NULL, NULL, NULL) == DT_KEPT_ANEW)
+        dt_generate_keep_all(w);
+    w->story.id = dt_writer_story_number(w->story.kept);
 }
 
 // ---- telling ----
 
-struct telling {
+struct generation {
     struct dt_turn *turn;
     uint32_t number, begun_tokens;
     struct dt_text_filter filter;
@@ -237,7 +237,7 @@ struct telling {
     uint64_t begun, now, first, posted_ns, figures_ns, draft_ns;
 };
 
-static void post_text(struct dt_worker *w, struct telling *t)
+static void post_text(struct dt_worker *w, struct generation *t)
 {
     if (t->turn->length > t->posted) {
         struct dt_app_event event = {.type = DT_EVENT_TEXT, .turn = t->number};
@@ -248,7 +248,7 @@ static void post_text(struct dt_worker *w, struct telling *t)
     t->posted_ns = t->now;
 }
 
-static void take_piece(struct dt_worker *w, struct telling *t, const char *clean, size_t n)
+static void take_piece(struct dt_worker *w, struct generation *t, const char *clean, size_t n)
 {
     size_t before = t->turn->length;
     dt_story_append_text(t->turn, clean, n);
@@ -259,14 +259,14 @@ static void take_piece(struct dt_worker *w, struct telling *t, const char *clean
         post_text(w, t);
 }
 
-static void measure(struct dt_worker *w, struct telling *t)
+static void measure(struct dt_worker *w, struct generation *t)
 {
     struct dt_app_figures *f = &w->figures;
-    uint32_t told = t->turn->tokens - t->begun_tokens;
-    f->tokens = told;
+    uint32_t output = t->turn->tokens - t->begun_tokens;
+    f->tokens = output;
     f->seconds = (double)(t->now - t->first) / 1e9;
     f->speed_now = speed_now(&t->pace, t->now);
-    f->speed_mean = told > 1 && f->seconds > 0 ? (told - 1) / f->seconds : 0;
+    f->speed_mean = output > 1 && f->seconds > 0 ? (output - 1) / f->seconds : 0;
     t->turn->speed = f->speed_mean;
 }
 
@@ -305,7 +305,7 @@ static void voice_notice(void *arg, const char *line)
     dt_app_notice(arg, DT_NOTICE_WARNING, "%s", line);
 }
 
-bool dt_tell_open_speech(struct dt_worker *w)
+bool dt_generate_open_speech(struct dt_worker *w)
 {
     struct dt_error err = {0};
     char path[512], as[sizeof w->speech_as];
@@ -345,7 +345,7 @@ static void speech_begin(struct dt_worker *w, const char *shown)
     w->spoken = false;
     if (!wanted) {
         close_speech(w);
-    } else if (dt_tell_open_speech(w)) {
+    } else if (dt_generate_open_speech(w)) {
         dt_speech_begin(w->speech);
         if (shown)
             dt_speech_feed(w->speech, shown, strlen(shown));
@@ -370,8 +370,8 @@ static void speech_end(struct dt_worker *w, bool stopped)
 }
 
 // The context is full. True: there is room again.
-static bool make_room(struct dt_worker *w, struct telling *t, enum dt_app_turn_end *end,
-                      struct dt_error *err)
+static bool reserve(struct dt_worker *w, struct generation *t, enum dt_app_turn_end *end,
+                    struct dt_error *err)
 {
     struct dt_story *story = &w->story;
     uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine));
@@ -396,7 +396,7 @@ static bool make_room(struct dt_worker *w, struct telling *t, enum dt_app_turn_e
         w->app, DT_NOTICE_INFO,
         "The context is full (%u tokens): the oldest %u are dropped%s, and the rest is read again.",
         capacity, dropped, story->head > 1 ? " (the premise is kept)" : "");
-    if (dt_tell_sync(w, err) != DT_OK) {
+    if (dt_generate_sync(w, err) != DT_OK) {
         *end = err->status == DT_CANCELLED ? DT_END_STOPPED : DT_END_ERROR;
         return false;
     }
@@ -405,7 +405,8 @@ static bool make_room(struct dt_worker *w, struct telling *t, enum dt_app_turn_e
 }
 
 // Token after token. Returns why it ended.
-static enum dt_app_turn_end tell_on(struct dt_worker *w, struct telling *t, struct dt_error *err)
+static enum dt_app_turn_end generate_until_end(struct dt_worker *w, struct generation *t,
+                                               struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(w->engine);
     struct dt_sampler *sampler = dt_engine_sampler(w->engine);
@@ -418,9 +419,9 @@ static enum dt_app_turn_end tell_on(struct dt_worker *w, struct telling *t, stru
         uint32_t length = (uint32_t)dt_settings_uint(&w->settings, DT_SET_LENGTH);
         if (length && t->turn->tokens - t->begun_tokens >= length)
             return DT_END_LENGTH;
-        if (story->token_count >= dt_session_capacity(session) && !make_room(w, t, &end, err))
+        if (story->token_count >= dt_session_capacity(session) && !reserve(w, t, &end, err))
             return end;
-        dt_tell_sampling(w, &sampler->settings);
+        dt_generate_sampling(w, &sampler->settings);
         uint32_t previous = story->tokens[story->token_count - 1];
         uint32_t id = dt_engine_next(w->engine);
         t->turn->random = sampler->state;
@@ -433,7 +434,7 @@ static enum dt_app_turn_end tell_on(struct dt_worker *w, struct telling *t, stru
             dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for another token");
             return DT_END_ERROR;
         }
-        if (dt_tell_is_end(w, id))
+        if (dt_generate_is_end(w, id))
             return DT_END_STORY; // it is part of the context, not of the text
         char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
         t->turn->tokens++;
@@ -450,7 +451,7 @@ static enum dt_app_turn_end tell_on(struct dt_worker *w, struct telling *t, stru
             t->figures_ns = t->now;
             measure(w, t);
             post_text(w, t);
-            dt_tell_figures(w, true);
+            dt_generate_figures(w, true);
             if (w->spoken) {
                 struct dt_speech_figures voice;
                 dt_speech_figures(w->speech, &voice);
@@ -473,16 +474,16 @@ static enum dt_app_turn_end tell_on(struct dt_worker *w, struct telling *t, stru
     }
 }
 
-void dt_tell(struct dt_worker *w, bool go_on)
+void dt_generate(struct dt_worker *w, bool go_on)
 {
     struct dt_story *story = &w->story;
     struct dt_turn *turn = dt_story_last(story);
     struct dt_error err = {0};
     struct dt_sampling sampling;
-    struct telling t = {.turn = turn,
-                        .number = (uint32_t)(story->count - 1),
-                        .begun_tokens = turn->tokens,
-                        .posted = turn->length};
+    struct generation t = {.turn = turn,
+                           .number = (uint32_t)(story->count - 1),
+                           .begun_tokens = turn->tokens,
+                           .posted = turn->length};
     enum dt_app_turn_end end = DT_END_ERROR;
     turn->finished = false;
     w->figures.tokens = 0;
@@ -497,16 +498,16 @@ void dt_tell(struct dt_worker *w, bool go_on)
     free(shown);
     t.now = t.draft_ns = dt_clock_ns();
     keep_turn(w, t.number); // the prompt is on its way to the disk before the first token
-    dt_status status = dt_tell_sync(w, &err);
+    dt_status status = dt_generate_sync(w, &err);
     if (status == DT_OK) {
-        dt_tell_sampling(w, &sampling);
+        dt_generate_sampling(w, &sampling);
         dt_engine_set_sampling(w->engine, &sampling, turn->seed);
         if (go_on && turn->random)
             dt_engine_sampler(w->engine)->state = turn->random;
         speech_begin(w, go_on || turn->request || story->chat ? NULL : turn->prompt);
         dt_worker_state(w, DT_APP_TELLING);
         t.begun = t.figures_ns = dt_clock_ns();
-        end = tell_on(w, &t, &err);
+        end = generate_until_end(w, &t, &err);
         speech_end(w, end == DT_END_STOPPED || end == DT_END_ERROR);
     } else if (status == DT_CANCELLED) {
         end = DT_END_STOPPED;
@@ -524,7 +525,7 @@ void dt_tell(struct dt_worker *w, bool go_on)
         dt_app_error(w->app, &err);
     // what was evaluated of a broken-off token is the session's; the story knows only what was told
     keep_finished(w, t.number);
-    dt_tell_figures(w, true);
+    dt_generate_figures(w, true);
     struct dt_view_end *payload = calloc(1, sizeof *payload);
     struct dt_app_event over = {.type = DT_EVENT_TURN_END, .turn = t.number, .end = end};
     if (payload) {

@@ -23,7 +23,7 @@ static const char *command_at(const void *list, size_t i)
     return i < commands->count ? commands->table[i].name : NULL;
 }
 
-static void tell_path(struct dt_app *app, char *out, size_t size)
+static void completed_path(struct dt_app *app, char *out, size_t size)
 {
     pthread_mutex_lock(&app->settings_lock);
     snprintf(out, size, "%s", app->model_path);
@@ -57,7 +57,7 @@ static void help(struct dt_app *app, const char *about)
     if (*about == '/')
         about++;
     if (*about) {
-        int i = dt_words_find(about, command_at, &commands), id = dt_settings_find(about);
+        int i = dt_name_match_find(about, command_at, &commands), id = dt_settings_find(about);
         if (i >= 0)
             fprintf(out, "/%s %s\n  %s\n", commands.table[i].name, commands.table[i].arguments,
                     commands.table[i].help);
@@ -115,7 +115,7 @@ static void show_settings(struct dt_app *app)
     free(text);
 }
 
-dt_status dt_submit_set(struct dt_app *app, int id, const char *value, struct dt_error *err)
+dt_status dt_input_set(struct dt_app *app, int id, const char *value, struct dt_error *err)
 {
     dt_status status = dt_app_set(app, id, value, DT_FROM_USER, err);
     struct dt_settings *settings = status == DT_OK ? malloc(sizeof *settings) : NULL;
@@ -183,7 +183,7 @@ static void set(struct dt_app *app, char *arguments)
         help(app, dt_settings_table()[id].name);
         return;
     }
-    if (dt_submit_set(app, id, strcmp(value, "\"\"") == 0 ? "" : value, &err) != DT_OK) {
+    if (dt_input_set(app, id, strcmp(value, "\"\"") == 0 ? "" : value, &err) != DT_OK) {
         dt_app_error(app, &err);
         return;
     }
@@ -220,7 +220,7 @@ static void save_settings(struct dt_app *app)
 static void set_from_command(struct dt_app *app, int id, const char *value)
 {
     struct dt_error err = {0};
-    if (dt_submit_set(app, id, value, &err) != DT_OK) {
+    if (dt_input_set(app, id, value, &err) != DT_OK) {
         dt_app_error(app, &err);
         return;
     }
@@ -235,7 +235,7 @@ static void set_from_command(struct dt_app *app, int id, const char *value)
 
 // ---- scripts ----
 
-bool dt_submit_script(struct dt_app *app, const char *path)
+bool dt_input_script(struct dt_app *app, const char *path)
 {
     FILE *in = fopen(path, "re");
     if (!in) {
@@ -251,12 +251,12 @@ bool dt_submit_script(struct dt_app *app, const char *path)
     return true;
 }
 
-bool dt_submit_script_step(struct dt_app *app)
+bool dt_input_script_step(struct dt_app *app)
 {
     if (!app->script || dt_worker_busy(app))
         return false;
     char *line = NULL;
-    size_t room = 0, n = 0;
+    size_t capacity = 0, n = 0;
     char *whole = NULL;
     ssize_t got;
     bool more = true;
@@ -266,7 +266,7 @@ bool dt_submit_script_step(struct dt_app *app)
         app->script = NULL;
         return true;
     }
-    while (more && (got = getline(&line, &room, app->script)) > 0) {
+    while (more && (got = getline(&line, &capacity, app->script)) > 0) {
         while (got > 0 && (line[got - 1] == '\n' || line[got - 1] == '\r'))
             got--;
         more = got > 0 && line[got - 1] == '\\';
@@ -288,7 +288,7 @@ bool dt_submit_script_step(struct dt_app *app)
     }
     if (whole[0] != '#' && n > 0) {
         unsigned stops = atomic_load(&app->stops);
-        dt_submit(app, whole, n);
+        dt_input(app, whole, n);
         // a command of the script that stops something does not stop the script
         if (atomic_load(&app->stops) != stops)
             app->script_stops = atomic_load(&app->stops);
@@ -317,7 +317,7 @@ static void ask_delete(struct dt_app *app, const char *arguments)
     dt_events_post(&app->events, &event, text, strlen(text), NULL, NULL);
 }
 
-void dt_submit_answer(struct dt_app *app, uint32_t id, bool yes)
+void dt_input_answer(struct dt_app *app, uint32_t id, bool yes)
 {
     if (id != app->ask_id || id == 0)
         return;
@@ -390,7 +390,7 @@ static void do_here(struct dt_app *app, int id, char *arguments)
         save_settings(app);
         break;
     case DT_COMMAND_MODEL:
-        tell_path(app, path, sizeof path);
+        completed_path(app, path, sizeof path);
         if (!*arguments) {
             dt_models_find(app, true, path);
         } else {
@@ -411,7 +411,7 @@ static void do_here(struct dt_app *app, int id, char *arguments)
     case DT_COMMAND_LIBRARY: {
         uint32_t number = ++app->searches;
         atomic_store(&app->print_search, number);
-        dt_keeper_search(app->keeper, arguments, 0, 20, number);
+        dt_writer_search(app->writer, arguments, 0, 20, number);
         break;
     }
     case DT_COMMAND_DELETE:
@@ -444,7 +444,7 @@ static void do_here(struct dt_app *app, int id, char *arguments)
         break;
     case DT_COMMAND_SCRIPT:
         if (*arguments)
-            dt_submit_script(app, arguments);
+            dt_input_script(app, arguments);
         else
             dt_app_notice(app, DT_NOTICE_WARNING, "/script FILE plays the lines of a file.");
         break;
@@ -460,9 +460,9 @@ static bool command(struct dt_app *app, const char *text, size_t length)
     size_t n = strcspn(text, " \t\n");
     snprintf(name, sizeof name, "%.*s", (int)n, text);
     commands.table = dt_app_commands(app, &commands.count);
-    int i = dt_words_find(name, command_at, &commands);
+    int i = dt_name_match_find(name, command_at, &commands);
     if (i < 0) {
-        const char *near = dt_words_nearest(name, command_at, &commands);
+        const char *near = dt_name_match_nearest(name, command_at, &commands);
         if (i == -2)
             dt_app_notice(app, DT_NOTICE_WARNING,
                           "/%s is the beginning of several commands: /help lists them.", name);
@@ -515,7 +515,7 @@ static bool command(struct dt_app *app, const char *text, size_t length)
     return true;
 }
 
-bool dt_submit(struct dt_app *app, const char *text, size_t length)
+bool dt_input(struct dt_app *app, const char *text, size_t length)
 {
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
         length--;
@@ -553,7 +553,7 @@ out:
     return taken;
 }
 
-void dt_submit_first(struct dt_app *app)
+void dt_input_first(struct dt_app *app)
 {
     char *script = app->first_script, *prompt = app->first_prompt;
     app->first_script = app->first_prompt = NULL;
@@ -562,7 +562,7 @@ void dt_submit_first(struct dt_app *app)
     char line[4200];
     if (script) { // as a command: a front end may have its own way to play scripts
         snprintf(line, sizeof line, "/script %s", script);
-        dt_submit(app, line, strlen(line));
+        dt_input(app, line, strlen(line));
     }
     free(script);
     free(prompt);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which models there are, how large, and whether they fit: looked at one by one on the keeper's
-// thread, so that neither story nor screen waits.
+// Which models there are, how large, and whether they fit: looked at one by one on the library
+// writer's thread, so that neither story nor screen waits.
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,10 +152,10 @@ static void look_at_one(void *arg)
             m->fits = (!look->available || plan.total <= look->available || m->in_use) &&
                       (!look->limit || plan.total <= look->limit);
             if (!m->fits) {
-                uint64_t room =
+                uint64_t capacity =
                     look->limit && look->limit < look->available ? look->limit : look->available;
                 snprintf(line, sizeof line, "needs %.1f MB of memory, %.1f MB are there",
-                         (double)plan.total / 1e6, (double)room / 1e6);
+                         (double)plan.total / 1e6, (double)capacity / 1e6);
                 m->reason = strdup(line);
             }
             dt_engine_close(look->engine);
@@ -164,7 +164,7 @@ static void look_at_one(void *arg)
         }
         look->done++;
         post(look);
-        if (dt_keeper_call(look->app->keeper, look_at_one, look))
+        if (dt_writer_call(look->app->writer, look_at_one, look))
             return;
     }
     if (look->print)
@@ -203,7 +203,7 @@ void dt_models_find(struct dt_app *app, bool print_them, const char *current)
     if (dt_engine_new(&look->engine, &look->options, NULL) != DT_OK)
         goto failed;
     free(settings);
-    if (!dt_keeper_call(app->keeper, look_at_one, look))
+    if (!dt_writer_call(app->writer, look_at_one, look))
         free_look(look);
     return;
 failed:

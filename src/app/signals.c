@@ -10,18 +10,18 @@
 
 #include "app/app.h"
 
-static struct dt_app *sitting; // the one there is
+static struct dt_app *session; // the one there is
 static struct termios modes;   // of the terminal, at the start
 static int terminal = -1;      // which descriptor that was
 static char farewell[256];
 static volatile sig_atomic_t farewell_length;
-static volatile time_t told_to_end; // when, in seconds of the clock that only goes forward
+static volatile time_t end_asked_at; // when, in seconds of the clock that only goes forward
 static const int ends[] = {SIGTERM, SIGHUP, SIGQUIT};
 static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
 static void on_end(int number)
 {
-    struct dt_app *app = sitting;
+    struct dt_app *app = session;
     if (!app)
         _exit(128 + number);
     struct timespec now;
@@ -29,12 +29,12 @@ static void on_end(int number)
     // another one a second later does not wait any more (timeout(1) sends two at once, and means
     // one)
     if (atomic_load(&app->leaving) > 1) {
-        if (now.tv_sec - told_to_end < 2)
+        if (now.tv_sec - end_asked_at < 2)
             return;
         dt_signals_restore();
         _exit(128 + number);
     }
-    told_to_end = now.tv_sec;
+    end_asked_at = now.tv_sec;
     atomic_store(&app->leaving, 1 + number);
     atomic_store(&app->exit_code, 128 + number);
     dt_app_stop(app);
@@ -77,7 +77,7 @@ void dt_signals_crash_bytes(const char *bytes, size_t n)
 void dt_signals_install(struct dt_app *app)
 {
     struct sigaction action = {.sa_handler = on_end};
-    sitting = app;
+    session = app;
     for (int fd = 0; fd <= 2 && terminal < 0; fd++) {
         if (isatty(fd) && tcgetattr(fd, &modes) == 0)
             terminal = fd;

@@ -25,7 +25,7 @@ void dt_story_clear(struct dt_story *story)
     story->token_count = story->head = 0;
     story->stale = false;
     story->id = 0;
-    dt_keeper_story_release(story->kept);
+    dt_writer_story_release(story->kept);
     story->kept = NULL;
 }
 
@@ -44,20 +44,20 @@ struct dt_turn *dt_story_last(struct dt_story *story)
 
 struct dt_turn *dt_story_add(struct dt_story *story, const char *prompt)
 {
-    if (story->count == story->room) {
-        size_t room = story->room ? 2 * story->room : 8;
-        struct dt_turn *more = realloc(story->turns, room * sizeof *more);
+    if (story->count == story->capacity) {
+        size_t capacity = story->capacity ? 2 * story->capacity : 8;
+        struct dt_turn *more = realloc(story->turns, capacity * sizeof *more);
         if (!more)
             return NULL;
         story->turns = more;
-        story->room = room;
+        story->capacity = capacity;
     }
     struct dt_turn *turn = &story->turns[story->count];
     memset(turn, 0, sizeof *turn);
     turn->prompt = strdup(prompt);
     turn->text = strdup("");
-    turn->room = 1;
-    turn->begin = turn->told_at = DT_NOWHERE;
+    turn->capacity = 1;
+    turn->begin = turn->output_at = DT_NOWHERE;
     if (!turn->prompt || !turn->text) {
         free_turn(turn);
         return NULL;
@@ -68,13 +68,13 @@ struct dt_turn *dt_story_add(struct dt_story *story, const char *prompt)
 
 bool dt_story_append_text(struct dt_turn *turn, const char *text, size_t n)
 {
-    if (turn->length + n + 1 > turn->room) {
-        size_t room = 2 * (turn->length + n + 1);
-        char *more = realloc(turn->text, room);
+    if (turn->length + n + 1 > turn->capacity) {
+        size_t capacity = 2 * (turn->length + n + 1);
+        char *more = realloc(turn->text, capacity);
         if (!more)
             return false;
         turn->text = more;
-        turn->room = room;
+        turn->capacity = capacity;
     }
     memcpy(turn->text + turn->length, text, n);
     turn->length += n;
@@ -84,13 +84,13 @@ bool dt_story_append_text(struct dt_turn *turn, const char *text, size_t n)
 
 bool dt_story_push_tokens(struct dt_story *story, const uint32_t *tokens, size_t count)
 {
-    if (story->token_count + count > story->token_room) {
-        size_t room = 2 * (story->token_count + count) + 256;
-        uint32_t *more = realloc(story->tokens, room * sizeof *more);
+    if (story->token_count + count > story->token_capacity) {
+        size_t capacity = 2 * (story->token_count + count) + 256;
+        uint32_t *more = realloc(story->tokens, capacity * sizeof *more);
         if (!more)
             return false;
         story->tokens = more;
-        story->token_room = (uint32_t)room;
+        story->token_capacity = (uint32_t)capacity;
     }
     memcpy(story->tokens + story->token_count, tokens, count * sizeof *tokens);
     story->token_count += (uint32_t)count;
@@ -192,7 +192,7 @@ void dt_story_as_record(struct dt_worker *w, struct dt_story_record *out)
     for (size_t i = 0; i < out->turn_count; i++) {
         struct dt_turn *turn = &story->turns[i];
         out->turns[i] = (struct dt_turn_record){.prompt = turn->prompt,
-                                                .told = turn->text,
+                                                .output = turn->text,
                                                 .finished = turn->finished,
                                                 .end = turn->end,
                                                 .tokens = turn->tokens,
@@ -226,14 +226,14 @@ static dt_status push_pieces(struct dt_worker *w, const struct dt_template_piece
     size_t n = 0, count = 0;
     for (size_t i = 0; i < piece_count; i++)
         n += pieces[i].length;
-    size_t room = n + 2 * piece_count +
-                  8; // a byte makes one token at most; BOS, and a space before each run of text
-    uint32_t *tokens = malloc(room * sizeof *tokens);
+    size_t capacity = n + 2 * piece_count +
+                      8; // a byte makes one token at most; BOS, and a space before each run of text
+    uint32_t *tokens = malloc(capacity * sizeof *tokens);
     char *scratch = malloc(n + 1);
     dt_status status = tokens && scratch ? DT_OK : no_memory(err);
     if (status == DT_OK)
         status = dt_engine_encode_pieces(w->engine, pieces, piece_count, bos, scratch, n, tokens,
-                                         room, &count, err);
+                                         capacity, &count, err);
     if (status == DT_OK && !dt_story_push_tokens(&w->story, tokens, count))
         status = no_memory(err);
     free(tokens);
@@ -317,7 +317,7 @@ static dt_status put_turn(struct dt_worker *w, size_t n, bool first, struct dt_e
     turn->begin = w->story.token_count;
     if (status == DT_OK)
         status = w->story.chat ? put_chat_turn(w, n, first, err) : put_story_turn(w, n, first, err);
-    turn->told_at = w->story.token_count;
+    turn->output_at = w->story.token_count;
     if (first && w->story.head == 0 && w->story.token_count > 0 &&
         w->story.tokens[0] == dt_engine_model(w->engine)->vocab.bos)
         w->story.head = 1;
@@ -394,8 +394,9 @@ uint32_t dt_story_shift(struct dt_story *story)
         struct dt_turn *turn = &story->turns[i];
         if (turn->begin != DT_NOWHERE)
             turn->begin = turn->begin >= story->head + drop ? turn->begin - drop : DT_NOWHERE;
-        if (turn->told_at != DT_NOWHERE)
-            turn->told_at = turn->told_at >= story->head + drop ? turn->told_at - drop : DT_NOWHERE;
+        if (turn->output_at != DT_NOWHERE)
+            turn->output_at =
+                turn->output_at >= story->head + drop ? turn->output_at - drop : DT_NOWHERE;
     }
     return drop;
 }
@@ -407,7 +408,7 @@ dt_status dt_story_replace_text(struct dt_worker *w, const char *text, struct dt
     size_t same = 0, kept_bytes = 0;
     uint32_t keep = 0;
     dt_status status = DT_OK;
-    if (story->stale || turn->told_at == DT_NOWHERE) {
+    if (story->stale || turn->output_at == DT_NOWHERE) {
         turn->length = 0;
         story->stale = true;
         return dt_story_append_text(turn, text, strlen(text)) ? dt_story_rebuild(w, err)
@@ -418,7 +419,7 @@ dt_status dt_story_replace_text(struct dt_worker *w, const char *text, struct dt
     // as many tokens as lie wholly in what is unchanged; a character split over tokens counts with
     // its last one
     struct dt_text_filter filter = {0};
-    for (uint32_t i = turn->told_at; i < story->token_count; i++) {
+    for (uint32_t i = turn->output_at; i < story->token_count; i++) {
         char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
         size_t n = dt_engine_piece(w->engine, i ? story->tokens[i - 1] : DT_NO_TOKEN,
                                    story->tokens[i], raw);
@@ -427,18 +428,18 @@ dt_status dt_story_replace_text(struct dt_worker *w, const char *text, struct dt
             break;
         kept_bytes = bytes;
         if (filter.held_count == 0)
-            keep = i - turn->told_at + 1;
+            keep = i - turn->output_at + 1;
     }
     // the bytes of exactly those tokens
     filter = (struct dt_text_filter){0};
     kept_bytes = 0;
-    for (uint32_t i = turn->told_at; i < turn->told_at + keep; i++) {
+    for (uint32_t i = turn->output_at; i < turn->output_at + keep; i++) {
         char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
         size_t n = dt_engine_piece(w->engine, i ? story->tokens[i - 1] : DT_NO_TOKEN,
                                    story->tokens[i], raw);
         kept_bytes += dt_text_filter_push(&filter, raw, n, clean);
     }
-    story->token_count = turn->told_at + keep;
+    story->token_count = turn->output_at + keep;
     turn->length = kept_bytes;
     turn->text[turn->length] = '\0';
     if (text[kept_bytes]) {

@@ -11,10 +11,10 @@ struct dt_view {
     struct dt_app_voice voice;
     struct dt_view_story story;
     struct dt_app_story facts;
-    size_t room;
+    size_t capacity;
     struct dt_view_list *backends, *models, *library;
     struct dt_app_compare *compare;
-    bool told_leaving;
+    bool leaving_shown;
 };
 
 // ---- payloads ----
@@ -54,13 +54,13 @@ struct dt_view_list *dt_view_list_new(size_t count, size_t item_size)
 
 const char *dt_view_list_text(struct dt_view_list *list, const char *text)
 {
-    if (list->string_count == list->string_room) {
-        size_t room = list->string_room ? 2 * list->string_room : 16;
-        char **more = realloc(list->strings, room * sizeof *more);
+    if (list->string_count == list->string_capacity) {
+        size_t capacity = list->string_capacity ? 2 * list->string_capacity : 16;
+        char **more = realloc(list->strings, capacity * sizeof *more);
         if (!more)
             return "";
         list->strings = more;
-        list->string_room = room;
+        list->string_capacity = capacity;
     }
     char *copy = strdup(text ? text : "");
     if (!copy)
@@ -127,13 +127,13 @@ void dt_view_free(struct dt_view *view)
 
 static struct dt_view_turn *add_turn(struct dt_view *view)
 {
-    if (view->story.count == view->room) {
-        size_t room = view->room ? 2 * view->room : 8;
-        struct dt_view_turn *more = realloc(view->story.turns, room * sizeof *more);
+    if (view->story.count == view->capacity) {
+        size_t capacity = view->capacity ? 2 * view->capacity : 8;
+        struct dt_view_turn *more = realloc(view->story.turns, capacity * sizeof *more);
         if (!more)
             return NULL;
         view->story.turns = more;
-        view->room = room;
+        view->capacity = capacity;
     }
     struct dt_view_turn *turn = &view->story.turns[view->story.count++];
     memset(turn, 0, sizeof *turn);
@@ -168,12 +168,12 @@ static void append(struct dt_view *view, const struct dt_app_event *event)
         return;
     struct dt_view_turn *turn = &view->story.turns[event->turn];
     size_t wanted = turn->text_length + event->length + 1;
-    if (wanted > turn->room) {
+    if (wanted > turn->capacity) {
         char *more = realloc(turn->text, 2 * wanted);
         if (!more)
             return;
         turn->text = more;
-        turn->room = 2 * wanted;
+        turn->capacity = 2 * wanted;
     }
     memcpy(turn->text + turn->text_length, event->text, event->length + 1);
     turn->text_length += event->length;
@@ -251,15 +251,15 @@ static void apply(struct dt_view *view, struct dt_event *node)
 bool dt_view_next(struct dt_app *app, struct dt_app_event *out)
 {
     struct dt_view *view = app->view;
-    dt_submit_first(app);
+    dt_input_first(app);
     for (;;) {
         dt_event_free(view->current);
         view->current = dt_events_take(&app->events);
         if (!view->current) {
             int leaving = atomic_load(&app->leaving);
-            if (leaving && !view->told_leaving) {
+            if (leaving && !view->leaving_shown) {
                 static const char *const why[] = {"", "The terminal is gone.", "Told to end."};
-                view->told_leaving = true;
+                view->leaving_shown = true;
                 *out = (struct dt_app_event){.type = DT_EVENT_QUIT,
                                              .text = why[leaving == 1   ? 0
                                                          : leaving == 2 ? 1
@@ -267,7 +267,7 @@ bool dt_view_next(struct dt_app *app, struct dt_app_event *out)
                 out->length = strlen(out->text);
                 return true;
             }
-            if (view->state == DT_APP_IDLE && !leaving && dt_submit_script_step(app))
+            if (view->state == DT_APP_IDLE && !leaving && dt_input_script_step(app))
                 continue;
             return false;
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the front end sees: a copy that changes only when it fetches an event. The payloads with
-// which worker and keeper change it.
+// which worker and library writer change it.
 #ifndef DT_APP_VIEW_H
 #define DT_APP_VIEW_H
 
@@ -9,7 +9,7 @@
 // Of DT_EVENT_REDRAW: turns [0, keep) stay, these follow.
 struct dt_view_turn {
     char *prompt, *text;
-    size_t prompt_length, text_length, room;
+    size_t prompt_length, text_length, capacity;
     struct dt_app_turn facts; // its strings are not used
 };
 struct dt_view_story {
@@ -38,7 +38,7 @@ struct dt_view_list {
     void *items;
     size_t count;
     char **strings;
-    size_t string_count, string_room;
+    size_t string_count, string_capacity;
 };
 struct dt_view_list *dt_view_list_new(size_t count, size_t item_size);
 // A copy of text that lives as long as the list; "" without memory.

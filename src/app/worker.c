@@ -287,7 +287,7 @@ dt_status dt_worker_open_model(struct dt_worker *w, const char *path)
              strrchr(path, '/') ? strrchr(path, '/') + 1 : path);
     snprintf(w->stack_asked, sizeof w->stack_asked, "%s",
              dt_settings_text(&w->settings, DT_SET_BACKEND));
-    dt_tell_figures(w, true);
+    dt_generate_figures(w, true);
     post_backends(w);
     struct dt_app_figures *copy = malloc(sizeof *copy);
     struct dt_app_event event = {.type = DT_EVENT_MODEL};
@@ -317,7 +317,7 @@ static void random_opening(struct dt_worker *w, char *out, size_t size)
     FILE *in = dt_modules_data("openings.txt", path, sizeof path) ? fopen(path, "re") : NULL;
     if (!in)
         return;
-    uint64_t dice = dt_tell_new_seed(w);
+    uint64_t dice = dt_generate_new_seed(w);
     while (fgets(line, sizeof line, in)) {
         line[strcspn(line, "\r\n")] = '\0';
         if (line[0] && line[0] != '#' && dice % ++count == 0)
@@ -376,7 +376,7 @@ static void do_prompt(struct dt_worker *w, const char *text)
     }
     turn->request = request;
     uint64_t seed = dt_settings_uint(&w->settings, DT_SET_SEED);
-    turn->seed = seed ? seed + story->count - 1 : dt_tell_new_seed(w);
+    turn->seed = seed ? seed + story->count - 1 : dt_generate_new_seed(w);
     dt_status status = dt_story_put_prompt(w, &err);
     if (status == DT_OK && story->token_count >= capacity) {
         // it fits, but not behind what is there
@@ -400,7 +400,7 @@ static void do_prompt(struct dt_worker *w, const char *text)
         dt_app_post(w->app, DT_EVENT_INPUT, text);
         return;
     }
-    dt_tell(w, false);
+    dt_generate(w, false);
 }
 
 static void do_edit(struct dt_worker *w, const char *text)
@@ -414,7 +414,7 @@ static void do_edit(struct dt_worker *w, const char *text)
         return;
     }
     dt_act_redraw(w, w->story.count - 1, "edited");
-    dt_tell(w, true);
+    dt_generate(w, true);
 }
 
 static void do_request(struct dt_worker *w, struct dt_request *request)

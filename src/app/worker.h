@@ -14,29 +14,30 @@
 struct dt_turn {
     char *prompt;
     char *text; // clean UTF-8, NUL-terminated
-    size_t length, room;
+    size_t length, capacity;
     bool finished, request; // request: the prompt is one, in a story too
     int end;                // enum dt_app_turn_end
     uint32_t tokens;
     uint64_t seed;
     double speed;
     char stack[128];
-    uint32_t begin, told_at; // where in the context its tokens and the told ones begin; DT_NOWHERE:
-                             // not there as they were
-    uint64_t random;         // the generator after its last token
+    uint32_t begin, output_at; // where in the context its tokens and the told ones begin;
+                               // DT_NOWHERE: not there as they were
+    uint64_t random; // the generator after its last token
 };
 
 struct dt_story {
     struct dt_turn *turns;
-    size_t count, room;
+    size_t count, capacity;
     char *title, *premise;
     bool chat;
     bool stale; // the context has to be made anew from the text
     int64_t id;
-    struct dt_keeper_story *kept; // NULL: nothing was handed to the keeper yet, or nothing is to be
+    struct dt_writer_story
+        *kept; // NULL: nothing was handed to the library writer yet, or nothing is to be
     // what the session should hold; it is brought there when the next token is wanted
     uint32_t *tokens;
-    uint32_t token_count, token_room;
+    uint32_t token_count, token_capacity;
     uint32_t head; // how many of them are never dropped: BOS and premise
 };
 
@@ -108,25 +109,26 @@ char *dt_story_shown_prompt(const struct dt_story *story, size_t n);
 // The first words of a story as its title, malloc'ed.
 char *dt_story_make_title(const struct dt_story *story);
 // The story as a record whose strings are borrowed (turns: malloc'ed array only, free it); for
-// keeper and export.
+// library writer and export.
 void dt_story_as_record(struct dt_worker *w, struct dt_story_record *out);
 
 // ---- tell.c ----
 
 // Evaluates what the session lacks of the context, with progress.
-dt_status dt_tell_sync(struct dt_worker *w, struct dt_error *err);
+dt_status dt_generate_sync(struct dt_worker *w, struct dt_error *err);
 // Tells the last turn until something ends it; saves it, and reports all that.
-void dt_tell(struct dt_worker *w, bool go_on);
-uint64_t dt_tell_new_seed(struct dt_worker *w);
-void dt_tell_sampling(struct dt_worker *w, struct dt_sampling *out);
-void dt_tell_figures(struct dt_worker *w, bool with_memory); // posts them
-bool dt_tell_is_end(struct dt_worker *w, uint32_t id);
+void dt_generate(struct dt_worker *w, bool go_on);
+uint64_t dt_generate_new_seed(struct dt_worker *w);
+void dt_generate_sampling(struct dt_worker *w, struct dt_sampling *out);
+void dt_generate_figures(struct dt_worker *w, bool with_memory); // posts them
+bool dt_generate_is_end(struct dt_worker *w, uint32_t id);
 // Opens the voice if it is not; false: told what is missing, and the setting is off.
-bool dt_tell_open_speech(struct dt_worker *w);
-// The sitting is private, or turns are to be kept.
-bool dt_tell_private(struct dt_worker *w);
-// Hands all finished turns to the keeper (after a new library was begun, or privacy ended). Waits.
-void dt_tell_keep_all(struct dt_worker *w);
+bool dt_generate_open_speech(struct dt_worker *w);
+// The session is private, or turns are to be kept.
+bool dt_generate_private(struct dt_worker *w);
+// Hands all finished turns to the library writer (after a new library was begun, or privacy ended).
+// Waits.
+void dt_generate_keep_all(struct dt_worker *w);
 
 // ---- act.c and compare.c: commands ----
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "base/arena.h"
 
-void *dt_arena_take(struct dt_arena *arena, size_t count, size_t item)
+void *dt_arena_alloc(struct dt_arena *arena, size_t count, size_t item)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, item, &bytes) || bytes > SIZE_MAX / 4 ||

@@ -27,7 +27,7 @@ static inline struct dt_arena dt_arena_over(void *memory, size_t size)
 // Takes count * item bytes, DT_ALIGN-aligned, holding whatever the memory held: pages are touched
 // when they are used, not before. Returns NULL when it does not fit, when the product overflows,
 // and always in a counting arena: look at dt_arena_failed, not at the pointer.
-void *dt_arena_take(struct dt_arena *arena, size_t count, size_t item);
+void *dt_arena_alloc(struct dt_arena *arena, size_t count, size_t item);
 
 // 1 when something was refused since the arena was made.
 int dt_arena_failed(const struct dt_arena *arena);

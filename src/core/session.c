@@ -44,7 +44,7 @@ struct dt_session {
     bool pending; // of the last position only the candidates were computed; its activations are
                   // still in scratch
     struct dt_shortlist *list;
-    float reach, unit; // what the sampler wishes; reach < 0: everything
+    float margin, temperature; // what the sampler wishes; reach < 0: everything
     struct dt_candidates candidates;
     size_t dim_stride, attend_stride, kv_stride, hidden_stride, score_stride, half_stride;
     size_t key_slots; // slots of a channel's row of keys, padded
@@ -122,16 +122,16 @@ static void take_own(struct dt_session *s, struct dt_arena *arena, struct dt_ses
 {
     const struct dt_hparams *hp = &s->model->hp;
     size_t per_layer = (size_t)hp->kv_heads * hp->head_size, begin = arena->used;
-    s->tokens = dt_arena_take(arena, s->capacity, sizeof *s->tokens);
-    s->frequency = dt_arena_take(arena, hp->rotated / 2 + 1, sizeof *s->frequency);
+    s->tokens = dt_arena_alloc(arena, s->capacity, sizeof *s->tokens);
+    s->frequency = dt_arena_alloc(arena, hp->rotated / 2 + 1, sizeof *s->frequency);
     bytes->tables = arena->used - begin;
     begin = arena->used;
-    s->logits = dt_arena_take(arena, padded(hp->vocab), sizeof *s->logits);
+    s->logits = dt_arena_alloc(arena, padded(hp->vocab), sizeof *s->logits);
     bytes->logits = arena->used - begin;
     begin = arena->used;
-    s->keys = dt_arena_take(arena, hp->layers * s->key_slots * kv_element(s->kv_type), per_layer);
+    s->keys = dt_arena_alloc(arena, hp->layers * s->key_slots * kv_element(s->kv_type), per_layer);
     s->values =
-        dt_arena_take(arena, hp->layers * padded(s->capacity) * kv_element(s->kv_type), per_layer);
+        dt_arena_alloc(arena, hp->layers * padded(s->capacity) * kv_element(s->kv_type), per_layer);
     bytes->kv = arena->used - begin;
 }
 
@@ -159,22 +159,22 @@ static size_t act_bytes(const struct dt_session *s, const struct dt_weights *wei
     return most;
 }
 
-static void take_scratch(const struct dt_session *s, struct scratch *out, size_t act,
-                         struct dt_arena *arena)
+static void alloc_scratch(const struct dt_session *s, struct scratch *out, size_t act,
+                          struct dt_arena *arena)
 {
-    out->x = dt_arena_take(arena, s->batch, s->dim_stride * sizeof(float));
-    out->normed = dt_arena_take(arena, s->batch, s->dim_stride * sizeof(float));
-    out->query = dt_arena_take(arena, s->batch, s->attend_stride * sizeof(float));
-    out->key = dt_arena_take(arena, s->batch, s->kv_stride * sizeof(float));
-    out->value = dt_arena_take(arena, s->batch, s->kv_stride * sizeof(float));
-    out->attended = dt_arena_take(arena, s->batch, s->attend_stride * sizeof(float));
-    out->hidden = dt_arena_take(arena, s->batch, s->hidden_stride * sizeof(float));
-    out->up = dt_arena_take(arena, s->batch, s->hidden_stride * sizeof(float));
-    out->scores = dt_arena_take(arena, (size_t)s->workers * s->model->hp.heads,
-                                s->score_stride * sizeof(float));
-    out->cosine = dt_arena_take(arena, s->batch, s->half_stride * sizeof(float));
-    out->sine = dt_arena_take(arena, s->batch, s->half_stride * sizeof(float));
-    out->act = dt_arena_take(arena, act, 1);
+    out->x = dt_arena_alloc(arena, s->batch, s->dim_stride * sizeof(float));
+    out->normed = dt_arena_alloc(arena, s->batch, s->dim_stride * sizeof(float));
+    out->query = dt_arena_alloc(arena, s->batch, s->attend_stride * sizeof(float));
+    out->key = dt_arena_alloc(arena, s->batch, s->kv_stride * sizeof(float));
+    out->value = dt_arena_alloc(arena, s->batch, s->kv_stride * sizeof(float));
+    out->attended = dt_arena_alloc(arena, s->batch, s->attend_stride * sizeof(float));
+    out->hidden = dt_arena_alloc(arena, s->batch, s->hidden_stride * sizeof(float));
+    out->up = dt_arena_alloc(arena, s->batch, s->hidden_stride * sizeof(float));
+    out->scores = dt_arena_alloc(arena, (size_t)s->workers * s->model->hp.heads,
+                                 s->score_stride * sizeof(float));
+    out->cosine = dt_arena_alloc(arena, s->batch, s->half_stride * sizeof(float));
+    out->sine = dt_arena_alloc(arena, s->batch, s->half_stride * sizeof(float));
+    out->act = dt_arena_alloc(arena, act, 1);
 }
 
 static dt_status measure(struct dt_session *s, size_t act, struct dt_session_bytes *out,
@@ -182,9 +182,9 @@ static dt_status measure(struct dt_session *s, size_t act, struct dt_session_byt
 {
     struct dt_arena own = dt_arena_over(NULL, 0), scratch = dt_arena_over(NULL, 0);
     struct scratch unused;
-    dt_arena_take(&own, 1, sizeof *s);
+    dt_arena_alloc(&own, 1, sizeof *s);
     take_own(s, &own, out);
-    take_scratch(s, &unused, act, &scratch);
+    alloc_scratch(s, &unused, act, &scratch);
     out->own = own.used;
     out->scratch = scratch.used;
     if (dt_arena_failed(&own) || dt_arena_failed(&scratch))
@@ -234,10 +234,10 @@ dt_status dt_session_init(struct dt_session **out, const struct dt_weights *weig
         return status;
     made.weights = weights;
     made.stack = *stack;
-    made.reach = -1;
-    struct dt_session *s = dt_arena_take(own, 1, sizeof *s);
+    made.margin = -1;
+    struct dt_session *s = dt_arena_alloc(own, 1, sizeof *s);
     take_own(&made, own, &bytes);
-    take_scratch(&made, &made.scratch, act_bytes(&made, weights), scratch);
+    alloc_scratch(&made, &made.scratch, act_bytes(&made, weights), scratch);
     if (dt_arena_failed(own) || dt_arena_failed(scratch))
         return dt_error_set(
             err, DT_NO_MEMORY, NULL,
@@ -274,7 +274,7 @@ dt_status dt_session_swap(struct dt_session *s, const struct dt_weights *weights
     settle_logits(s);
     if (s->follow)
         s->workers = s->services->threads(s->services->host);
-    take_scratch(s, &fresh, act_bytes(s, weights), scratch);
+    alloc_scratch(s, &fresh, act_bytes(s, weights), scratch);
     if (dt_arena_failed(scratch)) {
         s->workers = workers;
         return dt_error_set(err, DT_NO_MEMORY, NULL,
@@ -311,10 +311,10 @@ void dt_session_set_shortlist(struct dt_session *s, struct dt_shortlist *list)
     s->list = list;
 }
 
-void dt_session_set_wish(struct dt_session *s, float reach, float unit)
+void dt_session_set_bound(struct dt_session *s, float margin, float temperature)
 {
-    s->reach = reach;
-    s->unit = unit;
+    s->margin = margin;
+    s->temperature = temperature;
 }
 
 bool dt_session_candidates(const struct dt_session *s, struct dt_candidates *out)
@@ -776,8 +776,8 @@ static bool classify_listed(struct dt_session *s, uint32_t position)
         .error = c->by->table.act_error(c->by->ctx, l.act, x, &c->matrix),
         .recent = s->tokens,
         .recent_count = position,
-        .reach = s->reach,
-        .unit = s->unit,
+        .margin = s->margin,
+        .temperature = s->temperature,
         .rows = listed_rows,
         .arg = &l,
     };
@@ -804,7 +804,7 @@ static void classify(struct dt_session *s, uint32_t column, uint32_t position, b
     norm(s, s->scratch.normed, s->scratch.x + column * s->dim_stride, s->model->final_norm, 1);
     clock = record(s, clock, DT_OP_FINAL_NORM, DT_NO_LAYER, 1, s->model->hp.dim * sizeof(float));
     s->have_logits = true;
-    if (s->list && !all && s->reach >= 0) {
+    if (s->list && !all && s->margin >= 0) {
         const struct dt_matrix *w = &s->weights->classifier.matrix;
         dt_shortlist_learn(s->list);
         s->pending = !dt_shortlist_passes(s->list) && classify_listed(s, position);

@@ -80,7 +80,7 @@ void dt_session_set_shortlist(struct dt_session *s, struct dt_shortlist *list);
 // What the sampler will need of the logits of an eval's last position: those within reach of the
 // largest, and the sum of the others' exponentials in this unit (0: not needed). A negative reach:
 // all of them, which is how a session begins.
-void dt_session_set_wish(struct dt_session *s, float reach, float unit);
+void dt_session_set_bound(struct dt_session *s, float margin, float temperature);
 
 // The candidates of the last position, valid until the next eval, truncate or swap; false where
 // there are none: all logits have been computed then, or none. dt_session_logits computes all of

@@ -198,10 +198,10 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
     out->model = model;
     out->in_place_bytes = plan.in_place_bytes;
     out->copied_bytes = plan.copied_bytes;
-    out->layers = dt_arena_take(arena, model->hp.layers, sizeof *out->layers);
+    out->layers = dt_arena_alloc(arena, model->hp.layers, sizeof *out->layers);
     float *row = NULL;
     if (plan.from_form != DT_FORM_NONE)
-        row = dt_arena_take(arena, longest_row(model), sizeof *row);
+        row = dt_arena_alloc(arena, longest_row(model), sizeof *row);
     if (dt_arena_failed(arena))
         return dt_error_set(err, DT_NO_MEMORY, NULL,
                             "%zu bytes are needed for converted weights, %zu are there",
@@ -223,7 +223,7 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
             to->matrix = *from;
             continue;
         }
-        unsigned char *copy = dt_arena_take(arena, d.bytes, 1);
+        unsigned char *copy = dt_arena_alloc(arena, d.bytes, 1);
         if (!copy)
             return dt_error_set(err, DT_NO_MEMORY, NULL,
                                 "%zu bytes are needed for converted weights, %zu are there",

@@ -22,7 +22,7 @@
 #define TOUCH_MAX       (256u << 20)
 #define LARGE_PAGES_MIN (8u << 20)
 
-// A block from dt_memory_take.
+// A block from dt_memory_alloc.
 struct block {
     void *memory;
     size_t bytes;
@@ -30,7 +30,7 @@ struct block {
 
 // What belongs to one stack and is replaced when it is swapped.
 struct computing {
-    struct dt_assembly *assembly;
+    struct dt_stack_instance *instance;
     struct dt_weights *weights; // malloc'ed: the session keeps its address
     struct block weights_block, scratch;
 };
@@ -54,7 +54,7 @@ struct dt_engine {
     struct dt_tokenizer tokenizer;
     size_t text_max; // bytes the tokenizer can encode at a time
     uint32_t *tokens;
-    size_t tokens_room;
+    size_t tokens_capacity;
     struct computing now;
     struct dt_engine_plan plan;
     bool prepared;
@@ -71,7 +71,7 @@ struct dt_engine {
 static dt_status take(struct dt_engine *e, struct block *out, size_t bytes, const char *what,
                       struct dt_error *err)
 {
-    dt_status status = dt_memory_take(&e->account, bytes, what, &out->memory, err);
+    dt_status status = dt_memory_alloc(&e->account, bytes, what, &out->memory, err);
     if (status == DT_OK)
         out->bytes = bytes;
     return status;
@@ -79,7 +79,7 @@ static dt_status take(struct dt_engine *e, struct block *out, size_t bytes, cons
 
 static void give(struct dt_engine *e, struct block *block)
 {
-    dt_memory_give(&e->account, block->memory, block->bytes);
+    dt_memory_free(&e->account, block->memory, block->bytes);
     *block = (struct block){0};
 }
 
@@ -87,7 +87,7 @@ static void computing_free(struct dt_engine *e, struct computing *c)
 {
     give(e, &c->weights_block);
     give(e, &c->scratch);
-    dt_assembly_free(c->assembly);
+    dt_stack_instance_free(c->instance);
     free(c->weights);
     memset(c, 0, sizeof *c);
 }
@@ -433,12 +433,12 @@ static void make_shortlist(struct dt_engine *e)
 }
 
 // What a stack over the open model takes.
-static dt_status make_plan(struct dt_engine *e, const struct dt_assembly *assembly,
+static dt_status make_plan(struct dt_engine *e, const struct dt_stack_instance *instance,
                            struct dt_engine_plan *plan, struct dt_error *err)
 {
     memset(plan, 0, sizeof *plan);
     dt_status status =
-        dt_weights_plan(&e->model, &assembly->stack, e->options.pack, &plan->weights, err);
+        dt_weights_plan(&e->model, &instance->stack, e->options.pack, &plan->weights, err);
     if (status != DT_OK)
         return status;
     plan->threads = e->threads ? dt_threads_count(e->threads) : threads_for(e, e->options.threads);
@@ -452,13 +452,13 @@ static dt_status make_plan(struct dt_engine *e, const struct dt_assembly *assemb
     plan->tokenizer = e->tokenizer_block.bytes;
     plan->sampler = dt_sampler_measure(e->model.hp.vocab);
     if (wants_shortlist(e, &e->model.classifier,
-                        dt_stack_for_matrix(&assembly->stack, &e->model.classifier)))
+                        dt_stack_for_matrix(&instance->stack, &e->model.classifier)))
         plan->shortlist = dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim);
     plan->total = plan->weights.arena_bytes + plan->model_tables + plan->tokenizer + plan->sampler +
                   plan->shortlist + plan->session.own + plan->session.scratch +
-                  atomic_load(&assembly->bytes);
+                  atomic_load(&instance->bytes);
     plan->context = e->options.context ? e->options.context : e->model.hp.context;
-    dt_format(plan->stack, sizeof plan->stack, "%s", assembly->name);
+    dt_format(plan->stack, sizeof plan->stack, "%s", instance->name);
     return DT_OK;
 }
 
@@ -488,9 +488,9 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
         status = dt_registry_new(&e->registry, err);
     if (status == DT_OK)
         status = dt_registry_assemble(e->registry, e->stack_wanted, &e->model, &e->account, NULL,
-                                      &e->now.assembly, err);
+                                      &e->now.instance, err);
     if (status == DT_OK)
-        status = make_plan(e, e->now.assembly, &e->plan, err);
+        status = make_plan(e, e->now.instance, &e->plan, err);
     if (status != DT_OK) {
         dt_engine_close(e);
         return status;
@@ -519,7 +519,7 @@ static dt_status build(struct dt_engine *e, struct computing *c, dt_progress *pr
                        void *progress_arg, struct dt_error *err)
 {
     struct dt_weights_plan plan;
-    dt_status status = dt_weights_plan(&e->model, &c->assembly->stack, e->options.pack, &plan, err);
+    dt_status status = dt_weights_plan(&e->model, &c->instance->stack, e->options.pack, &plan, err);
     if (status != DT_OK)
         return status;
     c->weights = calloc(1, sizeof *c->weights);
@@ -532,14 +532,14 @@ static dt_status build(struct dt_engine *e, struct computing *c, dt_progress *pr
         return status;
     struct dt_arena arena = dt_arena_over(c->weights_block.memory, c->weights_block.bytes);
     struct build_progress watch = {e, progress, progress_arg};
-    status = dt_weights_build(&e->model, &c->assembly->stack, e->options.pack, &arena, &e->services,
+    status = dt_weights_build(&e->model, &c->instance->stack, e->options.pack, &arena, &e->services,
                               on_build_progress, &watch, c->weights, err);
     if (status != DT_OK)
         return status;
     struct dt_session_bytes bytes;
     struct dt_session_options options = session_options(e, dt_threads_count(e->threads));
     status =
-        dt_session_measure(c->weights, &c->assembly->stack, &options, &e->services, &bytes, err);
+        dt_session_measure(c->weights, &c->instance->stack, &options, &e->services, &bytes, err);
     if (status == DT_OK)
         status = take(e, &c->scratch, bytes.scratch, "scratch memory", err);
     e->plan.session = bytes;
@@ -552,7 +552,7 @@ static dt_status make_session(struct dt_engine *e, struct block *block, struct d
     struct dt_session_options options =
         session_options(e, 0); // workers: what the services say, now and after a change
     struct dt_session_bytes bytes;
-    dt_status status = dt_session_measure(e->now.weights, &e->now.assembly->stack, &options,
+    dt_status status = dt_session_measure(e->now.weights, &e->now.instance->stack, &options,
                                           &e->services, &bytes, err);
     if (status == DT_OK)
         status = take(e, block, bytes.own, "the KV cache", err);
@@ -560,7 +560,7 @@ static dt_status make_session(struct dt_engine *e, struct block *block, struct d
         return status;
     struct dt_arena own = dt_arena_over(block->memory, block->bytes);
     struct dt_arena scratch = dt_arena_over(e->now.scratch.memory, e->now.scratch.bytes);
-    status = dt_session_init(out, e->now.weights, &e->now.assembly->stack, &options, &e->services,
+    status = dt_session_init(out, e->now.weights, &e->now.instance->stack, &options, &e->services,
                              &own, &scratch, err);
     if (status != DT_OK) {
         give(e, block);
@@ -584,7 +584,7 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
     dt_status status = dt_threads_new(&e->threads, threads_for(e, e->options.threads), err);
     if (status != DT_OK)
         return status;
-    e->now.assembly->threads = e->threads;
+    e->now.instance->threads = e->threads;
     // Whole files are read every token, so they may as well come now; but not where they would push
     // each other out.
     uint64_t available = dt_memory_available(NULL);
@@ -605,7 +605,7 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
         free(e->now.weights);
         e->now.weights = NULL;
         e->session = NULL;
-        e->now.assembly->threads = NULL;
+        e->now.instance->threads = NULL;
         dt_threads_free(e->threads);
         e->threads = NULL;
         return status;
@@ -647,7 +647,7 @@ void dt_engine_close(struct dt_engine *e)
         dt_file_unmap(&e->part[i]);
     free(e->tokens);
     e->tokens = NULL;
-    e->tokens_room = 0;
+    e->tokens_capacity = 0;
     e->parts = 0;
     e->session = NULL;
     e->tokenizer_source = NULL;
@@ -693,7 +693,7 @@ const char *dt_engine_tokenizer_source(const struct dt_engine *e)
 
 const char *dt_engine_stack_name(const struct dt_engine *e)
 {
-    return e->now.assembly ? e->now.assembly->name : e->stack_wanted;
+    return e->now.instance ? e->now.instance->name : e->stack_wanted;
 }
 
 const struct dt_weights *dt_engine_weights(const struct dt_engine *e)
@@ -744,23 +744,23 @@ dt_status dt_engine_encode(struct dt_engine *e, const char *text, size_t n, unsi
         if (status != DT_OK)
             return status;
     }
-    size_t room = n + 8; // a byte makes one token at most; BOS, EOS, a space
-    if (room > e->tokens_room) {
-        uint32_t *more = realloc(e->tokens, room * sizeof *more);
+    size_t capacity = n + 8; // a byte makes one token at most; BOS, EOS, a space
+    if (capacity > e->tokens_capacity) {
+        uint32_t *more = realloc(e->tokens, capacity * sizeof *more);
         if (!more)
             return dt_error_set(err, DT_NO_MEMORY, NULL,
                                 "no memory for the tokens of %zu bytes of text", n);
         e->tokens = more;
-        e->tokens_room = room;
+        e->tokens_capacity = capacity;
     }
     *tokens = e->tokens;
-    return dt_tokenizer_encode(&e->tokenizer, text, n, flags, e->tokens, e->tokens_room, count,
+    return dt_tokenizer_encode(&e->tokenizer, text, n, flags, e->tokens, e->tokens_capacity, count,
                                err);
 }
 
 dt_status dt_engine_encode_pieces(struct dt_engine *e, const struct dt_template_piece *pieces,
                                   size_t piece_count, bool bos, char *scratch, size_t scratch_size,
-                                  uint32_t *tokens, size_t room, size_t *count,
+                                  uint32_t *tokens, size_t capacity, size_t *count,
                                   struct dt_error *err)
 {
     size_t n = 0;
@@ -772,7 +772,7 @@ dt_status dt_engine_encode_pieces(struct dt_engine *e, const struct dt_template_
             return status;
     }
     return dt_template_encode(&e->tokenizer, pieces, piece_count, bos, scratch, scratch_size,
-                              tokens, room, count, err);
+                              tokens, capacity, count, err);
 }
 
 size_t dt_engine_piece(const struct dt_engine *e, uint32_t previous, uint32_t id, char *out)
@@ -783,9 +783,9 @@ size_t dt_engine_piece(const struct dt_engine *e, uint32_t previous, uint32_t id
 dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t count,
                          struct dt_error *err)
 {
-    float reach, unit;
-    bool some = dt_sampler_wish(&e->sampler, &reach, &unit);
-    dt_session_set_wish(e->session, some ? reach : -1, unit);
+    float margin, temperature;
+    bool some = dt_sampler_bound(&e->sampler, &margin, &temperature);
+    dt_session_set_bound(e->session, some ? margin : -1, temperature);
     dt_status status = dt_session_eval(e->session, tokens, count, NULL, NULL, err);
     for (uint32_t i = 0; i < e->parts && status == DT_OK; i++)
         status = dt_file_check(&e->part[i], err);
@@ -821,7 +821,7 @@ uint32_t dt_engine_next(struct dt_engine *e)
 
 void dt_engine_set_sampling(struct dt_engine *e, const struct dt_sampling *settings, uint64_t seed)
 {
-    dt_sampler_init(&e->sampler, e->model.hp.vocab, &e->now.assembly->stack, settings, seed,
+    dt_sampler_init(&e->sampler, e->model.hp.vocab, &e->now.instance->stack, settings, seed,
                     e->sampler_block.memory);
 }
 
@@ -853,16 +853,16 @@ bool dt_engine_cancelled(const struct dt_engine *e)
 dt_status dt_engine_swap_plan(struct dt_engine *e, const char *stack, struct dt_engine_plan *plan,
                               struct dt_error *err)
 {
-    struct dt_assembly *assembly;
+    struct dt_stack_instance *instance;
     if (!e->prepared)
         return dt_error_set(err, DT_FAILED, NULL, "no model is open");
     dt_status status = dt_registry_assemble(e->registry, stack, &e->model, &e->account, e->threads,
-                                            &assembly, err);
+                                            &instance, err);
     if (status != DT_OK)
         return status;
-    status = make_plan(e, assembly, plan, err);
-    plan->total = plan->weights.arena_bytes + plan->session.scratch + atomic_load(&assembly->bytes);
-    dt_assembly_free(assembly);
+    status = make_plan(e, instance, plan, err);
+    plan->total = plan->weights.arena_bytes + plan->session.scratch + atomic_load(&instance->bytes);
+    dt_stack_instance_free(instance);
     return status;
 }
 
@@ -874,13 +874,13 @@ dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *pr
     struct computing fresh = {0};
     struct dt_session_bytes before = e->plan.session;
     dt_status status = dt_registry_assemble(e->registry, stack, &e->model, &e->account, e->threads,
-                                            &fresh.assembly, err);
+                                            &fresh.instance, err);
     if (status == DT_OK)
         status = build(e, &fresh, progress, progress_arg, err);
     struct dt_arena scratch = dt_arena_over(fresh.scratch.memory, fresh.scratch.bytes);
     if (status == DT_OK) {
         dt_session_set_shortlist(e->session, NULL);
-        status = dt_session_swap(e->session, fresh.weights, &fresh.assembly->stack, &scratch, err);
+        status = dt_session_swap(e->session, fresh.weights, &fresh.instance->stack, &scratch, err);
         if (status != DT_OK)
             dt_session_set_shortlist(e->session, e->shortlist_block.memory ? &e->shortlist : NULL);
     }
@@ -889,7 +889,7 @@ dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *pr
         computing_free(e, &fresh);
         return status;
     }
-    e->sampler.stack = &fresh.assembly->stack;
+    e->sampler.stack = &fresh.instance->stack;
     computing_free(e, &e->now);
     e->now = fresh;
     make_shortlist(e);
@@ -914,14 +914,14 @@ dt_status dt_engine_set_threads(struct dt_engine *e, uint32_t threads, struct dt
     struct dt_session_options options = session_options(e, wanted);
     struct block block = {0};
     e->threads = fresh;
-    status = dt_session_measure(e->now.weights, &e->now.assembly->stack, &options, &e->services,
+    status = dt_session_measure(e->now.weights, &e->now.instance->stack, &options, &e->services,
                                 &bytes, err);
     if (status == DT_OK)
         status = take(e, &block, bytes.scratch, "scratch memory", err);
     struct dt_arena scratch = dt_arena_over(block.memory, block.bytes);
     if (status == DT_OK)
         status =
-            dt_session_swap(e->session, e->now.weights, &e->now.assembly->stack, &scratch, err);
+            dt_session_swap(e->session, e->now.weights, &e->now.instance->stack, &scratch, err);
     if (status != DT_OK) {
         give(e, &block);
         e->threads = old;
@@ -930,7 +930,7 @@ dt_status dt_engine_set_threads(struct dt_engine *e, uint32_t threads, struct dt
     }
     give(e, &e->now.scratch);
     e->now.scratch = block;
-    e->now.assembly->threads = fresh;
+    e->now.instance->threads = fresh;
     e->options.threads = threads;
     dt_threads_free(old);
     return DT_OK;
@@ -946,7 +946,7 @@ dt_status dt_engine_set_context(struct dt_engine *e, uint32_t context, struct dt
     struct dt_session_bytes bytes;
     struct dt_session *fresh = NULL;
     struct dt_session_options options = session_options(e, dt_threads_count(e->threads));
-    dt_status status = dt_session_measure(e->now.weights, &e->now.assembly->stack, &options,
+    dt_status status = dt_session_measure(e->now.weights, &e->now.instance->stack, &options,
                                           &e->services, &bytes, err);
     if (status == DT_OK)
         status = take(e, &scratch, bytes.scratch, "scratch memory", err);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The engine as a program uses it: a model file opened, a stack of backends over it, a session, a
-// sampler. Everything the verbs and a sitting at the terminal need, in one object.
+// sampler. Everything the verbs and a session at the terminal need, in one object.
 //
 // Threads: an engine belongs to one thread at a time (the worker). Only dt_engine_cancel and
 // dt_engine_uncancel may be called from any thread or from a signal handler; dt_memory_facts()
@@ -115,7 +115,7 @@ dt_status dt_engine_encode(struct dt_engine *engine, const char *text, size_t n,
 // tokenizer, made large enough.
 dt_status dt_engine_encode_pieces(struct dt_engine *engine, const struct dt_template_piece *pieces,
                                   size_t piece_count, bool bos, char *scratch, size_t scratch_size,
-                                  uint32_t *tokens, size_t room, size_t *count,
+                                  uint32_t *tokens, size_t capacity, size_t *count,
                                   struct dt_error *err);
 
 // The bytes of id after previous (DT_NO_TOKEN at the start) into out[DT_PIECE_MAX]: raw, for a

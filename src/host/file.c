@@ -258,10 +258,10 @@ dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size, s
     if (fd < 0)
         return dt_error_set(err, DT_BAD_INPUT, path, "cannot open: %s", strerror(errno));
     dt_status status = DT_OK;
-    size_t room = 4096, n = 0;
-    char *text = malloc(room + 1);
+    size_t capacity = 4096, n = 0;
+    char *text = malloc(capacity + 1);
     while (text) {
-        ssize_t got = read(fd, text + n, room - n);
+        ssize_t got = read(fd, text + n, capacity - n);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
@@ -276,19 +276,19 @@ dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size, s
                                   "is larger than the %zu bytes that are taken", max);
             break;
         }
-        if (n < room)
+        if (n < capacity)
             continue;
-        char *more = realloc(text, room * 2 + 1);
+        char *more = realloc(text, capacity * 2 + 1);
         if (!more) {
             free(text);
             text = NULL;
             break;
         }
-        room *= 2;
+        capacity *= 2;
         text = more;
     }
     if (!text)
-        status = dt_error_set(err, DT_NO_MEMORY, name, "no memory for %zu bytes of text", room);
+        status = dt_error_set(err, DT_NO_MEMORY, name, "no memory for %zu bytes of text", capacity);
     if (!standard)
         close(fd);
     if (status != DT_OK) {

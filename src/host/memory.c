@@ -15,7 +15,7 @@
 // ---- facts ----
 
 // The whole of a small file of /proc or /sys into text, NUL-terminated; its length, 0 where it is
-// missing. These files are made whole at the first read, which gives all that there is room for.
+// missing. These files are made whole at the first read, which gives all that there is space for.
 static size_t read_small(const char *path, char *text, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -202,8 +202,8 @@ dt_status dt_memory_allows(const struct dt_account *account, size_t bytes, const
     return DT_OK;
 }
 
-dt_status dt_memory_take(struct dt_account *account, size_t bytes, const char *what, void **out,
-                         struct dt_error *err)
+dt_status dt_memory_alloc(struct dt_account *account, size_t bytes, const char *what, void **out,
+                          struct dt_error *err)
 {
     dt_status status = dt_memory_allows(account, bytes, what, err);
     if (status != DT_OK)
@@ -221,7 +221,7 @@ dt_status dt_memory_take(struct dt_account *account, size_t bytes, const char *w
     return DT_OK;
 }
 
-void dt_memory_give(struct dt_account *account, void *block, size_t bytes)
+void dt_memory_free(struct dt_account *account, void *block, size_t bytes)
 {
     if (!block)
         return;

@@ -19,11 +19,11 @@ struct dt_account {
 // Zeroed, page-aligned memory from the kernel: pages cost nothing until they are touched. Refuses,
 // with DT_NO_MEMORY and both numbers, what would go above the account's limit or above
 // MemAvailable. what: for the message ("the KV cache"). bytes > 0. Any thread.
-dt_status dt_memory_take(struct dt_account *account, size_t bytes, const char *what, void **out,
-                         struct dt_error *err);
+dt_status dt_memory_alloc(struct dt_account *account, size_t bytes, const char *what, void **out,
+                          struct dt_error *err);
 
 // Gives a block back with the size it was taken with. NULL is harmless.
-void dt_memory_give(struct dt_account *account, void *block, size_t bytes);
+void dt_memory_free(struct dt_account *account, void *block, size_t bytes);
 
 // Asks for pages of 2 MB where a block will be touched all over: they cost no more then, and few of
 // them are looked up. A hint.
@@ -57,7 +57,7 @@ struct dt_memory_facts {
 void dt_memory_facts(struct dt_memory_facts *out);
 
 // Of these, what is available, and MemTotal into *total unless NULL; both may be a twentieth of a
-// second old, less what dt_memory_take took since. Any thread.
+// second old, less what dt_memory_alloc took since. Any thread.
 uint64_t dt_memory_available(uint64_t *total);
 
 // Bytes this process has read from storage since its start (/proc/self/io), 0 where the kernel does

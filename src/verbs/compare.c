@@ -17,7 +17,7 @@ struct comparison {
     float *logits; // of every position of the story with the first engine
     uint32_t vocab;
     double *kl; // one a scored token
-    size_t kl_count, kl_room;
+    size_t kl_count, kl_capacity;
     uint64_t same_top;
     double kl_sum, kl_max;
     struct dt_error *err;
@@ -63,13 +63,13 @@ static int compare_logits(void *arg, uint32_t position, const float *b)
     c->same_top += top(a, c->vocab) == top(b, c->vocab);
     c->kl_sum += kl;
     c->kl_max = kl > c->kl_max ? kl : c->kl_max;
-    if (c->kl_count == c->kl_room) {
-        size_t room = c->kl_room ? c->kl_room * 2 : 4096;
-        double *more = realloc(c->kl, room * sizeof *more);
+    if (c->kl_count == c->kl_capacity) {
+        size_t capacity = c->kl_capacity ? c->kl_capacity * 2 : 4096;
+        double *more = realloc(c->kl, capacity * sizeof *more);
         if (!more)
             return 1;
         c->kl = more;
-        c->kl_room = room;
+        c->kl_capacity = capacity;
     }
     c->kl[c->kl_count++] = kl;
     return 0;

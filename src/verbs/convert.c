@@ -279,7 +279,7 @@ static dt_status write_llama2c(struct work *w, const struct dt_engine *engine, s
 static dt_status write_all(struct work *w, const struct dt_engine *engine, struct dt_error *err)
 {
     struct dt_registry *registry = NULL;
-    struct dt_assembly *assembly = NULL;
+    struct dt_stack_instance *instance = NULL;
     struct dt_account account = {0};
     struct dt_threads *threads = NULL;
     dt_status status;
@@ -291,13 +291,13 @@ static dt_status write_all(struct work *w, const struct dt_engine *engine, struc
                         : dt_convert_gguf(&w->c, w->out, err);
     if ((status = dt_threads_new(&threads, 1, err)) || (status = dt_registry_new(&registry, err)) ||
         (status =
-             dt_registry_assemble(registry, w->backend, NULL, &account, threads, &assembly, err)))
+             dt_registry_assemble(registry, w->backend, NULL, &account, threads, &instance, err)))
         goto out;
-    w->c.pack_for = assembly->stack.level[assembly->stack.count - 1];
+    w->c.pack_for = instance->stack.level[instance->stack.count - 1];
     status = w->shard ? dt_convert_shards(&w->c, w->out, err) : dt_convert_gguf(&w->c, w->out, err);
 out:
-    if (assembly)
-        dt_assembly_free(assembly);
+    if (instance)
+        dt_stack_instance_free(instance);
     if (registry)
         dt_registry_free(registry);
     dt_threads_free(threads);

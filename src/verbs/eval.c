@@ -117,8 +117,8 @@ dt_status dt_eval_encode(struct dt_engine *engine, const char *text, size_t n,
     size_t all;
     dt_status status =
         dt_engine_encode(engine, text, n, DT_ENCODE_BOS | DT_ENCODE_PREFIX, tokens, &all, err);
-    uint32_t room = dt_session_capacity(dt_engine_session(engine));
-    *count = all < room ? (uint32_t)all : room;
+    uint32_t capacity = dt_session_capacity(dt_engine_session(engine));
+    *count = all < capacity ? (uint32_t)all : capacity;
     return status;
 }
 

@@ -29,7 +29,7 @@ static const struct option extra[] = {
     {"version", no_argument, NULL, 'V'},
 };
 
-struct sitting {
+struct session {
     struct dt_settings settings;
     const char *config, *script, *prompt;
     int64_t open;
@@ -67,7 +67,7 @@ static int usage(const char *format, ...)
 }
 
 // Flags, environment, file, in the order of their strength. -1: go on; else the exit code.
-static int read_arguments(struct sitting *s, int argc, char **argv)
+static int read_arguments(struct session *s, int argc, char **argv)
 {
     static char config[512];
     struct dt_error err = {0};
@@ -231,15 +231,15 @@ static void last_words(const char *line)
 }
 
 // Runs the front ends that were wished for, in order, until one has run. False: none could.
-static bool run_faces(struct faces *faces, struct dt_app *app, const char *wish, bool interactive)
+static bool run_faces(struct faces *faces, struct dt_app *app, const char *wanted, bool interactive)
 {
     const struct dt_app_api *api = dt_app_api();
     const char *order[4] = {"tui", "line", "plain", NULL};
     const char *term = getenv("TERM");
     char reason[300] = "";
-    bool by_name = strcmp(wish, "auto") != 0, fell = false;
+    bool by_name = strcmp(wanted, "auto") != 0, fell = false;
     if (by_name) {
-        order[0] = wish;
+        order[0] = wanted;
         order[1] = NULL;
     } else if (!interactive) {
         order[0] = "plain";
@@ -263,7 +263,7 @@ static bool run_faces(struct faces *faces, struct dt_app *app, const char *wish,
             ui->run(api, app, reason, sizeof reason) == 0)
             return true;
         if (by_name) {
-            fprintf(stderr, "duotale: the front end %s cannot be used: %s\n", wish, reason);
+            fprintf(stderr, "duotale: the front end %s cannot be used: %s\n", wanted, reason);
         } else {
             char line[400];
             snprintf(line, sizeof line, "The front end %s cannot be used here: %s.", ui->name,
@@ -277,7 +277,7 @@ static bool run_faces(struct faces *faces, struct dt_app *app, const char *wish,
 
 int dt_sit(int argc, char **argv, const struct dt_ui *const *compiled, size_t compiled_count)
 {
-    struct sitting s = {0};
+    struct session s = {0};
     struct faces faces = {0};
     struct dt_error err = {0};
     struct dt_app *app = NULL;
@@ -289,15 +289,15 @@ int dt_sit(int argc, char **argv, const struct dt_ui *const *compiled, size_t co
     int code = read_arguments(&s, argc, argv);
     if (code >= 0)
         return code;
-    const char *wish = dt_settings_text(&s.settings, DT_SET_UI);
+    const char *wanted = dt_settings_text(&s.settings, DT_SET_UI);
     find_faces(&faces, compiled, compiled_count);
-    if (strcmp(wish, "auto") != 0 && !face_called(&faces, wish)) {
+    if (strcmp(wanted, "auto") != 0 && !face_called(&faces, wanted)) {
         char names[200] = "";
         for (size_t i = 0; i < faces.count; i++) {
             size_t n = strlen(names);
             snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", faces.face[i].name);
         }
-        code = usage("there is no front end \"%s\"; there are: %s%s%s", wish, names,
+        code = usage("there is no front end \"%s\"; there are: %s%s%s", wanted, names,
                      *faces.refused ? ". Refused: " : "", faces.refused);
         goto out;
     }
@@ -313,7 +313,7 @@ int dt_sit(int argc, char **argv, const struct dt_ui *const *compiled, size_t co
         code = dt_verb_fail(&err);
         goto out;
     }
-    bool ran = run_faces(&faces, app, wish, interactive);
+    bool ran = run_faces(&faces, app, wanted, interactive);
     code = ran ? dt_app_exit_code(app) : dt_status_exit_code(DT_FAILED);
     dt_app_free(app, last_words);
 out:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sitting down: what `duotale` without a verb does.
+// Session down: what `duotale` without a verb does.
 #ifndef DT_VERBS_SIT_H
 #define DT_VERBS_SIT_H
 

@@ -37,11 +37,11 @@ static bool drain(int fd, char **text, size_t *n)
     return got > 0 || (got < 0 && errno == EINTR);
 }
 
-void dt_told_free(struct dt_told *told)
+void dt_output_free(struct dt_output *output)
 {
-    free(told->out);
-    free(told->err);
-    memset(told, 0, sizeof *told);
+    free(output->out);
+    free(output->err);
+    memset(output, 0, sizeof *output);
 }
 
 static uint64_t number_in(const char *text, const char *label)
@@ -64,7 +64,7 @@ static uint64_t bytes_read_by(pid_t pid)
     return line ? number_in(line, "read_bytes:") : 0;
 }
 
-dt_status dt_verb_spawn(const char *const *argv, bool to_file, struct dt_told *out,
+dt_status dt_verb_spawn(const char *const *argv, bool to_file, struct dt_output *out,
                         struct dt_error *err)
 {
     int output[2] = {-1, -1}, errors[2] = {-1, -1};

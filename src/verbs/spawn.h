@@ -5,7 +5,7 @@
 
 #include "verbs/verb.h"
 
-struct dt_told {
+struct dt_output {
     char *out, *err; // what it wrote, NUL-terminated; malloc'ed
     size_t out_size;
     uint64_t
@@ -19,9 +19,9 @@ struct dt_told {
 
 // Runs this very program with these arguments (argv[0] is replaced; NULL at the end), stdin empty,
 // stdout and stderr read into *out. With to_file, stdout is a temporary file instead, as in the
-// contest, and out is read from it afterwards (first_byte_ns is 0 then). Free with dt_told_free.
-dt_status dt_verb_spawn(const char *const *argv, bool to_file, struct dt_told *out,
+// contest, and out is read from it afterwards (first_byte_ns is 0 then). Free with dt_output_free.
+dt_status dt_verb_spawn(const char *const *argv, bool to_file, struct dt_output *out,
                         struct dt_error *err);
-void dt_told_free(struct dt_told *told);
+void dt_output_free(struct dt_output *output);
 
 #endif

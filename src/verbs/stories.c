@@ -202,7 +202,7 @@ int dt_verb_stories(int argc, char **argv)
             return dt_verb_usage("stories", "see above");
         }
     }
-    // the library that a sitting would use
+    // the library that a session would use
     dt_settings_init(&asked.settings);
     if (dt_settings_file(config, sizeof config) &&
         dt_settings_read(&asked.settings, config, &err) != DT_OK)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""interactive.py PROGRAM MODEL TOKENIZER [--ui line] [--runs 7] [--tokens 240]: decode speed and memory of a sitting on a terminal against
-`duotale run`, interleaved, one thread; and the CPU a sitting takes when nothing goes on."""
+"""interactive.py PROGRAM MODEL TOKENIZER [--ui line] [--runs 7] [--tokens 240]: decode speed and memory of a session on a terminal against
+`duotale run`, interleaved, one thread; and the CPU a session takes when nothing goes on."""
 import argparse
 import os
 import re
@@ -24,7 +24,7 @@ a = arguments.parse_args()
 root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 sys.argv = ["sitting", a.program, os.path.join(root, "..")]
 sys.path.insert(0, os.path.join(root, "interactive"))
-from terminal_session import PROMPT, Sitting  # noqa: E402
+from terminal_session import PROMPT, TerminalSession  # noqa: E402
 
 
 def resident(pid):
@@ -41,7 +41,7 @@ def cpu(pid):
 
 def run_once():
     child = subprocess.Popen([a.program, "run", a.model, "-z", a.tokenizer, "-i", "Once", "-t", "0", "-n", str(a.tokens + 2), "-j", "1", "-b", a.backend],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # as the sitting: the scheduler groups by session
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # as the session: the scheduler groups by session
     out, err = child.communicate()
     text = err.decode()
     return float(re.search(r"tok/s: ([\d.]+)", text).group(1)), text
@@ -61,23 +61,23 @@ def nanoseconds(pid, task=None):
     return {t: int(open(f"/proc/{pid}/task/{t}/schedstat", encoding="ascii").read().split()[0]) for t in tasks}
 
 
-def speed_told(sitting, turn, seconds=120):
+def speed_told(session, turn, seconds=120):
     """The speed of the n-th turn by the library of stories: the same figure whatever a front end draws, and however."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        sitting.wait(rb"$.^", 0.2)  # reads what is drawn, and waits for nothing
+        session.wait(rb"$.^", 0.2)  # reads what is drawn, and waits for nothing
         try:
-            with sqlite3.connect(f"file:{sitting.home}/data/duotale/library.db?mode=ro", uri=True) as library:
+            with sqlite3.connect(f"file:{session.home}/data/duotale/library.db?mode=ro", uri=True) as library:
                 rows = library.execute("SELECT speed FROM turn WHERE finished ORDER BY id").fetchall()
         except sqlite3.OperationalError:  # not there yet
             rows = []
         if len(rows) > turn:
             return rows[turn][0]
-    sys.exit(f"no story was finished within {seconds} s; the terminal had: {sitting.tail()}")
+    sys.exit(f"no story was finished within {seconds} s; the terminal had: {session.tail()}")
 
 
 with tempfile.TemporaryDirectory() as home:
-    s = Sitting(a.model, "-z", a.tokenizer, "--ui", a.ui, "-t", "0", "-n", a.tokens, "-j", "1", "-b", a.backend, home=home)
+    s = TerminalSession(a.model, "-z", a.tokenizer, "--ui", a.ui, "-t", "0", "-n", a.tokens, "-j", "1", "-b", a.backend, home=home)
     s.wait(PROMPT if a.ui != "tui" else rb"seed", 20)
     rates = {"run": [], a.ui: []}
     run_cpu, worker_cpu, whole_cpu = [], [], []

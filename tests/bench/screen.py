@@ -56,16 +56,16 @@ def end(pid, fd):
     os.close(fd)
 
 
-def tell_fake(pace, seconds=20, rate=60):
+def generate_fake(pace, seconds=20, rate=60):
     pid, fd = start(fake, module, "story=long", "hold=1", f"rate={rate}")
     take(fd, 5, b"seed")
     os.write(fd, b"Once\r")
     take(fd, 1.5)
     os.write(fd, b"/go 0\r")
     take(fd, 0.5, pace=pace)
-    told = take(fd, seconds, pace=pace)
+    output = take(fd, seconds, pace=pace)
     end(pid, fd)
-    return told
+    return output
 
 
 def status(pid, field):
@@ -76,11 +76,11 @@ def status(pid, field):
 
 
 for rate in () if model else (6, 60, 240):
-    told = tell_fake(0, 10, rate)
-    print(f"{rate:4d} tok/s: {len(told) / 10:7.1f} bytes a second, {len(told) / (10 * rate):5.1f} bytes a token")
+    output = generate_fake(0, 10, rate)
+    print(f"{rate:4d} tok/s: {len(output) / 10:7.1f} bytes a second, {len(output) / (10 * rate):5.1f} bytes a token")
 
 if not model:
-    fast, slow = tell_fake(0), tell_fake(11520)
+    fast, slow = generate_fake(0), generate_fake(11520)
     print(f"60 tok/s for 20 s: {len(fast)} bytes on a free line, {len(slow)} on one of 115200 baud")
 
 
@@ -98,8 +98,8 @@ def screen_speed():
     take(fd, 20, b"seed")
     take(fd, 0.5)
     os.write(fd, b"Once upon a time\r")
-    told = take(fd, 60, b"/continue goes on")
-    told += take(fd, 0.7)
+    output = take(fd, 60, b"/continue goes on")
+    output += take(fd, 0.7)
     rss = status(pid, "VmHWM")
     os.write(fd, b"/stats\r")
     said = take(fd, 2, b"first token")

@@ -34,18 +34,18 @@ def speed(program, model, threads, cpus):
 
 def compare(program, model, cpus):
     both = ",".join(map(str, cpus))
-    told = {(threads, busy): [] for busy in (False, True) for threads in (1, 2)}
+    output = {(threads, busy): [] for busy in (False, True) for threads in (1, 2)}
     for _ in range(ROUNDS):
         for busy in (False, True):
             other = subprocess.Popen(["taskset", "-c", str(cpus[1]), sys.executable, "-c", "while True: pass"]) if busy else None
             try:
                 for threads in (1, 2):
-                    told[threads, busy].append(speed(program, model, threads, both))
+                    output[threads, busy].append(speed(program, model, threads, both))
             finally:
                 if other:
                     other.kill()
                     other.wait()
-    median = {key: statistics.median(values) for key, values in told.items()}
+    median = {key: statistics.median(values) for key, values in output.items()}
     print(f"{model.name}, {ROUNDS} rounds, load average {os.getloadavg()[0]:.1f}")
     for (threads, busy), value in median.items():
         what = f"{threads} thread{'s' if threads > 1 else ''}{', a CPU busy' if busy else ''}"

@@ -20,8 +20,8 @@ with tempfile.TemporaryDirectory() as folder:
         args = [path, "-n", "2"] if kind == "model" else [os.path.join(folder, "companion"), "-z", path, "-n", "2"]
         done = subprocess.run([program, "run", *args, "-i", "the"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
         # a file of no bytes, and one of several, are refused before a reader sees them
-        told = message in done.stderr or os.path.getsize(path) == 0 or "is one of 2 files" in done.stderr
-        if done.returncode != 3 or not told or name not in done.stderr or done.stderr.count("\n") != 1 or done.stdout:
+        output = message in done.stderr or os.path.getsize(path) == 0 or "is one of 2 files" in done.stderr
+        if done.returncode != 3 or not output or name not in done.stderr or done.stderr.count("\n") != 1 or done.stdout:
             print(f"{name}: exit {done.returncode}, {done.stderr!r}, wanted {message!r}")
             wrong += 1
         count += 1

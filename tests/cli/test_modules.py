@@ -50,10 +50,10 @@ def third_party(here):
     model, words = here / "m.bin", here / "t.bin"
     synth.legacy(model)
     synth.tokenizer(words, 400)
-    told = run("run", model, "-z", words, "-s", "5", "-n", "60", "-b", "schoolbook", "-q", env=env)
-    expect_run("it tells a story", told, 0)
+    output = run("run", model, "-z", words, "-s", "5", "-n", "60", "-b", "schoolbook", "-q", env=env)
+    expect_run("it tells a story", output, 0)
     expect("the reference's story: the schoolbook adds in the same order",
-           told.stdout == run("run", model, "-z", words, "-s", "5", "-n", "60", "-b", "reference", "-q").stdout)
+           output.stdout == run("run", model, "-z", words, "-s", "5", "-n", "60", "-b", "reference", "-q").stdout)
     # The installed program finds its own modules and its model from its own place.
     moved = here / "moved"
     shutil.copytree(prefix, moved)
@@ -133,16 +133,16 @@ def places(here):
     shutil.copy(PROGRAM, program)
     rows = json.loads(run("backends", "--json", program=str(program)).stdout)["backends"]
     installed = [row for row in rows if row["file"] != "compiled in"]
-    told = run("run", DATA / "bedtime-2m-q80-g32.bin", "-t", "0", "-n", "20", program=str(program))
-    expect_run("alone it tells a story", told, 0)
-    expect("with the reference", b"reference" in told.stderr or installed, told.stderr)
+    output = run("run", DATA / "bedtime-2m-q80-g32.bin", "-t", "0", "-n", "20", program=str(program))
+    expect_run("alone it tells a story", output, 0)
+    expect("with the reference", b"reference" in output.stderr or installed, output.stderr)
     # variants and masks
     for mask, variant in (("none", b"int8;"), ("avx2", b"int8@avx2")):
-        told = run("run", DATA / "bedtime-2m-q80-g32.bin", "-n", "3", "-b", "int8", env={"DUOTALE_CPU": mask})
-        if b"int8@avx2" in told.stderr or mask == "none":
-            expect(f"DUOTALE_CPU={mask}", variant in told.stderr, told.stderr)
-    told = run("run", DATA / "bedtime-2m-q80-g32.bin", "-n", "3", "-b", "int8@avx2", env={"DUOTALE_CPU": "none"})
-    expect("a forced variant without its CPU is refused", told.returncode in (2, 3), told)
+        output = run("run", DATA / "bedtime-2m-q80-g32.bin", "-n", "3", "-b", "int8", env={"DUOTALE_CPU": mask})
+        if b"int8@avx2" in output.stderr or mask == "none":
+            expect(f"DUOTALE_CPU={mask}", variant in output.stderr, output.stderr)
+    output = run("run", DATA / "bedtime-2m-q80-g32.bin", "-n", "3", "-b", "int8@avx2", env={"DUOTALE_CPU": "none"})
+    expect("a forced variant without its CPU is refused", output.returncode in (2, 3), output)
 
 
 with folder() as name:

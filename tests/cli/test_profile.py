@@ -17,19 +17,19 @@ def check(condition, what):
 
 done = run("--gen", "20", "--at", "30", "--rounds", "2", "-j", "1", "-b", "reference", "--json")
 check(done.returncode == 0, done.stderr)
-told = json.loads(done.stdout)
+output = json.loads(done.stdout)
 operators = {"embed", "attention norm", "q, k, v", "rope and store", "attention", "attention output", "ffn norm", "gate, up",
              "activation", "down", "final norm", "classifier", "sampler"}
-check(set(told["operators"]) == operators, "operators: %s" % sorted(told["operators"]))
-check(len(told["token_us"]) == 20 and all(t > 0 for t in told["token_us"]), "a time for every token")
-parts = sum(o["us_per_token"] for o in told["operators"].values())
-check(abs(parts / told["wall_us_per_token"] - told["accounted_share"]) < 1e-6, "the parts make the share")
-check(0.5 < told["accounted_share"] <= 1.0001, "accounted: %s" % told["accounted_share"])
-bytes_read = sum(o["bytes_per_token"] for n, o in told["operators"].items() if n in ("q, k, v", "attention output", "gate, up", "down", "classifier"))
-check(abs(bytes_read - told["weight_bytes_per_token"]) < 1, "every matrix is read once a token")
-check(told["bytes_per_token"] > told["weight_bytes_per_token"], "keys and values are read besides")
-check(abs(told["limit_tok_s"] * told["bytes_per_token"] / (told["bandwidth_gb_s"] * 1e9) - 1) < 1e-6, "the limit is the bandwidth's")
-memory = told["memory_bytes"]
+check(set(output["operators"]) == operators, "operators: %s" % sorted(output["operators"]))
+check(len(output["token_us"]) == 20 and all(t > 0 for t in output["token_us"]), "a time for every token")
+parts = sum(o["us_per_token"] for o in output["operators"].values())
+check(abs(parts / output["wall_us_per_token"] - output["accounted_share"]) < 1e-6, "the parts make the share")
+check(0.5 < output["accounted_share"] <= 1.0001, "accounted: %s" % output["accounted_share"])
+bytes_read = sum(o["bytes_per_token"] for n, o in output["operators"].items() if n in ("q, k, v", "attention output", "gate, up", "down", "classifier"))
+check(abs(bytes_read - output["weight_bytes_per_token"]) < 1, "every matrix is read once a token")
+check(output["bytes_per_token"] > output["weight_bytes_per_token"], "keys and values are read besides")
+check(abs(output["limit_tok_s"] * output["bytes_per_token"] / (output["bandwidth_gb_s"] * 1e9) - 1) < 1e-6, "the limit is the bandwidth's")
+memory = output["memory_bytes"]
 places = sum(v for k, v in memory.items() if k.startswith("resident_"))
 check(abs(places - memory["rss"]) < 0.02 * memory["rss"] + 65536, "resident %d of %d" % (places, memory["rss"]))
 

@@ -35,10 +35,10 @@ def streams():
 
 
 def seeds():
-    told = run("run", MODEL, "-n", "30", "-s", "7")
-    expect("a seed gives one story", told.stdout == run("run", MODEL, "-n", "30", "-s", "7").stdout)
-    expect("another seed another", told.stdout != run("run", MODEL, "-n", "30", "-s", "8").stdout)
-    expect("threads change nothing", told.stdout == run("run", MODEL, "-n", "30", "-s", "7", "-j", "3").stdout)
+    output = run("run", MODEL, "-n", "30", "-s", "7")
+    expect("a seed gives one story", output.stdout == run("run", MODEL, "-n", "30", "-s", "7").stdout)
+    expect("another seed another", output.stdout != run("run", MODEL, "-n", "30", "-s", "8").stdout)
+    expect("threads change nothing", output.stdout == run("run", MODEL, "-n", "30", "-s", "7", "-j", "3").stdout)
     free = run("run", MODEL, "-n", "30")
     seed = free.stderr.decode().split("seed ")[1].split()[0]
     expect("the seed from the clock is told and repeats the story", run("run", MODEL, "-n", "30", "-s", seed).stdout == free.stdout)
@@ -69,7 +69,7 @@ def machine_readable():
 
 
 def conventions():
-    """llama2.c's own flags take any number, and the settings that a sitting shares are read as there; files and environment are not heard."""
+    """llama2.c's own flags take any number, and the settings that a session shares are read as there; files and environment are not heard."""
     story = ("run", MODEL, "-n", "30", "-i", "Once", "-q")
     greedy, usual = run(*story, "-t", "0").stdout, run(*story, "-s", "7").stdout
     expect("-t below 0 is 0", run(*story, "-t", "-3").stdout == greedy)

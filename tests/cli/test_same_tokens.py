@@ -58,10 +58,10 @@ with tempfile.TemporaryDirectory() as folder:
                 if with_list != without or len(with_list.split()) < 100:
                     sys.exit("%s: with the shortlist\n%s\nwithout\n%s" % (" ".join(tell), with_list, without))
         for more, decides in (([], backend != "reference"), (["--no-shortlist"], False)):
-            told = json.loads(run("profile", model, "-b", backend, "--gen", "60", "--rounds", "1", "-t", "0.6", "--json", *more))
-            listed = told["shortlist"]
+            output = json.loads(run("profile", model, "-b", backend, "--gen", "60", "--rounds", "1", "-t", "0.6", "--json", *more))
+            listed = output["shortlist"]
             if (listed["decided"] > 20) != decides or (decides and listed["rows_per_list"] > VOCAB / 2):
                 sys.exit("%s %s: %s" % (backend, more, listed))
-            if (told["memory_bytes"]["shortlist"] > 0) != decides:
-                sys.exit("%s %s: memory %s" % (backend, more, told["memory_bytes"]))
+            if (output["memory_bytes"]["shortlist"] > 0) != decides:
+                sys.exit("%s %s: memory %s" % (backend, more, output["memory_bytes"]))
 print("ok")

@@ -106,7 +106,7 @@ def roads(work):
     check("errors in their order", worst["f16"] < worst["bf16"] < worst["q4_0"] > worst["q8_0"]
           and max(worst["q8_0"], worst["bf16"]) < worst["q5_1"] < worst["q4_1"] and worst["q5_0"] < worst["q4_0"])
     # what cannot be
-    for args, code, told in (([p("f32.gguf"), "-o", p("x.bin"), "-f", "q4_0"], 3, "int8 groups"),
+    for args, code, output in (([p("f32.gguf"), "-o", p("x.bin"), "-f", "q4_0"], 3, "int8 groups"),
                              ([p("f32.gguf"), "-o", p("x.txt")], 2, "say --to"),
                              ([p("f32.gguf"), "-o", p("x.gguf"), "-f", "q9"], 2, "--format takes"),
                              ([p("f32.gguf"), "-o", p("shards"), "--shard"], 1, "is there already"),
@@ -114,7 +114,7 @@ def roads(work):
                              ([p("nothing.gguf"), "-o", p("x.gguf")], 3, "nothing.gguf")):
         done = duotale("convert", *args)
         line = done.stderr.decode()
-        check(f"refused: {line.strip()}", done.returncode == code and told in line and line.count("\n") == 1)
+        check(f"refused: {line.strip()}", done.returncode == code and output in line and line.count("\n") == 1)
     check("nothing half-written is left", not [f for f in os.listdir(work) if "partial" in f or f.startswith("x.")])
 
 
@@ -305,11 +305,11 @@ def disk(work):
     with open(out, "wb") as f:
         f.write(b"the old file")
 
-    def little_room():
+    def little_capacity():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
 
-    done = duotale("convert", default_model(), "-o", out, "-f", "f32", preexec_fn=little_room)
+    done = duotale("convert", default_model(), "-o", out, "-f", "f32", preexec_fn=little_capacity)
     line = done.stderr.decode()
     check(f"no room: {line.strip()}", done.returncode == 1 and "out.gguf" in line and line.count("\n") == 1)
     with open(out, "rb") as f:

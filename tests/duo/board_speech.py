@@ -41,7 +41,7 @@ def watched(console, command, seconds):
     return out, parts, int(least.group(1)) if least else -1
 
 
-def told(parts, least):
+def output(parts, least):
     return ", ".join(f"{name.rsplit('/')[-1]} {r} kB resident ({a} anonymous)" for name, (r, a, n) in parts.items() if n) + \
         f"; least MemAvailable {least} kB"
 
@@ -82,7 +82,7 @@ def check(console, need, stage, megabytes):
 def into_a_file(console, need, stage):
     out, parts, least = watched(console, f"./duotale run {STORY} --speak-to /dev/vdb --voice espeak", 400)
     need("code 0" in out and len(out) > 400, "a story is told while it is read into a WAV file")
-    print("board: reading into a file: " + told(parts, least))
+    print("board: reading into a file: " + output(parts, least))
     print("board: " + " | ".join(line for line in out.splitlines() if line.startswith(("achieved", "voice "))))
     said = re.search(r"(\d+) of (\d+) sentences, ([\d.]+) s of sound", out)
     need(said is not None and said.group(1) == said.group(2), "every sentence was said")
@@ -97,7 +97,7 @@ def through_the_card(console, need, stage):
     console.run("for m in $(cat /modules-sound/order); do insmod /modules-sound/$m; done", 60)
     out, parts, least = watched(console, f"./duotale run {STORY} -n 40 --speak --voice espeak", 200)
     need("code 0" in out and "in text" not in out, "a story is read through aplay and the card")
-    print("board: reading through the card: " + told(parts, least))
+    print("board: reading through the card: " + output(parts, least))
     seconds = loud_seconds(stage)
     need(seconds > 3, f"the card has played it: {seconds:.1f} s of loud samples")
 
@@ -105,7 +105,7 @@ def through_the_card(console, need, stage):
 def listening(console, need):
     console.run(f"tools/espeak-ng -v en-us --stdout '{REQUEST}' >/tmp/asked.wav", 60)
     out, parts, least = watched(console, "./duotale run -t 0 -n 20 --listen /tmp/asked.wav </dev/null", 400)
-    print("board: listening: " + told(parts, least))
+    print("board: listening: " + output(parts, least))
     print("board: " + " | ".join(line for line in out.splitlines() if line.startswith(("heard", "ear ", "duotale:"))))
     need("heard: " + REQUEST in out, "the ear understands a request")
     need(least > 2 * 1024, f"MemAvailable stays above 2 MB (least {least} kB)")

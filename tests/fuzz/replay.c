@@ -10,9 +10,9 @@ static int replay_file(const char *path)
     FILE *f = fopen(path, "rb");
     if (!f)
         return 0;
-    size_t room = 1 << 20;
-    uint8_t *data = malloc(room);
-    size_t n = fread(data, 1, room, f);
+    size_t capacity = 1 << 20;
+    uint8_t *data = malloc(capacity);
+    size_t n = fread(data, 1, capacity, f);
     fclose(f);
     uint8_t *exact =
         malloc(n ? n : 1); // ends with its block, so that sanitizers see one byte too many

@@ -212,7 +212,7 @@ def ours(*args, given):
     return subprocess.run([sys.argv[1], *args], input=given.tobytes(), stdout=subprocess.PIPE, check=True).stdout
 
 
-def told(name, what, same, third):
+def output(name, what, same, third):
     print(f"{name}: {what}, {2 + third} {'of one mind' if same else 'DIFFER'}")
     return not same
 
@@ -240,7 +240,7 @@ def write(rng):
         off = np.abs(FORMS[name][3](blocks) - x)
         bound = np.abs(step) * F32(1.02 if name in ("q4_0", "q5_0") else 0.52) + np.abs(x).max(axis=1, keepdims=True) * F32(1e-3) + F32(4e-6)
         same = same and bool((off <= bound).all())
-        wrong += told(name, f"{blocks.size} bytes written", same, other is not None)
+        wrong += output(name, f"{blocks.size} bytes written", same, other is not None)
     return wrong
 
 
@@ -261,7 +261,7 @@ def main():
         same = bool((got.view(np.uint32) == want.view(np.uint32)).all())
         other = third_voice(name, blocks.reshape(-1), "dequantize")
         same = same and (other is None or bool((got == other).all()))
-        wrong += told(name, f"{got.size} values read", same, other is not None)
+        wrong += output(name, f"{got.size} values read", same, other is not None)
     wrong += write(rng)
     return 1 if wrong else 0
 

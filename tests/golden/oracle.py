@@ -211,7 +211,7 @@ def story(path, sampling, steps):
 
 
 def main():
-    program, failures, told, different = sys.argv[1], 0, 0, set()
+    program, failures, output, different = sys.argv[1], 0, 0, set()
     shapes = [
         ("fp32", {"shared": False}), ("fp32", {"dim": 24, "heads": 3, "kv_heads": 1, "hidden": 40, "layers": 1, "shared": False}),
         ("fp32", {"dim": 32, "heads": 2, "kv_heads": 2, "shared": True}),
@@ -228,7 +228,7 @@ def main():
                 wanted = story(path, (temperature, top_p, seed), 32)
                 different |= set(wanted)
                 for stack in ["reference"] + (["int8"] if kind == "int8" else []):
-                    told += 1
+                    output += 1
                     done = subprocess.run([program, "run", str(path), "-z", str(words), "--ids", "--stop", "bos", "-q", "-n", "32", "-b", stack,
                                            "-t", str(temperature), "-p", str(top_p), "-s", str(seed)], capture_output=True, check=False)
                     found = [int(word) for word in done.stdout.split()]
@@ -239,7 +239,7 @@ def main():
     if len(different) < 200:
         failures += 1
         print(f"only {len(different)} different tokens were told: these models say too little to prove anything")
-    print(f"{told - failures} of {told} stories agree with the oracle")
+    print(f"{output - failures} of {output} stories agree with the oracle")
     return 1 if failures else 0
 
 

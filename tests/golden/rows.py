@@ -75,8 +75,8 @@ def main():
 
     wrong = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        told = pool.map(lambda job: tell(options.program, options.models, job[0], options.backend, job[1]), jobs)
-        for command, problem in told:
+        output = pool.map(lambda job: tell(options.program, options.models, job[0], options.backend, job[1]), jobs)
+        for command, problem in output:
             if problem:
                 wrong += 1
                 if not options.report:

@@ -19,7 +19,7 @@ import common  # noqa: E402
 ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\([A-Z0-9]|\x0f")
 
 
-class Sitting:
+class TerminalSession:
     """One run of the program on a new terminal."""
 
     def __init__(self, *arguments, term="xterm-256color", locale="C.UTF-8", cols=80, rows=24, env=None, home=None):

@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
 import synth  # noqa: E402
 
-from terminal_session import FIGURES, PROMPT, Sitting, common
+from terminal_session import FIGURES, PROMPT, TerminalSession, common
 
 HOSTILE = [b"\x1b[2J", b"\x1b[31m", b"\x1b]0;owned\x07", b"\x1bc", b"\x9b2J", b"\x1b(0", b"\x0e", b"\x08\x08\x08", b"\r", b"\x7f", b"\x00",
            b"\x1b[?1049h", b"\x1bP+q544e\x1b\\", b"\x1b[6n", b"\x05", b"\xc2\x9b31m", b"\xe2\x80\xae", b"\xff\xfe", b"\xed\xa0\x80", b"\xf0\x9f",
@@ -63,18 +63,18 @@ def main():
                 seen.add(json.loads(line).get("id"))
         common.expect("the model did emit most of the bytes", len([i for i in seen if i and 3 <= i < 259]) > 150, len(seen))
         for ui, charset in (("line", "utf8"), ("line", "ascii"), ("line", "latin1"), ("plain", "utf8")):
-            s = Sitting(model, "--ui", ui, "-n", "300", "-t", "2", "-p", "0", "-s", "3", "--charset", charset, home=home, term="xterm")
+            s = TerminalSession(model, "--ui", ui, "-n", "300", "-t", "2", "-p", "0", "-s", "3", "--charset", charset, home=home, term="xterm")
             try:
                 s.wait(PROMPT)
                 s.at = len(s.seen)
                 begin = s.at
                 s.enter("x")
                 common.expect(f"{ui} {charset}: told", s.wait(FIGURES), s.tail())
-                told = s.seen[begin:]
-                bad = [b for b in clean(told.replace(b"\x07", b"\x07")) if charset != "latin1" or len(b) == 1]
-                common.expect(f"{ui} {charset}: no control bytes", not bad and b"\x07" not in told, bad[:9])
+                output = s.seen[begin:]
+                bad = [b for b in clean(output.replace(b"\x07", b"\x07")) if charset != "latin1" or len(b) == 1]
+                common.expect(f"{ui} {charset}: no control bytes", not bad and b"\x07" not in output, bad[:9])
                 if charset != "utf8":
-                    high = [b for b in told if b >= 0x80 and (charset == "ascii" or b < 0xA0)]
+                    high = [b for b in output if b >= 0x80 and (charset == "ascii" or b < 0xA0)]
                     common.expect(f"{ui} {charset}: only what it can show", not high, high[:9])
                 s.wait(PROMPT)
                 s.enter("/export " + folder + "/hostile.txt")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whole sittings on a terminal, with the line and plain front ends; pipes; signals. test_interactive.py PROGRAM SOURCE"""
+"""Whole sessions on a terminal, with the line and plain front ends; pipes; signals. test_interactive.py PROGRAM SOURCE"""
 import json
 import os
 import pathlib
@@ -14,20 +14,20 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
 import synth  # noqa: E402
 
-from terminal_session import FIGURES, PROMPT, Sitting, common
+from terminal_session import FIGURES, PROMPT, TerminalSession, common
 
 ENDLESS = None  # a model of random weights with so large a vocabulary that it hardly ever ends
 MODEL = common.DATA / (common.DATA / "default").read_text().strip()
 
 
-def step(sitting, what, good):
+def step(session, what, good):
     """One test; what the terminal showed last is told when it fails."""
-    return common.expect(what, good, sitting.tail())
+    return common.expect(what, good, session.tail())
 
 
 def whole_run(home, term, locale, ui):
     name = f"{ui}, TERM={term}, {locale}"
-    s = Sitting(ENDLESS, "--ui", ui, "--seed", "3", "-n", "40", "-b", "reference", "-j", "1", term=term, locale=locale, home=home)
+    s = TerminalSession(ENDLESS, "--ui", ui, "--seed", "3", "-n", "40", "-b", "reference", "-j", "1", term=term, locale=locale, home=home)
     try:
         if not step(s, f"{name}: a prompt", s.wait(PROMPT)):
             return
@@ -96,7 +96,7 @@ def whole_run(home, term, locale, ui):
 
 def leaving(home):
     for how in ("Ctrl-D", "SIGTERM", "SIGHUP", "SIGTERM in a story", "hang-up in a story"):
-        s = Sitting(ENDLESS, "--ui", "line", "--overflow", "shift", "-n", "0", "-b", "reference", "-j", "1", home=home)
+        s = TerminalSession(ENDLESS, "--ui", "line", "--overflow", "shift", "-n", "0", "-b", "reference", "-j", "1", home=home)
         try:
             s.wait(PROMPT)
             if how == "Ctrl-D":
@@ -120,7 +120,7 @@ def leaving(home):
         finally:
             s.close()
     # a fault of the program, as seen by a thread of it
-    s = Sitting(ENDLESS, "--ui", "line", "--overflow", "shift", "-n", "0", "-b", "reference", "-j", "1", home=home)
+    s = TerminalSession(ENDLESS, "--ui", "line", "--overflow", "shift", "-n", "0", "-b", "reference", "-j", "1", home=home)
     try:
         s.wait(PROMPT)
         s.enter("Quentin was")
@@ -143,7 +143,7 @@ def leaving(home):
 
 
 def typing(home):
-    s = Sitting("--ui", "line", "-n", "8", home=home)
+    s = TerminalSession("--ui", "line", "-n", "8", home=home)
     try:
         s.wait(PROMPT)
         s.type("One day\\\r")
@@ -200,7 +200,7 @@ def typing(home):
     common.expect("what was not private is", b"Two dogs" in data)
     for path in pathlib.Path(home, "data/duotale").iterdir():
         common.expect(f"{path.name} is the user's alone", path.stat().st_mode & 0o077 == 0, oct(path.stat().st_mode))
-    s = Sitting("--ui", "line", "-n", "8", home=home)
+    s = TerminalSession("--ui", "line", "-n", "8", home=home)
     try:
         step(s, "the last story is offered", s.wait(rb"Last time: \"Two dogs"))
         s.wait(PROMPT)
@@ -222,10 +222,10 @@ def pipes(home):
     common.expect("a pipe: nothing but the story on stdout", b"tok/s" not in r.stdout and b"\x1b" not in r.stdout, r.stdout)
     again = run(home, "-n", "12", "-s", "5", text=b"Once\n")
     common.expect("the same seed, the same story", r.stdout == again.stdout)
-    # run samples as llama2.c does whatever the model wishes; a sitting that is told to do so tells the same story
+    # run samples as llama2.c does whatever the model wishes; a session that is told to do so tells the same story
     plain = run(home, "-n", "12", "-s", "5", "-t", "1", "-p", "0.9", "--min-p", "0", text=b"Once\n")
-    told = common.run("run", MODEL, "-n", "14", "-s", "5", "-i", "Once", env={"HOME": home})
-    common.expect("what run tells is the same text", told.stdout.strip().startswith(plain.stdout.strip()[:40]), (told.stdout, plain.stdout))
+    output = common.run("run", MODEL, "-n", "14", "-s", "5", "-i", "Once", env={"HOME": home})
+    common.expect("what run tells is the same text", output.stdout.strip().startswith(plain.stdout.strip()[:40]), (output.stdout, plain.stdout))
     r = run(home, "-n", "5")
     common.expect_run("an empty pipe: a story all the same", r, 0)
     common.expect("with words in it", len(r.stdout) > 10)
@@ -288,7 +288,7 @@ def no_library(home):
     common.expect("/system and /seed answer", b"system = Be kind." in r.stderr and b"seed = 7" in r.stderr, r)
 
 
-def wishes(home):
+def wanted_items(home):
     """The shipped model wishes for 0.95, kept as a float in its file."""
     r = run(home, text=b"/set top-p\n/set temperature 0.949999988\n")
     common.expect("a wish is shown as it was written", re.search(rb"top-p = 0.95\n.*temperature = 0.95\n", r.stdout + r.stderr, re.S), r)
@@ -305,11 +305,11 @@ def exports(home):
     common.expect("markdown has a title", pathlib.Path(out + ".md").read_text().startswith("# "))
 
 
-def told_once(home):
+def reported_once(home):
     """What stands on the screen is not told again: /continue goes on without its prompt, /retry shows it once. A wrong command is answered and gone."""
     r = run(home, ENDLESS, "-n", "12", "-s", "5", "-b", "int8", text=b"/new\nOnce upon\n/continue\n/retry\n")
     common.expect("plain: /continue and /retry tell the prompt once", r.stdout.count(b"Once upon") == 2, r.stdout)
-    s = Sitting(ENDLESS, "--ui", "line", "--seed", "3", "-n", "12", "-b", "int8", home=home)
+    s = TerminalSession(ENDLESS, "--ui", "line", "--seed", "3", "-n", "12", "-b", "int8", home=home)
     try:
         s.wait(PROMPT)
         s.enter("Once upon")
@@ -348,7 +348,7 @@ def told_once(home):
 
 def chatting(home):
     """Turns with a chat's form: what is asked is shown once, /retry tells another answer to it, /export has both sides; and run's own chat."""
-    s = Sitting("--ui", "line", "-m", "chat", "-n", "20", "-s", "3", home=home)
+    s = TerminalSession("--ui", "line", "-m", "chat", "-n", "20", "-s", "3", home=home)
     try:
         step(s, "chat: a prompt", s.wait(PROMPT))
         for question in ("Hello there", "And then?"):
@@ -365,7 +365,7 @@ def chatting(home):
         step(s, "chat: both sides are kept", [t["prompt"] for t in turns] == ["Hello there", "And then?"] and all(t["told"] for t in turns))
     finally:
         s.close()
-    s = Sitting("run", "-m", "chat", "-n", "200", "-s", "3", home=home)
+    s = TerminalSession("run", "-m", "chat", "-n", "200", "-s", "3", home=home)
     try:
         step(s, "run -m chat asks", s.wait(rb"> "))
         s.enter("Hello there")
@@ -378,14 +378,14 @@ def chatting(home):
 
 def comparing(home):
     """A comparison leaves the story where it was: the same tokens follow, and nothing is evaluated again but the last one."""
-    told = []
+    output = []
     for name, between in (("without", ""), ("with", "/compare reference int8+fastexp\n")):
         out = f"{home}/{name}.json"
         r = run(home, ENDLESS, "-n", "40", "-s", "5", "-b", "int8", "--compare-length", "100",
                 text=f"/new\nOnce\n{between}/continue\n/stats\n/export {out}\n".encode())
         common.expect_run(f"a story {name} a comparison", r, 0)
-        told.append(json.loads(pathlib.Path(out).read_text())["turns"][0]["told"])
-    common.expect("/compare: the story goes on with the same tokens", told[0] == told[1], told)
+        output.append(json.loads(pathlib.Path(out).read_text())["turns"][0]["told"])
+    common.expect("/compare: the story goes on with the same tokens", output[0] == output[1], output)
     common.expect("/compare: its positions are not evaluated again", re.search(rb"prompt +1 tokens", r.stdout + r.stderr), r)
 
 
@@ -421,10 +421,10 @@ def main():
         piped = home()
         pipes(piped)
         no_library(home())
-        wishes(piped)
+        wanted_items(piped)
         exports(piped)
         comparing(piped)
-        told_once(piped)
+        reported_once(piped)
         chatting(home())
         stories_verb(piped)
         for term in ("dumb", "vt100", "xterm-256color", None):

@@ -100,7 +100,7 @@ static uint64_t now(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static bool may_tell(void)
+static bool may_generate(void)
 {
     return fake.state == DT_APP_TELLING && fake.hold != 0;
 }
@@ -111,7 +111,7 @@ static void arm(void)
     struct itimerspec when = {0};
     if (fake.count > 0)
         when.it_value.tv_nsec = 1;
-    else if (may_tell()) {
+    else if (may_generate()) {
         uint64_t t = now(), wait = fake.next_token > t ? fake.next_token - t : 1;
         when.it_value.tv_sec = (time_t)(wait / 1000000000u);
         when.it_value.tv_nsec = (long)(wait % 1000000000u);
@@ -204,7 +204,7 @@ static void end(enum dt_app_turn_end how)
 static bool tell(struct dt_app_event *out)
 {
     uint64_t t = now();
-    if (!may_tell() || t < fake.next_token)
+    if (!may_generate() || t < fake.next_token)
         return false;
     struct turn *turn = &fake.turn[fake.turns - 1];
     size_t n = 0;
@@ -441,7 +441,7 @@ static bool command(const char *line)
     return true;
 }
 
-static bool api_submit(struct dt_app *app, const char *text, size_t n)
+static bool api_input(struct dt_app *app, const char *text, size_t n)
 {
     (void)app;
     char line[2048];
@@ -740,7 +740,7 @@ static const struct dt_app_api api = {
     .fd = api_fd,
     .next = api_next,
     .leaving = api_leaving,
-    .submit = api_submit,
+    .input = api_input,
     .edit = api_edit,
     .answer = api_answer,
     .stop = api_stop,

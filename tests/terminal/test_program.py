@@ -39,7 +39,7 @@ def without_sound(home):
     return {"PATH": f"{programs}:{os.environ['PATH']}", "POCKETSPHINX_PATH": str(words.parent)}
 
 
-def told(home):
+def output(home):
     """Whether the library holds what was told: how it began."""
     files = pathlib.Path(home, ".local", "share", "duotale").glob("library*")
     return any(b"Once upon a time" in file.read_bytes() for file in files)
@@ -52,7 +52,7 @@ for scene in sorted(pathlib.Path(scenes).glob("*.scene")):
         if run.returncode != 0:
             failed.append(scene.name)
             print(f"{scene.name}: {run.returncode}\n{run.stdout}{run.stderr}")
-        elif scene.name not in UNTOLD and not told(home):
+        elif scene.name not in UNTOLD and not output(home):
             failed.append(scene.name)
             print(f"{scene.name}: the story is not in the library")
         else:

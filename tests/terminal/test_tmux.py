@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A whole sitting in tmux, as a user has it: story, panel, other kernels in mid-story, another size, sleep and waking, leaving; the
+"""A whole session in tmux, as a user has it: story, panel, other kernels in mid-story, another size, sleep and waking, leaving; the
 terminal is as before.
 
 usage: test_tmux.py PROGRAM    exits 77 where there is no tmux

@@ -17,7 +17,7 @@ struct shim_file {
     sqlite3_file base;
     struct change *first, *last;
     unsigned char *image; // the file as the process sees it
-    sqlite3_int64 size, room;
+    sqlite3_int64 size, capacity;
     sqlite3_file *real; // behind this struct
 };
 
@@ -31,16 +31,16 @@ static sqlite3_file *real_of(sqlite3_file *f)
     return ((struct shim_file *)f)->real;
 }
 
-static int image_room(struct shim_file *file, sqlite3_int64 size)
+static int image_capacity(struct shim_file *file, sqlite3_int64 size)
 {
-    if (size > file->room) {
-        sqlite3_int64 room = size * 2 + 65536;
-        unsigned char *more = realloc(file->image, (size_t)room);
+    if (size > file->capacity) {
+        sqlite3_int64 capacity = size * 2 + 65536;
+        unsigned char *more = realloc(file->image, (size_t)capacity);
         if (!more)
             return SQLITE_NOMEM;
-        memset(more + file->room, 0, (size_t)(room - file->room));
+        memset(more + file->capacity, 0, (size_t)(capacity - file->capacity));
         file->image = more;
-        file->room = room;
+        file->capacity = capacity;
     }
     if (size > file->size)
         file->size = size;
@@ -105,7 +105,7 @@ static int shim_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 o
         return SQLITE_CORRUPT;
     if (atomic_load(&full) && offset + n > file->size)
         return SQLITE_FULL;
-    int code = image_room(file, offset + n);
+    int code = image_capacity(file, offset + n);
     if (code != SQLITE_OK)
         return code;
     memcpy(file->image + offset, bytes, (size_t)n);
@@ -238,7 +238,7 @@ static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fl
     sqlite3_int64 size = 0;
     code = file->real->pMethods->xFileSize(file->real, &size);
     if (code == SQLITE_OK && size > 0) {
-        code = image_room(file, size);
+        code = image_capacity(file, size);
         if (code == SQLITE_OK)
             code = file->real->pMethods->xRead(file->real, file->image, (int)size, 0);
     }

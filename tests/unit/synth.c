@@ -17,16 +17,16 @@ void synth_free(struct synth *s)
 
 void synth_put(struct synth *s, const void *bytes, size_t n)
 {
-    if (s->n + n > s->room) {
-        size_t room = (s->n + n) * 2 + 4096;
-        unsigned char *grown = aligned_alloc(64, (room + 63) / 64 * 64);
+    if (s->n + n > s->capacity) {
+        size_t capacity = (s->n + n) * 2 + 4096;
+        unsigned char *grown = aligned_alloc(64, (capacity + 63) / 64 * 64);
         if (!grown)
             abort();
         if (s->n)
             memcpy(grown, s->bytes, s->n);
         free(s->bytes);
         s->bytes = grown;
-        s->room = room;
+        s->capacity = capacity;
     }
     if (n)
         memcpy(s->bytes + s->n, bytes, n);

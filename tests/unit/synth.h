@@ -10,7 +10,7 @@
 // Bytes that grow. Freed by synth_free; 64-byte aligned; running out of memory aborts.
 struct synth {
     unsigned char *bytes;
-    size_t n, room;
+    size_t n, capacity;
 };
 
 void synth_free(struct synth *s);

@@ -64,26 +64,26 @@ static int64_t count_words(const char *text, uint32_t turn)
 
 static _Atomic int64_t number;
 
-static void hear(void *arg, const struct dt_keeper_report *report)
+static void hear(void *arg, const struct dt_writer_report *report)
 {
     (void)arg;
-    if (report->type == DT_KEEPER_STORY)
+    if (report->type == DT_WRITER_STORY)
         number = report->id;
-    if (report->type == DT_KEEPER_LIST)
+    if (report->type == DT_WRITER_LIST)
         dt_library_entries_free(report->entries, report->count);
 }
 
 // Tells stories until it is killed.
 static void tell(int out, const char *vfs, unsigned seed, bool fills)
 {
-    struct dt_keeper *keeper;
-    struct dt_keeper_options options = {.path = path, .vfs = vfs, .listener = hear};
+    struct dt_writer *writer;
+    struct dt_writer_options options = {.path = path, .vfs = vfs, .listener = hear};
     struct dt_story_record fields = {.title = (char *)"Killed"};
     srand(seed);
-    if (dt_keeper_new(&keeper, &options, NULL) != DT_OK)
+    if (dt_writer_new(&writer, &options, NULL) != DT_OK)
         _exit(9);
     for (;;) {
-        struct dt_keeper_story *story = dt_keeper_story_new(keeper, &fields);
+        struct dt_writer_story *story = dt_writer_story_new(writer, &fields);
         uint32_t turns = 1 + (uint32_t)rand() % 5;
         number = 0;
         for (uint32_t turn = 0; turn < turns; turn++) {
@@ -93,13 +93,13 @@ static void tell(int out, const char *vfs, unsigned seed, bool fills)
             while (words < wanted) {
                 words += 1 + rand() % 60;
                 char *text = make_text(turn, words);
-                struct dt_turn_record record = {.told = text};
+                struct dt_turn_record record = {.output = text};
                 struct message message = {number, turn, 0, words, now_ms()};
-                uint64_t ticket = dt_keeper_put_turn(keeper, story, turn, &record);
+                uint64_t ticket = dt_writer_put_turn(writer, story, turn, &record);
                 free(text);
                 // a draft's own receipt: not what the program waits for, but it says what must be
                 // there
-                if (dt_keeper_wait(keeper, ticket, NULL, NULL, NULL) == DT_KEPT) {
+                if (dt_writer_wait(writer, ticket, NULL, NULL, NULL) == DT_SAVED) {
                     message.story = number;
                     if (write(out, &message, sizeof message) != sizeof message)
                         _exit(8);
@@ -107,16 +107,16 @@ static void tell(int out, const char *vfs, unsigned seed, bool fills)
                 pause_ms(rand() % 4);
             }
             char *text = make_text(turn, words);
-            struct dt_turn_record record = {.told = text, .finished = true};
-            if (dt_keeper_wait(keeper, dt_keeper_put_turn(keeper, story, turn, &record), NULL, NULL,
-                               NULL) == DT_KEPT) {
+            struct dt_turn_record record = {.output = text, .finished = true};
+            if (dt_writer_wait(writer, dt_writer_put_turn(writer, story, turn, &record), NULL, NULL,
+                               NULL) == DT_SAVED) {
                 struct message message = {number, turn, 1, words, now_ms()};
                 if (write(out, &message, sizeof message) != sizeof message)
                     _exit(8);
             }
             free(text);
         }
-        dt_keeper_story_release(story);
+        dt_writer_story_release(story);
     }
 }
 
@@ -146,7 +146,7 @@ static void look(const struct message *messages, size_t count, int round)
             }
         }
         int64_t words =
-            m->turn < record.turn_count ? count_words(record.turns[m->turn].told, m->turn) : -2;
+            m->turn < record.turn_count ? count_words(record.turns[m->turn].output, m->turn) : -2;
         if (words < m->words ||
             (m->finished && (words != m->words || !record.turns[m->turn].finished))) {
             printf("round %d: story %lld turn %u: %lld words %s, found %lld\n", round,

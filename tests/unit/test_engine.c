@@ -59,18 +59,18 @@ static void story(struct dt_engine *engine, uint32_t *out)
 }
 
 // Every stack that can be had, reference first; at most room of them.
-static size_t all_stacks(struct dt_engine *engine, char (*out)[64], size_t room)
+static size_t all_stacks(struct dt_engine *engine, char (*out)[64], size_t capacity)
 {
     size_t n = 0;
     struct dt_registry *registry = dt_engine_registry(engine);
-    for (size_t i = 0; i < dt_registry_count(registry) && n + 1 < room; i++) {
+    for (size_t i = 0; i < dt_registry_count(registry) && n + 1 < capacity; i++) {
         const struct dt_backend_info *b = dt_registry_at(registry, i);
         if (b->reason)
             continue;
         bool alone = b->table->form_count > 0;
         snprintf(out[n++], 64, "%s%s%s%s", alone ? "" : "reference+", b->name,
                  *b->variant ? "@" : "", b->variant);
-        if (alone && strcmp(b->name, "reference") != 0 && n + 1 < room)
+        if (alone && strcmp(b->name, "reference") != 0 && n + 1 < capacity)
             snprintf(out[n++], 64, "%s%s%s+fastexp", b->name, *b->variant ? "@" : "", b->variant);
     }
     return n;

@@ -80,21 +80,21 @@ static void arena_counts_and_refuses(void **state)
 {
     (void)state;
     struct dt_arena count = dt_arena_over(NULL, 0);
-    assert_null(dt_arena_take(&count, 3, 5));
-    assert_null(dt_arena_take(&count, 1, 64));
+    assert_null(dt_arena_alloc(&count, 3, 5));
+    assert_null(dt_arena_alloc(&count, 1, 64));
     assert_false(dt_arena_failed(&count));
     assert_int_equal(count.used, 128);
 
     void *memory = aligned_alloc(DT_ALIGN, 128);
     struct dt_arena arena = dt_arena_over(memory, 128);
-    assert_non_null(dt_arena_take(&arena, 3, 5));
-    assert_non_null(dt_arena_take(&arena, 1, 64));
-    assert_null(dt_arena_take(&arena, 1, 1));
+    assert_non_null(dt_arena_alloc(&arena, 3, 5));
+    assert_non_null(dt_arena_alloc(&arena, 1, 64));
+    assert_null(dt_arena_alloc(&arena, 1, 1));
     assert_true(dt_arena_failed(&arena));
     free(memory);
 
     struct dt_arena huge = dt_arena_over(NULL, 0);
-    assert_null(dt_arena_take(&huge, SIZE_MAX / 2, 3));
+    assert_null(dt_arena_alloc(&huge, SIZE_MAX / 2, 3));
     assert_true(dt_arena_failed(&huge));
 }
 

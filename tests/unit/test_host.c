@@ -114,18 +114,18 @@ static void memory_is_accounted(void **state)
     struct dt_error err = {0};
     struct dt_account account = {.limit = 1 << 20};
     void *a, *b;
-    assert_int_equal(dt_memory_take(&account, 600000, "a block", &a, &err), DT_OK);
+    assert_int_equal(dt_memory_alloc(&account, 600000, "a block", &a, &err), DT_OK);
     assert_int_equal(((unsigned char *)a)[599999], 0);
-    assert_int_equal(dt_memory_take(&account, 600000, "a block", &b, &err), DT_NO_MEMORY);
+    assert_int_equal(dt_memory_alloc(&account, 600000, "a block", &b, &err), DT_NO_MEMORY);
     assert_non_null(strstr(err.message, "600000"));
     assert_non_null(strstr(err.message, "448576"));
     assert_int_equal(dt_memory_allows(&account, SIZE_MAX, "all", &err), DT_NO_MEMORY);
-    dt_memory_give(&account, a, 600000);
-    dt_memory_give(&account, NULL, 5);
+    dt_memory_free(&account, a, 600000);
+    dt_memory_free(&account, NULL, 5);
     assert_int_equal(atomic_load(&account.used), 0);
     assert_int_equal(atomic_load(&account.peak), 600000);
     struct dt_account free_account = {0};
-    assert_int_equal(dt_memory_take(&free_account, (size_t)1 << 46, "the sky", &a, &err),
+    assert_int_equal(dt_memory_alloc(&free_account, (size_t)1 << 46, "the sky", &a, &err),
                      DT_NO_MEMORY);
     struct dt_memory_facts facts;
     dt_memory_facts(&facts);

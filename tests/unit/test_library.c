@@ -31,10 +31,10 @@ static struct dt_story_record fields(const char *title)
                                     .chat = false};
 }
 
-static struct dt_turn_record turn(const char *prompt, const char *told, bool finished)
+static struct dt_turn_record turn(const char *prompt, const char *output, bool finished)
 {
     return (struct dt_turn_record){.prompt = (char *)prompt,
-                                   .told = (char *)told,
+                                   .output = (char *)output,
                                    .finished = finished,
                                    .end = 2,
                                    .tokens = 12,
@@ -43,10 +43,10 @@ static struct dt_turn_record turn(const char *prompt, const char *told, bool fin
                                    .stack = (char *)"int8+fastexp"};
 }
 
-static int64_t put(const char *title, const char *prompt, const char *told)
+static int64_t put(const char *title, const char *prompt, const char *output)
 {
     struct dt_story_record record = fields(title);
-    struct dt_turn_record t = turn(prompt, told, true);
+    struct dt_turn_record t = turn(prompt, output, true);
     assert_int_equal(dt_library_put_turn(library, &record, 0, &t, NULL), DT_OK);
     return record.id;
 }
@@ -94,7 +94,7 @@ static void stories_come_back(void **state)
     assert_string_equal(back.turns[0].stack, "int8+fastexp");
     assert_true(back.turns[0].finished);
     assert_false(back.turns[1].finished);
-    assert_string_equal(back.turns[1].told, "It bounced and bounced.");
+    assert_string_equal(back.turns[1].output, "It bounced and bounced.");
     dt_story_record_free(&back);
     assert_int_equal(dt_library_cut(library, 1, 1, NULL), DT_OK);
     assert_int_equal(dt_library_load(library, 0, &back, NULL), DT_OK);

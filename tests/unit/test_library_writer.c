@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The keeper when all is well, and when the disk is full, locked, read-only, broken or gone.
+// The library writer when all is well, and when the disk is full, locked, read-only, broken or
+// gone.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +19,7 @@
 
 static char folder[] = "/tmp/dt-keeper-XXXXXX";
 static char path[100];
-static struct dt_keeper *keeper;
+static struct dt_writer *writer;
 
 static struct {
     pthread_mutex_t lock;
@@ -29,30 +30,30 @@ static struct {
     char text[2000];
 } heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void listen_to(void *arg, const struct dt_keeper_report *report)
+static void listen_to(void *arg, const struct dt_writer_report *report)
 {
     (void)arg;
     pthread_mutex_lock(&heard.lock);
     switch (report->type) {
-    case DT_KEEPER_NOTICE:
+    case DT_WRITER_NOTICE:
         heard.warnings += report->level == DT_NOTICE_WARNING;
         heard.good_news += report->level == DT_NOTICE_INFO;
         heard.errors += report->level == DT_NOTICE_ERROR;
         snprintf(heard.text, sizeof heard.text, "%s", report->text);
         break;
-    case DT_KEEPER_STORY:
+    case DT_WRITER_STORY:
         heard.id = report->id;
         break;
-    case DT_KEEPER_LAST:
+    case DT_WRITER_LAST:
         heard.last_id = report->id;
         snprintf(heard.last_title, sizeof heard.last_title, "%s", report->text);
         break;
-    case DT_KEEPER_LIST:
+    case DT_WRITER_LIST:
         heard.lists++;
         heard.list_count = report->count;
         dt_library_entries_free(report->entries, report->count);
         break;
-    case DT_KEEPER_HEALTH:
+    case DT_WRITER_HEALTH:
         break;
     }
     pthread_mutex_unlock(&heard.lock);
@@ -60,9 +61,9 @@ static void listen_to(void *arg, const struct dt_keeper_report *report)
 
 static void start(const char *vfs)
 {
-    struct dt_keeper_options options = {
+    struct dt_writer_options options = {
         .path = path, .vfs = vfs, .listener = listen_to, .offer_last = true};
-    assert_int_equal(dt_keeper_new(&keeper, &options, NULL), DT_OK);
+    assert_int_equal(dt_writer_new(&writer, &options, NULL), DT_OK);
 }
 
 static int set_up(void **state)
@@ -78,26 +79,28 @@ static int set_up(void **state)
     return 0;
 }
 
-static struct dt_keeper_story *new_story(const char *title)
+static struct dt_writer_story *new_story(const char *title)
 {
     struct dt_story_record record = {.title = (char *)title};
-    return dt_keeper_story_new(keeper, &record);
+    return dt_writer_story_new(writer, &record);
 }
 
-static uint64_t put(struct dt_keeper_story *story, uint32_t n, const char *told, bool finished)
+static uint64_t put(struct dt_writer_story *story, uint32_t n, const char *output, bool finished)
 {
-    struct dt_turn_record turn = {
-        .prompt = (char *)"p", .told = (char *)told, .finished = finished, .stack = (char *)"s"};
-    return dt_keeper_put_turn(keeper, story, n, &turn);
+    struct dt_turn_record turn = {.prompt = (char *)"p",
+                                  .output = (char *)output,
+                                  .finished = finished,
+                                  .stack = (char *)"s"};
+    return dt_writer_put_turn(writer, story, n, &turn);
 }
 
 static enum dt_kept wait_for(uint64_t ticket)
 {
-    return dt_keeper_wait(keeper, ticket, NULL, NULL, NULL);
+    return dt_writer_wait(writer, ticket, NULL, NULL, NULL);
 }
 
 // What the file holds, read by somebody else.
-static size_t turns_on_disk(int64_t id, char *told, size_t size)
+static size_t turns_on_disk(int64_t id, char *output, size_t size)
 {
     struct dt_library *library;
     enum dt_library_trouble trouble;
@@ -107,8 +110,8 @@ static size_t turns_on_disk(int64_t id, char *told, size_t size)
         return 0;
     if (dt_library_load(library, id, &record, NULL) == DT_OK) {
         count = record.turn_count;
-        if (told && count)
-            snprintf(told, size, "%s", record.turns[count - 1].told);
+        if (output && count)
+            snprintf(output, size, "%s", record.turns[count - 1].output);
     }
     dt_story_record_free(&record);
     dt_library_close(library);
@@ -118,39 +121,39 @@ static size_t turns_on_disk(int64_t id, char *told, size_t size)
 static void receipts(void **state)
 {
     (void)state;
-    char told[100];
+    char output[100];
     struct dt_error err = {0};
     struct dt_story_record record;
     start(NULL);
-    struct dt_keeper_story *story = new_story("First");
+    struct dt_writer_story *story = new_story("First");
     for (int i = 0; i < 100; i++)
         put(story, 0, "draft", false);
-    assert_int_equal(wait_for(put(story, 0, "whole", true)), DT_KEPT);
+    assert_int_equal(wait_for(put(story, 0, "whole", true)), DT_SAVED);
     assert_int_equal(heard.id, 1);
-    assert_int_equal(turns_on_disk(1, told, sizeof told), 1);
-    assert_string_equal(told, "whole");
-    assert_int_equal(wait_for(put(story, 1, "more", true)), DT_KEPT);
-    assert_int_equal(wait_for(dt_keeper_cut(keeper, story, 1)), DT_KEPT);
+    assert_int_equal(turns_on_disk(1, output, sizeof output), 1);
+    assert_string_equal(output, "whole");
+    assert_int_equal(wait_for(put(story, 1, "more", true)), DT_SAVED);
+    assert_int_equal(wait_for(dt_writer_cut(writer, story, 1)), DT_SAVED);
     assert_int_equal(turns_on_disk(1, NULL, 0), 1);
-    assert_int_equal(wait_for(dt_keeper_rename(keeper, 1, "Other")), DT_KEPT);
-    assert_int_equal(dt_keeper_wait(keeper, dt_keeper_rename(keeper, 9, "x"), NULL, NULL, &err),
+    assert_int_equal(wait_for(dt_writer_rename(writer, 1, "Other")), DT_SAVED);
+    assert_int_equal(dt_writer_wait(writer, dt_writer_rename(writer, 9, "x"), NULL, NULL, &err),
                      DT_KEPT_NOT);
     assert_non_null(strstr(err.message, "no story 9"));
-    assert_int_equal(dt_keeper_wait(keeper, dt_keeper_load(keeper, 0), NULL, &record, NULL),
-                     DT_KEPT);
+    assert_int_equal(dt_writer_wait(writer, dt_writer_load(writer, 0), NULL, &record, NULL),
+                     DT_SAVED);
     assert_string_equal(record.title, "Other");
     dt_story_record_free(&record);
-    uint64_t ticket = dt_keeper_search(keeper, "whole", 0, 5, 3);
+    uint64_t ticket = dt_writer_search(writer, "whole", 0, 5, 3);
     wait_for(ticket);
     assert_int_equal(heard.list_count, 1);
-    dt_keeper_story_release(story);
-    dt_keeper_free(keeper);
-    start(NULL); // the next sitting is told which story was last
-    wait_for(dt_keeper_search(keeper, "", 0, 5, 4));
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
+    start(NULL); // the next session is told which story was last
+    wait_for(dt_writer_search(writer, "", 0, 5, 4));
     assert_int_equal(heard.last_id, 1);
     assert_string_equal(heard.last_title, "Other");
-    assert_int_equal(wait_for(dt_keeper_delete(keeper, 1)), DT_KEPT);
-    dt_keeper_free(keeper);
+    assert_int_equal(wait_for(dt_writer_delete(writer, 1)), DT_SAVED);
+    dt_writer_free(writer);
     assert_int_equal(turns_on_disk(1, NULL, 0), 0);
     assert_int_equal(heard.warnings + heard.errors, 0);
 }
@@ -158,10 +161,10 @@ static void receipts(void **state)
 // A trouble comes and goes: said once, nothing stops, nothing is lost.
 static void comes_and_goes(void (*trouble)(bool on))
 {
-    char told[100], text[40];
+    char output[100], text[40];
     start("shim");
-    struct dt_keeper_story *story = new_story("Trouble");
-    assert_int_equal(wait_for(put(story, 0, "before", true)), DT_KEPT);
+    struct dt_writer_story *story = new_story("Trouble");
+    assert_int_equal(wait_for(put(story, 0, "before", true)), DT_SAVED);
     trouble(true);
     for (uint32_t n = 1; n <= 20; n++) {
         // longer than the pages that SQLite has at hand
@@ -170,18 +173,18 @@ static void comes_and_goes(void (*trouble)(bool on))
         put(story, n, "draft", false);
         assert_int_equal(wait_for(put(story, n, big, true)), DT_KEPT_LATER);
     }
-    assert_false(dt_keeper_healthy(keeper));
+    assert_false(dt_writer_healthy(writer));
     assert_int_equal(heard.warnings, 1);
     trouble(false);
-    assert_int_equal(wait_for(put(story, 21, "after", true)), DT_KEPT);
-    assert_true(dt_keeper_healthy(keeper));
+    assert_int_equal(wait_for(put(story, 21, "after", true)), DT_SAVED);
+    assert_true(dt_writer_healthy(writer));
     assert_int_equal(heard.good_news, 1);
     snprintf(text, sizeof text, "20 turns");
     assert_non_null(strstr(heard.text, text));
-    dt_keeper_story_release(story);
-    dt_keeper_free(keeper);
-    assert_int_equal(turns_on_disk(heard.id, told, sizeof told), 22);
-    assert_string_equal(told, "after");
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
+    assert_int_equal(turns_on_disk(heard.id, output, sizeof output), 22);
+    assert_string_equal(output, "after");
     assert_int_equal(heard.errors, 0);
 }
 
@@ -212,19 +215,19 @@ static void lock_it(bool on)
 static void locked_by_another(void **state)
 {
     (void)state;
-    struct dt_keeper_story *story;
+    struct dt_writer_story *story;
     start(NULL);
     story = new_story("Lock");
-    assert_int_equal(wait_for(put(story, 0, "before", true)), DT_KEPT);
+    assert_int_equal(wait_for(put(story, 0, "before", true)), DT_SAVED);
     lock_it(true);
     assert_int_equal(wait_for(put(story, 1, "during", true)), DT_KEPT_LATER);
     assert_int_equal(wait_for(put(story, 2, "during", true)), DT_KEPT_LATER);
     assert_int_equal(heard.warnings, 1);
     lock_it(false);
-    assert_int_equal(wait_for(put(story, 3, "after", true)), DT_KEPT);
+    assert_int_equal(wait_for(put(story, 3, "after", true)), DT_SAVED);
     assert_int_equal(turns_on_disk(heard.id, NULL, 0), 4);
-    dt_keeper_story_release(story);
-    dt_keeper_free(keeper);
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
 }
 
 // What waits is written by itself, without a further turn; and at the end at the latest.
@@ -232,15 +235,15 @@ static void written_at_the_end(void **state)
 {
     (void)state;
     start("shim");
-    struct dt_keeper_story *story = new_story("End");
-    assert_int_equal(wait_for(put(story, 0, "before", true)), DT_KEPT);
+    struct dt_writer_story *story = new_story("End");
+    assert_int_equal(wait_for(put(story, 0, "before", true)), DT_SAVED);
     shim_vfs_full(true);
     static char big[30000];
     memset(big, 'x', sizeof big - 1);
     assert_int_equal(wait_for(put(story, 1, big, true)), DT_KEPT_LATER);
     shim_vfs_full(false);
-    dt_keeper_story_release(story);
-    dt_keeper_free(keeper);
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
     assert_int_equal(turns_on_disk(heard.id, NULL, 0), 2);
 }
 
@@ -248,11 +251,11 @@ static void lost_is_told(void **state)
 {
     (void)state;
     start("shim");
-    struct dt_keeper_story *story = new_story("Lost");
+    struct dt_writer_story *story = new_story("Lost");
     shim_vfs_read_only(true);
     assert_int_equal(wait_for(put(story, 0, "x", true)), DT_KEPT_LATER);
-    dt_keeper_story_release(story);
-    dt_keeper_free(keeper);
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
     shim_vfs_read_only(false);
     assert_int_equal(heard.errors, 1);
     assert_non_null(strstr(heard.text, "1 turn could not be kept"));
@@ -263,13 +266,13 @@ static void failing_sync(void **state)
 {
     (void)state;
     start("shim");
-    struct dt_keeper_story *story = new_story("Sync");
-    assert_int_equal(wait_for(put(story, 0, "before", true)), DT_KEPT);
+    struct dt_writer_story *story = new_story("Sync");
+    assert_int_equal(wait_for(put(story, 0, "before", true)), DT_SAVED);
     shim_vfs_bad_sync(1);
     assert_int_equal(wait_for(put(story, 1, "during", true)), DT_KEPT_LATER);
-    assert_int_equal(wait_for(put(story, 2, "after", true)), DT_KEPT);
-    dt_keeper_story_release(story);
-    dt_keeper_free(keeper);
+    assert_int_equal(wait_for(put(story, 2, "after", true)), DT_SAVED);
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
     assert_int_equal(turns_on_disk(heard.id, NULL, 0), 3);
 }
 
@@ -282,20 +285,20 @@ static void broken_file(void **state)
              path);
     assert_int_equal(system(command), 0);
     start("shim");
-    struct dt_keeper_story *story = new_story("Anew");
-    assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_KEPT);
+    struct dt_writer_story *story = new_story("Anew");
+    assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_SAVED);
     assert_int_equal(heard.warnings, 1);
     assert_non_null(strstr(heard.text, "put aside"));
-    assert_int_equal(wait_for(put(story, 1, "one", true)), DT_KEPT);
+    assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
     // under our feet: the worker is told to give the story again
     shim_vfs_damaged();
     assert_int_equal(wait_for(put(story, 2, "two", true)), DT_KEPT_ANEW);
     assert_int_equal(heard.warnings, 2);
-    assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_KEPT);
-    assert_int_equal(wait_for(put(story, 1, "one", true)), DT_KEPT);
+    assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_SAVED);
+    assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
     assert_int_equal(turns_on_disk(heard.id, NULL, 0), 3);
-    dt_keeper_story_release(story);
-    dt_keeper_free(keeper);
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
     snprintf(command, sizeof command, "test $(ls %s.broken-* | grep -vc -e -wal -e -shm) = 2",
              path);
     assert_int_equal(system(command), 0);
@@ -304,17 +307,17 @@ static void broken_file(void **state)
 static void no_home(void **state)
 {
     (void)state;
-    struct dt_keeper_options options = {
+    struct dt_writer_options options = {
         .path = "/proc/nowhere/library.db", .listener = listen_to, .offer_last = true};
-    assert_int_equal(dt_keeper_new(&keeper, &options, NULL), DT_OK);
-    struct dt_keeper_story *story = new_story("Homeless");
+    assert_int_equal(dt_writer_new(&writer, &options, NULL), DT_OK);
+    struct dt_writer_story *story = new_story("Homeless");
     assert_int_equal(wait_for(put(story, 0, "x", true)), DT_KEPT_LATER);
     assert_int_equal(wait_for(put(story, 1, "x", true)), DT_KEPT_LATER);
-    wait_for(dt_keeper_search(keeper, "", 0, 5, 1));
+    wait_for(dt_writer_search(writer, "", 0, 5, 1));
     assert_int_equal(heard.warnings, 1);
     assert_int_equal(heard.lists, 1); // who asked is answered, if with nothing
-    dt_keeper_story_release(story);
-    dt_keeper_free(keeper);
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
 }
 
 int main(void)

@@ -75,12 +75,12 @@ static struct dt_model model(uint32_t form, uint32_t group)
 {
     // told to be larger than a cache, so that work is split at its smallest
     struct dt_model m = {.format = "test", .architecture = "llama", .weight_bytes = 64u << 20};
-    uint32_t unit = form == DT_FORM_Q8_0 || form == DT_FORM_Q4_0 ? 32 : group ? group : 2;
+    uint32_t temperature = form == DT_FORM_Q8_0 || form == DT_FORM_Q4_0 ? 32 : group ? group : 2;
     m.hp.kv_heads = 1 + pick(3);
     m.hp.heads = m.hp.kv_heads * (1 + pick(3));
-    m.hp.head_size = (unit + 1) / 2 * 2 * (1 + pick(2));
+    m.hp.head_size = (temperature + 1) / 2 * 2 * (1 + pick(2));
     m.hp.dim = m.hp.heads * m.hp.head_size;
-    m.hp.hidden = unit * (1 + pick(5));
+    m.hp.hidden = temperature * (1 + pick(5));
     m.hp.layers = 1 + pick(3);
     m.hp.vocab = 3 + pick(200);
     m.hp.context = 40 + pick(40);
@@ -288,7 +288,7 @@ static void candidates_decide(uint32_t form, uint32_t group)
         }
         if (dt_session_position(a.session) == dt_session_capacity(a.session))
             break;
-        dt_session_set_wish(b.session, pick(4) ? 0 : -1, 0);
+        dt_session_set_bound(b.session, pick(4) ? 0 : -1, 0);
         assert_int_equal(dt_session_eval(a.session, &token, 1, NULL, NULL, &err), DT_OK);
         assert_int_equal(dt_session_eval(b.session, &token, 1, NULL, NULL, &err), DT_OK);
         const float *logits = dt_session_logits(a.session);

@@ -171,9 +171,9 @@ static void names(void **state)
     assert_string_equal(dt_settings_nearest("temprature"), "temperature");
     assert_string_equal(dt_settings_nearest("sede"), "seed");
     assert_null(dt_settings_nearest("xyzzy"));
-    assert_int_equal(dt_words_distance("abcd", "abdc"), 1);
-    assert_int_equal(dt_words_distance("", "abc"), 3);
-    assert_int_equal(dt_words_distance("kitten", "sitting"), 3);
+    assert_int_equal(dt_name_match_distance("abcd", "abdc"), 1);
+    assert_int_equal(dt_name_match_distance("", "abc"), 3);
+    assert_int_equal(dt_name_match_distance("kitten", "sitting"), 3);
 }
 
 static void steps(void **state)

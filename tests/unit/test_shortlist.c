@@ -39,7 +39,7 @@ static void *memory(size_t bytes)
 
 struct rig {
     struct dt_linear classifier;
-    void *weights, *act, *room;
+    void *weights, *act, *capacity;
     float *x, *logits, *centre;
     struct dt_shortlist list;
     struct dt_stack stack;
@@ -86,13 +86,13 @@ static void set_up(struct rig *r, uint32_t form, uint32_t vocab, uint32_t dim)
     free(row);
     size_t act = dt_backend_reference.act_bytes(NULL, &r->classifier.matrix, 1);
     r->act = memory(act + dim * sizeof(float));
-    r->room = memory(dt_shortlist_measure(vocab, dim));
-    dt_shortlist_init(&r->list, &r->classifier, r->room);
+    r->capacity = memory(dt_shortlist_measure(vocab, dim));
+    dt_shortlist_init(&r->list, &r->classifier, r->capacity);
 }
 
 static void tear_down(struct rig *r)
 {
-    void *all[] = {r->weights, r->act, r->room, r->x, r->centre, r->logits};
+    void *all[] = {r->weights, r->act, r->capacity, r->x, r->centre, r->logits};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -128,15 +128,15 @@ static void check(struct rig *r, const struct dt_shortlist_request *q,
             next++;
             continue;
         }
-        if (!(r->logits[i] < largest - q->reach || (q->reach == 0 && r->logits[i] < largest)))
+        if (!(r->logits[i] < largest - q->margin || (q->margin == 0 && r->logits[i] < largest)))
             fail_msg(
                 "row %u of %u is left out: its logit is %.9g, the largest %.9g, the reach %.9g", i,
-                vocab, (double)r->logits[i], (double)largest, (double)q->reach);
-        if (q->unit > 0)
-            outside += exp(((double)r->logits[i] - (double)largest) / (double)q->unit);
+                vocab, (double)r->logits[i], (double)largest, (double)q->margin);
+        if (q->temperature > 0)
+            outside += exp(((double)r->logits[i] - (double)largest) / (double)q->temperature);
     }
     assert_int_equal(next, c->count);
-    if (q->unit > 0 && !(outside <= c->outside))
+    if (q->temperature > 0 && !(outside <= c->outside))
         fail_msg("%u rows are left out, which add up to %.9g; the bound is %.9g", vocab - c->count,
                  outside, c->outside);
 }
@@ -157,8 +157,8 @@ static void one_model(uint32_t form)
     for (int i = 0; i < 60; i++) {
         new_x(&r, dim);
         q.error = dt_backend_reference.act_error(NULL, r.act, r.x, &r.classifier.matrix);
-        q.unit = below(2) ? 0 : 0.2f + 2 * dt_random_f32(&random_state);
-        q.reach = q.unit * 9.02f;
+        q.temperature = below(2) ? 0 : 0.2f + 2 * dt_random_f32(&random_state);
+        q.margin = q.temperature * 9.02f;
         for (uint32_t k = 0; k < 5; k++)
             recent[k] = below(vocab);
         for (uint32_t k = 0, most = below(8) ? vocab : 0; k < most;

@@ -147,7 +147,7 @@ static void test_file(void **state)
     assert_true(f.waiting == 0 && f.dropped == 0 && f.failed == 0 && f.waiting_seconds == 0 &&
                 !f.speaking && !f.off);
     assert_true(f.first_sentence_ns > 0 && f.first_sound_ns >= f.first_sentence_ns);
-    assert_true(f.silent_ns >= f.told_ns && f.told_ns >= f.first_sentence_ns);
+    assert_true(f.silent_ns >= f.output_ns && f.output_ns >= f.first_sentence_ns);
     assert_true(f.voice_cpu_seconds > 0 && f.real_time_factor > 0 && f.cpu_share > 0 &&
                 f.cpu_share <= 1);
     char line[256];

@@ -28,7 +28,7 @@ static uint32_t random_below(uint32_t n)
 
 struct fixture {
     unsigned char *file;
-    size_t file_size, file_room;
+    size_t file_size, file_capacity;
     uint32_t size;
     void *memory[2];
     struct dt_vocab vocab;
@@ -38,8 +38,8 @@ struct fixture {
 
 static void put_bytes(struct fixture *f, const void *bytes, size_t n)
 {
-    if (f->file_size + n > f->file_room)
-        f->file = realloc(f->file, f->file_room = 2 * (f->file_size + n));
+    if (f->file_size + n > f->file_capacity)
+        f->file = realloc(f->file, f->file_capacity = 2 * (f->file_size + n));
     assert_non_null(f->file);
     if (n > 0)
         memcpy(f->file + f->file_size, bytes, n);
@@ -270,7 +270,7 @@ static void compare(struct fixture *f, const unsigned char *text, size_t n, unsi
     }
 }
 
-static size_t random_text(unsigned char *text, size_t room)
+static size_t random_text(unsigned char *text, size_t capacity)
 {
     static const char *const bits[] = {" ",
                                        "a",
@@ -296,13 +296,13 @@ static size_t random_text(unsigned char *text, size_t room)
                                        "0x41",
                                        "ing ",
                                        "zzzzzz"};
-    size_t want = random_below(6) == 0 ? random_below((uint32_t)room) : random_below(60), n = 0;
+    size_t want = random_below(6) == 0 ? random_below((uint32_t)capacity) : random_below(60), n = 0;
     uint32_t kind = random_below(4);
     while (n < want) {
         const char *bit = bits[random_below(kind == 1 ? 6 : sizeof bits / sizeof *bits)];
         unsigned char byte = (unsigned char)random_below(256);
         size_t m = kind == 0 ? 1 : strlen(bit);
-        if (n + m > room)
+        if (n + m > capacity)
             break;
         memcpy(text + n, kind == 0 ? (const void *)&byte : bit, m);
         n += m;
@@ -394,7 +394,7 @@ static void known_ids(void **state)
 
 // ---- memory, room, decoding, GGUF's manners ----
 
-static void room_and_memory(void **state)
+static void capacity_and_memory(void **state)
 {
     (void)state;
     struct fixture f = {0};
@@ -619,7 +619,7 @@ int main(void)
         cmocka_unit_test(vocabulary_of_512),
         cmocka_unit_test(vocabulary_of_32000),
         cmocka_unit_test(known_ids),
-        cmocka_unit_test(room_and_memory),
+        cmocka_unit_test(capacity_and_memory),
         cmocka_unit_test(decoding),
         cmocka_unit_test(types_and_special_pieces),
         cmocka_unit_test(broken_files),

@@ -192,12 +192,12 @@ static void test_rates(void **state)
             for (size_t at = 0; at < from; at += step) {
                 size_t n = from - at < step ? from - at : step;
                 size_t more = dt_resampler_push(r, in + at, n, false, out + made);
-                assert_true(more <= dt_resampler_room(r, n));
+                assert_true(more <= dt_resampler_capacity(r, n));
                 made += more;
             }
-            size_t room = dt_resampler_room(r, 0);
+            size_t capacity = dt_resampler_capacity(r, 0);
             size_t rest = dt_resampler_push(r, NULL, 0, true, out + made);
-            assert_true(rest <= room);
+            assert_true(rest <= capacity);
             assert_int_equal(made + rest, to);
             for (uint32_t i = to / 10; i < to * 9 / 10; i++)
                 assert_true(fabs(out[i] - 10000 * sin(2 * pi * 440 * i / to)) < 60);

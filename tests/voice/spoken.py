@@ -71,15 +71,15 @@ class Spoken(unittest.TestCase):
 
     def check_story(self, voice):
         silent = self.run_story()
-        told = self.run_story("--speak-to", self.wav, "--voice", voice)
-        self.assertEqual(told.returncode, 0, told.stderr)
-        self.assertEqual(told.stdout, silent.stdout)  # the voice changes no story
+        output = self.run_story("--speak-to", self.wav, "--voice", voice)
+        self.assertEqual(output.returncode, 0, output.stderr)
+        self.assertEqual(output.stdout, silent.stdout)  # the voice changes no story
         samples, seconds = self.read_wav()
-        expected = estimate(told.stdout)
+        expected = estimate(output.stdout)
         self.assertTrue(0.75 * expected < seconds < 1.25 * expected, f"{seconds:.1f} s, expected {expected:.1f}")
         loud = sum(abs(s) > 500 for s in samples) / len(samples)
         self.assertGreater(loud, 0.3)
-        self.assertRegex(told.stderr, r"voice \S+: first sound after .* behind the first sentence\), (\d+) of \1 sentences, "
+        self.assertRegex(output.stderr, r"voice \S+: first sound after .* behind the first sentence\), (\d+) of \1 sentences, "
                                       r".* real-time factor \d.*% of the CPU time")
 
     def test_tones(self):
@@ -110,8 +110,8 @@ class Spoken(unittest.TestCase):
         self.assertEqual(len(sounds), 3)
 
     def test_figures(self):
-        told = self.run_story("--speak-to", self.wav, "--voice", "tones", "--json")
-        figures = json.loads(told.stdout.splitlines()[-1])
+        output = self.run_story("--speak-to", self.wav, "--voice", "tones", "--json")
+        figures = json.loads(output.stdout.splitlines()[-1])
         voice = figures["voice"]
         self.assertGreater(figures["tok_s"], 0)
         self.assertEqual(voice["name"], "tones")
@@ -129,30 +129,30 @@ class Spoken(unittest.TestCase):
                 (["--speak-to", "/nowhere/at/all.wav", "--voice", "tones"], 1, "/nowhere/at/all.wav: cannot be written"),
                 (["--ear", "nobody", "--listen"], 0, "no ear called"),
         ):
-            told = self.run_story(*arguments)
-            self.assertEqual(told.returncode, code, told.stderr)
-            self.assertIn(says, told.stderr)
+            output = self.run_story(*arguments)
+            self.assertEqual(output.returncode, code, output.stderr)
+            self.assertIn(says, output.stderr)
 
     def test_no_engine_and_no_card(self):
         """What is missing is one line, and the story goes on in text."""
         silent = self.run_story()
         self.env["PATH"] = self.folder
         for arguments, code in ((["--speak"], 0), (["--speak-to", self.wav], 1), (["--listen"], 0)):
-            told = self.run_story(*arguments)
-            self.assertEqual(told.returncode, code, told.stderr)
-            self.assertEqual(told.stdout, silent.stdout)
-            self.assertIn("not installed", told.stderr)
+            output = self.run_story(*arguments)
+            self.assertEqual(output.returncode, code, output.stderr)
+            self.assertEqual(output.stdout, silent.stdout)
+            self.assertIn("not installed", output.stderr)
         self.script("aplay", "echo 'audio open error: Device or resource busy' >&2; exit 1")
-        told = self.run_story("--speak", "--voice", "tones")
-        self.assertEqual((told.returncode, told.stdout), (0, silent.stdout))
-        self.assertEqual(told.stderr.count("Device or resource busy; the story goes on in text"), 1)
+        output = self.run_story("--speak", "--voice", "tones")
+        self.assertEqual((output.returncode, output.stdout), (0, silent.stdout))
+        self.assertEqual(output.stderr.count("Device or resource busy; the story goes on in text"), 1)
 
     def test_hanging_voice(self):
         silent = self.run_story()
         self.script("espeak-ng", "exit 3")
-        told = self.run_story("--speak-to", self.wav, "--voice", "espeak")
-        self.assertEqual((told.returncode, told.stdout), (1, silent.stdout))
-        self.assertEqual(told.stderr.count("the voice failed"), 1)
+        output = self.run_story("--speak-to", self.wav, "--voice", "espeak")
+        self.assertEqual((output.returncode, output.stdout), (1, silent.stdout))
+        self.assertEqual(output.stderr.count("the voice failed"), 1)
 
     def start(self, *arguments):
         return subprocess.Popen([PROGRAM, *STORY, *arguments], env=self.env, stdin=subprocess.DEVNULL,
@@ -223,12 +223,12 @@ class Spoken(unittest.TestCase):
             self.skipTest("espeak-ng or pocketsphinx is not installed")
         asked = os.path.join(self.folder, "asked.wav")
         subprocess.run(["espeak-ng", "-v", "en-us", "-w", asked, "Tell me a story about a dragon."], check=True)
-        told = self.run_story("--listen", asked, "--json", story=["run", MODEL, "-t", "0", "-n", "40"])
-        self.assertEqual(told.returncode, 0, told.stderr)
-        self.assertIn("heard: Tell me a story about a dragon.", told.stderr)
-        figures = json.loads(told.stdout.splitlines()[-1])
+        output = self.run_story("--listen", asked, "--json", story=["run", MODEL, "-t", "0", "-n", "40"])
+        self.assertEqual(output.returncode, 0, output.stderr)
+        self.assertIn("heard: Tell me a story about a dragon.", output.stderr)
+        figures = json.loads(output.stdout.splitlines()[-1])
         self.assertTrue(figures["ear"]["converted"] and figures["ear"]["sound_s"] > 1)
-        text = "".join(json.loads(line).get("text", "") for line in told.stdout.splitlines())
+        text = "".join(json.loads(line).get("text", "") for line in output.stdout.splitlines())
         self.assertTrue(text.startswith("Tell me a story about a dragon."), text)
         # a board's folder: sounds and pronunciations, and no language model for anything else
         installed = "/usr/share/pocketsphinx/model/en-us"
@@ -237,13 +237,13 @@ class Spoken(unittest.TestCase):
         for name in ("en-us", "cmudict-en-us.dict"):
             os.symlink(os.path.join(installed, name), os.path.join(folder, name))
         self.env["POCKETSPHINX_PATH"] = os.path.dirname(folder)
-        told = self.run_story("--listen", asked, story=["run", MODEL, "-t", "0", "-n", "40"])
-        self.assertIn("heard: Tell me a story about a dragon.", told.stderr)
-        told = self.run_story("--listen", asked, "--ear", "pocketsphinx:free", story=["run", MODEL, "-t", "0", "-n", "40"])
-        self.assertEqual(told.returncode, 0, told.stderr)
-        self.assertIn(f"any English needs the language model {folder}/en-us.lm.bin", told.stderr)
+        output = self.run_story("--listen", asked, story=["run", MODEL, "-t", "0", "-n", "40"])
+        self.assertIn("heard: Tell me a story about a dragon.", output.stderr)
+        output = self.run_story("--listen", asked, "--ear", "pocketsphinx:free", story=["run", MODEL, "-t", "0", "-n", "40"])
+        self.assertEqual(output.returncode, 0, output.stderr)
+        self.assertIn(f"any English needs the language model {folder}/en-us.lm.bin", output.stderr)
 
-    def sitting(self, lines, *arguments):
+    def session(self, lines, *arguments):
         home = os.path.join(self.folder, "home")
         os.makedirs(home, exist_ok=True)
         script = os.path.join(self.folder, "lines")
@@ -253,30 +253,30 @@ class Spoken(unittest.TestCase):
                               env={**self.env, "HOME": home, "XDG_DATA_HOME": home, "XDG_CONFIG_HOME": home},
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
 
-    def test_sitting(self):
-        """The same commands in a sitting: the opening is read too, /speak and settings count from the next turn on."""
-        told = self.sitting(["/voice tones", "Once upon a time", "/stats"], "--speak-to", self.wav)
-        self.assertEqual(told.returncode, 0, told.stderr)
-        self.assertIn("voice tones: first sound after", told.stdout + told.stderr)
-        story = "\n".join(line for line in told.stdout.splitlines()
+    def test_session(self):
+        """The same commands in a session: the opening is read too, /speak and settings count from the next turn on."""
+        output = self.session(["/voice tones", "Once upon a time", "/stats"], "--speak-to", self.wav)
+        self.assertEqual(output.returncode, 0, output.stderr)
+        self.assertIn("voice tones: first sound after", output.stdout + output.stderr)
+        story = "\n".join(line for line in output.stdout.splitlines()
                           if not re.match(r"(told|prompt|first token|context|computed by|seed|voice) ", line))
         seconds = self.read_wav()[1]
         self.assertTrue(0.6 * estimate(story) < seconds < 1.4 * estimate(story), (seconds, estimate(story), story))
         self.script("aplay", f"cat >>{self.folder}/heard")
         heard = os.path.join(self.folder, "heard")
-        told = self.sitting(["Once upon a time", "/speak on", "/set voice-speed 320", "The dog ran", "/speak off", "The cat sat"], "--voice", "tones")
-        self.assertEqual(told.returncode, 0, told.stderr)
-        self.assertIn("read aloud from the next turn on", told.stdout + told.stderr)
+        output = self.session(["Once upon a time", "/speak on", "/set voice-speed 320", "The dog ran", "/speak off", "The cat sat"], "--voice", "tones")
+        self.assertEqual(output.returncode, 0, output.stderr)
+        self.assertIn("read aloud from the next turn on", output.stdout + output.stderr)
         one = os.path.getsize(heard) / 32000
         self.assertTrue(2 < one < 20, one)
         self.script("aplay", "echo 'audio open error: No such file or directory' >&2; exit 1")
-        told = self.sitting(["/speak on", "Once upon a time"], "--voice", "tones")
-        self.assertEqual((told.stdout + told.stderr).count("the story goes on in text"), 1)
-        told = self.sitting(["/voice nobody"])
-        self.assertIn('no voice called "nobody"', told.stdout + told.stderr)
+        output = self.session(["/speak on", "Once upon a time"], "--voice", "tones")
+        self.assertEqual((output.stdout + output.stderr).count("the story goes on in text"), 1)
+        output = self.session(["/voice nobody"])
+        self.assertIn('no voice called "nobody"', output.stdout + output.stderr)
 
     def test_silence_at_the_prompt(self):
-        """Ctrl-C when the story is told and still being read: silence, and the sitting goes on."""
+        """Ctrl-C when the story is told and still being read: silence, and the session goes on."""
         home = os.path.join(self.folder, "home")
         os.makedirs(home, exist_ok=True)
         self.script("aplay", f"echo $$ >{self.folder}/player; trap '' INT; sleep 1000")

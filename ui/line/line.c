@@ -146,7 +146,7 @@ static void enter(struct line *l, const char *bytes)
         add_history(bytes);
         l->api->remember(l->app, utf8);
     }
-    bool taken = l->editing ? l->api->edit(l->app, utf8, n) : l->api->submit(l->app, utf8, n);
+    bool taken = l->editing ? l->api->edit(l->app, utf8, n) : l->api->input(l->app, utf8, n);
     if (taken)
         l->editing = false;
     else
@@ -160,7 +160,7 @@ static void on_line(char *bytes)
     stop_asking(l);
     if (!bytes) { // Ctrl-D on an empty line
         ui_stream_raw(&l->out, "\n", 1);
-        l->api->submit(l->app, "/quit", 5);
+        l->api->input(l->app, "/quit", 5);
         return;
     }
     enter(l, bytes);
@@ -199,7 +199,7 @@ static void interrupt_prompt(struct line *l)
     const struct dt_app_voice *voice = l->api->voice(l->app);
     bool hushed = voice->speaking || voice->listening; // then that is what was meant
     if (voice->listening)
-        l->api->submit(l->app, "/listen off", strlen("/listen off"));
+        l->api->input(l->app, "/listen off", strlen("/listen off"));
     l->api->stop(l->app); // nothing is told, but a voice may still be reading
     if (!rl_end && l->question) {
         l->api->answer(l->app, l->question, false);
@@ -218,7 +218,7 @@ static void interrupt_prompt(struct line *l)
     if (!empty || hushed)
         return;
     if (strcmp(l->api->get(l->app, DT_SET_INTERRUPT), "quit") == 0)
-        l->api->submit(l->app, "/quit", 5);
+        l->api->input(l->app, "/quit", 5);
     else
         ui_stream_lines(&l->out, "To leave: Ctrl-D or /quit. Nothing that was told is lost.", 57);
 }
@@ -421,7 +421,7 @@ static void read_meanwhile(struct line *l)
         read(STDIN_FILENO, l->typed + l->typed_length, sizeof l->typed - 1 - l->typed_length);
     if (n == 0) { // Ctrl-D: leave when the story has been stopped and saved
         l->api->stop(l->app);
-        l->api->submit(l->app, "/quit", 5);
+        l->api->input(l->app, "/quit", 5);
         return;
     }
     if (n < 0) {
@@ -572,7 +572,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
         ui_stream_line_end(&l->out);
     if (l->hung_up) { // nobody is there any more: the story is saved before we go
         api->stop(app);
-        api->submit(app, "/quit", 5);
+        api->input(app, "/quit", 5);
     }
     sigaction(SIGINT, &old_interrupt, NULL);
     sigaction(SIGWINCH, &old_resize, NULL);

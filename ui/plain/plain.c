@@ -21,7 +21,7 @@ struct plain {
     struct dt_app *app;
     struct ui_stream out, err;
     bool terminal;     // stdin is one: entries are asked for
-    bool quit, told;   // something was asked for
+    bool quit, output; // something was asked for
     bool ended;        // no more input
     bool begun, lines; // whether any has come; whether each of its lines is an entry
     char input[INPUT_MAX];
@@ -128,11 +128,11 @@ static void enter(struct plain *p, char *text)
         return;
     }
     utf8[n = p->api->decode(p->app, text, n, utf8)] = 0;
-    p->told = true;
+    p->output = true;
     if (p->editing)
         p->api->edit(p->app, utf8, n);
     else
-        p->api->submit(p->app, utf8, n);
+        p->api->input(p->app, utf8, n);
     p->editing = false;
     free(utf8);
 }
@@ -168,7 +168,7 @@ static void take(struct plain *p)
         memmove(p->input, p->input + used, p->length - used);
         p->length -= used;
         p->prompted = false;
-        if (n || p->terminal || !p->told)
+        if (n || p->terminal || !p->output)
             enter(p, entry);
         struct dt_app_event e;
         while (p->api->next(p->app, &e))
@@ -208,26 +208,26 @@ static void loop(struct plain *p)
         if (p->out.broken) { // the reader of the story has gone
             p->api->stop(p->app);
             p->api->exit_code(p->app, 1);
-            p->api->submit(p->app, "/quit", 5);
+            p->api->input(p->app, "/quit", 5);
             p->out.broken = false;
             p->out.fd = p->err.fd = -1;
         }
         if (p->interrupted && !p->terminal) { // the text so far stands
             p->api->exit_code(p->app, 130);
             p->length = 0;
-            p->ended = p->told = true;
+            p->ended = p->output = true;
         }
         take(p);
         if (p->quit)
             return;
         bool idle = p->api->state(p->app) == DT_APP_IDLE;
         if (!leaving && p->ended && idle && !p->length) {
-            if (!p->told && !p->terminal) {
-                p->told = true; // nothing was asked for: a story all the same
-                p->api->submit(p->app, "", 0);
+            if (!p->output && !p->terminal) {
+                p->output = true; // nothing was asked for: a story all the same
+                p->api->input(p->app, "", 0);
             } else {
                 leaving = true;
-                p->api->submit(p->app, "/quit", 5);
+                p->api->input(p->app, "/quit", 5);
             }
             continue;
         }
@@ -263,7 +263,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     p->out = (struct ui_stream){.api = api, .app = app, .fd = STDOUT_FILENO};
     p->err = (struct ui_stream){.api = api, .app = app, .fd = STDERR_FILENO};
     p->terminal = isatty(STDIN_FILENO);
-    p->told = api->given(app);
+    p->output = api->given(app);
     running = p;
     struct sigaction before, interrupt = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &interrupt, &before);

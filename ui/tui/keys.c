@@ -10,7 +10,7 @@
 
 #define CTRL(letter) ((letter)&31)
 
-static void submit_entry(struct tui *ui)
+static void input_entry(struct tui *ui)
 {
     if (ui->input.length && ui->input.text[ui->input.length - 1] == '\\') { // a line that goes on
         tui_editor_end(&ui->input);
@@ -29,7 +29,7 @@ static void submit_entry(struct tui *ui)
     if (*entry)
         ui->api->remember(ui->app, entry);
     ui->message[0] = 0;
-    tui_submit(ui, entry);
+    tui_input(ui, entry);
     free(entry);
 }
 
@@ -238,7 +238,7 @@ static const struct {
     {KEY_F(6), CTRL('v'), true, listen, "F6  Ctrl-V  /listen",
      "speak instead of typing; again: that was all"},
     {KEY_F(10), 0, true, quit, "F10  Ctrl-D on an empty line  /quit", "leave; nothing is lost"},
-    {KEY_ENTER, CTRL('m'), false, submit_entry, "Enter",
+    {KEY_ENTER, CTRL('m'), false, input_entry, "Enter",
      "tell it; on an empty line the story goes on"},
     {0, CTRL('j'), false, newline, "Ctrl-J, or \\ and Enter", "a new line in the entry"},
     {0, CTRL('c'), true, interrupt, "Ctrl-C",

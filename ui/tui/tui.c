@@ -48,7 +48,7 @@ uint64_t tui_now(void)
 
 // ---- saying things ----
 
-static bool telling(struct tui *ui)
+static bool generation(struct tui *ui)
 {
     enum dt_app_state state = ui->api->state(ui->app);
     return state == DT_APP_READING || state == DT_APP_TELLING || state == DT_APP_SWAPPING;
@@ -100,9 +100,9 @@ void tui_say(struct tui *ui, enum tui_voice voice, const char *line)
 static void notice(struct tui *ui, enum dt_app_level level, const char *line, size_t n)
 {
     enum tui_voice voice = level == DT_NOTICE_ERROR ? TUI_VOICE_ERROR : TUI_VOICE_NOTICE;
-    bool told = telling(ui);
-    tui_say(ui, voice, told || !ui->follow || ui->panel != TUI_PANEL_NONE ? line : "");
-    if (!told) {
+    bool output = generation(ui);
+    tui_say(ui, voice, output || !ui->follow || ui->panel != TUI_PANEL_NONE ? line : "");
+    if (!output) {
         append_line(ui, voice, line, n);
         return;
     }
@@ -286,7 +286,7 @@ static void show_output(struct tui *ui, const char *text, size_t n)
     size_t lines = 0;
     for (size_t i = 0; i < n; i++)
         lines += text[i] == '\n';
-    if (lines <= 3 && !telling(ui)) { // a few lines stand well in the story's margin
+    if (lines <= 3 && !generation(ui)) { // a few lines stand well in the story's margin
         append_line(ui, TUI_VOICE_NOTICE, text, n && text[n - 1] == '\n' ? n - 1 : n);
         return;
     }
@@ -308,7 +308,7 @@ static void event(struct tui *ui, const struct dt_app_event *e)
             tui_say(ui, TUI_VOICE_NOTICE, state_text(e->state));
             ui->state_said = true;
         }
-        if (!telling(ui))
+        if (!generation(ui))
             say_what_waited(ui);
         if (e->state == DT_APP_READING)
             ui->speed_count = 0;
@@ -340,7 +340,7 @@ static void event(struct tui *ui, const struct dt_app_event *e)
         break;
     case DT_EVENT_FIGURES: {
         const struct dt_app_figures *figures = ui->api->figures(ui->app);
-        if (telling(ui) && figures->speed_now > 0)
+        if (generation(ui) && figures->speed_now > 0)
             tui_status_note_speed(ui, figures->speed_now);
         ui->status_dirty = true;
         break;
@@ -413,10 +413,10 @@ static void event(struct tui *ui, const struct dt_app_event *e)
 
 // ---- input ----
 
-void tui_submit(struct tui *ui, const char *text)
+void tui_input(struct tui *ui, const char *text)
 {
     size_t n = strlen(text);
-    if (ui->editing ? ui->api->edit(ui->app, text, n) : ui->api->submit(ui->app, text, n)) {
+    if (ui->editing ? ui->api->edit(ui->app, text, n) : ui->api->input(ui->app, text, n)) {
         ui->editing = false;
         ui->follow |=
             *text != '/' || text[1] == '/'; // a command says nothing about where one reads
@@ -433,7 +433,7 @@ void tui_commandf(struct tui *ui, const char *format, ...)
     va_start(args, format);
     dt_vformat(line, sizeof line, format, args);
     va_end(args);
-    ui->api->submit(ui->app, line, strlen(line));
+    ui->api->input(ui->app, line, strlen(line));
 }
 
 void tui_panel_open(struct tui *ui, int panel)

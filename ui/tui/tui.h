@@ -101,7 +101,7 @@ struct tui {
 };
 
 // tui.c
-void tui_submit(struct tui *ui, const char *text); // a command or a prompt
+void tui_input(struct tui *ui, const char *text); // a command or a prompt
 void tui_commandf(struct tui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void tui_say(struct tui *ui, enum tui_voice voice, const char *line);
 void tui_panel_open(struct tui *ui, int panel);
@@ -117,7 +117,7 @@ void tui_draw(struct tui *ui); // one frame: only what changed goes to the termi
 void tui_draw_free(struct tui *ui);
 void tui_scroll(struct tui *ui, long rows); // the story, up (negative) or down
 // UTF-8 with no character but those the terminal has, at most TUI_PIECE bytes of it at a time
-// (tui_piece says how many to give): out has room for three times as many and 32. Returns the
+// (tui_piece says how many to give): out has space for three times as many and 32. Returns the
 // length.
 #define TUI_PIECE 512u
 size_t tui_twin(struct tui *ui, const char *text, size_t n, char *out);

@@ -51,7 +51,7 @@ static bool is_said(const struct dt_story_record *story, const struct dt_turn_re
     if (story->chat)
         return true;
     size_t n = strlen(turn->prompt);
-    return n > 0 && strchr(".?!", turn->prompt[n - 1]) && turn->told[0] && turn->told[0] != ' ';
+    return n > 0 && strchr(".?!", turn->prompt[n - 1]) && turn->output[0] && turn->output[0] != ' ';
 }
 
 static void write_text(FILE *out, const struct dt_story_record *story, bool markdown)
@@ -66,7 +66,7 @@ static void write_text(FILE *out, const struct dt_story_record *story, bool mark
             fputs(turn->prompt, out);
         if (said && !markdown)
             fputs("\n\n", out);
-        fputs(turn->told, out);
+        fputs(turn->output, out);
         if (last || said || is_said(story, turn + 1))
             fputs(last ? "\n" : "\n\n", out);
     }
@@ -102,7 +102,7 @@ static void write_json(FILE *out, const struct dt_story_record *story)
         const struct dt_turn_record *turn = &story->turns[i];
         dt_json_object(&json);
         dt_json_put_text(&json, "prompt", turn->prompt);
-        dt_json_put_text(&json, "told", turn->told);
+        dt_json_put_text(&json, "told", turn->output);
         dt_json_put_bool(&json, "finished", turn->finished);
         dt_json_put_text(&json, "end",
                          turn->finished && turn->end >= 0 && turn->end < 5 ? ends[turn->end]

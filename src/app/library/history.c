@@ -53,14 +53,14 @@ void dt_history_read(struct dt_history *history)
 {
     char folder[480], temporary[600];
     char *line = NULL;
-    size_t room = 0;
+    size_t capacity = 0;
     if (!dt_settings_folder("XDG_DATA_HOME", ".local/share", folder, sizeof folder))
         return;
     snprintf(history->path, sizeof history->path, "%s/history", folder);
     FILE *in = fopen(history->path, "re");
     if (!in)
         return;
-    while (getline(&line, &room, in) > 0) {
+    while (getline(&line, &capacity, in) > 0) {
         line[strcspn(line, "\n")] = '\0';
         unescape(line);
         char *copy = *line ? strdup(line) : NULL;
@@ -122,7 +122,7 @@ void dt_history_add(struct dt_app *app, struct dt_history *history, const char *
         return;
     memcpy(line->path, history->path, sizeof line->path);
     line->entry = strdup(entry);
-    if (!line->entry || !dt_keeper_call(app->keeper, write_line, line)) {
+    if (!line->entry || !dt_writer_call(app->writer, write_line, line)) {
         free(line->entry);
         free(line);
     }

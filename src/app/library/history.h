@@ -18,7 +18,7 @@ struct dt_history {
 void dt_history_read(struct dt_history *history);
 void dt_history_free(struct dt_history *history);
 
-// Adds an entry; write: also at the end of the file, by the keeper.
+// Adds an entry; write: also at the end of the file, by the library writer.
 void dt_history_add(struct dt_app *app, struct dt_history *history, const char *entry, bool write);
 
 #endif

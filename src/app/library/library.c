@@ -54,7 +54,7 @@ static const char tables[] =
 void dt_turn_record_free(struct dt_turn_record *turn)
 {
     free(turn->prompt);
-    free(turn->told);
+    free(turn->output);
     free(turn->stack);
     memset(turn, 0, sizeof *turn);
 }
@@ -75,9 +75,9 @@ dt_status dt_turn_record_copy(struct dt_turn_record *to, const struct dt_turn_re
 {
     *to = *from;
     to->prompt = strdup(from->prompt ? from->prompt : "");
-    to->told = strdup(from->told ? from->told : "");
+    to->output = strdup(from->output ? from->output : "");
     to->stack = strdup(from->stack ? from->stack : "");
-    if (to->prompt && to->told && to->stack)
+    if (to->prompt && to->output && to->stack)
         return DT_OK;
     dt_turn_record_free(to);
     return DT_NO_MEMORY;
@@ -407,7 +407,7 @@ static bool write_story(struct dt_library *library, struct dt_story_record *reco
         sqlite3_bind_int64(s, 12, record->id);
     bool done = sqlite3_step(s) == SQLITE_DONE;
     if (done && record->id && sqlite3_changes(library->db) == 0) {
-        // deleted by another sitting meanwhile: what is told from now on is a story again
+        // deleted by another session meanwhile: what is told from now on is a story again
         sqlite3_finalize(s);
         record->id = 0;
         return write_story(library, record, id);
@@ -444,7 +444,7 @@ dt_status dt_library_put_turn(struct dt_library *library, struct dt_story_record
     sqlite3_bind_int64(s, 1, id);
     sqlite3_bind_int64(s, 2, n);
     bind_text(s, 3, turn->prompt);
-    bind_text(s, 4, turn->told);
+    bind_text(s, 4, turn->output);
     sqlite3_bind_int(s, 5, turn->finished);
     sqlite3_bind_int(s, 6, turn->end);
     sqlite3_bind_int64(s, 7, turn->tokens);
@@ -536,15 +536,15 @@ static dt_status read_turns(struct dt_library *library, struct dt_story_record *
     sqlite3_stmt *s = prepared(
         library, "SELECT prompt, told, finished, ending, tokens, seed, speed, stack FROM turn"
                  " WHERE story=?1 ORDER BY n");
-    size_t room = 0;
+    size_t capacity = 0;
     int code;
     if (!s)
         return fail(library, err);
     sqlite3_bind_int64(s, 1, record->id);
     while ((code = sqlite3_step(s)) == SQLITE_ROW) {
-        if (record->turn_count == room) {
-            room = room ? 2 * room : 8;
-            struct dt_turn_record *more = realloc(record->turns, room * sizeof *more);
+        if (record->turn_count == capacity) {
+            capacity = capacity ? 2 * capacity : 8;
+            struct dt_turn_record *more = realloc(record->turns, capacity * sizeof *more);
             if (!more)
                 break;
             record->turns = more;
@@ -552,7 +552,7 @@ static dt_status read_turns(struct dt_library *library, struct dt_story_record *
         struct dt_turn_record *turn = &record->turns[record->turn_count++];
         *turn = (struct dt_turn_record){
             .prompt = column_text(s, 0),
-            .told = column_text(s, 1),
+            .output = column_text(s, 1),
             .finished = sqlite3_column_int(s, 2) != 0,
             .end = sqlite3_column_int(s, 3),
             .tokens = (uint32_t)sqlite3_column_int64(s, 4),
@@ -560,7 +560,7 @@ static dt_status read_turns(struct dt_library *library, struct dt_story_record *
             .speed = sqlite3_column_double(s, 6),
             .stack = column_text(s, 7),
         };
-        if (!turn->prompt || !turn->told || !turn->stack)
+        if (!turn->prompt || !turn->output || !turn->stack)
             break;
     }
     dt_status status = code == SQLITE_DONE ? DT_OK
@@ -680,9 +680,9 @@ static char *one_line(char *text, size_t most)
 
 struct found {
     struct dt_library_entry *entries;
-    size_t count, room;
+    size_t count, capacity;
     int64_t *seen; // stories that were found, to leave out further turns of theirs
-    size_t seen_count, seen_room;
+    size_t seen_count, seen_capacity;
 };
 
 static bool add(struct found *found, sqlite3_stmt *s, uint32_t offset, uint32_t limit)
@@ -692,24 +692,24 @@ static bool add(struct found *found, sqlite3_stmt *s, uint32_t offset, uint32_t 
         if (found->seen[i] == id)
             return true;
     }
-    if (found->seen_count == found->seen_room) {
-        size_t room = found->seen_room ? 2 * found->seen_room : 32;
-        int64_t *more = realloc(found->seen, room * sizeof *more);
+    if (found->seen_count == found->seen_capacity) {
+        size_t capacity = found->seen_capacity ? 2 * found->seen_capacity : 32;
+        int64_t *more = realloc(found->seen, capacity * sizeof *more);
         if (!more)
             return false;
         found->seen = more;
-        found->seen_room = room;
+        found->seen_capacity = capacity;
     }
     found->seen[found->seen_count++] = id;
     if (found->seen_count <= offset || found->count >= limit)
         return true;
-    if (found->count == found->room) {
-        size_t room = found->room ? 2 * found->room : 16;
-        struct dt_library_entry *more = realloc(found->entries, room * sizeof *more);
+    if (found->count == found->capacity) {
+        size_t capacity = found->capacity ? 2 * found->capacity : 16;
+        struct dt_library_entry *more = realloc(found->entries, capacity * sizeof *more);
         if (!more)
             return false;
         found->entries = more;
-        found->room = room;
+        found->capacity = capacity;
     }
     struct dt_library_entry *entry = &found->entries[found->count++];
     *entry = (struct dt_library_entry){

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The library of stories: one SQLite file. Plain calls that may wait for the disk; a sitting uses
-// them through its keeper only.
+// The library of stories: one SQLite file. Plain calls that may wait for the disk; a session uses
+// them through its library writer only.
 #ifndef DT_APP_LIBRARY_H
 #define DT_APP_LIBRARY_H
 
@@ -15,7 +15,7 @@ struct dt_library;
 // A turn as it is kept. Strings are NUL-terminated.
 struct dt_turn_record {
     char *prompt; // may be ""
-    char *told;
+    char *output;
     bool finished; // false: a draft, cut off by whatever ended the program
     int end;       // enum dt_app_turn_end
     uint32_t tokens;

@@ -277,7 +277,7 @@ const struct dt_app_completion *dt_complete(struct dt_app *app, const char *line
         } else {
             char name[64];
             snprintf(name, sizeof name, "%.*s", (int)strcspn(copy + 1, " "), copy + 1);
-            int i = dt_words_find(name, command_name, app);
+            int i = dt_name_match_find(name, command_name, app);
             if (i >= 0)
                 offer_argument(app, c, &table[i], copy, copy + from, strlen(copy + from));
         }

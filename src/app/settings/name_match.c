@@ -5,7 +5,7 @@
 
 #define LONGEST 40
 
-unsigned dt_words_distance(const char *a, const char *b)
+unsigned dt_name_match_distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
     if (n > LONGEST || m > LONGEST)
@@ -36,7 +36,7 @@ unsigned dt_words_distance(const char *a, const char *b)
     return above[m];
 }
 
-int dt_words_find(const char *name, dt_words_at *at, const void *list)
+int dt_name_match_find(const char *name, dt_name_match_at *at, const void *list)
 {
     size_t n = strlen(name);
     int found = -1;
@@ -51,12 +51,12 @@ int dt_words_find(const char *name, dt_words_at *at, const void *list)
     return n > 0 ? found : -1;
 }
 
-const char *dt_words_nearest(const char *name, dt_words_at *at, const void *list)
+const char *dt_name_match_nearest(const char *name, dt_name_match_at *at, const void *list)
 {
     const char *best = NULL, *word;
     unsigned least = (unsigned)(strlen(name) / 3 + 1); // one slip in three letters
     for (size_t i = 0; (word = at(list, i)) != NULL; i++) {
-        unsigned distance = dt_words_distance(name, word);
+        unsigned distance = dt_name_match_distance(name, word);
         if (distance < least || (distance == least && !best)) {
             least = distance;
             best = word;

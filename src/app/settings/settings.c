@@ -31,14 +31,14 @@ static const char *dashed(const char *name, char *out, size_t size)
 int dt_settings_find(const char *name)
 {
     char text[64];
-    int id = dt_words_find(dashed(name, text, sizeof text), name_at, dt_settings_table());
+    int id = dt_name_match_find(dashed(name, text, sizeof text), name_at, dt_settings_table());
     return id < 0 ? -1 : id;
 }
 
 const char *dt_settings_nearest(const char *name)
 {
     char text[64];
-    return dt_words_nearest(dashed(name, text, sizeof text), name_at, dt_settings_table());
+    return dt_name_match_nearest(dashed(name, text, sizeof text), name_at, dt_settings_table());
 }
 
 bool dt_settings_choice(const struct dt_setting *setting, size_t i, char *out, size_t size)

@@ -208,7 +208,7 @@ dt_status dt_settings_write(const struct dt_settings *settings, const char *path
     for (int id = 0; id < DT_SET_COUNT; id++) {
         const struct dt_setting *setting = &dt_settings_table()[id];
         if (settings->value[id].source < DT_FROM_FILE || id == DT_SET_PRIVATE)
-            continue; // a sitting that was private once should not be so for ever
+            continue; // a session that was private once should not be so for ever
         if (strcmp(group, setting->group) != 0)
             fprintf(out, "\n[%s]\n", setting->group);
         group = setting->group;

@@ -65,14 +65,14 @@ dt_status dt_listen(const struct dt_listen_options *o, char *text, size_t text_s
     struct dt_voices *voices = NULL;
     const struct dt_voice_info *info;
     const char *variant;
-    struct dt_voice_desk desk;
+    struct dt_speech_context context;
     void *ctx = NULL;
     int16_t *samples = NULL;
     size_t count = 0;
     char reason[512] = "";
 
     text[0] = '\0';
-    dt_voice_desk_init(&desk, o->stop);
+    dt_speech_context_init(&context, o->stop);
     dt_status status = dt_voices_new(&voices, err);
     if (status == DT_OK)
         status =
@@ -97,7 +97,7 @@ dt_status dt_listen(const struct dt_listen_options *o, char *text, size_t text_s
     figures.sound_seconds = (double)count / DT_EAR_RATE;
 
     uint64_t begin = dt_clock_ns();
-    int result = info->module->ear->open(&desk.services, &settings, &ctx, reason, sizeof reason);
+    int result = info->module->ear->open(&context.services, &settings, &ctx, reason, sizeof reason);
     if (result == DT_SPEECH_DONE) {
         result =
             info->module->ear->hear(ctx, samples, count, text, text_size, reason, sizeof reason);
@@ -105,7 +105,7 @@ dt_status dt_listen(const struct dt_listen_options *o, char *text, size_t text_s
             info->module->ear->close(ctx);
     }
     figures.seconds = (double)(dt_clock_ns() - begin) * 1e-9;
-    figures.cpu_seconds = (double)atomic_load(&desk.cpu_ns) * 1e-9;
+    figures.cpu_seconds = (double)atomic_load(&context.cpu_ns) * 1e-9;
     if (result == DT_SPEECH_CANCELLED)
         status = dt_error_set(err, DT_CANCELLED, NULL, "listening was given up");
     else if (result != DT_SPEECH_DONE)

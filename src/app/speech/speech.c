@@ -35,7 +35,7 @@ struct dt_speech {
     struct dt_voices *voices;
     const struct dt_voice *voice;
     void *ctx;
-    struct dt_voice_desk desk;
+    struct dt_speech_context context;
     struct dt_stop own_stop, *stop;
     struct dt_sound sound;          // the thread's
     char *spec, *wav_path, *device; // copies
@@ -56,7 +56,7 @@ struct dt_speech {
     bool busy;           // the thread has taken something from the queue, or still plays
     bool forgotten;      // a stop has emptied the queue; what is in it now is meant to be said
     bool behind;         // it still says the story before the one begun last
-    bool muted, told, quit, off;
+    bool muted, output, quit, off;
     uint64_t begin_ns, begin_cpu_ns;
     struct usage now, before; // of the voice: as of the last look, and when the story began
     struct dt_speech_figures figures;
@@ -75,7 +75,7 @@ static uint64_t thread_cpu_ns(void)
 // Takes the voice's usage into account. On its thread, lock held.
 static void look(struct dt_speech *s)
 {
-    s->now.children_ns = atomic_load(&s->desk.cpu_ns) + s->sound.cpu_ns;
+    s->now.children_ns = atomic_load(&s->context.cpu_ns) + s->sound.cpu_ns;
     s->now.thread_ns = thread_cpu_ns();
     s->now.sound_ns = s->sound.duration_ns;
 }
@@ -130,10 +130,10 @@ static void say(struct dt_speech *s, const char *sentence, uint32_t *failures)
     char reason[512] = "", line[700];
     pthread_mutex_lock(&s->lock);
     bool waited_for = !s->figures.first_sound_ns && !s->behind;
-    s->desk.nice = (waited_for    ? NICENESS_FIRST
-                    : s->wav_path ? NICENESS_FILE
-                                  : NICENESS) -
-                   s->niceness;
+    s->context.nice = (waited_for    ? NICENESS_FIRST
+                       : s->wav_path ? NICENESS_FILE
+                                     : NICENESS) -
+                      s->niceness;
     pthread_mutex_unlock(&s->lock);
     int result = s->voice->say(s->ctx, sentence, &sink, reason, sizeof reason);
     bool given_up = false, report = false;
@@ -145,12 +145,12 @@ static void say(struct dt_speech *s, const char *sentence, uint32_t *failures)
     } else if (result != DT_SPEECH_CANCELLED) {
         s->figures.failed += !s->behind;
         ++*failures;
-        given_up = s->desk.hung || *failures >= FAILURES;
+        given_up = s->context.hung || *failures >= FAILURES;
         report = !s->off && (*failures == 1 || given_up) && reason[0];
         s->off = s->off || given_up;
     }
     pthread_mutex_unlock(&s->lock);
-    if (!report || !s->notice || (*failures > 1 && !s->desk.hung))
+    if (!report || !s->notice || (*failures > 1 && !s->context.hung))
         return; // the first failure was told; the third only turns it off
     dt_format(line, sizeof line, "the voice failed: %s; %s", reason,
               given_up ? "the story goes on in text" : "the story goes on");
@@ -183,7 +183,7 @@ static void forget(struct dt_speech *s)
 }
 
 // Without the lock.
-static void tell_changed(struct dt_speech *s)
+static void signal_change(struct dt_speech *s)
 {
     struct dt_speech_figures figures;
     if (!s->changed)
@@ -218,7 +218,7 @@ static void *speak(void *arg)
             pthread_cond_broadcast(&s->idle);
             if (was_busy) {
                 pthread_mutex_unlock(&s->lock);
-                tell_changed(s);
+                signal_change(s);
                 pthread_mutex_lock(&s->lock);
             } else {
                 pthread_cond_wait(&s->wake, &s->lock);
@@ -235,13 +235,13 @@ static void *speak(void *arg)
             continue;
         }
         pthread_mutex_unlock(&s->lock);
-        tell_changed(s);
+        signal_change(s);
         if (sentence[0] == END_OF_STORY)
             drain(s);
         else if (!off)
             say(s, sentence, &failures);
         pthread_mutex_lock(&s->lock);
-        if (sentence[0] == END_OF_STORY && s->told && !s->behind && !s->figures.silent_ns)
+        if (sentence[0] == END_OF_STORY && s->output && !s->behind && !s->figures.silent_ns)
             s->figures.silent_ns = dt_clock_ns() - s->begin_ns;
     }
     s->busy = false;
@@ -258,9 +258,9 @@ static bool append(struct dt_speech *s, const char *sentence)
 {
     size_t n = strlen(sentence) + 1;
     // Marks fit for a while after sentences do not.
-    size_t room =
+    size_t capacity =
         sentence[0] == END_OF_STORY || sentence[0] == NEW_STORY ? QUEUE_BYTES : QUEUE_BYTES - 256;
-    if (s->queued + n > room)
+    if (s->queued + n > capacity)
         return false;
     memcpy(s->queue + s->queued, sentence, n);
     s->queued += n;
@@ -297,7 +297,7 @@ void dt_speech_begin(struct dt_speech *s)
     memcpy(s->figures.voice, voice, sizeof voice);
     memset(&s->splitter, 0, sizeof s->splitter);
     s->figures.waiting = waiting;
-    s->muted = s->told = false;
+    s->muted = s->output = false;
     s->begin_ns = dt_clock_ns();
     s->begin_cpu_ns = dt_clock_cpu_ns();
     s->before = s->now;
@@ -328,9 +328,9 @@ void dt_speech_finish(struct dt_speech *s)
 {
     static const char end[] = {END_OF_STORY, '\0'};
     pthread_mutex_lock(&s->lock);
-    if (!s->muted && !s->told) {
-        s->told = true;
-        s->figures.told_ns = dt_clock_ns() - s->begin_ns;
+    if (!s->muted && !s->output) {
+        s->output = true;
+        s->figures.output_ns = dt_clock_ns() - s->begin_ns;
         if (dt_sentence_flush(&s->splitter) && !s->off)
             enqueue(s, s->splitter.sentence);
         append(s, end);
@@ -450,8 +450,8 @@ static dt_status open_voice(struct dt_speech *s, const struct dt_speech_options 
         .pitch = o->pitch > 100 ? 100 : o->pitch,
         .variant = variant,
     };
-    if (info->module->voice->open(&s->desk.services, &settings, &s->ctx, reason, sizeof reason) !=
-        DT_SPEECH_DONE) {
+    if (info->module->voice->open(&s->context.services, &settings, &s->ctx, reason,
+                                  sizeof reason) != DT_SPEECH_DONE) {
         s->ctx = NULL;
         return dt_error_set(err, DT_USAGE, NULL, "the voice %s cannot be used: %s", info->name,
                             reason);
@@ -489,9 +489,9 @@ dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options 
     dt_status status = o->stop ? DT_OK : dt_stop_init(&s->own_stop, err);
     s->stop = o->stop ? o->stop : &s->own_stop;
     dt_sound_init(&s->sound, s->wav_path, s->device, s->stop);
-    dt_voice_desk_init(&s->desk, s->stop);
+    dt_speech_context_init(&s->context, s->stop);
     if (o->hang_milliseconds)
-        s->desk.hang_milliseconds = o->hang_milliseconds;
+        s->context.hang_milliseconds = o->hang_milliseconds;
     if (status == DT_OK)
         status = open_voice(s, o, err);
     if (status == DT_OK)

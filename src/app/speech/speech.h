@@ -42,7 +42,7 @@ struct dt_speech_figures {
     uint32_t waiting_seconds;   // an estimate of what waits in the queue
     uint64_t first_sentence_ns; // the first sentence was complete
     uint64_t first_sound_ns;    // its first sample went out
-    uint64_t told_ns;           // dt_speech_finish: the story was over
+    uint64_t output_ns;         // dt_speech_finish: the story was over
     uint64_t silent_ns;         // all of it was said
     double sound_seconds;       // of speech made
     double voice_cpu_seconds;   // CPU time of the voice's thread and children, the player included

@@ -50,7 +50,7 @@ void dt_voice_command(struct dt_app *app, const char *arguments)
     if (status == DT_OK)
         status = dt_voices_choose(voices, DT_SPEECH_VOICE, arguments, &info, &variant, &err);
     if (status == DT_OK)
-        status = dt_submit_set(app, DT_SET_VOICE, arguments, &err);
+        status = dt_input_set(app, DT_SET_VOICE, arguments, &err);
     if (status == DT_OK)
         dt_app_notice(app, DT_NOTICE_INFO, "%s reads from the next turn on.", info->name);
     else

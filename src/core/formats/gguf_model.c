@@ -188,7 +188,7 @@ static dt_status read_layout(struct dt_gguf_reader *r, const struct dt_gguf *g)
     if (!length || length > 63)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
                             "duotale.packed.layout has %zu bytes, wanted 1 to 63", length);
-    char *copy = dt_arena_take(r->arena, length + 1, 1);
+    char *copy = dt_arena_alloc(r->arena, length + 1, 1);
     r->layout = "";
     if (copy) {
         memcpy(copy, layout, length);
@@ -244,7 +244,7 @@ static dt_status read_first(struct dt_gguf_reader *r, const struct dt_gguf *g)
         (status = read_layout(r, g)))
         return status;
     dt_template_turn_end(m); // needs the template and the vocabulary
-    m->layers = dt_arena_take(r->arena, m->hp.layers, sizeof *m->layers);
+    m->layers = dt_arena_alloc(r->arena, m->hp.layers, sizeof *m->layers);
     if (m->layers)
         memset(m->layers, 0, m->hp.layers * sizeof *m->layers);
     else if (!r->measuring)

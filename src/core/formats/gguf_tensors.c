@@ -32,7 +32,7 @@ struct found {
     const struct dt_gguf *g;
     struct dt_gguf_tensor t;
     const unsigned char *data;
-    uint64_t room; // bytes from data to the end of the file
+    uint64_t capacity; // bytes from data to the end of the file
     char name[DT_GGUF_MAX_NAME + 1];
 };
 
@@ -55,7 +55,7 @@ static dt_status locate(const struct dt_gguf_reader *r, struct found *f)
                             "%s has offset %llu, the file has %zu bytes of weights", f->name,
                             (unsigned long long)f->t.offset, g->n - g->data);
     f->data = g->bytes + g->data + f->t.offset;
-    f->room = g->n - g->data - f->t.offset;
+    f->capacity = g->n - g->data - f->t.offset;
     return DT_OK;
 }
 
@@ -93,7 +93,7 @@ static dt_status blocks(const struct dt_gguf_reader *r, const struct found *f, u
                             "%s has rows of %u values, which blocks of %u (%s) do not divide",
                             f->name, cols, block, dt_gguf_type_name(f->t.type));
     uint64_t bytes = (uint64_t)rows * (cols / block) * dt_form_block_bytes(form); // below 2^42
-    if (bytes > f->room)
+    if (bytes > f->capacity)
         return cut_short(r, f, bytes);
     *out = dt_matrix_blocks(form, rows, cols, f->data);
     return DT_OK;
@@ -108,7 +108,7 @@ static dt_status place_vector(const struct dt_gguf_reader *r, const struct found
         return status;
     const float *values = (const float *)w.quants;
     if (w.form != DT_FORM_F32) { // rare: norms are F32 in every file we know
-        float *copy = dt_arena_take(r->arena, n, sizeof *copy);
+        float *copy = dt_arena_alloc(r->arena, n, sizeof *copy);
         if (r->measuring)
             return DT_OK;
         if (!copy)
@@ -131,7 +131,7 @@ static dt_status place_vector(const struct dt_gguf_reader *r, const struct found
 static dt_status place_packed(const struct dt_gguf_reader *r, const struct found *f, uint32_t rows,
                               uint32_t cols, struct dt_matrix *out)
 {
-    if (f->t.size[0] > f->room)
+    if (f->t.size[0] > f->capacity)
         return cut_short(r, f, f->t.size[0]);
     *out = (struct dt_matrix){.form = DT_FORM_PACKED,
                               .rows = rows,
@@ -160,14 +160,14 @@ static dt_status place_groups(const struct dt_gguf_reader *r, const struct found
         uint32_t groups = (uint32_t)f->t.size[0];
         if ((status = check_shape(r, f, rows, groups)))
             return status;
-        if ((uint64_t)rows * groups * sizeof(float) > f->room)
+        if ((uint64_t)rows * groups * sizeof(float) > f->capacity)
             return cut_short(r, f, (uint64_t)rows * groups * sizeof(float));
         out->scales = f->data;
         out->group = cols / groups;
     } else {
         if ((status = check_shape(r, f, rows, cols)))
             return status;
-        if ((uint64_t)rows * cols > f->room)
+        if ((uint64_t)rows * cols > f->capacity)
             return cut_short(r, f, (uint64_t)rows * cols);
         out->quants = f->data;
     }

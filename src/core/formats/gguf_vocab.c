@@ -88,8 +88,8 @@ static dt_status read_pieces(struct dt_gguf_reader *r, const struct dt_gguf *g,
                              const struct dt_gguf_value *tokens)
 {
     struct dt_vocab *vocab = &r->model->vocab;
-    uint32_t *offset = dt_arena_take(r->arena, vocab->size, sizeof *offset);
-    uint16_t *length = dt_arena_take(r->arena, vocab->size, sizeof *length);
+    uint32_t *offset = dt_arena_alloc(r->arena, vocab->size, sizeof *offset);
+    uint16_t *length = dt_arena_alloc(r->arena, vocab->size, sizeof *length);
     if (!r->measuring && (!offset || !length))
         return dt_error_set(r->err, DT_NO_MEMORY, g->name, "the table of %u tokens needs %zu bytes",
                             vocab->size, vocab->size * (sizeof *offset + sizeof *length));

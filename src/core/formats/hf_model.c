@@ -94,7 +94,7 @@ static dt_status llama3_factors(const struct dt_hf_reader *r, struct dt_json_val
             r->err, DT_BAD_INPUT, r->config_name,
             "rope_scaling.high_freq_factor is %g, wanted more than low_freq_factor %g",
             (double)high, (double)low);
-    float *factors = dt_arena_take(r->arena, hp->rotated / 2, sizeof *factors);
+    float *factors = dt_arena_alloc(r->arena, hp->rotated / 2, sizeof *factors);
     for (uint32_t i = 0; factors && i < hp->rotated / 2; i++) {
         double wave = 6.283185307179586 * pow((double)hp->rope_base, 2.0 * i / hp->rotated);
         double smooth = ((double)original / wave - (double)low) / ((double)high - (double)low);
@@ -250,7 +250,7 @@ static dt_status read_template(const struct dt_hf_reader *r)
     }
     if (!dt_json_is_text(t))
         return DT_OK;
-    char *text = dt_arena_take(r->arena, t.n, 1);
+    char *text = dt_arena_alloc(r->arena, t.n, 1);
     if (!text)
         return DT_OK;
     r->model->chat_template_length = dt_json_text_of(t, text);
@@ -276,7 +276,7 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
         (status = read_template(&r)))
         return status;
     m->format = "safetensors";
-    m->layers = dt_arena_take(arena, m->hp.layers, sizeof *m->layers);
+    m->layers = dt_arena_alloc(arena, m->hp.layers, sizeof *m->layers);
     if (!m->layers && out)
         return dt_error_set(err, DT_NO_MEMORY, r.config_name, "the table of %u layers",
                             m->hp.layers);

@@ -65,7 +65,7 @@ static dt_status place(const struct dt_hf_reader *r, const struct dt_safetensors
     struct dt_matrix w = dt_matrix_blocks(t->form, rows, cols, t->data);
     const float *values = (const float *)(const void *)t->data;
     if (vector && t->form != DT_FORM_F32) {
-        float *copy = dt_arena_take(r->arena, cols, sizeof *copy);
+        float *copy = dt_arena_alloc(r->arena, cols, sizeof *copy);
         if (!r->measuring && !copy)
             return dt_error_set(r->err, DT_NO_MEMORY, s->name, "%.*s needs %zu bytes", shown,
                                 t->name.at, cols * sizeof *copy);
@@ -162,7 +162,7 @@ dt_status dt_hf_place_all(const struct dt_hf_reader *r, const struct dt_model_pa
     if (s.tensors > TENSORS_MOST)
         return dt_error_set(r->err, DT_BAD_INPUT, s.name, "it has %u tensors, wanted at most %u",
                             s.tensors, TENSORS_MOST);
-    struct extent *extents = dt_arena_take(r->arena, s.tensors, sizeof *extents);
+    struct extent *extents = dt_arena_alloc(r->arena, s.tensors, sizeof *extents);
     size_t n = 0;
     while (!(status = dt_safetensors_next(&s, &walk, &t, &more, r->err)) && more) {
         if (extents && n < s.tensors)

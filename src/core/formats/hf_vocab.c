@@ -179,14 +179,14 @@ static bool take_all(struct builder *b, struct dt_arena *arena, struct dt_json_v
     uint32_t slots = 16;
     while (slots < 2 * (uint64_t)b->size)
         slots *= 2;
-    size_t merge_room = merges.n + 8 * dt_json_count(merges);
-    b->text = dt_arena_take(arena, model.n - merges.n + added.n, 1);
-    b->offset = dt_arena_take(arena, b->size, sizeof *b->offset);
-    b->length = dt_arena_take(arena, b->size, sizeof *b->length);
-    b->scores = dt_arena_take(arena, b->size, sizeof *b->scores);
-    b->types = dt_arena_take(arena, b->size, sizeof *b->types);
-    b->index = dt_arena_take(arena, slots, sizeof *b->index);
-    b->merges = dt_arena_take(arena, merge_room + 8, 1);
+    size_t merge_capacity = merges.n + 8 * dt_json_count(merges);
+    b->text = dt_arena_alloc(arena, model.n - merges.n + added.n, 1);
+    b->offset = dt_arena_alloc(arena, b->size, sizeof *b->offset);
+    b->length = dt_arena_alloc(arena, b->size, sizeof *b->length);
+    b->scores = dt_arena_alloc(arena, b->size, sizeof *b->scores);
+    b->types = dt_arena_alloc(arena, b->size, sizeof *b->types);
+    b->index = dt_arena_alloc(arena, slots, sizeof *b->index);
+    b->merges = dt_arena_alloc(arena, merge_capacity + 8, 1);
     b->mask = slots - 1;
     if (!b->merges || !b->index || !b->text || !b->types)
         return false;

@@ -246,7 +246,7 @@ dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *are
     dt_status status = dt_llama2c_read_header(file->bytes, file->n, file->name, &h, err);
     if (status)
         return status;
-    struct dt_layer *layers = dt_arena_take(arena, h.layers, sizeof *layers);
+    struct dt_layer *layers = dt_arena_alloc(arena, h.layers, sizeof *layers);
     if (!out)
         return DT_OK;
     if (!layers)

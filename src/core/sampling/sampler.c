@@ -34,7 +34,7 @@ float dt_random_f32(uint64_t *state)
 size_t dt_sampler_measure(uint32_t vocab)
 {
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    dt_arena_take(&counter, vocab, sizeof(uint64_t));
+    dt_arena_alloc(&counter, vocab, sizeof(uint64_t));
     return counter.wanted;
 }
 
@@ -162,7 +162,7 @@ static uint32_t candidate(struct candidates *c, uint32_t i)
     if (c->sorted)
         return c->sorted[i];
     if (i == c->taken)
-        dt_sampler_heap_take(c->s->keys, c->count - c->taken++);
+        dt_sampler_heap_pop(c->s->keys, c->count - c->taken++);
     return dt_sampler_key_index(c->s->keys[c->count - 1 - i]);
 }
 
@@ -284,35 +284,35 @@ uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *re
 
 // ---- by some of the logits ----
 
-bool dt_sampler_wish(const struct dt_sampler *s, float *reach, float *unit)
+bool dt_sampler_bound(const struct dt_sampler *s, float *margin, float *temperature)
 {
     const struct dt_sampling *settings = &s->settings;
     bool greedy = !(settings->temperature > 0.0f);
-    *reach = greedy ? 0.0f : settings->temperature * DT_SAMPLER_QUICK_REACH;
-    *unit = greedy ? 0.0f : settings->temperature;
+    *margin = greedy ? 0.0f : settings->temperature * DT_SAMPLER_QUICK_REACH;
+    *temperature = greedy ? 0.0f : settings->temperature;
     if (penalty_is_on(settings))
         return false;
-    return greedy || (is_narrowed(settings) && *reach < 1e6f);
+    return greedy || (is_narrowed(settings) && *margin < 1e6f);
 }
 
 uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *c)
 {
-    float reach, unit;
-    bool enough = dt_sampler_wish(s, &reach, &unit) && c->count > 0 && c->reach >= reach &&
-                  (unit == 0.0f || c->unit == unit);
+    float margin, temperature;
+    bool enough = dt_sampler_bound(s, &margin, &temperature) && c->count > 0 &&
+                  c->margin >= margin && (temperature == 0.0f || c->temperature == temperature);
     uint32_t token = DT_SAMPLER_UNSURE;
     if (enough) {
         uint32_t best = argmax(s, c->logits, c->count);
         struct dt_sampler_view view = {c->logits, c->index, c->count, s->vocab, c->outside};
         uint64_t state = s->state;
-        if (unit == 0.0f)
+        if (temperature == 0.0f)
             token = c->logits[best] == c->logits[best] ? c->index[best] : DT_SAMPLER_UNSURE;
         else
             token = dt_sampler_quick(&view, c->logits[best], &s->settings, dt_random_f32(&s->state),
                                      s->keys);
         if (token == DT_SAMPLER_UNSURE)
             s->state = state;
-        s->quick += token != DT_SAMPLER_UNSURE && unit > 0.0f;
+        s->quick += token != DT_SAMPLER_UNSURE && temperature > 0.0f;
     }
     s->some += token != DT_SAMPLER_UNSURE;
     s->unsure += token == DT_SAMPLER_UNSURE;

@@ -59,7 +59,7 @@ uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *re
 // What dt_sampler_some needs to know of the logits with the settings of this moment: those within
 // *reach of the largest, and the others' sum in this unit (0: not needed). false: it needs all of
 // them.
-bool dt_sampler_wish(const struct dt_sampler *s, float *reach, float *unit);
+bool dt_sampler_bound(const struct dt_sampler *s, float *margin, float *temperature);
 
 // The token that dt_sampler_next would choose from all logits, by some of them, or
 // DT_SAMPLER_UNSURE: then nothing has happened, and dt_sampler_next decides. As there, worker

@@ -50,7 +50,7 @@ void dt_sampler_heap_make(uint64_t *keys, uint32_t n)
         sift(keys, n, at);
 }
 
-void dt_sampler_heap_take(uint64_t *keys, uint32_t left)
+void dt_sampler_heap_pop(uint64_t *keys, uint32_t left)
 {
     uint64_t largest = keys[0];
     keys[0] = keys[left - 1];
@@ -82,13 +82,13 @@ static masks below_edge(const float *x, const struct line *line, masks *below)
 }
 
 // The next BLOCK logits, padded at the end with what counts as nothing.
-static const float *block_at(const float *logits, uint32_t n, uint32_t i, float *room)
+static const float *block_at(const float *logits, uint32_t n, uint32_t i, float *capacity)
 {
     if (n - i >= BLOCK)
         return logits + i;
     for (uint32_t j = 0; j < BLOCK; j++)
-        room[j] = i + j < n ? logits[i + j] : -__builtin_inff();
-    return room;
+        capacity[j] = i + j < n ? logits[i + j] : -__builtin_inff();
+    return capacity;
 }
 
 static double sum_of(const lanes *sums)
@@ -116,8 +116,8 @@ static int split_logits(const struct dt_sampler_view *view, float temperature,
     float top = line->largest / temperature;
     uint32_t n = view->count, most = view->vocab / 2;
     for (uint32_t i = 0; i < n; i += BLOCK) {
-        float room[BLOCK];
-        const float *x = block_at(view->logits, n, i, room);
+        float capacity[BLOCK];
+        const float *x = block_at(view->logits, n, i, capacity);
         masks below[4];
         for (int j = 0; j < 4; j++)
             sums[j] += (lanes)below_edge(x + 4 * j, line, &below[j]);
@@ -157,7 +157,7 @@ static int nth(struct order *order, uint32_t i, float *e)
     if (i >= order->count)
         return 0;
     if (i == order->taken)
-        dt_sampler_heap_take(order->keys, order->count - order->taken++);
+        dt_sampler_heap_pop(order->keys, order->count - order->taken++);
     *e = dt_sampler_key_value(order->keys[order->count - 1 - i]);
     return 1;
 }

@@ -25,14 +25,14 @@ struct dt_sampler_view {
 
 // The token that the exact road would choose with this coin, or DT_SAMPLER_UNSURE. settings: with a
 // temperature, and top_p, top_k or min_p. largest: the value of the largest logit, finite. keys:
-// room for as many as there are logits. Reads the logits only.
+// space for as many as there are logits. Reads the logits only.
 uint32_t dt_sampler_quick(const struct dt_sampler_view *view, float largest,
                           const struct dt_sampling *settings, float coin, uint64_t *keys);
 
 // A max-heap of keys. Put in order, keys[0..n) is a heap; each take moves the largest of those
 // left, keys[0..left), to keys[left - 1].
 void dt_sampler_heap_make(uint64_t *keys, uint32_t n);
-void dt_sampler_heap_take(uint64_t *keys, uint32_t left);
+void dt_sampler_heap_pop(uint64_t *keys, uint32_t left);
 
 // A key orders by value (a float >= 0), the larger first, then by index, the smaller first.
 static inline uint64_t dt_sampler_key(float value, uint32_t index)

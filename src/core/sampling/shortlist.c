@@ -34,12 +34,12 @@ bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_insta
 
 static void take(struct dt_shortlist *list, uint32_t vocab, uint32_t dim, struct dt_arena *arena)
 {
-    list->direction = dt_arena_take(arena, dim, sizeof *list->direction);
-    list->row = dt_arena_take(arena, dim, sizeof *list->row);
-    list->bounds = dt_arena_take(arena, vocab, sizeof *list->bounds);
-    size_t room = vocab > RECENT_MOST + FIRSTS ? vocab : RECENT_MOST + FIRSTS;
-    list->index = dt_arena_take(arena, room, sizeof *list->index);
-    list->logits = dt_arena_take(arena, room, sizeof *list->logits);
+    list->direction = dt_arena_alloc(arena, dim, sizeof *list->direction);
+    list->row = dt_arena_alloc(arena, dim, sizeof *list->row);
+    list->bounds = dt_arena_alloc(arena, vocab, sizeof *list->bounds);
+    size_t capacity = vocab > RECENT_MOST + FIRSTS ? vocab : RECENT_MOST + FIRSTS;
+    list->index = dt_arena_alloc(arena, capacity, sizeof *list->index);
+    list->logits = dt_arena_alloc(arena, capacity, sizeof *list->logits);
 }
 
 size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim)
@@ -228,13 +228,14 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
     double slack = (double)list->norm_most * ((double)q->error + ROUNDING * length) +
                    (double)list->along_error * fabs(along);
     double certain = (double)least_certain(list, q);
-    double limit = certain - (double)q->reach - slack;
+    double limit = certain - (double)q->margin - slack;
     float threshold = (float)(limit - fabs(limit) * 0x1p-23); // below it, rounded too
 
     // A part first: where nearly all of it stays, so will the rest, and need not be looked at or
     // written down.
     double rest = 0, more = 0;
-    float turned = (float)(across * (1 + 1e-6)), scale = q->unit > 0 ? 1.44269504f / q->unit : 0.0f;
+    float turned = (float)(across * (1 + 1e-6)),
+          scale = q->temperature > 0 ? 1.44269504f / q->temperature : 0.0f;
     uint32_t part = list->vocab / 8;
     uint32_t count = by->table.screen(by->ctx, list->bounds, part, (float)along, turned, threshold,
                                       scale, list->index, &rest);
@@ -262,15 +263,15 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
     list->facts.used++;
     list->facts.rows += count;
     *out = (struct dt_candidates){
-        .index = list->index, .logits = list->logits, .count = count, .reach = q->reach};
-    if (q->unit >
+        .index = list->index, .logits = list->logits, .count = count, .margin = q->margin};
+    if (q->temperature >
         0) { // the others are at most threshold + slack, whose exponentials `rest` is relative to
         float largest = list->logits[best]; // it may be NaN where others are not
         if (largest != largest)
             largest = largest_of(list->logits, count);
         double above = (double)threshold + slack * (1 + 1e-6) - (double)largest;
-        out->unit = q->unit;
-        out->outside = rest * exp(above / (double)q->unit) * (1 + 1e-5);
+        out->temperature = q->temperature;
+        out->outside = rest * exp(above / (double)q->temperature) * (1 + 1e-5);
     }
     return true;
 }

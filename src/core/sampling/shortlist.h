@@ -46,11 +46,11 @@ struct dt_shortlist {
 // Logits of some tokens, ascending by id, and what is known of the others.
 struct dt_candidates {
     const uint32_t *index;
-    float *logits;  // count of them; may be written to
-    uint32_t count; // 0: nothing is known, all logits are needed
-    float reach;    // every token within this of the largest logit is listed
-    float unit; // of the others, the sum of exp((logit - largest) / unit) is at most `outside`; 0:
-                // not known
+    float *logits;     // count of them; may be written to
+    uint32_t count;    // 0: nothing is known, all logits are needed
+    float margin;      // every token within this of the largest logit is listed
+    float temperature; // of the others, the sum of exp((logit - largest) / unit) is at most
+                       // `outside`; 0: not known
     double outside;
 };
 
@@ -78,7 +78,7 @@ struct dt_shortlist_request {
     float error;            // dt_backend.act_error of its preparation
     const uint32_t *recent; // tokens that are likely again, newest last
     uint32_t recent_count;
-    float reach, unit; // as in dt_candidates; unit may be 0
+    float margin, temperature; // as in dt_candidates; unit may be 0
     dt_shortlist_rows *rows;
     void *arg;
 };

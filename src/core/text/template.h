@@ -54,11 +54,11 @@ size_t dt_template_close(enum dt_template family, bool ended, struct dt_template
 
 // Pieces to tokens: markers become their tokens, runs of text are joined and encoded without
 // markers, with a leading space where the vocabulary wants one after a marker or at the beginning.
-// bos: put BOS first, where the vocabulary adds one. scratch: room for the joined text (the sum of
+// bos: put BOS first, where the vocabulary adds one. scratch: space for the joined text (the sum of
 // all lengths). DT_NO_MEMORY when tokens or scratch are too small.
 dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_piece *pieces,
                              size_t count, bool bos, char *scratch, size_t scratch_size,
-                             uint32_t *tokens, size_t room, size_t *out_count,
+                             uint32_t *tokens, size_t capacity, size_t *out_count,
                              struct dt_error *err);
 
 // The id of a control or user-defined piece with exactly this text, DT_NO_TOKEN if there is none.

@@ -16,7 +16,8 @@ static uint32_t marker_token(const struct dt_vocab *vocab, const struct dt_templ
 
 dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_piece *pieces,
                              size_t count, bool bos, char *scratch, size_t scratch_size,
-                             uint32_t *tokens, size_t room, size_t *out_count, struct dt_error *err)
+                             uint32_t *tokens, size_t capacity, size_t *out_count,
+                             struct dt_error *err)
 {
     const struct dt_vocab *vocab = t->vocab;
     unsigned flags = bos && vocab->add_bos ? DT_ENCODE_BOS : 0;
@@ -39,7 +40,7 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
             size_t found = 0;
             if (used && joined && scratch[0] == ' ') // the template has put the space there itself
                 flags &= ~(unsigned)DT_ENCODE_PREFIX;
-            status = dt_tokenizer_encode(t, scratch, joined, flags, tokens + used, room - used,
+            status = dt_tokenizer_encode(t, scratch, joined, flags, tokens + used, capacity - used,
                                          &found, err);
             if (status)
                 return status;
@@ -48,9 +49,9 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
             flags = 0;
         }
         if (i < count) {
-            if (used == room)
+            if (used == capacity)
                 return dt_error_set(err, DT_NO_MEMORY, NULL, "a turn of more than %zu tokens",
-                                    room);
+                                    capacity);
             tokens[used++] = marker;
             flags = DT_ENCODE_PREFIX;
         }

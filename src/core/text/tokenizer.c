@@ -21,7 +21,7 @@ static uint32_t index_slots(uint32_t size)
 size_t dt_tokenizer_measure(const struct dt_vocab *vocab, size_t max_text)
 {
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    dt_arena_take(&counter, index_slots(vocab->size), sizeof(uint32_t));
+    dt_arena_alloc(&counter, index_slots(vocab->size), sizeof(uint32_t));
     if (max_text > SIZE_MAX / 64)
         return SIZE_MAX;
     if (vocab->kind == DT_VOCAB_BPE)
@@ -139,7 +139,8 @@ static void build_index(struct dt_tokenizer *t)
 {
     const struct dt_vocab *vocab = t->vocab;
     uint32_t slots = index_slots(vocab->size);
-    uint32_t *index = dt_arena_take(&t->arena, slots, sizeof *index); // init saw to it that it fits
+    uint32_t *index =
+        dt_arena_alloc(&t->arena, slots, sizeof *index); // init saw to it that it fits
     memset(index, 0, slots * sizeof *index);
     t->index_mask = slots - 1;
     for (uint32_t id = 0; id < vocab->size; id++) {
@@ -186,15 +187,16 @@ static uint32_t special_here(struct dt_tokenizer *t, const char *text, size_t n,
     return DT_NO_TOKEN;
 }
 
-static void append(uint32_t id, uint32_t *tokens, size_t room, size_t *count)
+static void append(uint32_t id, uint32_t *tokens, size_t capacity, size_t *count)
 {
-    if (*count < room)
+    if (*count < capacity)
         tokens[*count] = id;
     ++*count;
 }
 
 dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n, unsigned flags,
-                              uint32_t *tokens, size_t room, size_t *count, struct dt_error *err)
+                              uint32_t *tokens, size_t capacity, size_t *count,
+                              struct dt_error *err)
 {
     const struct dt_vocab *vocab = t->vocab;
     bool prefix = (flags & DT_ENCODE_PREFIX) && vocab->add_space_prefix;
@@ -215,7 +217,7 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
                                                                    : DT_NO_TOKEN;
     if ((flags & DT_ENCODE_BOS) && (vocab->add_bos || n == 0) && begin < vocab->size) {
         if (bpe || vocab->types || n == 0)
-            append(begin, tokens, room, count);
+            append(begin, tokens, capacity, count);
         else
             first = begin;
     }
@@ -231,21 +233,21 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
         dt_status status = DT_OK;
         if (end > at)
             status =
-                bpe ? dt_bpe_encode(t, text + at, end - at, tokens, room, count)
-                    : dt_spm_encode(t, text + at, end - at, first, prefix, tokens, room, count);
+                bpe ? dt_bpe_encode(t, text + at, end - at, tokens, capacity, count)
+                    : dt_spm_encode(t, text + at, end - at, first, prefix, tokens, capacity, count);
         if (status != DT_OK)
             return dt_error_set(err, DT_NO_MEMORY, NULL,
                                 "a text of %zu bytes is longer than this tokenizer has memory for",
                                 end - at);
         if (id != DT_NO_TOKEN)
-            append(id, tokens, room, count);
+            append(id, tokens, capacity, count);
         at = end + length;
     }
     if ((flags & DT_ENCODE_EOS) && vocab->eos < vocab->size)
-        append(vocab->eos, tokens, room, count);
-    if (*count > room)
+        append(vocab->eos, tokens, capacity, count);
+    if (*count > capacity)
         return dt_error_set(err, DT_NO_MEMORY, NULL,
-                            "the text is %zu tokens, there is room for %zu", *count, room);
+                            "the text is %zu tokens, there is room for %zu", *count, capacity);
     return DT_OK;
 }
 

@@ -43,7 +43,7 @@ enum dt_encode_flags {
 // Builds the index at its first call.
 uint32_t dt_tokenizer_find(struct dt_tokenizer *t, const void *piece, size_t n);
 
-// Encodes text[0..n) into tokens (room for `room`), *count gets how many there are in all. SPM
+// Encodes text[0..n) into tokens (space for `room`), *count gets how many there are in all. SPM
 // gives llama2.c's ids for any bytes: split into UTF-8 characters as llama2.c does (at most 4
 // bytes; invalid bytes are byte tokens), then the best-scoring adjacent pair is merged until none
 // is left, the leftmost among equals. O(n log n). tokenizer.bin has no special pieces
@@ -51,7 +51,8 @@ uint32_t dt_tokenizer_find(struct dt_tokenizer *t, const void *piece, size_t n);
 // control, byte or unknown piece by merging, and the space of DT_ENCODE_PREFIX is put after each
 // special piece again. DT_NO_MEMORY when the tokens do not fit in room or n is above max_text.
 dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n, unsigned flags,
-                              uint32_t *tokens, size_t room, size_t *count, struct dt_error *err);
+                              uint32_t *tokens, size_t capacity, size_t *count,
+                              struct dt_error *err);
 
 // The bytes of token id when it follows `previous` (DT_NO_TOKEN at the start): after BOS one
 // leading space is dropped, byte pieces give their byte, control pieces give nothing, except those

@@ -80,13 +80,13 @@ static uint32_t slots_for(uint64_t count)
 
 static bool take_table(struct merges **table, struct dt_arena *arena, uint64_t count)
 {
-    struct merges unused, *m = dt_arena_take(arena, 1, sizeof *m);
+    struct merges unused, *m = dt_arena_alloc(arena, 1, sizeof *m);
     *table = m;
     m = m ? m : &unused;
-    m->left = dt_arena_take(arena, count, sizeof(uint32_t));
-    m->right = dt_arena_take(arena, count, sizeof(uint32_t));
-    m->merged = dt_arena_take(arena, count, sizeof(uint32_t));
-    m->slot = dt_arena_take(arena, slots_for(count), sizeof(uint32_t));
+    m->left = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    m->right = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    m->merged = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    m->slot = dt_arena_alloc(arena, slots_for(count), sizeof(uint32_t));
     return m->slot && *table;
 }
 
@@ -198,11 +198,11 @@ struct word {
 
 static bool take_word(struct word *w, struct dt_arena *arena, size_t count)
 {
-    w->token = dt_arena_take(arena, count, sizeof(uint32_t));
-    w->before = dt_arena_take(arena, count, sizeof(uint32_t));
-    w->after = dt_arena_take(arena, count, sizeof(uint32_t));
-    w->rank = dt_arena_take(arena, count, sizeof(uint32_t));
-    w->tree = dt_arena_take(arena, count, 2 * sizeof(uint32_t));
+    w->token = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    w->before = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    w->after = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    w->rank = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    w->tree = dt_arena_alloc(arena, count, 2 * sizeof(uint32_t));
     return w->tree != NULL;
 }
 
@@ -282,7 +282,7 @@ static uint32_t whole_word(struct dt_tokenizer *t, const char *text, size_t n)
 }
 
 dt_status dt_bpe_encode(struct dt_tokenizer *t, const char *text, size_t n, uint32_t *tokens,
-                        size_t room, size_t *count)
+                        size_t capacity, size_t *count)
 {
     struct dt_arena saved = t->arena;
     struct word w = {.m = t->merges};
@@ -306,7 +306,7 @@ dt_status dt_bpe_encode(struct dt_tokenizer *t, const char *text, size_t n, uint
         for (uint32_t i = 0; i < w.count; i++) {
             if (w.token[i] == NONE)
                 continue;
-            if (*count < room)
+            if (*count < capacity)
                 tokens[*count] = w.token[i];
             ++*count;
         }

@@ -18,7 +18,7 @@ dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err);
 // there are. Scratch is taken from t->arena and given back. DT_NO_MEMORY without writing when it
 // does not suffice.
 dt_status dt_bpe_encode(struct dt_tokenizer *t, const char *text, size_t n, uint32_t *tokens,
-                        size_t room, size_t *count);
+                        size_t capacity, size_t *count);
 
 // The bytes that piece[0..n) spells in GPT-2's visible characters, to out (at most n); returns how
 // many. What is none of those characters is kept as it is.

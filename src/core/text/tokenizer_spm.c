@@ -24,11 +24,11 @@ struct list {
 
 static bool take(struct list *list, struct dt_arena *arena, size_t count)
 {
-    list->token = dt_arena_take(arena, count, sizeof(uint32_t));
-    list->before = dt_arena_take(arena, count, sizeof(uint32_t));
-    list->after = dt_arena_take(arena, count, sizeof(uint32_t));
-    list->merged = dt_arena_take(arena, count, sizeof(uint32_t));
-    list->tree = dt_arena_take(arena, count, 2 * sizeof(uint32_t));
+    list->token = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    list->before = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    list->after = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    list->merged = dt_arena_alloc(arena, count, sizeof(uint32_t));
+    list->tree = dt_arena_alloc(arena, count, 2 * sizeof(uint32_t));
     return list->tree != NULL;
 }
 
@@ -150,7 +150,7 @@ static void merge_all(struct list *list)
 }
 
 dt_status dt_spm_encode(struct dt_tokenizer *t, const char *text, size_t n, uint32_t first,
-                        bool prefix, uint32_t *tokens, size_t room, size_t *count)
+                        bool prefix, uint32_t *tokens, size_t capacity, size_t *count)
 {
     struct dt_arena saved = t->arena;
     struct list list = {.t = t};
@@ -169,7 +169,7 @@ dt_status dt_spm_encode(struct dt_tokenizer *t, const char *text, size_t n, uint
     for (uint32_t i = 0; i < list.count; i++) {
         if (list.token[i] == NONE)
             continue;
-        if (*count < room)
+        if (*count < capacity)
             tokens[*count] = list.token[i];
         ++*count;
     }

@@ -13,6 +13,6 @@ size_t dt_spm_measure(size_t n);
 // what fits and adds to *count all there are. Scratch is taken from t->arena and given back.
 // DT_NO_MEMORY without writing when it does not suffice.
 dt_status dt_spm_encode(struct dt_tokenizer *t, const char *text, size_t n, uint32_t first,
-                        bool prefix, uint32_t *tokens, size_t room, size_t *count);
+                        bool prefix, uint32_t *tokens, size_t capacity, size_t *count);
 
 #endif

@@ -8,8 +8,8 @@
 size_t dt_vocab_measure(uint32_t size)
 {
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    dt_arena_take(&counter, size, sizeof(uint32_t));
-    dt_arena_take(&counter, size, sizeof(uint16_t));
+    dt_arena_alloc(&counter, size, sizeof(uint32_t));
+    dt_arena_alloc(&counter, size, sizeof(uint16_t));
     return counter.wanted;
 }
 
@@ -37,8 +37,8 @@ dt_status dt_vocab_open_bin(const unsigned char *bytes, size_t n, const char *na
                             "model's tokenizer?",
                             size, n, (n - 4) / 8);
 
-    uint32_t *offset = dt_arena_take(arena, size, sizeof *offset);
-    uint16_t *length = dt_arena_take(arena, size, sizeof *length);
+    uint32_t *offset = dt_arena_alloc(arena, size, sizeof *offset);
+    uint16_t *length = dt_arena_alloc(arena, size, sizeof *length);
     if (!offset || !length)
         return dt_error_set(err, DT_NO_MEMORY, name, "a vocabulary of %u pieces takes %zu bytes",
                             size, dt_vocab_measure(size));

@@ -59,7 +59,7 @@ void dt_resampler_free(struct dt_resampler *r)
     free(r);
 }
 
-size_t dt_resampler_room(const struct dt_resampler *r, size_t n)
+size_t dt_resampler_capacity(const struct dt_resampler *r, size_t n)
 {
     return (size_t)((uint64_t)(n + 2 * r->taps + 2) * r->to / r->from) + 2;
 }

@@ -136,7 +136,7 @@ static dt_status write_file(struct dt_sound *s, uint32_t rate, const int16_t *sa
             return status;
         s->resampler_from = rate;
     }
-    int16_t *out = malloc(dt_resampler_room(s->resampler, n) * sizeof *out);
+    int16_t *out = malloc(dt_resampler_capacity(s->resampler, n) * sizeof *out);
     if (!out)
         return dt_error_set(err, DT_NO_MEMORY, s->wav_path,
                             "no memory to change the rate of %zu samples", n);

@@ -40,8 +40,8 @@ static void log_line(void *host, int level, const char *line)
 
 static int cancelled(void *host)
 {
-    struct dt_voice_desk *desk = host;
-    return desk->stop && atomic_load(&desk->stop->set);
+    struct dt_speech_context *context = host;
+    return context->stop && atomic_load(&context->stop->set);
 }
 
 static int find_program(void *host, const char *name, char *path, size_t path_size)
@@ -63,14 +63,14 @@ static uint64_t memory_available(void *host)
     return facts.available;
 }
 
-void dt_voice_desk_init(struct dt_voice_desk *desk, struct dt_stop *stop)
+void dt_speech_context_init(struct dt_speech_context *context, struct dt_stop *stop)
 {
-    memset(desk, 0, sizeof *desk);
-    desk->stop = stop;
-    desk->hang_milliseconds = HANG_MILLISECONDS;
-    desk->services = (struct dt_speech_host){
-        .size = sizeof desk->services,
-        .host = desk,
+    memset(context, 0, sizeof *context);
+    context->stop = stop;
+    context->hang_milliseconds = HANG_MILLISECONDS;
+    context->services = (struct dt_speech_host){
+        .size = sizeof context->services,
+        .host = context,
         .allocate = allocate,
         .release = release,
         .log = log_line,
@@ -119,20 +119,20 @@ static dt_status take_output(struct output *output, const char *bytes, size_t n,
 }
 
 // One round of waiting and talking. DT_OK to go on; sets *idle when nothing moved within the time.
-static dt_status talk(struct dt_child *child, struct dt_voice_desk *desk, struct output *output,
-                      const char *input, size_t *left, int milliseconds, bool *idle,
-                      struct dt_error *err)
+static dt_status talk(struct dt_child *child, struct dt_speech_context *context,
+                      struct output *output, const char *input, size_t *left, int milliseconds,
+                      bool *idle, struct dt_error *err)
 {
     char bytes[8192];
     struct pollfd fds[4] = {
         {.fd = child->out, .events = POLLIN},
         {.fd = child->in, .events = POLLOUT},
         {.fd = child->err, .events = POLLIN},
-        {.fd = desk->stop ? desk->stop->fd : -1, .events = POLLIN},
+        {.fd = context->stop ? context->stop->fd : -1, .events = POLLIN},
     };
     int ready = poll(fds, 4, milliseconds);
     *idle = ready == 0;
-    if (desk->stop && atomic_load(&desk->stop->set))
+    if (context->stop && atomic_load(&context->stop->set))
         return DT_CANCELLED;
     if (ready <= 0)
         return DT_OK;
@@ -154,8 +154,8 @@ static dt_status talk(struct dt_child *child, struct dt_voice_desk *desk, struct
     return DT_OK;
 }
 
-int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec, char *reason,
-                 size_t reason_size)
+int dt_voice_run(struct dt_speech_context *context, const struct dt_speech_child *spec,
+                 char *reason, size_t reason_size)
 {
     const char *name = spec->argv[0];
     struct dt_child child;
@@ -168,7 +168,7 @@ int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec,
     const char *slash = strrchr(name, '/');
     name = slash ? slash + 1 : name;
 
-    desk->hung = false;
+    context->hung = false;
     if (spec->output == DT_SPEECH_OUTPUT_TEXT && spec->text_size > 0)
         spec->text[0] = '\0';
     size_t file_count = spec->file_count < DT_CHILD_FILES ? spec->file_count : DT_CHILD_FILES;
@@ -179,7 +179,7 @@ int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec,
         .pipes = DT_CHILD_STDOUT | DT_CHILD_STDERR | (spec->input_length ? DT_CHILD_STDIN : 0),
         .files = files,
         .file_count = file_count,
-        .nice = desk->nice,
+        .nice = context->nice,
     };
     dt_status status = dt_child_start(&child, &start, &err);
     if (status != DT_OK) {
@@ -190,31 +190,31 @@ int dt_voice_run(struct dt_voice_desk *desk, const struct dt_speech_child *spec,
     const char *input = spec->input_length ? spec->input : "";
     size_t left = spec->input_length;
     int patience =
-        (int)(spec->hang_milliseconds ? spec->hang_milliseconds : desk->hang_milliseconds);
+        (int)(spec->hang_milliseconds ? spec->hang_milliseconds : context->hang_milliseconds);
     while (status == DT_OK && child.out >= 0) {
         size_t before = left;
         bool idle;
-        status = talk(&child, desk, &output, input, &left, patience, &idle, &err);
+        status = talk(&child, context, &output, input, &left, patience, &idle, &err);
         input += before - left;
-        desk->hung = idle && status == DT_OK;
-        if (desk->hung)
+        context->hung = idle && status == DT_OK;
+        if (context->hung)
             break;
     }
-    bool ended =
-        status == DT_OK && !desk->hung && dt_child_wait(&child, END_MILLISECONDS, desk->stop, &end);
+    bool ended = status == DT_OK && !context->hung &&
+                 dt_child_wait(&child, END_MILLISECONDS, context->stop, &end);
     if (!ended) {
-        bool stopped = desk->stop && atomic_load(&desk->stop->set);
-        desk->hung = desk->hung || (status == DT_OK && !stopped);
+        bool stopped = context->stop && atomic_load(&context->stop->set);
+        context->hung = context->hung || (status == DT_OK && !stopped);
         status = stopped ? DT_CANCELLED : status;
         dt_child_finish(&child, &end);
     }
-    atomic_fetch_add(&desk->cpu_ns, end.cpu_ns);
+    atomic_fetch_add(&context->cpu_ns, end.cpu_ns);
 
     if (output.sink_result != DT_SPEECH_DONE)
         return output.sink_result;
     if (status == DT_CANCELLED)
         return DT_SPEECH_CANCELLED;
-    if (desk->hung) {
+    if (context->hung) {
         dt_format(reason, reason_size, "%s hung: nothing came from it for %d s%s%s", name,
                   patience / 1000, child.line_length ? ": " : "",
                   child.line_length ? child.line : "");

@@ -115,7 +115,7 @@ dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err)
         {"plugins", "dt_speech_module", "ear-"},
     };
     dt_status status = DT_OK;
-    struct dt_voice_desk desk;
+    struct dt_speech_context context;
     struct dt_voices *v = calloc(1, sizeof *v);
     if (!v)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of voices");
@@ -132,15 +132,15 @@ dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err)
         dt_voices_free(v);
         return status;
     }
-    dt_voice_desk_init(&desk, NULL);
+    dt_speech_context_init(&context, NULL);
     for (size_t i = 0; compiled_in[i]; i++)
-        consider(v, &desk.services, compiled_in[i], "compiled in");
+        consider(v, &context.services, compiled_in[i], "compiled in");
     for (int k = 0; k < 2; k++) {
         for (size_t i = 0; i < v->files[k].count; i++) {
             const struct dt_module *file = &v->files[k].items[i];
             struct entry *entry = &v->entries[v->count];
             if (file->symbol) {
-                consider(v, &desk.services, file->symbol, file->path);
+                consider(v, &context.services, file->symbol, file->path);
             } else {
                 entry->info.reason = file->reason;
                 v->count++;

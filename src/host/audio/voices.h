@@ -14,7 +14,7 @@
 
 // What an open voice or ear works with, and what it has used. Owned by whoever opens one; must not
 // move while it is open.
-struct dt_voice_desk {
+struct dt_speech_context {
     struct dt_speech_host services; // .host is this desk
     struct dt_stop *stop;           // set by others to silence it
     int nice;                       // of its children: the story comes first
@@ -24,7 +24,7 @@ struct dt_voice_desk {
 };
 
 // Fills a desk. stop outlives it.
-void dt_voice_desk_init(struct dt_voice_desk *desk, struct dt_stop *stop);
+void dt_speech_context_init(struct dt_speech_context *context, struct dt_stop *stop);
 
 // One module that was found, usable or not.
 struct dt_voice_info {

@@ -234,20 +234,21 @@ struct collector {
     size_t limit;
     struct dt_resampler *resampler;
     int16_t *samples;
-    size_t count, room;
+    size_t count, capacity;
     bool full;
 };
 
-static dt_status make_room(struct collector *c, size_t more, struct dt_error *err)
+static dt_status reserve(struct collector *c, size_t more, struct dt_error *err)
 {
-    if (c->count + more <= c->room)
+    if (c->count + more <= c->capacity)
         return DT_OK;
-    size_t room = c->room * 2 > c->count + more ? c->room * 2 : c->count + more + 16384;
-    int16_t *samples = realloc(c->samples, room * sizeof *samples);
+    size_t capacity = c->capacity * 2 > c->count + more ? c->capacity * 2 : c->count + more + 16384;
+    int16_t *samples = realloc(c->samples, capacity * sizeof *samples);
     if (!samples)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %zu samples of sound", room);
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %zu samples of sound",
+                            capacity);
     c->samples = samples;
-    c->room = room;
+    c->capacity = capacity;
     return DT_OK;
 }
 
@@ -263,7 +264,7 @@ static dt_status gather(void *arg, const struct dt_wav_format *format, const int
     if (!c->resampler && format->rate != c->rate)
         status = dt_resampler_new(&c->resampler, format->rate, c->rate, err);
     if (status == DT_OK)
-        status = make_room(c, c->resampler ? dt_resampler_room(c->resampler, n) : n, err);
+        status = reserve(c, c->resampler ? dt_resampler_capacity(c->resampler, n) : n, err);
     if (status != DT_OK)
         return status;
     if (c->resampler) {
@@ -297,7 +298,7 @@ dt_status dt_wav_read(const char *path, uint32_t rate, uint32_t seconds, int16_t
     if (status == DT_OK)
         status = dt_wav_parser_finish(&parser, &what);
     if (status == DT_OK && c.resampler) {
-        status = make_room(&c, dt_resampler_room(c.resampler, 0), &what);
+        status = reserve(&c, dt_resampler_capacity(c.resampler, 0), &what);
         if (status == DT_OK)
             c.count += dt_resampler_push(c.resampler, NULL, 0, true, c.samples + c.count);
     }

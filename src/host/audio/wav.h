@@ -57,11 +57,11 @@ dt_status dt_resampler_new(struct dt_resampler **out, uint32_t from, uint32_t to
 void dt_resampler_free(struct dt_resampler *resampler);
 
 // How many samples n more can make at most.
-size_t dt_resampler_room(const struct dt_resampler *resampler, size_t n);
+size_t dt_resampler_capacity(const struct dt_resampler *resampler, size_t n);
 
 // Takes n samples (n 0 with end set: the rest) and writes those that are ready to out, which has
-// dt_resampler_room(n) places. Returns how many. After end, n_in * to / from samples, rounded, have
-// come out in all, and the stream begins anew.
+// dt_resampler_capacity(n) places. Returns how many. After end, n_in * to / from samples, rounded,
+// have come out in all, and the stream begins anew.
 size_t dt_resampler_push(struct dt_resampler *resampler, const int16_t *samples, size_t n, bool end,
                          int16_t *out);
 

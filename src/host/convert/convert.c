@@ -138,13 +138,13 @@ dt_status dt_convert_scales(struct dt_output_scales *scales, const struct dt_con
                        ? (size_t)m->source->rows * (m->source->cols / m->group) * sizeof(float)
                        : 0;
     scales->bytes = bytes;
-    if (bytes <= scales->room)
+    if (bytes <= scales->capacity)
         return DT_OK;
     unsigned char *grown = realloc(scales->floats, bytes);
     if (!grown)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "the scales of %s take %zu bytes", m->name,
                             bytes);
     scales->floats = grown;
-    scales->room = bytes;
+    scales->capacity = bytes;
     return DT_OK;
 }

@@ -32,7 +32,7 @@ struct tensor {
 struct plan {
     const struct dt_conversion *c;
     struct tensor *tensors;
-    size_t count, room;
+    size_t count, capacity;
     uint32_t parts;
     uint32_t packed_group;
     bool packed; // some are
@@ -41,15 +41,15 @@ struct plan {
 
 static struct tensor *add(struct plan *p, uint32_t part, const char *name)
 {
-    if (p->count == p->room) {
-        size_t room = p->room * 2 + 64;
-        struct tensor *grown = realloc(p->tensors, room * sizeof *grown);
+    if (p->count == p->capacity) {
+        size_t capacity = p->capacity * 2 + 64;
+        struct tensor *grown = realloc(p->tensors, capacity * sizeof *grown);
         if (!grown) {
             p->failed = true;
             return NULL;
         }
         p->tensors = grown;
-        p->room = room;
+        p->capacity = capacity;
     }
     struct tensor *t = &p->tensors[p->count++];
     memset(t, 0, sizeof *t);

@@ -14,15 +14,15 @@ void dt_bytes_put(struct dt_bytes *b, const void *from, size_t n)
 {
     if (b->failed)
         return;
-    if (n > b->room - b->n) {
-        size_t room = b->room * 2 + n + 4096;
-        unsigned char *grown = realloc(b->at, room);
+    if (n > b->capacity - b->n) {
+        size_t capacity = b->capacity * 2 + n + 4096;
+        unsigned char *grown = realloc(b->at, capacity);
         if (!grown) {
             b->failed = true;
             return;
         }
         b->at = grown;
-        b->room = room;
+        b->capacity = capacity;
     }
     if (n)
         memcpy(b->at + b->n, from, n);

@@ -10,7 +10,7 @@
 // Begins zeroed; at is freed by whoever made it. After a failed allocation nothing more is put.
 struct dt_bytes {
     unsigned char *at;
-    size_t n, room;
+    size_t n, capacity;
     bool failed;
 };
 

@@ -17,7 +17,7 @@ struct dt_convert_matrix {
 // The scales of an I8 matrix, until its quants are written.
 struct dt_output_scales {
     unsigned char *floats;
-    size_t bytes, room;
+    size_t bytes, capacity;
 };
 
 // Memory for one row in its stages, and how far the whole work is.

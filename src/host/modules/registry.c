@@ -347,10 +347,10 @@ static const struct entry *choose_auto(const struct dt_registry *registry,
 
 static void *service_allocate(void *host, size_t bytes)
 {
-    struct dt_assembly *a = host;
+    struct dt_stack_instance *a = host;
     void *block = NULL;
     struct dt_error err;
-    if (bytes == 0 || dt_memory_take(a->account, bytes, a->name, &block, &err) != DT_OK) {
+    if (bytes == 0 || dt_memory_alloc(a->account, bytes, a->name, &block, &err) != DT_OK) {
         if (bytes)
             dt_log(DT_LOG_WARNING, "%s", err.message);
         return NULL;
@@ -361,10 +361,10 @@ static void *service_allocate(void *host, size_t bytes)
 
 static void service_release(void *host, void *block, size_t bytes)
 {
-    struct dt_assembly *a = host;
+    struct dt_stack_instance *a = host;
     if (!block)
         return;
-    dt_memory_give(a->account, block, bytes);
+    dt_memory_free(a->account, block, bytes);
     atomic_fetch_sub(&a->bytes, bytes);
 }
 
@@ -376,7 +376,7 @@ static void service_log(void *host, int level, const char *line)
 
 static void service_for(void *host, dt_loop_body *body, void *arg, uint32_t count, uint32_t grain)
 {
-    struct dt_assembly *a = host;
+    struct dt_stack_instance *a = host;
     if (a->threads)
         dt_threads_for(a->threads, body, arg, count, grain);
     else if (count)
@@ -385,14 +385,14 @@ static void service_for(void *host, dt_loop_body *body, void *arg, uint32_t coun
 
 static uint32_t service_threads(void *host)
 {
-    struct dt_assembly *a = host;
+    struct dt_stack_instance *a = host;
     return a->threads ? dt_threads_count(a->threads) : 1;
 }
 
 // ---- assemblies ----
 
 // Adds one backend on top.
-static dt_status add(struct dt_assembly *a, const struct entry *e, struct dt_error *err)
+static dt_status add(struct dt_stack_instance *a, const struct entry *e, struct dt_error *err)
 {
     size_t used = strlen(a->name);
     dt_format(a->name + used, sizeof a->name - used, "%s%s%s%s", used ? "+" : "", e->info.name,
@@ -425,10 +425,10 @@ static dt_status add(struct dt_assembly *a, const struct entry *e, struct dt_err
 
 dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
                                const struct dt_model *model, struct dt_account *account,
-                               struct dt_threads *threads, struct dt_assembly **out,
+                               struct dt_threads *threads, struct dt_stack_instance **out,
                                struct dt_error *err)
 {
-    struct dt_assembly *a = calloc(1, sizeof *a);
+    struct dt_stack_instance *a = calloc(1, sizeof *a);
     if (!a)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for a stack of backends");
     a->account = account;
@@ -464,14 +464,14 @@ dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
         status =
             dt_stack_make(&a->stack, (const struct dt_instance *const *)a->instance, a->count, err);
     if (status != DT_OK) {
-        dt_assembly_free(a);
+        dt_stack_instance_free(a);
         return status;
     }
     *out = a;
     return DT_OK;
 }
 
-void dt_assembly_free(struct dt_assembly *a)
+void dt_stack_instance_free(struct dt_stack_instance *a)
 {
     if (!a)
         return;

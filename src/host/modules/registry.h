@@ -38,7 +38,7 @@ const struct dt_backend_info *dt_registry_at(const struct dt_registry *registry,
 const char *const *dt_registry_folders(const struct dt_registry *registry, size_t *count);
 
 // A stack with its instances: what a session computes with.
-struct dt_assembly {
+struct dt_stack_instance {
     struct dt_stack stack;
     char name[128]; // resolved, as people read it: "int8@avx2+fastexp"
     struct dt_instance *instance[DT_STACK_MAX];
@@ -54,11 +54,11 @@ struct dt_assembly {
 // be NULL: then auto is reference); approximations are never chosen by themselves. account and
 // threads outlive the assembly. DT_USAGE for a malformed name or one that nobody knows (the message
 // lists those that can be had), DT_UNSUPPORTED for one that cannot run here, with the reason. *out
-// is freed by dt_assembly_free.
+// is freed by dt_stack_instance_free.
 dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
                                const struct dt_model *model, struct dt_account *account,
-                               struct dt_threads *threads, struct dt_assembly **out,
+                               struct dt_threads *threads, struct dt_stack_instance **out,
                                struct dt_error *err);
-void dt_assembly_free(struct dt_assembly *assembly);
+void dt_stack_instance_free(struct dt_stack_instance *instance);
 
 #endif

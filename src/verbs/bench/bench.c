@@ -144,7 +144,7 @@ static dt_status run_decode(struct dt_bench_entry *e, const struct dt_bench_opti
 
 // A fresh process that tells a story with this entry's model and stack.
 static dt_status run_process(struct dt_bench_entry *e, const struct dt_verb_model *model,
-                             const char *steps, bool json, struct dt_told *told,
+                             const char *steps, bool json, struct dt_output *output,
                              struct dt_error *err)
 {
     char threads[16], context[16];
@@ -159,32 +159,32 @@ static dt_status run_process(struct dt_bench_entry *e, const struct dt_verb_mode
         argv[n++] = model->tokenizer;
     }
     argv[n] = NULL;
-    return dt_verb_spawn(argv, false, told, err);
+    return dt_verb_spawn(argv, false, output, err);
 }
 
 static dt_status measure_process(struct dt_bench_entry *e, const struct dt_verb_model *model,
                                  const struct dt_bench_options *o, struct dt_error *err)
 {
-    struct dt_told told;
+    struct dt_output output;
     dt_status status = DT_OK;
     for (uint32_t i = 0; i < o->runs && status == DT_OK; i++) {
-        status = run_process(e, model, "1", false, &told, err);
+        status = run_process(e, model, "1", false, &output, err);
         if (status == DT_OK)
-            e->start[e->starts++] = (double)told.first_byte_ns / 1e6;
-        dt_told_free(&told);
+            e->start[e->starts++] = (double)output.first_byte_ns / 1e6;
+        dt_output_free(&output);
     }
     if (status != DT_OK)
         return status;
     char steps[16];
     dt_format(steps, sizeof steps, "%u", e->gen);
-    status = run_process(e, model, steps, true, &told, err);
+    status = run_process(e, model, steps, true, &output, err);
     if (status == DT_OK) { // the figures are in the last object
-        const char *anonymous = strstr(told.out, "\"anonymous_kib\": ");
-        e->peak_rss = told.peak_rss;
+        const char *anonymous = strstr(output.out, "\"anonymous_kib\": ");
+        e->peak_rss = output.peak_rss;
         e->anonymous =
             anonymous ? strtoull(anonymous + strlen("\"anonymous_kib\": "), NULL, 10) * 1024 : 0;
     }
-    dt_told_free(&told);
+    dt_output_free(&output);
     return status;
 }
 
@@ -218,11 +218,11 @@ static dt_status open_entry(struct dt_bench_entry *e, const struct dt_verb_model
     e->threads = dt_engine_threads(e->engine);
     e->weights_bytes = dt_engine_model(e->engine)->weight_bytes;
     dt_format(e->resolved, sizeof e->resolved, "%s", dt_engine_stack_name(e->engine));
-    size_t room = o->runs;
-    e->prompt = calloc(room, sizeof *e->prompt);
-    e->decode = calloc(room, sizeof *e->decode);
-    e->first = calloc(room, sizeof *e->first);
-    e->start = calloc(room, sizeof *e->start);
+    size_t runs = o->runs;
+    e->prompt = calloc(runs, sizeof *e->prompt);
+    e->decode = calloc(runs, sizeof *e->decode);
+    e->first = calloc(runs, sizeof *e->first);
+    e->start = calloc(runs, sizeof *e->start);
     if (!e->prompt || !e->decode || !e->first || !e->start)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u runs", o->runs);
     return DT_OK;

@@ -38,7 +38,7 @@ static dt_status tell(const struct dt_verb_model *model, const char *path,
                       uint32_t run, struct dt_error *err)
 {
     char threads[16], seed[24], gen[16];
-    struct dt_told told;
+    struct dt_output output;
     dt_format(threads, sizeof threads, "%u", model->engine.threads);
     dt_format(seed, sizeof seed, "%llu", (unsigned long long)o->seed);
     dt_format(gen, sizeof gen, "%u", o->gen);
@@ -60,16 +60,16 @@ static dt_status tell(const struct dt_verb_model *model, const char *path,
         argv[n++] = "--voice";
         argv[n++] = voice;
     }
-    dt_status status = dt_verb_spawn(argv, false, &told, err);
-    if (status == DT_OK && told.code != 0)
+    dt_status status = dt_verb_spawn(argv, false, &output, err);
+    if (status == DT_OK && output.code != 0)
         status = dt_error_set(err, DT_FAILED, path, "a story could not be told%s: %s",
-                              voice ? " aloud" : "", told.err);
+                              voice ? " aloud" : "", output.err);
     for (int f = 0; f < FIGURES && status == DT_OK; f++) {
-        if (!find_number(told.out, keys[f], &side->figure[f][run]) && (voice || f == TOK_S))
+        if (!find_number(output.out, keys[f], &side->figure[f][run]) && (voice || f == TOK_S))
             status = dt_error_set(err, DT_FAILED, path, "a story told%s has no %s",
                                   voice ? " aloud" : "", keys[f]);
     }
-    dt_told_free(&told);
+    dt_output_free(&output);
     return status;
 }
 

@@ -84,20 +84,20 @@ static dt_status run_model(struct series *s, const struct dt_verb_model *model, 
     s->ours = true;
     dt_status status = DT_OK;
     for (uint32_t i = 0; i < runs && status == DT_OK; i++) {
-        struct dt_told told;
-        status = dt_verb_spawn(argv, true, &told, err);
-        const char *mark = status == DT_OK && told.err ? strstr(told.err, SPEED) : NULL;
+        struct dt_output output;
+        status = dt_verb_spawn(argv, true, &output, err);
+        const char *mark = status == DT_OK && output.err ? strstr(output.err, SPEED) : NULL;
         if (status == DT_OK && !mark)
             status = dt_error_set(err, DT_FAILED, s->path, "a run did not tell its speed");
-        size_t length = told.out_size;
-        while (length > 0 && told.out[length - 1] == '\n')
+        size_t length = output.out_size;
+        while (length > 0 && output.out[length - 1] == '\n')
             length--;
         if (status == DT_OK)
-            status = add_run(s, strtod(mark + strlen(SPEED), NULL), told.out, length, err);
-        s->minor_faults += told.minor_faults;
-        s->major_faults += told.major_faults;
-        s->bytes_read += told.bytes_read;
-        dt_told_free(&told);
+            status = add_run(s, strtod(mark + strlen(SPEED), NULL), output.out, length, err);
+        s->minor_faults += output.minor_faults;
+        s->major_faults += output.major_faults;
+        s->bytes_read += output.bytes_read;
+        dt_output_free(&output);
     }
     return status;
 }

@@ -39,7 +39,7 @@ struct row {
 
 struct suite {
     struct row *rows;
-    size_t count, room;
+    size_t count, capacity;
     struct dt_account account;
     const struct dt_instance *by;
     const char *backend;
@@ -157,7 +157,7 @@ static void *take(struct suite *s, size_t bytes)
     void *memory = NULL;
     bytes = (bytes + 4095) / 4096 * 4096 + 4096;
     if (s->block_count == sizeof s->blocks / sizeof *s->blocks ||
-        dt_memory_take(&s->account, bytes, "a benchmark's matrix", &memory, NULL) != DT_OK)
+        dt_memory_alloc(&s->account, bytes, "a benchmark's matrix", &memory, NULL) != DT_OK)
         return NULL;
     s->blocks[s->block_count++] = (struct block){memory, bytes};
     return memory;
@@ -167,7 +167,7 @@ static void release(struct suite *s)
 {
     while (s->block_count > 0) {
         struct block *b = &s->blocks[--s->block_count];
-        dt_memory_give(&s->account, b->memory, b->bytes);
+        dt_memory_free(&s->account, b->memory, b->bytes);
     }
 }
 
@@ -195,15 +195,15 @@ static double bandwidth(struct suite *s, double bytes)
 static void add_row(struct suite *s, const char *name, const char *what, const char *form,
                     uint32_t columns, kernel *k, struct call *c, double bytes, double operations)
 {
-    if (s->count == s->room) {
-        size_t room = s->room ? s->room * 2 : 256;
-        struct row *rows = realloc(s->rows, room * sizeof *rows);
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity ? s->capacity * 2 : 256;
+        struct row *rows = realloc(s->rows, capacity * sizeof *rows);
         if (!rows) {
             s->failed = true;
             return;
         }
         s->rows = rows;
-        s->room = room;
+        s->capacity = capacity;
     }
     struct row *r = &s->rows[s->count++];
     memset(r, 0, sizeof *r);
@@ -466,14 +466,14 @@ int dt_bench_kernels(const char *backends, const char *wanted_shapes, const char
                       info->variant);
             if (info->reason || (!listed(backends, name) && !listed(backends, info->name)))
                 continue;
-            struct dt_assembly *assembly;
-            status = dt_registry_assemble(registry, name, NULL, &s.account, NULL, &assembly, &err);
+            struct dt_stack_instance *instance;
+            status = dt_registry_assemble(registry, name, NULL, &s.account, NULL, &instance, &err);
             if (status != DT_OK)
                 break;
-            s.by = assembly->instance[0];
-            s.backend = assembly->name;
+            s.by = instance->instance[0];
+            s.backend = instance->name;
             time_backend(&s, info, &shapes[m]);
-            dt_assembly_free(assembly);
+            dt_stack_instance_free(instance);
         }
     }
     if (status == DT_OK && s.failed)

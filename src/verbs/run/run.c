@@ -107,11 +107,11 @@ int dt_verb_run(int argc, char **argv)
         status = dt_run_story(&run, prompt ? prompt : "", prompt_length, &err);
     if (status == DT_CANCELLED)
         run.ended = "interrupted";
-    uint64_t told = dt_clock_ns();
+    uint64_t output = dt_clock_ns();
     if (!dt_verb_voice_finish(&o.voice, run.engine) && status == DT_OK)
         status = dt_error_set(&err, DT_FAILED, o.voice.wav_path,
                               "not all of the story was spoken into it");
-    dt_run_report(&run, told);
+    dt_run_report(&run, output);
 done:
     if (run.sink.failure) // the reader went away: no news to anybody; a full disk is
         status = run.sink.failure == EPIPE

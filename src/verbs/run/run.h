@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// duotale run in its parts: what was asked for (run_options.c), the story being told (run_tell.c),
-// a chat (run_chat.c), the figures (run_figures.c). run.c puts them together.
+// duotale run in its parts: what was asked for (run_options.c), the story being told
+// (run_generate.c), a chat (run_chat.c), the figures (run_figures.c). run.c puts them together.
 #ifndef DT_VERBS_RUN_H
 #define DT_VERBS_RUN_H
 
@@ -40,7 +40,7 @@ struct dt_run {
     struct dt_json json;
     uint32_t limit;    // positions
     uint32_t previous; // token, for decoding
-    uint32_t prompt_tokens, told;
+    uint32_t prompt_tokens, output;
     const char *ended;     // why: "end", "length", "context", "interrupted"
     uint64_t begun, first; // clock: when the first prompt began, when the first token was chosen
     uint64_t decode_ns;    // spent on tokens after the first of each turn

@@ -14,12 +14,12 @@
 static char *read_line(const char *ask)
 {
     char *line = NULL;
-    size_t room = 0;
+    size_t capacity = 0;
     if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) {
         fputs(ask, stderr);
         fflush(stderr);
     }
-    ssize_t n = getline(&line, &room, stdin);
+    ssize_t n = getline(&line, &capacity, stdin);
     if (n < 0) {
         free(line);
         return NULL;
@@ -91,11 +91,11 @@ static dt_status eval_pieces(struct dt_run *run, const struct dt_template_piece 
     if (status == DT_OK)
         status = dt_engine_encode_pieces(run->engine, pieces, count, bos, scratch, length + 16,
                                          tokens, length + 64, &tokens_count, err);
-    uint32_t room = run->limit - dt_session_position(dt_engine_session(run->engine));
-    if (status == DT_OK && tokens_count > room)
+    uint32_t capacity = run->limit - dt_session_position(dt_engine_session(run->engine));
+    if (status == DT_OK && tokens_count > capacity)
         status = dt_error_set(err, DT_CONTEXT_FULL, NULL,
                               "%zu tokens do not fit into the %u positions that are left",
-                              tokens_count, room);
+                              tokens_count, capacity);
     if (status == DT_OK && tokens_count) {
         run->prompt_tokens += (uint32_t)tokens_count;
         run->previous = tokens[tokens_count - 1];

@@ -22,7 +22,7 @@ void dt_run_report(struct dt_run *run, uint64_t done)
         dt_json_object(j);
         dt_json_put_bool(j, "done", true);
         dt_json_put_text(j, "stop", run->ended);
-        dt_json_put_uint(j, "tokens", run->told);
+        dt_json_put_uint(j, "tokens", run->output);
         dt_json_put_uint(j, "prompt_tokens", run->prompt_tokens);
         dt_json_put_number(j, "tok_s", achieved);
         dt_json_put_number(j, "first_token_ms", prompt_ms);
@@ -48,7 +48,7 @@ void dt_run_report(struct dt_run *run, uint64_t done)
     fprintf(stderr,
             "%u tokens after a prompt of %u, the first after %.1f ms; context %u of %u; %s, %u "
             "thread%s; seed %llu\n",
-            run->told, run->prompt_tokens, prompt_ms,
+            run->output, run->prompt_tokens, prompt_ms,
             dt_session_position(dt_engine_session(run->engine)),
             dt_session_capacity(dt_engine_session(run->engine)), dt_engine_stack_name(run->engine),
             dt_engine_threads(run->engine), dt_engine_threads(run->engine) == 1 ? "" : "s",

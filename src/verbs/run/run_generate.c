@@ -30,7 +30,7 @@ static bool tell(struct dt_run *run, uint32_t id, bool prompt)
     if (dt_engine_model(run->engine)->vocab.kind != DT_VOCAB_NONE)
         n = dt_text_filter_push(&run->filter, raw, piece_of(run, id, raw), clean);
     run->previous = id;
-    run->told += !prompt;
+    run->output += !prompt;
     if (run->options->voice.speech &&
         !(prompt && run->options->voice.listen)) // who asked aloud need not hear it again
         dt_speech_feed(run->options->voice.speech, clean, n);
@@ -63,7 +63,7 @@ static bool ends(const struct dt_run *run, uint32_t id)
 
 // Samples and tells until the story ends. The session holds everything up to the last token told or
 // given.
-static dt_status tell_on(struct dt_run *run, struct dt_error *err)
+static dt_status generate_until_end(struct dt_run *run, struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(run->engine);
     run->ended = "length";
@@ -94,7 +94,7 @@ static dt_status tell_on(struct dt_run *run, struct dt_error *err)
 dt_status dt_run_continue(struct dt_run *run, struct dt_error *err)
 {
     uint64_t begun = dt_clock_ns();
-    dt_status status = tell_on(run, err);
+    dt_status status = generate_until_end(run, err);
     run->decode_ns += dt_clock_ns() - begun;
     return status;
 }
@@ -119,8 +119,8 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
         return dt_error_set(err, DT_BAD_INPUT, dt_engine_path(run->engine),
                             "its vocabulary has no BOS, so a story needs a prompt (-i)");
     uint32_t position = dt_session_position(dt_engine_session(run->engine)),
-             room = run->limit - position;
-    uint32_t use = count < room ? (uint32_t)count : room;
+             capacity = run->limit - position;
+    uint32_t use = count < capacity ? (uint32_t)count : capacity;
     run->prompt_tokens += use;
     bool bos = tokens[0] == dt_engine_model(run->engine)->vocab.bos ||
                dt_engine_model(run->engine)->vocab.kind == DT_VOCAB_NONE;
@@ -136,11 +136,11 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
     }
     run->previous = tokens[use - 1];
     status = dt_engine_eval(run->engine, tokens, use, err);
-    if (status == DT_OK && count > room) {
+    if (status == DT_OK && count > capacity) {
         run->ended = "length";
         if (!run->options->quiet)
             fprintf(stderr, "the prompt has %zu tokens, and only %u fit: it was cut\n", count,
-                    room);
+                    capacity);
         return dt_error_set(err, DT_CONTEXT_FULL, NULL, "the prompt fills the context");
     }
     return status;

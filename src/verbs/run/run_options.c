@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// duotale run: the command line. What a sitting knows as well is taken from the table of settings,
+// duotale run: the command line. What a session knows as well is taken from the table of settings,
 // whose defaults are llama2.c's; but neither the settings file nor the environment nor the model's
 // wishes are heard: the same line tells the same story everywhere.
 #include "verbs/run/run.h"

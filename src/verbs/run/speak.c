@@ -157,9 +157,9 @@ char *dt_verb_voice_listen(struct dt_verb_voice *v, struct dt_engine *engine)
         fprintf(stderr, "heard: %s\n", text);
     if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) { // shown, and may be put right
         char *typed = NULL;
-        size_t room = 0;
+        size_t capacity = 0;
         fputs(text ? "Enter tells it, or type another: " : "> ", stderr);
-        ssize_t n = getline(&typed, &room, stdin);
+        ssize_t n = getline(&typed, &capacity, stdin);
         if (n > 0 && typed[n - 1] == '\n')
             typed[--n] = '\0';
         if (n > 0) {
@@ -217,7 +217,7 @@ void dt_verb_voice_json(const struct dt_verb_voice *v, struct dt_json *json)
     dt_json_put_text(json, "name", f->voice);
     put_seconds(json, "first_sentence_s", f->first_sentence_ns);
     put_seconds(json, "first_sound_s", f->first_sound_ns);
-    put_seconds(json, "told_s", f->told_ns);
+    put_seconds(json, "told_s", f->output_ns);
     put_seconds(json, "silent_s", f->silent_ns);
     dt_json_put_uint(json, "sentences", f->sentences);
     dt_json_put_uint(json, "spoken", f->spoken);
