@@ -30,7 +30,7 @@ SOUND = {
 }
 
 
-def output(root):
+def check(root):
     result = subprocess.run([sys.executable, WALLS, "includes", str(root)], capture_output=True, text=True, check=False)
     return result.returncode, result.stdout
 
@@ -46,7 +46,7 @@ def main():
             for path, content in files.items():
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_text(content, encoding="utf-8")
-            code, output = output(root)
+            code, output = check(root)
             good = code == 0 if expected is None else code == 1 and expected in output
             if not good:
                 failures += 1
