@@ -11,11 +11,13 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "host/array.h"
 #include "host/clock.h"
 #include "host/modules/cpu.h"
 #include "host/file.h"
 #include "host/json.h"
 #include "host/memory.h"
+#include "host/string_buffer.h"
 
 static char path[] = "/tmp/duotale-host-XXXXXX";
 
@@ -164,6 +166,52 @@ static void json_is_escaped(void **state)
         "\"list\": [-5, 18446744073709551615, 0.125, null, true, [], {}], \"n\": 24.302522}\n");
 }
 
+static void arrays_grow(void **state)
+{
+    (void)state;
+    uint32_t *items = NULL;
+    size_t capacity = 0;
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_true(dt_array_grow(&items, &capacity, i + 1, sizeof *items));
+        assert_true(capacity > i);
+        items[i] = i;
+    }
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_int_equal(items[i], i);
+    uint32_t *before = items;
+    size_t capacity_before = capacity;
+    assert_false(dt_array_grow(&items, &capacity, SIZE_MAX / 2, sizeof *items));
+    assert_ptr_equal(items, before);
+    assert_int_equal(capacity, capacity_before);
+    assert_true(dt_array_grow(&items, &capacity, 1, sizeof *items));
+    assert_ptr_equal(items, before);
+    free(items);
+}
+
+static void string_buffers_grow(void **state)
+{
+    (void)state;
+    struct dt_string_buffer b = {0};
+    char *text = dt_string_buffer_detach(&b);
+    assert_string_equal(text, "");
+    free(text);
+    for (int i = 0; i < 1000; i++)
+        assert_true(dt_string_buffer_printf(&b, "%d,", i % 10));
+    assert_true(dt_string_buffer_append(&b, "ab", 1));
+    assert_int_equal(b.length, 2001);
+    assert_int_equal(strlen(b.text), 2001);
+    assert_memory_equal(b.text + 1990, "5,6,7,8,9,a", 12);
+    assert_false(dt_string_buffer_append(&b, "", SIZE_MAX - 5));
+    assert_true(b.failed);
+    assert_false(dt_string_buffer_printf(&b, "ignored"));
+    assert_null(dt_string_buffer_detach(&b));
+    assert_true(dt_string_buffer_append(&b, "again", 5));
+    text = dt_string_buffer_detach(&b);
+    assert_string_equal(text, "again");
+    free(text);
+    dt_string_buffer_free(&b);
+}
+
 static void clocks_go_forward(void **state)
 {
     (void)state;
@@ -198,6 +246,8 @@ int main(void)
         cmocka_unit_test(large_pages_change_nothing_that_is_read),
         cmocka_unit_test(memory_is_accounted),
         cmocka_unit_test(json_is_escaped),
+        cmocka_unit_test(arrays_grow),
+        cmocka_unit_test(string_buffers_grow),
         cmocka_unit_test(clocks_go_forward),
         cmocka_unit_test(the_cpu_is_known),
     };
