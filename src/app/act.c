@@ -61,7 +61,7 @@ void dt_act_redraw(struct dt_worker *w, size_t keep, const char *what)
     payload->title = strdup(story->title ? story->title : "");
     payload->premise = strdup(story->premise ? story->premise : "");
     payload->chat = story->chat;
-    payload->kept = !dt_generate_private(w) && dt_writer_healthy(w->app->writer);
+    payload->saved = !dt_generate_private(w) && dt_writer_healthy(w->app->writer);
     size_t count = what && story->count > keep ? story->count - keep : 0;
     payload->turns = calloc(count + 1, sizeof *payload->turns);
     for (size_t i = 0; payload->turns && i < count; i++) {

@@ -35,7 +35,7 @@ enum dt_app_state {
                  // not)
     DT_APP_LOADING, // a model is being opened
     DT_APP_READING, // the prompt (or the rest of an old story) is being evaluated
-    DT_APP_TELLING,
+    DT_APP_GENERATING,
     DT_APP_SWAPPING, // other kernels are being made ready; the story goes on afterwards
     DT_APP_COMPARING,
     DT_APP_SAVING, // the turn is over, its receipt is awaited
@@ -159,7 +159,7 @@ struct dt_app_story {
     const char *title;
     const char *premise; // what /pin keeps, or empty
     bool chat;           // chat mode
-    bool kept;           // false: private, or the library cannot be written
+    bool saved;          // false: private, or the library cannot be written
     size_t turns;
 };
 

@@ -221,7 +221,7 @@ static void keep_finished(struct dt_worker *w, size_t n)
         return;
     dt_worker_state(w, DT_APP_SAVING);
     // a stop that ended the turn is not meant for the wait
-    if (dt_writer_wait(w->app->writer, ticket, NULL, NULL, NULL) == DT_KEPT_ANEW)
+    if (dt_writer_wait(w->app->writer, ticket, NULL, NULL, NULL) == DT_SAVED_ANEW)
         dt_generate_keep_all(w);
     w->story.id = dt_writer_story_number(w->story.kept);
 }
@@ -400,7 +400,7 @@ static bool reserve(struct dt_worker *w, struct generation *t, enum dt_app_turn_
         *end = err->status == DT_CANCELLED ? DT_END_STOPPED : DT_END_ERROR;
         return false;
     }
-    dt_worker_state(w, DT_APP_TELLING);
+    dt_worker_state(w, DT_APP_GENERATING);
     return true;
 }
 
@@ -505,7 +505,7 @@ void dt_generate(struct dt_worker *w, bool go_on)
         if (go_on && turn->random)
             dt_engine_sampler(w->engine)->state = turn->random;
         speech_begin(w, go_on || turn->request || story->chat ? NULL : turn->prompt);
-        dt_worker_state(w, DT_APP_TELLING);
+        dt_worker_state(w, DT_APP_GENERATING);
         t.begun = t.figures_ns = dt_clock_ns();
         end = generate_until_end(w, &t, &err);
         speech_end(w, end == DT_END_STOPPED || end == DT_END_ERROR);

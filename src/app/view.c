@@ -159,7 +159,7 @@ static void apply_story(struct dt_view *view, struct dt_view_story *story)
     story->title = story->premise = NULL;
     view->story.id = story->id;
     view->story.chat = story->chat;
-    view->story.kept = story->kept;
+    view->story.saved = story->saved;
 }
 
 static void append(struct dt_view *view, const struct dt_app_event *event)
@@ -306,7 +306,7 @@ const struct dt_app_story *dt_view_story(struct dt_app *app)
         .title = view->story.title ? view->story.title : "",
         .premise = view->story.premise ? view->story.premise : "",
         .chat = view->story.chat,
-        .kept = view->story.kept,
+        .saved = view->story.saved,
         .turns = view->story.count,
     };
     return &view->facts;

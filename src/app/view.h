@@ -17,7 +17,7 @@ struct dt_view_story {
     struct dt_view_turn *turns;
     char *title, *premise;
     int64_t id;
-    bool chat, kept;
+    bool chat, saved;
     bool fields_only; // turns are as they were
 };
 void dt_view_story_free(void *payload);

@@ -102,7 +102,7 @@ static uint64_t now(void)
 
 static bool may_generate(void)
 {
-    return fake.state == DT_APP_TELLING && fake.hold != 0;
+    return fake.state == DT_APP_GENERATING && fake.hold != 0;
 }
 
 // Readable when there is something to fetch.
@@ -186,7 +186,7 @@ static void begin(const char *prompt, size_t n)
     fake.next_token = now();
     post_state(DT_APP_READING);
     post(DT_EVENT_TURN, turn->prompt)->turn = (uint32_t)(fake.turns - 1);
-    post_state(DT_APP_TELLING);
+    post_state(DT_APP_GENERATING);
 }
 
 static void end(enum dt_app_turn_end how)
@@ -483,7 +483,7 @@ static void api_stop(struct dt_app *app)
         fake.voice.speaking = false;
         post(DT_EVENT_VOICE, "");
     }
-    if (fake.state == DT_APP_TELLING)
+    if (fake.state == DT_APP_GENERATING)
         end(DT_END_STOPPED);
     else if (fake.state == DT_APP_LOADING) {
         progress("", 1, 1, 0);
@@ -522,7 +522,7 @@ static const struct dt_app_story *api_story(struct dt_app *app)
     fake.story.turns = fake.turns;
     fake.story.title = "The Red Ball";
     fake.story.premise = "";
-    fake.story.kept = true;
+    fake.story.saved = true;
     fake.story.chat = dt_settings_is(&fake.settings, DT_SET_MODE, "chat");
     return &fake.story;
 }

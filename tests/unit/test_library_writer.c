@@ -94,7 +94,7 @@ static uint64_t put(struct dt_writer_story *story, uint32_t n, const char *outpu
     return dt_writer_put_turn(writer, story, n, &turn);
 }
 
-static enum dt_kept wait_for(uint64_t ticket)
+static enum dt_saved wait_for(uint64_t ticket)
 {
     return dt_writer_wait(writer, ticket, NULL, NULL, NULL);
 }
@@ -137,7 +137,7 @@ static void receipts(void **state)
     assert_int_equal(turns_on_disk(1, NULL, 0), 1);
     assert_int_equal(wait_for(dt_writer_rename(writer, 1, "Other")), DT_SAVED);
     assert_int_equal(dt_writer_wait(writer, dt_writer_rename(writer, 9, "x"), NULL, NULL, &err),
-                     DT_KEPT_NOT);
+                     DT_NOT_SAVED);
     assert_non_null(strstr(err.message, "no story 9"));
     assert_int_equal(dt_writer_wait(writer, dt_writer_load(writer, 0), NULL, &record, NULL),
                      DT_SAVED);
@@ -171,7 +171,7 @@ static void comes_and_goes(void (*trouble)(bool on))
         static char big[30000];
         memset(big, 'a' + (int)n, sizeof big - 1);
         put(story, n, "draft", false);
-        assert_int_equal(wait_for(put(story, n, big, true)), DT_KEPT_LATER);
+        assert_int_equal(wait_for(put(story, n, big, true)), DT_SAVED_LATER);
     }
     assert_false(dt_writer_healthy(writer));
     assert_int_equal(heard.warnings, 1);
@@ -220,8 +220,8 @@ static void locked_by_another(void **state)
     story = new_story("Lock");
     assert_int_equal(wait_for(put(story, 0, "before", true)), DT_SAVED);
     lock_it(true);
-    assert_int_equal(wait_for(put(story, 1, "during", true)), DT_KEPT_LATER);
-    assert_int_equal(wait_for(put(story, 2, "during", true)), DT_KEPT_LATER);
+    assert_int_equal(wait_for(put(story, 1, "during", true)), DT_SAVED_LATER);
+    assert_int_equal(wait_for(put(story, 2, "during", true)), DT_SAVED_LATER);
     assert_int_equal(heard.warnings, 1);
     lock_it(false);
     assert_int_equal(wait_for(put(story, 3, "after", true)), DT_SAVED);
@@ -240,7 +240,7 @@ static void written_at_the_end(void **state)
     shim_vfs_full(true);
     static char big[30000];
     memset(big, 'x', sizeof big - 1);
-    assert_int_equal(wait_for(put(story, 1, big, true)), DT_KEPT_LATER);
+    assert_int_equal(wait_for(put(story, 1, big, true)), DT_SAVED_LATER);
     shim_vfs_full(false);
     dt_writer_story_release(story);
     dt_writer_free(writer);
@@ -253,7 +253,7 @@ static void lost_is_told(void **state)
     start("shim");
     struct dt_writer_story *story = new_story("Lost");
     shim_vfs_read_only(true);
-    assert_int_equal(wait_for(put(story, 0, "x", true)), DT_KEPT_LATER);
+    assert_int_equal(wait_for(put(story, 0, "x", true)), DT_SAVED_LATER);
     dt_writer_story_release(story);
     dt_writer_free(writer);
     shim_vfs_read_only(false);
@@ -269,7 +269,7 @@ static void failing_sync(void **state)
     struct dt_writer_story *story = new_story("Sync");
     assert_int_equal(wait_for(put(story, 0, "before", true)), DT_SAVED);
     shim_vfs_bad_sync(1);
-    assert_int_equal(wait_for(put(story, 1, "during", true)), DT_KEPT_LATER);
+    assert_int_equal(wait_for(put(story, 1, "during", true)), DT_SAVED_LATER);
     assert_int_equal(wait_for(put(story, 2, "after", true)), DT_SAVED);
     dt_writer_story_release(story);
     dt_writer_free(writer);
@@ -292,7 +292,7 @@ static void broken_file(void **state)
     assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
     // under our feet: the worker is told to give the story again
     shim_vfs_damaged();
-    assert_int_equal(wait_for(put(story, 2, "two", true)), DT_KEPT_ANEW);
+    assert_int_equal(wait_for(put(story, 2, "two", true)), DT_SAVED_ANEW);
     assert_int_equal(heard.warnings, 2);
     assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_SAVED);
     assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
@@ -311,8 +311,8 @@ static void no_home(void **state)
         .path = "/proc/nowhere/library.db", .listener = listen_to, .offer_last = true};
     assert_int_equal(dt_writer_new(&writer, &options, NULL), DT_OK);
     struct dt_writer_story *story = new_story("Homeless");
-    assert_int_equal(wait_for(put(story, 0, "x", true)), DT_KEPT_LATER);
-    assert_int_equal(wait_for(put(story, 1, "x", true)), DT_KEPT_LATER);
+    assert_int_equal(wait_for(put(story, 0, "x", true)), DT_SAVED_LATER);
+    assert_int_equal(wait_for(put(story, 1, "x", true)), DT_SAVED_LATER);
     wait_for(dt_writer_search(writer, "", 0, 5, 1));
     assert_int_equal(heard.warnings, 1);
     assert_int_equal(heard.lists, 1); // who asked is answered, if with nothing

@@ -347,7 +347,7 @@ static void event(struct line *l, const struct dt_app_event *e)
         break;
     case DT_EVENT_FIGURES:
         if (strcmp(l->api->get(l->app, DT_SET_STATS), "live") == 0 &&
-            l->api->state(l->app) == DT_APP_TELLING) {
+            l->api->state(l->app) == DT_APP_GENERATING) {
             ui_figures_line(l->api->figures(l->app), 1, text, sizeof text);
             live_show(&l->live, &l->out, text);
         }

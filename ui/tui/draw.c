@@ -334,7 +334,7 @@ static void draw_input(struct tui *ui)
     // While a story is told and nothing is typed, the cursor stands where the next word comes: it
     // need not travel between the two.
     enum dt_app_state state = ui->api->state(ui->app);
-    bool at_story = state == DT_APP_TELLING && ui->input.length == 0 && ui->follow &&
+    bool at_story = state == DT_APP_GENERATING && ui->input.length == 0 && ui->follow &&
                     ui->panel == TUI_PANEL_NONE && ui->story.row_count > 0;
     leaveok(w, at_story ? TRUE : FALSE);
     leaveok(ui->story_window, at_story ? FALSE : TRUE);

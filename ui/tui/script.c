@@ -89,7 +89,7 @@ static bool came_true(struct tui *ui, const char *condition)
         return state == DT_APP_IDLE &&
                !(ui->script->entered && tui_now() - ui->script->since < TAKEN_NS);
     if (strcmp(condition, "telling") == 0)
-        return state == DT_APP_TELLING;
+        return state == DT_APP_GENERATING;
     if (sscanf(condition, "tokens %u", &number) == 1)
         return ui->api->figures(ui->app)->tokens >= number;
     if (sscanf(condition, "ms %u", &number) == 1)

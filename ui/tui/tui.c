@@ -51,7 +51,7 @@ uint64_t tui_now(void)
 static bool generation(struct tui *ui)
 {
     enum dt_app_state state = ui->api->state(ui->app);
-    return state == DT_APP_READING || state == DT_APP_TELLING || state == DT_APP_SWAPPING;
+    return state == DT_APP_READING || state == DT_APP_GENERATING || state == DT_APP_SWAPPING;
 }
 
 static void append(struct tui *ui, enum tui_voice voice, const char *text, size_t n)
@@ -203,7 +203,7 @@ static const char *state_text(enum dt_app_state state)
         return "comparing";
     case DT_APP_IDLE:
     case DT_APP_READING:
-    case DT_APP_TELLING:
+    case DT_APP_GENERATING:
     case DT_APP_SAVING:
         break;
     }

@@ -49,7 +49,7 @@ struct job {
 
 struct receipt {
     uint64_t ticket;
-    enum dt_kept kept;
+    enum dt_saved kept;
     struct dt_error error;
     struct dt_story_record record; // of a load, until it is fetched
 };
@@ -290,16 +290,16 @@ uint64_t dt_writer_call(struct dt_writer *writer, void (*function)(void *arg), v
     return post(writer, job);
 }
 
-enum dt_kept dt_writer_wait(struct dt_writer *writer, uint64_t ticket, const atomic_int *cancel,
-                            struct dt_story_record *record, struct dt_error *err)
+enum dt_saved dt_writer_wait(struct dt_writer *writer, uint64_t ticket, const atomic_int *cancel,
+                             struct dt_story_record *record, struct dt_error *err)
 {
-    enum dt_kept kept = DT_KEPT_LATER;
+    enum dt_saved kept = DT_SAVED_LATER;
     struct receipt *receipt = &writer->receipts[ticket % RECEIPTS];
     if (record)
         memset(record, 0, sizeof *record);
     if (ticket == 0) {
         dt_error_set(err, DT_NO_MEMORY, NULL, "no memory to write to the library");
-        return DT_KEPT_NOT;
+        return DT_NOT_SAVED;
     }
     pthread_mutex_lock(&writer->lock);
     while (receipt->ticket < ticket && !(cancel && atomic_load(cancel))) {
@@ -536,7 +536,7 @@ static void put_off(struct dt_writer *writer, struct job *job)
 }
 
 // A write in its order: after all that waits. Takes the job over.
-static enum dt_kept do_write(struct dt_writer *writer, struct job *job)
+static enum dt_saved do_write(struct dt_writer *writer, struct job *job)
 {
     bool anew = false;
     if ((writer->backlog && !drain(writer)) || try_write(writer, job, &anew) != DT_OK) {
@@ -544,18 +544,18 @@ static enum dt_kept do_write(struct dt_writer *writer, struct job *job)
             free_job(job);
         else
             put_off(writer, job);
-        return DT_KEPT_LATER;
+        return DT_SAVED_LATER;
     }
     if (writer->output)
         drain(writer); // nothing waits: only the good news
     set_health(writer, true);
     free_job(job);
-    return anew ? DT_KEPT_ANEW : DT_SAVED;
+    return anew ? DT_SAVED_ANEW : DT_SAVED;
 }
 
 // The rest: wants a library that can at least be read.
-static enum dt_kept do_other(struct dt_writer *writer, struct job *job,
-                             struct dt_story_record *record, struct dt_error *err)
+static enum dt_saved do_other(struct dt_writer *writer, struct job *job,
+                              struct dt_story_record *record, struct dt_error *err)
 {
     dt_status status = DT_OK;
     if (job->type == JOB_CALL) {
@@ -581,7 +581,7 @@ static enum dt_kept do_other(struct dt_writer *writer, struct job *job,
                                    &list.entries, &list.count, err);
         report(writer, &list);
     }
-    return status == DT_OK ? DT_SAVED : DT_KEPT_NOT;
+    return status == DT_OK ? DT_SAVED : DT_NOT_SAVED;
 }
 
 static void offer_last(struct dt_writer *writer)
@@ -637,7 +637,7 @@ static void *keep(void *arg)
         pthread_mutex_unlock(&writer->lock);
         struct dt_story_record record = {0};
         struct dt_error err = {0};
-        enum dt_kept kept = DT_SAVED;
+        enum dt_saved kept = DT_SAVED;
         uint64_t ticket = job ? job->ticket : 0;
         if (!job) {
             drain(writer);

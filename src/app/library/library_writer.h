@@ -85,18 +85,19 @@ uint64_t dt_writer_search(struct dt_writer *writer, const char *words, uint32_t 
 // Something else that may wait for the disk.
 uint64_t dt_writer_call(struct dt_writer *writer, void (*function)(void *arg), void *arg);
 
-enum dt_kept {
-    DT_SAVED,      // done; for a turn: synced to the disk
-    DT_KEPT_LATER, // not yet: it waits in memory
-    DT_KEPT_ANEW, // done, in a new library, as the old one was damaged: give all former turns again
-    DT_KEPT_NOT,  // refused: the error says why
+enum dt_saved {
+    DT_SAVED,       // done; for a turn: synced to the disk
+    DT_SAVED_LATER, // not yet: it waits in memory
+    DT_SAVED_ANEW,  // done, in a new library, as the old one was damaged: give all former turns
+                    // again
+    DT_NOT_SAVED,   // refused: the error says why
 };
 
-// Waits for a job. NULL cancel: for ever; else until *cancel is non-zero (DT_KEPT_LATER then). The
+// Waits for a job. NULL cancel: for ever; else until *cancel is non-zero (DT_SAVED_LATER then). The
 // last 16 tickets are remembered. record: for dt_writer_load, the story, which the caller frees;
 // else NULL.
-enum dt_kept dt_writer_wait(struct dt_writer *writer, uint64_t ticket, const atomic_int *cancel,
-                            struct dt_story_record *record, struct dt_error *err);
+enum dt_saved dt_writer_wait(struct dt_writer *writer, uint64_t ticket, const atomic_int *cancel,
+                             struct dt_story_record *record, struct dt_error *err);
 
 // For the health line: what is waiting in memory, and whether the last write succeeded. Any thread.
 bool dt_writer_healthy(struct dt_writer *writer);
