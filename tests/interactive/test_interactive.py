@@ -16,6 +16,7 @@ import synth  # noqa: E402
 
 from terminal_session import FIGURES, PROMPT, TerminalSession, common
 
+WORDS = rb"(w[0-9a-f]{4}.*?){5}"  # five tokens of that model
 ENDLESS = None  # a model of random weights with so large a vocabulary that it hardly ever ends
 MODEL = common.DATA / (common.DATA / "default").read_text().strip()
 
@@ -46,8 +47,7 @@ def whole_run(home, term, locale, ui):
         found = s.wait(FIGURES)
         step(s, f"{name}: Ctrl-C stops", found and s.wait(PROMPT))
         s.enter("/continue")
-        s.wait(rb"/continue.{30}")
-        time.sleep(0.05)
+        s.wait(rb"/continue.*?" + WORDS)
         s.type("\x03")
         step(s, f"{name}: continue, and stop again", s.wait(FIGURES) and s.wait(PROMPT))
         s.enter("/set length 30")
@@ -94,6 +94,39 @@ def whole_run(home, term, locale, ui):
         s.close()
 
 
+def live_figures(home):
+    """The line of live figures is drawn at most 4 times a second, so the turn must outlast it: this one ends only when it is stopped."""
+    s = TerminalSession(ENDLESS, "--ui", "line", "--stats", "live", "--seed", "3", "-n", "0", "--overflow", "shift",
+                        "-b", "reference", "-j", "1", home=home)
+    try:
+        s.wait(PROMPT)
+        s.enter("Once upon a time")
+        step(s, "live figures are drawn below the text", s.wait(rb"\r\n" + FIGURES + rb" \| ctx [^\r\n]*\x1b\[K\x1b\[A"))
+        step(s, "live figures are cleared before more text", s.wait(rb"\r\n\x1b\[K\x1b\[A.*?" + WORDS))
+        s.type("\x03")
+        step(s, "live figures: the final ones stay", s.wait(FIGURES + rb", first token") and s.wait(PROMPT))
+        s.enter("/set length 60")
+        s.wait(rb"length = 60")
+        s.wait(PROMPT)
+        s.enter("/continue")
+        step(s, "live figures: a turn with a length limit", s.wait(rb"60 tokens, [\d.]+ tok/s, first token") and s.wait(PROMPT))
+        s.enter("/quit")
+        step(s, "live figures: quits", s.ends() == 0)
+    finally:
+        s.close()
+
+
+def saved_text(home, prompt, seconds=10):
+    """The text that the library holds of the turn with this prompt; waits until there is some."""
+    end = time.monotonic() + seconds
+    while True:
+        with sqlite3.connect(f"file:{home}/data/duotale/library.db?mode=ro", uri=True) as db:
+            row = db.execute("SELECT told FROM turn WHERE prompt LIKE ? || '%'", (prompt,)).fetchone()
+        if (row and len(row[0]) > 5) or time.monotonic() >= end:
+            return row[0] if row else ""
+        time.sleep(0.05)
+
+
 def leaving(home):
     for how in ("Ctrl-D", "SIGTERM", "SIGHUP", "SIGTERM in a story", "hang-up in a story"):
         s = TerminalSession(ENDLESS, "--ui", "line", "--overflow", "shift", "-n", "0", "-b", "reference", "-j", "1", home=home)
@@ -110,7 +143,7 @@ def leaving(home):
                 step(s, f"{how}: ends with 128 and the signal", s.ends() == 128 + getattr(signal, how))
             else:
                 s.enter("Zebedee was")
-                s.wait(rb"was.*?(w[0-9a-f]{4}.*?){5}")
+                s.wait(rb"was.*?" + WORDS)
                 s.kill(signal.SIGTERM if "TERM" in how else signal.SIGHUP)
                 step(s, f"{how}: ends", s.ends() in (128 + signal.SIGTERM, 128 + signal.SIGHUP))
                 with sqlite3.connect(home + "/data/duotale/library.db") as db:
@@ -124,8 +157,9 @@ def leaving(home):
     try:
         s.wait(PROMPT)
         s.enter("Quentin was")
-        s.wait(rb"was.*?(w[0-9a-f]{4}.*?){5}")
-        time.sleep(1.2)
+        s.wait(rb"was.*?" + WORDS)
+        saved = saved_text(home, "Quentin")
+        step(s, "SIGSEGV: the unfinished turn is saved while it is generated", len(saved) > 5)
         threads = sorted(int(t) for t in os.listdir(f"/proc/{s.pid}/task"))
         import ctypes
         libc = ctypes.CDLL(None, use_errno=True)
@@ -135,15 +169,14 @@ def leaving(home):
         sanitized = "ASAN" in str(os.environ.get("DT_SANITIZE", ""))
         step(s, "SIGSEGV: ends by it", s.ends() in (-signal.SIGSEGV, -signal.SIGABRT, 1) if sanitized else s.ends() == -signal.SIGSEGV)
         step(s, "SIGSEGV: the terminal is as it was", s.modes_are_back())
-        with sqlite3.connect(home + "/data/duotale/library.db") as db:
-            row = db.execute("SELECT told FROM turn WHERE prompt LIKE 'Quentin%'").fetchone()
-        step(s, "SIGSEGV: what was told is kept but for the last second", row and len(row[0]) > 5)
+        step(s, "SIGSEGV: what was saved before is still there",
+             len(saved) > 5 and saved_text(home, "Quentin", 0).startswith(saved))
     finally:
         s.close()
 
 
 def typing(home):
-    s = TerminalSession("--ui", "line", "-n", "8", home=home)
+    s = TerminalSession("--ui", "line", "-n", "8", "--seed", "77", home=home)  # no story of this seed ends within 8 tokens
     try:
         s.wait(PROMPT)
         s.type("One day\\\r")
@@ -153,7 +186,7 @@ def typing(home):
         s.enter("/new")
         s.wait(PROMPT)
         s.type("\x1b[200~Two dogs\nran away\x1b[201~")
-        time.sleep(0.2)
+        s.wait(rb"Two dogs.*ran away")
         s.type("\r")
         step(s, "what is pasted is one entry", s.wait(rb"Two dogs\r?\nran away.*8 tokens") and s.wait(PROMPT))
         s.type("/ba\t")
@@ -177,13 +210,6 @@ def typing(home):
         s.type("\x15")
         s.enter("and then they came home")
         step(s, "the story goes on from the edit", s.wait(rb"and then they came home.*8 tokens") and s.wait(PROMPT))
-        s.enter("/stats live on")
-        s.wait(PROMPT)
-        s.enter("/set length 60")
-        s.wait(rb"length = 60")
-        s.wait(PROMPT)
-        s.enter("/continue")
-        step(s, "live figures come and go", s.wait(rb"60 tokens") and s.wait(PROMPT))
         s.enter("/private on")
         s.wait(PROMPT)
         s.enter("/new")
@@ -431,6 +457,7 @@ def main():
             for locale in ("C.UTF-8", "C"):
                 whole_run(home(), term, locale, "line")
         whole_run(home(), None, "C", "plain")
+        live_figures(home())
         leaving(home())
         typing(home())
     common.done()

@@ -302,11 +302,10 @@ class Spoken(unittest.TestCase):
                         except OSError:
                             return
                 self.wait_for(lambda: read() or b"> " in screen)
-                time.sleep(0.3)  # until its screen stands; what is typed before is not lost, only harder to follow
                 os.write(terminal, b"Once upon a time\r")
                 player = self.wait_for(lambda: read() or self.pid_now("player"))
                 self.assertTrue(player, bytes(screen[-500:]))
-                self.wait_for(lambda: read() or False, seconds=0.5)
+                self.assertTrue(self.wait_for(lambda: read() or b"tok/s" in screen), bytes(screen[-500:]))
                 os.write(terminal, b"\x03")
                 self.assertTrue(self.wait_for(lambda: read() or self.is_gone(player)), bytes(screen[-500:]))
                 os.write(terminal, b"/quit\r")
