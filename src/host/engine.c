@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "core/formats/open_model.h"
 #include "host/file.h"
 #include "host/log.h"
 #include "host/modules/modules.h"

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/formats/open_model.h"
 #include "core/text/template.h"
 #include "host/json.h"
 #include "verbs/verb.h"

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/formats/open_model.h"
 #include "core/session.h"
 
 extern const struct dt_backend dt_backend_module;

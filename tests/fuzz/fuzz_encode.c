@@ -4,7 +4,7 @@
 #include "core/text/tokenizer.h"
 #include "fuzz.h"
 #include "synth.h"
-#include "core/model.h"
+#include "core/formats/open_model.h"
 
 #define KINDS 6 // tokenizer.bin, GGUF SentencePiece, four of BPE
 

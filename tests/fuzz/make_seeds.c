@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 
 #include "fuzz.h"
-#include "core/model.h"
+#include "core/formats/open_model.h"
 #include "synth.h"
 #include "synth_hf.h"
 

@@ -3,7 +3,7 @@
 #ifndef DT_TESTS_OPEN_MODEL_H
 #define DT_TESTS_OPEN_MODEL_H
 
-#include "core/model.h"
+#include "core/formats/open_model.h"
 #include "core/text/template.h"
 #include "fuzz.h"
 

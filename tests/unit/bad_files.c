@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bad_files.h"
 
-#include "core/model.h"
+#include "core/formats/open_model.h"
 
 #include <math.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "bad_files.h"
-#include "core/model.h"
+#include "core/formats/open_model.h"
 
 // A copy that ends with its block, so that sanitizers see one byte too many.
 static unsigned char *exact_copy(const struct synth *s)

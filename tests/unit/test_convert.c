@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "core/formats/open_model.h"
 #include "host/convert/convert.h"
 #include "host/file.h"
 #include "synth.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/model.h"
+#include "core/formats/open_model.h"
 #include "core/text/template.h"
 #include "core/text/tokenizer.h"
 #include "synth_hf.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/model.h"
+#include "core/formats/open_model.h"
 #include "synth.h"
 
 struct opened {

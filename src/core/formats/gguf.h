@@ -100,7 +100,7 @@ dt_status dt_gguf_bool(const struct dt_gguf *g, const char *key, bool *out, stru
 dt_status dt_gguf_text(const struct dt_gguf *g, const char *key, const char **out, size_t *length,
                        struct dt_error *err);
 
-// What a llama's tensors are called in GGUF (core/formats/slots.h).
+// What a llama's tensors are called in GGUF (core/slots.h).
 struct dt_slot_names;
 extern const struct dt_slot_names dt_gguf_names;
 

@@ -15,8 +15,8 @@ static const char *arch_key(const struct dt_gguf_reader *r, char out[DT_GGUF_MAX
     return out;
 }
 
-dt_status dt_gguf_number(const struct dt_gguf_reader *r, const struct dt_gguf *g,
-                         const char *suffix, uint32_t most, bool required, uint32_t *out)
+static dt_status number(const struct dt_gguf_reader *r, const struct dt_gguf *g, const char *suffix,
+                        uint32_t most, bool required, uint32_t *out)
 {
     char key[DT_GGUF_MAX_KEY];
     arch_key(r, key, suffix);
@@ -54,11 +54,10 @@ static dt_status read_heads(struct dt_gguf_reader *r, const struct dt_gguf *g)
     uint32_t experts = 0, value_size;
     char key[DT_GGUF_MAX_KEY];
     dt_status status;
-    if ((status = dt_gguf_number(r, g, "attention.head_count", DT_MAX_HEADS, true, &hp->heads)))
+    if ((status = number(r, g, "attention.head_count", DT_MAX_HEADS, true, &hp->heads)))
         return status;
     hp->kv_heads = hp->heads;
-    if ((status =
-             dt_gguf_number(r, g, "attention.head_count_kv", DT_MAX_HEADS, false, &hp->kv_heads)))
+    if ((status = number(r, g, "attention.head_count_kv", DT_MAX_HEADS, false, &hp->kv_heads)))
         return status;
     if (hp->kv_heads > hp->heads || hp->heads % hp->kv_heads)
         return dt_error_set(
@@ -71,10 +70,10 @@ static dt_status read_heads(struct dt_gguf_reader *r, const struct dt_gguf *g)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
                             "embedding_length is %u, which attention.head_count %u does not divide",
                             hp->dim, hp->heads);
-    if ((status = dt_gguf_number(r, g, "attention.key_length", DT_MAX_DIM, false, &hp->head_size)))
+    if ((status = number(r, g, "attention.key_length", DT_MAX_DIM, false, &hp->head_size)))
         return status;
     value_size = hp->head_size;
-    if ((status = dt_gguf_number(r, g, "attention.value_length", DT_MAX_DIM, false, &value_size)))
+    if ((status = number(r, g, "attention.value_length", DT_MAX_DIM, false, &value_size)))
         return status;
     if (value_size != hp->head_size)
         return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
@@ -105,8 +104,7 @@ static dt_status read_rope(struct dt_gguf_reader *r, const struct dt_gguf *g)
     hp->rope_base = 10000.0f;
     hp->rope_scale = 1.0f;
     hp->rotated = hp->head_size;
-    if ((status =
-             dt_gguf_number(r, g, "rope.dimension_count", hp->head_size, false, &hp->rotated)) ||
+    if ((status = number(r, g, "rope.dimension_count", hp->head_size, false, &hp->rotated)) ||
         (status = dt_gguf_float(g, arch_key(r, key, "rope.freq_base"), 1, 1e12, &hp->rope_base,
                                 r->err)) ||
         (status =
@@ -136,10 +134,10 @@ static dt_status read_hparams(struct dt_gguf_reader *r, const struct dt_gguf *g)
     uint32_t window = 0;
     dt_status status;
     hp->norm_epsilon = 1e-5f;
-    if ((status = dt_gguf_number(r, g, "context_length", UINT32_MAX, true, &hp->context)) ||
-        (status = dt_gguf_number(r, g, "embedding_length", DT_MAX_DIM, true, &hp->dim)) ||
-        (status = dt_gguf_number(r, g, "block_count", DT_MAX_LAYERS, true, &hp->layers)) ||
-        (status = dt_gguf_number(r, g, "feed_forward_length", DT_MAX_HIDDEN, true, &hp->hidden)) ||
+    if ((status = number(r, g, "context_length", UINT32_MAX, true, &hp->context)) ||
+        (status = number(r, g, "embedding_length", DT_MAX_DIM, true, &hp->dim)) ||
+        (status = number(r, g, "block_count", DT_MAX_LAYERS, true, &hp->layers)) ||
+        (status = number(r, g, "feed_forward_length", DT_MAX_HIDDEN, true, &hp->hidden)) ||
         (status = dt_gguf_float(g, arch_key(r, key, "attention.layer_norm_rms_epsilon"), 0, 1,
                                 &hp->norm_epsilon, r->err)) ||
         (status = dt_gguf_uint(g, arch_key(r, key, "attention.sliding_window"), 0, UINT32_MAX,
@@ -221,12 +219,10 @@ static dt_status check_split(const struct dt_gguf_reader *r, const struct dt_ggu
     return DT_OK;
 }
 
-uint32_t dt_model_split_count(const unsigned char *bytes, size_t n)
+uint32_t dt_gguf_split_count(const unsigned char *bytes, size_t n)
 {
     struct dt_gguf g;
     uint32_t count = 1;
-    if (n < 4 || memcmp(bytes, "GGUF", 4) != 0)
-        return dt_model_recognise(bytes, n) ? 1 : 0;
     if (dt_gguf_read(&g, bytes, n, NULL, NULL) ||
         dt_gguf_uint(&g, "split.count", 0, 65535, &count, NULL))
         return 0;
@@ -240,10 +236,15 @@ static dt_status read_first(struct dt_gguf_reader *r, const struct dt_gguf *g)
     dt_status status;
     m->format = g->version == 2 ? "GGUF v2" : "GGUF v3";
     if ((status = read_architecture(r, g)) || (status = read_hparams(r, g)) ||
-        (status = dt_gguf_read_vocab(r, g)) || (status = read_hints(r, g)) ||
-        (status = read_layout(r, g)))
+        (status = dt_gguf_read_vocab(r, g)))
         return status;
-    dt_template_turn_end(m); // needs the template and the vocabulary
+    if (m->vocab.kind == DT_VOCAB_NONE &&
+        (status = number(r, g, "vocab_size", DT_MAX_VOCAB, true, &m->hp.vocab)))
+        return status;
+    if ((status = read_hints(r, g)) || (status = read_layout(r, g)))
+        return status;
+    // needs the template and the vocabulary
+    dt_template_turn_end(&m->vocab, m->chat_template, m->chat_template_length);
     m->layers = dt_arena_alloc(r->arena, m->hp.layers, sizeof *m->layers);
     if (m->layers)
         memset(m->layers, 0, m->hp.layers * sizeof *m->layers);

@@ -6,7 +6,7 @@
 
 #include "core/formats/gguf.h"
 #include "core/formats/reader.h"
-#include "core/formats/slots.h"
+#include "core/slots.h"
 
 // What stays the same over the parts of a model.
 struct dt_gguf_reader {
@@ -20,12 +20,8 @@ struct dt_gguf_reader {
     bool measuring;
 };
 
-// The number at the architecture's key ("llama." and suffix), 1 to most; DT_BAD_INPUT if it is
-// missing and required.
-dt_status dt_gguf_number(const struct dt_gguf_reader *r, const struct dt_gguf *g,
-                         const char *suffix, uint32_t most, bool required, uint32_t *out);
-
-// tokenizer.ggml.*: the vocabulary, its pieces where they lie; sets hp.vocab.
+// tokenizer.ggml.*: the vocabulary, whose pieces stay in the file; sets hp.vocab. Where the file
+// has no vocabulary (vocab.kind DT_VOCAB_NONE), hp.vocab is left alone.
 dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g);
 
 // Puts every tensor of one file into its place in the model; norms and biases that are not F32 are

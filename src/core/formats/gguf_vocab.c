@@ -124,7 +124,7 @@ dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g)
         return status;
     if (dt_read_is(kind, length, "none") || dt_read_is(kind, length, "no_vocab")) {
         vocab->kind = DT_VOCAB_NONE;
-        return dt_gguf_number(r, g, "vocab_size", DT_MAX_VOCAB, true, &r->model->hp.vocab);
+        return DT_OK;
     }
     if (dt_read_is(kind, length, "llama"))
         vocab->kind = DT_VOCAB_SPM;

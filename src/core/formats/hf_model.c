@@ -305,6 +305,6 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
             "tensor lm_head.weight is missing, and tie_word_embeddings is not true");
     if (!m->classifier.quants || tied)
         m->classifier = m->embedding;
-    dt_template_turn_end(m);
+    dt_template_turn_end(&m->vocab, m->chat_template, m->chat_template_length);
     return DT_OK;
 }

@@ -2,7 +2,7 @@
 // The tensors of safetensors files to their places in a model, in place.
 #include "base/format.h"
 #include "core/formats/hf_reader.h"
-#include "core/formats/slots.h"
+#include "core/slots.h"
 
 #define TENSORS_MOST (DT_MAX_LAYERS * 16)
 

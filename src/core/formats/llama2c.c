@@ -7,7 +7,7 @@
 
 #include "base/format.h"
 #include "core/formats/reader.h"
-#include "core/formats/slots.h"
+#include "core/slots.h"
 
 #define FIELDS       7
 #define COUNT(table) (sizeof(table) / sizeof *(table))

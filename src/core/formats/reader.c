@@ -2,14 +2,6 @@
 // Words in what a file brings, and checks of its floats.
 #include "core/formats/reader.h"
 
-const char *dt_read_find(const char *text, size_t n, const void *word, size_t length)
-{
-    for (size_t i = 0; length && length <= n && i <= n - length; i++)
-        if (text[i] == *(const char *)word && memcmp(text + i, word, length) == 0)
-            return text + i;
-    return NULL;
-}
-
 static bool not_finite(uint32_t bits)
 {
     return (bits & 0x7f800000) == 0x7f800000;

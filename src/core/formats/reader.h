@@ -1,44 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What the readers of model files share: little-endian fields at any alignment, words, checks of
 // floats. Private to the readers, and to what looks into their bytes later (core/text/vocab.c,
-// core/text/tokenizer.c); where tensors go is in core/formats/slots.h. Pure: any thread.
+// core/text/tokenizer.c); where tensors go is in core/slots.h. Pure: any thread.
 #ifndef DT_CORE_READER_H
 #define DT_CORE_READER_H
 
-#include <string.h>
-
+#include "base/bytes.h"
 #include "core/model.h"
-
-static inline uint32_t dt_read_u32(const unsigned char *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline uint64_t dt_read_u64(const unsigned char *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-static inline float dt_read_f32(const unsigned char *p)
-{
-    float v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-// Whether text, of so many bytes, is this word.
-static inline bool dt_read_is(const char *text, size_t length, const char *word)
-{
-    return length == strlen(word) && memcmp(text, word, length) == 0;
-}
-
-// The first place in text[0..n) where the word stands, length bytes of it; NULL if it does not, or
-// if it is empty.
-const char *dt_read_find(const char *text, size_t n, const void *word, size_t length);
 
 // The index of the first of n floats (stride bytes apart, any alignment) that is infinite or NaN; n
 // if none is.
@@ -58,6 +26,8 @@ dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *are
                           struct dt_model *out, struct dt_error *err);
 dt_status dt_gguf_open(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
                        struct dt_model *out, struct dt_error *err);
+// How many files a GGUF model is split into, by its first file; 0 if the header cannot be read.
+uint32_t dt_gguf_split_count(const unsigned char *bytes, size_t n);
 dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
                      struct dt_model *out, struct dt_error *err);
 

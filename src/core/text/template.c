@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/formats/reader.h"
+#include "base/bytes.h"
 
 // One row a family: how it is known, and the token that ends a turn. The first row whose markers
 // are all there is it.
@@ -267,14 +267,11 @@ uint32_t dt_template_marker(const struct dt_vocab *vocab, const char *text, size
     return DT_NO_TOKEN;
 }
 
-void dt_template_turn_end(struct dt_model *model)
+void dt_template_turn_end(struct dt_vocab *vocab, const char *text, size_t n)
 {
-    struct dt_vocab *vocab = &model->vocab;
-    if (vocab->eot != DT_NO_TOKEN || !model->chat_template || !vocab->offset || !vocab->length)
+    if (vocab->eot != DT_NO_TOKEN || !text || !vocab->offset || !vocab->length)
         return;
-    enum dt_template family =
-        dt_template_recognise(model->chat_template, model->chat_template_length);
-    const char *marker = families[family].turn_end;
+    const char *marker = families[dt_template_recognise(text, n)].turn_end;
     if (marker)
         vocab->eot = dt_template_marker(vocab, marker, strlen(marker));
 }

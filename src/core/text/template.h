@@ -4,7 +4,6 @@
 #ifndef DT_CORE_TEMPLATE_H
 #define DT_CORE_TEMPLATE_H
 
-#include "core/model.h"
 #include "core/text/tokenizer.h"
 
 enum dt_template {
@@ -65,7 +64,8 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
 // Looks at every length.
 uint32_t dt_template_marker(const struct dt_vocab *vocab, const char *text, size_t length);
 
-// Sets vocab.eot to the token that ends a turn in the model's template, where the file did not say.
-void dt_template_turn_end(struct dt_model *model);
+// Sets vocab->eot to the token that ends a turn in the chat template text[0..n) (NULL: none),
+// unless the model's file has set it.
+void dt_template_turn_end(struct dt_vocab *vocab, const char *text, size_t n);
 
 #endif

@@ -3,22 +3,7 @@
 #ifndef DT_CORE_TOKENIZER_H
 #define DT_CORE_TOKENIZER_H
 
-#include "core/text/vocab.h"
-
-// A vocabulary with what look-ups need. The index over pieces is built at the first encode, not
-// before: decoding needs none. Plain data: the fields are for core/tokenizer*.c alone.
-struct dt_tokenizer {
-    const struct dt_vocab *vocab;
-    struct dt_arena arena; // the index and, beyond it, scratch for one encode at a time
-    const uint32_t *index; // hash table over pieces, NULL until it is needed
-    uint32_t index_mask;
-    uint32_t longest;         // bytes of the longest piece, and of the longest special one
-    uint32_t longest_special; // 0 where there is none
-    bool starts_special[256]; // which bytes begin a special piece
-    const void *merges;       // BPE only
-    uint32_t
-        byte_token[256]; // the token of each byte; the unknown one, or DT_NO_TOKEN, if it has none
-};
+#include "core/text/tokenizer_index.h"
 
 // Bytes of memory a tokenizer over vocab needs to encode up to max_text bytes at a time.
 size_t dt_tokenizer_measure(const struct dt_vocab *vocab, size_t max_text);
@@ -38,10 +23,6 @@ enum dt_encode_flags {
         8, // control and user-defined pieces in the text become their tokens; without it they are
            // text like any other (what a user typed must not forge a turn)
 };
-
-// The token whose piece is exactly piece[0..n), the lowest id if several are, or DT_NO_TOKEN.
-// Builds the index at its first call.
-uint32_t dt_tokenizer_find(struct dt_tokenizer *t, const void *piece, size_t n);
 
 // Encodes text[0..n) into tokens (space for `room`), *count gets how many there are in all. SPM
 // gives llama2.c's ids for any bytes: split into UTF-8 characters as llama2.c does (at most 4

@@ -4,7 +4,7 @@
 #ifndef DT_CORE_TOKENIZER_BPE_H
 #define DT_CORE_TOKENIZER_BPE_H
 
-#include "core/text/tokenizer.h"
+#include "core/text/tokenizer_index.h"
 
 // Arena bytes of the table of merges, and scratch bytes for a run of n bytes of text.
 size_t dt_bpe_measure_table(const struct dt_vocab *vocab);

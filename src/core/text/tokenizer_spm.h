@@ -3,7 +3,7 @@
 #ifndef DT_CORE_TOKENIZER_SPM_H
 #define DT_CORE_TOKENIZER_SPM_H
 
-#include "core/text/tokenizer.h"
+#include "core/text/tokenizer_index.h"
 
 // Scratch bytes for a run of n bytes of text.
 size_t dt_spm_measure(size_t n);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "core/formats/reader.h"
+#include "base/bytes.h"
 
 size_t dt_vocab_measure(uint32_t size)
 {

@@ -35,7 +35,8 @@ enum dt_pretokenizer { // how byte-level BPE splits text before it merges
 };
 
 #define DT_NO_TOKEN  UINT32_MAX
-#define DT_PIECE_MAX 512u // bytes of the longest piece a file may hold
+#define DT_MAX_VOCAB 1048576u // pieces; far above any model's
+#define DT_PIECE_MAX 512u     // bytes of the longest piece a file may hold
 
 struct dt_vocab {
     enum dt_vocab_kind kind;

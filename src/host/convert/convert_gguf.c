@@ -12,7 +12,7 @@
 #include "base/format.h"
 #include "core/formats/gguf.h"
 #include "core/quant/quantise.h"
-#include "core/formats/slots.h"
+#include "core/slots.h"
 #include "host/convert/convert_keys.h"
 #include "host/convert/convert_matrix.h"
 

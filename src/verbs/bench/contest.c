@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "core/formats/open_model.h"
 #include "host/file.h"
 #include "host/json.h"
 #include "verbs/bench/bench.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Which reader takes a file, and what is checked whatever the file.
-#include "core/model.h"
+#include "core/formats/open_model.h"
 
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "core/formats/llama2c.h"
 #include "core/formats/reader.h"
 #include "core/formats/safetensors.h"
-#include "core/formats/slots.h"
+#include "core/slots.h"
 
 static bool is_gguf(const unsigned char *bytes, size_t n)
 {
@@ -35,6 +35,13 @@ const char *dt_model_recognise(const unsigned char *bytes, size_t n)
     if (dt_safetensors_recognise(bytes, n) || is_json(bytes, n))
         return "safetensors";
     return dt_llama2c_read_header(bytes, n, NULL, &h, NULL) == DT_OK ? "llama2.c legacy" : NULL;
+}
+
+uint32_t dt_model_split_count(const unsigned char *bytes, size_t n)
+{
+    if (is_gguf(bytes, n))
+        return dt_gguf_split_count(bytes, n);
+    return dt_model_recognise(bytes, n) ? 1 : 0;
 }
 
 static dt_status dispatch(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The table of a model's tensors.
-#include "core/formats/slots.h"
+#include "core/slots.h"
 
 #include <string.h>
 
 #include "base/format.h"
-#include "core/formats/reader.h"
+#include "base/bytes.h"
 
 enum size_of { ONE, DIM, HIDDEN, VOCAB, QUERIES, KEYS, FACTORS, TABLES };
 

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#include "core/text/tokenizer_index.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+
+// Half full at most.
+static uint32_t index_slots(uint32_t size)
+{
+    uint32_t slots = 16;
+    while (slots < 2 * (uint64_t)size && slots < 1u << 31)
+        slots *= 2;
+    return slots;
+}
+
+size_t dt_tokenizer_index_measure(uint32_t size)
+{
+    struct dt_arena counter = dt_arena_over(NULL, 0);
+    dt_arena_alloc(&counter, index_slots(size), sizeof(uint32_t));
+    return counter.wanted;
+}
+
+static int hex_digit(unsigned char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
+}
+
+int dt_tokenizer_piece_byte(const unsigned char *piece, size_t n)
+{
+    if (n != 6 || memcmp(piece, "<0x", 3) != 0 || piece[5] != '>')
+        return -1;
+    int high = hex_digit(piece[3]), low = hex_digit(piece[4]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+static void find_byte_tokens(struct dt_tokenizer *t)
+{
+    const struct dt_vocab *vocab = t->vocab;
+    for (uint32_t byte = 0; byte < 256; byte++)
+        t->byte_token[byte] = vocab->unknown < vocab->size ? vocab->unknown : DT_NO_TOKEN;
+    if (!vocab->types) { // llama2.c takes their place for granted
+        for (uint32_t byte = 0; byte < 256 && byte + 3 < vocab->size; byte++)
+            t->byte_token[byte] = byte + 3;
+        return;
+    }
+    for (uint32_t id = vocab->size; id-- > 0;) {
+        size_t n;
+        const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
+        if (dt_vocab_type(vocab, id) != DT_TOKEN_BYTE)
+            continue;
+        int byte = dt_tokenizer_piece_byte(piece, n);
+        if (byte >= 0)
+            t->byte_token[byte] = id;
+    }
+}
+
+// Words of eight bytes; what is left over is read as two words that overlap, or as first, middle
+// and last byte.
+static uint64_t hash_piece(const unsigned char *piece, size_t n)
+{
+    uint64_t hash = 0xcbf29ce484222325u ^ n, rest = 0;
+    for (; n >= 8; piece += 8, n -= 8) {
+        hash = (hash ^ dt_read_u64(piece)) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 32;
+    }
+    if (n >= 4)
+        rest = (uint64_t)dt_read_u32(piece) << 32 | dt_read_u32(piece + n - 4);
+    else if (n > 0)
+        rest = (uint64_t)piece[0] << 16 | (uint64_t)piece[n / 2] << 8 | piece[n - 1];
+    hash = (hash ^ rest) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 29;
+}
+
+bool dt_tokenizer_is_special(const struct dt_vocab *vocab, uint32_t id)
+{
+    if (!vocab->types)
+        return false;
+    enum dt_token_type type = dt_vocab_type(vocab, id);
+    return type == DT_TOKEN_CONTROL || type == DT_TOKEN_USER_DEFINED;
+}
+
+// A slot holds the piece's number and one, or 0, and above that some bits of its hash: pieces are
+// compared only where these agree.
+#define ID_BITS 21
+#define ID_MASK ((1u << ID_BITS) - 1)
+_Static_assert(DT_MAX_VOCAB <= ID_MASK, "a piece's number and one must fit");
+
+// The slot that holds this piece, or the free one where it would go.
+static uint32_t slot_of(const struct dt_tokenizer *t, const uint32_t *index,
+                        const unsigned char *piece, size_t n, uint32_t *tag)
+{
+    uint64_t hash = hash_piece(piece, n);
+    uint32_t slot = (uint32_t)(hash >> 32) & t->index_mask;
+    *tag = (uint32_t)hash & ~ID_MASK;
+    for (; index[slot] != 0; slot = (slot + 1) & t->index_mask) {
+        size_t length;
+        if ((index[slot] & ~ID_MASK) != *tag)
+            continue;
+        const unsigned char *other = dt_vocab_piece(t->vocab, (index[slot] & ID_MASK) - 1, &length);
+        if (length == n && memcmp(other, piece, n) == 0)
+            break;
+    }
+    return slot;
+}
+
+void dt_tokenizer_index_build(struct dt_tokenizer *t)
+{
+    if (t->index)
+        return;
+    const struct dt_vocab *vocab = t->vocab;
+    uint32_t slots = index_slots(vocab->size);
+    uint32_t *index = dt_arena_alloc(&t->arena, slots, sizeof *index);
+    memset(index, 0, slots * sizeof *index);
+    t->index_mask = slots - 1;
+    for (uint32_t id = 0; id < vocab->size; id++) {
+        size_t n;
+        uint32_t tag;
+        const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
+        uint32_t slot = slot_of(t, index, piece, n, &tag);
+        if (index[slot] == 0)
+            index[slot] = (id + 1) | tag;
+        if (n > t->longest)
+            t->longest = (uint32_t)n;
+        if (n > 0 && dt_tokenizer_is_special(vocab, id)) {
+            t->starts_special[piece[0]] = true;
+            if (n > t->longest_special)
+                t->longest_special = (uint32_t)n;
+        }
+    }
+    find_byte_tokens(t);
+    t->index = index;
+}
+
+uint32_t dt_tokenizer_find(struct dt_tokenizer *t, const void *piece, size_t n)
+{
+    dt_tokenizer_index_build(t);
+    if (n > t->longest)
+        return DT_NO_TOKEN;
+    uint32_t tag, found = t->index[slot_of(t, t->index, piece, n, &tag)] & ID_MASK;
+    return found == 0 ? DT_NO_TOKEN : found - 1;
+}
