@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The engine as a program uses it: a model file opened, a stack of backends over it, a session, a
-// sampler. Everything the verbs and a session at the terminal need, in one object.
+// An engine: one open model with its vocabulary, a stack of backends, a session and a sampler.
 //
-// Threads: an engine belongs to one thread at a time (the worker). Only dt_engine_cancel and
-// dt_engine_uncancel may be called from any thread or from a signal handler; dt_memory_facts()
-// needs no engine.
+// Threads: only one thread at a time may use an engine (in a program with a front end, the worker).
+// dt_engine_cancel and dt_engine_uncancel may be called from any thread or signal handler.
 #ifndef DT_HOST_ENGINE_H
 #define DT_HOST_ENGINE_H
 
@@ -22,155 +20,166 @@ struct dt_engine;
 
 struct dt_engine_options {
     const char *stack; // as in dt_registry_assemble; NULL: "auto"
-    uint32_t threads;  // workers; 0: what is best for the model, at most one a CPU
+    uint32_t threads;  // workers; 0: chosen for the model, at most one a CPU
     uint32_t context;  // positions of the KV cache; 0: the model's
-    uint32_t batch;   // columns of a prompt evaluated together; 0: 64, or 32 where less than 256 MB
-                      // are to be had
-    uint32_t kv_type; // enum dt_kv_type; 0: f32
+    uint32_t batch;    // prompt tokens evaluated together; 0: 64, or 32 if less than 256 MB of
+                       // memory are available
+    uint32_t kv_type;  // enum dt_kv_type; 0: f32
     enum dt_pack_policy pack;
-    size_t memory_limit;     // bytes of our own memory (not the mapping), 0: what the machine has
-    bool check_scales;       // look at every scale when opening (reads the whole file)
-    bool without_shortlist;  // compute all rows of the classifier for every token
-                             // (core/sampling/shortlist.h); the texts are the same
-    bool without_vocabulary; // where none is found, open the model all the same: for measuring, not
-                             // for text
+    size_t memory_limit;     // bytes of allocated memory (not mapped files); 0: no limit
+    bool check_scales;       // check every scale when opening (reads the whole file)
+    bool without_shortlist;  // compute all logits of every token (core/sampling/shortlist.h); the
+                             // generated text is the same
+    bool without_vocabulary; // open a model without a vocabulary, for measurements without text
 };
 
-// Makes an engine with nothing open: the registry of backends is filled at the first need. options
-// are copied. NULL options: all zero.
+// Makes an engine without a model. Backends are searched for when they are first needed. Copies
+// options; NULL means all zero. The caller frees *out with dt_engine_free.
 dt_status dt_engine_new(struct dt_engine **out, const struct dt_engine_options *options,
                         struct dt_error *err);
-// Closes what is open and frees everything. NULL is harmless.
+// Closes the model and frees the engine. NULL is harmless.
 void dt_engine_free(struct dt_engine *engine);
 
 // ---- models ----
 
-// The file opened when nobody names one: the one that data/models/default names. Writes the path;
-// DT_BAD_INPUT if there is none.
+// Writes the path of the default model, which data/models/default names, to out. DT_BAD_INPUT if
+// there is none.
 dt_status dt_engine_default_model(char *out, size_t size, struct dt_error *err);
 
-// Where the bytes go. Known before anything is taken.
+// The memory plan, in bytes. Computed before anything in it is allocated.
 struct dt_engine_plan {
-    size_t file_bytes;              // the mapping: page cache, not ours
-    struct dt_weights_plan weights; // in place, and copies
+    size_t file_bytes;              // mapped files: page cache, not in total
+    struct dt_weights_plan weights; // used in place, and copies
     size_t model_tables;            // layers, vocabulary
-    size_t tokenizer;               // at its largest: the index is made at the first prompt
+    size_t tokenizer;               // including its index, which the first prompt fills
     size_t sampler;
     size_t shortlist;
     struct dt_session_bytes session;
-    size_t total; // all of ours: everything above but the mapping
+    size_t total; // everything above except file_bytes
     uint32_t context, threads;
     char stack[128]; // resolved name
 };
 
-// Maps the file, reads the model and its vocabulary, resolves the stack and says what it all would
-// take: no weight is read, nothing of the plan is taken. The engine must be closed; after DT_OK
-// dt_engine_model and dt_engine_tokenizer_source answer, and dt_engine_start goes on;
-// dt_engine_close gives up. tokenizer NULL: the file's own vocabulary, then ./tokenizer.bin, then
-// NAME.tok.bin and tokenizer.bin beside the model; else that file. plan may be NULL.
+// Maps the model's files (see dt_model_files_map for `path`), reads its tables and vocabulary,
+// resolves the stack and computes the memory plan. Reads no weights and allocates nothing of the
+// plan but model_tables and tokenizer. No model may be open. tokenizer: the vocabulary's file; NULL
+// takes the model file's own, else ./tokenizer.bin, NAME.tok.bin or tokenizer.bin beside the model.
+// plan may be NULL. After DT_OK call dt_engine_start or dt_engine_close.
 dt_status dt_engine_prepare(struct dt_engine *engine, const char *path, const char *tokenizer,
                             struct dt_engine_plan *plan, struct dt_error *err);
 
-// Takes the memory, converts or packs where the plan says so, makes the session. DT_NO_MEMORY names
-// what did not fit, with both numbers; the engine stays prepared then. DT_CANCELLED if
-// dt_engine_cancel was called meanwhile. progress may be NULL.
+// Allocates the memory of the plan, converts or packs weights where the plan says so, and makes the
+// session. DT_NO_MEMORY names what did not fit, with both numbers; DT_CANCELLED after
+// dt_engine_cancel. After an error the engine is still prepared. progress may be NULL.
 dt_status dt_engine_start(struct dt_engine *engine, dt_progress *progress, void *progress_arg,
                           struct dt_error *err);
 
-// prepare and start in one.
+// dt_engine_prepare and dt_engine_start. After an error no model is open.
 dt_status dt_engine_open(struct dt_engine *engine, const char *path, const char *tokenizer,
                          struct dt_error *err);
 
-// Frees all that belongs to the model. The engine can open another one.
+// Frees everything that belongs to the model. The engine can then open another one.
 void dt_engine_close(struct dt_engine *engine);
 
-bool dt_engine_is_open(const struct dt_engine *engine); // started, that is
+// Whether a model is started.
+bool dt_engine_is_open(const struct dt_engine *engine);
 
-// What is open; pointers are valid until close (the session's and sampler's too, over swaps). NULL
-// when not prepared (model, tokenizer) or not started (session, sampler).
+// Parts of the open model, owned by the engine and valid until dt_engine_close; a swap of the stack
+// does not invalidate them. NULL if not prepared (model, path, tokenizer) or not started (session,
+// sampler).
 const struct dt_model *dt_engine_model(const struct dt_engine *engine);
 const char *dt_engine_path(const struct dt_engine *engine);
 struct dt_session *dt_engine_session(struct dt_engine *engine);
 struct dt_sampler *dt_engine_sampler(struct dt_engine *engine);
 const struct dt_tokenizer *dt_engine_tokenizer(const struct dt_engine *engine);
-// Where the vocabulary came from: a path, "the model file", or "none" (options.without_vocabulary).
+// Source of the vocabulary: a path, "the model file", or "none" (options.without_vocabulary).
 const char *dt_engine_tokenizer_source(const struct dt_engine *engine);
-const char *dt_engine_stack_name(const struct dt_engine *engine); // resolved: "int8@avx2+fastexp"
+
+// The resolved stack ("int8@avx2+fastexp"); the requested one while none is resolved.
+const char *dt_engine_stack_name(const struct dt_engine *engine);
+
+// The weights as the stack computes with them; NULL if not started. Invalid after a swap.
 const struct dt_weights *dt_engine_weights(const struct dt_engine *engine);
+
+// Workers; 1 if not started.
 uint32_t dt_engine_threads(const struct dt_engine *engine);
-struct dt_registry *
-dt_engine_registry(struct dt_engine *engine); // NULL only when there is no memory for it
-struct dt_account *
-dt_engine_account(struct dt_engine *engine); // limit, used, peak of our own memory
-const struct dt_engine_options *dt_engine_options(const struct dt_engine *engine);
+
+// The backends, owned by the engine. NULL only without enough memory.
+struct dt_registry *dt_engine_registry(struct dt_engine *engine);
+
+// Limit, use and peak of the engine's allocated memory.
+struct dt_account *dt_engine_account(struct dt_engine *engine);
 
 // ---- text and tokens ----
 
-// Encodes text[0..n) with enum dt_encode_flags; *tokens (count of them) belongs to the engine and
-// is valid until the next encode.
+// Encodes text[0..n) with enum dt_encode_flags. *tokens points to *count tokens, which belong to
+// the engine and are valid until the next call.
 dt_status dt_engine_encode(struct dt_engine *engine, const char *text, size_t n, unsigned flags,
                            const uint32_t **tokens, size_t *count, struct dt_error *err);
 
-// The turns of a chat, as core/text/template.h renders them: dt_template_encode over this engine's
-// tokenizer, made large enough.
+// dt_template_encode with this engine's tokenizer, enlarged if necessary: encodes the turns of a
+// chat as core/text/template.h renders them.
 dt_status dt_engine_encode_pieces(struct dt_engine *engine, const struct dt_template_piece *pieces,
                                   size_t piece_count, bool bos, char *scratch, size_t scratch_size,
                                   uint32_t *tokens, size_t capacity, size_t *count,
                                   struct dt_error *err);
 
-// The bytes of id after previous (DT_NO_TOKEN at the start) into out[DT_PIECE_MAX]: raw, for a
-// dt_text_filter.
+// Writes the bytes of token `id`, following `previous` (DT_NO_TOKEN at the start), to
+// out[DT_PIECE_MAX]; returns their number. They are not cleaned: pass them through a
+// dt_text_filter before they reach a terminal.
 size_t dt_engine_piece(const struct dt_engine *engine, uint32_t previous, uint32_t id, char *out);
 
-// dt_session_eval, and a look at whether the file is still whole: DT_BAD_INPUT if it was truncated
-// or its medium failed.
+// dt_session_eval, then a check of the model's files: DT_BAD_INPUT if one was truncated or its
+// medium failed.
 dt_status dt_engine_eval(struct dt_engine *engine, const uint32_t *tokens, uint32_t count,
                          struct dt_error *err);
 
-// Gives back the pages that only prompts need: the tokenizer's index (made again at the next
-// encode) and the scratch of a whole batch. Nothing changes but what is resident. For telling one
-// long story after one prompt.
+// Returns memory that only prompts need to the kernel: the tokenizer's index (rebuilt by the next
+// encode) and the scratch memory of a batch. Results do not change. For one long story after one
+// prompt.
 void dt_engine_trim(struct dt_engine *engine);
 
-// Samples the next token from the last logits (which are used up). The repetition penalty sees the
-// session's tokens.
+// Samples the next token from the last logits, which are invalid afterwards. The repetition penalty
+// applies to the session's tokens.
 uint32_t dt_engine_next(struct dt_engine *engine);
 
-// Begins a draw anew: settings and seed (0 is taken as 1, as the sampler does).
+// Resets the sampler to these settings and this seed (0 counts as 1).
 void dt_engine_set_sampling(struct dt_engine *engine, const struct dt_sampling *settings,
                             uint64_t seed);
 
-// ---- while it runs ----
+// ---- cancelling ----
 
-// Stops an eval, a start or a swap that is running, at its next look (DT_CANCELLED); the flag stays
-// until uncancel. Any thread, signal handlers too.
+// Makes a running eval, start or swap return DT_CANCELLED as soon as it polls the flag. The flag
+// stays set until dt_engine_uncancel. Any thread, also signal handlers.
 void dt_engine_cancel(struct dt_engine *engine);
 void dt_engine_uncancel(struct dt_engine *engine);
 bool dt_engine_cancelled(const struct dt_engine *engine);
 
-// What the classifier's shortlist did since the weights were taken; false where there is none.
+// ---- changes of a started engine ----
+
+// Figures of the shortlist since the weights were loaded; false if it is not in use.
 bool dt_engine_shortlist(const struct dt_engine *engine, struct dt_shortlist_facts *facts);
 
-// What a swap to this stack would cost, before it is done: plan->total is what would be taken
-// beside what stands now.
+// Computes what a swap to this stack would allocate. plan->total is in addition to the memory in
+// use now.
 dt_status dt_engine_swap_plan(struct dt_engine *engine, const char *stack,
                               struct dt_engine_plan *plan, struct dt_error *err);
 
-// At a token boundary: from the next eval on, this stack computes. The new one is made while the
-// old one stands, the KV cache and the tokens are kept, the old one's memory is freed afterwards.
-// Any failure changes nothing. progress may be NULL.
+// Replaces the stack, at a token boundary: the next eval computes with the new one. The KV cache
+// and the tokens stay. The old stack is freed after the new one is complete, so both need memory at
+// the same time. An error changes nothing. progress may be NULL.
 dt_status dt_engine_swap(struct dt_engine *engine, const char *stack, dt_progress *progress,
                          void *progress_arg, struct dt_error *err);
 
-// At a token boundary: the number of workers from now on (0: choose). The texts do not change.
-// Failure changes nothing.
+// Sets the number of workers (0: choose), at a token boundary. The generated text does not change.
+// An error changes nothing.
 dt_status dt_engine_set_threads(struct dt_engine *engine, uint32_t threads, struct dt_error *err);
 
-// Another length of the KV cache: the session is made anew (another pointer) and is empty. Failure
-// changes nothing.
+// Sets the length of the KV cache. Replaces the session by an empty one, so pointers to the old one
+// are invalid. An error changes nothing.
 dt_status dt_engine_set_context(struct dt_engine *engine, uint32_t context, struct dt_error *err);
 
-// What is held now, by kind: for the status line and the memory profile.
+// The memory in use now, by kind.
 void dt_engine_memory(const struct dt_engine *engine, struct dt_engine_plan *now);
 
 #endif

@@ -230,6 +230,21 @@ void dt_memory_free(struct dt_account *account, void *block, size_t bytes)
     forget_recent();
 }
 
+dt_status dt_block_alloc(struct dt_account *account, struct dt_block *block, size_t bytes,
+                         const char *what, struct dt_error *err)
+{
+    dt_status status = dt_memory_alloc(account, bytes, what, &block->memory, err);
+    if (status == DT_OK)
+        block->bytes = bytes;
+    return status;
+}
+
+void dt_block_free(struct dt_account *account, struct dt_block *block)
+{
+    dt_memory_free(account, block->memory, block->bytes);
+    *block = (struct dt_block){0};
+}
+
 void dt_memory_forget(void *block, size_t bytes)
 {
     if (madvise(block, bytes, MADV_DONTNEED) != 0) // by hand where the kernel will not

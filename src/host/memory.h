@@ -25,6 +25,19 @@ dt_status dt_memory_alloc(struct dt_account *account, size_t bytes, const char *
 // Gives a block back with the size it was taken with. NULL is harmless.
 void dt_memory_free(struct dt_account *account, void *block, size_t bytes);
 
+// A block with its size. Zeroed: none.
+struct dt_block {
+    void *memory;
+    size_t bytes;
+};
+
+// dt_memory_alloc into *block, which must be zeroed or freed.
+dt_status dt_block_alloc(struct dt_account *account, struct dt_block *block, size_t bytes,
+                         const char *what, struct dt_error *err);
+
+// Frees the block and zeroes it. Harmless on a zeroed one.
+void dt_block_free(struct dt_account *account, struct dt_block *block);
+
 // Asks for pages of 2 MB where a block will be touched all over: they cost no more then, and few of
 // them are looked up. A hint.
 void dt_memory_large_pages(void *at, size_t bytes);

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// The inside of an engine, shared by engine*.c only.
+#ifndef DT_HOST_ENGINE_STATE_H
+#define DT_HOST_ENGINE_STATE_H
+
+#include "host/engine.h"
+#include "host/model_files.h"
+
+// What belongs to one stack of backends and is replaced by a swap.
+struct dt_engine_stack {
+    struct dt_stack_instance *instance;
+    struct dt_weights *weights; // malloc'ed, because the session stores its address
+    struct dt_block weights_block, scratch;
+};
+
+struct dt_engine {
+    struct dt_engine_options options;
+    char *stack_wanted;
+    struct dt_account account;
+    struct dt_registry *registry;
+    struct dt_threads *threads;
+    struct dt_services services; // for the session; services.host is the engine
+    atomic_int cancel;
+
+    // valid while prepared
+    struct dt_model_files files;
+    struct dt_file tokenizer_file;
+    const char *tokenizer_source;
+    struct dt_block model_block, vocab_block, tokenizer_block;
+    struct dt_model model;
+    struct dt_tokenizer tokenizer;
+    size_t text_max; // bytes of text the tokenizer can encode in one call
+    uint32_t *tokens;
+    size_t tokens_capacity;
+    struct dt_engine_stack stack;
+    struct dt_engine_plan plan;
+    bool prepared;
+
+    // valid while started
+    struct dt_block session_block, sampler_block, shortlist_block;
+    struct dt_session *session;
+    struct dt_sampler sampler;
+    struct dt_shortlist shortlist; // used while shortlist_block is allocated
+};
+
+// ---- engine_plan.c ----
+
+// The number of workers for a requested number; 0 chooses by model size and CPUs.
+uint32_t dt_engine_threads_for(const struct dt_engine *e, uint32_t requested);
+
+struct dt_session_options dt_engine_session_options(const struct dt_engine *e, uint32_t threads);
+
+// Whether a shortlist saves time for this classifier, computed by this backend.
+bool dt_engine_needs_shortlist(const struct dt_engine *e, const struct dt_matrix *classifier,
+                               const struct dt_instance *by);
+
+// Computes what a stack over the open model allocates. Reads no weights.
+dt_status dt_engine_make_plan(struct dt_engine *e, const struct dt_stack_instance *instance,
+                              struct dt_engine_plan *plan, struct dt_error *err);
+
+// ---- engine_text.c ----
+
+// Reads the vocabulary from `path` (NULL: see dt_engine_prepare) into e->model.vocab and sets
+// e->tokenizer_source.
+dt_status dt_engine_read_vocabulary(struct dt_engine *e, const char *path, struct dt_error *err);
+
+// Makes e->tokenizer for texts of up to text_max bytes (0: a default). On failure the old one
+// stays.
+dt_status dt_engine_make_tokenizer(struct dt_engine *e, size_t text_max, struct dt_error *err);
+
+// ---- engine.c ----
+
+// Allocates and fills the weights and the scratch memory of stack->instance. On failure the caller
+// calls dt_engine_stack_free.
+dt_status dt_engine_build(struct dt_engine *e, struct dt_engine_stack *stack, dt_progress *progress,
+                          void *progress_arg, struct dt_error *err);
+
+void dt_engine_stack_free(struct dt_engine *e, struct dt_engine_stack *stack);
+
+// Makes an empty session over e->stack in a new block.
+dt_status dt_engine_make_session(struct dt_engine *e, struct dt_block *block,
+                                 struct dt_session **out, struct dt_error *err);
+
+// Gives the session a shortlist for e->stack's weights if that saves time. Without enough memory
+// the session computes all logits.
+void dt_engine_make_shortlist(struct dt_engine *e);
+
+#endif
