@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Time.
+// Clocks. All functions may be called on any thread.
 #ifndef DT_HOST_CLOCK_H
 #define DT_HOST_CLOCK_H
 
 #include <stdint.h>
 
-// Nanoseconds of a clock that only goes forward. Any thread.
+// Monotonic time in nanoseconds.
 uint64_t dt_clock_ns(void);
 
-// Nanoseconds since this process was started by the kernel (resolution of a clock tick, 10 ms), for
-// the time to the first byte.
-uint64_t dt_clock_since_start_ns(void);
-
-// Seconds since 1970: what llama2.c takes as a seed.
+// Seconds since 1970 (UTC). Also the default seed, as in llama2.c.
 uint64_t dt_clock_unix(void);
 
 // CPU time of the whole process in nanoseconds.

@@ -113,12 +113,6 @@ void dt_json_text(struct dt_json *json, const char *text)
     dt_json_text_n(json, text, text ? strlen(text) : 0);
 }
 
-void dt_json_int(struct dt_json *json, int64_t value)
-{
-    separate(json);
-    fprintf(json->out, "%" PRId64, value);
-}
-
 void dt_json_uint(struct dt_json *json, uint64_t value)
 {
     separate(json);
@@ -148,12 +142,6 @@ void dt_json_number(struct dt_json *json, double value)
     fputs(text, json->out);
 }
 
-void dt_json_bool(struct dt_json *json, bool value)
-{
-    separate(json);
-    fputs(value ? "true" : "false", json->out);
-}
-
 void dt_json_put_text(struct dt_json *json, const char *name, const char *text)
 {
     dt_json_name(json, name);
@@ -175,5 +163,6 @@ void dt_json_put_number(struct dt_json *json, const char *name, double value)
 void dt_json_put_bool(struct dt_json *json, const char *name, bool value)
 {
     dt_json_name(json, name);
-    dt_json_bool(json, value);
+    separate(json);
+    fputs(value ? "true" : "false", json->out);
 }

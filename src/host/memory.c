@@ -168,20 +168,13 @@ void dt_memory_facts(struct dt_memory_facts *out)
     }
 }
 
-uint64_t dt_memory_bytes_read(void)
-{
-    char text[1024];
-    return read_small("/proc/self/io", text, sizeof text) > 0 ? number_after(text, "read_bytes:")
-                                                              : 0;
-}
-
 // ---- blocks ----
 
 // Below this the machine is not asked: it would be refused by the kernel alone.
 #define WORTH_ASKING (256u * 1024)
 
-dt_status dt_memory_allows(const struct dt_account *account, size_t bytes, const char *what,
-                           struct dt_error *err)
+static dt_status check_limits(const struct dt_account *account, size_t bytes, const char *what,
+                              struct dt_error *err)
 {
     size_t used = atomic_load(&account->used);
     if (account->limit && (bytes > account->limit || used > account->limit - bytes))
@@ -205,7 +198,7 @@ dt_status dt_memory_allows(const struct dt_account *account, size_t bytes, const
 dt_status dt_memory_alloc(struct dt_account *account, size_t bytes, const char *what, void **out,
                           struct dt_error *err)
 {
-    dt_status status = dt_memory_allows(account, bytes, what, err);
+    dt_status status = check_limits(account, bytes, what, err);
     if (status != DT_OK)
         return status;
     void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

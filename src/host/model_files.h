@@ -7,8 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/status.h"
-#include "core/model.h"
 #include "core/model.h"
 #include "host/file.h"
 

@@ -12,7 +12,6 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "host/clock.h"
+#include "host/thread_start.h"
 
 #define THREADS_MAX 64u
 #define STACK_BYTES (512u * 1024)
@@ -217,28 +217,15 @@ dt_status dt_threads_new(struct dt_threads **out, uint32_t count, struct dt_erro
     pool->count = count;
     pool->spin = dt_threads_cpus() > 1 ? SPIN_LONG_NS : 0;
 
-    // Signals are the main thread's business, but for those that a thread's own instructions raise:
-    // blocked, they would kill.
-    static const int own[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
-    sigset_t all, before;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        sigdelset(&all, own[i]);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
     int failure = 0;
     for (uint32_t i = 1; i < count && !failure; i++) {
         struct worker *worker = &pool->worker[i];
         worker->pool = pool;
         worker->number = i;
-        failure = pthread_create(&worker->thread, &attributes, worker_main, worker);
+        failure = dt_thread_start(&worker->thread, STACK_BYTES, worker_main, worker);
         if (!failure)
             pool->started++;
     }
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failure) {
         dt_error_set(err, DT_NO_MEMORY, NULL,
                      "cannot start thread %u of %u: %s; ask for fewer (-j)", pool->started + 2,

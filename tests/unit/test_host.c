@@ -121,7 +121,7 @@ static void memory_is_accounted(void **state)
     assert_int_equal(dt_memory_alloc(&account, 600000, "a block", &b, &err), DT_NO_MEMORY);
     assert_non_null(strstr(err.message, "600000"));
     assert_non_null(strstr(err.message, "448576"));
-    assert_int_equal(dt_memory_allows(&account, SIZE_MAX, "all", &err), DT_NO_MEMORY);
+    assert_int_equal(dt_memory_alloc(&account, SIZE_MAX, "all", &b, &err), DT_NO_MEMORY);
     dt_memory_free(&account, a, 600000);
     dt_memory_free(&account, NULL, 5);
     assert_int_equal(atomic_load(&account.used), 0);
@@ -147,23 +147,23 @@ static void json_is_escaped(void **state)
     dt_json_put_text(&j, "none", NULL);
     dt_json_name(&j, "list");
     dt_json_array(&j);
-    dt_json_int(&j, -5);
     dt_json_uint(&j, UINT64_MAX);
     dt_json_number(&j, 0.125);
     dt_json_number(&j, 1.0 / 0.0);
-    dt_json_bool(&j, true);
     dt_json_array(&j);
     dt_json_end(&j);
     dt_json_object(&j);
     dt_json_end(&j);
     dt_json_end(&j);
     dt_json_put_number(&j, "n", 24.302522);
+    dt_json_put_bool(&j, "yes", true);
+    dt_json_put_bool(&j, "no", false);
     dt_json_end(&j);
     fclose(out);
-    assert_string_equal(
-        text,
-        "{\"a\\\"b\": \"x\\\\y\\n\\t\\u0001\xef\xbf\xbd\xc3\xa9\", \"none\": null, "
-        "\"list\": [-5, 18446744073709551615, 0.125, null, true, [], {}], \"n\": 24.302522}\n");
+    assert_string_equal(text,
+                        "{\"a\\\"b\": \"x\\\\y\\n\\t\\u0001\xef\xbf\xbd\xc3\xa9\", \"none\": null, "
+                        "\"list\": [18446744073709551615, 0.125, null, [], {}], \"n\": 24.302522, "
+                        "\"yes\": true, \"no\": false}\n");
 }
 
 static void arrays_grow(void **state)
@@ -218,7 +218,6 @@ static void clocks_go_forward(void **state)
     uint64_t a = dt_clock_ns();
     assert_true(dt_clock_ns() >= a);
     assert_true(dt_clock_unix() > 1600000000u);
-    assert_true(dt_clock_since_start_ns() < 3600ull * 1000000000u);
     assert_true(dt_clock_cpu_ns() > 0);
 }
 

@@ -84,8 +84,8 @@ void dt_convert_end(struct dt_convert_work *work)
 }
 
 dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_convert_matrix *m,
-                           struct dt_convert_work *work, struct dt_output *out,
-                           struct dt_output_scales *scales, struct dt_error *err)
+                           struct dt_convert_work *work, struct dt_atomic_file *out,
+                           struct dt_scale_buffer *scales, struct dt_error *err)
 {
     const struct dt_matrix *w = m->source;
     bool copies = dt_convert_copies(m);
@@ -119,7 +119,7 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
                 tensor.worst = off > tensor.worst ? off : tensor.worst;
             }
         }
-        status = dt_output_write(out, bytes, quants, err);
+        status = dt_atomic_file_write(out, bytes, quants, err);
         if (scale_bytes)
             memcpy(scales->floats + r * scale_bytes, row_scales, scale_bytes);
         if (!status && stop(c, work, row.bytes))
@@ -131,7 +131,7 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
     return status;
 }
 
-dt_status dt_convert_scales(struct dt_output_scales *scales, const struct dt_convert_matrix *m,
+dt_status dt_convert_scales(struct dt_scale_buffer *scales, const struct dt_convert_matrix *m,
                             struct dt_error *err)
 {
     size_t bytes = m->form == DT_FORM_I8

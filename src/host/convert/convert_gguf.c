@@ -186,18 +186,20 @@ static uint64_t describe_all(const struct plan *p, uint32_t part, struct dt_byte
 
 // ---- writing ----
 
-static dt_status write_vector(const struct tensor *t, struct dt_output *out, struct dt_error *err)
+static dt_status write_vector(const struct tensor *t, struct dt_atomic_file *out,
+                              struct dt_error *err)
 {
     struct dt_convert_matrix order = {.pairs_of = t->pairs_of};
     dt_status status = DT_OK;
     for (uint32_t i = 0; i < t->n && !status; i++)
-        status = dt_output_write(out, &t->vector[dt_convert_row(&order, i)], sizeof(float), err);
+        status =
+            dt_atomic_file_write(out, &t->vector[dt_convert_row(&order, i)], sizeof(float), err);
     return status;
 }
 
 // Packs the whole matrix in memory: backends lay rows out together.
 static dt_status write_packed(const struct plan *p, const struct tensor *t,
-                              struct dt_convert_work *work, struct dt_output *out,
+                              struct dt_convert_work *work, struct dt_atomic_file *out,
                               struct dt_error *err)
 {
     const struct dt_instance *by = p->c->pack_for;
@@ -222,7 +224,7 @@ static dt_status write_packed(const struct plan *p, const struct tensor *t,
     }
     memset(packed, 0, t->bytes);
     by->table.pack(by->ctx, packed, &from, 0, w->rows);
-    status = dt_output_write(out, packed, t->bytes, err);
+    status = dt_atomic_file_write(out, packed, t->bytes, err);
     work->done += t->bytes;
     if (!status && p->c->progress && p->c->progress(p->c->progress_arg, work->done, work->total))
         status = dt_error_set(err, DT_CANCELLED, NULL, "stopped; nothing was changed");
@@ -240,7 +242,7 @@ out:
 }
 
 static dt_status write_tensors(const struct plan *p, uint32_t part, struct dt_convert_work *work,
-                               struct dt_output_scales *scales, struct dt_output *out,
+                               struct dt_scale_buffer *scales, struct dt_atomic_file *out,
                                struct dt_error *err)
 {
     dt_status status = DT_OK;
@@ -259,11 +261,11 @@ static dt_status write_tensors(const struct plan *p, uint32_t part, struct dt_co
                 status = dt_convert_write(p->c, &t->matrix, work, out, scales, err);
         }
         if (!status)
-            status = dt_output_pad(out, DT_CONVERT_ALIGNMENT, err);
+            status = dt_atomic_file_pad(out, DT_CONVERT_ALIGNMENT, err);
         if (!status && t->scales) {
-            status = dt_output_write(out, scales->floats, t->scales, err);
+            status = dt_atomic_file_write(out, scales->floats, t->scales, err);
             if (!status)
-                status = dt_output_pad(out, DT_CONVERT_ALIGNMENT, err);
+                status = dt_atomic_file_pad(out, DT_CONVERT_ALIGNMENT, err);
         }
     }
     return status;
@@ -275,8 +277,8 @@ static dt_status write_part(const struct plan *p, uint32_t part, const char *pat
 {
     struct dt_gguf_keys k = {.prefix = p->c->model->architecture};
     struct dt_bytes infos = {0}, header = {0};
-    struct dt_output_scales scales = {0};
-    struct dt_output out = {.file = -1};
+    struct dt_scale_buffer scales = {0};
+    struct dt_atomic_file out = {.file = -1};
     size_t data;
     dt_status status;
     if (part == 0)
@@ -306,14 +308,14 @@ static dt_status write_part(const struct plan *p, uint32_t part, const char *pat
                               (unsigned long long)count);
         goto out;
     }
-    if ((status = dt_output_open(&out, path, padded(header.n) + data, err)) ||
-        (status = dt_output_write(&out, header.at, header.n, err)) ||
-        (status = dt_output_pad(&out, DT_CONVERT_ALIGNMENT, err)) ||
+    if ((status = dt_atomic_file_open(&out, path, padded(header.n) + data, err)) ||
+        (status = dt_atomic_file_write(&out, header.at, header.n, err)) ||
+        (status = dt_atomic_file_pad(&out, DT_CONVERT_ALIGNMENT, err)) ||
         (status = write_tensors(p, part, work, &scales, &out, err)))
         goto out;
-    status = dt_output_commit(&out, err);
+    status = dt_atomic_file_commit(&out, err);
 out:
-    dt_output_abandon(&out);
+    dt_atomic_file_abandon(&out);
     free(k.bytes.at);
     free(infos.at);
     free(header.at);

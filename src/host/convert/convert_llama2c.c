@@ -36,7 +36,7 @@ static dt_status check(const struct dt_model *m, int version, struct dt_error *e
 }
 
 static dt_status put_header(const struct dt_hparams *hp, int version, uint32_t group,
-                            struct dt_output *out, struct dt_error *err)
+                            struct dt_atomic_file *out, struct dt_error *err)
 {
     bool legacy = version == 0;
     uint32_t magic[2] = {DT_LLAMA2C_MAGIC, (uint32_t)version};
@@ -47,33 +47,34 @@ static dt_status put_header(const struct dt_hparams *hp, int version, uint32_t g
     unsigned char shared = hp->tied;
     dt_status status = DT_OK;
     if (!legacy)
-        status = dt_output_write(out, magic, sizeof magic, err);
+        status = dt_atomic_file_write(out, magic, sizeof magic, err);
     if (!status)
-        status = dt_output_write(out, fields, sizeof fields, err);
+        status = dt_atomic_file_write(out, fields, sizeof fields, err);
     if (!status && !legacy)
-        status = dt_output_write(out, &shared, 1, err);
+        status = dt_atomic_file_write(out, &shared, 1, err);
     if (!status && version == 2)
-        status = dt_output_write(out, &group, sizeof group, err);
-    return status || legacy ? status : dt_output_pad(out, DT_LLAMA2C_HEADER, err);
+        status = dt_atomic_file_write(out, &group, sizeof group, err);
+    return status || legacy ? status : dt_atomic_file_pad(out, DT_LLAMA2C_HEADER, err);
 }
 
 // The tables of RoPE that a legacy file ends with: cos, then sin, of position * 10000^(-2i / head
 // size), in binary32 as the exporter has them. Those of the source where it has them: other
 // machines' cosines differ in the last bit.
-static dt_status put_rope(const struct dt_model *m, struct dt_output *out, struct dt_error *err)
+static dt_status put_rope(const struct dt_model *m, struct dt_atomic_file *out,
+                          struct dt_error *err)
 {
     const struct dt_hparams *hp = &m->hp;
     dt_status status = DT_OK;
     if (m->rope_tables)
-        return dt_output_write(out, m->rope_tables,
-                               (size_t)hp->context * hp->head_size * sizeof(float), err);
+        return dt_atomic_file_write(out, m->rope_tables,
+                                    (size_t)hp->context * hp->head_size * sizeof(float), err);
     for (int sine = 0; sine <= 1; sine++)
         for (uint32_t position = 0; position < hp->context && !status; position++)
             for (uint32_t i = 0; i < hp->head_size / 2 && !status; i++) {
                 float frequency = 1.0f / powf(10000.0f, (float)(2 * i) / (float)hp->head_size);
                 float angle = (float)position * frequency;
                 float value = sine ? sinf(angle) : cosf(angle);
-                status = dt_output_write(out, &value, sizeof value, err);
+                status = dt_atomic_file_write(out, &value, sizeof value, err);
             }
     return status;
 }
@@ -81,8 +82,8 @@ static dt_status put_rope(const struct dt_model *m, struct dt_output *out, struc
 struct writer {
     const struct dt_conversion *c;
     struct dt_convert_work work;
-    struct dt_output_scales scales;
-    struct dt_output out;
+    struct dt_scale_buffer scales;
+    struct dt_atomic_file out;
     uint32_t group, pairs;
     struct dt_error *err;
     dt_status status;
@@ -91,7 +92,7 @@ struct writer {
 static void put_vector(struct writer *w, const float *v, uint32_t n)
 {
     if (!w->status)
-        w->status = dt_output_write(&w->out, v, n * sizeof *v, w->err);
+        w->status = dt_atomic_file_write(&w->out, v, n * sizeof *v, w->err);
 }
 
 static struct dt_convert_matrix target_of(const struct writer *w, const struct dt_matrix *m,
@@ -113,7 +114,7 @@ static void put_matrix(struct writer *w, const struct dt_matrix *m, const char *
     if (!w->status)
         w->status = dt_convert_write(w->c, &target, &w->work, &w->out, &w->scales, w->err);
     if (!w->status && w->scales.bytes)
-        w->status = dt_output_write(&w->out, w->scales.floats, w->scales.bytes, w->err);
+        w->status = dt_atomic_file_write(&w->out, w->scales.floats, w->scales.bytes, w->err);
 }
 
 // Matrix number k of a layer in the file's order.
@@ -183,7 +184,7 @@ dt_status dt_convert_llama2c(const struct dt_conversion *c, int version, const c
     size_t matrices = all_bytes(&w), norms = (2 * (size_t)hp->layers + 1) * hp->dim * sizeof(float);
     size_t tables = version ? 0 : (size_t)hp->context * hp->head_size * sizeof(float);
     if ((w.status = dt_convert_begin(&w.work, m, matrices, err)) ||
-        (w.status = dt_output_open(
+        (w.status = dt_atomic_file_open(
              &w.out, path, (version ? DT_LLAMA2C_HEADER : 28) + matrices + norms + tables, err)) ||
         (w.status = put_header(hp, version, w.group, &w.out, err)))
         goto out;
@@ -209,9 +210,9 @@ dt_status dt_convert_llama2c(const struct dt_conversion *c, int version, const c
     if (!hp->tied)
         put_matrix(&w, &m->classifier, "wcls", 0);
     if (!w.status)
-        w.status = dt_output_commit(&w.out, err);
+        w.status = dt_atomic_file_commit(&w.out, err);
 out:
-    dt_output_abandon(&w.out);
+    dt_atomic_file_abandon(&w.out);
     dt_convert_end(&w.work);
     free(w.scales.floats);
     return w.status;
@@ -235,7 +236,7 @@ static size_t plain_piece(const struct dt_vocab *v, uint32_t id, char out[DT_PIE
 dt_status dt_convert_tokenizer(const struct dt_model *m, const char *path, struct dt_error *err)
 {
     const struct dt_vocab *v = &m->vocab;
-    struct dt_output out;
+    struct dt_atomic_file out;
     char piece[DT_PIECE_MAX + 8];
     uint32_t longest = 0;
     if (v->kind != DT_VOCAB_SPM)
@@ -246,25 +247,25 @@ dt_status dt_convert_tokenizer(const struct dt_model *m, const char *path, struc
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
                             "tokenizer.bin wants BOS 1 and EOS 2, this vocabulary has %d and %d",
                             (int)v->bos, (int)v->eos);
-    dt_status status = dt_output_open(&out, path, 0, err);
+    dt_status status = dt_atomic_file_open(&out, path, 0, err);
     if (status)
         return status;
     for (uint32_t i = 0; i < v->size; i++) {
         uint32_t n = (uint32_t)plain_piece(v, i, piece);
         longest = n > longest ? n : longest;
     }
-    status = dt_output_write(&out, &longest, sizeof longest, err);
+    status = dt_atomic_file_write(&out, &longest, sizeof longest, err);
     for (uint32_t i = 0; i < v->size && !status; i++) {
         float score = dt_vocab_score(v, i);
         uint32_t n = (uint32_t)plain_piece(v, i, piece);
-        status = dt_output_write(&out, &score, sizeof score, err);
+        status = dt_atomic_file_write(&out, &score, sizeof score, err);
         if (!status)
-            status = dt_output_write(&out, &n, sizeof n, err);
+            status = dt_atomic_file_write(&out, &n, sizeof n, err);
         if (!status)
-            status = dt_output_write(&out, piece, n, err);
+            status = dt_atomic_file_write(&out, piece, n, err);
     }
     if (!status)
-        status = dt_output_commit(&out, err);
-    dt_output_abandon(&out);
+        status = dt_atomic_file_commit(&out, err);
+    dt_atomic_file_abandon(&out);
     return status;
 }

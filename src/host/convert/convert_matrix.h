@@ -4,7 +4,7 @@
 #define DT_HOST_CONVERT_MATRIX_H
 
 #include "host/convert/convert.h"
-#include "host/output.h"
+#include "host/atomic_file.h"
 
 struct dt_convert_matrix {
     const char *name;
@@ -15,7 +15,7 @@ struct dt_convert_matrix {
 };
 
 // The scales of an I8 matrix, until its quants are written.
-struct dt_output_scales {
+struct dt_scale_buffer {
     unsigned char *floats;
     size_t bytes, capacity;
 };
@@ -39,10 +39,10 @@ uint32_t dt_convert_row(const struct dt_convert_matrix *m,
 
 // Room for the scales of m; then the quants (or blocks) of m go to out and its scales to scales,
 // and the report is made.
-dt_status dt_convert_scales(struct dt_output_scales *scales, const struct dt_convert_matrix *m,
+dt_status dt_convert_scales(struct dt_scale_buffer *scales, const struct dt_convert_matrix *m,
                             struct dt_error *err);
 dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_convert_matrix *m,
-                           struct dt_convert_work *work, struct dt_output *out,
-                           struct dt_output_scales *scales, struct dt_error *err);
+                           struct dt_convert_work *work, struct dt_atomic_file *out,
+                           struct dt_scale_buffer *scales, struct dt_error *err);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "host/output.h"
+#include "host/atomic_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #define BUFFER (1u << 20)
 
-static void close_all(struct dt_output *o)
+static void close_all(struct dt_atomic_file *o)
 {
     if (o->file >= 0)
         close(o->file);
@@ -25,7 +25,7 @@ static void close_all(struct dt_output *o)
     o->file = -1;
 }
 
-void dt_output_abandon(struct dt_output *o)
+void dt_atomic_file_abandon(struct dt_atomic_file *o)
 {
     if (!o->path)
         return;
@@ -59,8 +59,8 @@ static dt_status system_error(struct dt_error *err, const char *path, const char
     return dt_error_set(err, DT_FAILED, path, "%s: %s", what, strerror(errno));
 }
 
-dt_status dt_output_open(struct dt_output *o, const char *path, uint64_t expected,
-                         struct dt_error *err)
+dt_status dt_atomic_file_open(struct dt_atomic_file *o, const char *path, uint64_t expected,
+                              struct dt_error *err)
 {
     char folder[PATH_MAX];
     struct stat there;
@@ -96,13 +96,13 @@ dt_status dt_output_open(struct dt_output *o, const char *path, uint64_t expecte
         (errno == ENOSPC || errno == EFBIG || errno == EDQUOT)) {
         dt_error_set(err, DT_FAILED, path, "%s: it takes %llu bytes", strerror(errno),
                      (unsigned long long)expected);
-        dt_output_abandon(o);
+        dt_atomic_file_abandon(o);
         return DT_FAILED;
     }
     return DT_OK;
 }
 
-static dt_status flush(struct dt_output *o, struct dt_error *err)
+static dt_status flush(struct dt_atomic_file *o, struct dt_error *err)
 {
     for (size_t done = 0; done < o->filled;) {
         ssize_t n = write(o->file, o->buffer + done, o->filled - done);
@@ -120,7 +120,8 @@ static dt_status flush(struct dt_output *o, struct dt_error *err)
     return DT_OK;
 }
 
-dt_status dt_output_write(struct dt_output *o, const void *bytes, size_t n, struct dt_error *err)
+dt_status dt_atomic_file_write(struct dt_atomic_file *o, const void *bytes, size_t n,
+                               struct dt_error *err)
 {
     const unsigned char *from = bytes;
     while (n > 0) {
@@ -136,13 +137,13 @@ dt_status dt_output_write(struct dt_output *o, const void *bytes, size_t n, stru
     return DT_OK;
 }
 
-dt_status dt_output_pad(struct dt_output *o, size_t multiple, struct dt_error *err)
+dt_status dt_atomic_file_pad(struct dt_atomic_file *o, size_t multiple, struct dt_error *err)
 {
     static const unsigned char zeros[256];
     size_t over = (size_t)((o->written + o->filled) % multiple);
     for (size_t left = over ? multiple - over : 0; left > 0;) {
         size_t part = left < sizeof zeros ? left : sizeof zeros;
-        dt_status status = dt_output_write(o, zeros, part, err);
+        dt_status status = dt_atomic_file_write(o, zeros, part, err);
         if (status)
             return status;
         left -= part;
@@ -150,7 +151,7 @@ dt_status dt_output_pad(struct dt_output *o, size_t multiple, struct dt_error *e
     return DT_OK;
 }
 
-dt_status dt_output_commit(struct dt_output *o, struct dt_error *err)
+dt_status dt_atomic_file_commit(struct dt_atomic_file *o, struct dt_error *err)
 {
     char link[64], folder[PATH_MAX];
     dt_status status = flush(o, err);
@@ -184,6 +185,6 @@ dt_status dt_output_commit(struct dt_output *o, struct dt_error *err)
         close(f);
     }
 out:
-    dt_output_abandon(o);
+    dt_atomic_file_abandon(o);
     return status;
 }
