@@ -1,30 +1,35 @@
 // SPDX-License-Identifier: MIT
-// The interface between duotale and its voices and ears: plain C, no library to link.
+// The interface between duotale (the host) and its voices and ears. Plain C; no library to link.
 //
-// A voice turns sentences into sound, an ear turns sound into text. Each is a shared object,
-// voice-NAME.so or ear-NAME.so, that exports one symbol, `dt_speech_module`, a constant struct
-// dt_speech_module. It includes this header alone and imports nothing but libc and libm. Neither
-// ever sees a model, a token or the terminal: text and samples are all that passes.
+// A voice turns sentences into sound; an ear turns speech into text. Each is a shared object,
+// voice-NAME.so or ear-NAME.so, that exports one symbol, `dt_speech_module`: a constant struct
+// dt_speech_module. It includes this header only and imports only libc and libm. A module gets text
+// and samples, and never a model, a token or the terminal.
 //
-// Speech engines are programs of their own: a module starts one as a child process with the host's
-// run() and reads what it writes. So their memory goes back to the system behind every sentence, a
-// crash of theirs is not ours, and their licences stay theirs. The host sees to it that children
-// die with the program, whatever kills it, and that a stop ends them at once. An engine may be
-// written into the module all the same.
+// Speech engines are usually separate programs: the module starts one as a child process with the
+// host's run() and reads its output. The memory of the engine is then free again after each
+// sentence, a crash of the engine does not end duotale, and its licence does not apply to the
+// module. The host ends the children when duotale ends, for whatever reason, and at once when the
+// user stops the speech. A module may also contain the engine itself.
 //
-// Rules:
-//  - open, say, hear and close of one context are called by one thread at a time, a thread of the
-//  host's choice that
-//    may block: telling a story never waits for it. probe may be called by any thread.
-//  - Samples are 16-bit signed, native byte order, one channel.
-//  - Functions that can fail return 0 when done, DT_SPEECH_CANCELLED when the host's cancelled()
-//  told them to give up, else
-//    DT_SPEECH_FAILED with one line in reason (what was tried, what was found, what to do; no
-//    newline).
-//  - Memory of a context comes from the host's allocate().
+// Each entry is marked [required] (the host refuses the module without it) or [optional] (may be
+// NULL or 0, with the meaning stated there).
 //
-// The structs only ever grow at their end, and `size` tells how much of one there is: a reader
-// treats what lies beyond as zero. `abi` changes only if something that exists does.
+// Rules for all functions of a module:
+//  - Threads. open, say, hear and close of one context are called by one thread at a time, which
+//    may change between calls. They may block; the generation of text does not wait for them.
+//    probe is called by any thread.
+//  - Samples are signed 16-bit, in native byte order, one channel.
+//  - Errors. A function that can fail returns DT_SPEECH_DONE; or DT_SPEECH_CANCELLED, if
+//  cancelled()
+//    of the host is true; or DT_SPEECH_FAILED, with one line in reason: what was tried, what was
+//    found, what to do. The line has no newline and at most reason_size bytes with its NUL.
+//  - Memory. Memory of a context comes from the host's allocate() and is released in close.
+//  - Ownership. The caller owns every pointer it passes; it is valid until the call returns unless
+//    stated otherwise.
+//
+// Compatibility: structs grow at their end only, and `size` is the size where the struct was
+// filled; the reader takes what is beyond it as zero. `abi` changes only if an existing entry does.
 #ifndef DT_ABI_VOICE_H
 #define DT_ABI_VOICE_H
 
@@ -37,25 +42,34 @@ extern "C" {
 
 #define DT_SPEECH_ABI 1u
 
+// Results of functions.
 #define DT_SPEECH_DONE      0
 #define DT_SPEECH_FAILED    (-1)
 #define DT_SPEECH_CANCELLED (-2)
 
-// ---- what the host does for a module ----
+// ---- what the host provides ----
 
-// Where sound goes. The host's, lent for one call.
+// Levels of dt_speech_host.log.
+enum dt_speech_log_level {
+    DT_SPEECH_LOG_DEBUG = 0,
+    DT_SPEECH_LOG_INFO = 1,
+    DT_SPEECH_LOG_WARNING = 2,
+    DT_SPEECH_LOG_ERROR = 3,
+};
+
+// Where sound goes. Owned by the host; valid for the call it is passed to.
 struct dt_speech_sink {
     uint32_t size;
     uint32_t reserved;
-    void *arg; // first argument of play
-    // Takes n samples at `rate` a second. Blocks while they cannot be heard yet. Returns
-    // DT_SPEECH_DONE, or another value of the above: give up and return it.
+    void *arg; // the first argument of play
+    // Plays n samples at `rate` samples per second; blocks while the sound device is busy. If the
+    // result is not DT_SPEECH_DONE, the module stops and returns that result.
     int (*play)(void *arg, uint32_t rate, const int16_t *samples, size_t n);
 };
 
-// Bytes that a child finds as a file that is nowhere on a disk. File i of a child is opened as
-// DT_SPEECH_FILE_0 with its last digit counted up ("/proc/self/fd/20", "/proc/self/fd/21", ...),
-// for reading. Not by /dev/fd, nor /dev/stdin: a small system's /dev may have neither.
+// Bytes that a child process reads as a file, without a file on disk. File i of a child has the
+// path DT_SPEECH_FILE_0 with i added to its last digit ("/proc/self/fd/20", "/proc/self/fd/21",
+// ...); it is open for reading. Do not use /dev/fd or /dev/stdin: small systems have neither.
 #define DT_SPEECH_STDIN  "/proc/self/fd/0"
 #define DT_SPEECH_STDOUT "/proc/self/fd/1"
 #define DT_SPEECH_FILE_0 "/proc/self/fd/20"
@@ -65,86 +79,87 @@ struct dt_speech_file {
     size_t length;
 };
 
-// How the host reads what a child writes to its standard output.
+// What the host does with the standard output of a child.
 enum dt_speech_output {
-    DT_SPEECH_OUTPUT_TEXT = 0, // collected in text
-    DT_SPEECH_OUTPUT_WAV = 1,  // a WAV stream, of any sample format, passed on to sink as it comes
+    DT_SPEECH_OUTPUT_TEXT = 0, // stores it in text
+    DT_SPEECH_OUTPUT_WAV = 1,  // reads a WAV stream of any sample format and plays it as it arrives
 };
 
-// A child process, run to its end.
+// A child process for run().
 struct dt_speech_child {
-    uint32_t size;
-    uint32_t output; // enum dt_speech_output
-    const char *const
-        *argv; // argv[0]: a program by name, looked for in PATH, or by path; NULL at the end
-    const void *input; // what it reads on its standard input, may be NULL
+    uint32_t size;           // [required]
+    uint32_t output;         // enum dt_speech_output
+    const char *const *argv; // [required] argv[0] is a path or a name to find in PATH; NULL ends it
+    const void *input;       // [optional] the child's standard input
     size_t input_length;
-    const struct dt_speech_file *files;
-    size_t file_count; // at most DT_SPEECH_FILES
-    // It hangs when it has neither read nor written for so long and is killed; 0: the host's idea
-    // of it. Time that the sink takes does not count.
+    const struct dt_speech_file *files; // [optional] see DT_SPEECH_FILE_0
+    size_t file_count;                  // at most DT_SPEECH_FILES
+    // [optional] A child that neither reads nor writes for this long is killed. Time in the sink's
+    // play does not count. 0: the host's default.
     uint32_t hang_milliseconds;
     uint32_t reserved;
-    const struct dt_speech_sink *sink; // OUTPUT_WAV
-    char *text;                        // OUTPUT_TEXT: NUL-terminated; what does not fit is dropped
-    size_t text_size;
+    const struct dt_speech_sink *sink; // [required] with DT_SPEECH_OUTPUT_WAV
+    char *text; // [required] with DT_SPEECH_OUTPUT_TEXT: gets the output and a NUL; bytes that
+    size_t text_size; // do not fit in text_size are dropped
 };
 
+// Functions of the host. All are set, and any thread of the module may call them.
 struct dt_speech_host {
     uint32_t size;
     uint32_t reserved;
-    void *host;                                  // first argument of every function here
-    void *(*allocate)(void *host, size_t bytes); // zeroed, NULL if refused
-    void (*release)(void *host, void *block);    // NULL is harmless
-    // One line for the log; level 0 debug, 1 information, 2 warning, 3 error.
+    void *host;                                  // the first argument of every function here
+    void *(*allocate)(void *host, size_t bytes); // zeroed memory, or NULL if there is none
+    void (*release)(void *host, void *block);    // NULL is ignored
+    // Logs one line without a newline; level is an enum dt_speech_log_level. line is copied.
     void (*log)(void *host, int level, const char *line);
-    // Not 0 once somebody wants silence: return soon, with DT_SPEECH_CANCELLED. run() and play() do
-    // so by themselves.
+    // Not 0 once the speech is stopped: return soon, with DT_SPEECH_CANCELLED. run() and play()
+    // check it themselves.
     int (*cancelled)(void *host);
-    // 1 and the path if PATH has an executable of this name, else 0. path may be NULL.
+    // 1 if PATH has an executable of this name, whose path is then written to path; else 0. path
+    // may be NULL.
     int (*find_program)(void *host, const char *name, char *path, size_t path_size);
-    // Runs a child to its end. Its exit with anything but 0, death by a signal, silence for too
-    // long, or output that is no WAV are failures with a reason that quotes the last line of its
-    // standard error.
+    // Runs a child process and waits for its end. These are failures, with a reason that quotes the
+    // last line of the child's standard error: an exit status that is not 0, death by a signal, a
+    // hang, and output that is not WAV where that is expected.
     int (*run)(void *host, const struct dt_speech_child *child, char *reason, size_t reason_size);
-    uint64_t (*memory_available)(void *host); // bytes that children could take now
+    uint64_t (*memory_available)(void *host); // bytes that child processes can use now
 };
 
 // ---- voices ----
 
 struct dt_voice_settings {
     uint32_t size;
-    uint32_t words_per_minute; // 50 .. 450
-    uint32_t pitch;            // 0 .. 100, 50 is the voice as it was made
+    uint32_t words_per_minute; // 50 to 450
+    uint32_t pitch;            // 0 to 100; 50 is the voice's normal pitch
     uint32_t reserved;
-    const char *variant; // which of its voices, "" for its usual one: what users type behind the
-                         // colon of "espeak:en-us+f3"
+    const char *variant; // the part after the colon of "espeak:en-us+f3"; "" for the default voice
 };
 
 struct dt_voice {
-    uint32_t size;
+    uint32_t size; // [required] sizeof(struct dt_voice) where the module was built
     uint32_t reserved;
-    // Makes *ctx (may stay NULL). host and the strings of settings outlive it. A wrong variant is
-    // refused here if the voice can tell.
+    // [required] Creates the state that say and close get as ctx; *ctx may stay NULL. host and the
+    // strings of settings are valid until close returns. Refuses an unknown variant, if the module
+    // can recognise one.
     int (*open)(const struct dt_speech_host *host, const struct dt_voice_settings *settings,
                 void **ctx, char *reason, size_t reason_size);
-    // Says one sentence: UTF-8, one line, free of control characters, at most a few hundred bytes.
-    // Plays samples as early as they are there, all with one rate.
+    // [required] Speaks one sentence: UTF-8, one line, without control characters, at most a few
+    // hundred bytes. Passes samples to sink as soon as they exist, all at one rate.
     int (*say)(void *ctx, const char *sentence, const struct dt_speech_sink *sink, char *reason,
                size_t reason_size);
-    void (*close)(void *ctx); // NULL: nothing to do
+    void (*close)(void *ctx); // [optional] Releases ctx
 };
 
 // ---- ears ----
 
-// What is to be understood.
+// What an ear recognises.
 enum dt_ear_mode {
-    DT_EAR_AUTO = 0,    // requests first; anything if that fails and memory allows
-    DT_EAR_REQUEST = 1, // requests for a story: a small grammar
-    DT_EAR_FREE = 2,    // any text, with as much memory as that takes
+    DT_EAR_AUTO = 0,    // requests; if that fails and memory allows, any text
+    DT_EAR_REQUEST = 1, // requests for a story, by a small grammar
+    DT_EAR_FREE = 2,    // any text, whatever memory that needs
 };
 
-#define DT_EAR_RATE 16000 // samples a second that hear() gets
+#define DT_EAR_RATE 16000 // samples per second of the samples that hear gets
 
 struct dt_ear_settings {
     uint32_t size;
@@ -152,15 +167,16 @@ struct dt_ear_settings {
 };
 
 struct dt_ear {
-    uint32_t size;
+    uint32_t size; // [required] sizeof(struct dt_ear) where the module was built
     uint32_t reserved;
+    // [required] As dt_voice.open.
     int (*open)(const struct dt_speech_host *host, const struct dt_ear_settings *settings,
                 void **ctx, char *reason, size_t reason_size);
-    // Understands n samples of speech: the words as they were heard, small letters, one blank
-    // between them, an empty text if there were none. n is at most a minute's worth.
+    // [required] Recognises the words in n samples, at most a minute of speech. Writes them to text
+    // in lower case with one space between them, and a NUL; an empty text if there are none.
     int (*hear)(void *ctx, const int16_t *samples, size_t n, char *text, size_t text_size,
                 char *reason, size_t reason_size);
-    void (*close)(void *ctx); // NULL: nothing to do
+    void (*close)(void *ctx); // [optional] Releases ctx
 };
 
 // ---- the module ----
@@ -171,20 +187,24 @@ enum dt_speech_kind {
 };
 
 struct dt_speech_module {
-    uint32_t abi;  // DT_SPEECH_ABI
-    uint32_t size; // sizeof(struct dt_speech_module) where it was built
-    uint32_t kind; // enum dt_speech_kind
+    uint32_t abi;  // [required] DT_SPEECH_ABI
+    uint32_t size; // [required] sizeof(struct dt_speech_module) where the module was built
+    uint32_t kind; // [required] enum dt_speech_kind
     uint32_t reserved;
-    const char *name;        // "espeak": what users type; [a-z0-9]+
-    const char *description; // one line for people
-    // 0 and a reason: cannot work here (no engine installed); else a score: the best one is chosen
-    // where nobody says which. 1: only if asked for by name.
+    const char *name;        // [required] "espeak": what users type; of a-z and 0-9
+    const char *description; // [optional] one line
+    // [required] A score, or 0 and a reason if the module cannot work here (for example, because
+    // the engine is not installed). If the user names no module, the host takes the one with the
+    // highest score. A score of 1 means: only if named.
     int (*probe)(const struct dt_speech_host *host, char *reason, size_t reason_size);
-    const struct dt_voice *voice; // the table of its kind; the other is NULL
-    const struct dt_ear *ear;
+    const struct dt_voice *voice; // [required] for DT_SPEECH_VOICE, else NULL
+    const struct dt_ear *ear;     // [required] for DT_SPEECH_EAR, else NULL
 };
 
-// How a module makes itself known. In a static build every module has a name of its own instead.
+// Defines the module's table:
+//     DT_SPEECH_EXPORT(name) = {.abi = DT_SPEECH_ABI, .size = sizeof(struct dt_speech_module),
+//     ...};
+// In a static build (DT_STATIC_MODULES) each module has a symbol of its own, made from `name`.
 #ifdef DT_STATIC_MODULES
 #define DT_SPEECH_SYMBOL_(name) dt_speech_module_##name
 #define DT_SPEECH_SYMBOL(name)  DT_SPEECH_SYMBOL_(name)

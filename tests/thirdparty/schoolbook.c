@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A complete backend outside of duotale's tree: fp32 matrices by the schoolbook.
+// A complete backend built out of tree: fp32 matrix products by the schoolbook method.
 //
-//     cc -std=c11 -O2 -ffp-contract=off -shared -fPIC $(pkg-config --cflags duotale) schoolbook.c
-//     -o duotale-backend-schoolbook.so DUOTALE_MODULES=$PWD duotale run -b schoolbook
+//     cc -std=c11 -O2 -ffp-contract=off -shared -fPIC $(pkg-config --cflags duotale)
+//         -o duotale-backend-schoolbook.so schoolbook.c
+//     DUOTALE_MODULES=$PWD duotale run -b schoolbook
 //
-// Whatever it leaves NULL, the backend below it does: here the compiled-in reference.
+// For each entry that is NULL, the host uses the backend below in the stack: here the compiled-in
+// reference.
 #include <duotale/backend.h>
 #include <stddef.h>
 #include <string.h>
@@ -12,7 +14,7 @@
 static int probe(const struct dt_cpu *cpu)
 {
     (void)cpu;
-    return 1; // runs everywhere, and is never the best
+    return 1; // runs everywhere; every other backend has a higher score
 }
 
 static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w,
@@ -20,7 +22,7 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
                    uint32_t columns)
 {
     (void)ctx;
-    const float *x = act; // no act_prepare: the floats themselves
+    const float *x = act; // floats, as act_prepare is NULL
     for (uint32_t r = row_begin; r < row_end; r++) {
         const unsigned char *row = (const unsigned char *)w->quants + r * w->row_stride;
         for (uint32_t c = 0; c < columns; c++) {
@@ -45,7 +47,7 @@ DT_BACKEND_EXPORT(schoolbook) = {
     .size = sizeof(struct dt_backend),
     .name = "schoolbook",
     .variant = "",
-    .description = "fp32 by the schoolbook: an example of a backend built out of tree",
+    .description = "fp32 by the schoolbook method: an example of a backend built out of tree",
     .row_tile = 1,
     .form_count = 1,
     .forms = {DT_FORM_F32},

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Attention of one position, bit-identical to the reference: scores along positions, values along
-// channels, and the sums of several heads' softmaxes side by side. Fast for the host's layouts
-// (keys with positions contiguous, values with channels contiguous; entries in any slots), right
-// for all.
+// Attention of one position, bit-identical to the reference. Vector lanes are positions for the
+// scores and channels for the values; the softmax sums of several heads run side by side. Fast for
+// the host's layout of the KV cache (keys with contiguous positions, values with contiguous
+// channels, entries in any slots); correct for every layout that struct dt_kv describes.
 #ifndef DT_ABI_KIT_ATTENTION_H
 #define DT_ABI_KIT_ATTENTION_H
 
-#include "abi/kit/ops.h"
+#include "ops.h"
 
 KIT_INLINE kit_f kit_kv_load(const void *base, size_t at, int half)
 {
@@ -30,7 +30,8 @@ KIT_INLINE float kit_kv_one(const void *base, size_t at, int half)
     return half ? kit_load_half((const uint16_t *)base + at) : ((const float *)base)[at];
 }
 
-// Scores of n entries in neighbouring slots, `vectors` vectors at a time.
+// Scores of entries [e, n) in neighbouring slots, `vectors` vectors at a time. Returns the first
+// entry that is left.
 KIT_INLINE uint32_t kit_scores_run(float *scores, const float *query, const void *keys, size_t at,
                                    size_t channel, uint32_t head_size, uint32_t e, uint32_t n,
                                    float divisor, int half, int vectors)
@@ -43,8 +44,8 @@ KIT_INLINE uint32_t kit_scores_run(float *scores, const float *query, const void
             sum[v] = kit_set(0.0f);
         for (uint32_t i = 0; i < head_size; i++) {
             kit_f q = kit_set(query[i]);
-            if (i + ahead <
-                head_size) { // channels lie a stride apart: no hardware guesses the next
+            // channels are a stride apart: hardware does not prefetch them
+            if (i + ahead < head_size) {
                 KIT_UNROLL
                 for (int v = 0; v < vectors; v++)
                     __builtin_prefetch(
@@ -99,7 +100,7 @@ KIT_INLINE void kit_scores(float *scores, const float *query, const struct dt_kv
     }
 }
 
-// out[0 .. vectors * KIT_W) of one head, channels from `from` on.
+// Computes vectors * KIT_W channels of one head, from channel `from` on.
 KIT_INLINE void kit_values_run(float *out, const float *scores, const struct dt_kv *kv, size_t base,
                                uint32_t from, uint32_t entries, int half, int vectors)
 {
@@ -119,7 +120,7 @@ KIT_INLINE void kit_values_run(float *out, const float *scores, const struct dt_
         kit_store(out + from + v * KIT_W, sum[v]);
 }
 
-// The same for two heads at once: twice the chains of additions in flight.
+// As kit_values_run for two heads at once, so that twice as many additions are in flight.
 KIT_INLINE void kit_values_pair(float *const *out, const float *scores, size_t score_stride,
                                 const struct dt_kv *kv, const size_t *base, uint32_t from,
                                 uint32_t entries, int half, int vectors)
@@ -144,7 +145,8 @@ KIT_INLINE void kit_values_pair(float *const *out, const float *scores, size_t s
     }
 }
 
-// Channels from `from` on that fill no vector, or any when channels are not contiguous.
+// Computes the channels from `from` on one by one: those that do not fill a vector, or all of them
+// if channels are not contiguous.
 KIT_INLINE void kit_values_rest(float *out, const float *scores, const struct dt_kv *kv,
                                 size_t base, uint32_t from, uint32_t entries, int half)
 {
@@ -199,7 +201,8 @@ KIT_INLINE void kit_values(float *const *out, const float *scores, size_t score_
         kit_values_one(out[h], scores + h * score_stride, kv, base[h], entries, half, 0);
 }
 
-// Divides each head's weights by their sum in sequence; the sums of all heads run side by side.
+// Divides the weights of each head by their sum. A sum is in sequence; those of several heads run
+// side by side.
 KIT_INLINE void kit_normalise(float *scores, size_t score_stride, uint32_t heads, uint32_t entries)
 {
     float sum[8] = {0};

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
-// e^x on vectors with the bits of the C library's expf (glibc's and musl's are the same): the
-// published algorithm of ARM's optimized routines, in doubles. x * 32/ln2 = k + r; 2^(k/32) by a
-// table of 32 and an addition to the exponent; a cubic in r. Every finite x, infinities and NaN.
-// Only r must be rounded once; whether the rest is fused does not show in any result
-// (src/base/expf.c tells more).
+// e^x on vectors, with the bits of expf in glibc and musl, for every finite x, infinities and NaN.
+// The published algorithm of ARM's optimized routines, in doubles: x * 32/ln2 = k + r with a whole
+// k; 2^(k/32) from a table of 32 entries and an addition to the exponent; a cubic polynomial in r.
+// r must be rounded once; fusing the other operations changes no result.
 #ifndef DT_ABI_KIT_EXPF_H
 #define DT_ABI_KIT_EXPF_H
 
-#include "abi/kit/vector.h"
+#include "vector.h"
 
-// 2^(i/32) as the bits of a double, less i << 47.
+// Entry i: the bits of the double 2^(i/32), minus i << 47.
 static const uint64_t kit_exp_table[32] __attribute__((aligned(64))) = {
     0x3ff0000000000000, 0x3fefd9b0d3158574, 0x3fefb5586cf9890f, 0x3fef9301d0125b51,
     0x3fef72b83c7d517b, 0x3fef54873168b9aa, 0x3fef387a6e756238, 0x3fef1e9df51fdee1,
@@ -22,8 +21,8 @@ static const uint64_t kit_exp_table[32] __attribute__((aligned(64))) = {
 };
 
 #define KIT_EXP_SCALE      0x1.71547652b82fep+5 // 32 / ln 2
-#define KIT_EXP_SCALE_HIGH 0x1.7154765p+5 // its upper 29 bits: times a float exact in a double
-#define KIT_EXP_SCALE_LOW  0x1.5c17fp-26  // the rest
+#define KIT_EXP_SCALE_HIGH 0x1.7154765p+5 // its upper 29 bits; exact in a double times a float
+#define KIT_EXP_SCALE_LOW  0x1.5c17fp-26  // its lower bits
 #define KIT_EXP_SHIFT      0x1.8p+52
 #define KIT_EXP_C0         (0x1.c6af84b912394p-5 / 32768)
 #define KIT_EXP_C1         (0x1.ebfce50fac4f3p-3 / 1024)
@@ -55,7 +54,7 @@ KIT_INLINE kit_u64 kit_exp_lookup(kit_u64 k)
 #endif
 }
 
-// a * b + c, fused where the machine does that
+// a * b + c; fused where the CPU can
 KIT_INLINE kit_d kit_fma_d(kit_d a, kit_d b, kit_d c)
 {
 #if defined(KIT_AVX512)

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
-// The operators of a transformer beside its matrices, vectorised and bit-identical to the
-// reference: along channels and positions, never along a float sum. Where a sum runs in sequence,
-// several are carried side by side.
+// The operators of a transformer other than matrix products, vectorised and bit-identical to the
+// reference. Vector lanes are channels or positions, never the terms of one float sum; where a sum
+// runs in sequence, several sums run side by side. Arguments are those of the entries of struct
+// dt_backend.
 #ifndef DT_ABI_KIT_OPS_H
 #define DT_ABI_KIT_OPS_H
 
-#include "abi/backend.h"
-#include "abi/kit/expf.h"
-#include "abi/kit/vector.h"
+#include "../backend.h"
+#include "expf.h"
+#include "vector.h"
 
-// For one vector; inlined into the loops below, so that another exponential gives another softmax.
+// The exponential of one vector. A constant argument of the functions below, so that it is inlined.
 typedef kit_f kit_exp_fn(kit_f x);
 
 // ---- rmsnorm, rope, add ----
@@ -27,7 +28,8 @@ KIT_INLINE void kit_rmsnorm_finish(float *out, const float *x, const float *weig
         out[i] = weight[i] * (ss * x[i]);
 }
 
-// One addition follows another in each column; so several columns go side by side.
+// The additions of a column depend on each other, so at_once columns are computed side by side.
+// Returns the first column that is left.
 KIT_INLINE uint32_t kit_rmsnorm_some(float *out, size_t out_stride, const float *x, size_t x_stride,
                                      const float *weight, uint32_t n, uint32_t c, uint32_t columns,
                                      float epsilon, int at_once)
@@ -134,7 +136,7 @@ KIT_INLINE void kit_silu_mul(float *gate, const float *up, uint32_t n, kit_exp_f
     }
 }
 
-// The largest of x[0..n), as a sequence of `if (x[i] > largest) largest = x[i]` finds it.
+// The largest of x[0 .. n), n >= 1: the result of `if (x[i] > largest) largest = x[i]` in sequence.
 KIT_INLINE float kit_largest(const float *x, uint32_t n)
 {
     kit_f most = kit_set(x[0]);
@@ -147,6 +149,7 @@ KIT_INLINE float kit_largest(const float *x, uint32_t n)
     return largest;
 }
 
+// x = exp(x - largest)
 KIT_INLINE void kit_exp_less(float *x, uint32_t n, float largest, kit_exp_fn *exp)
 {
     for (uint32_t i = 0; i < n; i += KIT_W) {
@@ -178,7 +181,7 @@ KIT_INLINE void kit_softmax(float *x, uint32_t n, kit_exp_fn *exp)
 
 // ---- choosing ----
 
-// Blocks that hold nothing greater than what was found are passed over by their maximum alone.
+// A block whose maximum is not greater than the best value so far is skipped.
 KIT_INLINE uint32_t kit_argmax(const float *x, uint32_t n)
 {
     enum { block = 8 * KIT_W };
@@ -218,9 +221,9 @@ KIT_INLINE uint32_t kit_select_above(const float *x, uint32_t n, float threshold
     return count;
 }
 
-// As dt_backend.screen says. Powers of two by straight lines through those with whole exponents:
-// bits of floats, at most 6.15 % above; a lane's sum of n / KIT_W of them, and their arguments,
-// round by less than 2^-11 together.
+// dt_backend.screen. 2^z is approximated by straight lines between whole z, which are the bits of a
+// float: at most 6.15 % too much. The rounding of a lane's sum of at most 256 of them and of their
+// arguments is less than 2^-11, relative.
 KIT_INLINE uint32_t kit_screen(const uint32_t *bounds, uint32_t n, float along, float across,
                                float threshold, float scale, uint32_t *index, double *rest)
 {
@@ -232,7 +235,7 @@ KIT_INLINE uint32_t kit_screen(const uint32_t *bounds, uint32_t n, float along, 
                                real = left == KIT_W ? ~0u : (1u << left) - 1;
         kit_i pair;
         if (left < KIT_W) {
-            memset(pairs, 0xff, sizeof pairs); // no numbers: neither below nor added
+            memset(pairs, 0xff, sizeof pairs); // NaN: not below the threshold, adds nothing
             memcpy(pairs, bounds + i, left * sizeof *pairs);
             memcpy(&pair, pairs, sizeof pair);
         } else {
@@ -246,7 +249,7 @@ KIT_INLINE uint32_t kit_screen(const uint32_t *bounds, uint32_t n, float along, 
         for (uint32_t bits = ~kit_bits(below) & real & ((1ull << KIT_W) - 1); bits;
              bits &= bits - 1)
             index[count++] = i + (uint32_t)__builtin_ctz(bits);
-        if ((i / KIT_W) % 256 == 255) { // no lane adds up more than 256
+        if ((i / KIT_W) % 256 == 255) { // a lane sums at most 256 terms, for the bound above
             for (uint32_t k = 0; k < KIT_W; k++)
                 sum += (double)sums[k];
             sums = kit_set(0.0f);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Vectors of KIT_W floats for kernels, on the compiler's own vector types: 16 with AVX-512, 8 with
-// AVX2, else 4 (which every compiler lowers to what the machine has). Part of the kernel kit:
-// header only, for modules. Every AArch64 has NEON: there a build asks for it with -DKIT_NEON, so
-// that plain C can be had too.
+// Vectors of KIT_W floats for kernels: 16 with AVX-512, 8 with AVX2, else 4. Part of the kernel
+// kit, which is header only, for modules written in C with gcc or clang. The types are the
+// compiler's vector types, so that plain C covers every other CPU. On AArch64, -DKIT_NEON selects
+// NEON intrinsics; without it the build uses plain C.
 //
-// Arithmetic is written with operators and is exactly IEEE, each operation rounded apart (build
-// with -ffp-contract=off); kit_fma is the one fused operation, and only where the machine has it.
+// Arithmetic uses operators and is exact IEEE: each operation is rounded separately. Build with
+// -ffp-contract=off. Only kit_fma is fused, where the CPU can.
 #ifndef DT_ABI_KIT_VECTOR_H
 #define DT_ABI_KIT_VECTOR_H
 
@@ -31,8 +31,8 @@
 
 #define KIT_INLINE static inline __attribute__((always_inline, unused))
 
-// Before a loop over a small array of vectors with a constant count: the array then lives in
-// registers.
+// Unrolls the loop behind it. For loops with a constant count over a small array of vectors, which
+// the compiler then holds in registers.
 #ifdef __clang__
 #define KIT_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -44,7 +44,7 @@ typedef int32_t kit_i __attribute__((vector_size(KIT_W * 4)));
 typedef float kit_f_unaligned __attribute__((vector_size(KIT_W * 4), aligned(4), may_alias));
 typedef int32_t kit_i_unaligned __attribute__((vector_size(KIT_W * 4), aligned(4), may_alias));
 
-// ---- moving ----
+// ---- loads, stores, constants ----
 
 KIT_INLINE kit_f kit_load(const float *p)
 {
@@ -56,7 +56,7 @@ KIT_INLINE void kit_store(float *p, kit_f v)
     *(kit_f_unaligned *)p = v;
 }
 
-// The first n (0 .. KIT_W) values, zeros behind them; nothing past them is touched.
+// Loads n values, 0 <= n <= KIT_W, followed by zeros. Reads nothing beyond them.
 KIT_INLINE kit_f kit_load_n(const float *p, size_t n)
 {
 #ifdef KIT_AVX512
@@ -68,6 +68,7 @@ KIT_INLINE kit_f kit_load_n(const float *p, size_t n)
 #endif
 }
 
+// Stores the first n lanes, 0 <= n <= KIT_W. Writes nothing beyond them.
 KIT_INLINE void kit_store_n(float *p, kit_f v, size_t n)
 {
 #ifdef KIT_AVX512
@@ -93,6 +94,7 @@ KIT_INLINE kit_i kit_seti(int32_t a)
     return (kit_i){0} + a;
 }
 
+// 0, 1, 2, ...
 KIT_INLINE kit_i kit_iota(void)
 {
     kit_i v = {0};
@@ -101,7 +103,7 @@ KIT_INLINE kit_i kit_iota(void)
     return v;
 }
 
-// mask (all ones or zeros a lane, as comparisons give) ? a : b
+// mask ? a : b for each lane. A lane of mask is all ones or all zeros, as comparisons give it.
 KIT_INLINE kit_f kit_select(kit_i mask, kit_f a, kit_f b)
 {
 #if defined(KIT_AVX512)
@@ -115,7 +117,7 @@ KIT_INLINE kit_f kit_select(kit_i mask, kit_f a, kit_f b)
 #endif
 }
 
-// One bit a lane of a mask.
+// Bit i is lane i of a mask.
 KIT_INLINE uint32_t kit_bits(kit_i mask)
 {
 #if defined(KIT_AVX512)
@@ -135,7 +137,7 @@ KIT_INLINE kit_f kit_abs(kit_f v)
     return (kit_f)((kit_i)v & 0x7fffffff);
 }
 
-// b where it is greater, else a: as `if (b > a) a = b`.
+// b > a ? b : a for each lane; so a where one is NaN.
 KIT_INLINE kit_f kit_max(kit_f a, kit_f b)
 {
 #if defined(KIT_AVX512)
@@ -185,7 +187,7 @@ KIT_INLINE int32_t kit_sum_lanes(kit_i v)
 #endif
 }
 
-// a * b + c, fused where the machine does that.
+// a * b + c; fused where the CPU can.
 KIT_INLINE kit_f kit_fma(kit_f a, kit_f b, kit_f c)
 {
 #if defined(KIT_AVX512)
@@ -204,15 +206,15 @@ KIT_INLINE kit_f kit_to_float(kit_i v)
     return __builtin_convertvector(v, kit_f);
 }
 
-// Towards zero; for |v| < 2^31.
+// Rounds towards zero; for |v| < 2^31.
 KIT_INLINE kit_i kit_to_int(kit_f v)
 {
     return __builtin_convertvector(v, kit_i);
 }
 
-// ---- halves of 16 bits ----
+// ---- binary16 and bfloat16 ----
 
-// IEEE binary16 to binary32, exact, subnormals and infinities included.
+// IEEE binary16 to binary32; exact, including subnormals and infinities.
 KIT_INLINE float kit_half(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023,
@@ -231,6 +233,7 @@ KIT_INLINE float kit_half(uint16_t h)
     return value;
 }
 
+// The binary16 at p, which may be unaligned.
 KIT_INLINE float kit_load_half(const void *p)
 {
     uint16_t h;
@@ -244,6 +247,7 @@ KIT_INLINE float kit_load_half(const void *p)
 #endif
 }
 
+// The float at p, which may be unaligned.
 KIT_INLINE float kit_load_float(const void *p)
 {
     float f;
@@ -251,7 +255,7 @@ KIT_INLINE float kit_load_float(const void *p)
     return f;
 }
 
-// The first n of KIT_W binary16 values, zeros behind.
+// Loads n binary16 values, 0 <= n <= KIT_W, followed by zeros. Reads nothing beyond them.
 KIT_INLINE kit_f kit_load_f16_n(const uint16_t *p, size_t n)
 {
 #if defined(KIT_AVX512)
@@ -277,6 +281,7 @@ KIT_INLINE kit_f kit_load_f16(const uint16_t *p)
 #endif
 }
 
+// As kit_load_f16_n, for bfloat16.
 KIT_INLINE kit_f kit_load_bf16_n(const uint16_t *p, size_t n)
 {
 #if defined(KIT_AVX512)
