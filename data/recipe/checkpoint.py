@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""checkpoint.py RUN OUT.bin: the parameters of a run's last checkpoint as llama2.c's float file. For models that are
-measured and not shipped; release.py makes the others."""
+"""checkpoint.py RUN OUT.bin: writes the last checkpoint of a run as a llama2.c float file.
+
+For models that are measured but not shipped; release.py writes the files of a shipped one.
+"""
 import json
 import os
 import sys
@@ -19,11 +21,13 @@ def main():
     path = os.path.join(sys.argv[1], "checkpoint.npz")
     try:
         with np.load(path) as c:
-            shape, flat, state = model.Shape(*map(int, c["shape"])), c["flat"], json.loads(str(c["state"]))
+            shape, flat = model.Shape(*map(int, c["shape"])), c["flat"]
+            state = json.loads(str(c["state"]))
     except (OSError, KeyError, ValueError) as e:
-        stop(f"cannot read the checkpoint {path}: {e}")
+        stop(f"cannot read the checkpoint {path}: {e}; run train.py first")
     export.llama2c(shape, flat, sys.argv[2])
-    print(f"{sys.argv[2]}: {model.count(shape)} parameters after {state['step']} steps, {state['tokens']} tokens")
+    print(f"{sys.argv[2]}: {model.count(shape)} parameters after {state['step']} steps, "
+          f"{state['tokens']} tokens")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The stories: reading and splitting them, asking for them, and laying out an epoch.
+"""The stories: reads and splits them, writes requests for them, and arranges an epoch.
 
-A story file holds one story a block, each followed by a line "<|endoftext|>". The validation
-split is the last VALID stories of each file; nothing else of the recipe ever sees them.
+In a story file, a line "<|endoftext|>" follows each story. The validation split is the last
+stories of each file; neither tokenizer, topics nor training use them.
 
-A document is a list of (text, counts) fragments; each fragment is tokenised by itself, an
-end-of-story token follows every fragment whose end is a story's end, and only story text counts
-in the loss, as requests are what the user writes.
+A document is a list of (text, is_story, ends) fragments. An end-of-story token follows each
+fragment with ends set. Only story text counts in the loss: the user writes the requests.
 """
 import collections
 import os
@@ -14,19 +13,20 @@ import random
 import re
 import sys
 
-FILES = {"tinystories.txt": 400, "tinystories_truecased.txt": 50}  # file: stories set aside
-RENAMED = 0.5  # of the stories of an epoch: small corpora are soon known by heart
-VALID_OTHER = 0.02  # of any other file's stories, when a file is named instead of a folder
+# file: stories in the validation split
+FILES = {"tinystories.txt": 400, "tinystories_truecased.txt": 50}
+RENAMED = 0.5  # share of the stories of an epoch with other names, against overfitting
+VALID_OTHER = 0.02  # validation share when one story file is named instead of a folder
 END = "<|endoftext|>"
 
 
 def stop(message):
-    """End with one clear line."""
+    """Exits with code 1 and one line on standard error."""
     sys.exit("recipe: " + message)
 
 
 def read_stories(path):
-    """-> (training stories, validation stories) of a folder in the corpus's form, or one file."""
+    """-> (training stories, validation stories) of a corpus folder or one story file."""
     if os.path.isdir(path):
         files = [(os.path.join(path, f), n) for f, n in FILES.items()]
     else:
@@ -37,17 +37,18 @@ def read_stories(path):
             with open(name, encoding="utf-8") as f:
                 text = f.read()
         except (OSError, UnicodeDecodeError) as e:
-            stop(f"cannot read the stories in {name}: {e}; name the corpus folder or a story file")
+            stop(f"cannot read the stories in {name}: {e}; name a corpus folder or a story file")
         stories = [s.strip() for s in text.split(END) if s.strip()]
         if len(stories) < 20:
-            stop(f"{name} holds {len(stories)} stories between {END} lines; at least 20 are needed")
+            stop(f"{name} has {len(stories)} stories separated by {END} lines; "
+                 "at least 20 are needed")
         n = held if held and held < len(stories) // 2 else max(4, int(len(stories) * VALID_OTHER))
         train += stories[:-n]
         valid += stories[-n:]
     return train, valid
 
 
-# What a story is about, guessed from where its words stand.
+# What a story is about, derived from the neighbours of its words.
 
 DETERMINERS = set("a an the his her their my your our this that some".split())
 AFTER_NOUN = set("""and was is that with in on to had for who but from of at were said because so
@@ -68,7 +69,7 @@ WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|[.,!?;\"]")
 
 
 class Topics:
-    """Which words can be asked for: nouns and names, learned from the training stories."""
+    """Words that requests can name: nouns and names, derived from the training stories."""
 
     def __init__(self, stories, least=12):
         seen, after_det, before_end = (collections.Counter() for _ in range(3))
@@ -95,12 +96,13 @@ class Topics:
         self.names = {x for x, n in capital.items()
                       if n >= least and len(x) > 2 and n > 4 * lower[x.lower()] and "'" not in x
                       and x.lower() not in NOT_TOPICS}
-        self.names -= {"Mom", "Dad", "Mommy", "Daddy", "Mama", "Papa", "Mummy", "The", "Yes", "Okay"}
+        self.names -= {"Mom", "Dad", "Mommy", "Daddy", "Mama", "Papa", "Mummy", "The", "Yes",
+                       "Okay"}
 
         self.pools = self.by_pronoun(stories)
 
     def by_pronoun(self, stories, least=12):
-        """({name: weight}, {name: weight}): names that go with she and with he"""
+        """({name: weight}, {name: weight}): names used with she, and with he"""
         votes = collections.defaultdict(lambda: [0, 0])
         for s in stories:
             w = WORD.findall(s)
@@ -114,7 +116,7 @@ class Topics:
         return pools
 
     def rename(self, story, rng):
-        """The same story about people of other names, drawn as often as the stories use them"""
+        """The same story with other names, drawn with the frequencies of the corpus"""
         new = {}
         for name in sorted(self.names.intersection(WORD.findall(story))):
             pool = next((p for p in self.pools if name in p), None)
@@ -127,7 +129,7 @@ class Topics:
         return re.sub(pattern, lambda m: new[m.group()], story)
 
     def of(self, story, rng, count):
-        """count things the story is about, as (phrase, [words])"""
+        """Up to count things that the story is about, as (phrase, [words])"""
         w = WORD.findall(story)
         uses = collections.Counter(x for x in w if x in self.nouns or x in self.names)
         if not uses:
@@ -170,8 +172,9 @@ def article(word, noun=None):
 
 REQUESTS = """Tell me a story about {}.|Tell me a story about {}|tell me a story about {}
 Tell me about {}.|Tell me a tale about {}.|Tell me a bedtime story about {}.|Tell a story about {}.
-Please tell me a story about {}.|Can you tell me a story about {}?|Could you tell me a story about {}?
-Can you tell a story about {}?|I want a story about {}.|I want to hear a story about {}.
+Please tell me a story about {}.|Can you tell me a story about {}?
+Could you tell me a story about {}?|Can you tell a story about {}?|I want a story about {}.
+I want to hear a story about {}.
 I would like a story about {}.|I'd like to hear about {}.|Write a story about {}.
 Write a short story about {}.|Write a story with {}.|Write me a story about {}.|A story about {}.
 A story about {}, please.|a story about {}|A story with {}, please.|Make up a story about {}.
@@ -181,14 +184,14 @@ Tell me a short story with {}.|Tell me something about {}.|Hi! Tell me a story a
 Hello, can you tell me a story about {}?|Once more, a story about {}, please."""
 REQUESTS = [t for line in REQUESTS.splitlines() for t in line.split("|")]
 ANOTHER = """Tell me another one.|Tell me another one.|Tell me another story.|Another one, please.
-Another story, please.|Another one!|One more, please.|Can you tell me another one?|tell me another one
-Tell me one more story.|Please tell me another story."""
+Another story, please.|Another one!|One more, please.|Can you tell me another one?
+tell me another one|Tell me one more story.|Please tell me another story."""
 ANOTHER = [t for line in ANOTHER.splitlines() for t in line.split("|")]
 ANOTHER_OF = ["Tell me another one about {}.", "Now tell me a story about {}.", "And one about {}?",
               "Another one about {}, please.", "Now one about {}."]
 NEXT = """What happened next?|What happened next?|What happened next?|And then?|Then what happened?
-What happened then?|Go on.|Go on, please.|And then what happened?|what happened next|Continue the story.
-Please go on.|Tell me more.|What did they do next?"""
+What happened then?|Go on.|Go on, please.|And then what happened?|what happened next
+Continue the story.|Please go on.|Tell me more.|What did they do next?"""
 NEXT = [t for line in NEXT.splitlines() for t in line.split("|")]
 
 
@@ -197,32 +200,34 @@ def join(phrases):
 
 
 def request(topics, story, rng, forms=None):
-    """A request in words for this story -> (sentence, the words asked for), or None."""
+    """-> (a request for this story, the words it names), or None."""
     things = topics.of(story, rng, rng.choice((1, 1, 2, 2, 3)))
     if not things:
         return None
     words = [x for _, ws in things for x in ws]
     form = rng.choice(forms or REQUESTS)
     text = form.format(join([p for p, _ in things]))
-    return (text[0].upper() + text[1:] if form.startswith("{}") and rng.random() < .7 else text), words
+    if form.startswith("{}") and rng.random() < .7:
+        text = text[0].upper() + text[1:]
+    return text, words
 
 
 def part(story, rng):
-    """Somewhere in the second half of a story where a teller may pause, or None."""
+    """A position between 30 % and 85 % of a story where it can be split in two turns, or None."""
     places = [m.end() for m in re.finditer(r"[.!?\"]\n", story)
               if 0.3 * len(story) < m.end() < 0.85 * len(story)]
     return rng.choice(places) if places else None
 
 
 def opening(story, rng):
-    """How the story begins, as somebody might type it instead of a request."""
+    """The beginning of the story, as a user might type it instead of a request."""
     words = story.split("\n")[0].split(" ")
     text = " ".join(words[:rng.randint(3, 16)]).rstrip(",;:\"")
     return text + rng.choice(("", "", "...", "," if text[-1].isalnum() else ""))
 
 
 def documents(stories, topics, seed):
-    """One epoch's documents in a fixed order: every story once, half of them asked for."""
+    """The documents of one epoch in a fixed order: every story once, about half with a request."""
     rng = random.Random(seed)
     order = list(stories)
     rng.shuffle(order)
@@ -263,11 +268,10 @@ def documents(stories, topics, seed):
 
 
 def tokens(document, encode, bos=1, eos=2):
-    """-> (ids, counts): counts[i] tells whether predicting ids[i] is part of the loss.
+    """-> (ids, counts): counts[i] is 1 if predicting ids[i] is part of the loss.
 
-    A request and the story that answers it are one run of text to the tokenizer, so that they
-    are tokenised here as the program will tokenise them: the line breaks between them are byte
-    tokens, which no merge crosses.
+    A request and the story that answers it are tokenised as one text, as the program does. The
+    line breaks between them are byte tokens, and no merge crosses them.
     """
     ids, counts, text = [bos], [0], ""
     for t, is_story, ends in document:
@@ -277,7 +281,7 @@ def tokens(document, encode, bos=1, eos=2):
         asked = encode(text) if text else []
         both = encode(text + t)
         if both[:len(asked)] != asked:
-            raise ValueError("a token crosses the border of a request: " + text)
+            raise ValueError("a token crosses the end of a request: " + text)
         ids += both + ([eos] if ends else [])
         counts += [0] * len(asked) + [1] * (len(both) - len(asked)) + ([1] if ends else [])
         text = ""

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Model files: llama2.c (float and int8 groups) and GGUF (F32 and Q8_0), written from the flat
-parameters. numpy only. The formats: llama2.c's export.py (legacy and version 2), and the GGUF
-specification (ggml's docs/gguf.md). Both keep rotary pairs side by side, as the trainer does, so
-no row is moved."""
+"""Writes model files from the flat parameters: llama2.c (float and int8 groups), GGUF (F32, Q8_0).
+
+Needs numpy only. Sources of the formats: llama2.c's export.py (legacy and version 2) and the GGUF
+specification (ggml's docs/gguf.md). Both store rotary pairs in adjacent rows, as the trainer does,
+so rows stay in place.
+"""
 import os
 import struct
 
@@ -15,7 +17,7 @@ U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9  # GGUF value types
 TYPE_F32, TYPE_Q8_0 = 0, 8                              # GGUF tensor types
 ALIGN, GROUP = 32, 32
 
-# The comment is how the program knows it (src/core/text/template.c).
+# The program recognises the template by its comment (src/core/text/template.c).
 TEMPLATE = ("{# duotale story turns: a request and two newlines, a story and its end #}"
             "{{ bos_token }}{% for message in messages %}"
             "{% if message['role'] == 'user' %}{{ message['content'] + '\\n\\n' }}"
@@ -24,7 +26,7 @@ TEMPLATE = ("{# duotale story turns: a request and two newlines, a story and its
 
 
 def write_file(path, chunks):
-    """All or nothing"""
+    """Writes a complete file or none."""
     tmp = path + ".tmp"
     try:
         with open(tmp, "wb") as f:
@@ -36,7 +38,7 @@ def write_file(path, chunks):
 
 
 def tensors(shape, flat):
-    """llama2.c's order: {name: array or list of the layers' arrays}"""
+    """{name: array, or list with one array per layer}, in llama2.c's order"""
     v, D, H, L = model.views(shape, flat), shape.dim, shape.hidden, range(shape.layers)
     return {"emb": v["emb", -1], "n1": [v["n1", l] for l in L],
             "wq": [v["wqkv", l][:D] for l in L], "wk": [v["wqkv", l][D:2 * D] for l in L],
@@ -55,7 +57,7 @@ def bytes_of(x):
 
 
 def llama2c(shape, flat, path):
-    """Legacy float file; the rotary tables that old readers skip are written out."""
+    """Legacy float file, with the rotary tables at its end."""
     t = tensors(shape, flat)
     half = shape.dim // shape.heads // 2
     a = np.outer(np.arange(shape.context), 10000.0 ** (-np.arange(half) / half))
@@ -67,7 +69,7 @@ def llama2c(shape, flat, path):
 
 
 def llama2c_int8(shape, flat, path, group=64):
-    """Version 2: int8 in groups along a row, one float scale a group."""
+    """Version 2: int8 in groups along a row, one float scale per group."""
     while shape.dim % group or shape.hidden % group:
         group //= 2
     t = tensors(shape, flat)
@@ -100,7 +102,7 @@ def q8_0_bytes(x):
 
 
 def rounded(shape, flat):
-    """The parameters as a Q8_0 file holds them, in float"""
+    """The parameters after rounding to Q8_0, as floats"""
     out = flat.copy()
     for v in model.views(shape, out).values():
         if v.ndim == 2:
@@ -115,7 +117,9 @@ def text(s):
 
 
 def value(kind, x):
-    return text(x) if kind == STRING else struct.pack({U32: "<I", I32: "<i", F32: "<f", BOOL: "<B"}[kind], x)
+    if kind == STRING:
+        return text(x)
+    return struct.pack({U32: "<I", I32: "<i", F32: "<f", BOOL: "<B"}[kind], x)
 
 
 def metadata(shape, tok, about, file_type):
@@ -169,12 +173,13 @@ NAMES = (("n1", "attn_norm"), ("wq", "attn_q"), ("wk", "attn_k"), ("wv", "attn_v
 
 
 def gguf(shape, flat, tok, about, path, quantised):
-    """GGUF version 3; quantised: matrices as Q8_0, norms stay float"""
+    """GGUF version 3. quantised: matrices as Q8_0; norms stay float."""
     head = []
     for key, kind, x in metadata(shape, tok, about, 7 if quantised else 0):
         head.append(text(key) + struct.pack("<I", kind))
         if kind == ARRAY:
-            head.append(struct.pack("<IQ", x[0], len(x[1])) + b"".join(value(x[0], y) for y in x[1]))
+            head.append(struct.pack("<IQ", x[0], len(x[1])) +
+                        b"".join(value(x[0], y) for y in x[1]))
         else:
             head.append(value(kind, x))
     entries = len(metadata(shape, tok, about, 0))

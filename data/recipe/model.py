@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The model's shape, its parameters in one flat array, and its loss: by PyTorch (any device), or
-by the C trainer in fast/ (CPU)."""
+"""The shape of the model, its parameters in one flat array, and its loss.
+
+The loss is computed by PyTorch (any device) or by the C trainer in fast/ (CPU).
+"""
 import ctypes
 import hashlib
 import math
@@ -29,7 +31,8 @@ def parts(s):
     out = [("emb", -1, (s.vocab, s.dim))]
     for l in range(s.layers):
         out += [("n1", l, (s.dim,)), ("wqkv", l, (3 * s.dim, s.dim)), ("wo", l, (s.dim, s.dim)),
-                ("n2", l, (s.dim,)), ("w13", l, (2 * s.hidden, s.dim)), ("w2", l, (s.dim, s.hidden))]
+                ("n2", l, (s.dim,)), ("w13", l, (2 * s.hidden, s.dim)),
+                ("w2", l, (s.dim, s.hidden))]
     return out + [("norm", -1, (s.dim,))]
 
 
@@ -62,7 +65,7 @@ def initial(s, seed):
 
 
 class Batch:
-    """Documents laid one behind the other, each padded to a multiple of 32 positions."""
+    """Documents one after another, each padded to a multiple of 32 positions."""
 
     def __init__(self, rows):
         starts = [0]
@@ -82,7 +85,7 @@ class Batch:
 
 
 class Fast:
-    """The C trainer, built for this machine when it first runs."""
+    """The C trainer, compiled for this machine on first use."""
 
     def __init__(self, s, threads, plain=False, chunk=512):
         self.s, self.threads = s, threads
@@ -96,8 +99,8 @@ class Fast:
         self.t = lib.train_new(s.dim, s.layers, s.hidden, s.heads, s.vocab, s.context, threads,
                                max(chunk, s.context))
         if not self.t:
-            stop("the C trainer refuses: no memory, or the kernel does not lend the tile registers;"
-                 " use --engine torch")
+            stop("the C trainer cannot start: not enough memory, or the kernel refuses the AMX "
+                 "tile registers; use --engine torch")
         assert lib.train_params(self.t) == count(s)
         self.name = "fast, " + ("AMX bfloat16" if lib.train_amx() else "float")
 
@@ -118,15 +121,17 @@ class Fast:
         out = os.path.join(folder, f"train-{key.hexdigest()[:12]}.so")
         if not os.path.exists(out):
             tmp = f"{out}.{os.getpid()}"
-            r = subprocess.run(command + ["-o", tmp, "-lm", "-lpthread"], capture_output=True, text=True)
+            r = subprocess.run(command + ["-o", tmp, "-lm", "-lpthread"], capture_output=True,
+                               text=True)
             if r.returncode:
                 stop(f"{command[0]} cannot build fast/train.c: {r.stderr.strip()[:300]}; "
-                     "mend the compiler or use --engine torch")
+                     "fix the compiler or use --engine torch")
             os.replace(tmp, out)
         return out
 
-    def step(self, flat, batch, grad=None, drop=0.0, seed=0, token_loss=None, scale=None, soft=None):
-        """Mean loss a counted token; grad (an array like flat) is filled when given."""
+    def step(self, flat, batch, grad=None, drop=0.0, seed=0, token_loss=None, scale=None,
+             soft=None):
+        """-> mean loss per counted token. grad: None, or an array like flat for the gradient."""
         q = lambda a: a.ctypes.data if a is not None else None
         k, sid, sp, alpha = (soft[0].shape[1],) + soft if soft else (0, None, None, 0.0)
         total = self.lib.train_step(
@@ -136,7 +141,7 @@ class Fast:
         return total / max(batch.total, 1)
 
     def orthogonalise(self, arrays):
-        """In place; each array contiguous with rows <= columns."""
+        """Orthogonalises arrays in place. Each is contiguous, with rows <= columns."""
         n = len(arrays)
         ptr = (ctypes.c_void_p * n)(*[a.ctypes.data for a in arrays])
         rows = np.array([a.shape[0] for a in arrays], np.int32)
@@ -146,7 +151,7 @@ class Fast:
 
 
 class Torch:
-    """The same by PyTorch: any version from 1.13 on, CPU or CUDA."""
+    """The same with PyTorch 1.13 or later, on CPU or CUDA."""
 
     def __init__(self, s, device):
         import torch
@@ -204,7 +209,8 @@ class Torch:
             at = [int(batch.start[g]) for g in group]
             cut = lambda a: t.from_numpy(np.stack([_cut(a, x, longest, int(batch.start[g + 1]))
                                                    for g, x in zip(group, at)])).to(self.device)
-            tok, y, w = cut(batch.token).long().clamp(min=0), cut(batch.target).long(), cut(batch.weight)
+            tok, y = cut(batch.token).long().clamp(min=0), cut(batch.target).long()
+            w = cut(batch.weight)
             with t.set_grad_enabled(grad is not None), \
                     t.autocast(self.device.type, dtype=t.bfloat16, enabled=self.half):
                 z = self.logits(p, tok, drop if grad is not None else 0.0)
@@ -240,7 +246,7 @@ class Torch:
 
 
 def _cut(a, first, n, end):
-    """n values from first on, padded where the document's own room ends before that."""
+    """n values from first on, padded after the end of the document."""
     out = np.zeros(n, a.dtype) if a.dtype != np.int32 else np.full(n, -1, a.dtype)
     m = min(n, end - first)
     out[:m] = a[first:first + m]

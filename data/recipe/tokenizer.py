@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The tokenizer: trained with SentencePiece, then used through a small encoder of our own that
-does what the program does (greedy merging of the best-scored pair), so that training and telling
-see the same tokens."""
+"""The tokenizer: trained with SentencePiece, used through the encoder below.
+
+The encoder merges the pair with the best score first, as the program does, so that training and
+generation use the same tokens.
+"""
 import os
 import struct
 
@@ -11,11 +13,11 @@ NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # token types of GGUF
 
 
 def train(stories, pieces, prefix):
-    """Writes prefix.model; deterministic for the same stories."""
+    """Writes prefix.model. The same stories give the same file."""
     try:
         import sentencepiece as spm
     except ImportError:
-        stop("python3-sentencepiece is needed to train the tokenizer; install it")
+        stop("python3-sentencepiece is not installed; install it to train the tokenizer")
     text = prefix + ".txt"
     with open(text, "w", encoding="utf-8") as f:
         f.write("\n".join(stories))
@@ -29,7 +31,7 @@ def train(stories, pieces, prefix):
 
 
 class Tokenizer:
-    """Pieces, scores and types as in the file, and both directions."""
+    """Pieces, scores and types as in the file; encodes and decodes."""
 
     def __init__(self, pieces, scores, types):
         self.pieces, self.scores, self.types = pieces, scores, types
@@ -44,14 +46,15 @@ class Tokenizer:
         types = [UNKNOWN if sp.is_unknown(i) else CONTROL if sp.is_control(i) else
                  BYTE if sp.is_byte(i) else NORMAL for i in range(n)]
         pieces = [sp.id_to_piece(i) for i in range(n)]
-        return cls(pieces, [0.0 if types[i] != NORMAL else sp.get_score(i) for i in range(n)], types)
+        scores = [0.0 if types[i] != NORMAL else sp.get_score(i) for i in range(n)]
+        return cls(pieces, scores, types)
 
     @classmethod
     def load_llama2c(cls, path):
-        """llama2.c's tokenizer.bin: the pieces of SentencePiece models of Llama's kind, without their types"""
+        """Reads llama2.c's tokenizer.bin, which has pieces and scores of a Llama vocabulary."""
         pieces, scores = [], []
         with open(path, "rb") as f:
-            f.read(4)  # the longest piece
+            f.read(4)  # length of the longest piece
             while head := f.read(8):
                 score, n = struct.unpack("<fI", head)
                 pieces.append(f.read(n).decode().replace(" ", "\u2581"))
@@ -61,7 +64,7 @@ class Tokenizer:
         return cls(pieces, scores, types)
 
     def merge(self, text):
-        """Tokens of one run of text, spaces already written as U+2581."""
+        """-> tokens of one text, in which spaces are U+2581"""
         parts = [c for c in text]
         while True:
             best, at = None, -1
@@ -79,9 +82,9 @@ class Tokenizer:
         return out
 
     def encode(self, text):
-        """Tokens of a text, with the leading space that the program also puts before it."""
+        """-> tokens of a text, with the leading space that the program adds"""
         out = []
-        # No piece crosses from a letter into a space: words can be merged one by one, and kept.
+        # No piece has a space after a letter, so words are merged one by one and cached.
         text = "\u2581" + text.replace(" ", "\u2581")
         start = 0
         for i in range(1, len(text) + 1):
@@ -103,7 +106,7 @@ class Tokenizer:
         return out.decode("utf-8", "replace")
 
     def write_llama2c(self, path):
-        """llama2.c's tokenizer.bin"""
+        """Writes llama2.c's tokenizer.bin."""
         rows = []
         for p, s, t in zip(self.pieces, self.scores, self.types):
             text = {"<s>": "\n<s>\n", "</s>": "\n</s>\n"}.get(p, p) if t == CONTROL else p

@@ -1,11 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Trains the storyteller: train.py CORPUS [--run DIR] ... Killed, it goes on with --resume.
+"""Trains the storyteller: train.py CORPUS [--run DIR] ... --resume continues an interrupted run.
 
-The learning rate rises over the first steps, stays, and falls to nothing over the last tokens:
-those of --decay before --tokens, or, when somebody writes --finish N for a running training,
-the N tokens from then on, starting at the rate of that moment. So a run may be ended well at any
-time, and its end be moved.
+The learning rate rises over the first steps, stays constant, and falls to 0 over the last --decay
+of --tokens tokens. `train.py --finish N`, started beside a running training, moves the end: from
+that moment on, the rate falls from its current value to 0 over N tokens.
 """
 import argparse
 import io
@@ -27,22 +26,29 @@ from corpus import stop
 
 def arguments():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    a.add_argument("corpus", nargs="?", help="folder of the corpus, or one file of stories in its form")
-    a.add_argument("--run", default=os.path.join(model.HERE, "work", "run"), help="where the run is kept")
-    a.add_argument("--tokenizer", metavar="FILE", help="a tokenizer.bin of llama2.c's instead of one trained for the run")
-    a.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
-    a.add_argument("--finish", type=float, metavar="N", help="tell a running training to end in N tokens")
-    a.add_argument("--engine", choices=("fast", "torch", "cuda"), help="default: cuda if there is one, else fast")
+    a.add_argument("corpus", nargs="?", help="corpus folder, or one story file")
+    a.add_argument("--run", default=os.path.join(model.HERE, "work", "run"),
+                   help="folder of the run")
+    a.add_argument("--tokenizer", metavar="FILE",
+                   help="use this tokenizer.bin of llama2.c instead of training one")
+    a.add_argument("--resume", action="store_true",
+                   help="continue from the last checkpoint of the run")
+    a.add_argument("--finish", type=float, metavar="N",
+                   help="make a running training end after N more tokens")
+    a.add_argument("--engine", choices=("fast", "torch", "cuda"),
+                   help="default: cuda if available, else fast")
     a.add_argument("--threads", type=int, default=os.cpu_count())
-    for name, value in (("dim", 160), ("layers", 7), ("heads", 5), ("hidden", 416), ("pieces", 2048),
-                        ("context", 512)):
+    for name, value in (("dim", 160), ("layers", 7), ("heads", 5), ("hidden", 416),
+                        ("pieces", 2048), ("context", 512)):
         a.add_argument("--" + name, type=int, default=value)
     a.add_argument("--tokens", type=float, default=150e6, help="tokens to train on")
-    a.add_argument("--decay", type=float, default=90e6, help="of them, at the end, with falling rate")
-    a.add_argument("--batch", type=int, default=10000, help="tokens a step")
+    a.add_argument("--decay", type=float, default=90e6,
+                   help="tokens at the end with a falling rate")
+    a.add_argument("--batch", type=int, default=10000, help="tokens per step")
     a.add_argument("--drop", type=float, default=0.05, help="dropout")
-    a.add_argument("--lr", type=float, default=0.02, help="rate of the matrices (Muon)")
-    a.add_argument("--lr-rest", type=float, default=4e-3, help="rate of the rest (Adam)")
+    a.add_argument("--lr", type=float, default=0.02, help="learning rate of the matrices (Muon)")
+    a.add_argument("--lr-rest", type=float, default=4e-3,
+                   help="learning rate of everything else (Adam)")
     a.add_argument("--weight-decay", type=float, default=0.05)
     a.add_argument("--warmup", type=int, default=150, help="steps")
     a.add_argument("--seed", type=int, default=1)
@@ -66,7 +72,7 @@ class Muon:
             at += k
 
     def matrices(self, flat):
-        """The square and wide blocks to be orthogonalised, as views"""
+        """The blocks of the parameters that Muon orthogonalises, as views"""
         D, H = self.shape.dim, self.shape.hidden
         for (name, _), v in model.views(self.shape, flat).items():
             if name == "wqkv":
@@ -85,7 +91,8 @@ class Muon:
             m += (1 - b1) * (g - m)
             v += (1 - b2) * (g * g - v)
             lr = o.lr_rest * rate
-            flat[s] -= lr * (m / (1 - b1 ** (step + 1))) / (np.sqrt(v / (1 - b2 ** (step + 1))) + 1e-10)
+            mean, square = m / (1 - b1 ** (step + 1)), v / (1 - b2 ** (step + 1))
+            flat[s] -= lr * mean / (np.sqrt(square) + 1e-10)
             if decays:
                 flat[s] *= 1 - lr * o.weight_decay
         places, jobs = [], []
@@ -102,12 +109,13 @@ class Muon:
 
 
 def rows(ids, counts, context):
-    """Windows of at most context + 1 tokens: what does not fit into the first is seen once more
-    behind the last half window before it."""
+    """Windows of at most context + 1 tokens. Each window after the first repeats the half window
+    before it as context; each token counts once."""
     out, done, at = [], 0, 0
     while True:
         end = min(at + context + 1, len(ids))
-        out.append((ids[at:end], [c if at + i >= done else 0 for i, c in enumerate(counts[at:end])]))
+        fresh = [c if at + i >= done else 0 for i, c in enumerate(counts[at:end])]
+        out.append((ids[at:end], fresh))
         if end == len(ids):
             return out
         done, at = end, end - context // 2
@@ -139,13 +147,13 @@ def bits_a_byte(engine, flat, held, size):
 
 
 def fall(state):
-    """The learning rate's share that is left after so many tokens"""
+    """The current share of the learning rate while it falls"""
     left = state["end"] - state["tokens"]
     return state["high"] * max(0.0, min(1.0, left / max(1, state["end"] - state["falls"])))
 
 
 def story_bytes(stories):
-    """What the bits are shared among: the bytes, and one for the end of each story."""
+    """The divisor of bits per byte: all bytes, and one for the end of each story"""
     return sum(len(s.encode()) + 1 for s in stories)
 
 
@@ -159,7 +167,8 @@ def save(path, **what):
             os.fsync(f.fileno())
         os.replace(tmp, path)
     except OSError as e:
-        stop(f"cannot write the checkpoint {path}: {e.strerror}; make room, then use --resume")
+        stop(f"cannot write the checkpoint {path}: {e.strerror}; free some space, "
+             "then use --resume")
 
 
 def pick_engine(o, shape):
@@ -176,7 +185,7 @@ def pick_engine(o, shape):
                 stop("PyTorch is not installed (python3-torch); install it or use --engine fast")
             cuda = False
         if name == "cuda" and not cuda:
-            stop("PyTorch finds no CUDA device; leave out --engine cuda")
+            stop("PyTorch finds no CUDA device; use --engine fast or --engine torch")
         if name == "torch":
             torch.set_num_threads(o.threads)
             return model.Torch(shape, "cpu")
@@ -186,7 +195,7 @@ def pick_engine(o, shape):
 
 
 def prepare(o):
-    """Tokenizer and topics, made once a run"""
+    """-> (training stories, validation stories, tokenizer). Trains the tokenizer once per run."""
     train, valid = corpus.read_stories(o.corpus)
     if o.tokenizer:
         return train, valid, tokenizer.Tokenizer.load_llama2c(o.tokenizer)
@@ -206,7 +215,7 @@ def main():
             f.write(str(int(o.finish)))
         return
     if not o.corpus:
-        stop("name the folder of the corpus, or a file of stories")
+        stop("no corpus given; name a corpus folder or a story file")
     if o.tokenizer:
         o.pieces = len(tokenizer.Tokenizer.load_llama2c(o.tokenizer).pieces)
     shape = model.Shape(o.dim, o.layers, o.heads, o.hidden, o.pieces, o.context)
@@ -214,14 +223,14 @@ def main():
     try:
         os.makedirs(o.run, exist_ok=True)
     except OSError as e:
-        stop(f"cannot make the folder {o.run}: {e.strerror}")
+        stop(f"cannot create the folder {o.run}: {e.strerror}; name another one with --run")
     checkpoint = os.path.join(o.run, "checkpoint.npz")
     if os.path.exists(checkpoint) and not o.resume:
-        stop(f"{checkpoint} exists: use --resume to go on from it, or another --run folder")
+        stop(f"{checkpoint} exists: use --resume to continue, or another --run folder")
     try:
         train, valid, tok = prepare(o)
     except OSError as e:
-        stop(f"cannot write into {o.run}: {e.strerror}; make room and start again")
+        stop(f"cannot write to {o.run}: {e.strerror}; free some space and start again")
     topics = corpus.Topics(train)
     held = list(batches(plain_rows(valid, tok.encode, o.context), 16384))
     held_bytes = story_bytes(valid)
@@ -233,7 +242,8 @@ def main():
     if o.resume and os.path.exists(checkpoint):
         with np.load(checkpoint) as c:
             if tuple(c["shape"]) != tuple(shape):
-                stop(f"{checkpoint} is of shape {tuple(c['shape'])}, not {tuple(shape)}")
+                stop(f"{checkpoint} has the shape {tuple(c['shape'])}, not {tuple(shape)}; "
+                     "use the options of that run")
             flat[:], opt.m[:], opt.v[:] = c["flat"], c["m"], c["v"]
             state.update(json.loads(str(c["state"])))
     log = os.path.join(o.run, "log.csv")
@@ -243,16 +253,17 @@ def main():
         with open(os.path.join(o.run, "settings.json"), "w", encoding="utf-8") as f:
             json.dump({**vars(o), "corpus": os.path.basename(os.path.normpath(o.corpus)), "run": "",
                        "parameters": model.count(shape), "engine": engine.name}, f, indent=1)
-    print(f"{model.count(shape)} parameters, {len(train)} stories to learn from, {len(valid)} held "
-          f"back, engine: {engine.name}", flush=True)
+    print(f"{model.count(shape)} parameters, {len(train)} training stories, "
+          f"{len(valid)} validation stories, engine: {engine.name}", flush=True)
     ending = []
     for s in (signal.SIGTERM, signal.SIGINT):
         signal.signal(s, lambda *_: ending.append(1))
     grad = np.empty_like(flat)
     mean, since, done = None, time.monotonic(), False
 
-    def keep():
-        save(checkpoint, flat=flat, m=opt.m, v=opt.v, shape=np.array(shape), state=json.dumps(state))
+    def save_checkpoint():
+        save(checkpoint, flat=flat, m=opt.m, v=opt.v, shape=np.array(shape),
+             state=json.dumps(state))
 
     while not done:
         docs = [r for d in corpus.documents(train, topics, o.seed * 100003 + state["epoch"])
@@ -270,11 +281,11 @@ def main():
             rate = min(1, (state["step"] + 1) / o.warmup) * fall(state)
             loss = engine.step(flat, b, grad, o.drop, o.seed * 1000003 + state["step"])
             if not math.isfinite(loss):
-                stop(f"the loss is {loss} at step {state['step']}; go back with --resume and a lower --lr")
+                stop(f"the loss is {loss} at step {state['step']}; use --resume with a lower --lr")
             opt.step(flat, grad, state["step"], rate)
             mean = loss if mean is None else 0.98 * mean + 0.02 * loss
             now = time.monotonic()
-            state["seconds"] += min(now - since, 30)  # a paused training counts no time
+            state["seconds"] += min(now - since, 30)  # do not count the time of a pause
             since = now
             state["step"] += 1
             state["tokens"] += int(sum(b.lengths))
@@ -282,17 +293,17 @@ def main():
             done = state["tokens"] >= state["end"]
             if state["step"] % o.every == 0 or done or ending:
                 bits = bits_a_byte(engine, flat, held, held_bytes)
-                line = (f"{state['step']},{state['tokens']},{state['epoch']},{state['seconds']:.0f},"
-                        f"{rate:.4f},{mean:.4f},{bits:.4f}")
+                line = (f"{state['step']},{state['tokens']},{state['epoch']},"
+                        f"{state['seconds']:.0f},{rate:.4f},{mean:.4f},{bits:.4f}")
                 print(line, f"{state['tokens'] / state['seconds']:.0f} tokens/s", flush=True)
                 try:
                     with open(log, "a", encoding="utf-8") as f:
                         f.write(line + "\n")
                 except OSError as e:
-                    stop(f"cannot write {log}: {e.strerror}; make room, then use --resume")
-                keep()
+                    stop(f"cannot write {log}: {e.strerror}; free some space, then use --resume")
+                save_checkpoint()
             if ending:
-                sys.exit("recipe: stopped; the checkpoint is written, --resume goes on")
+                sys.exit("recipe: stopped; the checkpoint is saved, --resume continues")
             if done:
                 break
         else:

@@ -31,9 +31,9 @@ os.environ["RECIPE_WORK"] = WORK
 
 import corpus  # noqa: E402
 import export  # noqa: E402
+import generate  # noqa: E402
 import model  # noqa: E402
 import release  # noqa: E402
-import tell  # noqa: E402
 import tokenizer  # noqa: E402
 import train  # noqa: E402
 
@@ -116,7 +116,7 @@ class Trainer(unittest.TestCase):
         rng = np.random.default_rng(4)
         rows = [(rng.integers(0, SHAPE.vocab, n).tolist(), [0] + [1] * (n - 1)) for n in (5, 65, 40)]
         b = model.Batch(rows)
-        mine = tell.Net(SHAPE, flat).nats(rows) / b.total
+        mine = generate.Net(SHAPE, flat).nats(rows) / b.total
         self.assertAlmostEqual(model.Fast(SHAPE, 1, plain=True).step(flat, b), mine, places=4)
 
     def test_builds_agree(self):
@@ -273,7 +273,7 @@ class Export(unittest.TestCase):
             self.assertLess(close, 0.01)
 
     def test_template_is_known_to_the_program(self):
-        source = open(os.path.join(ROOT, "src", "core", "template.c"), encoding="utf-8").read()
+        source = open(os.path.join(ROOT, "src", "core", "text", "template.c"), encoding="utf-8").read()
         row = source[source.index("[DT_TEMPLATE_STORY]"):].split("\n")[0]
         for marker in row.split('"')[3:6:2]:
             self.assertIn(marker, export.TEMPLATE)
@@ -379,17 +379,17 @@ class Corpus(unittest.TestCase):
 
 class Telling(unittest.TestCase):
     def test_neighbours_do_not_matter(self):
-        net = tell.Net(SHAPE, random_params(), True)
+        net = generate.Net(SHAPE, random_params(), True)
         prompts = [[1, 5, 9], [1, 200], [1, 7, 8, 9, 10]]
         how = dict(temperature=0.8, top_p=0.9, min_p=0.05, limit=40)
-        together, _ = tell.tell(net, prompts, seeds=[1, 2, 3], **how)
-        alone = [tell.tell(net, [p], seeds=[s], **how)[0][0] for p, s in zip(prompts, (1, 2, 3))]
+        together, _ = generate.generate(net, prompts, seeds=[1, 2, 3], **how)
+        alone = [generate.generate(net, [p], seeds=[s], **how)[0][0] for p, s in zip(prompts, (1, 2, 3))]
         self.assertEqual(together, alone)
 
     def test_int8_is_near(self):
         flat = random_params()
         rows = [(np.random.default_rng(0).integers(0, 320, 60).tolist(), [0] + [1] * 59)]
-        a, b = tell.Net(SHAPE, flat).nats(rows), tell.Net(SHAPE, flat, True).nats(rows)
+        a, b = generate.Net(SHAPE, flat).nats(rows), generate.Net(SHAPE, flat, True).nats(rows)
         self.assertNotEqual(a, b)
         self.assertLess(abs(a / b - 1), 0.01)
 
@@ -485,7 +485,7 @@ class Whole(unittest.TestCase):
             self.assertIn("python3-torch", fails(self.stories, *run, *self.TINY, "--engine", "torch"))
         limit = dict(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300000, 300000)))
         full = ["--run", os.path.join(WORK, "full-run")]
-        self.assertIn("make room", fails(self.stories, *full, *self.TINY, **limit))
+        self.assertIn("free some space", fails(self.stories, *full, *self.TINY, **limit))
 
     @unittest.skipUnless(HAVE_TORCH, "python3-torch is not installed")
     def test_torch_engine(self):

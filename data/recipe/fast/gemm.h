@@ -2,9 +2,9 @@
 //
 // Matrix products of the trainer, in two builds of the same interface:
 //
-//   bfloat16  numbers between the products are bfloat16, sums are float: Intel AMX tiles
-//             (chosen when the compiler's target has AMX-BF16 and AVX512-BF16)
-//   float     everything is float, plain loops (any machine; also -DTRAIN_FLOAT, for checks)
+//   bfloat16  operands are bfloat16, sums are float: Intel AMX tiles (used when the compiler's
+//             target has AMX-BF16 and AVX512-BF16)
+//   float     everything is float, plain loops (any machine; -DTRAIN_FLOAT forces it for tests)
 //
 // All sizes are multiples of 32. The right-hand side of a product is packed first, into panels
 // of 16 columns, by one of two routines: from rows (B[k][n] = s[k][n]) or from columns
@@ -32,19 +32,19 @@ typedef float act;
 
 #if TRAIN_AMX
 
-// Asks the kernel for the tile registers (needed once a process). 0 when they may be used.
+// Requests the tile registers from the kernel, once per process. Returns 0 if they may be used.
 static int gemm_permit(void)
 {
     return syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* tile data */) ? -1 : 0;
 }
 
-// The compiler's tile intrinsics do not tell it which memory they read and write.
+// The compiler cannot see which memory the tile intrinsics read and write.
 static inline void tiles_see_memory(const void *p)
 {
     __asm__ volatile("" ::"r"(p) : "memory");
 }
 
-// Every thread that multiplies configures its tiles first and releases them last.
+// Every thread that multiplies calls this first, and gemm_thread_end last.
 static void gemm_thread_begin(void)
 {
     struct {
@@ -74,7 +74,7 @@ static inline float act_get(act a)
     return v.f;
 }
 
-// n floats (a multiple of 16) rounded to bfloat16
+// Rounds n floats (a multiple of 16) to bfloat16.
 static inline void act_store(act *restrict d, const float *restrict s, size_t n)
 {
     for (size_t i = 0; i < n; i += 16) {
@@ -108,7 +108,7 @@ static inline void turn16(__m512i r[16])
     }
 }
 
-// two rows of 16 bfloat16, column by column in pairs
+// Interleaves two rows of 16 bfloat16: pairs of one column.
 static inline __m512i pair16(const act *a, const act *b)
 {
     __m512i lo = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)a));
@@ -155,7 +155,7 @@ static void transpose(act *restrict d, int ldd, const act *restrict s, int lds, 
         }
 }
 
-// C[M][N] = (add ? C : 0) + A[M][K] B; B was packed with Kp >= K rows
+// C[M][N] = (add ? C : 0) + A[M][K] B. B is packed with Kp >= K rows.
 static void gemm(int M, int N, int K, const act *A, int lda, const act *B, int Kp, float *C,
                  int ldc, int add)
 {

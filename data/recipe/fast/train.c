@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 //
 // Loss and gradients of a LLaMA-family model on the CPU, for train.py (through ctypes). The
-// optimiser stays in Python; this is the part that takes the time. Formulas: RMSNorm (Zhang and
+// optimiser is in Python; this part takes most of the time. Formulas: RMSNorm (Zhang and
 // Sennrich 2019), rotary embedding on adjacent pairs (Su et al. 2021), SwiGLU (Shazeer 2020),
 // the backward passes derived by hand and checked against finite differences and PyTorch by
 // tests/recipe.
 //
-// A batch is a list of documents ("segments") laid one behind the other, each padded to a
-// multiple of 32 positions and each with its own positions 0, 1, 2...; nothing attends across
-// them. Threads take groups of segments ("chunks") from a shared counter and add into gradients
-// of their own, which are summed at the end.
+// A batch is a list of documents ("segments") one after another, each padded to a multiple of 32
+// positions. Each has its own positions 0, 1, 2...; attention does not cross segments. Threads
+// fetch groups of segments ("chunks") from a shared counter. Each thread has its own gradients,
+// which are summed at the end.
 //
 // Parameters, in one float array: embedding[V][D] (also the classifier), then for each layer
 // norm1[D] wqkv[3D][D] wo[D][D] norm2[D] w13[2H][D] w2[D][H], then norm[D].
@@ -28,7 +28,7 @@
 
 struct weight { // one matrix, packed for the forward and for the backward product
     act *fwd, *bwd;
-    size_t at; // where it lies among the parameters
+    size_t at; // offset in the parameters
     int out, in;
 };
 
@@ -37,7 +37,7 @@ struct layer {
     struct weight qkv, o, w13, w2;
 };
 
-struct saved { // what the forward pass of one layer keeps for the backward pass, one chunk
+struct saved { // what the backward pass needs from the forward pass: one layer, one chunk
     float *x0, *r0, *x1, *r1, *lse;
     act *h0, *qkv, *att, *h1, *gu, *a;
 };
@@ -54,14 +54,14 @@ struct worker {
 struct batch {
     const float *param;
     const int32_t *token, *target, *start; // start[segments + 1], multiples of 32
-    const float *weight;                   // of each position's loss
+    const float *weight;                   // of the loss of each position
     const int32_t *soft_id;                // [positions][soft], or NULL
     const float *soft_p;
     float *token_loss; // or NULL
     int segments, soft, chunks, backward;
     float alpha, drop, scale;
     uint32_t seed;
-    int *chunk; // first segment of each chunk, chunks + 1
+    int *chunk; // first segment of each chunk; chunks + 1 entries
     atomic_int next;
 };
 
@@ -70,14 +70,14 @@ struct trainer {
     size_t params, emb, norm;
     struct layer *layer;
     struct weight cls;
-    act *copy; // the parameters, rounded
+    act *copy; // the rounded parameters
     float *cosv, *sinv;
     struct worker w[MAX_THREADS];
     struct batch b;
 };
 
-// Zeroed, with room behind the end, in huge pages where it is large: tiles are read by rows that
-// lie pages apart.
+// Zeroed memory with space after its end. Large blocks use huge pages, because tiles are read by
+// rows that are pages apart.
 static void *grab(size_t n)
 {
     size_t align = n >= HUGE_PAGE / 2 ? HUGE_PAGE : 64,
@@ -87,7 +87,7 @@ static void *grab(size_t n)
         return NULL;
 #ifdef MADV_HUGEPAGE
     if (align == HUGE_PAGE)
-        madvise(p, size, MADV_HUGEPAGE); // a wish: refused, it works all the same
+        madvise(p, size, MADV_HUGEPAGE); // only a hint: failure is harmless
 #endif
     memset(p, 0, size);
     return p;
@@ -115,8 +115,8 @@ static inline float fast_exp(float x)
     return p * s.f;
 }
 
-// A multiplier for each of n numbers: 0 with probability drop, else 1 / (1 - drop). A function
-// of seed, place and number alone, so that the backward pass finds the same ones.
+// Multiplies each of n numbers by 0 with probability drop, else by 1 / (1 - drop). The choice
+// depends only on seed, place and index, so that the backward pass repeats it.
 static void dropout(const struct batch *b, uint32_t place, uint32_t first, float *x, size_t n)
 {
     if (b->drop <= 0)
@@ -146,7 +146,7 @@ static void norm_forward(const float *x, const float *g, float *r, float *tmp, a
     }
 }
 
-// dx += the gradient through the norm of dy; dg += that of its gain
+// dx += the gradient of x for the gradient dy of the norm's result; dg += the gradient of its gain.
 static void norm_backward(const float *x, const float *g, const float *r, const float *dy,
                           float *dx, float *dg, int n, int D)
 {
@@ -162,8 +162,8 @@ static void norm_backward(const float *x, const float *g, const float *r, const 
     }
 }
 
-// Turns every adjacent pair of the first n numbers of each row by its position's angles; the rows'
-// positions count from first.
+// Rotates each adjacent pair of the first n numbers of each row by the angles of its position. The
+// first row has position first.
 static void rope(const struct trainer *t, float *x, int first, int rows, int n, int ld, float sign)
 {
     for (int p = first; p < first + rows; p++, x += ld) {
@@ -215,7 +215,7 @@ static void attend(struct worker *w, const struct saved *s, int first, int T, in
     }
 }
 
-// From the gradient of the attention's output (dout, rounded) to that of q, k and v (dqkv)
+// Computes the gradient of q, k and v (dqkv) from that of the attention's output (dout, rounded).
 static void attend_backward(struct worker *w, const struct saved *s, const act *dout, float *dqkv,
                             int first, int T, int n)
 {
@@ -265,7 +265,7 @@ static void attend_backward(struct worker *w, const struct saved *s, const act *
     }
 }
 
-// grad of W[out][in] += transposed dy[n][out] times x[n][in]
+// Gradient of W[out][in] += transposed dy[n][out] times x[n][in].
 static void weight_grad(struct worker *w, const struct weight *m, const act *dy, int ldy,
                         const act *x, int n)
 {
@@ -275,8 +275,8 @@ static void weight_grad(struct worker *w, const struct weight *m, const act *dy,
     gemm(m->out, m->in, n, w->turn, cap, w->pack, n, w->grad + m->at, m->in, 1);
 }
 
-// Everything but attention goes block by block of 32 rows, so that the floats between two products
-// stay in the nearest cache.
+// Everything but attention runs in blocks of 32 rows, so that the floats between two products
+// stay in the L1 cache.
 static void forward(struct worker *w, int seg0, int seg1)
 {
     struct trainer *t = w->t;
@@ -327,7 +327,7 @@ static void forward(struct worker *w, int seg0, int seg1)
     }
 }
 
-// The classifier, the loss and, for the backward pass, the gradient of its result.
+// The classifier, the loss and, for the backward pass, the gradient of the logits.
 static void head(struct worker *w, int seg0, int seg1)
 {
     struct trainer *t = w->t;
@@ -374,7 +374,8 @@ static void head(struct worker *w, int seg0, int seg1)
     }
 }
 
-// The gradient of a layer's second half: from w->dx after it to w->dx before it
+// The backward pass of a layer's second half (feed-forward). w->dx: gradient after it on entry,
+// before it on return.
 static void mlp_backward(struct worker *w, int l, int n, uint32_t base)
 {
     struct trainer *t = w->t;
@@ -409,7 +410,7 @@ static void mlp_backward(struct worker *w, int l, int n, uint32_t base)
     weight_grad(w, &y->w13, w->b2, 2 * H, s->h1, n);
 }
 
-// and of its first half
+// The same for the first half (attention).
 static void attention_backward(struct worker *w, int l, int seg0, int seg1, uint32_t base)
 {
     struct trainer *t = w->t;
@@ -528,14 +529,15 @@ static int worker_new(struct worker *w, struct trainer *t)
            GRAB(w->qp, BLOCK * hs) && GRAB(w->xl, n * D) && GRAB(w->dlog, n * (V + BLOCK));
 }
 
-// Which build this is: 1 with AMX and bfloat16, 0 in plain float.
+// 1 if built with AMX and bfloat16, 0 if built with plain float.
 int train_amx(void)
 {
     return TRAIN_AMX;
 }
 
-// A trainer for a model of this shape, or NULL: a size that is not a multiple of 32, no memory,
-// or no permission to use the tiles. cap: positions a chunk may hold. Lives as long as the process.
+// Makes a trainer for a model of this shape. Returns NULL if a size is not a multiple of 32, memory
+// is insufficient, or the tiles may not be used. cap: the most positions of a chunk. The trainer is
+// never freed.
 struct trainer *train_new(int D, int L, int H, int heads, int V, int T, int threads, int cap)
 {
     struct trainer *t;
@@ -589,10 +591,11 @@ static void weight_pack(struct trainer *t, struct weight *m)
     pack_rows(m->bwd, t->copy + m->at, m->out, m->in, m->in);
 }
 
-// Weighted sum of the losses of a batch (in nats); with grad not NULL, also the gradient of
-// scale times that sum. token, target (-1: none), weight: start[segments] positions. soft > 0:
-// alpha of the target is the distribution soft_p over soft_id. token_loss may be NULL. Returns
-// NaN when a segment is longer than the context, not a multiple of 32, or memory is out.
+// Returns the weighted sum of the losses of a batch in nats and, if grad is not NULL, writes the
+// gradient of scale times that sum. token, target (-1: none), weight: start[segments] positions.
+// soft > 0: a share alpha of the target is the distribution soft_p over soft_id. token_loss may be
+// NULL. Returns NaN if a segment is longer than the context or not a multiple of 32, or if memory
+// is insufficient.
 double train_step(struct trainer *t, const float *param, float *grad, const int32_t *token,
                   const int32_t *target, const float *weight, const int32_t *start, int segments,
                   float scale, float drop, uint32_t seed, int soft, const int32_t *soft_id,
@@ -659,9 +662,9 @@ double train_step(struct trainer *t, const float *param, float *grad, const int3
     return loss;
 }
 
-// Newton-Schulz: the five steps that turn a matrix into nearly its nearest orthogonal one
-// (Jordan et al. 2024, "Muon"), rows <= columns; x is replaced. A worker's room
-// may be too small, so each job brings its own.
+// Newton-Schulz: five steps that replace x by nearly its nearest orthogonal matrix (Jordan et al.
+// 2024, "Muon"), rows <= columns. A worker's buffers may be too small, so each job allocates its
+// own.
 struct ortho {
     float *const *x;
     const int32_t *rows, *cols;
@@ -713,7 +716,8 @@ static void *ortho_work(void *arg)
     return NULL;
 }
 
-// Orthogonalises count matrices (rows <= cols, multiples of 32) in place. 0, or -1: out of memory.
+// Orthogonalises count matrices (rows <= cols, multiples of 32) in place. Returns 0, or -1 if out
+// of memory.
 int train_ortho(float *const *x, const int32_t *rows, const int32_t *cols, int count, int threads)
 {
     struct ortho o = {.x = x, .rows = rows, .cols = cols, .count = count};

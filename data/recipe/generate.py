@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The model in numpy, for measuring: float, or with int8 weights and activations as the program
-computes them (groups of 32, both sides scaled by their largest absolute value / 127)."""
+"""The model in numpy, for measurements: in float, or with int8 weights and activations.
+
+The int8 arithmetic is that of the program: groups of 32, scaled by their largest absolute
+value / 127.
+"""
 import math
 
 import numpy as np
@@ -10,7 +13,7 @@ import model
 
 
 def activations8(x):
-    """What a float row becomes when it goes through int8 and back"""
+    """Rows of floats rounded to int8 in groups of 32, as floats"""
     b = x.reshape(-1, 32)
     s = np.abs(b).max(axis=1, keepdims=True) / np.float32(127)
     return (np.rint(b / np.where(s == 0, 1, s)) * s).reshape(x.shape)
@@ -40,7 +43,7 @@ class Net:
         return np.zeros((2, s.layers, rows, s.context, s.heads, s.dim // s.heads), np.float32)
 
     def logits(self, ids, kv, at):
-        """ids[B][T] at positions at.. -> logits[B][T][vocab]; kv is filled"""
+        """ids[B][T] at positions at, at + 1, ... -> logits[B][T][vocab]. Writes to the cache kv."""
         s, (B, T) = self.s, ids.shape
         hs, end = s.dim // s.heads, at + T
         x = self.w["emb", -1][ids]
@@ -60,7 +63,7 @@ class Net:
         return self.mul(self.norm(x, self.w["norm", -1]), self.w["emb", -1])
 
     def nats(self, rows):
-        """Sum over the counted tokens of the rows"""
+        """-> negative log probability of all counted tokens of the rows"""
         total = 0.0
         for ids, counts in rows:
             z = self.logits(np.array([ids[:-1]]), self.cache(1), 0)[0]
@@ -82,9 +85,13 @@ def sample(z, rng, temperature, top_p, min_p):
     return int(order[min(np.searchsorted(np.cumsum(p), rng.random() * p.sum()), keep.sum() - 1)])
 
 
-def tell(net, prompts, eos=2, temperature=0.0, top_p=1.0, min_p=0.0, seeds=None, limit=None):
-    """Stories for token prompts, side by side -> token lists without the end token. Each row has
-    its own seed, so a story does not depend on its neighbours."""
+def generate(net, prompts, eos=2, temperature=0.0, top_p=1.0, min_p=0.0, seeds=None,
+             limit=None):
+    """Generates stories for several token prompts at once.
+
+    -> (token lists without prompt and end token, whether each ended by itself). Each story has
+    its own random numbers, so it does not depend on the others.
+    """
     limit = limit or net.s.context
     rngs = [np.random.default_rng(s) for s in (seeds or range(len(prompts)))]
     kv, out = net.cache(len(prompts)), [list(p) for p in prompts]
