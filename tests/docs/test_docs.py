@@ -6,7 +6,7 @@ Checks in every page that links and file paths exist, and runs the commands that
 
     ```sh            every line is a command of one script; each must exit with 0
     ```console       lines "$ COMMAND" are commands; the lines below are their standard output,
-                     compared word by word. "[...]" stands for any text.
+                     compared word by word. "[...]" matches any text.
     ```sh not-run: WHY    shown only; WHY is one of the reasons in NOT_RUN
 
 The blocks of a page run one after another in one new folder, which is also HOME, with the program
