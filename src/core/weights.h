@@ -4,14 +4,8 @@
 #ifndef DT_CORE_WEIGHTS_H
 #define DT_CORE_WEIGHTS_H
 
+#include "core/linear.h"
 #include "core/model.h"
-#include "core/stack.h"
-
-// A matrix and the instance that computes it.
-struct dt_linear {
-    struct dt_matrix matrix;
-    const struct dt_instance *by;
-};
 
 struct dt_weights_layer {
     struct dt_linear query, key, value, output, gate, down, up;

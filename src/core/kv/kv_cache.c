@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+#include "core/kv/kv_cache.h"
+
+#include <string.h>
+
+#include "core/quant/half.h"
+
+#define STORED_AT_ONCE 8u // positions of a prompt
+
+static size_t padded(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
+
+static size_t element_bytes(const struct dt_kv_cache *cache)
+{
+    return cache->type == DT_KV_F16 ? 2 : 4;
+}
+
+static size_t channels(const struct dt_kv_cache *cache)
+{
+    return (size_t)cache->heads * cache->head_size;
+}
+
+void dt_kv_cache_init(struct dt_kv_cache *cache, const struct dt_hparams *hp, uint32_t capacity,
+                      uint32_t type)
+{
+    memset(cache, 0, sizeof *cache);
+    cache->type = type;
+    cache->layers = hp->layers;
+    cache->heads = hp->kv_heads;
+    cache->head_size = hp->head_size;
+    cache->capacity = capacity;
+    // 16 more than a multiple of a power of two: neighbouring channels must not fall into the same
+    // cache set.
+    cache->key_slots = padded(capacity) + 16;
+    cache->value_slots = padded(capacity);
+}
+
+void dt_kv_cache_alloc(struct dt_kv_cache *cache, struct dt_arena *arena)
+{
+    size_t element = element_bytes(cache);
+    cache->keys =
+        dt_arena_alloc(arena, cache->layers * cache->key_slots * element, channels(cache));
+    cache->values =
+        dt_arena_alloc(arena, cache->layers * cache->value_slots * element, channels(cache));
+}
+
+size_t dt_kv_cache_layer_bytes(const struct dt_kv_cache *cache, size_t positions)
+{
+    return positions * 2 * channels(cache) * element_bytes(cache);
+}
+
+struct dt_kv dt_kv_cache_layer(const struct dt_kv_cache *cache, uint32_t layer)
+{
+    size_t layer_slots = layer * channels(cache) * element_bytes(cache);
+    return (struct dt_kv){
+        .type = cache->type,
+        .heads = cache->heads,
+        .head_size = cache->head_size,
+        .capacity = cache->capacity,
+        .keys = cache->keys + layer_slots * cache->key_slots,
+        .values = cache->values + layer_slots * cache->value_slots,
+        .key_head = cache->head_size * cache->key_slots,
+        .key_slot = 1,
+        .key_channel = cache->key_slots,
+        .value_head = cache->head_size * cache->value_slots,
+        .value_slot = cache->head_size,
+        .value_channel = 1,
+    };
+}
+
+// Keys and values of n neighbouring positions, a stride apart as they were computed, into as many
+// slots of the cache: a channel's keys lie side by side there. Inlined for one position and for
+// several.
+static inline __attribute__((always_inline)) void store_run(const struct dt_kv *kv, uint32_t slot,
+                                                            const float *key, const float *value,
+                                                            size_t stride, uint32_t n)
+{
+    for (uint32_t h = 0; h < kv->heads; h++, key += kv->head_size, value += kv->head_size) {
+        size_t key_at = h * kv->key_head + slot * kv->key_slot;
+        size_t value_at = h * kv->value_head + slot * kv->value_slot;
+        if (kv->type == DT_KV_F32) {
+            float *keys = (float *)(uintptr_t)kv->keys + key_at,
+                  *values = (float *)(uintptr_t)kv->values + value_at;
+            for (uint32_t i = 0; i < kv->head_size; i++) {
+                for (uint32_t k = 0; k < n; k++)
+                    keys[i * kv->key_channel + k * kv->key_slot] = key[k * stride + i];
+            }
+            for (uint32_t k = 0; k < n; k++)
+                memcpy(values + k * kv->value_slot, value + k * stride,
+                       kv->head_size * sizeof *value);
+            continue;
+        }
+        uint16_t *keys = (uint16_t *)(uintptr_t)kv->keys + key_at;
+        uint16_t *values = (uint16_t *)(uintptr_t)kv->values + value_at;
+        for (uint32_t i = 0; i < kv->head_size; i++) {
+            for (uint32_t k = 0; k < n; k++) {
+                keys[i * kv->key_channel + k * kv->key_slot] =
+                    dt_float_to_half(key[k * stride + i]);
+                values[k * kv->value_slot + i] = dt_float_to_half(value[k * stride + i]);
+            }
+        }
+    }
+}
+
+void dt_kv_cache_store(const struct dt_kv *kv, uint32_t slot, const float *key, const float *value,
+                       size_t stride, uint32_t n)
+{
+    uint32_t k = 0;
+    for (; k + STORED_AT_ONCE <= n; k += STORED_AT_ONCE)
+        store_run(kv, slot + k, key + k * stride, value + k * stride, stride, STORED_AT_ONCE);
+    for (; k < n; k++)
+        store_run(kv, slot + k, key + k * stride, value + k * stride, 0, 1);
+}
+
+size_t dt_kv_cache_saved_bytes(const struct dt_kv_cache *cache, uint32_t positions)
+{
+    return cache->layers * dt_kv_cache_layer_bytes(cache, positions);
+}
+
+static void copy(unsigned char *cache, unsigned char **saved, size_t bytes, bool out)
+{
+    memcpy(out ? *saved : cache, out ? cache : *saved, bytes);
+    *saved += bytes;
+}
+
+// Copies the first positions to `saved`, or back: for each head its keys by channel, then its
+// values.
+static void copy_all(const struct dt_kv_cache *cache, uint32_t positions, unsigned char *saved,
+                     bool out)
+{
+    size_t element = element_bytes(cache);
+    for (uint32_t layer = 0; layer < cache->layers; layer++) {
+        struct dt_kv kv = dt_kv_cache_layer(cache, layer);
+        unsigned char *keys = (unsigned char *)(uintptr_t)kv.keys,
+                      *values = (unsigned char *)(uintptr_t)kv.values;
+        for (uint32_t head = 0; head < kv.heads; head++) {
+            for (uint32_t i = 0; i < kv.head_size; i++)
+                copy(keys + (head * kv.key_head + i * kv.key_channel) * element, &saved,
+                     positions * element, out);
+            copy(values + head * kv.value_head * element, &saved,
+                 positions * kv.value_slot * element, out);
+        }
+    }
+}
+
+void dt_kv_cache_save(const struct dt_kv_cache *cache, uint32_t positions, unsigned char *out)
+{
+    copy_all(cache, positions, out, true);
+}
+
+void dt_kv_cache_restore(struct dt_kv_cache *cache, uint32_t positions, const unsigned char *saved)
+{
+    copy_all(cache, positions, (unsigned char *)(uintptr_t)saved, false);
+}
+
+void dt_kv_cache_fill(struct dt_kv_cache *cache, uint32_t positions, float *key, float *value)
+{
+    for (uint32_t layer = 0; layer < cache->layers; layer++) {
+        struct dt_kv kv = dt_kv_cache_layer(cache, layer);
+        for (uint32_t slot = 0; slot < positions; slot++) {
+            for (uint32_t i = 0; i < kv.heads * kv.head_size; i++) {
+                uint32_t mixed = (layer * 2654435761u + slot * 40503u + i * 2246822519u) >> 16;
+                key[i] = (float)(mixed & 255) / 256.0f - 0.5f;
+                value[i] = (float)(mixed >> 8) / 256.0f - 0.5f;
+            }
+            dt_kv_cache_store(&kv, slot, key, value, 0, 1);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// The KV cache of a session: layout, storing, saving and restoring.
+//
+// For each layer and key/value head, a channel's keys of all positions are contiguous (attention
+// reads them along positions), and a position's value channels are contiguous. Slot i holds
+// position i.
+#ifndef DT_CORE_KV_CACHE_H
+#define DT_CORE_KV_CACHE_H
+
+#include "base/arena.h"
+#include "core/model.h"
+
+struct dt_kv_cache {
+    uint32_t type; // enum dt_kv_type
+    uint32_t layers, heads, head_size;
+    uint32_t capacity;  // positions
+    size_t key_slots;   // elements from one channel's keys to the next channel's
+    size_t value_slots; // slots of a head's values, padded
+    unsigned char *keys, *values;
+};
+
+// Describes a cache for this model; memory comes from dt_kv_cache_alloc. type: DT_KV_F32 or
+// DT_KV_F16.
+void dt_kv_cache_init(struct dt_kv_cache *cache, const struct dt_hparams *hp, uint32_t capacity,
+                      uint32_t type);
+
+// Allocates keys and values from the arena, which outlives the cache. If the arena is too small,
+// they are NULL and dt_arena_failed(arena) is true.
+void dt_kv_cache_alloc(struct dt_kv_cache *cache, struct dt_arena *arena);
+
+// Bytes of one layer's keys and values of `positions` positions.
+size_t dt_kv_cache_layer_bytes(const struct dt_kv_cache *cache, size_t positions);
+
+// The descriptor of one layer for kernels.
+struct dt_kv dt_kv_cache_layer(const struct dt_kv_cache *cache, uint32_t layer);
+
+// Stores n positions into slots `slot` and up. key and value: heads * head_size floats for each
+// position, `stride` floats from one position to the next. Different slots may be stored by
+// different threads at once.
+void dt_kv_cache_store(const struct dt_kv *kv, uint32_t slot, const float *key, const float *value,
+                       size_t stride, uint32_t n);
+
+// The first `positions` positions as plain bytes of any alignment. Restore needs a cache of the
+// same model, capacity and type.
+size_t dt_kv_cache_saved_bytes(const struct dt_kv_cache *cache, uint32_t positions);
+void dt_kv_cache_save(const struct dt_kv_cache *cache, uint32_t positions, unsigned char *out);
+void dt_kv_cache_restore(struct dt_kv_cache *cache, uint32_t positions, const unsigned char *saved);
+
+// Fills the first `positions` positions with fixed values between -0.5 and 0.5, the same on every
+// machine; for measuring. key, value: scratch of heads * head_size floats.
+void dt_kv_cache_fill(struct dt_kv_cache *cache, uint32_t positions, float *key, float *value);
+
+#endif

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// Matrix products with the kernels of a stack, on the workers of the host.
+#ifndef DT_CORE_LINEAR_H
+#define DT_CORE_LINEAR_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "core/stack.h"
+
+// A matrix and the instance that computes it.
+struct dt_linear {
+    struct dt_matrix matrix;
+    const struct dt_instance *by;
+};
+
+// What computations run on. Plain data, owned by the session.
+struct dt_compute {
+    const struct dt_services *services; // NULL: one thread
+    const atomic_int *cancel;           // polled; NULL: never cancelled
+    uint32_t workers;                   // at least 1
+    size_t split_bytes;                 // work that reads less than this runs on the calling thread
+    void *act; // scratch for prepared activations: dt_linear_act_bytes of every matrix
+};
+
+// The split_bytes that suit a model whose tokens read weight_bytes.
+size_t dt_compute_split_bytes(size_t weight_bytes);
+
+static inline bool dt_compute_cancelled(const struct dt_compute *on)
+{
+    return on->cancel && atomic_load_explicit(on->cancel, memory_order_relaxed);
+}
+
+// Runs body over items 0 .. items - 1, which read `bytes` together, on all workers if that pays.
+// Results must not depend on how the items are divided. Returns when all are done.
+void dt_compute_spread(const struct dt_compute *on, dt_loop_body *body, void *arg, uint32_t items,
+                       size_t bytes);
+
+// Bytes that l's backend needs to prepare this many columns; 0 if it reads the floats themselves.
+size_t dt_linear_act_bytes(const struct dt_linear *l, uint32_t columns);
+
+// Prepares columns of x (x_stride floats apart) for l's backend. Returns on->act, or x where the
+// backend reads the floats themselves; valid until the next preparation.
+const void *dt_linear_prepare(const struct dt_compute *on, const struct dt_linear *l,
+                              const float *x, size_t x_stride, uint32_t columns);
+
+// out[m] = linear[m] * x for count matrices and all columns; column c of out[m] begins at
+// out[m] + c * out_stride[m], its rows are contiguous. Matrices that share a preparation and follow
+// each other are computed in one parallel loop. Returns early, with out undefined, when cancelled:
+// the flag is polled at least every 1 MB of weights.
+void dt_linear_multiply(const struct dt_compute *on, const struct dt_linear *const *linear,
+                        float *const *out, const size_t *out_stride, int count, const float *x,
+                        size_t x_stride, uint32_t columns);
+
+#endif
