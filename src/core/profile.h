@@ -42,4 +42,10 @@ struct dt_profile {
 // The name of an operator, static.
 const char *dt_operator_name(enum dt_operator op);
 
+// The time now, and the time after recording an operator that began at `since`. Both return 0 and
+// do nothing where profile is NULL.
+uint64_t dt_profile_begin(const struct dt_profile *profile);
+uint64_t dt_profile_end(const struct dt_profile *profile, uint64_t since, enum dt_operator op,
+                        uint32_t layer, uint32_t columns, size_t bytes);
+
 #endif

@@ -400,9 +400,7 @@ void dt_engine_memory(const struct dt_engine *e, struct dt_engine_plan *now)
 dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t count,
                          struct dt_error *err)
 {
-    float margin, temperature;
-    bool some = dt_sampler_bound(&e->sampler, &margin, &temperature);
-    dt_session_set_bound(e->session, some ? margin : -1, temperature);
+    dt_session_set_bound(e->session, dt_sampler_bound(&e->sampler));
     dt_status status = dt_session_eval(e->session, tokens, count, NULL, NULL, err);
     return status == DT_OK ? dt_model_files_check(&e->files, err) : status;
 }

@@ -203,23 +203,25 @@ static uint32_t by_some(uint32_t n)
 {
     static uint32_t index[VOCAB_MAX];
     static float some[VOCAB_MAX];
-    struct dt_candidates c = {.index = index, .logits = some};
-    if (!dt_sampler_bound(&bench->sampler, &c.margin, &c.temperature))
+    struct dt_candidates c = {
+        .index = index, .logits = some, .bound = dt_sampler_bound(&bench->sampler)};
+    if (!c.bound.partial)
         return DT_SAMPLER_UNSURE;
     float largest = -INFINITY;
     for (uint32_t i = 0; i < n; i++)
         largest = bench->logits[i] > largest ? bench->logits[i] : largest;
-    c.margin *= 1 + 0.3f * dt_random_f32(&random_state);
+    c.bound.margin *= 1 + 0.3f * dt_random_f32(&random_state);
     for (uint32_t i = 0; i < n; i++) {
-        if (bench->logits[i] < largest - c.margin) {
-            c.outside += exp(((double)bench->logits[i] - (double)largest) / (double)c.temperature);
+        if (bench->logits[i] < largest - c.bound.margin) {
+            c.outside +=
+                exp(((double)bench->logits[i] - (double)largest) / (double)c.bound.temperature);
             continue;
         }
         index[c.count] = i;
         some[c.count++] = bench->logits[i];
     }
     c.outside *= 1 + (random_below(2) ? 0.01 : 20) * (double)dt_random_f32(&random_state);
-    if (c.temperature == 0)
+    if (c.bound.temperature == 0)
         c.outside = 0;
     return dt_sampler_some(&bench->sampler, &c);
 }

@@ -288,7 +288,7 @@ static void candidates_decide(uint32_t form, uint32_t group)
         }
         if (dt_session_position(a.session) == dt_session_capacity(a.session))
             break;
-        dt_session_set_bound(b.session, pick(4) ? 0 : -1, 0);
+        dt_session_set_bound(b.session, (struct dt_sampler_bound){.partial = pick(4) != 0});
         assert_int_equal(dt_session_eval(a.session, &token, 1, NULL, NULL, &err), DT_OK);
         assert_int_equal(dt_session_eval(b.session, &token, 1, NULL, NULL, &err), DT_OK);
         const float *logits = dt_session_logits(a.session);

@@ -12,6 +12,7 @@
 
 #include "core/quant/quantise.h"
 #include "core/sampling/sampler.h"
+#include "base/arena.h"
 #include "core/sampling/shortlist.h"
 
 static uint64_t random_state = 0x2545f4914f6cdd1du;
@@ -128,15 +129,16 @@ static void check(struct rig *r, const struct dt_shortlist_request *q,
             next++;
             continue;
         }
-        if (!(r->logits[i] < largest - q->margin || (q->margin == 0 && r->logits[i] < largest)))
+        if (!(r->logits[i] < largest - q->bound.margin ||
+              (q->bound.margin == 0 && r->logits[i] < largest)))
             fail_msg(
-                "row %u of %u is left out: its logit is %.9g, the largest %.9g, the reach %.9g", i,
-                vocab, (double)r->logits[i], (double)largest, (double)q->margin);
-        if (q->temperature > 0)
-            outside += exp(((double)r->logits[i] - (double)largest) / (double)q->temperature);
+                "row %u of %u is left out: its logit is %.9g, the largest %.9g, the margin %.9g", i,
+                vocab, (double)r->logits[i], (double)largest, (double)q->bound.margin);
+        if (q->bound.temperature > 0)
+            outside += exp(((double)r->logits[i] - (double)largest) / (double)q->bound.temperature);
     }
     assert_int_equal(next, c->count);
-    if (q->temperature > 0 && !(outside <= c->outside))
+    if (q->bound.temperature > 0 && !(outside <= c->outside))
         fail_msg("%u rows are left out, which add up to %.9g; the bound is %.9g", vocab - c->count,
                  outside, c->outside);
 }
@@ -157,8 +159,8 @@ static void one_model(uint32_t form)
     for (int i = 0; i < 60; i++) {
         new_x(&r, dim);
         q.error = dt_backend_reference.act_error(NULL, r.act, r.x, &r.classifier.matrix);
-        q.temperature = below(2) ? 0 : 0.2f + 2 * dt_random_f32(&random_state);
-        q.margin = q.temperature * 9.02f;
+        q.bound.temperature = below(2) ? 0 : 0.2f + 2 * dt_random_f32(&random_state);
+        q.bound.margin = q.bound.temperature * 9.02f;
         for (uint32_t k = 0; k < 5; k++)
             recent[k] = below(vocab);
         for (uint32_t k = 0, most = below(8) ? vocab : 0; k < most;

@@ -284,35 +284,45 @@ uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *re
 
 // ---- by some of the logits ----
 
-bool dt_sampler_bound(const struct dt_sampler *s, float *margin, float *temperature)
+struct dt_sampler_bound dt_sampler_bound(const struct dt_sampler *s)
 {
     const struct dt_sampling *settings = &s->settings;
-    bool greedy = !(settings->temperature > 0.0f);
-    *margin = greedy ? 0.0f : settings->temperature * DT_SAMPLER_QUICK_REACH;
-    *temperature = greedy ? 0.0f : settings->temperature;
+    struct dt_sampler_bound all = {.partial = false}, greedy = {.partial = true};
     if (penalty_is_on(settings))
-        return false;
-    return greedy || (is_narrowed(settings) && *margin < 1e6f);
+        return all;
+    if (!(settings->temperature > 0.0f))
+        return greedy;
+    struct dt_sampler_bound some = {
+        .partial = true,
+        .margin = settings->temperature * DT_SAMPLER_QUICK_MARGIN,
+        .temperature = settings->temperature,
+    };
+    return is_narrowed(settings) && some.margin < 1e6f ? some : all;
+}
+
+// Whether what is known meets what is needed.
+static bool is_met(const struct dt_sampler_bound *needed, const struct dt_sampler_bound *known)
+{
+    return needed->partial && known->margin >= needed->margin &&
+           (needed->temperature == 0.0f || known->temperature == needed->temperature);
 }
 
 uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *c)
 {
-    float margin, temperature;
-    bool enough = dt_sampler_bound(s, &margin, &temperature) && c->count > 0 &&
-                  c->margin >= margin && (temperature == 0.0f || c->temperature == temperature);
+    struct dt_sampler_bound needed = dt_sampler_bound(s);
     uint32_t token = DT_SAMPLER_UNSURE;
-    if (enough) {
+    if (c->count > 0 && is_met(&needed, &c->bound)) {
         uint32_t best = argmax(s, c->logits, c->count);
         struct dt_sampler_view view = {c->logits, c->index, c->count, s->vocab, c->outside};
         uint64_t state = s->state;
-        if (temperature == 0.0f)
+        if (needed.temperature == 0.0f)
             token = c->logits[best] == c->logits[best] ? c->index[best] : DT_SAMPLER_UNSURE;
         else
             token = dt_sampler_quick(&view, c->logits[best], &s->settings, dt_random_f32(&s->state),
                                      s->keys);
         if (token == DT_SAMPLER_UNSURE)
             s->state = state;
-        s->quick += token != DT_SAMPLER_UNSURE && temperature > 0.0f;
+        s->quick += token != DT_SAMPLER_UNSURE && needed.temperature > 0.0f;
     }
     s->some += token != DT_SAMPLER_UNSURE;
     s->unsure += token == DT_SAMPLER_UNSURE;

@@ -3,26 +3,10 @@
 #ifndef DT_CORE_SAMPLER_H
 #define DT_CORE_SAMPLER_H
 
-#include "core/sampling/shortlist.h"
+#include <stddef.h>
 
-// Applied in this order: penalty, temperature, softmax, top-k, min-p, top-p. Probabilities are
-// those of the whole softmax all along: a filter only cuts the list, and the draw is among what is
-// left.
-struct dt_sampling {
-    float temperature;    // 0: greedy
-    float top_p;          // <= 0 or >= 1: off, as in llama2.c
-    uint32_t top_k;       // 0: off
-    float min_p;          // 0: off; keeps tokens with p >= min_p * the largest p
-    float repeat_penalty; // 1 or 0: off; logits of recent tokens are divided (positive) or
-                          // multiplied (negative) by it, once each
-    uint32_t repeat_last; // how many recent tokens count, 1024 at most (0: 64)
-};
-
-// Whether top-p cuts anything off.
-static inline bool dt_sampling_has_top_p(const struct dt_sampling *settings)
-{
-    return settings->top_p > 0.0f && settings->top_p < 1.0f;
-}
+#include "core/sampling/sampling.h"
+#include "core/stack.h"
 
 struct dt_sampler {
     struct dt_sampling settings; // may be changed between calls: the next token obeys
@@ -56,15 +40,12 @@ void dt_sampler_init(struct dt_sampler *s, uint32_t vocab, const struct dt_stack
 uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *recent,
                          uint32_t count);
 
-// What dt_sampler_some needs to know of the logits with the settings of this moment: those within
-// *reach of the largest, and the others' sum in this unit (0: not needed). false: it needs all of
-// them.
-bool dt_sampler_bound(const struct dt_sampler *s, float *margin, float *temperature);
+// The logits that dt_sampler_some needs with the present settings.
+struct dt_sampler_bound dt_sampler_bound(const struct dt_sampler *s);
 
 // The token that dt_sampler_next would choose from all logits, by some of them, or
 // DT_SAMPLER_UNSURE: then nothing has happened, and dt_sampler_next decides. As there, worker
 // thread.
-#define DT_SAMPLER_UNSURE UINT32_MAX
 uint32_t dt_sampler_some(struct dt_sampler *s, const struct dt_candidates *candidates);
 
 // The generator: one step of xorshift64*, and its upper 24 bits as a float in [0, 1).

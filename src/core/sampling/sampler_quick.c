@@ -21,7 +21,7 @@
 #include "base/expf.h"
 
 #define U         0x1p-24
-#define NEAR      13.0f       // powers of two below the largest: e^-DT_SAMPLER_QUICK_REACH, nearly
+#define NEAR      13.0f       // powers of two below the largest: e^-DT_SAMPLER_QUICK_MARGIN, nearly
 #define TAIL_MOST 0x1.02p-13f // above 2^-NEAR, with rounding: more than any e of the tail
 #define LOG2E     1.44269504f
 #define BLOCK     16

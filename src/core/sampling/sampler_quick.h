@@ -4,13 +4,13 @@
 #define DT_CORE_SAMPLER_QUICK_H
 
 #include "base/bits.h"
-#include "core/sampling/sampler.h"
+#include "core/sampling/sampling.h"
 
 #define DT_SAMPLER_QUICK_MIN 512u // fewer logits: the exact road is as quick
 
 // How far below the largest logit, in units of the temperature, logits are that need not be known
 // one by one.
-#define DT_SAMPLER_QUICK_REACH 9.02f
+#define DT_SAMPLER_QUICK_MARGIN 9.02f
 
 // Logits to choose from: all, or those of some tokens.
 struct dt_sampler_view {
@@ -18,7 +18,7 @@ struct dt_sampler_view {
     const uint32_t *index; // whose they are, ascending; NULL: 0, 1, 2 ...
     uint32_t count;
     uint32_t vocab; // tokens in all
-    // Those that are not here are at least DT_SAMPLER_QUICK_REACH * temperature below the largest,
+    // Those that are not here are at least DT_SAMPLER_QUICK_MARGIN * temperature below the largest,
     // and exp((logit - largest) / temperature) over them adds up to this at most.
     double outside;
 };

@@ -228,14 +228,14 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
     double slack = (double)list->norm_most * ((double)q->error + ROUNDING * length) +
                    (double)list->along_error * fabs(along);
     double certain = (double)least_certain(list, q);
-    double limit = certain - (double)q->margin - slack;
+    double limit = certain - (double)q->bound.margin - slack;
     float threshold = (float)(limit - fabs(limit) * 0x1p-23); // below it, rounded too
 
     // A part first: where nearly all of it stays, so will the rest, and need not be looked at or
     // written down.
     double rest = 0, more = 0;
     float turned = (float)(across * (1 + 1e-6)),
-          scale = q->temperature > 0 ? 1.44269504f / q->temperature : 0.0f;
+          scale = q->bound.temperature > 0 ? 1.44269504f / q->bound.temperature : 0.0f;
     uint32_t part = list->vocab / 8;
     uint32_t count = by->table.screen(by->ctx, list->bounds, part, (float)along, turned, threshold,
                                       scale, list->index, &rest);
@@ -263,15 +263,14 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
     list->facts.used++;
     list->facts.rows += count;
     *out = (struct dt_candidates){
-        .index = list->index, .logits = list->logits, .count = count, .margin = q->margin};
-    if (q->temperature >
+        .index = list->index, .logits = list->logits, .count = count, .bound = q->bound};
+    if (q->bound.temperature >
         0) { // the others are at most threshold + slack, whose exponentials `rest` is relative to
         float largest = list->logits[best]; // it may be NaN where others are not
         if (largest != largest)
             largest = largest_of(list->logits, count);
         double above = (double)threshold + slack * (1 + 1e-6) - (double)largest;
-        out->temperature = q->temperature;
-        out->outside = rest * exp(above / (double)q->temperature) * (1 + 1e-5);
+        out->outside = rest * exp(above / (double)q->bound.temperature) * (1 + 1e-5);
     }
     return true;
 }

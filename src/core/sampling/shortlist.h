@@ -18,7 +18,8 @@
 #ifndef DT_CORE_SHORTLIST_H
 #define DT_CORE_SHORTLIST_H
 
-#include "core/weights.h"
+#include "core/linear.h"
+#include "core/sampling/sampling.h"
 
 // What came of it, summed up over all evaluations.
 struct dt_shortlist_facts {
@@ -41,17 +42,6 @@ struct dt_shortlist {
     float norm_most;            // the largest |w|
     float along_error;          // the largest |w . d - a|
     struct dt_shortlist_facts facts;
-};
-
-// Logits of some tokens, ascending by id, and what is known of the others.
-struct dt_candidates {
-    const uint32_t *index;
-    float *logits;     // count of them; may be written to
-    uint32_t count;    // 0: nothing is known, all logits are needed
-    float margin;      // every token within this of the largest logit is listed
-    float temperature; // of the others, the sum of exp((logit - largest) / unit) is at most
-                       // `outside`; 0: not known
-    double outside;
 };
 
 // Whether a list is worth its memory for this classifier of a model whose tokens read weight_bytes:
@@ -78,7 +68,7 @@ struct dt_shortlist_request {
     float error;            // dt_backend.act_error of its preparation
     const uint32_t *recent; // tokens that are likely again, newest last
     uint32_t recent_count;
-    float margin, temperature; // as in dt_candidates; unit may be 0
+    struct dt_sampler_bound bound; // partial
     dt_shortlist_rows *rows;
     void *arg;
 };

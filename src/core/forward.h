@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// The transformer: from tokens to the residual stream behind the last layer.
+#ifndef DT_CORE_FORWARD_H
+#define DT_CORE_FORWARD_H
+
+#include "core/kv/kv_cache.h"
+#include "core/profile.h"
+#include "core/weights.h"
+
+// Scratch for one batch. Its size depends on the backends; it holds nothing between evaluations
+// but the last batch's activations.
+struct dt_scratch {
+    float *x;                // residual stream: dim_stride for each column
+    float *normed;           // dim_stride
+    float *query, *attended; // attend_stride
+    float *key, *value;      // kv_stride
+    float *hidden, *up;      // hidden_stride
+    float *cosine, *sine;    // half_stride
+    float *scores;           // heads * score_stride for each worker
+    void *act;               // prepared activations
+};
+
+// Plain data, owned by the session. Strides are in floats, padded to 16.
+struct dt_forward {
+    const struct dt_model *model;
+    const struct dt_weights *weights;
+    struct dt_stack stack; // a copy
+    struct dt_compute compute;
+    const struct dt_profile *profile; // NULL: off
+    uint32_t batch;                   // columns evaluated together, at most
+    uint32_t position;                // positions in the cache; a batch is stored after them
+    size_t dim_stride, attend_stride, kv_stride, hidden_stride, score_stride, half_stride;
+    float *frequency; // rotated / 2
+    struct dt_kv_cache cache;
+    struct dt_scratch scratch;
+};
+
+// Sets the model, the batch and the layout of cache and scratch; allocates nothing. compute,
+// weights and stack are left to the caller.
+void dt_forward_init(struct dt_forward *f, const struct dt_model *model, uint32_t batch,
+                     uint32_t capacity, uint32_t kv_type);
+
+// The RoPE frequencies of the model into f->frequency.
+void dt_forward_set_frequencies(struct dt_forward *f);
+
+// Bytes to prepare a full batch for the matrix of these weights that needs most.
+size_t dt_forward_act_bytes(const struct dt_forward *f, const struct dt_weights *weights);
+
+// The same for weights that do not exist yet: an upper bound.
+size_t dt_forward_act_bytes_most(const struct dt_forward *f);
+
+// Allocates scratch from the arena, act_bytes of it for prepared activations. dt_arena_failed says
+// whether it was large enough.
+struct dt_scratch dt_forward_alloc_scratch(const struct dt_forward *f, size_t act_bytes,
+                                           struct dt_arena *arena);
+
+// Evaluates the layers for `columns` tokens at f->position, and stores their keys and values.
+// Leaves the residual stream in scratch.x; position is not advanced. When cancelled it returns
+// early, with scratch and the slots from position on undefined.
+void dt_forward_layers(struct dt_forward *f, const uint32_t *tokens, uint32_t columns);
+
+// RMS norm of columns, dim_stride apart in out and x.
+void dt_forward_norm(const struct dt_forward *f, float *out, const float *x, const float *weight,
+                     uint32_t columns);
+
+#endif
