@@ -99,9 +99,9 @@ def broken(here):
     env = {"DUOTALE_MODULES": str(modules)}
     rows = listed(env)
     wanted = {
-        "a-text": "ELF", "b-empty": "ELF", "c-cut": "cut short", "d-foreign": "another machine", "e-wide": "-bit",
-        "f-writable": "written by everybody", "g-symbol": "dt_backend_module", "h-version": "version 99", "i-size": "12 bytes",
-        "j-probe": "cannot run on this CPU", "k-name": "letters", "m-missing": "cannot be loaded",
+        "a-text": "ELF", "b-empty": "ELF", "c-cut": "truncated", "d-foreign": "another machine", "e-wide": "-bit",
+        "f-writable": "writable by everybody", "g-symbol": "dt_backend_module", "h-version": "version 99", "i-size": "12 bytes",
+        "j-probe": "cannot run on this CPU", "k-name": "invalid name", "m-missing": "cannot be loaded",
     }
     for name, reason in wanted.items():
         row = rows.get(str(modules / f"{name}.so"))
@@ -114,7 +114,7 @@ def broken(here):
     expect_run("one that cannot run here", run("run", model, "-n", "5", "-b", "never", env=env), 3, stderr=b"cannot run on this CPU")
     modules.chmod(0o777)
     rows = listed(env)
-    expect("a folder that everybody can write", str(modules) in rows and "written by everybody" in rows[str(modules)]["reason"], rows.keys())
+    expect("a folder that everybody can write", str(modules) in rows and "writable by everybody" in rows[str(modules)]["reason"], rows.keys())
     modules.chmod(0o755)
 
 

@@ -4,6 +4,7 @@
 #include "fuzz.h"
 
 // The fuzzers link core and base alone.
+#include "host/array.c"
 #include "host/audio/resample.c"
 #include "host/audio/wav.c"
 

@@ -139,7 +139,7 @@ static void test_trouble(void **state)
     struct dt_listen_figures figures;
     struct dt_error err;
     assert_int_equal(hear(wav, "nobody", text, &figures, &err), DT_USAGE);
-    assert_non_null(strstr(err.message, "no ear called \"nobody\""));
+    assert_non_null(strstr(err.message, "unknown ear \"nobody\""));
     if (!has(DT_SPEECH_EAR, "pocketsphinx")) {
         print_message("trouble: skipped, pocketsphinx is not installed\n");
         skip();

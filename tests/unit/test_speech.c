@@ -273,7 +273,7 @@ static void test_trouble(void **state)
     struct dt_error err = {0};
     struct dt_speech_options options = {.voice = "nobody", .wav_path = wav};
     assert_int_equal(dt_speech_open(&speech, &options, &err), DT_USAGE);
-    assert_non_null(strstr(err.message, "no voice called \"nobody\"; usable: "));
+    assert_non_null(strstr(err.message, "unknown voice \"nobody\"; available: "));
     assert_non_null(strstr(err.message, "tones"));
     options.voice = "tones:loud";
     assert_int_equal(dt_speech_open(&speech, &options, &err), DT_USAGE);

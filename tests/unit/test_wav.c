@@ -138,12 +138,12 @@ static void test_broken(void **state)
         dt_status status;
         const char *says;
     } spoils[] = {
-        {0, "RIFX", 4, DT_BAD_INPUT, "no WAV"},
-        {8, "AVI ", 4, DT_BAD_INPUT, "no WAV"},
+        {0, "RIFX", 4, DT_BAD_INPUT, "not a WAV"},
+        {8, "AVI ", 4, DT_BAD_INPUT, "not a WAV"},
         {34, "\x55\0", 2, DT_UNSUPPORTED, "format 85"},
         {36, "\0\0", 2, DT_BAD_INPUT, "0 channels"},
         {36, "\xff\xff", 2, DT_BAD_INPUT, "channels"},
-        {38, "\0\0\0\0", 4, DT_BAD_INPUT, "samples a second"},
+        {38, "\0\0\0\0", 4, DT_BAD_INPUT, "WAV file of 0 Hz"},
         {48, "\x0c\0", 2, DT_UNSUPPORTED, "12-bit"},
         {46, "\3\0", 2, DT_BAD_INPUT, "frames of 3"},
         {30, "\2\0\0\0", 4, DT_BAD_INPUT, "2 bytes"},

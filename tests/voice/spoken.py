@@ -123,11 +123,11 @@ class Spoken(unittest.TestCase):
 
     def test_mistakes(self):
         for arguments, code, says in (
-                (["--voice", "nobody", "--speak"], 2, "no voice called \"nobody\""),
+                (["--voice", "nobody", "--speak"], 2, "unknown voice \"nobody\""),
                 (["--voice-speed", "10"], 2, "--voice-speed: '10' is not what it takes: 50 .. 400"),
                 (["--voice-pitch", "x"], 2, "--voice-pitch: 'x' is not what it takes: 0 .. 99"),
                 (["--speak-to", "/nowhere/at/all.wav", "--voice", "tones"], 1, "/nowhere/at/all.wav: cannot be written"),
-                (["--ear", "nobody", "--listen"], 0, "no ear called"),
+                (["--ear", "nobody", "--listen"], 0, "unknown ear \"nobody\""),
         ):
             output = self.run_story(*arguments)
             self.assertEqual(output.returncode, code, output.stderr)
@@ -273,7 +273,7 @@ class Spoken(unittest.TestCase):
         output = self.session(["/speak on", "Once upon a time"], "--voice", "tones")
         self.assertEqual((output.stdout + output.stderr).count("the story goes on in text"), 1)
         output = self.session(["/voice nobody"])
-        self.assertIn('no voice called "nobody"', output.stdout + output.stderr)
+        self.assertIn('unknown voice "nobody"', output.stdout + output.stderr)
 
     def test_silence_at_the_prompt(self):
         """Ctrl-C when the story is told and still being read: silence, and the session goes on."""

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Sampling-rate conversion by a windowed sinc (J. O. Smith, "Digital Audio Resampling", 2002: the
-// filter's impulse response is evaluated at the distances between an output instant and the inputs
-// around it).
+// Sampling-rate conversion by a windowed sinc (J. O. Smith, "Digital Audio Resampling", 2002): the
+// filter's impulse response is evaluated at the distances between the time of an output sample and
+// the input samples around it.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,20 +10,20 @@
 
 enum {
     ZEROS = 12,   // zero crossings of the sinc on each side
-    BLOCK = 4096, // inputs taken at a time
-    STEPS = 64,   // entries of the table between two of them; linear interpolation between entries
+    BLOCK = 4096, // inputs processed at a time
+    STEPS = 64,   // table entries between two zero crossings, linearly interpolated
 };
 
 struct dt_resampler {
     uint32_t from, to;
     uint32_t taps; // inputs on each side of an output
-    double scale;  // cut-off against the input's Nyquist frequency, <= 1
+    double scale;  // cut-off frequency as a fraction of the input's Nyquist frequency, <= 1
     float table[ZEROS * STEPS + 2];
     int16_t *window; // inputs [first, first + count), first + count == inputs
     size_t count;
     int64_t first;
-    int64_t inputs;  // taken so far
-    int64_t outputs; // made so far
+    int64_t inputs;  // total so far
+    int64_t outputs; // total so far
 };
 
 dt_status dt_resampler_new(struct dt_resampler **out, uint32_t from, uint32_t to,
@@ -33,16 +33,16 @@ dt_status dt_resampler_new(struct dt_resampler **out, uint32_t from, uint32_t to
     struct dt_resampler *r = calloc(1, sizeof *r);
     *out = r;
     if (!r)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory to change the rate of sound");
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the resampler");
     r->from = from;
     r->to = to;
-    r->scale = to < from ? (double)to / from * 0.95 : 1.0; // the rest is for the filter's slope
+    r->scale = to < from ? (double)to / from * 0.95 : 1.0; // 5 % for the filter's slope
     r->taps = (uint32_t)ceil(ZEROS / r->scale);
     r->window = malloc((2 * (size_t)r->taps + from / to + 2 + BLOCK) * sizeof *r->window);
     if (!r->window) {
         free(r);
         *out = NULL;
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory to change the rate of sound");
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the resampler");
     }
     for (int i = 0; i <= ZEROS * STEPS; i++) {
         double x = (double)i / STEPS;
@@ -74,7 +74,7 @@ static int16_t output_at(const struct dt_resampler *r, int64_t whole, double fra
         size_t step = (size_t)x;
         double part = x - (double)step;
         double h = r->table[step] * (1 - part) + r->table[step + 1] * part;
-        weight += h; // divided out, so that a constant stays what it is
+        weight += h; // dividing by it keeps a constant signal constant
         if (i >= r->first && i < r->first + (int64_t)r->count)
             sum += h * r->window[i - r->first];
     }
@@ -83,9 +83,8 @@ static int16_t output_at(const struct dt_resampler *r, int64_t whole, double fra
     return (int16_t)lrint(y);
 }
 
-// Takes at most BLOCK samples into the window, which then has what every output from now on looks
-// at.
-static void take(struct dt_resampler *r, const int16_t *samples, size_t n)
+// Appends at most BLOCK samples to the window and drops those that no later output depends on.
+static void append(struct dt_resampler *r, const int16_t *samples, size_t n)
 {
     int64_t oldest = r->outputs * r->from / r->to - r->taps;
     if (oldest > r->first) {
@@ -107,7 +106,7 @@ size_t dt_resampler_push(struct dt_resampler *r, const int16_t *samples, size_t 
     size_t made = 0;
     for (size_t done = 0; done < n || end;) {
         size_t part = n - done < BLOCK ? n - done : BLOCK;
-        take(r, part ? samples + done : NULL, part);
+        append(r, part ? samples + done : NULL, part);
         done += part;
         bool last = end && done == n;
         int64_t total = (int64_t)(((uint64_t)r->inputs * r->to + r->from / 2) / r->from);

@@ -8,7 +8,15 @@
 #include <unistd.h>
 
 #include "base/format.h"
-#include "host/clock.h"
+
+void dt_sound_arguments(const char *argv[DT_SOUND_ARGUMENTS], const char *program, const char *rate,
+                        const char *device)
+{
+    const char *const all[DT_SOUND_ARGUMENTS] = {
+        program, "-q", "-t", "raw", "-f", "S16_LE", "-c", "1", "-r", rate, device ? "-D" : NULL,
+        device,  NULL};
+    memcpy(argv, all, sizeof all);
+}
 
 static bool is_stopped(const struct dt_stop *stop)
 {
@@ -28,16 +36,15 @@ void dt_sound_init(struct dt_sound *s, const char *wav_path, const char *device,
 dt_status dt_sound_check(struct dt_sound *s, struct dt_error *err)
 {
     if (s->wav_path) {
-        // Made now with a rate of no importance: a folder that is not there should be heard of
-        // before the story begins.
+        // Any rate will do: this only reports early that the file cannot be written.
         if (s->writer.file)
             return DT_OK;
         return dt_wav_create(&s->writer, s->wav_path, 16000, err);
     }
     if (!dt_child_find("aplay", NULL, 0))
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "the program aplay, which plays sound, is not installed (Debian: "
-                            "alsa-utils); --speak-to FILE.wav needs none");
+                            "aplay, which plays sound, is not installed; install it (Debian: "
+                            "alsa-utils) or write to a file with --speak-to FILE.wav");
     return DT_OK;
 }
 
@@ -66,19 +73,8 @@ static dt_status start_player(struct dt_sound *s, uint32_t rate, struct dt_error
 {
     char rate_text[16];
     dt_format(rate_text, sizeof rate_text, "%u", rate);
-    const char *argv[] = {"aplay",
-                          "-q",
-                          "-t",
-                          "raw",
-                          "-f",
-                          "S16_LE",
-                          "-c",
-                          "1",
-                          "-r",
-                          rate_text,
-                          s->device ? "-D" : NULL,
-                          s->device,
-                          NULL};
+    const char *argv[DT_SOUND_ARGUMENTS];
+    dt_sound_arguments(argv, "aplay", rate_text, s->device);
     struct dt_child_spec spec = {.argv = argv, .pipes = DT_CHILD_STDIN | DT_CHILD_STDERR};
     dt_status status = dt_child_start(&s->player, &spec, err);
     s->rate = status == DT_OK ? rate : 0;
@@ -88,8 +84,7 @@ static dt_status start_player(struct dt_sound *s, uint32_t rate, struct dt_error
 static dt_status write_player(struct dt_sound *s, const int16_t *samples, size_t n,
                               struct dt_error *err)
 {
-    const char *bytes =
-        (const char *)samples; // aplay is told S16_LE: Linux on big-endian machines is not served
+    const char *bytes = (const char *)samples; // assumes a little-endian CPU: aplay reads S16_LE
     size_t left = n * sizeof *samples;
     while (left > 0) {
         struct pollfd fds[3] = {
@@ -138,8 +133,7 @@ static dt_status write_file(struct dt_sound *s, uint32_t rate, const int16_t *sa
     }
     int16_t *out = malloc(dt_resampler_capacity(s->resampler, n) * sizeof *out);
     if (!out)
-        return dt_error_set(err, DT_NO_MEMORY, s->wav_path,
-                            "no memory to change the rate of %zu samples", n);
+        return dt_error_set(err, DT_NO_MEMORY, s->wav_path, "no memory to resample %zu samples", n);
     size_t made = dt_resampler_push(s->resampler, samples, n, false, out);
     status = dt_wav_write(&s->writer, out, made, err);
     free(out);

@@ -5,11 +5,9 @@
 #include <string.h>
 
 #include "base/format.h"
-#include "host/log.h"
 #include "host/modules/modules.h"
-#include "host/audio/voice_run.h"
 
-// A static build has the modules compiled in: DT_STATIC_SPEECH(X) lists them as X(voice_espeak)
+// In a static build DT_STATIC_SPEECH(X) lists the compiled-in modules: X(voice_espeak)
 // X(voice_tones) ...
 #ifdef DT_STATIC_SPEECH
 #define DT_X(name) extern const struct dt_speech_module dt_speech_module_##name;
@@ -39,25 +37,19 @@ struct dt_voices {
 
 // ---- finding ----
 
-static bool plain_name(const char *text)
-{
-    return text && *text && strlen(text) < 32 &&
-           text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789")] == 0;
-}
-
-// Whether a module's tables can be used at all; fills the reason when not. Reads nothing beyond
-// their own sizes.
-static bool sound(const struct dt_speech_module *m, char *reason, size_t size)
+// Whether a module's tables are complete; if not, writes the reason. Reads nothing beyond the sizes
+// that they state.
+static bool is_valid(const struct dt_speech_module *m, char *reason, size_t size)
 {
     if (m->abi != DT_SPEECH_ABI) {
         dt_format(reason, size,
-                  "speaks version %u of the voice interface, this program speaks %u; build it "
-                  "against this program's headers",
+                  "was built for version %u of the voice interface, this program has version %u; "
+                  "build it with this program's headers",
                   m->abi, DT_SPEECH_ABI);
         return false;
     }
     if (m->size < sizeof *m || m->size > 65536) {
-        dt_format(reason, size, "has a table of %u bytes, at least %zu are wanted", m->size,
+        dt_format(reason, size, "has a table of %u bytes; at least %zu are required", m->size,
                   sizeof *m);
         return false;
     }
@@ -66,9 +58,9 @@ static bool sound(const struct dt_speech_module *m, char *reason, size_t size)
     bool ear = m->kind == DT_SPEECH_EAR && m->ear && m->ear->size >= sizeof *m->ear &&
                m->ear->open && m->ear->hear;
     if (!voice && !ear)
-        dt_format(reason, size, "is of kind %u and has no whole table for it", m->kind);
-    else if (!plain_name(m->name))
-        dt_format(reason, size, "has a name that is not of the letters a-z and 0-9");
+        dt_format(reason, size, "is of kind %u, but its table of functions is incomplete", m->kind);
+    else if (!dt_module_name_valid(m->name))
+        dt_format(reason, size, "has an invalid name; only 1 to 31 of a-z and 0-9 are valid");
     else if (!m->probe)
         dt_format(reason, size, "has no probe function");
     else
@@ -81,7 +73,7 @@ static void consider(struct dt_voices *v, const struct dt_speech_host *services,
 {
     struct entry *entry = &v->entries[v->count++];
     entry->info = (struct dt_voice_info){.name = "?", .description = "", .path = path};
-    if (!sound(module, entry->reason, sizeof entry->reason)) {
+    if (!is_valid(module, entry->reason, sizeof entry->reason)) {
         entry->info.reason = entry->reason;
         return;
     }
@@ -93,11 +85,11 @@ static void consider(struct dt_voices *v, const struct dt_speech_host *services,
     if (entry->info.score <= 0) {
         entry->info.score = 0;
         entry->info.reason =
-            entry->reason[0] ? entry->reason : "cannot work here and does not say why";
+            entry->reason[0] ? entry->reason : "cannot be used here and gives no reason";
     }
 }
 
-static int by_worth(const void *a, const void *b)
+static int by_kind_and_score(const void *a, const void *b)
 {
     const struct dt_voice_info *x = &((const struct entry *)a)->info,
                                *y = &((const struct entry *)b)->info;
@@ -145,7 +137,7 @@ dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err)
                 entry->info.reason = file->reason;
                 v->count++;
             }
-            if (!entry->info.module) { // refused: what its file says has to do
+            if (!entry->info.module) { // refused: use the file's name
                 entry->info.kind = k == 0 ? DT_SPEECH_VOICE : DT_SPEECH_EAR;
                 const char *dash = strchr(file->name, '-');
                 entry->info.name = dash ? dash + 1 : file->name;
@@ -154,12 +146,12 @@ dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err)
             }
         }
     }
-    // Entries move, and a reason may point into one: settle those behind the sort.
+    // Sorting moves the entries, and a reason may point into one: copy all, set them afterwards.
     for (size_t i = 0; i < v->count; i++)
         if (v->entries[i].info.reason && v->entries[i].info.reason != v->entries[i].reason)
             dt_format(v->entries[i].reason, sizeof v->entries[i].reason, "%s",
                       v->entries[i].info.reason);
-    qsort(v->entries, v->count, sizeof *v->entries, by_worth);
+    qsort(v->entries, v->count, sizeof *v->entries, by_kind_and_score);
     for (size_t i = 0; i < v->count; i++)
         v->entries[i].info.reason = v->entries[i].info.reason ? v->entries[i].reason : NULL;
     *out = v;
@@ -227,15 +219,16 @@ dt_status dt_voices_choose(const struct dt_voices *v, uint32_t kind, const char 
         return DT_OK;
     list_usable(v, kind, usable, sizeof usable);
     if (any && unusable)
-        return dt_error_set(err, DT_UNSUPPORTED, NULL, "there is no %s: %s %s", what,
+        return dt_error_set(err, DT_UNSUPPORTED, NULL, "no %s available: %s %s", what,
                             unusable->name, unusable->reason);
     if (any)
         return dt_error_set(
             err, DT_UNSUPPORTED, NULL,
-            "there is no %s: no module was found (\"duotale voices\" says where was looked)", what);
+            "no %s available: no module was found (`duotale voices` lists the folders searched)",
+            what);
     if (unusable)
-        return dt_error_set(err, DT_UNSUPPORTED, NULL, "the %s %s %s; usable: %s", what,
+        return dt_error_set(err, DT_UNSUPPORTED, NULL, "%s %s %s; available: %s", what,
                             unusable->name, unusable->reason, usable);
-    return dt_error_set(err, DT_USAGE, NULL, "there is no %s called \"%.*s\"; usable: %s", what,
+    return dt_error_set(err, DT_USAGE, NULL, "unknown %s \"%.*s\"; available: %s", what,
                         (int)length, spec, usable);
 }

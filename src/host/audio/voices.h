@@ -1,58 +1,41 @@
 // SPDX-License-Identifier: MIT
-// The voices and ears there are, and what the host does for them.
+// The registry of voices and ears (speech recognisers).
 #ifndef DT_HOST_VOICES_H
 #define DT_HOST_VOICES_H
 
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "abi/voice.h"
 #include "base/status.h"
-#include "host/child.h"
+#include "host/audio/speech_context.h"
 
-// What an open voice or ear works with, and what it has used. Owned by whoever opens one; must not
-// move while it is open.
-struct dt_speech_context {
-    struct dt_speech_host services; // .host is this desk
-    struct dt_stop *stop;           // set by others to silence it
-    int nice;                       // of its children: the story comes first
-    uint32_t hang_milliseconds;     // for children that do not say themselves
-    atomic_uint_fast64_t cpu_ns;    // of children that ended
-    bool hung;                      // the last failure was a child that hung
-};
-
-// Fills a desk. stop outlives it.
-void dt_speech_context_init(struct dt_speech_context *context, struct dt_stop *stop);
-
-// One module that was found, usable or not.
+// A module that was found, usable or not.
 struct dt_voice_info {
-    const struct dt_speech_module *module; // NULL when its file was refused
-    uint32_t kind;           // enum dt_speech_kind, by the file's name where it was refused
+    const struct dt_speech_module *module; // NULL if its file was refused
+    uint32_t kind;           // enum dt_speech_kind; by the file's name if it was refused
     const char *name;        // "espeak"
-    const char *description; // "" when it was refused
-    const char *path;        // the file, "compiled in"
-    int score;               // probe's; 0: cannot be used
-    const char *reason;      // why, NULL when it can
+    const char *description; // "" if it was refused
+    const char *path;        // the file, or "compiled in"
+    int score;               // the result of its probe; 0: cannot be used
+    const char *reason;      // why it cannot be used; NULL if it can
 };
 
 struct dt_voices;
 
-// Finds voices and ears, compiled in and as modules, and asks each whether it can work. Broken ones
-// are listed with their reason and are no error.
+// Finds voices and ears, compiled in and as modules, and probes each. Those that cannot be used are
+// listed with a reason and are no error. The caller frees *out with dt_voices_free.
 dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err);
 void dt_voices_free(struct dt_voices *voices);
 
-// All that were found: voices first, the best score first, then by name. Valid as long as the
-// registry.
+// All modules: voices first, then by falling score, then by name. Valid as long as the registry.
 size_t dt_voices_count(const struct dt_voices *voices);
 const struct dt_voice_info *dt_voices_at(const struct dt_voices *voices, size_t i);
 
-// The one that `spec` names ("auto" or "": the best of its kind; "espeak"; "espeak:en-us+f3", whose
-// variant, behind the colon, is put into *variant, a pointer into spec, "" if there is none).
-// DT_USAGE for a name nobody knows (the message lists those that can be had), DT_UNSUPPORTED for
-// one that cannot work here, or if there is none of the kind at all.
+// Finds the module that `spec` names: "auto" or "" is the best of its kind; "espeak"; or
+// "espeak:en-us+f3". *variant points to the part of spec after the colon, or to "". DT_USAGE for an
+// unknown name (the message lists the usable ones), DT_UNSUPPORTED if it cannot be used here or if
+// no module of this kind can.
 dt_status dt_voices_choose(const struct dt_voices *voices, uint32_t kind, const char *spec,
                            const struct dt_voice_info **out, const char **variant,
                            struct dt_error *err);

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/array.h"
+
 enum {
     TAG_PCM = 1,
     TAG_FLOAT = 3,
     TAG_EXTENSIBLE = 0xfffe,
-    FORMAT_BYTES = 40, // the longest `fmt ` that means anything
+    FORMAT_BYTES = 40, // bytes of a `fmt ` chunk that have a meaning
     MAX_CHANNELS = 32,
 };
 
@@ -45,22 +47,23 @@ static dt_status parse_format(struct dt_wav_parser *p, const unsigned char *b, s
         tag = get16(b + 24); // the sub-format's first two bytes
     if (tag != TAG_PCM && tag != TAG_FLOAT)
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "is a WAV of format %u; only plain PCM and floats are read (convert "
-                            "it: sox IN -e signed OUT)",
+                            "is a WAV file of format %u; only PCM and floats are supported (to "
+                            "convert: sox IN -e signed OUT)",
                             tag);
     bool good_bits = tag == TAG_PCM ? bits == 8 || bits == 16 || bits == 24 || bits == 32
                                     : bits == 32 || bits == 64;
     if (!good_bits)
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "is a WAV of %u-bit %s; 8, 16, 24 and 32 bits and floats are read",
+                            "is a WAV file of %u-bit %s; samples of 8, 16, 24 and 32 bits and "
+                            "floats of 32 and 64 bits are supported",
                             bits, tag == TAG_PCM ? "samples" : "floats");
     if (channels < 1 || channels > MAX_CHANNELS || align != channels * (bits / 8))
         return dt_error_set(err, DT_BAD_INPUT, NULL,
-                            "is a broken WAV: %u channels of %u bits in frames of %u bytes",
+                            "is a broken WAV file: %u channels of %u bits in frames of %u bytes",
                             channels, bits, align);
     if (rate < 1000 || rate > 384000)
         return dt_error_set(err, DT_BAD_INPUT, NULL,
-                            "is a WAV of %u samples a second; 1000 to 384000 can be read", rate);
+                            "is a WAV file of %u Hz; 1000 to 384000 Hz are supported", rate);
     p->format = (struct dt_wav_format){
         .rate = rate, .channels = channels, .bits = bits, .is_float = tag == TAG_FLOAT};
     p->have_format = true;
@@ -69,7 +72,7 @@ static dt_status parse_format(struct dt_wav_parser *p, const unsigned char *b, s
 
 static float clamp(float x)
 {
-    return x > 1.0f ? 1.0f : x < -1.0f ? -1.0f : x; // a NaN falls through to 0 below
+    return x > 1.0f ? 1.0f : x < -1.0f ? -1.0f : x; // NaN stays NaN
 }
 
 static int32_t sample_value(const struct dt_wav_format *format, const unsigned char *b)
@@ -120,15 +123,15 @@ static dt_status pass_frames(struct dt_wav_parser *p, const unsigned char *bytes
     return DT_OK;
 }
 
-// Fills held up to `want` bytes; true when they are all there.
+// Fills `held` up to `want` bytes. True when it has them all.
 static bool collect(struct dt_wav_parser *p, const unsigned char **bytes, size_t *n, size_t want)
 {
-    size_t take = want - p->held_count;
-    take = take < *n ? take : *n;
-    memcpy(p->held + p->held_count, *bytes, take);
-    p->held_count += take;
-    *bytes += take;
-    *n -= take;
+    size_t part = want - p->held_count;
+    part = part < *n ? part : *n;
+    memcpy(p->held + p->held_count, *bytes, part);
+    p->held_count += part;
+    *bytes += part;
+    *n -= part;
     return p->held_count == want;
 }
 
@@ -139,13 +142,13 @@ static dt_status begin_chunk(struct dt_wav_parser *p, struct dt_error *err)
     if (memcmp(p->held, "fmt ", 4) == 0) {
         if (size < 16 || size > 4096)
             return dt_error_set(err, DT_BAD_INPUT, NULL,
-                                "is a broken WAV: its format takes %u bytes", size);
+                                "is a broken WAV file: its format has %u bytes", size);
     } else if (memcmp(p->held, "data", 4) == 0) {
         if (!p->have_format)
             return dt_error_set(err, DT_BAD_INPUT, NULL,
-                                "is a broken WAV: samples before their format");
+                                "is a broken WAV file: samples before their format");
         p->in_data = true;
-        if (size == 0 || size >= 0x7ff00000u) // a stream: whoever wrote it did not know
+        if (size == 0 || size >= 0x7ff00000u) // a stream: its writer did not know the size
             p->chunk_left = UINT64_MAX;
     } else {
         p->skipping = true;
@@ -168,13 +171,13 @@ dt_status dt_wav_parser_push(struct dt_wav_parser *p, const void *data, size_t n
                 break;
             if (memcmp(p->held, "RIFF", 4) != 0 || memcmp(p->held + 8, "WAVE", 4) != 0)
                 return dt_error_set(err, DT_BAD_INPUT, NULL,
-                                    "is no WAV file: it does not begin with RIFF....WAVE");
+                                    "is not a WAV file: it does not begin with RIFF....WAVE");
             p->past_riff = true;
             p->held_count = 0;
         } else if (p->in_data) {
             size_t frame = p->format.channels * (p->format.bits / 8u);
             size_t part = n < p->chunk_left ? n : (size_t)p->chunk_left;
-            if (p->held_count > 0 || part < frame) { // a frame over the border of two pieces
+            if (p->held_count > 0 || part < frame) { // a frame split between two pushes
                 size_t before = n, left = part;
                 bool whole = collect(p, &bytes, &left, frame);
                 size_t took = part - left;
@@ -223,8 +226,9 @@ dt_status dt_wav_parser_finish(const struct dt_wav_parser *p, struct dt_error *e
     if (p->in_data)
         return DT_OK;
     if (!p->past_riff && p->held_count == 0)
-        return dt_error_set(err, DT_BAD_INPUT, NULL, "is empty, no WAV");
-    return dt_error_set(err, DT_BAD_INPUT, NULL, "is a broken WAV: it ends before its samples");
+        return dt_error_set(err, DT_BAD_INPUT, NULL, "is empty, not a WAV file");
+    return dt_error_set(err, DT_BAD_INPUT, NULL,
+                        "is a broken WAV file: it ends before its samples");
 }
 
 // ---- files ----
@@ -240,16 +244,10 @@ struct collector {
 
 static dt_status reserve(struct collector *c, size_t more, struct dt_error *err)
 {
-    if (c->count + more <= c->capacity)
+    if (dt_array_grow(&c->samples, &c->capacity, c->count + more, sizeof *c->samples))
         return DT_OK;
-    size_t capacity = c->capacity * 2 > c->count + more ? c->capacity * 2 : c->count + more + 16384;
-    int16_t *samples = realloc(c->samples, capacity * sizeof *samples);
-    if (!samples)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %zu samples of sound",
-                            capacity);
-    c->samples = samples;
-    c->capacity = capacity;
-    return DT_OK;
+    return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %zu samples of sound",
+                        c->count + more);
 }
 
 static dt_status gather(void *arg, const struct dt_wav_format *format, const int16_t *samples,
@@ -303,7 +301,7 @@ dt_status dt_wav_read(const char *path, uint32_t rate, uint32_t seconds, int16_t
             c.count += dt_resampler_push(c.resampler, NULL, 0, true, c.samples + c.count);
     }
     if (status == DT_OK && c.count == 0)
-        status = dt_error_set(&what, DT_BAD_INPUT, NULL, "is a WAV without any samples");
+        status = dt_error_set(&what, DT_BAD_INPUT, NULL, "is a WAV file without samples");
     if (!standard)
         fclose(file);
     dt_resampler_free(c.resampler);
@@ -331,7 +329,7 @@ static bool write_header(struct dt_wav_writer *w)
     put32(h + 32, 2 | 16u << 16); // bytes a frame, bits
     memcpy(h + 36, "data", 4);
     put32(h + 40, w->samples * 2);
-    // Not to the end of the file: a disk's is elsewhere.
+    // Not SEEK_END: if the path is a device, its end is not where the samples end.
     const off_t end = (off_t)sizeof h + (off_t)w->samples * 2;
     return fseeko(w->file, 0, SEEK_SET) == 0 && fwrite(h, sizeof h, 1, w->file) == 1 &&
            fseeko(w->file, end, SEEK_SET) == 0;
@@ -356,7 +354,7 @@ dt_status dt_wav_write(struct dt_wav_writer *w, const int16_t *samples, size_t n
                        struct dt_error *err)
 {
     if (n > (UINT32_MAX - 64) / 2 - w->samples)
-        return dt_error_set(err, DT_FAILED, w->path, "a WAV file holds 4 GB and no more");
+        return dt_error_set(err, DT_FAILED, w->path, "is full: a WAV file holds at most 4 GB");
     unsigned char bytes[1024];
     for (size_t i = 0; i < n;) {
         size_t part = n - i < 512 ? n - i : 512;

@@ -33,7 +33,7 @@ static const struct {
 
 #if defined(__x86_64__) || defined(__i386__)
 
-// Which register sets the kernel saves. Only after CPUID said that XGETBV exists.
+// The register sets that the kernel saves. Only if CPUID reports XGETBV.
 static uint64_t saved_registers(void)
 {
     uint32_t low, high;
@@ -72,8 +72,8 @@ static void detect(void)
         if (c & bit_AVX512VNNI)
             cpu.features |= DT_CPU_AVX512VNNI;
     }
-    // What a process must ask the kernel for besides is asked by the backend that wants it: a
-    // thread's signal frames are 8 KB larger from its first tile on.
+    // Whether the kernel lets a process use tiles is left to the backend that needs them: each
+    // thread's signal frames grow by 8 KB with its first tile.
     if (tiles && (d & 1u << 24) && (d & 1u << 25))
         cpu.features |= DT_CPU_AMX_INT8;
 }
@@ -88,9 +88,9 @@ static void on_trap(int signal_number)
     siglongjmp(trapped, 1);
 }
 
-// In a child: 0 no vectors, 7 RVV 0.7.1, 10 RVV 1.0; *vlen in bits. 0x004072d7 is `vsetvli t0, x0,
-// e16, m1` in 0.7.1, giving VLEN / 16; in 1.0 its vlmul is reserved, so vl becomes 0; without
-// vectors it traps.
+// Runs in a child process. Returns 0 without vectors, 7 for RVV 0.7.1, 10 for RVV 1.0; *vlen is in
+// bits. 0x004072d7 is `vsetvli t0, x0, e16, m1` in 0.7.1 and returns VLEN / 16. In 1.0 its vlmul is
+// reserved, so vl becomes 0. Without vectors it traps.
 static int try_vectors(unsigned *vlen)
 {
     struct sigaction action = {.sa_handler = on_trap};
@@ -140,8 +140,8 @@ static void detect(void)
 
 #elif defined(__aarch64__)
 
-// The main identification register of the core we are on, for which the kernel answers where
-// HWCAP_CPUID says so.
+// Names the model by the current core's main identification register, which the kernel emulates if
+// HWCAP_CPUID is set.
 static void model_from_register(void)
 {
     static const struct {
@@ -189,8 +189,7 @@ static void detect(void)
 
 #endif
 
-// The value of the first of these lines in /proc/cpuinfo's beginning; machines without CPUID tell
-// their name there.
+// Takes the model's name from /proc/cpuinfo, for machines without CPUID.
 static void model_from_kernel(void)
 {
     static const char *const labels[] = {"model name", "uarch", "Model", "isa"};
@@ -211,7 +210,7 @@ static void model_from_kernel(void)
     }
 }
 
-// DUOTALE_CPU: only these features, "none" for none. It can take away, never add.
+// DUOTALE_CPU lists the features to leave enabled ("none": no feature). It cannot add any.
 static void mask_by_environment(void)
 {
     const char *list = getenv("DUOTALE_CPU");

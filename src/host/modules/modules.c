@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "host/array.h"
 
-// Set by the build: where `meson install` puts modules and data.
+// Set by the build: the folders that `meson install` writes to.
 #ifndef DT_MODULE_FOLDER
 #define DT_MODULE_FOLDER ""
 #endif
@@ -68,20 +69,19 @@ const char *dt_modules_home(void)
 
 // ---- one file ----
 
-// NULL if nobody but root, this user and the program's owner can write it, else what is wrong.
+// NULL if only root, this user and the program's owner can write the file; else what is wrong.
 static const char *writable_by_others(const struct stat *info)
 {
     if (info->st_uid != 0 && info->st_uid != geteuid() && info->st_uid != program_owner)
         return "belongs to another user";
     if (info->st_mode & S_IWOTH)
-        return "can be written by everybody";
+        return "is writable by everybody";
     if ((info->st_mode & S_IWGRP) && info->st_gid != 0 && info->st_gid != getegid())
-        return "can be written by a group that is not yours";
+        return "is writable by a group that is not yours";
     return NULL;
 }
 
-// What the ELF header of our own program says; the linker's start symbol would tell too, but not in
-// static-pie.
+// The ELF machine and class of this program.
 #if defined(__x86_64__)
 #define OUR_MACHINE EM_X86_64
 #elif defined(__aarch64__)
@@ -95,12 +95,12 @@ static const char *writable_by_others(const struct stat *info)
 #endif
 #define OUR_CLASS (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32)
 
-// dlopen maps what the header promises and dies of SIGBUS where a file is cut short; so look first.
-// Fills reason and returns false for what cannot be a module of this machine.
-static bool looks_loadable(const char *path, char *reason, size_t size)
+// Whether the file is a complete shared object for this machine; if not, writes the reason. Checked
+// before dlopen, which maps what the header states and raises SIGBUS if the file is truncated.
+static bool is_loadable(const char *path, char *reason, size_t size)
 {
     bool good = false;
-    char head[2048]; // the header and, in what linkers make, all segments' descriptions
+    char head[2048]; // the ELF header and usually all program headers
     ElfW(Ehdr) header = {0};
     ElfW(Phdr) segment;
     struct stat info;
@@ -112,25 +112,25 @@ static bool looks_loadable(const char *path, char *reason, size_t size)
     ssize_t n = pread(fd, head, sizeof head, 0);
     memcpy(&header, head, n < 0 ? 0 : (size_t)n < sizeof header ? (size_t)n : sizeof header);
     if (n < EI_NIDENT || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
-        dt_format(reason, size, "is no shared object (its first bytes are not ELF's)");
+        dt_format(reason, size, "is not a shared object (no ELF header)");
         goto done;
     }
     if (header.e_ident[EI_CLASS] != OUR_CLASS) {
-        dt_format(reason, size, "is for %s-bit machines, this program is %d-bit",
+        dt_format(reason, size, "is for %s-bit machines; this program is %d-bit",
                   header.e_ident[EI_CLASS] == ELFCLASS64 ? "64" : "32", (int)sizeof(void *) * 8);
         goto done;
     }
     if (n < (ssize_t)sizeof header) {
-        dt_format(reason, size, "is cut short: %lld bytes", (long long)info.st_size);
+        dt_format(reason, size, "is truncated: %lld bytes", (long long)info.st_size);
         goto done;
     }
     if (OUR_MACHINE && header.e_machine != OUR_MACHINE) {
-        dt_format(reason, size, "is for another machine (ELF machine %u, this program's is %u)",
+        dt_format(reason, size, "is for another machine (ELF machine %u; this program's is %u)",
                   (unsigned)header.e_machine, (unsigned)OUR_MACHINE);
         goto done;
     }
     if (header.e_type != ET_DYN || header.e_phentsize != sizeof segment) {
-        dt_format(reason, size, "is an ELF file, but no shared object");
+        dt_format(reason, size, "is an ELF file, but not a shared object");
         goto done;
     }
     for (unsigned i = 0; i < header.e_phnum; i++) {
@@ -143,7 +143,7 @@ static bool looks_loadable(const char *path, char *reason, size_t size)
         if (!there || (segment.p_type == PT_LOAD &&
                        (segment.p_filesz > (uint64_t)info.st_size ||
                         segment.p_offset > (uint64_t)info.st_size - segment.p_filesz))) {
-            dt_format(reason, size, "is cut short: %lld bytes, and its header promises more",
+            dt_format(reason, size, "is truncated: %lld bytes, and its header states more",
                       (long long)info.st_size);
             goto done;
         }
@@ -153,6 +153,12 @@ done:
     if (fd >= 0)
         close(fd);
     return good;
+}
+
+bool dt_module_name_valid(const char *name)
+{
+    return name && *name && strlen(name) < 32 &&
+           name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789")] == 0;
 }
 
 static bool file_name_matches(const struct dt_module_kind *kind, const char *name)
@@ -178,7 +184,23 @@ static dt_status no_memory(struct dt_error *err)
     return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of modules");
 }
 
-// Adds one file to the list, loaded or with the reason why not.
+// Appends a module to the list, which owns its strings from here on; frees them on failure.
+static dt_status append(struct dt_modules *modules, const struct dt_module *module,
+                        struct dt_error *err)
+{
+    if (module->path && module->name && (module->symbol || module->reason) &&
+        dt_array_grow(&modules->items, &modules->capacity, modules->count + 1,
+                      sizeof *modules->items)) {
+        modules->items[modules->count++] = *module;
+        return DT_OK;
+    }
+    free(module->path);
+    free(module->name);
+    free(module->reason);
+    return no_memory(err);
+}
+
+// Appends one file to the list, loaded or with the reason why it is refused.
 static dt_status consider(struct dt_modules *modules, const struct dt_module_kind *kind,
                           const char *folder, const char *file, struct dt_error *err)
 {
@@ -188,56 +210,54 @@ static dt_status consider(struct dt_modules *modules, const struct dt_module_kin
     struct dt_module module = {0};
     struct stat info;
     if (stat(path, &info) != 0) {
-        dt_format(reason, sizeof reason, "cannot look at it: %s", strerror(errno));
+        dt_format(reason, sizeof reason, "cannot be read: %s", strerror(errno));
     } else if (!S_ISREG(info.st_mode)) {
         return DT_OK;
     } else if (writable_by_others(&info)) {
         dt_format(reason, sizeof reason, "%s, so it is not loaded (chmod go-w it)",
                   writable_by_others(&info));
-    } else if (looks_loadable(path, reason, sizeof reason)) {
+    } else if (is_loadable(path, reason, sizeof reason)) {
         module.handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         if (!module.handle) {
             const char *why = dlerror();
             dt_format(reason, sizeof reason, "cannot be loaded: %s",
-                      why ? why : "the loader does not say why");
+                      why ? why : "the loader gives no reason");
         } else {
             module.symbol = dlsym(module.handle, kind->symbol);
             if (!module.symbol)
-                dt_format(reason, sizeof reason, "does not export %s: it is no module of this kind",
-                          kind->symbol);
+                dt_format(reason, sizeof reason,
+                          "does not export %s, so it is not a module of this kind", kind->symbol);
         }
     }
-    struct dt_module *items = realloc(modules->items, (modules->count + 1) * sizeof *items);
-    if (!items)
-        return no_memory(err);
-    modules->items = items;
     module.path = strdup(path);
     module.name = strndup(file, strlen(file) - 3);
     module.reason = module.symbol ? NULL : strdup(reason);
-    if (!module.path || !module.name || (!module.symbol && !module.reason)) {
-        free(module.path);
-        free(module.name);
-        free(module.reason);
-        return no_memory(err);
-    }
-    items[modules->count++] = module;
-    return DT_OK;
+    return append(modules, &module, err);
 }
 
 // ---- folders ----
 
-static dt_status remember_folder(struct dt_modules *modules, const char *folder,
-                                 struct dt_error *err)
+// Appends a copy of `text` to an array of strings.
+static dt_status append_string(char ***strings, size_t *count, size_t *capacity, const char *text,
+                               struct dt_error *err)
 {
-    char **folders = realloc(modules->folders, (modules->folder_count + 1) * sizeof *folders);
-    if (!folders)
+    if (!dt_array_grow(strings, capacity, *count + 1, sizeof **strings) ||
+        !((*strings)[*count] = strdup(text)))
         return no_memory(err);
-    modules->folders = folders;
-    folders[modules->folder_count] = strdup(folder);
-    if (!folders[modules->folder_count])
-        return no_memory(err);
-    modules->folder_count++;
+    ++*count;
     return DT_OK;
+}
+
+// Appends one refused item for a whole folder.
+static dt_status refuse_folder(struct dt_modules *modules, const struct dt_module_kind *kind,
+                               const char *folder, const char *wrong, struct dt_error *err)
+{
+    char reason[256];
+    dt_format(reason, sizeof reason, "the folder %s, so nothing in it is loaded (chmod go-w it)",
+              wrong);
+    struct dt_module module = {
+        .path = strdup(folder), .name = strdup(kind->folder), .reason = strdup(reason)};
+    return append(modules, &module, err);
 }
 
 static int by_name(const void *a, const void *b)
@@ -245,8 +265,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-// Loads what a folder holds; depth more levels of sub-folders (the build tree has one a backend). A
-// folder that others can write is one refused item of the list.
+// Loads the modules in a folder and `depth` levels of sub-folders. A folder that others can write
+// becomes one refused item.
 static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *kind,
                       const char *folder, int depth, struct dt_error *err)
 {
@@ -257,7 +277,8 @@ static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *k
         if (strcmp(modules->folders[i], folder) == 0)
             return DT_OK;
     }
-    dt_status status = remember_folder(modules, folder, err);
+    dt_status status = append_string(&modules->folders, &modules->folder_count,
+                                     &modules->folder_capacity, folder, err);
     if (status != DT_OK)
         return status;
     const char *wrong = writable_by_others(&info);
@@ -265,45 +286,21 @@ static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *k
     if (!dir)
         return DT_OK;
     char **names = NULL;
-    size_t count = 0;
-    for (struct dirent *entry; (entry = readdir(dir)) && status == DT_OK;) {
-        char **more = realloc(names, (count + 1) * sizeof *names);
-        if (more) {
-            names = more;
-            names[count] = strdup(entry->d_name);
-        }
-        if (!more || !names[count++])
-            status = no_memory(err);
-    }
+    size_t count = 0, capacity = 0;
+    for (struct dirent *entry; (entry = readdir(dir)) && status == DT_OK;)
+        status = append_string(&names, &count, &capacity, entry->d_name, err);
     closedir(dir);
     if (status == DT_OK && count > 0)
         qsort(names, count, sizeof *names, by_name);
     for (size_t i = 0; i < count && status == DT_OK; i++) {
         char path[PATH_MAX];
         if (file_name_matches(kind, names[i]) && !already_known(modules, names[i])) {
-            if (wrong) { // one line for the folder, not one a file
-                struct dt_module module = {.path = strdup(folder), .name = strdup(kind->folder)};
-                char reason[256];
-                dt_format(reason, sizeof reason,
-                          "the folder %s, so nothing in it is loaded (chmod go-w it)", wrong);
-                module.reason = strdup(reason);
-                struct dt_module *items =
-                    realloc(modules->items, (modules->count + 1) * sizeof *items);
-                if (items)
-                    modules->items = items;
-                if (!items || !module.path || !module.name || !module.reason) {
-                    free(module.path);
-                    free(module.name);
-                    free(module.reason);
-                    status = no_memory(err);
-                } else {
-                    items[modules->count++] = module;
-                }
+            if (wrong) {
+                status = refuse_folder(modules, kind, folder, wrong, err);
                 break;
             }
             status = consider(modules, kind, folder, names[i], err);
-        } else if (depth > 0 &&
-                   !strchr(names[i], '.') && // the build tree's "x.so.p" are no folders of modules
+        } else if (depth > 0 && !strchr(names[i], '.') && // skips the build tree's "x.so.p"
                    dt_format(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path &&
                    is_folder(path)) {
             status = scan(modules, kind, path, depth - 1, err);
@@ -315,7 +312,7 @@ static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *k
     return status;
 }
 
-// The folders of DUOTALE_MODULES: each may hold modules itself, or a folder of the kind.
+// Loads from each folder in DUOTALE_MODULES and from its sub-folder of the kind.
 static dt_status scan_environment(struct dt_modules *modules, const struct dt_module_kind *kind,
                                   struct dt_error *err)
 {
@@ -324,7 +321,7 @@ static dt_status scan_environment(struct dt_modules *modules, const struct dt_mo
     while (list && *list && status == DT_OK) {
         char entry[PATH_MAX], path[PATH_MAX];
         size_t n = strcspn(list, ":");
-        if (n > 0 && n < sizeof entry && list[0] == '/') { // relative: never the current folder
+        if (n > 0 && n < sizeof entry && list[0] == '/') {
             memcpy(entry, list, n);
             entry[n] = 0;
             if (dt_format(path, sizeof path, "%s/%s", entry, kind->folder) < sizeof path)
@@ -347,8 +344,8 @@ dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *k
     if (status == DT_OK && base[0] &&
         dt_format(path, sizeof path, "%s/%s", base, kind->folder) < sizeof path)
         status = scan(out, kind, path, 1, err);
-    // the install folder, first as it lies to the program (it may have been moved), then as it was
-    // configured
+    // The install folder: first relative to the program, in case the tree was moved, then as
+    // configured.
     static const char *const beside[] = {"lib", DT_LIBRARY_FOLDER};
     for (size_t i = 0; i < sizeof beside / sizeof *beside && status == DT_OK; i++) {
         char real[PATH_MAX];
@@ -380,15 +377,15 @@ dt_status dt_module_reload(struct dt_module *module, const struct dt_module_kind
     char reason[512];
     if (module->symbol)
         return DT_OK;
-    if (looks_loadable(module->path, reason,
-                       sizeof reason)) { // it may have been replaced meanwhile
+    // Checked again, because the file may have been replaced.
+    if (is_loadable(module->path, reason, sizeof reason)) {
         module->handle = dlopen(module->path, RTLD_NOW | RTLD_LOCAL);
         module->symbol = module->handle ? dlsym(module->handle, kind->symbol) : NULL;
         if (module->symbol)
             return DT_OK;
         const char *why = dlerror();
         dt_format(reason, sizeof reason, "cannot be loaded: %s",
-                  why ? why : "the loader does not say why");
+                  why ? why : "the loader gives no reason");
     }
     return dt_error_set(err, DT_FAILED, module->path, "%s", reason);
 }
@@ -409,8 +406,7 @@ void dt_modules_free(struct dt_modules *modules)
 
 bool dt_modules_data(const char *name, char *out, size_t size)
 {
-    static const char *const places[] = {"data", "../data", "../../data",
-                                         "../share/duotale"}; // beside, or above the build folder
+    static const char *const places[] = {"data", "../data", "../../data", "../share/duotale"};
     const char *base = dt_modules_home();
     for (size_t i = 0; base[0] && i < sizeof places / sizeof *places; i++) {
         if (dt_format(out, size, "%s/%s/%s", base, places[i], name) < size &&

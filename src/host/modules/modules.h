@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Finding and loading modules: backends, front ends, plug-ins.
+// Finds and loads modules: backends, front ends, plug-ins.
 #ifndef DT_HOST_MODULES_H
 #define DT_HOST_MODULES_H
 
@@ -8,57 +8,65 @@
 
 #include "base/status.h"
 
-// A kind of module: the folder its files lie in and the one symbol they export.
 struct dt_module_kind {
-    const char *folder; // "backends", "ui", "plugins"
-    const char *symbol; // "dt_backend_module"
-    const char *prefix; // files whose names begin otherwise are not even looked at; NULL: all
+    const char *folder; // where its files are: "backends", "ui", "plugins"
+    const char *symbol; // what they export: "dt_backend_module"
+    const char *prefix; // of their names; other files are skipped. NULL: any
 };
 
 // A module file, loaded or refused.
 struct dt_module {
     char *path;         // absolute
     char *name;         // the file's name without ".so"
-    const void *symbol; // NULL when refused
-    void *handle;       // dlopen's
-    char *reason;       // why it was refused, NULL when it was not
+    const void *symbol; // NULL if refused
+    void *handle;       // from dlopen
+    char *reason;       // why it was refused; NULL if it was not
 };
 
 struct dt_modules {
     struct dt_module *items;
-    size_t count;
-    char **folders; // every folder that was looked into, in order, for messages
-    size_t folder_count;
+    size_t count, capacity;
+    char **folders; // the existing folders that were searched, in order
+    size_t folder_count, folder_capacity;
 };
 
-// Where the program is, for the search: argv[0]'s or /proc/self/exe's folder unless told (the
-// board's bundle, where /proc/self/exe is the loader). Call once, before threads; NULL: find out.
+// Sets the folder of the program, where the search for modules and data starts; NULL means the
+// folder of /proc/self/exe. The board's bundle sets it, because /proc/self/exe is the loader there.
+// Call once, before other threads start.
 void dt_modules_set_home(const char *folder);
+
+// The folder of the program, "" if unknown.
 const char *dt_modules_home(void);
 
-// Finds and loads every module of a kind. Folders, in order: those in DUOTALE_MODULES (colon
-// separated; F itself and F/<kind.folder>), <kind.folder> beside the program and its sub-folders
-// (the build tree), and the install folder. Never the current folder: relative entries are ignored
-// with a reason. A file or folder that others can write, or that belongs neither to root nor to the
-// user nor to the owner of the program, is refused. Files are opened RTLD_NOW | RTLD_LOCAL after a
-// look at their ELF header: what is broken, foreign or truncated is refused with a reason, and the
-// rest goes on. Files of the same name later in the order are left out. Not for static builds.
+// Whether `name` may be the name of a module: 1 to 31 of a-z and 0-9. NULL is not.
+bool dt_module_name_valid(const char *name);
+
+// Finds and loads all modules of a kind. Searches, in order: the folders F of DUOTALE_MODULES
+// (separated by colons) as F/<kind.folder> and F; <kind.folder> beside the program, with its
+// sub-folders (as in the build tree); the install folder. Relative entries are ignored, so the
+// current folder is never searched. Of several files with one name the first counts.
+//
+// A file is refused, and listed with a reason, if it or its folder can be written by others, or
+// belongs neither to root nor to the user nor to the owner of the program; and if it is broken,
+// truncated or for another machine, which its ELF header shows before dlopen(RTLD_NOW |
+// RTLD_LOCAL). Does not fail because of a refused file. Not for static builds. The caller frees
+// *out with dt_modules_free.
 dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *kind,
                           struct dt_error *err);
 
-// Takes a module out of memory again (where the C library does that; musl does not), and back into
-// it: symbol is NULL or valid anew. For modules that were looked at and are not used. Nothing of
-// the module's may be in use or referred to.
+// Unloads a module (with musl it stays in memory): symbol is NULL afterwards. Nothing may refer to
+// the module's code or data.
 void dt_module_unload(struct dt_module *module);
+
+// Loads it again: sets symbol. DT_FAILED with the reason.
 dt_status dt_module_reload(struct dt_module *module, const struct dt_module_kind *kind,
                            struct dt_error *err);
 
-// Gives the list back; loaded modules stay loaded.
+// Frees the list. Loaded modules stay loaded.
 void dt_modules_free(struct dt_modules *modules);
 
-// Where data files lie (model, openings): first of ../share/duotale or data/ beside the program,
-// above the build folder, or the installed one, that holds `name`. Writes the path, returns 0 if
-// there is none.
+// Finds a data file (model, openings): in data/ beside the program or above the build folder, in
+// ../share/duotale, or in the install folder. Writes the path to out; false if there is none.
 bool dt_modules_data(const char *name, char *out, size_t size);
 
 #endif

@@ -14,11 +14,11 @@
 struct entry {
     struct dt_backend_info info;
     char *reason;
-    struct dt_backend table; // completed to our size, without functions; its strings are ours
+    struct dt_backend table; // a copy without functions; its strings are the arrays below
     char name[32], variant[32], description[256], layout[64];
     bool multiplies;
-    const struct dt_backend *compiled; // in the program, or NULL
-    struct dt_module *module;          // of the list of modules, or NULL
+    const struct dt_backend *compiled; // NULL if it is a module
+    struct dt_module *module;          // in the registry's list; NULL if it is compiled in
 };
 
 static const struct dt_module_kind backend_kind = {"backends", "dt_backend_module"};
@@ -29,8 +29,7 @@ struct dt_registry {
     size_t count;
 };
 
-// A static build has the modules compiled in: DT_STATIC_BACKENDS(X) lists them as X(int8)
-// X(int8_avx2) ...
+// In a static build DT_STATIC_BACKENDS(X) lists the compiled-in backends: X(int8) X(int8_avx2) ...
 #ifdef DT_STATIC_BACKENDS
 #define DT_X(name) extern const struct dt_backend dt_backend_module_##name;
 DT_STATIC_BACKENDS(DT_X)
@@ -47,34 +46,33 @@ static const struct dt_backend *const compiled_in[] = {&dt_backend_reference,
 
 // ---- finding ----
 
-static bool plain_name(const char *text, bool may_be_empty)
+// Whether text[0..n) is `word`.
+static bool equals(const char *text, size_t n, const char *word)
 {
-    if (!text || (!*text && !may_be_empty))
-        return false;
-    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789");
-    return text[n] == 0 && n < 32;
+    return strlen(word) == n && memcmp(text, word, n) == 0;
 }
 
-// Whether a module's table can be used at all; fills the reason when not. Reads nothing beyond the
-// table's own size.
-static bool sound(const struct dt_backend *module, char *reason, size_t size)
+// Whether a module's table is complete; if not, writes the reason. Reads nothing beyond the size
+// that it states.
+static bool is_valid(const struct dt_backend *module, char *reason, size_t size)
 {
     if (module->abi != DT_BACKEND_ABI) {
         dt_format(reason, size,
-                  "speaks version %u of the backend interface, this program speaks %u; build it "
-                  "against this program's headers",
+                  "was built for version %u of the backend interface, this program has version "
+                  "%u; build it with this program's headers",
                   module->abi, DT_BACKEND_ABI);
         return false;
     }
     if (module->size < offsetof(struct dt_backend, can_matmul) || module->size > 65536) {
         dt_format(reason, size,
-                  "has a table of %u bytes, at least %zu are wanted (%zu in this version)",
+                  "has a table of %u bytes; at least %zu are required (%zu in this version)",
                   module->size, offsetof(struct dt_backend, can_matmul), sizeof *module);
         return false;
     }
-    if (!plain_name(module->name, false) ||
-        !plain_name(module->variant ? module->variant : "", true)) {
-        dt_format(reason, size, "has a name or variant that is not of the letters a-z and 0-9");
+    if (!dt_module_name_valid(module->name) ||
+        (module->variant && *module->variant && !dt_module_name_valid(module->variant))) {
+        dt_format(reason, size,
+                  "has an invalid name or variant; only up to 31 of a-z and 0-9 are valid");
         return false;
     }
     struct dt_instance whole;
@@ -83,25 +81,25 @@ static bool sound(const struct dt_backend *module, char *reason, size_t size)
     if (!t->probe)
         dt_format(reason, size, "has no probe function");
     else if (t->form_count > sizeof t->forms / sizeof *t->forms)
-        dt_format(reason, size, "lists %u weight forms, at most %zu can be", t->form_count,
+        dt_format(reason, size, "lists %u weight forms; at most %zu are valid", t->form_count,
                   sizeof t->forms / sizeof *t->forms);
     else if (!t->matmul != !t->embed || (t->matmul && t->form_count == 0))
         dt_format(reason, size,
-                  "must have matmul, embed and a weight form together, or none of them");
+                  "must provide matmul, embed and a weight form together, or none of them");
     else if (!t->act_bytes != !t->act_prepare || !t->pack_bytes != !t->pack ||
              (t->pack && !t->layout))
         dt_format(reason, size,
-                  "has half of a pair of functions (act_bytes and act_prepare; pack_bytes, pack "
-                  "and layout)");
+                  "must provide act_bytes and act_prepare together, and pack_bytes, pack and "
+                  "layout together");
     else if (t->row_tile > 4096)
-        dt_format(reason, size, "wants tiles of %u rows, at most 4096 can be", t->row_tile);
+        dt_format(reason, size, "requests tiles of %u rows; at most 4096 are valid", t->row_tile);
     else
         return true;
     return false;
 }
 
-// Keeps what the table says, in memory of our own.
-static void keep(struct entry *e, const struct dt_backend *module)
+// Copies a table and its strings, so that the module can be unloaded, and probes the CPU.
+static void copy_table(struct entry *e, const struct dt_backend *module)
 {
     struct dt_instance whole;
     dt_instance_init(&whole, module, NULL);
@@ -137,12 +135,12 @@ static dt_status fill_entry(struct entry *e, const struct dt_backend *table, con
         (struct dt_backend_info){.path = path, .name = file_name, .variant = "", .description = ""};
     if (refused) {
         dt_format(reason, sizeof reason, "%s", refused);
-    } else if (sound(table, reason, sizeof reason)) {
-        keep(e, table);
+    } else if (is_valid(table, reason, sizeof reason)) {
+        copy_table(e, table);
         if (e->info.score <= 0)
             dt_format(reason, sizeof reason, "cannot run on this CPU (%s; it has: %s)",
                       dt_cpu()->model,
-                      *dt_cpu_features(dt_cpu(), have, sizeof have) ? have : "nothing it asks for");
+                      *dt_cpu_features(dt_cpu(), have, sizeof have) ? have : "no known feature");
     }
     if (!reason[0])
         return DT_OK;
@@ -195,7 +193,7 @@ dt_status dt_registry_new(struct dt_registry **out, struct dt_error *err)
     if (status != DT_OK)
         goto fail;
     qsort(registry->entries, registry->count, sizeof *registry->entries, by_name_and_score);
-    for (size_t i = 0; i < registry->count; i++) { // they have moved
+    for (size_t i = 0; i < registry->count; i++) { // sorting moved them: update their pointers
         struct entry *e = &registry->entries[i];
         if (!e->info.table)
             continue;
@@ -242,7 +240,7 @@ const char *const *dt_registry_folders(const struct dt_registry *registry, size_
 
 // ---- choosing ----
 
-// "fp32, int8, int8@avx2 ..." of what can be used.
+// Writes the names of the usable backends: "fp32, int8, int4 ...".
 static void list_usable(const struct dt_registry *registry, char *out, size_t size)
 {
     size_t used = 0;
@@ -267,10 +265,7 @@ static dt_status choose(const struct dt_registry *registry, const char *text, si
     const struct entry *seen = NULL;
     for (size_t i = 0; i < registry->count; i++) { // the best variant of a name comes first
         const struct entry *e = &registry->entries[i];
-        if (strlen(e->info.name) != name || memcmp(e->info.name, text, name) != 0)
-            continue;
-        if (at &&
-            (strlen(e->info.variant) != variant || memcmp(e->info.variant, at + 1, variant) != 0))
+        if (!equals(text, name, e->info.name) || (at && !equals(at + 1, variant, e->info.variant)))
             continue;
         if (!e->info.reason) {
             *out = e;
@@ -287,7 +282,7 @@ static dt_status choose(const struct dt_registry *registry, const char *text, si
     list_usable(registry, usable, sizeof usable);
     return dt_error_set(
         err, DT_USAGE, NULL,
-        "there is no backend \"%.*s\"; there are: %s (`duotale backends` tells more)",
+        "unknown backend \"%.*s\"; available: %s (`duotale backends` lists the details)",
         (int)(n < 64 ? n : 64), text, usable);
 }
 
@@ -300,14 +295,14 @@ static int form_rank(const struct dt_backend *table, uint32_t form)
     return -1;
 }
 
-// The form that most of the model's layers are in.
+// The weight form of most matrices, taken from the first layer.
 static uint32_t main_form(const struct dt_model *model)
 {
     return model->hp.layers ? model->layers[0].gate.form : model->classifier.form;
 }
 
-// Best for a form: the higher score, then the form nearer the front of its list. NULL if none has
-// it.
+// The usable backend with the highest score that computes from `form`; of equal ones the one that
+// lists the form first. NULL if there is none.
 static const struct entry *best_for(const struct dt_registry *registry, uint32_t form)
 {
     const struct entry *best = NULL;
@@ -332,7 +327,7 @@ static const struct entry *choose_auto(const struct dt_registry *registry,
     const struct entry *best = NULL;
     if (model) {
         best = best_for(registry, main_form(model));
-        // Forms that nobody computes from are converted: eight bits lose nothing that fewer had.
+        // The weights must be converted: 8 bits per weight preserve any form with fewer.
         if (!best)
             best = best_for(registry, DT_FORM_Q8_0);
     }
@@ -389,16 +384,17 @@ static uint32_t service_threads(void *host)
     return a->threads ? dt_threads_count(a->threads) : 1;
 }
 
-// ---- assemblies ----
+// ---- stack instances ----
 
-// Adds one backend on top.
+// Adds one backend on top of the stack.
 static dt_status add(struct dt_stack_instance *a, const struct entry *e, struct dt_error *err)
 {
     size_t used = strlen(a->name);
     dt_format(a->name + used, sizeof a->name - used, "%s%s%s%s", used ? "+" : "", e->info.name,
               *e->info.variant ? "@" : "", e->info.variant);
     if (a->count == DT_STACK_MAX - 1)
-        return dt_error_set(err, DT_USAGE, NULL, "at most %d backends can be stacked",
+        return dt_error_set(err, DT_USAGE, NULL,
+                            "stack %s: has too many backends; at most %d are possible", a->name,
                             DT_STACK_MAX - 1);
     const struct dt_backend *table = e->compiled;
     if (!table) {
@@ -417,7 +413,7 @@ static dt_status add(struct dt_stack_instance *a, const struct entry *e, struct 
         free(instance);
         reason[sizeof reason - 1] = 0;
         return dt_error_set(err, DT_FAILED, NULL, "backend %s cannot be started: %s", e->info.name,
-                            reason[0] ? reason : "it does not say why");
+                            reason[0] ? reason : "it gives no reason");
     }
     a->instance[a->count++] = instance;
     return DT_OK;
@@ -446,12 +442,12 @@ dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
     for (const char *part = spec;;) {
         size_t n = strcspn(part, "+");
         const struct entry *e = NULL;
-        if (n == 4 && memcmp(part, "auto", 4) == 0)
+        if (equals(part, n, "auto"))
             e = choose_auto(registry, model);
         else if (n == 0)
             status = dt_error_set(
                 err, DT_USAGE, NULL,
-                "\"%s\" is no stack of backends; write one as int8 or int8+fastexp", spec);
+                "\"%s\" is not a stack of backends; write one as int8 or int8+fastexp", spec);
         else
             status = choose(registry, part, n, &e, err);
         if (status == DT_OK)
@@ -481,8 +477,8 @@ void dt_stack_instance_free(struct dt_stack_instance *a)
             instance->table.destroy(instance->ctx);
         free(instance);
     }
-    size_t kept = atomic_load(&a->bytes);
-    if (kept)
-        dt_log(DT_LOG_WARNING, "%s kept %zu bytes when it ended", a->name, kept);
+    size_t leaked = atomic_load(&a->bytes);
+    if (leaked)
+        dt_log(DT_LOG_WARNING, "stack %s: did not release %zu bytes", a->name, leaked);
     free(a);
 }

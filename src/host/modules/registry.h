@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The backends there are, and stacks made of them.
+// The registry of backends, and stacks made from them.
 #ifndef DT_HOST_REGISTRY_H
 #define DT_HOST_REGISTRY_H
 
@@ -9,52 +9,52 @@
 #include "host/memory.h"
 #include "host/threads.h"
 
-// One backend that was found, usable or not.
+// A backend that was found, usable or not.
 struct dt_backend_info {
-    // What its module says of itself; NULL when the file was refused. All functions are NULL here:
-    // modules that were found are taken out of memory again, and come back with the first stack
-    // that uses them.
+    // A copy of the module's table in which all functions are NULL, because modules are unloaded
+    // after they were probed and loaded again by the first stack that contains them. NULL if the
+    // file was refused.
     const struct dt_backend *table;
-    const char *name;    // "int8"; the file's name when it was refused
-    const char *variant; // "avx2", "" for the only one
+    const char *name;    // "int8"; the file's name if it was refused
+    const char *variant; // "avx2"; "" if it is the only one
     const char *description;
-    const char *path;   // the file, "compiled in"
-    int score;          // probe's; 0: cannot run here
-    const char *reason; // why it cannot be used, NULL when it can
+    const char *path;   // the file, or "compiled in"
+    int score;          // the result of its probe; 0: cannot run here
+    const char *reason; // why it cannot be used; NULL if it can
 };
 
 struct dt_registry;
 
-// Finds every backend: compiled in, then modules. Broken modules are listed with their reason and
-// are no error.
+// Finds all backends, compiled in and as modules, and probes each. Those that cannot be used are
+// listed with a reason and are no error. The caller frees *out with dt_registry_free.
 dt_status dt_registry_new(struct dt_registry **out, struct dt_error *err);
 void dt_registry_free(struct dt_registry *registry);
 
-// All that were found, sorted by name, then best variant first. Valid as long as the registry.
+// All backends, sorted by name, then by falling score. Valid as long as the registry.
 size_t dt_registry_count(const struct dt_registry *registry);
 const struct dt_backend_info *dt_registry_at(const struct dt_registry *registry, size_t i);
 
-// The folders that were looked into, for messages; count in *count.
+// The folders that were searched, *count of them. Valid as long as the registry.
 const char *const *dt_registry_folders(const struct dt_registry *registry, size_t *count);
 
-// A stack with its instances: what a session computes with.
+// A stack with the instances of its backends. A session computes with it.
 struct dt_stack_instance {
     struct dt_stack stack;
-    char name[128]; // resolved, as people read it: "int8@avx2+fastexp"
+    char name[128]; // resolved: "int8@avx2+fastexp"
     struct dt_instance *instance[DT_STACK_MAX];
     uint32_t count;
-    struct dt_services services; // handed to the instances; services.host is this assembly
+    struct dt_services services; // for the instances; services.host is this stack instance
     struct dt_account *account;
-    struct dt_threads *threads;
-    atomic_size_t bytes; // what the instances have taken through services
+    struct dt_threads *threads; // NULL: everything runs on the calling thread
+    atomic_size_t bytes;        // allocated by the instances through services
 };
 
 // Makes the stack that spec names, bottom first: "auto", "reference", "int8", "int8@avx2",
-// "int8+fastexp". auto is the best scoring backend that computes from the model's form (model may
-// be NULL: then auto is reference); approximations are never chosen by themselves. account and
-// threads outlive the assembly. DT_USAGE for a malformed name or one that nobody knows (the message
-// lists those that can be had), DT_UNSUPPORTED for one that cannot run here, with the reason. *out
-// is freed by dt_stack_instance_free.
+// "int8+fastexp". "auto" is the backend with the highest score that computes from the model's
+// weight form ("reference" if model is NULL); it is never an approximate one. account and threads
+// must outlive the stack instance. DT_USAGE for a malformed spec or an unknown name (the message
+// lists the available ones), DT_UNSUPPORTED with the reason if a backend cannot run here. The
+// caller frees *out with dt_stack_instance_free.
 dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
                                const struct dt_model *model, struct dt_account *account,
                                struct dt_threads *threads, struct dt_stack_instance **out,

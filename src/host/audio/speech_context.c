@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "host/audio/voice_run.h"
+#include "host/audio/speech_context.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -8,14 +8,13 @@
 #include <unistd.h>
 
 #include "base/format.h"
-#include "host/clock.h"
 #include "host/log.h"
 #include "host/memory.h"
 #include "host/audio/wav.h"
 
-// A child that shows no sign of life for so long is taken for hung.
+// A child that neither reads nor writes for this long counts as hung.
 #define HANG_MILLISECONDS 10000u
-// After the last output: time to end.
+// Time to exit after the end of the output.
 #define END_MILLISECONDS 2000
 
 // ---- services ----
@@ -50,11 +49,6 @@ static int find_program(void *host, const char *name, char *path, size_t path_si
     return dt_child_find(name, path, path_size);
 }
 
-static int run(void *host, const struct dt_speech_child *child, char *reason, size_t reason_size)
-{
-    return dt_voice_run(host, child, reason, reason_size);
-}
-
 static uint64_t memory_available(void *host)
 {
     struct dt_memory_facts facts;
@@ -63,32 +57,14 @@ static uint64_t memory_available(void *host)
     return facts.available;
 }
 
-void dt_speech_context_init(struct dt_speech_context *context, struct dt_stop *stop)
-{
-    memset(context, 0, sizeof *context);
-    context->stop = stop;
-    context->hang_milliseconds = HANG_MILLISECONDS;
-    context->services = (struct dt_speech_host){
-        .size = sizeof context->services,
-        .host = context,
-        .allocate = allocate,
-        .release = release,
-        .log = log_line,
-        .cancelled = cancelled,
-        .find_program = find_program,
-        .run = run,
-        .memory_available = memory_available,
-    };
-}
+// ---- running a child ----
 
-// ---- running ----
-
-// What a child's output becomes.
+// The output of a child while it is read.
 struct output {
     const struct dt_speech_child *spec;
     struct dt_wav_parser parser;
     size_t text_used;
-    int sink_result; // not DT_SPEECH_DONE once the sink gave up
+    int sink_result; // what the sink returned last
 };
 
 static dt_status play_samples(void *arg, const struct dt_wav_format *format, const int16_t *samples,
@@ -99,10 +75,10 @@ static dt_status play_samples(void *arg, const struct dt_wav_format *format, con
         output->spec->sink->play(output->spec->sink->arg, format->rate, samples, n);
     return output->sink_result == DT_SPEECH_DONE
                ? DT_OK
-               : dt_error_set(err, DT_CANCELLED, NULL, "the sound could not be played");
+               : dt_error_set(err, DT_CANCELLED, NULL, "cannot be played");
 }
 
-static dt_status take_output(struct output *output, const char *bytes, size_t n,
+static dt_status read_output(struct output *output, const char *bytes, size_t n,
                              struct dt_error *err)
 {
     const struct dt_speech_child *spec = output->spec;
@@ -118,10 +94,11 @@ static dt_status take_output(struct output *output, const char *bytes, size_t n,
     return DT_OK;
 }
 
-// One round of waiting and talking. DT_OK to go on; sets *idle when nothing moved within the time.
-static dt_status talk(struct dt_child *child, struct dt_speech_context *context,
-                      struct output *output, const char *input, size_t *left, int milliseconds,
-                      bool *idle, struct dt_error *err)
+// Waits for the child once, then feeds its input and reads its output. Sets *idle if nothing
+// happened within `milliseconds`.
+static dt_status exchange(struct dt_child *child, struct dt_speech_context *context,
+                          struct output *output, const char *input, size_t *left, int milliseconds,
+                          bool *idle, struct dt_error *err)
 {
     char bytes[8192];
     struct pollfd fds[4] = {
@@ -147,16 +124,18 @@ static dt_status talk(struct dt_child *child, struct dt_speech_context *context,
     if (fds[0].revents) {
         ssize_t n = read(child->out, bytes, sizeof bytes);
         if (n > 0)
-            return take_output(output, bytes, (size_t)n, err);
+            return read_output(output, bytes, (size_t)n, err);
         if (n == 0 || (errno != EAGAIN && errno != EINTR))
             dt_child_close(&child->out);
     }
     return DT_OK;
 }
 
-int dt_voice_run(struct dt_speech_context *context, const struct dt_speech_child *spec,
-                 char *reason, size_t reason_size)
+// dt_speech_host.run: feeds the child's input, passes its output on, and kills it on a stop or if
+// it hangs.
+static int run(void *host, const struct dt_speech_child *spec, char *reason, size_t reason_size)
 {
+    struct dt_speech_context *context = host;
     const char *name = spec->argv[0];
     struct dt_child child;
     struct dt_child_file files[DT_CHILD_FILES];
@@ -189,12 +168,12 @@ int dt_voice_run(struct dt_speech_context *context, const struct dt_speech_child
 
     const char *input = spec->input_length ? spec->input : "";
     size_t left = spec->input_length;
-    int patience =
+    int hang_milliseconds =
         (int)(spec->hang_milliseconds ? spec->hang_milliseconds : context->hang_milliseconds);
     while (status == DT_OK && child.out >= 0) {
         size_t before = left;
         bool idle;
-        status = talk(&child, context, &output, input, &left, patience, &idle, &err);
+        status = exchange(&child, context, &output, input, &left, hang_milliseconds, &idle, &err);
         input += before - left;
         context->hung = idle && status == DT_OK;
         if (context->hung)
@@ -215,8 +194,8 @@ int dt_voice_run(struct dt_speech_context *context, const struct dt_speech_child
     if (status == DT_CANCELLED)
         return DT_SPEECH_CANCELLED;
     if (context->hung) {
-        dt_format(reason, reason_size, "%s hung: nothing came from it for %d s%s%s", name,
-                  patience / 1000, child.line_length ? ": " : "",
+        dt_format(reason, reason_size, "%s hung: no output for %d s%s%s", name,
+                  hang_milliseconds / 1000, child.line_length ? ": " : "",
                   child.line_length ? child.line : "");
         return DT_SPEECH_FAILED;
     }
@@ -227,8 +206,26 @@ int dt_voice_run(struct dt_speech_context *context, const struct dt_speech_child
     if (status == DT_OK && spec->output == DT_SPEECH_OUTPUT_WAV)
         status = dt_wav_parser_finish(&output.parser, &err);
     if (status != DT_OK) {
-        dt_format(reason, reason_size, "what %s wrote %s", name, err.message);
+        dt_format(reason, reason_size, "the output of %s %s", name, err.message);
         return DT_SPEECH_FAILED;
     }
     return DT_SPEECH_DONE;
+}
+
+void dt_speech_context_init(struct dt_speech_context *context, struct dt_stop *stop)
+{
+    memset(context, 0, sizeof *context);
+    context->stop = stop;
+    context->hang_milliseconds = HANG_MILLISECONDS;
+    context->services = (struct dt_speech_host){
+        .size = sizeof context->services,
+        .host = context,
+        .allocate = allocate,
+        .release = release,
+        .log = log_line,
+        .cancelled = cancelled,
+        .find_program = find_program,
+        .run = run,
+        .memory_available = memory_available,
+    };
 }
