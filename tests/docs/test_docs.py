@@ -8,6 +8,7 @@ Checks in every page that links and file paths exist, and runs the commands that
     ```console       lines "$ COMMAND" are commands; the lines below are their standard output,
                      compared word by word. "[...]" matches any text.
     ```sh not-run: WHY    shown only; WHY is one of the reasons in NOT_RUN
+    ```c from FILE        lines of this file of the tree
 
 The blocks of a page run one after another in one new folder, which is also HOME, with the program
 in PATH, standard input empty, and SOURCE set to the source tree.
@@ -122,8 +123,19 @@ def run_blocks(text, environment):
     return wrong, ran, left
 
 
+def check_quotes(root, text):
+    """Blocks "from FILE" are part of that file."""
+    wrong = []
+    for info, body in BLOCK.findall(text):
+        name = info.strip().partition(" from ")[2]
+        if name and not ((root / name).is_file() and
+                         body in (root / name).read_text(encoding="utf-8")):
+            wrong.append(f"a block from {name} is not in that file:\n{body}")
+    return wrong
+
+
 def check_page(root, page, text, environment):
-    wrong = missing_files(root, page, text)
+    wrong = missing_files(root, page, text) + check_quotes(root, text)
     if page == root / "README.md" and len(text.split()) > README_WORDS:
         wrong.append(f"{len(text.split())} words; at most {README_WORDS} are allowed")
     failures, ran, left = run_blocks(text, environment)
@@ -144,6 +156,9 @@ SELF_TEST = [
     ("```console\nno command\n```\n", "not with a command"),
     ("```sh not-run: network\nfalse\n```\n", None),
     ("```sh not-run: laziness\nfalse\n```\n", "the reason must be"),
+    ("```c from LICENSE\nMIT License\n```\n", None),
+    ("```c from LICENSE\nnot in it\n```\n", "is not in that file"),
+    ("```c from no-such-file\n\n```\n", "is not in that file"),
     ("[a](README.md) [b](https://example.org/x) [c](#part) src/main.c `start` build/x\n", None),
     ("[a](docs/no-such-page.md)\n", "link to docs/no-such-page.md"),
     ("See src/core/no_such_file.c.\n", "path src/core/no_such_file.c"),
