@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The recipe on a tiny configuration, in seconds. What is not installed is skipped by name:
-numpy for anything at all (exit 77), a C compiler for the trainer, python3-sentencepiece for the
-tokenizer's training, python3-torch for the comparison with autograd."""
+"""Runs the recipe with a tiny configuration, in seconds.
+
+Without numpy everything is skipped (exit code 77). Tests that need a C compiler, sentencepiece or
+PyTorch are skipped by name where these are not installed.
+"""
 import json
 import os
 import random
@@ -41,7 +43,8 @@ HAVE_CC = shutil.which(os.environ.get("CC", "cc")) is not None
 
 
 def have(module):
-    return subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True).returncode == 0
+    command = [sys.executable, "-c", f"import {module}"]
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 HAVE_SPM, HAVE_TORCH = have("sentencepiece"), have("torch")
@@ -49,17 +52,19 @@ SHAPE = model.Shape(64, 2, 2, 96, 320, 64)
 
 
 def tiny_stories(n, seed):
-    """Stories in the manner of the corpus, out of a box of bricks"""
+    """Stories in the style of the corpus, put together from a few words"""
     rng, out = random.Random(seed), []
     for _ in range(n):
         name, she = rng.choice([("Lily", "She"), ("Mia", "She"), ("Tim", "He"), ("Ben", "He")])
-        thing, animal = rng.choice("ball boat hat cake".split()), rng.choice("frog dog bird cat".split())
+        thing = rng.choice("ball boat hat cake".split())
+        animal = rng.choice("frog dog bird cat".split())
         color = rng.choice("red blue green big".split())
         own = "her" if she == "She" else "his"
-        out.append(f"Once upon a time, there was a {color} {animal}. One day, {name} saw the {animal}. "
-                   f"{she} had a {thing} in {own} hand.\n\"Do you like the {thing}?\" {she.lower()} said.\n"
-                   f"The {animal} took the {thing} and was happy. Then the {animal} and {name} played with "
-                   f"the {thing} and {rng.choice(['ran', 'sang', 'slept'])} all day.")
+        out.append(f"Once upon a time, there was a {color} {animal}. One day, {name} saw the "
+                   f"{animal}. {she} had a {thing} in {own} hand.\n"
+                   f"\"Do you like the {thing}?\" {she.lower()} said.\n"
+                   f"The {animal} took the {thing} and was happy. Then the {animal} and {name} "
+                   f"played with the {thing} and {rng.choice(['ran', 'sang', 'slept'])} all day.")
     return out
 
 
@@ -70,7 +75,7 @@ def write_corpus(path, n=400):
 
 
 def letters():
-    """A tokenizer of single characters, for what does not depend on a trained one"""
+    """A tokenizer of single characters, for tests that need no trained one"""
     pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
     types = [2, 3, 3] + [6] * 256
     extra = "\u2581abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,!?"
@@ -82,8 +87,8 @@ def letters():
 
 def random_batch(lengths, seed=3):
     rng = np.random.default_rng(seed)
-    return model.Batch([(rng.integers(0, SHAPE.vocab, n + 1).tolist(), [0, 0] + rng.random(n - 1).tolist())
-                        for n in lengths])
+    return model.Batch([(rng.integers(0, SHAPE.vocab, n + 1).tolist(),
+                         [0, 0] + rng.random(n - 1).tolist()) for n in lengths])
 
 
 def random_params(seed=1):
@@ -98,7 +103,8 @@ def split_errors(a, b):
 @unittest.skipUnless(HAVE_CC, "no C compiler")
 class Trainer(unittest.TestCase):
     def test_gradient_by_differences(self):
-        e, flat, b = model.Fast(SHAPE, 2, plain=True, chunk=64), random_params(), random_batch((40, 64, 3, 33))
+        e = model.Fast(SHAPE, 2, plain=True, chunk=64)
+        flat, b = random_params(), random_batch((40, 64, 3, 33))
         g = np.empty_like(flat)
         e.step(flat, b, g)
         rng = np.random.default_rng(0)
@@ -109,15 +115,17 @@ class Trainer(unittest.TestCase):
             way /= np.linalg.norm(way)
             h = 1e-2
             numeric = (e.step(flat + h * way, b) - e.step(flat - h * way, b)) / (2 * h)
-            self.assertAlmostEqual(numeric, float(g @ way), delta=2e-4 + 0.02 * abs(numeric), msg=f"{name} {l}")
+            self.assertAlmostEqual(numeric, float(g @ way), delta=2e-4 + 0.02 * abs(numeric),
+                                   msg=f"{name} {l}")
 
-    def test_loss_is_the_model_s(self):
+    def test_loss_agrees_with_numpy(self):
         flat = random_params()
         rng = np.random.default_rng(4)
-        rows = [(rng.integers(0, SHAPE.vocab, n).tolist(), [0] + [1] * (n - 1)) for n in (5, 65, 40)]
+        rows = [(rng.integers(0, SHAPE.vocab, n).tolist(), [0] + [1] * (n - 1))
+                for n in (5, 65, 40)]
         b = model.Batch(rows)
-        mine = generate.Net(SHAPE, flat).nats(rows) / b.total
-        self.assertAlmostEqual(model.Fast(SHAPE, 1, plain=True).step(flat, b), mine, places=4)
+        expected = generate.Net(SHAPE, flat).nats(rows) / b.total
+        self.assertAlmostEqual(model.Fast(SHAPE, 1, plain=True).step(flat, b), expected, places=4)
 
     def test_builds_agree(self):
         fast = model.Fast(SHAPE, 2, chunk=64)
@@ -132,7 +140,8 @@ class Trainer(unittest.TestCase):
 
     def test_threads_and_dropout(self):
         flat, b = random_params(), random_batch((64, 40, 33, 64, 64))
-        e1, e2 = model.Fast(SHAPE, 1, plain=True, chunk=64), model.Fast(SHAPE, 3, plain=True, chunk=128)
+        e1 = model.Fast(SHAPE, 1, plain=True, chunk=64)
+        e2 = model.Fast(SHAPE, 3, plain=True, chunk=128)
         g1, g2 = np.empty_like(flat), np.empty_like(flat)
         l1, l2 = e1.step(flat, b, g1, 0.2, 7), e2.step(flat, b, g2, 0.2, 7)
         self.assertAlmostEqual(l1, l2, places=5)
@@ -151,7 +160,7 @@ class Trainer(unittest.TestCase):
     def test_orthogonal(self):
         rng = np.random.default_rng(0)
         for plain in (True, False):
-            x = [rng.standard_normal((32, 64)).astype(np.float32), rng.standard_normal((96, 96)).astype(np.float32)]
+            x = [rng.standard_normal(shape).astype(np.float32) for shape in ((32, 64), (96, 96))]
             model.Fast(SHAPE, 2, plain=plain).orthogonalise(x)
             for m in x:
                 s = np.linalg.svd(m, compute_uv=False)
@@ -185,11 +194,11 @@ class Trainer(unittest.TestCase):
 
 
 def read_gguf(path):
-    """A reader of its own for the tests: ({key: value}, {tensor: (shape, type, bytes)})"""
+    """A second reader, for the tests: ({key: value}, {tensor: (shape, type, bytes)})"""
     data = open(path, "rb").read()
     at = 0
 
-    def take(fmt):
+    def field(fmt):
         nonlocal at
         v = struct.unpack_from("<" + fmt, data, at)
         at += struct.calcsize("<" + fmt)
@@ -197,7 +206,7 @@ def read_gguf(path):
 
     def string():
         nonlocal at
-        n = take("Q")
+        n = field("Q")
         at += n
         return data[at - n:at].decode()
 
@@ -205,23 +214,23 @@ def read_gguf(path):
         if kind == 8:
             return string()
         if kind == 9:
-            inner, n = take("I"), take("Q")
+            inner, n = field("I"), field("Q")
             return [value(inner) for _ in range(n)]
-        return take({4: "I", 5: "i", 6: "f", 7: "?"}[kind])
+        return field({4: "I", 5: "i", 6: "f", 7: "?"}[kind])
 
     assert data[:4] == b"GGUF"
     at = 4
-    version, tensors, entries = take("I"), take("Q"), take("Q")
+    version, tensors, entries = field("I"), field("Q"), field("Q")
     assert version == 3
     meta = {}
     for _ in range(entries):
         k = string()
-        meta[k] = value(take("I"))
+        meta[k] = value(field("I"))
     infos = []
     for _ in range(tensors):
         name = string()
-        dims = [take("Q") for _ in range(take("I"))]
-        infos.append((name, dims, take("I"), take("Q")))
+        dims = [field("Q") for _ in range(field("I"))]
+        infos.append((name, dims, field("I"), field("Q")))
     start = (at + 31) // 32 * 32
     out = {}
     for name, dims, kind, off in infos:
@@ -269,13 +278,17 @@ class Export(unittest.TestCase):
             np.testing.assert_array_equal(floats(t["blk.0.ffn_up.weight"]), want["w13", 0][96:])
             np.testing.assert_array_equal(floats(t["blk.0.ffn_down.weight"]), want["w2", 0])
             self.assertEqual(t["blk.0.attn_norm.weight"][1], 0)
-            close = np.abs(floats(t["token_embd.weight"]) - model.views(SHAPE, flat)["emb", -1]).max()
-            self.assertLess(close, 0.01)
+            difference = floats(t["token_embd.weight"]) - model.views(SHAPE, flat)["emb", -1]
+            self.assertLess(np.abs(difference).max(), 0.01)
 
-    def test_template_is_known_to_the_program(self):
-        source = open(os.path.join(ROOT, "src", "core", "text", "template.c"), encoding="utf-8").read()
+    def test_program_recognises_the_template(self):
+        path = os.path.join(ROOT, "src", "core", "text", "template.c")
+        with open(path, encoding="utf-8") as f:
+            source = f.read()
         row = source[source.index("[DT_TEMPLATE_STORY]"):].split("\n")[0]
-        for marker in row.split('"')[3:6:2]:
+        markers = row.split('"')[3:6:2]
+        self.assertEqual(len(markers), 2)
+        for marker in markers:
             self.assertIn(marker, export.TEMPLATE)
 
     def test_template_renders(self):
@@ -298,19 +311,23 @@ class Export(unittest.TestCase):
         x = np.frombuffer(raw[28:], "<f4")
         self.assertEqual(x.size, flat.size + 64 * 32)
         np.testing.assert_array_equal(x[:320 * 64].reshape(320, 64), v["emb", -1])
-        np.testing.assert_array_equal(x[320 * 64 + 128:][:64 * 64].reshape(64, 64), v["wqkv", 0][:64])
+        wq = x[320 * 64 + 128:][:64 * 64].reshape(64, 64)
+        np.testing.assert_array_equal(wq, v["wqkv", 0][:64])
         export.llama2c_int8(SHAPE, flat, self.path("t8.bin"), 64)
         raw = open(self.path("t8.bin"), "rb").read()
-        self.assertEqual(struct.unpack("<Ii7iBi", raw[:41]), (0x616B3432, 2, 64, 96, 2, 2, 2, 320, 64, 1, 32))
+        self.assertEqual(struct.unpack("<Ii7iBi", raw[:41]),
+                         (0x616B3432, 2, 64, 96, 2, 2, 2, 320, 64, 1, 32))
         matrices = flat.size - 5 * 64
         self.assertEqual(len(raw), 256 + 5 * 64 * 4 + matrices + matrices // 32 * 4)
 
     def test_full_disk(self):
-        """A limit on the size of files stands in for a full disk."""
+        """A limit on file sizes replaces a full disk."""
         code = ("import sys; sys.path.insert(0, sys.argv[1]); import export; "
                 "export.write_file(sys.argv[2], [b'x' * 4096] * 100)")
-        r = subprocess.run([sys.executable, "-c", code, RECIPE, self.path("full")], capture_output=True, text=True,
-                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)))
+        limit = (8192, 8192)
+        r = subprocess.run([sys.executable, "-c", code, RECIPE, self.path("full")],
+                           capture_output=True, text=True,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
         self.assertEqual(r.returncode, 1)
         self.assertRegex(r.stderr, r"^recipe: cannot write .*\n$")
         self.assertFalse(os.path.exists(self.path("full")))
@@ -328,7 +345,7 @@ class Corpus(unittest.TestCase):
         self.assertEqual((len(a), len(b)), (96, 4))
         self.assertEqual(b, tiny_stories(100, 5)[-4:])
 
-    def test_requests_use_the_story_s_words(self):
+    def test_requests_use_words_of_the_story(self):
         rng = random.Random(1)
         self.assertIn("frog", self.topics.nouns)
         self.assertIn("Lily", self.topics.names)
@@ -359,7 +376,7 @@ class Corpus(unittest.TestCase):
             self.assertEqual((ids[0], ids[-1], counts[0], counts[-1]), (1, 2, 0, 1))
             self.assertEqual(len(ids), len(counts))
             story = "".join(t for t, is_story, _ in d if is_story)
-            # letters: a token a byte, a leading space and an end for each run
+            # one token per byte, and a leading space and an end for each run
             runs = sum(1 for _, is_story, ends in d if is_story and ends)
             self.assertIn(sum(counts) - len(story.encode()) - runs, range(0, runs + 1))
         self.assertEqual(kinds, {1, 2, 4})
@@ -374,19 +391,21 @@ class Corpus(unittest.TestCase):
             self.assertTrue(all(c[0] == 0 for _, c in rows))
 
     def test_follows(self):
-        self.assertEqual(release.follows(["A frog sat.", "Tim ran."], [["frog", "ball"], ["Tim"]]), 2 / 3)
+        share = release.follows(["A frog sat.", "Tim ran."], [["frog", "ball"], ["Tim"]])
+        self.assertEqual(share, 2 / 3)
 
 
-class Telling(unittest.TestCase):
-    def test_neighbours_do_not_matter(self):
+class Generate(unittest.TestCase):
+    def test_stories_do_not_depend_on_each_other(self):
         net = generate.Net(SHAPE, random_params(), True)
         prompts = [[1, 5, 9], [1, 200], [1, 7, 8, 9, 10]]
         how = dict(temperature=0.8, top_p=0.9, min_p=0.05, limit=40)
         together, _ = generate.generate(net, prompts, seeds=[1, 2, 3], **how)
-        alone = [generate.generate(net, [p], seeds=[s], **how)[0][0] for p, s in zip(prompts, (1, 2, 3))]
+        alone = [generate.generate(net, [p], seeds=[s], **how)[0][0]
+                 for p, s in zip(prompts, (1, 2, 3))]
         self.assertEqual(together, alone)
 
-    def test_int8_is_near(self):
+    def test_int8_is_close_to_float(self):
         flat = random_params()
         rows = [(np.random.default_rng(0).integers(0, 320, 60).tolist(), [0] + [1] * 59)]
         a, b = generate.Net(SHAPE, flat).nats(rows), generate.Net(SHAPE, flat, True).nats(rows)
@@ -396,11 +415,11 @@ class Telling(unittest.TestCase):
 
 @unittest.skipUnless(HAVE_CC and HAVE_SPM, "needs a C compiler and python3-sentencepiece")
 class Whole(unittest.TestCase):
-    """Training, killed and resumed, and what comes out of it"""
+    """A training that is killed and resumed, and its release"""
 
-    TINY = ["--dim", "64", "--layers", "2", "--heads", "2", "--hidden", "96", "--pieces", "320", "--context", "128",
-            "--batch", "2000", "--warmup", "5", "--every", "10", "--tokens", "120000", "--decay", "60000",
-            "--engine", "fast", "--threads", "1"]
+    TINY = ["--dim", "64", "--layers", "2", "--heads", "2", "--hidden", "96", "--pieces", "320",
+            "--context", "128", "--batch", "2000", "--warmup", "5", "--every", "10",
+            "--tokens", "120000", "--decay", "60000", "--engine", "fast", "--threads", "1"]
 
     @classmethod
     def setUpClass(cls):
@@ -408,12 +427,14 @@ class Whole(unittest.TestCase):
         write_corpus(cls.stories)
 
     def start(self, run, *more):
-        return subprocess.Popen([sys.executable, os.path.join(RECIPE, "train.py"), self.stories, "--run", run]
-                                + self.TINY + list(more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, os.path.join(RECIPE, "train.py"), self.stories, "--run", run]
+        return subprocess.Popen(command + self.TINY + list(more), stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
 
     def log(self, run):
         with open(os.path.join(run, "log.csv"), encoding="utf-8") as f:
-            return {int(r[0]): float(r[6]) for r in (l.split(",") for l in f.read().splitlines()[1:])}
+            rows = [line.split(",") for line in f.read().splitlines()[1:]]
+        return {int(r[0]): float(r[6]) for r in rows}
 
     def test_killed_and_resumed(self):
         one, two = os.path.join(WORK, "one"), os.path.join(WORK, "two")
@@ -422,7 +443,8 @@ class Whole(unittest.TestCase):
         self.assertEqual((p.returncode, err), (0, ""))
         p = self.start(two)
         deadline = time.monotonic() + 120
-        while not os.path.exists(os.path.join(two, "checkpoint.npz")) and time.monotonic() < deadline:
+        checkpoint = os.path.join(two, "checkpoint.npz")
+        while not os.path.exists(checkpoint) and time.monotonic() < deadline:
             time.sleep(0.02)
         p.send_signal(signal.SIGKILL)
         p.communicate()
@@ -433,23 +455,25 @@ class Whole(unittest.TestCase):
         self.assertEqual((p.returncode, err), (0, ""))
         a, b = self.log(one), self.log(two)
         self.assertEqual(max(a), max(b))
-        self.assertLess(a[max(a)], 0.7 * a[min(a)])  # it did learn
+        self.assertLess(a[max(a)], 0.7 * a[min(a)])  # the loss falls
         for step in set(a) & set(b):
             self.assertAlmostEqual(a[step], b[step], delta=0.02 * a[step], msg=str(step))
         self.release(two)
 
     def release(self, run):
         out = os.path.join(WORK, "out")
-        r = subprocess.run([sys.executable, os.path.join(RECIPE, "release.py"), self.stories, "--run", run,
-                            "--out", out], capture_output=True, text=True)
+        r = subprocess.run([sys.executable, os.path.join(RECIPE, "release.py"), self.stories,
+                            "--run", run, "--out", out], capture_output=True, text=True)
         self.assertEqual((r.returncode, r.stderr), (0, ""))
         have_files = set(os.listdir(out))
-        for tail in ("-q8_0.gguf", "-f32.gguf", ".bin", "-q80.bin", ".tok.bin", ".json", ".log.csv", ".svg"):
+        for tail in ("-q8_0.gguf", "-f32.gguf", ".bin", "-q80.bin", ".tok.bin", ".json",
+                     ".log.csv", ".svg"):
             self.assertIn("storyteller" + tail, have_files)
         text = open(os.path.join(out, "README.md"), encoding="utf-8").read()
         self.assertNotRegex(text, "@[A-Z]+@")
         meta, _ = read_gguf(os.path.join(out, "storyteller-q8_0.gguf"))
-        figures = json.load(open(os.path.join(out, "storyteller.json"), encoding="utf-8"))["figures"]
+        with open(os.path.join(out, "storyteller.json"), encoding="utf-8") as f:
+            figures = json.load(f)["figures"]
         self.assertAlmostEqual(meta["duotale.bits_per_byte"], figures["float"], places=5)
 
     def test_tokenizer_agrees_with_sentencepiece(self):
@@ -457,18 +481,21 @@ class Whole(unittest.TestCase):
         prefix = os.path.join(WORK, "agree")
         stories = tiny_stories(200, 1)
         tokenizer.train(stories, 320, prefix)
-        sp, tok = spm.SentencePieceProcessor(model_file=prefix + ".model"), tokenizer.Tokenizer.load(prefix + ".model")
-        odd = ["", " two  spaces ", "tab\tand\r\n", "caf\u00e9 \u201cquoted\u201d \U0001F438", "1234 5", "a\n\nb"]
+        sp = spm.SentencePieceProcessor(model_file=prefix + ".model")
+        tok = tokenizer.Tokenizer.load(prefix + ".model")
+        odd = ["", " two  spaces ", "tab\tand\r\n", "caf\u00e9 \u201cquoted\u201d \U0001F438",
+               "1234 5", "a\n\nb"]
         for s in stories[:50] + odd[1:]:
             self.assertEqual(tok.encode(s), sp.encode(s), repr(s))
             self.assertEqual(tok.decode(tok.encode(s)), " " + s)
-            # and with llama2.c's way: one greedy merge over the whole text
-            self.assertEqual(tok.merge("\u2581" + s.replace(" ", "\u2581")), tok.encode(s), repr(s))
+            # llama2.c merges greedily over the whole text, not word by word
+            whole = tok.merge("\u2581" + s.replace(" ", "\u2581"))
+            self.assertEqual(whole, tok.encode(s), repr(s))
 
     def test_bad_input_is_one_line(self):
         def fails(*args, **more):
-            r = subprocess.run([sys.executable, os.path.join(RECIPE, "train.py"), *args], capture_output=True,
-                               text=True, **more)
+            r = subprocess.run([sys.executable, os.path.join(RECIPE, "train.py"), *args],
+                               capture_output=True, text=True, **more)
             self.assertEqual(r.returncode, 1, args)
             self.assertRegex(r.stderr, r"^recipe: [^\n]+\n$", args)
             return r.stderr
@@ -481,9 +508,11 @@ class Whole(unittest.TestCase):
         self.assertIn("at least 20", fails(empty, *run))
         if HAVE_TORCH:
             self.assertIn("CUDA", fails(self.stories, *run, *self.TINY, "--engine", "cuda"))
-        elif not HAVE_TORCH:
-            self.assertIn("python3-torch", fails(self.stories, *run, *self.TINY, "--engine", "torch"))
-        limit = dict(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300000, 300000)))
+        else:
+            self.assertIn("python3-torch",
+                          fails(self.stories, *run, *self.TINY, "--engine", "torch"))
+        size = (300000, 300000)
+        limit = dict(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, size))
         full = ["--run", os.path.join(WORK, "full-run")]
         self.assertIn("free some space", fails(self.stories, *full, *self.TINY, **limit))
 
