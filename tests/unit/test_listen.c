@@ -150,7 +150,7 @@ static void test_trouble(void **state)
     FILE *f = fopen(wav, "w");
     assert_true(f && fputs("This is no sound at all, but a text.", f) >= 0 && fclose(f) == 0);
     assert_int_equal(hear(wav, NULL, text, &figures, &err), DT_BAD_INPUT);
-    assert_non_null(strstr(err.message, "is no WAV file"));
+    assert_non_null(strstr(err.message, "is not a WAV file"));
     assert_string_equal(text, "");
     // Silence: nothing was said, and that is no error.
     struct dt_wav_writer writer;

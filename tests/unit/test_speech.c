@@ -263,11 +263,11 @@ static void test_trouble(void **state)
     script("espeak-ng", "kill -9 $$");
     trouble("espeak", "espeak-ng was ended by signal 9", true);
     script("espeak-ng", "echo this is no sound");
-    trouble("espeak", "what espeak-ng wrote is no WAV file", true);
+    trouble("espeak", "the output of espeak-ng is not a WAV file", true);
     script("espeak-ng", "printf 'RIFF....WAVE'");
-    trouble("espeak", "what espeak-ng wrote is a broken WAV", true);
+    trouble("espeak", "the output of espeak-ng is a broken WAV file", true);
     script("espeak-ng", "exit 0");
-    trouble("espeak", "what espeak-ng wrote is empty", true);
+    trouble("espeak", "the output of espeak-ng is empty", true);
 
     struct dt_speech *speech = NULL;
     struct dt_error err = {0};
