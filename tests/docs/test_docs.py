@@ -3,6 +3,7 @@
 """The documents: test_docs.py DUOTALE ROOT
 
 Checks in every page that links and file paths exist, and runs the commands that the pages show.
+In the README, CONTRIBUTING, CHANGELOG and docs/, each sentence has a line of its own.
 
     ```sh            every line is a command of one script; each must exit with 0
     ```console       lines "$ COMMAND" are commands; the lines below are their standard output,
@@ -134,10 +135,25 @@ def check_quotes(root, text):
     return wrong
 
 
+def check_sentences(text):
+    """Lines with more than one sentence, outside of code, tables and quotations"""
+    wrong = []
+    for line in BLOCK.sub("", text).split("\n"):
+        if line.startswith(("|", "    ", ">")):
+            continue
+        plain = re.sub(r"`[^`]*`|\"[^\"]*\"", "X", line)
+        plain = re.sub(r"\be\.g\.|\bi\.e\.|^\s*\d+\.", "", plain)
+        if re.search(r"\w[)\]]*[.!?] +[A-Z\[]", plain):
+            wrong.append(f"two sentences in one line: {line.strip()}")
+    return wrong
+
+
 def check_page(root, page, text, environment):
     wrong = missing_files(root, page, text) + check_quotes(root, text)
     if page == root / "README.md" and len(text.split()) > README_WORDS:
         wrong.append(f"{len(text.split())} words; at most {README_WORDS} are allowed")
+    if page.parent in (root, root / "docs"):
+        wrong += check_sentences(text)
     failures, ran, left = run_blocks(text, environment)
     return wrong + failures, ran, left
 
@@ -163,6 +179,9 @@ SELF_TEST = [
     ("[a](docs/no-such-page.md)\n", "link to docs/no-such-page.md"),
     ("See src/core/no_such_file.c.\n", "path src/core/no_such_file.c"),
     ("See `NO-SUCH-PAGE.md`.\n", "path NO-SUCH-PAGE.md"),
+    ("One. `Two` is here.\n", "two sentences"),
+    ("One (see there). Two.\n", "two sentences"),
+    ("1. One, \"Two. Three\", e.g. `x. Y`.\n| a. B |\n", None),
     ("word " * (README_WORDS + 1), f"at most {README_WORDS}"),
 ]
 
