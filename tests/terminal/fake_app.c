@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A stand-in for the program behind a front end: the same table of functions, a canned story,
-// figures that follow from the number of tokens told. Every screen is then a matter of the front
-// end alone, and the same on every machine.
+// Replaces the program behind a front end: the same table of functions, a fixed story, figures that
+// depend only on the number of tokens. So a screen depends on the front end alone, and is the same
+// on every machine.
 //
 //   fake-app MODULE.so [rate=60] [hold=N] [story=plain|wide|long] [SETTING=VALUE ...]
 //
-// A story stops after `hold` tokens of a turn until "/go N" lets N more come (0: to its end), so
-// that a screen can be looked at in mid-story.
+// A turn pauses after `hold` tokens until "/go N" adds N more (0: all), so that a screen can be
+// compared in mid-story.
 #include <dlfcn.h>
 #include <errno.h>
 #include <locale.h>
@@ -62,19 +62,19 @@ static struct fake {
     struct dt_settings settings;
     char module[512];
     double rate;
-    long hold; // tokens of this turn that may come yet; -1: all
+    long hold; // tokens until the turn pauses; -1: it does not
     const char *kind;
     int timer;
     enum dt_app_state state;
     struct turn turn[TURNS];
     size_t turns;
-    const char *source; // what is being told
-    size_t at;          // byte of it that comes next
+    const char *source; // the story of this turn
+    size_t at;          // byte of the next token
     uint64_t next_token;
     struct dt_app_figures figures;
     struct dt_app_voice voice;
     struct dt_app_story story;
-    // events that wait
+    // events not fetched yet
     struct dt_app_event queue[QUEUE];
     char text[QUEUE][4096];
     unsigned head, count;
@@ -105,7 +105,7 @@ static bool may_generate(void)
     return fake.state == DT_APP_GENERATING && fake.hold != 0;
 }
 
-// Readable when there is something to fetch.
+// Makes the descriptor readable when there is an event or a token.
 static void arm(void)
 {
     struct itimerspec when = {0};
@@ -144,7 +144,7 @@ static void post_notice(enum dt_app_level level, const char *text)
     post(DT_EVENT_NOTICE, text)->level = level;
 }
 
-// Numbers that follow from what was told, in the size they have on a board.
+// Figures from the number of tokens, of the size that a board has.
 static void count_figures(void)
 {
     static const double speeds[] = {58.2, 60.9, 61.4, 60.1, 59.7, 61.8, 62.3, 60.5};
@@ -164,7 +164,7 @@ static void count_figures(void)
     f->threads = 1;
 }
 
-// ---- telling ----
+// ---- generation ----
 
 static void begin(const char *prompt, size_t n)
 {
@@ -201,7 +201,7 @@ static void end(enum dt_app_turn_end how)
 }
 
 // One token: a word with the space before it, or a newline.
-static bool tell(struct dt_app_event *out)
+static bool generate(struct dt_app_event *out)
 {
     uint64_t t = now();
     if (!may_generate() || t < fake.next_token)
@@ -254,7 +254,7 @@ static bool api_next(struct dt_app *app, struct dt_app_event *out)
             fake.state = out->state;
         return true;
     }
-    if (tell(out))
+    if (generate(out))
         return true;
     arm();
     return false;
@@ -275,8 +275,7 @@ static void fill_backends(void)
         {"int8", "8-bit integers, plain C", "/lib/duotale/int8.so", 20, NULL, false},
         {"fastexp", "a quicker exponential, error below 2 ulp", "/lib/duotale/fastexp.so", 10, NULL,
          false},
-        {"rvv07", "T-Head vectors", "/lib/duotale/rvv07.so", 0, "this processor is no RISC-V",
-         false},
+        {"rvv07", "T-Head vectors", "/lib/duotale/rvv07.so", 0, "needs a RISC-V CPU", false},
         {"reference", "llama2.c's order of sums, bit for bit", "compiled in", 1, NULL, false},
     };
     memcpy(fake.backends, all, sizeof all);
@@ -297,8 +296,8 @@ static void swap(const char *stack)
     enum dt_app_state before = fake.state;
     char line[200];
     if (strcmp(stack, "rvv07") == 0) {
-        post_notice(DT_NOTICE_ERROR, "rvv07 cannot run here: this processor is no RISC-V. The "
-                                     "story goes on with what there was.");
+        post_notice(DT_NOTICE_ERROR, "rvv07 cannot run here: it needs a RISC-V CPU. The backend "
+                                     "was not changed.");
         return;
     }
     post_state(DT_APP_SWAPPING);
@@ -306,7 +305,7 @@ static void swap(const char *stack)
     fill_backends();
     post(DT_EVENT_MODEL, "");
     post(DT_EVENT_BACKENDS, "");
-    snprintf(line, sizeof line, "%.100s goes on.", stack);
+    snprintf(line, sizeof line, "%.100s is in use.", stack);
     post_notice(DT_NOTICE_INFO, line);
     post_state(before);
 }
@@ -357,6 +356,32 @@ static void many_turns(void)
     post(DT_EVENT_REDRAW, "Story 12: The Red Ball")->turn = 0;
 }
 
+// "3": so many sentences wait to be read; "off": none is read.
+static void speak(const char *argument)
+{
+    fake.voice = (struct dt_app_voice){.name = "espeak",
+                                       .speaking = strcmp(argument, "off") != 0,
+                                       .waiting = (uint32_t)atoi(argument),
+                                       .real_time_factor = 0.0043};
+    post(DT_EVENT_VOICE, "");
+}
+
+// Begins a recording, or ends it; "off" discards it.
+static void listen(const char *argument)
+{
+    fake.voice.listening = !fake.voice.listening;
+    post(DT_EVENT_VOICE, "");
+    if (fake.voice.listening) {
+        post_notice(DT_NOTICE_INFO, "Listening: ask for a story. A pause or /listen ends it.");
+    } else if (strcmp(argument, "off") == 0) {
+        post_notice(DT_NOTICE_INFO, "Listening ended.");
+    } else {
+        post_notice(DT_NOTICE_INFO, "pocketsphinx: 1.9 s of sound recognised in 0.31 s. Press "
+                                    "Enter to use the text.");
+        post(DT_EVENT_INPUT, "Tell me a story about a dragon.");
+    }
+}
+
 static bool command(const char *line)
 {
     const char *rest = strchr(line, ' ');
@@ -388,35 +413,17 @@ static bool command(const char *line)
         post(DT_EVENT_MODEL, "");
         post_state(DT_APP_IDLE);
     } else if (IS("fail")) {
-        post_notice(DT_NOTICE_ERROR, "model.bin: dim is 0, and the file is 12 bytes long: it is no "
-                                     "model; /model lists what there is.");
-    } else if (IS("speak")) { // "3": so many sentences wait; "off": all is said
-        bool on = strcmp(rest, "off") != 0;
-        fake.voice = (struct dt_app_voice){.name = "espeak",
-                                           .speaking = on,
-                                           .waiting = (uint32_t)atoi(rest),
-                                           .real_time_factor = 0.0043};
-        post(DT_EVENT_VOICE, "");
-    } else if (IS("listen")) { // again: that was all
-        bool off = strcmp(rest, "off") == 0;
-        fake.voice.listening = !fake.voice.listening;
-        post(DT_EVENT_VOICE, "");
-        if (fake.voice.listening) {
-            post_notice(DT_NOTICE_INFO,
-                        "Listening: ask for a story. A pause ends it, or /listen again.");
-        } else if (off) {
-            post_notice(DT_NOTICE_INFO, "Nobody listens any more.");
-        } else {
-            post_notice(
-                DT_NOTICE_INFO,
-                "Heard by pocketsphinx: 1.9 s of sound, understood in 0.31 s. Enter tells it.");
-            post(DT_EVENT_INPUT, "Tell me a story about a dragon.");
-        }
+        post_notice(DT_NOTICE_ERROR, "model.bin: not a model: dim is 0, and the file has 12 bytes; "
+                                     "/model lists the models.");
+    } else if (IS("speak")) {
+        speak(rest);
+    } else if (IS("listen")) {
+        listen(rest);
     } else if (IS("memory")) {
         post(DT_EVENT_OUTPUT,
              "model file, mapped        16.12 MB\nKV cache                   3.54 MB\nscratch, "
              "logits            0.31 MB\n"
-             "vocabulary, tables         0.95 MB\nall of our own             4.80 MB\n");
+             "vocabulary, tables         0.95 MB\ntotal, without the file    4.80 MB\n");
     } else if (IS("delete")) {
         struct dt_app_event *e = post(DT_EVENT_ASK, "Delete \"The Red Ball\" for good?");
         e->id = 7;
@@ -434,7 +441,8 @@ static bool command(const char *line)
         raise(SIGSEGV);
     } else {
         char text[200];
-        snprintf(text, sizeof text, "There is no command /%.*s; /help lists them.", (int)n, line);
+        snprintf(text, sizeof text, "Unknown command /%.*s. /help lists the commands.", (int)n,
+                 line);
         post_notice(DT_NOTICE_ERROR, text);
         return false;
     }
@@ -451,7 +459,7 @@ static bool api_input(struct dt_app *app, const char *text, size_t n)
     if (!n)
         return true;
     if (fake.state != DT_APP_IDLE) {
-        post_notice(DT_NOTICE_WARNING, "A prompt waits already.");
+        post_notice(DT_NOTICE_WARNING, "A prompt is already waiting.");
         return false;
     }
     begin(text, n);
@@ -572,11 +580,12 @@ static dt_status api_step(struct dt_app *app, int id, int steps, struct dt_error
 }
 
 static const struct dt_command fake_commands[] = {
-    {"quit", "", "Leaves; the story is kept.", DT_COMPLETE_NONE, 0},
-    {"backend", "[stack]", "Goes on with another stack, in mid-story too.", DT_COMPLETE_BACKEND, 0},
-    {"compare", "stack stack", "Tells the same story greedily with both.", DT_COMPLETE_BACKEND, 0},
-    {"open", "[n]", "Goes on with story n of the library.", DT_COMPLETE_STORY, 0},
-    {"undo", "", "Takes the last turn back.", DT_COMPLETE_NONE, 0},
+    {"quit", "", "Leaves; the story is saved.", DT_COMPLETE_NONE, 0},
+    {"backend", "[stack]", "Switches to another stack, also in mid-story.", DT_COMPLETE_BACKEND, 0},
+    {"compare", "stack stack", "Generates the same greedy story with both.", DT_COMPLETE_BACKEND,
+     0},
+    {"open", "[n]", "Opens story n of the library.", DT_COMPLETE_STORY, 0},
+    {"undo", "", "Removes the last turn.", DT_COMPLETE_NONE, 0},
 };
 #define FAKE_COMMANDS (sizeof fake_commands / sizeof *fake_commands)
 
@@ -652,8 +661,8 @@ static const struct dt_app_model *api_models(struct dt_app *app, size_t *count)
         {"/m/stories15M-q80.bin", "stories15M-q80.bin", "llama2.c v2", 16120000, 4800000, 15200000,
          true, NULL, false},
         {"/m/stories110M.gguf", "stories110M.gguf", "GGUF v3", 116000000, 31000000, 109500000,
-         false, "needs 31M of memory, 28M are there", false},
-        {"/m/notes.bin", "notes.bin", NULL, 4096, 0, 0, false, "it is no model", false},
+         false, "needs 31M of memory, 28M are free", false},
+        {"/m/notes.bin", "notes.bin", NULL, 4096, 0, 0, false, "not a model", false},
     };
     (void)app;
     *count = fake.models_looked ? 4 : 0;

@@ -73,7 +73,7 @@ with tempfile.TemporaryDirectory() as home:
     pathlib.Path(script).write_text("press F2\n")
     run = subprocess.run([program, "--ui", "tui", "--no-config", "--script", script], stdin=subprocess.DEVNULL, capture_output=True,
                          text=True, env=environment(home), timeout=120)
-    if "no script command has this name: press" not in run.stderr:
+    if "unknown script command: press" not in run.stderr:
         failed.append("headless script with a mistake")
         print(f"headless, a mistake: {run.returncode} {run.stdout}{run.stderr}")
 

@@ -26,7 +26,7 @@ static void expect_rows(const char *text, unsigned width, const char *const *row
 {
     struct tui_layout l;
     tui_layout_init(&l, width);
-    tui_layout_append(&l, TUI_VOICE_STORY, text, strlen(text));
+    tui_layout_append(&l, TUI_TEXT_STORY, text, strlen(text));
     size_t i = 0;
     for (; rows[i]; i++) {
         assert_true(i < l.row_count);
@@ -69,19 +69,19 @@ static void pieces_make_the_same_rows(void **state)
         tui_layout_init(&l, 1 + pick(30));
         for (uint32_t i = pick(80); i > 0; i--) {
             const char *w = words[pick(10)];
-            tui_layout_append(&l, (enum tui_voice)pick(3), w, strlen(w));
+            tui_layout_append(&l, (enum tui_text)pick(3), w, strlen(w));
         }
         if (pick(3) == 0 && l.length) { // a retry
             size_t cut = pick((uint32_t)l.length);
             while (cut && ((unsigned char)l.text[cut] & 0xC0) == 0x80)
                 cut--;
             tui_layout_truncate(&l, cut);
-            tui_layout_append(&l, TUI_VOICE_STORY, "again", 5);
+            tui_layout_append(&l, TUI_TEXT_STORY, "again", 5);
         }
         if (pick(3) == 0)
             tui_layout_resize(&l, 1 + pick(50), pick((uint32_t)l.row_count));
         tui_layout_init(&whole, l.width);
-        tui_layout_append(&whole, TUI_VOICE_STORY, l.text, l.length);
+        tui_layout_append(&whole, TUI_TEXT_STORY, l.text, l.length);
         assert_int_equal(l.row_count, whole.row_count);
         size_t expected = 0;
         for (size_t i = 0; i < l.row_count; i++) {
@@ -100,23 +100,23 @@ static void pieces_make_the_same_rows(void **state)
     }
 }
 
-static void voices_and_trim(void **state)
+static void kinds_and_trim(void **state)
 {
     (void)state;
     struct tui_layout l;
     tui_layout_init(&l, 10);
-    tui_layout_append(&l, TUI_VOICE_USER, "you said\n", 9);
-    tui_layout_append(&l, TUI_VOICE_STORY, "once upon a time there was", 26);
-    assert_int_equal(tui_layout_voice(&l, 0), TUI_VOICE_USER);
-    assert_int_equal(tui_layout_voice(&l, 8), TUI_VOICE_USER);
-    assert_int_equal(tui_layout_voice(&l, 9), TUI_VOICE_STORY);
-    assert_int_equal(tui_layout_voice(&l, 30), TUI_VOICE_STORY);
+    tui_layout_append(&l, TUI_TEXT_USER, "you said\n", 9);
+    tui_layout_append(&l, TUI_TEXT_STORY, "once upon a time there was", 26);
+    assert_int_equal(tui_layout_kind(&l, 0), TUI_TEXT_USER);
+    assert_int_equal(tui_layout_kind(&l, 8), TUI_TEXT_USER);
+    assert_int_equal(tui_layout_kind(&l, 9), TUI_TEXT_STORY);
+    assert_int_equal(tui_layout_kind(&l, 30), TUI_TEXT_STORY);
     assert_int_equal(tui_layout_trim(&l, 1000), 0);
     size_t rows = l.row_count;
     size_t gone = tui_layout_trim(&l, 12);
     assert_true(gone > 0 && l.length <= 12);
     assert_int_equal(l.row_count, rows - gone);
-    assert_int_equal(tui_layout_voice(&l, 0), TUI_VOICE_STORY);
+    assert_int_equal(tui_layout_kind(&l, 0), TUI_TEXT_STORY);
     assert_memory_equal(l.text + l.length - 3, "was", 3);
     tui_layout_free(&l);
 }
@@ -219,9 +219,9 @@ static void history(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wraps_at_words),  cmocka_unit_test(pieces_make_the_same_rows),
-        cmocka_unit_test(voices_and_trim), cmocka_unit_test(edits),
-        cmocka_unit_test(moves_in_lines),  cmocka_unit_test(history),
+        cmocka_unit_test(wraps_at_words), cmocka_unit_test(pieces_make_the_same_rows),
+        cmocka_unit_test(kinds_and_trim), cmocka_unit_test(edits),
+        cmocka_unit_test(moves_in_lines), cmocka_unit_test(history),
     };
     return cmocka_run_group_tests_name("tui_text", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The figures as people read them, the same in every front end.
+// Figures as text, the same in every front end.
 #ifndef DT_UI_COMMON_FIGURES_H
 #define DT_UI_COMMON_FIGURES_H
 
@@ -8,11 +8,11 @@
 
 #include "app/api.h"
 
-// "12.3M": a size in at most five characters. Returns out.
+// A size in at most five characters: "12M", "1.3M". Returns out.
 const char *ui_size_text(uint64_t bytes, char *out, size_t size);
 
 // One line: tokens, tok/s, first-token time, context used/total, RSS, anonymous memory,
-// MemAvailable, major faults, threads, stack, seed. `live`: the speed of the last second instead of
+// MemAvailable, major faults, stack, threads, seed. `live`: the speed of the last second instead of
 // the mean, and no first-token time. Returns out.
 const char *ui_figures_line(const struct dt_app_figures *figures, int live, char *out, size_t size);
 

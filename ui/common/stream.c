@@ -15,7 +15,7 @@ void ui_stream_raw(struct ui_stream *s, const char *bytes, size_t n)
         if (wrote >= 0) {
             bytes += wrote;
             n -= (size_t)wrote;
-        } else if (errno == EAGAIN) { // somebody made the terminal non-blocking
+        } else if (errno == EAGAIN) { // another program made the terminal non-blocking
             struct pollfd wait = {s->fd, POLLOUT, 0};
             poll(&wait, 1, -1);
         } else if (errno != EINTR) {
@@ -38,7 +38,8 @@ static void put(struct ui_stream *s, const char *text, size_t n)
     }
 }
 
-void ui_stream_flush(struct ui_stream *s)
+// Writes the word that is held back.
+static void flush(struct ui_stream *s)
 {
     if (s->word_length == 0)
         return;
@@ -48,14 +49,13 @@ void ui_stream_flush(struct ui_stream *s)
         ui_stream_raw(s, "\n", 1);
         s->column = 0;
         while (skip < s->word_length && s->word[skip] == ' ')
-            skip++; // the spaces before a word that begins a line
+            skip++; // spaces before the word
         columns -= (unsigned)skip;
     }
     put(s, s->word + skip, s->word_length - skip);
     s->column += columns;
     if (s->width && s->column > s->width)
-        s->column = (s->column - 1) % s->width +
-                    1; // a word longer than the line; a full line is still that line
+        s->column = (s->column - 1) % s->width + 1; // of a word longer than the line
     s->word_length = 0;
 }
 
@@ -70,7 +70,7 @@ void ui_stream_text(struct ui_stream *s, const char *text, size_t n)
     for (size_t i = 0; i < n; i++) {
         bool space = text[i] == ' ', ended = s->word_length && s->word[s->word_length - 1] != ' ';
         if (text[i] == '\n' || (space && ended) || s->word_length == sizeof s->word)
-            ui_stream_flush(s);
+            flush(s);
         if (text[i] == '\n') {
             ui_stream_raw(s, "\n", 1);
             s->column = 0;
@@ -82,13 +82,13 @@ void ui_stream_text(struct ui_stream *s, const char *text, size_t n)
 
 void ui_stream_line_end(struct ui_stream *s)
 {
-    ui_stream_flush(s);
+    flush(s);
     if (s->column > 0)
         ui_stream_raw(s, "\n", 1);
     s->column = 0;
 }
 
-size_t ui_stream_turns(struct ui_stream *s, size_t from)
+void ui_stream_turns(struct ui_stream *s, size_t from)
 {
     struct dt_app_turn turn = {0};
     bool chat = s->api->story(s->app)->chat;
@@ -99,10 +99,22 @@ size_t ui_stream_turns(struct ui_stream *s, size_t from)
             ui_stream_line_end(s);
         ui_stream_text(s, turn.text, turn.text_length);
     }
-    if (i > from && turn.text_length == 0)
-        return i;
-    ui_stream_line_end(s);
-    return 0;
+    bool unfinished = i > from && turn.text_length == 0;
+    s->prompt_shown = unfinished ? i : 0;
+    if (!unfinished)
+        ui_stream_line_end(s);
+}
+
+void ui_stream_prompt(struct ui_stream *s, size_t number, bool skip_blank)
+{
+    struct dt_app_turn turn;
+    bool shown = s->prompt_shown == number + 1;
+    s->prompt_shown = 0;
+    if (shown || s->api->story(s->app)->chat || !s->api->turn(s->app, number, &turn) ||
+        turn.text_length > 0)
+        return;
+    bool blank = skip_blank && s->column == 0 && turn.prompt_length && turn.prompt[0] == ' ';
+    ui_stream_text(s, turn.prompt + blank, turn.prompt_length - blank);
 }
 
 void ui_stream_lines(struct ui_stream *s, const char *text, size_t n)

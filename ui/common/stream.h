@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Story text to a terminal that scrolls, word by word as it comes, in the terminal's charset. Never
-// moves the cursor up, so it suits a teleprinter and a screen reader as well.
+// Writes story text to a terminal that scrolls, word by word, in the terminal's charset. Never
+// moves the cursor up, so it also suits teleprinters and screen readers.
 #ifndef DT_UI_COMMON_STREAM_H
 #define DT_UI_COMMON_STREAM_H
 
@@ -13,33 +13,34 @@ struct ui_stream {
     const struct dt_app_api *api;
     struct dt_app *app;
     int fd;
-    unsigned width;  // columns; 0: words are not moved to the next line
-    unsigned column; // where the cursor stands
-    char word[256];  // a word that has not ended, not yet written when width > 0
+    unsigned width;  // columns; 0: no word wrap
+    unsigned column; // of the cursor
+    char word[256];  // an unfinished word, not written yet if width > 0
     size_t word_length;
-    bool broken; // a write failed: nobody reads us any more
+    size_t prompt_shown; // 1-based number of a turn whose prompt is written already, or 0
+    bool broken;         // a write failed: the reader is gone
 };
 
-// Writes text; with a width, a word that would cross the border begins a new line, and the last
-// word is held until it ends.
+// Writes text. With a width, a word that would cross the right edge begins a new line, and the last
+// word is held back until it ends.
 void ui_stream_text(struct ui_stream *s, const char *text, size_t n);
-
-// Writes what is held.
-void ui_stream_flush(struct ui_stream *s);
 
 // Flushes, and ends the line if the cursor is not at the beginning of one.
 void ui_stream_line_end(struct ui_stream *s);
 
-// The story's turns from number `from` on, as they are now. What was asked in a chat ends its line;
-// so do all of them, unless the last one has no text yet: then its number, 1-based, is returned, as
-// its prompt stands at the end and is about to be told from. Else 0.
-size_t ui_stream_turns(struct ui_stream *s, size_t from);
+// Writes the story's turns from number `from` on. In chat mode a prompt ends its line. The last
+// turn ends its line too, unless it has no text yet: its text will follow its prompt.
+void ui_stream_turns(struct ui_stream *s, size_t from);
 
-// Whole lines of their own: whatever was begun is ended before, and they end with a newline. Broken
-// at words like a story.
+// Writes the prompt of turn `number`, with which its text begins: only in story mode, only before
+// the first text, and only if ui_stream_turns() has not written it. skip_blank: leaves out a space
+// at its beginning if the cursor is at the beginning of a line.
+void ui_stream_prompt(struct ui_stream *s, size_t number, bool skip_blank);
+
+// Writes whole lines: ends an unfinished line before them, and wraps them like a story.
 void ui_stream_lines(struct ui_stream *s, const char *text, size_t n);
 
-// Bytes as they are, all of them; sets broken. The column is the caller's business.
+// Writes bytes unchanged; does not update the column. Sets broken if the reader is gone.
 void ui_stream_raw(struct ui_stream *s, const char *bytes, size_t n);
 
 #endif

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The line front end: readline for what is typed, plain text for what is told. For SSH, serial
-// lines, screen readers. It never moves the cursor up, but for the live line of figures, which is
-// off until somebody asks for it.
+// The line front end: readline for the input, plain text for the story. For SSH, serial lines and
+// screen readers. Moves the cursor up only for the line of live figures, which is off by default.
 //
-// While a story is told the terminal is in its ordinary mode: Ctrl-C is a signal, and a whole line
-// typed meanwhile ("/set temperature 0.5", "/backend fp32") is taken as it ends. Between stories
-// readline has the terminal.
+// During a turn the terminal is in its ordinary mode: Ctrl-C is a signal, and a whole line typed
+// meanwhile ("/set temperature 0.5", "/backend fp32") is entered at once. Between turns readline
+// reads the terminal.
 #include <ctype.h>
 #include <errno.h>
 #include <poll.h>
@@ -20,7 +19,10 @@
 #include <readline/history.h>
 #include <readline/readline.h>
 
+#include "../common/charset.h"
 #include "../common/figures.h"
+#include "../common/message.h"
+#include "../common/setting.h"
 #include "../common/stream.h"
 #include "base/format.h"
 #include "live.h"
@@ -32,22 +34,20 @@ struct line {
     struct dt_app *app;
     struct ui_stream out;
     struct live live;
-    bool overwrites; // the terminal can go back to the beginning of a line and clear it
+    bool overwrites; // the terminal can clear a line and write it again
     bool quit, hung_up;
-    bool asking;  // readline has the terminal
-    bool editing; // what is entered goes to edit()
+    bool asking;  // readline reads the terminal
+    bool editing; // Enter calls edit()
     uint32_t question;
     bool question_default;
-    char *first;     // put into the input at the next prompt, owned
-    char *collected; // lines that ended in a backslash, owned
-    bool progress;   // a progress line is on the screen
-    size_t redrawn; // the turn whose prompt stands at the end of what was drawn, 1-based: it is not
-                    // repeated when it is told
-    char typed[ENTRY_MAX]; // lines typed while a story is told
+    char *first;           // text to insert at the next prompt, owned
+    char *collected;       // lines that ended in a backslash, owned
+    bool progress;         // a progress line is on the screen
+    char typed[ENTRY_MAX]; // lines typed during a turn
     size_t typed_length;
 };
 
-static struct line *self; // readline's call-backs have no argument
+static struct line *self; // for readline's call-backs, which have no argument
 static volatile sig_atomic_t interrupted, resized;
 
 static void on_interrupt(int signal)
@@ -55,7 +55,7 @@ static void on_interrupt(int signal)
     (void)signal;
     interrupted = 1;
     if (self)
-        self->api->stop(self->app); // harmless when nothing goes on; and it ends the wait in poll()
+        self->api->stop(self->app); // also ends the wait in poll()
 }
 
 static void on_resize(int signal)
@@ -72,24 +72,22 @@ static void measure(struct line *l)
         l->out.width = size.ws_col;
 }
 
-// ---- what is typed ----
+// ---- input ----
 
-static char *to_utf8(struct line *l, const char *text)
+static void show_lines(struct line *l, const char *text, size_t n)
 {
-    size_t n = strlen(text);
-    char *utf8 = malloc(3 * n + 9);
-    if (utf8)
-        utf8[l->api->decode(l->app, text, n, utf8)] = 0;
-    return utf8;
+    live_hide(&l->live, &l->out);
+    ui_stream_lines(&l->out, text, n);
 }
 
-static char *from_utf8(struct line *l, const char *text)
+static void show_line(struct line *l, const char *text)
 {
-    size_t n = strlen(text);
-    char *bytes = malloc(n + 9);
-    if (bytes)
-        bytes[l->api->encode(l->app, text, n, bytes)] = 0;
-    return bytes;
+    show_lines(l, text, strlen(text));
+}
+
+static void enter_command(struct line *l, const char *command)
+{
+    l->api->input(l->app, command, strlen(command));
 }
 
 static void stop_asking(struct line *l)
@@ -100,7 +98,7 @@ static void stop_asking(struct line *l)
     l->asking = false;
 }
 
-static void keep_for_later(struct line *l, const char *utf8)
+static void insert_later(struct line *l, const char *utf8)
 {
     free(l->first);
     l->first = strdup(utf8);
@@ -116,15 +114,15 @@ static void enter(struct line *l, const char *bytes)
         l->question = 0;
         return;
     }
-    char *utf8 = to_utf8(l, bytes);
+    char *utf8 = ui_to_utf8(l->api, l->app, bytes);
     if (!utf8) {
-        fputs("There is no memory to take that entry; it is in the history (Up).\n", stderr);
+        fputs("duotale: out of memory; press Up to get the entry back\n", stderr);
         add_history(bytes);
         return;
     }
     size_t n = strlen(utf8);
     bool continues = n && utf8[n - 1] == '\\';
-    if (l->collected || continues) { // several lines, each but the last with a backslash at its end
+    if (l->collected || continues) { // an entry of several lines
         size_t had = l->collected ? strlen(l->collected) : 0;
         char *joined = realloc(l->collected, had + n + 2);
         if (joined) {
@@ -146,11 +144,11 @@ static void enter(struct line *l, const char *bytes)
         add_history(bytes);
         l->api->remember(l->app, utf8);
     }
-    bool taken = l->editing ? l->api->edit(l->app, utf8, n) : l->api->input(l->app, utf8, n);
-    if (taken)
+    bool accepted = l->editing ? l->api->edit(l->app, utf8, n) : l->api->input(l->app, utf8, n);
+    if (accepted)
         l->editing = false;
     else
-        keep_for_later(l, utf8);
+        insert_later(l, utf8);
     free(utf8);
 }
 
@@ -160,7 +158,7 @@ static void on_line(char *bytes)
     stop_asking(l);
     if (!bytes) { // Ctrl-D on an empty line
         ui_stream_raw(&l->out, "\n", 1);
-        l->api->input(l->app, "/quit", 5);
+        enter_command(l, "/quit");
         return;
     }
     enter(l, bytes);
@@ -170,7 +168,7 @@ static void on_line(char *bytes)
 static int put_first(void)
 {
     struct line *l = self;
-    char *bytes = l->first ? from_utf8(l, l->first) : NULL;
+    char *bytes = l->first ? ui_from_utf8(l->api, l->app, l->first) : NULL;
     if (bytes)
         rl_insert_text(bytes);
     free(bytes);
@@ -197,16 +195,15 @@ static void interrupt_prompt(struct line *l)
 {
     bool empty = rl_end == 0 && !l->collected && !l->editing && !l->question;
     const struct dt_app_voice *voice = l->api->voice(l->app);
-    bool hushed = voice->speaking || voice->listening; // then that is what was meant
+    bool hushed = voice->speaking || voice->listening; // then Ctrl-C does no more than end it
     if (voice->listening)
-        l->api->input(l->app, "/listen off", strlen("/listen off"));
-    l->api->stop(l->app); // nothing is told, but a voice may still be reading
+        enter_command(l, "/listen off");
+    l->api->stop(l->app); // a voice may still be reading
     if (!rl_end && l->question) {
         l->api->answer(l->app, l->question, false);
         l->question = 0;
     }
-    // what was typed stays where it is; freeing the state draws the line once more, so that comes
-    // before the new one
+    // the typed line stays on the screen; freeing the state draws it again, so this comes first
     rl_free_line_state();
     rl_echo_signal_char(SIGINT);
     rl_crlf();
@@ -217,10 +214,10 @@ static void interrupt_prompt(struct line *l)
     l->editing = false;
     if (!empty || hushed)
         return;
-    if (strcmp(l->api->get(l->app, DT_SET_INTERRUPT), "quit") == 0)
-        l->api->input(l->app, "/quit", 5);
+    if (ui_setting_is(l->api, l->app, DT_SET_INTERRUPT, "quit"))
+        enter_command(l, "/quit");
     else
-        ui_stream_lines(&l->out, "To leave: Ctrl-D or /quit. Nothing that was told is lost.", 57);
+        show_line(l, "Press Ctrl-D, or enter /quit, to leave. The story is saved.");
 }
 
 static int insert_newline(int count, int key)
@@ -233,8 +230,8 @@ static int insert_newline(int count, int key)
 
 // ---- Tab ----
 
-// The app completes from one place, readline from another (the last blank): words are cut or
-// lengthened to fit.
+// The app's candidates replace the line from c->from on, readline's from the last blank on. So this
+// cuts the candidates, or puts the text between the two places before them.
 static char **complete(const char *text, int start, int end)
 {
     (void)text;
@@ -246,15 +243,15 @@ static char **complete(const char *text, int start, int end)
     char **matches = calloc(c->count + 2, sizeof *matches);
     if (!matches)
         return NULL;
-    size_t from = c->from, begin = (size_t)start, kept = 0, common = SIZE_MAX;
+    size_t from = c->from, begin = (size_t)start, found = 0, common = SIZE_MAX;
     for (size_t i = 0; i < c->count; i++) {
         const char *word = c->words[i];
         size_t n = strlen(word);
         char *match;
-        if (from <= begin) { // readline replaces less: drop what it leaves standing
+        if (from <= begin) { // readline replaces less
             size_t skip = begin - from < n ? begin - from : n;
             match = strdup(word + skip);
-        } else { // readline replaces more: what stands before goes in again
+        } else { // readline replaces more
             match = malloc(from - begin + n + 1);
             if (match) {
                 memcpy(match, rl_line_buffer + begin, from - begin);
@@ -263,13 +260,13 @@ static char **complete(const char *text, int start, int end)
         }
         if (!match)
             continue;
-        matches[++kept] = match;
+        matches[++found] = match;
         size_t same = 0;
-        while (kept > 1 && same < common && match[same] && match[same] == matches[1][same])
+        while (found > 1 && same < common && match[same] && match[same] == matches[1][same])
             same++;
-        common = kept > 1 ? same : strlen(match);
+        common = found > 1 ? same : strlen(match);
     }
-    if (kept == 0) {
+    if (found == 0) {
         free(matches);
         return NULL;
     }
@@ -278,7 +275,7 @@ static char **complete(const char *text, int start, int end)
     return matches;
 }
 
-// ---- what is told ----
+// ---- output ----
 
 static void clear_progress(struct line *l)
 {
@@ -295,38 +292,15 @@ static void show_progress(struct line *l, const struct dt_app_event *e)
         clear_progress(l);
         return;
     }
-    char text[160], left[32] = "";
-    if (e->seconds_left >= 0.05)
-        dt_format(left, sizeof left, ", about %.1f s more", e->seconds_left);
-    dt_format(text, sizeof text, "\r%s %d %%%s", e->text,
-              e->total ? (int)(100 * e->done / e->total) : 0, left);
-    text[0] = '\r'; // dt_format lets no control byte through
+    char text[160], progress[64];
+    dt_format(text, sizeof text, "%s %s", e->text, ui_progress_text(e, progress, sizeof progress));
     if (!l->progress)
         ui_stream_line_end(&l->out);
     live_clear_line(&l->live, &l->out);
+    ui_stream_raw(&l->out, "\r", 1);
     ui_stream_raw(&l->out, text, strlen(text));
     live_clear_line(&l->live, &l->out);
     l->progress = true;
-}
-
-static void lines(struct line *l, const char *text, size_t n)
-{
-    live_hide(&l->live, &l->out);
-    ui_stream_lines(&l->out, text, n);
-}
-
-// A turn that begins: in a story its prompt is the beginning of the text. One that goes on stands
-// above already.
-static void show_beginning(struct line *l, size_t i)
-{
-    struct dt_app_turn turn;
-    if (l->redrawn == i + 1 || l->api->story(l->app)->chat)
-        return;
-    if (!l->api->turn(l->app, i, &turn) || turn.text_length > 0)
-        return;
-    size_t blank = l->out.column == 0 && turn.prompt_length &&
-                   turn.prompt[0] == ' '; // what joins it to the turn before
-    ui_stream_text(&l->out, turn.prompt + blank, turn.prompt_length - blank);
 }
 
 static void event(struct line *l, const struct dt_app_event *e)
@@ -338,15 +312,14 @@ static void event(struct line *l, const struct dt_app_event *e)
     switch (e->type) {
     case DT_EVENT_TURN:
         stop_asking(l);
-        show_beginning(l, e->turn);
-        l->redrawn = 0;
+        ui_stream_prompt(&l->out, e->turn, true);
         break;
     case DT_EVENT_TEXT:
         live_hide(&l->live, &l->out);
         ui_stream_text(&l->out, e->text, e->length);
         break;
     case DT_EVENT_FIGURES:
-        if (strcmp(l->api->get(l->app, DT_SET_STATS), "live") == 0 &&
+        if (ui_setting_is(l->api, l->app, DT_SET_STATS, "live") &&
             l->api->state(l->app) == DT_APP_GENERATING) {
             ui_figures_line(l->api->figures(l->app), 1, text, sizeof text);
             live_show(&l->live, &l->out, text);
@@ -355,38 +328,38 @@ static void event(struct line *l, const struct dt_app_event *e)
     case DT_EVENT_TURN_END:
         live_hide(&l->live, &l->out);
         ui_stream_line_end(&l->out);
-        if (strcmp(l->api->get(l->app, DT_SET_STATS), "off") != 0) {
+        if (!ui_setting_is(l->api, l->app, DT_SET_STATS, "off")) {
             ui_figures_line(l->api->figures(l->app), 0, text, sizeof text);
-            lines(l, text, strlen(text));
+            show_line(l, text);
         }
         if (e->end == DT_END_LENGTH)
-            lines(l, "As long as the setting length allows; /continue goes on.", 56);
+            show_line(l, ui_length_limit_text(l->api, l->app, text, sizeof text));
         break;
     case DT_EVENT_REDRAW:
         if (e->length)
-            lines(l, e->text, e->length);
-        l->redrawn = ui_stream_turns(&l->out, e->turn);
+            show_lines(l, e->text, e->length);
+        ui_stream_turns(&l->out, e->turn);
         break;
     case DT_EVENT_PROGRESS:
         show_progress(l, e);
         break;
     case DT_EVENT_NOTICE:
-        if (l->asking) { // the entry that is being typed stays: it is drawn again under the notice
+        if (l->asking) { // the typed entry is drawn again below the notice
             rl_clear_visible_line();
             ui_stream_lines(&l->out, e->text, e->length);
             rl_on_new_line();
             rl_redisplay();
         } else {
-            lines(l, e->text, e->length);
+            show_lines(l, e->text, e->length);
         }
         break;
     case DT_EVENT_OUTPUT:
         stop_asking(l);
-        lines(l, e->text, e->length);
+        show_lines(l, e->text, e->length);
         break;
     case DT_EVENT_ASK:
         stop_asking(l);
-        lines(l, e->text, e->length);
+        show_lines(l, e->text, e->length);
         l->question = e->id;
         l->question_default = e->yes_default;
         break;
@@ -394,7 +367,7 @@ static void event(struct line *l, const struct dt_app_event *e)
     case DT_EVENT_INPUT:
         stop_asking(l);
         l->editing = e->type == DT_EVENT_EDIT;
-        keep_for_later(l, e->text);
+        insert_later(l, e->text);
         break;
     case DT_EVENT_QUIT:
         l->quit = true;
@@ -404,7 +377,7 @@ static void event(struct line *l, const struct dt_app_event *e)
     }
 }
 
-// ---- while a story is told ----
+// ---- during a turn ----
 
 static char *line_end(char *text, size_t n)
 {
@@ -415,13 +388,13 @@ static char *line_end(char *text, size_t n)
     return NULL;
 }
 
-static void read_meanwhile(struct line *l)
+static void read_ahead(struct line *l)
 {
     ssize_t n =
         read(STDIN_FILENO, l->typed + l->typed_length, sizeof l->typed - 1 - l->typed_length);
-    if (n == 0) { // Ctrl-D: leave when the story has been stopped and saved
+    if (n == 0) { // Ctrl-D: leaves once the story is stopped and saved
         l->api->stop(l->app);
-        l->api->input(l->app, "/quit", 5);
+        enter_command(l, "/quit");
         return;
     }
     if (n < 0) {
@@ -430,11 +403,11 @@ static void read_meanwhile(struct line *l)
     }
     l->typed_length += (size_t)n;
     char *end;
-    // what was typed before readline gave the terminal back has carriage returns
+    // lines typed in readline's terminal mode end with carriage returns
     while ((end = line_end(l->typed, l->typed_length))) {
         *end = 0;
         size_t used = (size_t)(end - l->typed) + 1;
-        l->out.column = 0; // the terminal's echo ended the line
+        l->out.column = 0; // the echo of the newline moved the cursor
         if (*l->typed)
             enter(l, l->typed);
         memmove(l->typed, l->typed + used, l->typed_length - used);
@@ -448,8 +421,7 @@ static bool busy(struct line *l)
     return state != DT_APP_IDLE && !l->question;
 }
 
-// What the handlers left word of.
-static void heed_signals(struct line *l)
+static void handle_signals(struct line *l)
 {
     if (resized) {
         resized = 0;
@@ -473,28 +445,28 @@ static void loop(struct line *l)
             return;
         if (l->out.broken)
             l->hung_up = true;
-        heed_signals(l); // one that came before the events were taken does not end the wait
+        handle_signals(l); // a signal before this line does not end the wait below
         if (!busy(l) && !l->asking) {
-            // whole lines that were typed ahead are entries, the beginning of one goes on at the
+            // whole lines typed ahead are entered; the beginning of a line is continued at the
             // prompt
             struct pollfd ahead = {STDIN_FILENO, POLLIN, 0};
             if (poll(&ahead, 1, 0) > 0 && (ahead.revents & POLLIN)) {
-                read_meanwhile(l);
+                read_ahead(l);
                 continue;
             }
             if (l->typed_length > 0) {
                 l->typed[l->typed_length] = 0;
                 l->typed_length = 0;
-                char *utf8 = to_utf8(l, l->typed);
+                char *utf8 = ui_to_utf8(l->api, l->app, l->typed);
                 if (utf8)
-                    keep_for_later(l, utf8);
+                    insert_later(l, utf8);
                 free(utf8);
             }
             ask(l);
         }
         struct pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {l->api->fd(l->app), POLLIN, 0}};
         int ready = poll(fds, 2, -1);
-        heed_signals(l); // before what was typed behind them
+        handle_signals(l); // before the input typed after them
         if (l->api->leaving(l->app))
             l->api->stop(l->app);
         if (ready <= 0)
@@ -504,7 +476,7 @@ static void loop(struct line *l)
         else if (fds[0].revents && l->asking)
             rl_callback_read_char();
         else if (fds[0].revents)
-            read_meanwhile(l);
+            read_ahead(l);
     }
 }
 
@@ -517,7 +489,7 @@ static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason
     (void)app;
     if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
         return 0;
-    dt_format(reason, reason_size, "standard input and output are not both a terminal");
+    dt_format(reason, reason_size, "standard input and output must both be a terminal");
     return -1;
 }
 
@@ -538,7 +510,7 @@ static void set_up_readline(struct line *l)
     using_history();
     stifle_history(500);
     for (size_t i = 0, count = l->api->history_count(l->app); i < count; i++) {
-        char *bytes = from_utf8(l, l->api->history(l->app, i));
+        char *bytes = ui_from_utf8(l->api, l->app, l->api->history(l->app, i));
         if (bytes)
             add_history(bytes);
         free(bytes);
@@ -549,7 +521,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
 {
     struct line *l = calloc(1, sizeof *l);
     if (!l) {
-        dt_format(reason, reason_size, "%zu bytes are needed and not there", sizeof *l);
+        ui_no_memory_text(sizeof *l, reason, reason_size);
         return -1;
     }
     l->api = api;
@@ -568,11 +540,11 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     loop(l);
 
     stop_asking(l);
-    if (!l->hung_up)
+    if (!l->hung_up) {
         ui_stream_line_end(&l->out);
-    if (l->hung_up) { // nobody is there any more: the story is saved before we go
+    } else { // the terminal is gone: save the story, and leave
         api->stop(app);
-        api->input(app, "/quit", 5);
+        enter_command(l, "/quit");
     }
     sigaction(SIGINT, &old_interrupt, NULL);
     sigaction(SIGWINCH, &old_resize, NULL);

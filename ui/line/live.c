@@ -9,25 +9,16 @@
 #include <curses.h>
 #include <term.h>
 
-// Only terminfo's questions are asked of libtinfo, which readline brings along; no screen is
-// opened.
+#include "../common/capability.h"
 
-// A capability without its padding ("$<5>"), which terminals no longer need.
-static bool take(const char *name, char *out, size_t size)
+// Uses only the terminfo functions of libtinfo, which readline needs anyway.
+
+static bool read_capability(const char *name, char *out, size_t size)
 {
-    const char *value = tigetstr(name);
-    if (!value || value == (const char *)-1)
-        return false;
-    size_t n = 0;
-    while (*value && n + 1 < size) {
-        const char *end = value[0] == '$' && value[1] == '<' ? strchr(value, '>') : NULL;
-        if (end)
-            value = end + 1;
-        else
-            out[n++] = *value++;
-    }
-    out[n] = 0;
-    return !*value;
+    const char *value = ui_capability(name);
+    size_t n = ui_capability_copy(value, out, size);
+    out[n < size ? n : 0] = 0;
+    return value && n < size;
 }
 
 bool live_open(struct live *l)
@@ -37,12 +28,13 @@ bool live_open(struct live *l)
     memset(l, 0, sizeof *l);
     if (!term || setupterm(term, STDOUT_FILENO, &error) != OK)
         return false;
-    l->possible = take("cuu1", l->up, sizeof l->up) && take("el", l->clear, sizeof l->clear) &&
-                  take("cuf", l->right, sizeof l->right);
+    l->possible = read_capability("cuu1", l->up, sizeof l->up) &&
+                  read_capability("el", l->clear, sizeof l->clear) &&
+                  read_capability("cuf", l->right, sizeof l->right);
     return l->possible;
 }
 
-static void say(struct ui_stream *out, const char *bytes)
+static void put(struct ui_stream *out, const char *bytes)
 {
     ui_stream_raw(out, bytes, strlen(bytes));
 }
@@ -50,15 +42,15 @@ static void say(struct ui_stream *out, const char *bytes)
 void live_clear_line(struct live *l, struct ui_stream *out)
 {
     if (l->possible)
-        say(out, l->clear);
+        put(out, l->clear);
 }
 
-static void come_back(struct live *l, struct ui_stream *out)
+static void move_back(struct live *l, struct ui_stream *out)
 {
-    say(out, l->up);
-    say(out, "\r");
+    put(out, l->up);
+    put(out, "\r");
     if (out->column > 0)
-        say(out, tiparm(l->right, (int)out->column));
+        put(out, tiparm(l->right, (int)out->column));
 }
 
 void live_show(struct live *l, struct ui_stream *out, const char *text)
@@ -68,10 +60,10 @@ void live_show(struct live *l, struct ui_stream *out, const char *text)
     char cut[512];
     snprintf(cut, sizeof cut, "%.*s",
              (int)(out->width - 1 < sizeof cut ? out->width - 1 : sizeof cut - 1), text);
-    say(out, "\r\n"); // scrolls where need be, so going up one line is always right
-    say(out, cut);
-    say(out, l->clear);
-    come_back(l, out);
+    put(out, "\r\n"); // scrolls on the last row, so that moving up is always right
+    put(out, cut);
+    put(out, l->clear);
+    move_back(l, out);
     l->shown = true;
 }
 
@@ -80,7 +72,7 @@ void live_hide(struct live *l, struct ui_stream *out)
     if (!l->shown)
         return;
     l->shown = false;
-    say(out, "\r\n");
-    say(out, l->clear);
-    come_back(l, out);
+    put(out, "\r\n");
+    put(out, l->clear);
+    move_back(l, out);
 }

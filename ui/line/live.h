@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A line of figures under the story while it is told, on terminals that can go up one line and
-// clear one.
+// A line of live figures below the story, on terminals that can move the cursor up and clear a
+// line.
 #ifndef DT_UI_LINE_LIVE_H
 #define DT_UI_LINE_LIVE_H
 
@@ -13,13 +13,14 @@ struct live {
     char up[32], clear[32], right[64]; // cuu1, el, cuf (with its parameter)
 };
 
-// Looks at TERM. False: the terminal cannot overwrite a line; everything below then does nothing.
+// Reads the capabilities of TERM. False if the terminal cannot overwrite a line; the functions
+// below do nothing then.
 bool live_open(struct live *l);
 
-// Shows text on the line below the cursor and comes back.
+// Writes text on the line below the cursor, and moves the cursor back.
 void live_show(struct live *l, struct ui_stream *out, const char *text);
 
-// Takes it away, before anything else is written.
+// Clears that line. Call it before any other output.
 void live_hide(struct live *l, struct ui_stream *out);
 
 // Clears from the cursor to the end of its line.

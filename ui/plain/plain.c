@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The plain front end, compiled in: pipes, and terminals that can do nothing. The story goes to
-// stdout and nothing else does; remarks and figures go to stderr. From a pipe, what comes is one
-// prompt, or one entry a line when it begins with a slash; then it leaves.
+// The plain front end, compiled in: for pipes, and for terminals without capabilities. Only the
+// story goes to stdout; messages and figures go to stderr. Input from a pipe is one prompt, or, if
+// it begins with a slash, one entry a line; then the program ends.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -9,7 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../common/charset.h"
 #include "../common/figures.h"
+#include "../common/message.h"
+#include "../common/setting.h"
 #include "../common/stream.h"
 #include "base/format.h"
 #include "plain.h"
@@ -20,16 +23,17 @@ struct plain {
     const struct dt_app_api *api;
     struct dt_app *app;
     struct ui_stream out, err;
-    bool terminal;     // stdin is one: entries are asked for
-    bool quit, output; // something was asked for
-    bool ended;        // no more input
-    bool begun, lines; // whether any has come; whether each of its lines is an entry
+    bool terminal; // stdin is a terminal: prompt for entries
+    bool quit;
+    bool entered; // there was an entry, or the command line had one
+    bool ended;   // end of input
+    bool begun;   // there was input
+    bool lines;   // each line of the input is an entry
     char input[INPUT_MAX];
     size_t length;
     uint32_t question;
     bool question_default, editing;
     bool prompted;
-    size_t redrawn; // the turn whose prompt stands at the end of the output, 1-based
     volatile sig_atomic_t interrupted;
 };
 
@@ -44,71 +48,74 @@ static void on_interrupt(int signal)
     running->api->stop(running->app);
 }
 
-static void remark(struct plain *p, const char *text, size_t n)
+static void show_message(struct plain *p, const char *text, size_t n)
 {
     if (p->terminal)
         ui_stream_line_end(&p->out);
     ui_stream_lines(&p->err, text, n);
 }
 
+static void show_line(struct plain *p, const char *text)
+{
+    show_message(p, text, strlen(text));
+}
+
+static void enter_command(struct plain *p, const char *command)
+{
+    p->api->input(p->app, command, strlen(command));
+}
+
 static void event(struct plain *p, const struct dt_app_event *e)
 {
     char line[640];
     switch (e->type) {
-    case DT_EVENT_TURN: {
-        struct dt_app_turn turn;
-        // in story mode the prompt is the beginning of the text, so it is told as well; once,
-        // whoever showed it
-        if (p->redrawn != e->turn + 1 && !p->api->story(p->app)->chat &&
-            p->api->turn(p->app, e->turn, &turn) && turn.text_length == 0)
-            ui_stream_text(&p->out, turn.prompt, turn.prompt_length);
-        p->redrawn = 0;
+    case DT_EVENT_TURN:
+        ui_stream_prompt(&p->out, e->turn, false);
         break;
-    }
     case DT_EVENT_TEXT:
         ui_stream_text(&p->out, e->text, e->length);
         break;
     case DT_EVENT_TURN_END:
         ui_stream_line_end(&p->out);
-        if (strcmp(p->api->get(p->app, DT_SET_STATS), "off") != 0) {
+        if (!ui_setting_is(p->api, p->app, DT_SET_STATS, "off")) {
             ui_figures_line(p->api->figures(p->app), 0, line, sizeof line);
-            remark(p, line, strlen(line));
+            show_line(p, line);
         }
         break;
     case DT_EVENT_REDRAW:
-        remark(p, e->text, e->length);
+        show_message(p, e->text, e->length);
         ui_stream_line_end(&p->out);
-        p->redrawn = ui_stream_turns(&p->out, e->turn);
+        ui_stream_turns(&p->out, e->turn);
         break;
     case DT_EVENT_NOTICE:
-        remark(p, e->text, e->length);
+        show_message(p, e->text, e->length);
         break;
     case DT_EVENT_OUTPUT:
         ui_stream_lines(&p->out, e->text, e->length);
         break;
     case DT_EVENT_ASK:
-        remark(p, e->text, e->length);
+        show_message(p, e->text, e->length);
         if (p->terminal) {
             p->question = e->id;
             p->question_default = e->yes_default;
         } else {
-            p->api->answer(p->app, e->id, e->yes_default); // nobody is there to be asked
+            p->api->answer(p->app, e->id, e->yes_default); // no one can answer
         }
         break;
     case DT_EVENT_EDIT:
-        remark(p, "The last text was:", 18);
-        remark(p, e->text, e->length);
-        remark(p, "Enter what it should be instead.", 32);
+        show_line(p, "The last text:");
+        show_message(p, e->text, e->length);
+        show_line(p, "Enter the new text.");
         p->editing = true;
         break;
     case DT_EVENT_INPUT:
-        remark(p, "It was:", 7);
-        remark(p, e->text, e->length);
+        show_line(p, "The prompt was:");
+        show_message(p, e->text, e->length);
         break;
     case DT_EVENT_QUIT:
         p->quit = true;
         break;
-    default: // states, progress, lists: nothing a pipe wants
+    default: // states, progress, lists
         break;
     }
 }
@@ -122,13 +129,13 @@ static void enter(struct plain *p, char *text)
         p->question = 0;
         return;
     }
-    char *utf8 = malloc(3 * n + 9);
+    char *utf8 = ui_to_utf8(p->api, p->app, text);
     if (!utf8) {
-        remark(p, "There is no memory to take that entry.", 38);
+        show_line(p, "Out of memory. The entry is lost; try a shorter one.");
         return;
     }
-    utf8[n = p->api->decode(p->app, text, n, utf8)] = 0;
-    p->output = true;
+    n = strlen(utf8);
+    p->entered = true;
     if (p->editing)
         p->api->edit(p->app, utf8, n);
     else
@@ -137,15 +144,15 @@ static void enter(struct plain *p, char *text)
     free(utf8);
 }
 
-// Takes what can be taken of the input: a line on a terminal or of a script, the whole of a pipe.
-static void take(struct plain *p)
+// Enters what is complete of the input: a line of a terminal or a list of commands, else all of it.
+static void enter_input(struct plain *p)
 {
-    if (p->length && !p->begun) { // decided once: the lines behind a command are entries as well
+    if (p->length && !p->begun) { // decided once: lines after a command are entries too
         p->begun = true;
         p->lines = p->terminal || p->input[0] == '/';
     }
     bool lines = p->lines || p->question;
-    // commands are taken while a story is told, as far as they can be done then
+    // on a terminal, commands can be entered during a turn
     while (p->length && !p->quit &&
            (p->api->state(p->app) == DT_APP_IDLE || (p->terminal && p->input[0] == '/'))) {
         char *end = memchr(p->input, '\n', p->length);
@@ -160,7 +167,7 @@ static void take(struct plain *p)
         while (n && (entry[n - 1] == '\n' || entry[n - 1] == '\r'))
             n--;
         if (lines && n && entry[n - 1] == '\\' && end && memchr(end + 1, '\n', p->length - used)) {
-            *end = ' '; // a line that goes on: joined with the next one
+            *end = ' '; // join it with the next line
             end[-1] = '\n';
             continue;
         }
@@ -168,7 +175,7 @@ static void take(struct plain *p)
         memmove(p->input, p->input + used, p->length - used);
         p->length -= used;
         p->prompted = false;
-        if (n || p->terminal || !p->output)
+        if (n || p->terminal || !p->entered)
             enter(p, entry);
         struct dt_app_event e;
         while (p->api->next(p->app, &e))
@@ -205,29 +212,29 @@ static void loop(struct plain *p)
             event(p, &e);
         if (p->quit)
             return;
-        if (p->out.broken) { // the reader of the story has gone
+        if (p->out.broken) { // the reader of the story is gone
             p->api->stop(p->app);
             p->api->exit_code(p->app, 1);
-            p->api->input(p->app, "/quit", 5);
+            enter_command(p, "/quit");
             p->out.broken = false;
             p->out.fd = p->err.fd = -1;
         }
-        if (p->interrupted && !p->terminal) { // the text so far stands
+        if (p->interrupted && !p->terminal) { // the text so far stays
             p->api->exit_code(p->app, 130);
             p->length = 0;
-            p->ended = p->output = true;
+            p->ended = p->entered = true;
         }
-        take(p);
+        enter_input(p);
         if (p->quit)
             return;
         bool idle = p->api->state(p->app) == DT_APP_IDLE;
         if (!leaving && p->ended && idle && !p->length) {
-            if (!p->output && !p->terminal) {
-                p->output = true; // nothing was asked for: a story all the same
-                p->api->input(p->app, "", 0);
+            if (!p->entered && !p->terminal) {
+                p->entered = true; // an empty pipe: an opening of the program's choice
+                enter_command(p, "");
             } else {
                 leaving = true;
-                p->api->input(p->app, "/quit", 5);
+                enter_command(p, "/quit");
             }
             continue;
         }
@@ -255,7 +262,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
 {
     struct plain *p = calloc(1, sizeof *p);
     if (!p) {
-        dt_format(reason, reason_size, "%zu bytes are needed and not there", sizeof *p);
+        ui_no_memory_text(sizeof *p, reason, reason_size);
         return -1;
     }
     p->api = api;
@@ -263,7 +270,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     p->out = (struct ui_stream){.api = api, .app = app, .fd = STDOUT_FILENO};
     p->err = (struct ui_stream){.api = api, .app = app, .fd = STDERR_FILENO};
     p->terminal = isatty(STDIN_FILENO);
-    p->output = api->given(app);
+    p->entered = api->given(app);
     running = p;
     struct sigaction before, interrupt = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &interrupt, &before);
@@ -279,7 +286,7 @@ const struct dt_ui dt_ui_plain = {
     .size = sizeof(struct dt_ui),
     .build = DT_UI_BUILD,
     .name = "plain",
-    .description = "pipes, and terminals that can do nothing",
+    .description = "plain text, for pipes and terminals without capabilities",
     .usable = usable,
     .run = run,
 };

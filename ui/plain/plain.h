@@ -4,7 +4,7 @@
 
 #include "app/api.h"
 
-// The front end that is always there.
+// The front end that every build has.
 extern const struct dt_ui dt_ui_plain;
 
 #endif

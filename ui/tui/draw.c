@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The division of the screen, and one frame. Only rows that changed are written; a story that grows
-// scrolls the terminal's own region, so a token costs its bytes and little more even on a serial
-// line.
+// The division of the screen, and one frame. Only changed rows are written, and a growing story
+// scrolls by the terminal's scroll region, so that a token costs few bytes on a serial line.
 #include "tui.h"
 
 #include <errno.h>
@@ -13,8 +12,8 @@
 #include "base/format.h"
 #include "base/text.h"
 
-// Whether curses, which asks the C library, gives a character as many columns as we do. If not, all
-// that follows would be out of place.
+// Whether the C library, and so curses, gives the character as many columns as base/text does. If
+// not, everything to its right would be misplaced.
 static bool libc_agrees(uint32_t code, int width)
 {
     return code < 0x80 || wcwidth((wchar_t)code) == width;
@@ -28,9 +27,9 @@ static void write_encoded(struct tui *ui, WINDOW *window, const char *text, size
         waddnstr(window, encoded, (int)bytes);
         return;
     }
-    // No C library has to have a Latin-1 locale, and without one waddch takes these for controls. A
-    // line of length one is drawn as it is, and curses sends a character of eight bits that it
-    // cannot convert as the byte that it is.
+    // Without a Latin-1 locale waddch() takes bytes from 0x80 on for controls. A horizontal line of
+    // length one is drawn unchanged, and curses sends an 8-bit character that it cannot convert as
+    // that byte.
     for (size_t i = 0; i < bytes; i++) {
         wchar_t wide[2] = {(unsigned char)encoded[i], 0};
         attr_t attributes;
@@ -47,30 +46,30 @@ static void write_encoded(struct tui *ui, WINDOW *window, const char *text, size
     }
 }
 
-size_t tui_twin(struct tui *ui, const char *text, size_t n, char *out)
+size_t tui_substitute(struct tui *ui, const char *text, size_t n, char *out)
 {
-    char bytes[TUI_PIECE + 8];
+    char bytes[TUI_SUBSTITUTE_MAX + 8];
     size_t length = ui->api->encode(ui->app, text, n, bytes);
     return ui->api->decode(ui->app, bytes, length, out);
 }
 
-size_t tui_piece(const char *text, size_t n)
+size_t tui_substitute_length(const char *text, size_t n)
 {
-    if (n <= TUI_PIECE)
+    if (n <= TUI_SUBSTITUTE_MAX)
         return n;
-    size_t piece = TUI_PIECE;
-    while (piece > TUI_PIECE - 4 && ((unsigned char)text[piece] & 0xC0) == 0x80)
-        piece--; // not in the middle of a character
+    size_t piece = TUI_SUBSTITUTE_MAX;
+    while (piece > TUI_SUBSTITUTE_MAX - 4 && ((unsigned char)text[piece] & 0xC0) == 0x80)
+        piece--; // keep characters whole
     return piece;
 }
 
 int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *text, size_t n,
             int cols)
 {
-    char chunk[256], twin[3 * TUI_PIECE + 32];
-    if (ui->charset != DT_CHARSET_UTF8) { // an ellipsis takes three columns there
-        n = tui_twin(ui, text, tui_piece(text, n), twin);
-        text = twin;
+    char chunk[256], substituted[3 * TUI_SUBSTITUTE_MAX + 32];
+    if (ui->charset != DT_CHARSET_UTF8) { // before columns are counted: an ellipsis becomes three
+        n = tui_substitute(ui, text, tui_substitute_length(text, n), substituted);
+        text = substituted;
     }
     size_t filled = 0;
     int used = 0;
@@ -124,7 +123,7 @@ void tui_put_bar(struct tui *ui, WINDOW *window, enum tui_paint paint, double sh
 
 // ---- dividing the screen ----
 
-static WINDOW *make(WINDOW *old, int rows, int cols, int row)
+static WINDOW *make_window(WINDOW *old, int rows, int cols, int row)
 {
     if (old)
         delwin(old);
@@ -138,7 +137,8 @@ static WINDOW *make(WINDOW *old, int rows, int cols, int row)
     return w;
 }
 
-// The entry wrapped anew at the present width; its rows, at most a third of the screen.
+// Wraps the entry at the current width. Returns the rows it is shown in, at most a third of the
+// screen.
 static int input_rows(struct tui *ui)
 {
     struct tui_layout *l = &ui->entry_layout;
@@ -146,9 +146,9 @@ static int input_rows(struct tui *ui)
     tui_layout_truncate(l, 0);
     if (l->width != width)
         tui_layout_resize(l, width, 0);
-    tui_layout_append(l, TUI_VOICE_USER, ui->input.text, ui->input.length);
-    int wanted = (int)l->row_count, most = ui->rows / 3;
-    return wanted < 1 || most < 1 ? 1 : wanted > most ? most : wanted;
+    tui_layout_append(l, TUI_TEXT_USER, ui->input.text, ui->input.length);
+    int rows = (int)l->row_count, most = ui->rows / 3;
+    return rows < 1 || most < 1 ? 1 : rows > most ? most : rows;
 }
 
 void tui_draw_sizes(struct tui *ui)
@@ -159,22 +159,22 @@ void tui_draw_sizes(struct tui *ui)
     int free_rows = ui->rows - ui->status_rows - ui->input_rows - 1; // one for the message
     ui->panel_rows = 0;
     if (ui->panel != TUI_PANEL_NONE && free_rows > 3) {
-        int wanted = tui_panels[ui->panel].wanted(ui) + 1,
-            most = free_rows - (free_rows > 8 ? 4 : 1);
-        bool reading = ui->panel == TUI_PANEL_HELP || ui->panel == TUI_PANEL_OUTPUT;
-        if (!reading && free_rows > 12 && most > free_rows * 2 / 3)
-            most = free_rows * 2 / 3; // the story goes on above
-        ui->panel_rows = wanted < most ? wanted : most;
+        int rows = tui_panels[ui->panel].rows(ui) + 1, most = free_rows - (free_rows > 8 ? 4 : 1);
+        bool text = ui->panel == TUI_PANEL_HELP || ui->panel == TUI_PANEL_OUTPUT;
+        if (!text && free_rows > 12 && most > free_rows * 2 / 3)
+            most = free_rows * 2 / 3; // the story stays readable above
+        ui->panel_rows = rows < most ? rows : most;
     }
     ui->story_rows = free_rows - ui->panel_rows;
     if (ui->story_rows < 1)
-        ui->story_rows = 1; // smaller than we promise: what does not fit is not seen
+        ui->story_rows = 1; // below the minimum size, some windows are off the screen
     int row = ui->story_rows;
-    ui->story_window = make(ui->story_window, ui->story_rows, ui->cols, 0);
-    ui->panel_window = make(ui->panel_window, ui->panel_rows, ui->cols, row);
-    ui->input_window = make(ui->input_window, ui->input_rows + 1, ui->cols, row += ui->panel_rows);
+    ui->story_window = make_window(ui->story_window, ui->story_rows, ui->cols, 0);
+    ui->panel_window = make_window(ui->panel_window, ui->panel_rows, ui->cols, row);
+    ui->input_window =
+        make_window(ui->input_window, ui->input_rows + 1, ui->cols, row += ui->panel_rows);
     ui->status_window =
-        make(ui->status_window, ui->status_rows, ui->cols, row + ui->input_rows + 1);
+        make_window(ui->status_window, ui->status_rows, ui->cols, row + ui->input_rows + 1);
     if (ui->story.width != (unsigned)ui->cols)
         ui->top = tui_layout_resize(&ui->story, (unsigned)ui->cols, ui->top);
     ui->drawn_top = SIZE_MAX;
@@ -182,25 +182,25 @@ void tui_draw_sizes(struct tui *ui)
     ui->status_ns = 0;
     if (!ui->terminal.headless) {
         size_t n;
-        const char *words = tui_terminal_last_words(&n);
-        ui->api->crash_bytes(ui->app, words, n);
+        const char *bytes = tui_terminal_restore_bytes(&n);
+        ui->api->crash_bytes(ui->app, bytes, n);
     }
 }
 
 void tui_draw_free(struct tui *ui)
 {
     WINDOW *below[] = {ui->panel_window, ui->input_window, ui->status_window};
-    for (size_t i = 0; i < sizeof below / sizeof *below && tui_terminal_stays(&ui->terminal);
-         i++) { // the story stays, the tools go
-        if (below[i]) {
+    bool stays = tui_terminal_stays(&ui->terminal); // then only the story is left on the screen
+    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+        if (stays && below[i]) {
             werase(below[i]);
             wrefresh(below[i]);
         }
     }
-    ui->story_window = make(ui->story_window, 0, 0, 0);
-    ui->panel_window = make(ui->panel_window, 0, 0, 0);
-    ui->input_window = make(ui->input_window, 0, 0, 0);
-    ui->status_window = make(ui->status_window, 0, 0, 0);
+    ui->story_window = make_window(ui->story_window, 0, 0, 0);
+    ui->panel_window = make_window(ui->panel_window, 0, 0, 0);
+    ui->input_window = make_window(ui->input_window, 0, 0, 0);
+    ui->status_window = make_window(ui->status_window, 0, 0, 0);
 }
 
 // ---- the story ----
@@ -222,16 +222,16 @@ void tui_scroll(struct tui *ui, long rows)
     ui->dirty = true;
 }
 
-static enum tui_paint paint_of(enum tui_voice voice)
+static enum tui_paint paint_of(enum tui_text kind)
 {
-    switch (voice) {
-    case TUI_VOICE_USER:
+    switch (kind) {
+    case TUI_TEXT_USER:
         return TUI_PAINT_USER;
-    case TUI_VOICE_NOTICE:
+    case TUI_TEXT_NOTICE:
         return TUI_PAINT_NOTICE;
-    case TUI_VOICE_ERROR:
+    case TUI_TEXT_ERROR:
         return TUI_PAINT_ERROR;
-    case TUI_VOICE_STORY:
+    case TUI_TEXT_STORY:
         break;
     }
     return TUI_PAINT_STORY;
@@ -248,16 +248,16 @@ static void draw_story_row(struct tui *ui, int y, size_t row)
     const struct tui_row *r = &ui->story.rows[row];
     int column = 0;
     for (size_t at = r->begin; at < r->end;) {
-        enum tui_voice voice = tui_layout_voice(&ui->story, at);
+        enum tui_text kind = tui_layout_kind(&ui->story, at);
         size_t end = at;
         while (end < r->end && ui->story.text[end] != '\t' &&
-               tui_layout_voice(&ui->story, end) == voice)
+               tui_layout_kind(&ui->story, end) == kind)
             end++;
-        column += tui_put(ui, w, paint_of(voice), ui->story.text + at, end - at, ui->cols - column);
+        column += tui_put(ui, w, paint_of(kind), ui->story.text + at, end - at, ui->cols - column);
         for (; end < r->end && ui->story.text[end] == '\t'; end++) {
             int to = (column / 8 + 1) * 8;
             for (; column < to && column < ui->cols; column++)
-                tui_put(ui, w, paint_of(voice), " ", 1, 1);
+                tui_put(ui, w, paint_of(kind), " ", 1, 1);
         }
         at = end;
     }
@@ -275,7 +275,7 @@ static void draw_story(struct tui *ui)
             wscrl(ui->story_window, (int)moved);
             scrollok(ui->story_window, FALSE);
         }
-        from = ui->drawn_top + height; // rows that have just come into view
+        from = ui->drawn_top + height; // rows that came into view
         if (ui->changed_row < from)
             from = ui->changed_row;
         if (from < ui->top)
@@ -283,7 +283,7 @@ static void draw_story(struct tui *ui)
     }
     for (size_t row = from; row < ui->top + height; row++) {
         if (row > ui->story.row_count && row > ui->drawn_rows && from != ui->top)
-            break; // empty, and was
+            break; // this row was empty and still is
         draw_story_row(ui, (int)(row - ui->top), row);
     }
     ui->drawn_top = ui->top;
@@ -309,13 +309,13 @@ static void draw_input(struct tui *ui)
     werase(w);
     wmove(w, 0, 0);
     tui_put(ui, w,
-            ui->message_voice == TUI_VOICE_ERROR  ? TUI_PAINT_ERROR
-            : ui->message_voice == TUI_VOICE_USER ? TUI_PAINT_USER
-                                                  : TUI_PAINT_NOTICE,
+            ui->message_kind == TUI_TEXT_ERROR  ? TUI_PAINT_ERROR
+            : ui->message_kind == TUI_TEXT_USER ? TUI_PAINT_USER
+                                                : TUI_PAINT_NOTICE,
             ui->message, strlen(ui->message), ui->cols - 1);
 
     const struct tui_layout *l =
-        &ui->entry_layout; // wrapped by input_rows at the beginning of the frame
+        &ui->entry_layout; // wrapped by input_rows() at the beginning of the frame
     size_t cursor_row = 0;
     while (cursor_row + 1 < l->row_count && l->rows[cursor_row + 1].begin <= ui->input.cursor)
         cursor_row++;
@@ -331,8 +331,8 @@ static void draw_input(struct tui *ui)
     size_t begin = l->rows ? l->rows[cursor_row].begin : 0;
     int column = 2 + (int)tui_columns(ui->input.text + begin, ui->input.cursor - begin, 0);
 
-    // While a story is told and nothing is typed, the cursor stands where the next word comes: it
-    // need not travel between the two.
+    // While a story is generated and nothing is typed, the cursor stays at the end of the story:
+    // moving it to the input and back would cost bytes for every token.
     enum dt_app_state state = ui->api->state(ui->app);
     bool at_story = state == DT_APP_GENERATING && ui->input.length == 0 && ui->follow &&
                     ui->panel == TUI_PANEL_NONE && ui->story.row_count > 0;
@@ -349,32 +349,29 @@ static void draw_input(struct tui *ui)
     }
 }
 
+// Draws a horizontal line in the title row of the panel from column `from` to before column `to`.
+static void draw_rule(struct tui *ui, int from, int to)
+{
+    for (int column = from; column < to; column++) {
+        if (ui->terminal.glyphs >= TUI_GLYPHS_CONSOLE)
+            tui_put(ui, ui->panel_window, TUI_PAINT_TITLE, "\xe2\x94\x80", 3, 1);
+        else if (ui->terminal.glyphs == TUI_GLYPHS_ACS)
+            waddch(ui->panel_window, ACS_HLINE);
+        else
+            waddch(ui->panel_window, '-');
+    }
+}
+
 static void draw_panel(struct tui *ui)
 {
-    WINDOW *w = ui->panel_window;
-    werase(w);
-    wmove(w, 0, 0);
-    const char *line = ui->terminal.glyphs >= TUI_GLYPHS_CONSOLE ? "\xe2\x94\x80" : NULL;
-    int used = 0;
-    for (; used < 2; used++) {
-        if (line)
-            tui_put(ui, w, TUI_PAINT_TITLE, line, 3, 1);
-        else if (ui->terminal.glyphs == TUI_GLYPHS_ACS)
-            waddch(w, ACS_HLINE);
-        else
-            waddch(w, '-');
-    }
-    used += tui_putf(ui, w, TUI_PAINT_TITLE, ui->cols - 3, " %s ", tui_panels[ui->panel].title);
-    for (; used < ui->cols; used++) {
-        if (line)
-            tui_put(ui, w, TUI_PAINT_TITLE, line, 3, 1);
-        else if (ui->terminal.glyphs == TUI_GLYPHS_ACS)
-            waddch(w, ACS_HLINE);
-        else
-            waddch(w, '-');
-    }
-    tui_panels[ui->panel].draw(ui, ui->panel_rows - 1, ui->cols);
-    wnoutrefresh(w);
+    const struct tui_panel *panel = &tui_panels[ui->panel];
+    werase(ui->panel_window);
+    wmove(ui->panel_window, 0, 0);
+    draw_rule(ui, 0, 2);
+    int used = tui_putf(ui, ui->panel_window, TUI_PAINT_TITLE, ui->cols - 3, " %s ", panel->title);
+    draw_rule(ui, 2 + used, ui->cols);
+    panel->draw(ui, ui->panel_rows - 1, ui->cols);
+    wnoutrefresh(ui->panel_window);
 }
 
 void tui_draw(struct tui *ui)
@@ -382,7 +379,7 @@ void tui_draw(struct tui *ui)
     if (input_rows(ui) != ui->input_rows)
         tui_draw_sizes(ui);
     if (!ui->story_window || !ui->input_window || !ui->status_window)
-        return; // no room, or no memory for windows
+        return; // the screen is too small, or there is no memory for windows
     if (ui->dirty) {
         draw_story(ui);
         if (ui->panel_window)
@@ -390,7 +387,7 @@ void tui_draw(struct tui *ui)
     }
     if (ui->status_dirty && tui_now() - ui->status_ns >= TUI_STATUS_NS)
         tui_status_draw(ui);
-    draw_input(ui); // last: the cursor stays where it put it
+    draw_input(ui); // last, because it places the cursor
     ui->dirty = false;
     doupdate();
 }
@@ -404,7 +401,7 @@ bool tui_save_screen(struct tui *ui, const char *path)
         return false;
     for (int y = 0; y < ui->rows; y++) {
         char line[4096];
-        size_t n = 0, kept = 0;
+        size_t n = 0, trimmed = 0;
         for (int x = 0; x < ui->cols && n < sizeof line - 64; x++) {
             cchar_t cell;
             wchar_t wide[CCHARW_MAX + 1] = {0};
@@ -420,14 +417,14 @@ bool tui_save_screen(struct tui *ui, const char *path)
                     n += dt_utf8_encode((uint32_t)wide[i], line + n);
             }
             if (n && line[n - 1] != ' ')
-                kept = n;
+                trimmed = n;
             int width = dt_text_width((uint32_t)wide[0]);
             if (width == 2)
-                x++; // the second half of a wide character is a cell of its own
+                x++; // the second half of a wide character is another cell
         }
-        fwrite(line, 1, kept, f);
+        fwrite(line, 1, trimmed, f);
         fputc('\n', f);
     }
-    bool whole = !ferror(f);
-    return fclose(f) == 0 && whole;
+    bool good = !ferror(f);
+    return fclose(f) == 0 && good;
 }

@@ -36,18 +36,18 @@ bool tui_editor_insert(struct tui_editor *e, const char *bytes, size_t n)
     if (e->length + n > TUI_EDITOR_MAX)
         return false;
     memmove(e->text + e->cursor + n, e->text + e->cursor, e->length - e->cursor + 1);
-    size_t kept = 0;
+    size_t inserted = 0;
     for (size_t i = 0; i < n; i++) {
         char c = bytes[i];
         if (c == '\r' && i + 1 < n && bytes[i + 1] == '\n')
             continue;
         c = c == '\r' ? '\n' : c == '\t' ? ' ' : c;
         if (((unsigned char)c >= 0x20 && c != 0x7f) || c == '\n')
-            e->text[e->cursor + kept++] = c;
+            e->text[e->cursor + inserted++] = c;
     }
-    memmove(e->text + e->cursor + kept, e->text + e->cursor + n, e->length - e->cursor + 1);
-    e->length += kept;
-    e->cursor += kept;
+    memmove(e->text + e->cursor + inserted, e->text + e->cursor + n, e->length - e->cursor + 1);
+    e->length += inserted;
+    e->cursor += inserted;
     return true;
 }
 
@@ -107,7 +107,7 @@ static size_t next(const struct tui_editor *e, size_t at)
     if (at >= e->length)
         return e->length;
     at += dt_utf8_decode(e->text + at, e->length - at, &code);
-    while (at < e->length) { // combining marks belong to the character before them
+    while (at < e->length) { // combining marks belong to the character before
         size_t n = dt_utf8_decode(e->text + at, e->length - at, &code);
         if (code == '\n' || dt_text_width(code) != 0)
             break;
@@ -185,7 +185,7 @@ void tui_editor_end(struct tui_editor *e)
     e->cursor = line_end(e, e->cursor);
 }
 
-// The place in the line beginning at `begin` that stands `columns` to the right.
+// The byte in the line at `begin` that is `columns` columns from its left edge.
 static size_t at_column(const struct tui_editor *e, size_t begin, size_t columns)
 {
     size_t at = begin, end = line_end(e, begin);
@@ -278,7 +278,7 @@ void tui_editor_yank(struct tui_editor *e)
 
 // ---- reverse search ----
 
-// Shows the newest entry below `before` that holds the needle.
+// Shows the newest entry before entry `before` that contains the needle.
 static bool find(struct tui_editor *e, size_t before)
 {
     e->needle[e->needle_length] = 0;

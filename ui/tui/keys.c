@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Every key in one table: what it is called, what it does, what the help and the manual say of it.
+// All keys in one table: code, function, and the text for the help panel.
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,9 +10,10 @@
 
 #define CTRL(letter) ((letter)&31)
 
-static void input_entry(struct tui *ui)
+static void enter(struct tui *ui)
 {
-    if (ui->input.length && ui->input.text[ui->input.length - 1] == '\\') { // a line that goes on
+    if (ui->input.length &&
+        ui->input.text[ui->input.length - 1] == '\\') { // the entry gets another line
         tui_editor_end(&ui->input);
         ui->input.cursor = ui->input.length;
         tui_editor_backspace(&ui->input);
@@ -21,8 +22,8 @@ static void input_entry(struct tui *ui)
     }
     char *entry = malloc(TUI_EDITOR_MAX + 4);
     if (!entry) {
-        tui_say(ui, TUI_VOICE_ERROR,
-                "There is no memory to take what was typed; it stays where it is.");
+        tui_message(ui, TUI_TEXT_ERROR,
+                    "Out of memory. The entry is still in the input line; try a shorter one.");
         return;
     }
     tui_editor_take(&ui->input, entry, TUI_EDITOR_MAX + 4);
@@ -38,24 +39,25 @@ static void newline(struct tui *ui)
     tui_editor_insert(&ui->input, "\n", 1);
 }
 
-// Ends what listens, or says that what is read aloud ends; false if there is neither.
+// Ends listening, or says that reading aloud ends. False if neither is active.
 static bool hush(struct tui *ui)
 {
     const struct dt_app_voice *voice = ui->api->voice(ui->app);
     if (voice->listening)
         tui_commandf(ui, "/listen off");
     else if (voice->speaking)
-        tui_say(ui, TUI_VOICE_NOTICE, "Silent; the next turn is read again, or /speak off.");
+        tui_message(ui, TUI_TEXT_NOTICE,
+                    "Reading stopped. The next turn is read aloud again; /speak off turns it off.");
     else
         return false;
     return true;
 }
 
-// Stops what is told, read aloud or listened to; false if there is none of it.
+// Stops the turn, reading aloud or listening. False if none of them is active.
 static bool stop(struct tui *ui)
 {
     enum dt_app_state state = ui->api->state(ui->app);
-    // A turn that waits for its receipt is told: its voice is what is left of it.
+    // A turn that is being saved has its whole text; only its voice can be stopped.
     bool hushed = (state == DT_APP_IDLE || state == DT_APP_SAVING) && hush(ui);
     ui->api->stop(ui->app);
     return hushed || state != DT_APP_IDLE;
@@ -72,8 +74,8 @@ static void interrupt(struct tui *ui)
     } else if (strcmp(ui->api->get(ui->app, DT_SET_INTERRUPT), "quit") == 0) {
         tui_commandf(ui, "/quit");
     } else {
-        tui_say(ui, TUI_VOICE_NOTICE,
-                "To leave: Ctrl-D, F10 or /quit. Nothing that was told is lost.");
+        tui_message(ui, TUI_TEXT_NOTICE,
+                    "Press Ctrl-D or F10, or enter /quit, to leave. The story is saved.");
     }
 }
 
@@ -86,12 +88,12 @@ static void escape(struct tui *ui)
     else if (!stop(ui) && ui->editing) {
         ui->editing = false;
         tui_editor_clear(&ui->input);
-        tui_say(ui, TUI_VOICE_NOTICE, "The text is as it was.");
+        tui_message(ui, TUI_TEXT_NOTICE, "The text is unchanged.");
     }
 }
 
-// Push-to-talk, as far as terminals go: they tell of keys pressed, not of keys let go. Pressed
-// again it ends what was said.
+// Push-to-talk with two presses, because terminals do not report released keys: the second one ends
+// the recording.
 static void listen(struct tui *ui)
 {
     tui_commandf(ui, "/listen");
@@ -150,7 +152,7 @@ static void search(struct tui *ui)
         tui_editor_search(&ui->input);
 }
 
-// One candidate is put in; of several their common beginning, and all of them are shown.
+// Inserts the only candidate; of several, inserts their common beginning and lists them.
 static void complete(struct tui *ui)
 {
     const struct dt_app_completion *c =
@@ -176,7 +178,7 @@ static void complete(struct tui *ui)
         if (c->suffix)
             tui_editor_insert(&ui->input, &c->suffix, 1);
         if (c->hints && c->hints[0])
-            tui_say(ui, TUI_VOICE_NOTICE, c->hints[0]);
+            tui_message(ui, TUI_TEXT_NOTICE, c->hints[0]);
         return;
     }
     char line[512] = "";
@@ -184,7 +186,7 @@ static void complete(struct tui *ui)
         strcat(line, i ? "  " : "");
         strcat(line, c->words[i]);
     }
-    tui_say(ui, TUI_VOICE_NOTICE, line);
+    tui_message(ui, TUI_TEXT_NOTICE, line);
 }
 
 #define EDITOR(name, function)                                                                     \
@@ -218,60 +220,58 @@ PANEL(panel_models, TUI_PANEL_MODELS)
 PANEL(panel_library, TUI_PANEL_LIBRARY)
 #undef PANEL
 
-// `always`: works while a panel is open, before the panel sees the key.
+// `always`: works while a panel is open, before the panel gets the key.
 static const struct {
     int key;     // a curses key code, or 0
     int control; // the control character that does the same on every terminal, or 0
     bool always;
-    void (*act)(struct tui *ui);
+    void (*run)(struct tui *ui);
     const char *keys, *help;
 } table[] = {
     {KEY_F(1), CTRL('g'), true, panel_help, "F1  Ctrl-G  /help", "this help"},
     {KEY_F(2), CTRL('t'), true, panel_sampling, "F2  Ctrl-T  /panel sampling",
-     "temperature and its kin, while it tells"},
+     "temperature and others, also during a story"},
     {KEY_F(3), CTRL('x'), true, panel_backends, "F3  Ctrl-X  /panel backends",
-     "other kernels in mid-story, A against B"},
+     "switch in mid-story; compare two"},
     {KEY_F(4), CTRL('o'), true, panel_models, "F4  Ctrl-O  /panel models",
-     "models: size, fits or not"},
+     "models, their size, whether they fit"},
     {KEY_F(5), CTRL('f'), true, panel_library, "F5  Ctrl-F  /panel library",
-     "stories told before: search, open, export"},
+     "saved stories: search, open, export"},
     {KEY_F(6), CTRL('v'), true, listen, "F6  Ctrl-V  /listen",
-     "speak instead of typing; again: that was all"},
-    {KEY_F(10), 0, true, quit, "F10  Ctrl-D on an empty line  /quit", "leave; nothing is lost"},
-    {KEY_ENTER, CTRL('m'), false, input_entry, "Enter",
-     "tell it; on an empty line the story goes on"},
+     "speak instead of typing; press again to end"},
+    {KEY_F(10), 0, true, quit, "F10  Ctrl-D on an empty line  /quit", "leave; the story is saved"},
+    {KEY_ENTER, CTRL('m'), false, enter, "Enter", "enter; on an empty line, continue the story"},
     {0, CTRL('j'), false, newline, "Ctrl-J, or \\ and Enter", "a new line in the entry"},
-    {0, CTRL('c'), true, interrupt, "Ctrl-C",
-     "stop the story and keep it, or the voice; clear the entry"},
-    {0, 27, true, escape, "Esc", "close the panel, else stop"},
-    {KEY_PPAGE, CTRL('p'), false, page_up, "PgUp  Ctrl-P", "back in the story"},
-    {KEY_NPAGE, CTRL('n'), false, page_down, "PgDn  Ctrl-N", "forward in the story"},
-    {KEY_SHOME, 0, false, to_top, "Shift-Home  Alt-<  /scroll top", "to its beginning"},
+    {0, CTRL('c'), true, interrupt, "Ctrl-C", "stop the story or the voice; clear the entry"},
+    {0, 27, true, escape, "Esc", "close the panel, or stop"},
+    {KEY_PPAGE, CTRL('p'), false, page_up, "PgUp  Ctrl-P", "scroll up"},
+    {KEY_NPAGE, CTRL('n'), false, page_down, "PgDn  Ctrl-N", "scroll down"},
+    {KEY_SHOME, 0, false, to_top, "Shift-Home  Alt-<  /scroll top", "scroll to the beginning"},
     {TUI_KEY_ALT + '<', 0, false, to_top, NULL, NULL},
-    {KEY_SEND, 0, false, to_end, "Shift-End  Alt->  /scroll end", "to its end"},
+    {KEY_SEND, 0, false, to_end, "Shift-End  Alt->  /scroll end", "scroll to the end"},
     {TUI_KEY_ALT + '>', 0, false, to_end, NULL, NULL},
-    {KEY_UP, 0, false, up, "Up", "earlier entries; a line up"},
-    {KEY_DOWN, 0, false, down, "Down", "later entries; a line down"},
-    {0, CTRL('r'), false, search, "Ctrl-R", "search the earlier entries"},
+    {KEY_UP, 0, false, up, "Up", "a line up, or the entry before"},
+    {KEY_DOWN, 0, false, down, "Down", "a line down, or the entry after"},
+    {0, CTRL('r'), false, search, "Ctrl-R", "search earlier entries"},
     {0, CTRL('i'), false, complete, "Tab", "complete commands, settings, backends, models, files"},
     {KEY_LEFT, CTRL('b'), false, left, "Left  Ctrl-B", "a character back"},
-    {KEY_RIGHT, 0, false, right, "Right", "a character on"},
+    {KEY_RIGHT, 0, false, right, "Right", "a character forward"},
     {KEY_SLEFT, 0, false, word_left, "Shift-Left  Alt-B", "a word back"},
     {TUI_KEY_ALT + 'b', 0, false, word_left, NULL, NULL},
-    {KEY_SRIGHT, 0, false, word_right, "Shift-Right  Alt-F", "a word on"},
+    {KEY_SRIGHT, 0, false, word_right, "Shift-Right  Alt-F", "a word forward"},
     {TUI_KEY_ALT + 'f', 0, false, word_right, NULL, NULL},
     {KEY_HOME, CTRL('a'), false, home, "Home  Ctrl-A", "beginning of the line"},
     {KEY_END, CTRL('e'), false, end, "End  Ctrl-E", "end of the line"},
-    {KEY_BACKSPACE, CTRL('h'), false, backspace, "Backspace", "delete back"},
+    {KEY_BACKSPACE, CTRL('h'), false, backspace, "Backspace", "delete the character before"},
     {0, 127, false, backspace, NULL, NULL},
-    {KEY_DC, 0, false, delete, "Del  Ctrl-D", "delete"},
+    {KEY_DC, 0, false, delete, "Del  Ctrl-D", "delete the character after"},
     {0, CTRL('d'), false, end_of_input, NULL, NULL},
     {0, CTRL('k'), false, kill_end, "Ctrl-K", "cut to the end of the line"},
-    {0, CTRL('u'), false, kill_begin, "Ctrl-U", "cut to its beginning"},
+    {0, CTRL('u'), false, kill_begin, "Ctrl-U", "cut to the beginning of the line"},
     {0, CTRL('w'), false, kill_word, "Ctrl-W", "cut the word before"},
-    {0, CTRL('y'), false, yank, "Ctrl-Y", "put back what was cut"},
-    {0, CTRL('l'), true, tui_redraw, "Ctrl-L", "draw the screen anew"},
-    {0, CTRL('z'), true, tui_suspend, "Ctrl-Z", "put the program to sleep (fg wakes it)"},
+    {0, CTRL('y'), false, yank, "Ctrl-Y", "insert the text cut last"},
+    {0, CTRL('l'), true, tui_redraw, "Ctrl-L", "redraw the screen"},
+    {0, CTRL('z'), true, tui_suspend, "Ctrl-Z", "stop the program (the shell's fg continues it)"},
 };
 
 bool tui_key_help(size_t i, const char **keys, const char **help)
@@ -287,7 +287,6 @@ bool tui_key_help(size_t i, const char **keys, const char **help)
     return false;
 }
 
-// A typed character.
 static void type(struct tui *ui, wint_t wide)
 {
     char bytes[4];
@@ -295,7 +294,7 @@ static void type(struct tui *ui, wint_t wide)
     if (ui->input.searching)
         tui_editor_search_add(&ui->input, bytes, n);
     else if (!tui_editor_insert(&ui->input, bytes, n))
-        tui_say(ui, TUI_VOICE_ERROR, "The entry is as long as it can be.");
+        tui_message(ui, TUI_TEXT_ERROR, "The entry is full (16 KiB).");
 }
 
 static bool answer(struct tui *ui, int key, wint_t wide)
@@ -320,7 +319,7 @@ void tui_key(struct tui *ui, int key, wint_t wide)
         ui->pasting = key == TUI_KEY_PASTE_BEGIN;
         return;
     }
-    if (ui->pasting && !key) { // a paste is one message, newlines and all
+    if (ui->pasting && !key) { // a paste is one entry, with its newlines
         char newline_byte = '\n';
         if (wide == CTRL('m') || wide == CTRL('j'))
             tui_editor_insert(&ui->input, &newline_byte, 1);
@@ -330,19 +329,19 @@ void tui_key(struct tui *ui, int key, wint_t wide)
     }
     if (ui->question && answer(ui, key, wide))
         return;
-    if (!ui->progress && !ui->question)
-        ui->message[0] = 0; // it was read
+    if (!ui->message_is_progress && !ui->question)
+        ui->message[0] = 0;
     int found = -1;
     for (size_t k = 0; k < sizeof table / sizeof *table && found < 0; k++) {
         if ((key && table[k].key == key) || (!key && wide && table[k].control == (int)wide))
             found = (int)k;
     }
     if (found >= 0 && table[found].always) {
-        table[found].act(ui);
+        table[found].run(ui);
         return;
     }
-    // What is typed under a panel is a command or a prompt like any other, once it has begun; the
-    // library searches as one types.
+    // With a panel open, an entry can be continued but not begun: the first character goes to the
+    // panel. In the library, all of them go to the search.
     bool to_entry = !key && (wide >= 32 || wide == CTRL('m')) && ui->input.length &&
                     ui->panel != TUI_PANEL_LIBRARY;
     if (ui->panel != TUI_PANEL_NONE && !to_entry && tui_panels[ui->panel].key(ui, key, wide))
@@ -351,10 +350,10 @@ void tui_key(struct tui *ui, int key, wint_t wide)
         tui_editor_search_backspace(&ui->input);
         return;
     }
-    if (ui->input.searching && found >= 0 && table[found].act != search)
-        tui_editor_search_end(&ui->input, true); // any other key takes what was found
+    if (ui->input.searching && found >= 0 && table[found].run != search)
+        tui_editor_search_end(&ui->input, true); // any other key accepts the entry found
     if (found >= 0)
-        table[found].act(ui);
+        table[found].run(ui);
     else if (!key && wide >= 32)
         type(ui, wide);
 }

@@ -12,18 +12,18 @@ static bool grow(void **items, size_t *size, size_t need, size_t item)
 {
     if (need <= *size)
         return true;
-    size_t wanted = *size ? *size : 64;
-    while (wanted < need)
-        wanted *= 2;
-    void *more = realloc(*items, wanted * item);
+    size_t capacity = *size ? *size : 64;
+    while (capacity < need)
+        capacity *= 2;
+    void *more = realloc(*items, capacity * item);
     if (!more)
         return false;
     *items = more;
-    *size = wanted;
+    *size = capacity;
     return true;
 }
 
-// One character at text[at], standing in `column`: its bytes and columns.
+// The bytes and columns of the character at text[at], which is shown in `column`.
 static size_t character(const char *text, size_t at, size_t end, unsigned column, unsigned *columns)
 {
     uint32_t code;
@@ -49,7 +49,7 @@ static bool push_row(struct tui_layout *l, size_t begin, size_t end, bool hard)
     return true;
 }
 
-// Wraps text from byte `at`, where a row begins. There is always a last row, be it empty.
+// Wraps the text from byte `at`, where a row begins. The last row may be empty.
 static void wrap(struct tui_layout *l, size_t at)
 {
     for (;;) {
@@ -70,9 +70,9 @@ static void wrap(struct tui_layout *l, size_t at)
             at += n;
         }
         size_t end = at;
-        if (!hard && l->text[at] == ' ') { // the word ends just at the border
+        if (!hard && l->text[at] == ' ') { // the word ends at the border
             at++;
-        } else if (!hard && after_space) { // take the word that does not fit to the next row
+        } else if (!hard && after_space) { // the word that does not fit goes to the next row
             end = space;
             at = after_space;
         }
@@ -92,8 +92,7 @@ void tui_layout_init(struct tui_layout *l, unsigned width)
 {
     memset(l, 0, sizeof *l);
     l->width = width ? width : 1;
-    l->failed =
-        !grow((void **)&l->text, &l->text_size, 1, 1); // an empty text is a text: it has an address
+    l->failed = !grow((void **)&l->text, &l->text_size, 1, 1); // text is never NULL
     wrap(l, 0);
 }
 
@@ -105,22 +104,22 @@ void tui_layout_free(struct tui_layout *l)
     memset(l, 0, sizeof *l);
 }
 
-static bool push_span(struct tui_layout *l, enum tui_voice voice)
+static bool push_span(struct tui_layout *l, enum tui_text kind)
 {
-    if (l->span_count && l->spans[l->span_count - 1].voice == voice)
+    if (l->span_count && l->spans[l->span_count - 1].kind == kind)
         return true;
     if (!grow((void **)&l->spans, &l->span_size, l->span_count + 1, sizeof *l->spans))
         return false;
-    l->spans[l->span_count++] = (struct tui_span){l->length, voice};
+    l->spans[l->span_count++] = (struct tui_span){l->length, kind};
     return true;
 }
 
-size_t tui_layout_append(struct tui_layout *l, enum tui_voice voice, const char *text, size_t n)
+size_t tui_layout_append(struct tui_layout *l, enum tui_text kind, const char *text, size_t n)
 {
     size_t last = l->row_count ? l->row_count - 1 : 0;
     if (n == 0 || l->failed)
         return last;
-    if (!grow((void **)&l->text, &l->text_size, l->length + n, 1) || !push_span(l, voice)) {
+    if (!grow((void **)&l->text, &l->text_size, l->length + n, 1) || !push_span(l, kind)) {
         l->failed = true;
         return last;
     }
@@ -146,12 +145,15 @@ void tui_layout_truncate(struct tui_layout *l, size_t length)
     wrap(l, begin);
 }
 
-static size_t row_of(const struct tui_layout *l, size_t at)
+// The last of `count` rows or spans, `size` bytes each, that begins at or before byte `at`. Both
+// begin with the member `begin`. 0 if there is none.
+static size_t find_last(const void *items, size_t count, size_t size, size_t at)
 {
-    size_t low = 0, high = l->row_count;
+    size_t low = 0, high = count;
     while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (l->rows[middle].begin <= at)
+        size_t middle = low + (high - low) / 2, begin;
+        memcpy(&begin, (const char *)items + middle * size, sizeof begin);
+        if (begin <= at)
             low = middle;
         else
             high = middle;
@@ -165,7 +167,7 @@ size_t tui_layout_resize(struct tui_layout *l, unsigned width, size_t row)
     l->width = width ? width : 1;
     l->row_count = 0;
     wrap(l, 0);
-    return row_of(l, at);
+    return find_last(l->rows, l->row_count, sizeof *l->rows, at);
 }
 
 size_t tui_layout_trim(struct tui_layout *l, size_t most)
@@ -185,7 +187,7 @@ size_t tui_layout_trim(struct tui_layout *l, size_t most)
         l->rows[i].begin -= bytes;
         l->rows[i].end -= bytes;
     }
-    size_t gone = 0; // spans that end before what is kept
+    size_t gone = 0; // spans that end before the text that is left
     while (gone + 1 < l->span_count && l->spans[gone + 1].begin <= bytes)
         gone++;
     memmove(l->spans, l->spans + gone, (l->span_count - gone) * sizeof *l->spans);
@@ -195,15 +197,8 @@ size_t tui_layout_trim(struct tui_layout *l, size_t most)
     return rows;
 }
 
-enum tui_voice tui_layout_voice(const struct tui_layout *l, size_t at)
+enum tui_text tui_layout_kind(const struct tui_layout *l, size_t at)
 {
-    size_t low = 0, high = l->span_count;
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (l->spans[middle].begin <= at)
-            low = middle;
-        else
-            high = middle;
-    }
-    return l->span_count ? l->spans[low].voice : TUI_VOICE_STORY;
+    size_t i = find_last(l->spans, l->span_count, sizeof *l->spans, at);
+    return l->span_count ? l->spans[i].kind : TUI_TEXT_STORY;
 }

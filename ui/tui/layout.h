@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A long text cut into screen rows. Appending costs what was appended: only the last row is wrapped
-// again, however long the story is.
+// A long text wrapped into screen rows. Appending wraps only the last row again, however long the
+// text is.
 #ifndef DT_UI_TUI_LAYOUT_H
 #define DT_UI_TUI_LAYOUT_H
 
@@ -8,23 +8,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// What a stretch of text is; the screen decides how that looks.
-enum tui_voice {
-    TUI_VOICE_STORY = 0, // the model's words
-    TUI_VOICE_USER,      // what somebody typed
-    TUI_VOICE_NOTICE,    // the program's own remarks and figures
-    TUI_VOICE_ERROR,
+// The kind of a piece of text; the screen decides how it looks.
+enum tui_text {
+    TUI_TEXT_STORY = 0, // generated text
+    TUI_TEXT_USER,      // text typed by the user
+    TUI_TEXT_NOTICE,    // messages of the program
+    TUI_TEXT_ERROR,
 };
 
 struct tui_row {
-    size_t begin,
-        end; // bytes [begin, end) of the text; the space or newline that ended the row is not in it
-    bool hard; // ended by a newline (or the end of the text), not by the width
+    size_t begin, end; // bytes [begin, end) of the text, without the space or newline that ended it
+    bool hard;         // ended by a newline or the end of the text, not by the width
 };
 
 struct tui_span {
-    size_t begin; // to the next span's begin, or the end
-    enum tui_voice voice;
+    size_t begin; // ends where the next span begins
+    enum tui_text kind;
 };
 
 struct tui_layout {
@@ -35,34 +34,32 @@ struct tui_layout {
     struct tui_span *spans;
     size_t span_count, span_size;
     unsigned width; // columns, >= 1
-    size_t dropped; // bytes forgotten at the top, because of the cap
-    bool failed;    // memory ran out once: what was shown is whole, what came after is not here
+    size_t dropped; // bytes removed at the top by tui_layout_trim()
+    bool failed;    // an allocation failed: later text is missing
 };
 
-// An empty layout of `width` columns. Zero-fill is not enough: call this first. free gives the
-// memory back.
+// An empty layout of `width` columns. A zero-filled struct is not valid before this call.
 void tui_layout_init(struct tui_layout *l, unsigned width);
 void tui_layout_free(struct tui_layout *l);
 
-// Appends clean UTF-8 (it went through dt_text_filter; a tab is shown as spaces up to the next
-// multiple of 8 columns, other controls have no columns). Returns the first row that changed.
-size_t tui_layout_append(struct tui_layout *l, enum tui_voice voice, const char *text, size_t n);
+// Appends UTF-8 that went through dt_text_filter(). A tab is as wide as the spaces up to the next
+// multiple of 8 columns; other controls have no width. Returns the first row that changed.
+size_t tui_layout_append(struct tui_layout *l, enum tui_text kind, const char *text, size_t n);
 
-// Forgets everything from byte `length` on (a retry, an undo).
+// Removes everything from byte `length` on.
 void tui_layout_truncate(struct tui_layout *l, size_t length);
 
-// Wraps everything again for another width. `row` is a row before; returns the row that now holds
-// the same text.
+// Wraps everything for another width. Returns the row that now holds the beginning of row `row`.
 size_t tui_layout_resize(struct tui_layout *l, unsigned width, size_t row);
 
-// Forgets whole rows at the top until at most `most` bytes are kept. Returns how many rows went.
+// Removes whole rows at the top until at most `most` bytes are left. Returns the number of rows
+// removed.
 size_t tui_layout_trim(struct tui_layout *l, size_t most);
 
-// The voice of byte `at`.
-enum tui_voice tui_layout_voice(const struct tui_layout *l, size_t at);
+// The kind of the text at byte `at`.
+enum tui_text tui_layout_kind(const struct tui_layout *l, size_t at);
 
-// Columns that text[0..n) takes when it begins in column `from`: tabs are counted as they are
-// shown.
+// The columns of text[0..n) if it begins in column `from`, tabs expanded.
 unsigned tui_columns(const char *text, size_t n, unsigned from);
 
 #endif

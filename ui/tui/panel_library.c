@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The library: stories told before, found as one types.
+// The library: saved stories. Typing searches them.
 #include <string.h>
 #include <time.h>
 
@@ -7,14 +7,19 @@
 #include "base/text.h"
 #include "panels.h"
 
-#define SHOWN 50u
+#define RESULTS_MAX 50u
+
+static void search(struct tui *ui)
+{
+    ui->search_id = ui->api->search(ui->app, ui->entry, 0, RESULTS_MAX);
+}
 
 void tui_library_open(struct tui *ui)
 {
-    ui->search_id = ui->api->search(ui->app, "", 0, SHOWN);
+    search(ui); // for nothing: the newest stories
 }
 
-int tui_library_wanted(struct tui *ui)
+int tui_library_rows(struct tui *ui)
 {
     size_t count;
     ui->api->library(ui->app, &count);
@@ -36,7 +41,7 @@ void tui_library_draw(struct tui *ui, int rows, int cols)
     if (count == 0) {
         wmove(w, 2, 2);
         tui_putf(ui, w, TUI_PAINT_NOTICE, cols - 2, "%s",
-                 ui->entry_length ? "No story has these words." : "No story has been told yet.");
+                 ui->entry_length ? "No matching stories." : "No stories yet.");
         return;
     }
     int list = rows - 1, top = tui_list_top(ui, list, (int)count);
@@ -59,11 +64,6 @@ void tui_library_draw(struct tui *ui, int rows, int cols)
     }
 }
 
-static void ask_again(struct tui *ui)
-{
-    ui->search_id = ui->api->search(ui->app, ui->entry, 0, SHOWN);
-}
-
 bool tui_library_key(struct tui *ui, int key, wint_t wide)
 {
     size_t count;
@@ -84,11 +84,11 @@ bool tui_library_key(struct tui *ui, int key, wint_t wide)
         while (ui->entry_length && ((unsigned char)ui->entry[--ui->entry_length] & 0xC0) == 0x80)
             ;
         ui->entry[ui->entry_length] = 0;
-        ask_again(ui);
+        search(ui);
     } else if (!key && wide >= 32 && ui->entry_length + 5 < sizeof ui->entry) {
         ui->entry_length += dt_utf8_encode((uint32_t)wide, ui->entry + ui->entry_length);
         ui->entry[ui->entry_length] = 0;
-        ask_again(ui);
+        search(ui);
     } else {
         return tui_list_key(ui, key, wide, (int)count);
     }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Scripts: what a user could type, from a file. A line is a word and what follows it:
+// Scripts: the input of a user, from a file. Each line is a command and its argument:
 //
 //   enter TEXT        types TEXT and Enter
 //   type TEXT         types TEXT
 //   key NAME...       presses keys: F1, C-x, Enter, Up, PgDn, a
 //   paste TEXT        pastes TEXT; \n in it is a new line
-//   wait idle         until nothing is being told (the turn is saved)
-//   wait telling      until words come
-//   wait tokens N     until N tokens of the turn were told
-//   wait text TEXT    until TEXT is on the story's side of the screen
+//   wait idle         until the turn has ended and is saved
+//   wait generating   until text is being generated
+//   wait tokens N     until the turn has N tokens
+//   wait text TEXT    until the story contains TEXT
 //   wait ms N         N milliseconds
-//   size COLSxROWS    as if the terminal had been resized
-//   save-screen FILE  writes the screen as text
+//   size COLSxROWS    resizes the screen
+//   save-screen FILE  writes the screen to a text file
 //   quit              leaves
-//   # ...             nothing
+//   # ...             a comment
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,16 +23,16 @@
 #include "base/text.h"
 #include "tui.h"
 
-#define SCRIPT_MAX   (64u * 1024)
-#define TAKEN_NS     1000000000u  // a command that changes nothing is over after so long
-#define WAIT_MOST_NS 60000000000u // a wait that does not come true is told, and the script ends
+#define SCRIPT_MAX  (64u * 1024)
+#define ENTRY_NS    1000000000u  // an entry without a visible effect counts as done after this
+#define WAIT_MAX_NS 60000000000u // then the script ends with an error
 
 struct tui_script {
     char path[512], *text, *at;
     int line;
     char waiting[256]; // the condition, empty: none
     uint64_t since;
-    bool entered; // something was entered, and nothing has come of it yet
+    bool entered; // an entry is on its way: no event has come since
 };
 
 bool tui_script_begin(struct tui *ui, const char *path)
@@ -43,8 +43,8 @@ bool tui_script_begin(struct tui *ui, const char *path)
     char *text = malloc(SCRIPT_MAX + 1);
     FILE *f = fopen(path, "r");
     if (!s || !text || !f) {
-        dt_format(line, sizeof line, "%s: the script cannot be read: %s", path, strerror(errno));
-        tui_say(ui, TUI_VOICE_ERROR, line);
+        dt_format(line, sizeof line, "%s: cannot read the script: %s", path, strerror(errno));
+        tui_message(ui, TUI_TEXT_ERROR, line);
         if (ui->terminal.headless)
             fprintf(stderr, "duotale: %s\n", line);
         free(s);
@@ -80,15 +80,14 @@ static void press(struct tui *ui, const char *text)
     }
 }
 
-// The condition holds now.
-static bool came_true(struct tui *ui, const char *condition)
+static bool holds(struct tui *ui, const char *condition)
 {
     enum dt_app_state state = ui->api->state(ui->app);
     unsigned number;
     if (strcmp(condition, "idle") == 0)
         return state == DT_APP_IDLE &&
-               !(ui->script->entered && tui_now() - ui->script->since < TAKEN_NS);
-    if (strcmp(condition, "telling") == 0)
+               !(ui->script->entered && tui_now() - ui->script->since < ENTRY_NS);
+    if (strcmp(condition, "generating") == 0 || strcmp(condition, "telling") == 0)
         return state == DT_APP_GENERATING;
     if (sscanf(condition, "tokens %u", &number) == 1)
         return ui->api->figures(ui->app)->tokens >= number;
@@ -104,9 +103,9 @@ static void fail(struct tui *ui, const char *what, const char *detail)
 {
     char line[900];
     dt_format(line, sizeof line, "%s:%d: %s: %s", ui->script->path, ui->script->line, what, detail);
-    tui_say(ui, TUI_VOICE_ERROR, line);
+    tui_message(ui, TUI_TEXT_ERROR, line);
     if (ui->terminal.headless)
-        fprintf(stderr, "duotale: %s\n", line); // nobody sees the screen
+        fprintf(stderr, "duotale: %s\n", line);
     tui_script_end(ui);
 }
 
@@ -133,12 +132,12 @@ static bool perform(struct tui *ui, char *line)
             int key;
             wint_t wide;
             if (!tui_key_named(name, &key, &wide)) {
-                fail(ui, "no key has this name", name);
+                fail(ui, "unknown key", name);
                 return false;
             }
             tui_key(ui, key, wide);
             if (ui->script != s)
-                return false; // that key ended the script
+                return false; // the key ended the script
         }
     } else if (strcmp(line, "paste") == 0) {
         tui_key(ui, TUI_KEY_PASTE_BEGIN, 0);
@@ -159,7 +158,7 @@ static bool perform(struct tui *ui, char *line)
         int rows, cols;
         if (sscanf(rest, "%dx%d", &cols, &rows) != 2 || cols < 10 || rows < 4 || cols > 500 ||
             rows > 300) {
-            fail(ui, "a size is COLSxROWS", rest);
+            fail(ui, "the size must be COLSxROWS, 10x4 to 500x300", rest);
             return false;
         }
         ui->terminal.fixed_size = true;
@@ -170,13 +169,13 @@ static bool perform(struct tui *ui, char *line)
         ui->status_ns = 0;
         tui_draw(ui);
         if (!tui_save_screen(ui, rest)) {
-            fail(ui, "the screen could not be written", rest);
+            fail(ui, "cannot write the screen", rest);
             return false;
         }
     } else if (strcmp(line, "quit") == 0) {
         tui_commandf(ui, "/quit");
     } else {
-        fail(ui, "no script command has this name", line);
+        fail(ui, "unknown script command", line);
         return false;
     }
     return true;
@@ -186,13 +185,13 @@ void tui_script_step(struct tui *ui, const struct dt_app_event *event)
 {
     if (ui->script && event && event->type != DT_EVENT_FIGURES && event->type != DT_EVENT_VOICE &&
         event->type != DT_EVENT_COMMAND)
-        ui->script->entered = false; // the app has seen it
+        ui->script->entered = false; // the app has handled the entry
     while (ui->script && !ui->quit) {
         struct tui_script *s = ui->script;
         if (s->waiting[0]) {
-            if (!came_true(ui, s->waiting)) {
-                if (tui_now() - s->since > WAIT_MOST_NS)
-                    fail(ui, "waited a minute in vain for", s->waiting);
+            if (!holds(ui, s->waiting)) {
+                if (tui_now() - s->since > WAIT_MAX_NS)
+                    fail(ui, "waited 60 s without result for", s->waiting);
                 return;
             }
             s->waiting[0] = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The status line: what it holds, and what gives way first when the screen is narrow.
+// The status line: its fields, and which of them are left out on a narrow screen.
 #include <string.h>
 
 #include "base/format.h"
@@ -15,7 +15,7 @@ void tui_status_note_speed(struct tui *ui, double speed)
     ui->speeds[ui->speed_count++] = speed;
 }
 
-// The last speeds as a line of bars, from nothing to the fastest of them.
+// The last speeds as a row of bars, scaled to the fastest.
 static void spark(const struct tui *ui, char *out)
 {
     static const char *const blocks[] = {"\xe2\x96\x81", "\xe2\x96\x82", "\xe2\x96\x83",
@@ -40,7 +40,7 @@ static void spark(const struct tui *ui, char *out)
 
 struct field {
     char text[64];
-    int importance; // the least important gives way first
+    int importance; // the least important is left out first
     int row, column;
 };
 
@@ -49,7 +49,7 @@ static void number(char *out, size_t size, double value)
     dt_format(out, size, value < 99.95 ? "%.1f" : "%.0f", value);
 }
 
-// In the order they are shown.
+// In the order of the screen.
 enum {
     MODEL,
     STACK,
@@ -66,8 +66,7 @@ enum {
     FIELDS
 };
 
-// The file's name without what it ends in, shortened to `most` bytes at the beginning of a
-// character.
+// The file name without its extension, cut to at most `most` bytes and whole characters.
 static void model_name(const char *name, size_t most, char *out, size_t size)
 {
     size_t n = strlen(name);
@@ -81,8 +80,8 @@ static void model_name(const char *name, size_t most, char *out, size_t size)
     dt_format(out, size, "%.*s", (int)n, name);
 }
 
-// Only while there is something to hear: how dear the voice is, and how many sentences the story is
-// ahead of it. An open microphone is never left out.
+// While a voice reads: its real-time factor, and how many sentences wait to be read. "listening"
+// outranks every other field, so that an open microphone is always visible.
 static void voice(const struct tui *ui, struct field *f)
 {
     const struct dt_app_voice *v = ui->api->voice(ui->app);
@@ -136,8 +135,7 @@ static int wide(const char *text)
     return (int)tui_columns(text, strlen(text), 0);
 }
 
-// Puts the fields that are left one behind the other, no field torn over two rows. False when they
-// need more rows than there are.
+// Places the fields one after the other, each within one row. False if they need more rows.
 static bool arrange(struct field *f, int rows, int cols)
 {
     int row = 0, column = 0;
@@ -150,7 +148,7 @@ static bool arrange(struct field *f, int rows, int cols)
             column = 0;
         }
         f[i].row = row;
-        f[i].column = column ? column + 3 : 1; // what is between two: " | "
+        f[i].column = column ? column + 3 : 1; // " | " between two
         column = f[i].column + width;
         if (row >= rows || column > cols)
             return false;

@@ -17,17 +17,18 @@
 #include <curses.h>
 #include <term.h>
 
-// What a crash handler writes; prepared while everything is well.
+#include "../common/capability.h"
+
+// Prepared in advance: a crash handler cannot ask terminfo.
 static struct {
     char bytes[256];
     size_t length;
-} last_words;
+} restore_bytes;
 
 static struct termios modes_before;
 
-// The answer to a cursor position report, from a terminal that was sent to its lower right corner.
-// It must come within a second, else it is no answer. What was typed before it is lost to us, so
-// this is done before anybody can have typed.
+// Moves the cursor to the lower right corner and asks for its position. Waits one second for the
+// answer. Loses what was typed before it, so it is used only at the start.
 static bool ask_terminal(int *rows, int *cols)
 {
     static const char question[] = "\0337\033[999;999H\033[6n\0338";
@@ -60,8 +61,7 @@ static bool ask_terminal(int *rows, int *cols)
 
 void tui_terminal_size(int *rows, int *cols)
 {
-    static int asked_rows,
-        asked_columns; // a serial line does not change its size unseen; it is asked once
+    static int asked_rows, asked_columns; // asked once
     struct winsize size;
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0) {
         *rows = size.ws_row;
@@ -76,46 +76,32 @@ void tui_terminal_size(int *rows, int *cols)
     *cols = asked_columns;
 }
 
-static const char *capability(const char *name)
+static void add_restore_bytes(const char *bytes)
 {
-    const char *value = tigetstr(name);
-    return value && value != (const char *)-1 ? value : NULL;
+    restore_bytes.length += ui_capability_copy(bytes, restore_bytes.bytes + restore_bytes.length,
+                                               sizeof restore_bytes.bytes - restore_bytes.length);
 }
 
-static void say_at_the_end(const char *bytes)
+static void prepare_restore_bytes(int rows)
 {
-    // padding ("$<5>") is for terminals that no longer exist; a signal handler cannot wait for it
-    for (; bytes && *bytes && last_words.length < sizeof last_words.bytes; bytes++) {
-        if (bytes[0] == '$' && bytes[1] == '<') {
-            bytes = strchr(bytes, '>');
-            if (!bytes)
-                return;
-            continue;
-        }
-        last_words.bytes[last_words.length++] = *bytes;
-    }
+    restore_bytes.length = 0;
+    const char *region = ui_capability("csr"), *place = ui_capability("cup");
+    if (region) // the crash may come while lines are scrolled
+        add_restore_bytes(tiparm(region, 0, rows - 1));
+    if (place) // without an alternate screen, the shell's prompt comes below the screen
+        add_restore_bytes(tiparm(place, rows - 1, 0));
+    add_restore_bytes(ui_capability("sgr0"));
+    add_restore_bytes(ui_capability("cnorm"));
+    add_restore_bytes(ui_capability("rmcup"));
+    add_restore_bytes(ui_capability("rmkx"));
+    add_restore_bytes(ui_capability("BD")); // bracketed paste off
+    add_restore_bytes("\r\n");
 }
 
-static void prepare_last_words(int rows)
+const char *tui_terminal_restore_bytes(size_t *n)
 {
-    last_words.length = 0;
-    const char *region = capability("csr"), *place = capability("cup");
-    if (region) // a crash while lines were being scrolled
-        say_at_the_end(tiparm(region, 0, rows - 1));
-    if (place) // a terminal without an alternate screen goes on below ours
-        say_at_the_end(tiparm(place, rows - 1, 0));
-    say_at_the_end(capability("sgr0"));
-    say_at_the_end(capability("cnorm"));
-    say_at_the_end(capability("rmcup"));
-    say_at_the_end(capability("rmkx"));
-    say_at_the_end(capability("BD")); // bracketed paste off
-    say_at_the_end("\r\n");
-}
-
-const char *tui_terminal_last_words(size_t *n)
-{
-    *n = last_words.length;
-    return last_words.bytes;
+    *n = restore_bytes.length;
+    return restore_bytes.bytes;
 }
 
 // ---- signals ----
@@ -130,8 +116,8 @@ static void on_signal(int number)
     int error = errno;
     atomic_fetch_or(&pending, number == SIGWINCH  ? TUI_SIGNAL_SIZE
                               : number == SIGTSTP ? TUI_SIGNAL_SUSPEND
-                                                  : TUI_SIGNAL_WOKEN);
-    ssize_t n = write(wake[1], "", 1); // full is as good: there is something to read
+                                                  : TUI_SIGNAL_CONTINUED);
+    ssize_t n = write(wake[1], "", 1); // if the pipe is full, there is something to read
     (void)n;
     errno = error;
 }
@@ -164,8 +150,8 @@ unsigned tui_terminal_signals(void)
 
 static void paste_mode(bool on)
 {
-    const char *begin = capability("PS"), *end = capability("PE"),
-               *bytes = capability(on ? "BE" : "BD");
+    const char *begin = ui_capability("PS"), *end = ui_capability("PE"),
+               *bytes = ui_capability(on ? "BE" : "BD");
     if (!begin || !end || !bytes)
         return;
     if (on) {
@@ -185,10 +171,10 @@ int tui_terminal_key(void)
     return wgetch(keys);
 }
 
-// Over a serial line TERM often says vt100 while an xterm sits at the other end, and some terminals
-// never enter the keypad mode that their entry speaks of. So both forms of the common keys are
-// known, where the entry has no other use for them.
-static void know_common_keys(void)
+// Over a serial line, TERM is often vt100 while the terminal is an xterm; and some terminals do not
+// have the keypad mode of their entry. So this defines both forms of the common keys, unless the
+// entry uses the bytes for something else.
+static void define_common_keys(void)
 {
     static const struct {
         const char *bytes;
@@ -213,40 +199,47 @@ static void know_common_keys(void)
 
 // ---- opening and closing ----
 
-// True when the entry exists and can place the cursor; the word for why not goes to reason.
-static bool usable(const char *term, char *reason, size_t size)
+enum entry {
+    ENTRY_MISSING,
+    ENTRY_USELESS, // the terminal cannot position its cursor
+    ENTRY_GOOD,
+};
+
+static enum entry look_up(const char *term)
 {
     int error = 0;
-    if (!term || !*term) {
-        snprintf(reason, size, "TERM is not set");
-        return false;
-    }
-    if (setupterm(term, STDOUT_FILENO, &error) != OK) {
-        snprintf(reason, size, "there is no terminfo entry for TERM=%s", term);
-        return false;
-    }
-    bool can = capability("cup") && capability("clear");
-    if (!can)
-        snprintf(reason, size, "TERM=%s cannot place its cursor", term);
+    if (setupterm(term, STDOUT_FILENO, &error) != OK)
+        return ENTRY_MISSING;
+    bool good = ui_capability("cup") && ui_capability("clear");
     del_curterm(cur_term);
-    return can;
+    return good ? ENTRY_GOOD : ENTRY_USELESS;
 }
 
 const char *tui_terminal_entry(char *reason, size_t size)
 {
+    static const char *const fallbacks[] = {"xterm-256color", "vt100"};
     const char *own = getenv("TERM");
-    const char *const chain[] = {own, "xterm-256color", "vt100"};
-    for (size_t i = 0; i < sizeof chain / sizeof *chain; i++) {
-        char why[128];
-        if (usable(chain[i], i == 0 ? reason : why, i == 0 ? size : sizeof why))
-            return chain[i];
-        if (i == 0 && (!own || !*own || strncmp(reason, "there is no", 11) != 0))
-            return NULL; // it is known and cannot do it (dumb), or nobody knows what it is
+    if (!own || !*own) {
+        snprintf(reason, size, "TERM is not set");
+        return NULL;
     }
+    enum entry entry = look_up(own);
+    if (entry == ENTRY_GOOD)
+        return own;
+    if (entry == ENTRY_USELESS) {
+        snprintf(reason, size, "TERM=%s: the terminal cannot position its cursor", own);
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof fallbacks / sizeof *fallbacks; i++) {
+        if (look_up(fallbacks[i]) == ENTRY_GOOD)
+            return fallbacks[i];
+    }
+    snprintf(reason, size, "TERM=%s: no terminfo entry", own);
     return NULL;
 }
 
-static FILE *nowhere[2]; // a headless screen's
+static FILE *nowhere[2]; // input and output of a headless screen
+
 static void release(void)
 {
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
@@ -273,12 +266,13 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
     if (!rows || !cols)
         tui_terminal_size(&rows, &cols);
     if (rows < TUI_ROWS_MIN || cols < TUI_COLUMNS_MIN) {
-        snprintf(reason, size, "the terminal has %dx%d characters; the full screen needs %dx%d",
-                 cols, rows, TUI_COLUMNS_MIN, TUI_ROWS_MIN);
+        snprintf(reason, size,
+                 "the terminal has %dx%d characters; the full screen needs at least %dx%d", cols,
+                 rows, TUI_COLUMNS_MIN, TUI_ROWS_MIN);
         return false;
     }
     if (!options->headless && tcgetattr(STDIN_FILENO, &modes_before) != 0) {
-        snprintf(reason, size, "the terminal's settings cannot be read: %s", strerror(errno));
+        snprintf(reason, size, "cannot read the terminal's settings: %s", strerror(errno));
         return false;
     }
     FILE *out = stdout, *in = stdin;
@@ -288,10 +282,10 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
     }
     if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) != 0)
         wake[0] = wake[1] = -1;
-    catch_signals(true); // before curses, which leaves handlers alone that it finds
+    catch_signals(true); // before newterm(), which keeps the handlers it finds
     SCREEN *screen = out && in ? newterm(chosen, out, in) : NULL;
     if (!screen) {
-        snprintf(reason, size, "the terminal %s could not be opened", chosen);
+        snprintf(reason, size, "cannot open the terminal as %s", chosen);
         release();
         return false;
     }
@@ -303,24 +297,24 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
     t->fixed_size = options->rows && options->cols;
     t->headless = options->headless;
     t->open = true;
-    prepare_last_words(rows);
-    raw(); // Ctrl-C, Ctrl-Z and Ctrl-S are keys here; the program says what they do
+    prepare_restore_bytes(rows);
+    raw(); // Ctrl-C, Ctrl-Z and Ctrl-S are keys here
     noecho();
     nonl();
-    keys = newpad(1, 1); // keys are read through a pad: reading through a window would draw it
+    keys = newpad(1, 1); // reading through a window would draw it
     keypad(keys, TRUE);
     meta(keys, TRUE);
     nodelay(keys, TRUE);
     set_escdelay(50);
-    know_common_keys();
+    define_common_keys();
     idlok(stdscr, TRUE);
     t->colour = options->colour && has_colors() && start_color() == OK;
     if (t->colour)
         use_default_colors();
     bool console = strncmp(chosen, "linux", 5) == 0;
-    t->glyphs = options->utf8        ? console ? TUI_GLYPHS_CONSOLE : TUI_GLYPHS_UTF8
-                : capability("acsc") ? TUI_GLYPHS_ACS
-                                     : TUI_GLYPHS_ASCII;
+    t->glyphs = options->utf8           ? console ? TUI_GLYPHS_CONSOLE : TUI_GLYPHS_UTF8
+                : ui_capability("acsc") ? TUI_GLYPHS_ACS
+                                        : TUI_GLYPHS_ASCII;
     tui_terminal_paint(t, options->theme);
     if (!t->headless)
         paste_mode(true);
@@ -350,8 +344,8 @@ void tui_terminal_resize(struct tui_terminal *t, int rows, int cols)
     if (!t->open)
         return;
     resize_term(rows, cols);
-    prepare_last_words(rows);
-    clearok(curscr, TRUE); // terminals cut and wrap what stood there in ways of their own
+    prepare_restore_bytes(rows);
+    clearok(curscr, TRUE); // terminals cut or wrap the old content
 }
 
 void tui_terminal_suspend(struct tui_terminal *t)
@@ -361,17 +355,17 @@ void tui_terminal_suspend(struct tui_terminal *t)
     paste_mode(false);
     endwin();
     signal(SIGTSTP, SIG_DFL);
-    kill(getpid(), SIGTSTP); // asleep; back with SIGCONT
+    kill(getpid(), SIGTSTP); // returns after SIGCONT
     catch_signals(false);
     clearok(curscr, TRUE);
-    refresh(); // curses takes the terminal again
+    refresh(); // makes curses take the terminal again
     paste_mode(true);
 }
 
 void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme)
 {
-    // per paint: attributes without colour, then foreground and background of the default and the
-    // high-contrast theme
+    // attributes without colour; foreground and background of the default theme and of the
+    // high-contrast one
     static const struct {
         attr_t mono;
         short front, back, strong_front, strong_back;

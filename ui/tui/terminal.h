@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The terminal, opened and given back. The only file that knows which terminal it is.
+// Opens the terminal, and restores it at the end. The only file that depends on the kind of
+// terminal.
 #ifndef DT_UI_TUI_TERMINAL_H
 #define DT_UI_TUI_TERMINAL_H
 
@@ -9,27 +10,27 @@
 #define TUI_ROWS_MIN    10
 #define TUI_COLUMNS_MIN 40
 
-// Keys that curses does not know.
+// Keys for which curses has no code.
 #define TUI_KEY_PASTE_BEGIN 0x2000
 #define TUI_KEY_PASTE_END   0x2001
-#define TUI_KEY_ALT         0x4000 // added to a character: Alt and it, or Esc and it
+#define TUI_KEY_ALT         0x4000 // added to a character: Alt and that key, or Esc and that key
 
-// Which characters may be drawn with.
+// The characters that lines and bars are drawn with.
 enum tui_glyphs {
     TUI_GLYPHS_ASCII = 0, // - | # . and letters
     TUI_GLYPHS_ACS,       // the terminal's own line-drawing set
-    TUI_GLYPHS_CONSOLE,   // UTF-8 on the Linux console, whose font has the blocks and lines of code
-                          // page 437 alone
+    TUI_GLYPHS_CONSOLE,   // UTF-8 on the Linux console: its font has only code page 437
     TUI_GLYPHS_UTF8,
 };
 
+// In the order of the words of the setting `theme`.
 enum tui_theme {
     TUI_THEME_DEFAULT = 0,
-    TUI_THEME_MONO,     // bold, dim, reverse: no colour
-    TUI_THEME_CONTRAST, // bold and plain full colours on black
+    TUI_THEME_MONO,     // bold, dim and reverse, no colour
+    TUI_THEME_CONTRAST, // bold and full colours on black
 };
 
-// What is drawn in which way; the theme says how it looks.
+// The role of a text on the screen; the theme decides its colours.
 enum tui_paint {
     TUI_PAINT_PLAIN = 0,
     TUI_PAINT_STORY,
@@ -43,71 +44,70 @@ enum tui_paint {
 };
 
 struct tui_terminal_options {
-    bool utf8;   // the locale's, or what the user said
+    bool utf8;   // the charset is UTF-8, by the locale or by the user's setting
     bool colour; // false under NO_COLOR
     enum tui_theme theme;
-    bool headless; // no terminal at all: what would be drawn goes nowhere, a script plays and saves
-                   // screens
+    bool headless;  // there is no terminal: nothing is displayed, a script can save screens
     int rows, cols; // 0: ask the terminal
 };
 
 struct tui_terminal {
-    char term[64];  // the entry in use
-    bool fell_back; // it is not the TERM of the environment
+    char term[64];  // the terminfo entry in use
+    bool fell_back; // it is not that of the environment's TERM
     enum tui_glyphs glyphs;
     enum tui_theme theme;
     bool colour, open, headless;
-    bool fixed_size; // given by the user: the terminal's own changes are not followed
+    bool fixed_size; // given by the user or a script: changes of the real size are ignored
     unsigned attributes[TUI_PAINT_COUNT]; // chtype attributes of each paint
 };
 
-// Which entry would be used, without touching the terminal: TERM's own, then xterm-256color, then
-// vt100 where the entry is missing. NULL with one line in reason when none is to be had or the
-// terminal cannot place its cursor (dumb).
+// Finds the terminfo entry to use, without touching the terminal: that of TERM; if it does not
+// exist, xterm-256color, then vt100. NULL with one line in reason if there is none, or if the
+// terminal cannot position its cursor (dumb).
 const char *tui_terminal_entry(char *reason, size_t size);
 
-// Opens the screen on stdin and stdout. False with one line in reason when there is no entry or it
-// is smaller than 40x10: the line front end takes over then, and nothing has been drawn.
+// Opens the screen on stdin and stdout. False with one line in reason if there is no entry or the
+// terminal is smaller than 40x10; nothing has been drawn then.
 bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options *options,
                        char *reason, size_t size);
 
-// Gives the terminal back as it was. Harmless when it is not open.
+// Restores the terminal. Does nothing if it is not open.
 void tui_terminal_close(struct tui_terminal *t);
 
-// Whether what was drawn stays to be seen after the end: the terminal has no screen besides.
+// Whether the screen stays visible after the end, because the terminal has no alternate screen.
 bool tui_terminal_stays(const struct tui_terminal *t);
 
-// The next byte or key code of curses that was typed, -1 (ERR) when there is none. Does not wait,
-// but for what follows an Esc.
+// The next typed byte or curses key code, ERR (-1) if there is none. Waits only for the bytes that
+// follow an Esc.
 int tui_terminal_key(void);
 
-// What happened to the terminal since it was asked last: a set of these. Other threads may have got
-// the signal, so it comes through a descriptor: tui_terminal_fd, for poll(), -1 when there is none.
+// Signals since the last call, as a set of these. Any thread may receive the signal, so it is
+// passed on through a descriptor: tui_terminal_fd(), for poll(), -1 if there is none.
 enum {
-    TUI_SIGNAL_SIZE = 1,    // its size changed
-    TUI_SIGNAL_SUSPEND = 2, // we are to go to sleep (SIGTSTP)
-    TUI_SIGNAL_WOKEN = 4,   // we were asleep, and others have drawn meanwhile
+    TUI_SIGNAL_SIZE = 1,      // the size changed
+    TUI_SIGNAL_SUSPEND = 2,   // SIGTSTP: call tui_terminal_suspend()
+    TUI_SIGNAL_CONTINUED = 4, // the process was stopped; other programs may have drawn since
 };
 int tui_terminal_fd(void);
 unsigned tui_terminal_signals(void);
 
-// Takes the size the terminal has now, or the one given.
+// Makes the screen this large.
 void tui_terminal_resize(struct tui_terminal *t, int rows, int cols);
 
-// Gives the terminal back, stops the process as Ctrl-Z would, and takes the terminal again once it
-// is continued.
+// Restores the terminal, stops the process as Ctrl-Z does in a shell, and takes the terminal again
+// when it is continued.
 void tui_terminal_suspend(struct tui_terminal *t);
 
-// What gives the screen back when the program dies: attributes off, cursor shown, alternate screen
-// left. For the program's crash handler, which restores the terminal's modes besides. Static, valid
+// The bytes that restore the screen after a crash: attributes off, cursor visible, alternate screen
+// left. The program's crash handler writes them, and restores the terminal's modes. Static, valid
 // while the terminal is open.
-const char *tui_terminal_last_words(size_t *n);
+const char *tui_terminal_restore_bytes(size_t *n);
 
-// The size the terminal has now, in rows and columns: the kernel's word, or the terminal's own
-// answer to a cursor report where the kernel says 0x0 (a serial line), or 24x80.
+// The size of the terminal: the kernel's, or the terminal's own answer where the kernel reports 0x0
+// (a serial line), or 24x80.
 void tui_terminal_size(int *rows, int *cols);
 
-// Attributes of a theme, for colours that can be had. Done by open; again after a change of theme.
+// Sets the attributes of a theme. tui_terminal_open() does it; call it again after a change.
 void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme);
 
 #endif

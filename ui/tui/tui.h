@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The full screen: what its files share. One thread, one struct.
+// The full screen: the state that its files share. One thread.
 #ifndef DT_UI_TUI_TUI_H
 #define DT_UI_TUI_TUI_H
 
@@ -15,19 +15,19 @@
 #include "layout.h"
 #include "terminal.h"
 
-#define TUI_SCROLLBACK (512u * 1024) // bytes of text kept on screen's side; the library has it all
-#define TUI_STATUS_NS  500000000u    // the status line is drawn twice a second at most
-#define TUI_SPARK      8             // speeds remembered for the spark line
+#define TUI_SCROLLBACK (512u * 1024) // bytes of story text in memory; the library has all of it
+#define TUI_STATUS_NS  500000000u    // the status line is drawn at most twice a second
+#define TUI_SPARK      8             // speeds shown in the spark line
 
 struct tui;
 
-// A panel: what lies over the lower part of the story. One row in the table of panels.
+// A panel covers the lower part of the story. The table tui_panels has one row for each.
 struct tui_panel {
     const char *name, *title;
     void (*open)(struct tui *ui);                      // may be NULL
-    int (*wanted)(struct tui *ui);                     // rows it would like, without its title
+    int (*rows)(struct tui *ui);                       // rows of its content, without the title
     void (*draw)(struct tui *ui, int rows, int cols);  // into ui->panel_window from row 1
-    bool (*key)(struct tui *ui, int key, wint_t wide); // true: it was the panel's
+    bool (*key)(struct tui *ui, int key, wint_t wide); // true: the panel used the key
 };
 
 enum tui_panel_id {
@@ -37,13 +37,13 @@ enum tui_panel_id {
     TUI_PANEL_BACKENDS,
     TUI_PANEL_MODELS,
     TUI_PANEL_LIBRARY,
-    TUI_PANEL_OUTPUT, // what a command printed
+    TUI_PANEL_OUTPUT, // the output of a command
     TUI_PANEL_COUNT
 };
 
 extern const struct tui_panel tui_panels[TUI_PANEL_COUNT];
 
-struct tui_script; // a script that is being played
+struct tui_script; // a script that is playing
 
 struct tui {
     const struct dt_app_api *api;
@@ -51,43 +51,43 @@ struct tui {
     struct tui_terminal terminal;
     enum dt_app_charset charset;
     bool quit;
-    bool leaving; // /quit was said for a user who is not there
+    bool leaving; // without a terminal: /quit was entered because the script has ended
 
-    // windows, made anew at every change of size
+    // windows, created again after every change of size
     int rows, cols, story_rows, panel_rows, input_rows, status_rows;
     WINDOW *story_window, *panel_window, *input_window, *status_window;
 
     // the story
     struct tui_layout story;
-    size_t *turn_begin; // byte where each turn begins in the layout
+    size_t *turn_begin; // byte where each turn begins in the layout, owned
     size_t turn_count, turn_size;
-    size_t top;         // first row shown
-    bool follow;        // the end is kept in view
-    size_t drawn_top;   // what the story window shows; SIZE_MAX: nothing
-    size_t drawn_rows;  // rows of the layout it showed then
-    size_t changed_row; // rows from here on are to be drawn anew
-    char *later;        // notices that wait for the end of the turn, owned
-    size_t later_length;
+    size_t top;            // first row shown
+    bool follow;           // the end stays in view
+    size_t drawn_top;      // first row of the frame before; SIZE_MAX: draw everything
+    size_t drawn_rows;     // rows the layout had in that frame
+    size_t changed_row;    // rows from this one on have changed since
+    char *pending_notices; // shown in the story when the turn ends, owned
+    size_t pending_length;
 
     // one line above the input
     char message[512];
-    enum tui_voice message_voice;
-    bool progress;   // the message is a progress bar
-    bool state_said; // or the name of a state, gone with it
+    enum tui_text message_kind;
+    bool message_is_progress; // a progress bar
+    bool message_is_state;    // the name of a state; removed when the state ends
 
     struct tui_editor input;
     struct tui_layout entry_layout; // the entry, wrapped
     bool pasting;
-    bool editing;      // what is entered replaces the last text (/edit)
+    bool editing;      // Enter replaces the last text (/edit)
     uint32_t question; // id of a question that waits for y or n, 0: none
     bool question_default;
-    char typed[8]; // bytes of a character that is not whole yet
+    char typed[8]; // bytes of a character that is not complete yet
     size_t typed_length;
 
     int panel;       // enum tui_panel_id
     int selected;    // row in the panel
     int panel_top;   // first row shown
-    char entry[256]; // what is typed in the panel: a value, a search
+    char entry[256]; // text typed in the panel: a value, a search
     size_t entry_length;
     char *output; // text of TUI_PANEL_OUTPUT, owned
     uint32_t search_id;
@@ -96,41 +96,68 @@ struct tui {
     int speed_count;
 
     bool dirty, status_dirty;
-    uint64_t frame_ns, status_ns; // when they were last drawn
+    uint64_t frame_ns, status_ns; // when each was last drawn
     struct tui_script *script;
 };
 
 // tui.c
-void tui_input(struct tui *ui, const char *text); // a command or a prompt
-void tui_commandf(struct tui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void tui_say(struct tui *ui, enum tui_voice voice, const char *line);
-void tui_panel_open(struct tui *ui, int panel);
-void tui_panel_close(struct tui *ui);
-void tui_redraw(struct tui *ui);  // everything anew: somebody else wrote on the screen
-void tui_suspend(struct tui *ui); // to sleep, as Ctrl-Z asks
+void tui_redraw(struct tui *ui);  // redraws everything, after another program wrote to the screen
+void tui_suspend(struct tui *ui); // stops the process, as Ctrl-Z does in a shell
 uint64_t tui_now(void);           // nanoseconds, monotonic
 
+// story.c: the text of the story in its layout
+void tui_story_append(struct tui *ui, enum tui_text kind, const char *text, size_t n);
+// Adds whole lines: ends the line before them if need be.
+void tui_story_lines(struct tui *ui, enum tui_text kind, const char *lines, size_t n);
+// Adds the prompt of turn `number`, unless it is there (a continued turn).
+void tui_story_begin_turn(struct tui *ui, size_t number);
+// Adds the turns from `from` on again, as the app has them now.
+void tui_story_rebuild(struct tui *ui, size_t from);
+// Whether a turn is running, so that lines of the program would split a sentence.
+bool tui_story_running(const struct tui *ui);
+// A notice of the program: in the story, or above the input while a turn is running; it is then
+// added to the story when the turn ends.
+void tui_story_notice(struct tui *ui, enum dt_app_level level, const char *line, size_t n);
+void tui_story_flush_notices(struct tui *ui);
+
+// event.c
+void tui_event(struct tui *ui, const struct dt_app_event *event);
+void tui_message(struct tui *ui, enum tui_text kind, const char *line); // above the input
+void tui_greet(struct tui *ui); // if nothing is on the screen yet: says how to begin
+
+// command.c: commands that only this front end has
+void tui_command_register(struct tui *ui);
+void tui_command_run(struct tui *ui, const struct dt_app_event *event);
+
+// input.c
+void tui_input(struct tui *ui, const char *text); // enters a command or a prompt
+void tui_commandf(struct tui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool tui_input_read(struct tui *ui); // reads all waiting keys; false: there were none
+
+// panels.c
+void tui_panel_open(struct tui *ui, int panel);
+void tui_panel_close(struct tui *ui);
+
 // draw.c: everything that writes to windows
-void tui_draw_sizes(
-    struct tui *ui);           // after a change of size or of what is open: divides the screen anew
-void tui_draw(struct tui *ui); // one frame: only what changed goes to the terminal
+void tui_draw_sizes(struct tui *ui); // divides the screen, after a change of size or of the panel
+void tui_draw(struct tui *ui);       // one frame: only changes are sent to the terminal
 void tui_draw_free(struct tui *ui);
-void tui_scroll(struct tui *ui, long rows); // the story, up (negative) or down
-// UTF-8 with no character but those the terminal has, at most TUI_PIECE bytes of it at a time
-// (tui_piece says how many to give): out has space for three times as many and 32. Returns the
-// length.
-#define TUI_PIECE 512u
-size_t tui_twin(struct tui *ui, const char *text, size_t n, char *out);
-size_t tui_piece(const char *text, size_t n);
-// Text in the terminal's charset at the window's cursor, cut at `cols` columns. Returns the columns
-// used.
+void tui_scroll(struct tui *ui, long rows); // scrolls the story up (negative) or down
+// Replaces the characters that the terminal does not have. Takes at most TUI_SUBSTITUTE_MAX bytes
+// of UTF-8, which tui_substitute_length() finds; `out` has space for three times as many and 32.
+// Returns the length.
+#define TUI_SUBSTITUTE_MAX 512u
+size_t tui_substitute(struct tui *ui, const char *text, size_t n, char *out);
+size_t tui_substitute_length(const char *text, size_t n);
+// Writes text in the terminal's charset at the window's cursor, cut at `cols` columns. Returns the
+// columns used.
 int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *text, size_t n,
             int cols);
 int tui_putf(struct tui *ui, WINDOW *window, enum tui_paint paint, int cols, const char *format,
              ...) __attribute__((format(printf, 5, 6)));
-// A bar of `cols` cells, `share` of 1 full.
+// A bar of `cols` cells, filled to `share` (0 to 1).
 void tui_put_bar(struct tui *ui, WINDOW *window, enum tui_paint paint, double share, int cols);
-// Writes the screen as text, one line a row, trailing spaces cut. False with errno.
+// Writes the screen as text, one line a row, without trailing spaces. False with errno.
 bool tui_save_screen(struct tui *ui, const char *path);
 
 // status.c
@@ -138,17 +165,16 @@ void tui_status_note_speed(struct tui *ui, double speed);
 void tui_status_draw(struct tui *ui);
 
 // keys.c
-void tui_key(struct tui *ui, int key, wint_t wide); // one key of the terminal or of a script
+void tui_key(struct tui *ui, int key, wint_t wide); // handles one key of the terminal or a script
 bool tui_key_named(const char *name, int *key, wint_t *wide); // "F1", "C-x", "Enter", "a"
-// The table for the help panel and the manual: row i, or false.
+// Row i of the help on keys, or false past the last.
 bool tui_key_help(size_t i, const char **keys, const char **help);
 
-// script.c: keystrokes and commands from a file, played as if somebody typed them
-bool tui_script_begin(struct tui *ui, const char *path); // false: a message says why
-void tui_script_step(
-    struct tui *ui,
-    const struct dt_app_event *event);  // after every event, and once a frame (event NULL)
-int tui_script_wait_ms(struct tui *ui); // how long poll may sleep; -1: for ever
+// script.c: plays keys and commands from a file
+bool tui_script_begin(struct tui *ui, const char *path); // false: a message has the reason
+// Call after every event, and once a frame with event NULL.
+void tui_script_step(struct tui *ui, const struct dt_app_event *event);
+int tui_script_wait_ms(struct tui *ui); // how long poll() may wait; -1: without limit
 void tui_script_end(struct tui *ui);
 
 #endif
