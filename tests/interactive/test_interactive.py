@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Whole sessions on a terminal, with the line and plain front ends; pipes; signals. test_interactive.py PROGRAM SOURCE"""
+import ctypes
 import json
 import os
 import pathlib
@@ -127,50 +128,70 @@ def saved_text(home, prompt, seconds=10):
         time.sleep(0.05)
 
 
+def endless_session(home, name):
+    """A session of the line front end, in a home of its own: no notice of an earlier story."""
+    os.mkdir(f"{home}/{name}")
+    return TerminalSession(ENDLESS, "--ui", "line", "--overflow", "shift", "-n", "0",
+                           "-b", "reference", "-j", "1", home=f"{home}/{name}")
+
+
 def leaving(home):
-    for how in ("Ctrl-D", "SIGTERM", "SIGHUP", "SIGTERM in a story", "hang-up in a story"):
-        s = TerminalSession(ENDLESS, "--ui", "line", "--overflow", "shift", "-n", "0", "-b", "reference", "-j", "1", home=home)
+    s = endless_session(home, "ctrl-d")
+    try:
+        s.wait(PROMPT)
+        s.type("\x03")
+        step(s, "Ctrl-C at an empty prompt says how to leave", s.wait(rb"/quit"))
+        s.wait(PROMPT)
+        s.type("\x04")
+        step(s, "Ctrl-D: exit code 0", s.ends() == 0)
+        step(s, "Ctrl-D: the terminal is restored", s.modes_are_back())
+    finally:
+        s.close()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        s = endless_session(home, f"idle-{number.name}")
         try:
             s.wait(PROMPT)
-            if how == "Ctrl-D":
-                s.type("\x03")
-                step(s, "Ctrl-C at an empty prompt tells how to leave", s.wait(rb"/quit"))
-                s.wait(PROMPT)
-                s.type("\x04")
-                step(s, f"{how}: leaves with 0", s.ends() == 0)
-            elif how in ("SIGTERM", "SIGHUP"):
-                s.kill(getattr(signal, how))
-                step(s, f"{how}: ends with 128 and the signal", s.ends() == 128 + getattr(signal, how))
-            else:
-                s.enter("Zebedee was")
-                s.wait(rb"was.*?" + WORDS)
-                s.kill(signal.SIGTERM if "TERM" in how else signal.SIGHUP)
-                step(s, f"{how}: ends", s.ends() in (128 + signal.SIGTERM, 128 + signal.SIGHUP))
-                with sqlite3.connect(home + "/data/duotale/library.db") as db:
-                    row = db.execute("SELECT finished, told FROM turn WHERE prompt LIKE 'Zebedee%' ORDER BY id DESC").fetchone()
-                step(s, f"{how}: the story is kept", row and row[0] == 1 and len(row[1]) > 5)
-            step(s, f"{how}: the terminal is as it was", s.modes_are_back())
+            s.kill(number)
+            step(s, f"{number.name}: exit code 128 and the signal", s.ends() == 128 + number)
+            step(s, f"{number.name}: the terminal is restored", s.modes_are_back())
         finally:
             s.close()
-    # a fault of the program, as seen by a thread of it
-    s = TerminalSession(ENDLESS, "--ui", "line", "--overflow", "shift", "-n", "0", "-b", "reference", "-j", "1", home=home)
+        s = endless_session(home, f"story-{number.name}")
+        try:
+            s.wait(PROMPT)
+            s.enter("Zebedee was")
+            s.wait(rb"was.*?" + WORDS)
+            s.kill(number)
+            step(s, f"{number.name} in a story: exit code", s.ends() == 128 + number)
+            with sqlite3.connect(s.home + "/data/duotale/library.db") as db:
+                row = db.execute("SELECT finished, told FROM turn").fetchone()
+            step(s, f"{number.name} in a story: the story is saved",
+                 row and row[0] == 1 and len(row[1]) > 5)
+            step(s, f"{number.name} in a story: the terminal is restored", s.modes_are_back())
+        finally:
+            s.close()
+
+
+def crash(home):
+    """A segmentation fault in one of the threads."""
+    s = endless_session(home, "crash")
     try:
         s.wait(PROMPT)
         s.enter("Quentin was")
         s.wait(rb"was.*?" + WORDS)
-        saved = saved_text(home, "Quentin")
+        saved = saved_text(s.home, "Quentin")
         step(s, "SIGSEGV: the unfinished turn is saved while it is generated", len(saved) > 5)
         threads = sorted(int(t) for t in os.listdir(f"/proc/{s.pid}/task"))
-        import ctypes
         libc = ctypes.CDLL(None, use_errno=True)
         libc.syscall(234, s.pid, threads[-1], int(signal.SIGSEGV))  # tgkill on x86-64
         if os.uname().machine != "x86_64":
             s.kill(signal.SIGSEGV)
         sanitized = "ASAN" in str(os.environ.get("DT_SANITIZE", ""))
-        step(s, "SIGSEGV: ends by it", s.ends() in (-signal.SIGSEGV, -signal.SIGABRT, 1) if sanitized else s.ends() == -signal.SIGSEGV)
-        step(s, "SIGSEGV: the terminal is as it was", s.modes_are_back())
+        codes = (-signal.SIGSEGV, -signal.SIGABRT, 1) if sanitized else (-signal.SIGSEGV,)
+        step(s, "SIGSEGV: ends by it", s.ends() in codes)
+        step(s, "SIGSEGV: the terminal is restored", s.modes_are_back())
         step(s, "SIGSEGV: what was saved before is still there",
-             len(saved) > 5 and saved_text(home, "Quentin", 0).startswith(saved))
+             len(saved) > 5 and saved_text(s.home, "Quentin", 0).startswith(saved))
     finally:
         s.close()
 
@@ -335,7 +356,9 @@ def reported_once(home):
     """What stands on the screen is not told again: /continue goes on without its prompt, /retry shows it once. A wrong command is answered and gone."""
     r = run(home, ENDLESS, "-n", "12", "-s", "5", "-b", "int8", text=b"/new\nOnce upon\n/continue\n/retry\n")
     common.expect("plain: /continue and /retry tell the prompt once", r.stdout.count(b"Once upon") == 2, r.stdout)
-    s = TerminalSession(ENDLESS, "--ui", "line", "--seed", "3", "-n", "12", "-b", "int8", home=home)
+    os.mkdir(home + "/line")  # a notice of the stories above would count as output here
+    s = TerminalSession(ENDLESS, "--ui", "line", "--seed", "3", "-n", "12", "-b", "int8",
+                        home=home + "/line")
     try:
         s.wait(PROMPT)
         s.enter("Once upon")
@@ -459,6 +482,7 @@ def main():
         whole_run(home(), None, "C", "plain")
         live_figures(home())
         leaving(home())
+        crash(home())
         typing(home())
     common.done()
 
