@@ -34,7 +34,7 @@ void dt_atomic_file_abandon(struct dt_atomic_file *o)
     close_all(o);
 }
 
-// The folder of a path, with its slash; "./" where it has none.
+// The folder of a path, with a slash at the end; "./" if the path has none.
 static void folder_of(const char *path, char out[PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
@@ -68,12 +68,13 @@ dt_status dt_atomic_file_open(struct dt_atomic_file *o, const char *path, uint64
     o->file = -1;
     o->expected = expected;
     if (stat(path, &there) == 0 && !S_ISREG(there.st_mode))
-        return dt_error_set(err, DT_FAILED, path, "is not a regular file: it is not written over");
+        return dt_error_set(err, DT_FAILED, path,
+                            "exists and is not a regular file; name another file");
     o->path = strdup(path);
     o->buffer = malloc(BUFFER);
     if (!o->path || !o->buffer) {
         close_all(o);
-        return dt_error_set(err, DT_NO_MEMORY, path, "a buffer of %u bytes to write it", BUFFER);
+        return dt_error_set(err, DT_NO_MEMORY, path, "no memory for a buffer of %u bytes", BUFFER);
     }
     folder_of(path, folder);
 #ifdef O_TMPFILE
@@ -86,15 +87,15 @@ dt_status dt_atomic_file_open(struct dt_atomic_file *o, const char *path, uint64
     }
     if (o->file < 0) {
         dt_status status = system_error(err, path, "cannot be written");
-        free(o->temporary); // somebody else's, if it is there
+        free(o->temporary); // not unlinked: it is another process's if it exists
         o->temporary = NULL;
         close_all(o);
         return status;
     }
-    // Not every file system can promise room; only "no" is an answer.
+    // Not every file system can reserve space; only these errors mean that there is not enough.
     if (expected && fallocate(o->file, 0, 0, (off_t)expected) != 0 &&
         (errno == ENOSPC || errno == EFBIG || errno == EDQUOT)) {
-        dt_error_set(err, DT_FAILED, path, "%s: it takes %llu bytes", strerror(errno),
+        dt_error_set(err, DT_FAILED, path, "%s: %llu bytes are needed", strerror(errno),
                      (unsigned long long)expected);
         dt_atomic_file_abandon(o);
         return DT_FAILED;
@@ -109,10 +110,9 @@ static dt_status flush(struct dt_atomic_file *o, struct dt_error *err)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return dt_error_set(err, DT_FAILED, o->path, "%s after %llu bytes%s",
-                                n < 0 ? strerror(errno) : "nothing could be written",
-                                (unsigned long long)o->written,
-                                "; the old file, if there was one, is untouched");
+            return dt_error_set(
+                err, DT_FAILED, o->path, "%s after %llu bytes; an existing file is unchanged",
+                n < 0 ? strerror(errno) : "write failed", (unsigned long long)o->written);
         done += (size_t)n;
         o->written += (uint64_t)n;
     }
@@ -161,19 +161,19 @@ dt_status dt_atomic_file_commit(struct dt_atomic_file *o, struct dt_error *err)
         status = system_error(err, o->path, "cannot be written to the disk");
         goto out;
     }
-    if (!o->temporary) { // a file without a name gets one, for a moment
+    if (!o->temporary) { // rename() needs a name
         o->temporary = hidden_name(o->path);
         dt_format(link, sizeof link, "/proc/self/fd/%d", o->file);
         if (!o->temporary ||
             linkat(AT_FDCWD, link, AT_FDCWD, o->temporary, AT_SYMLINK_FOLLOW) != 0) {
-            status = system_error(err, o->path, "cannot be named");
+            status = system_error(err, o->path, "cannot be created");
             free(o->temporary);
             o->temporary = NULL;
             goto out;
         }
     }
     if (rename(o->temporary, o->path) != 0) {
-        status = system_error(err, o->path, "cannot take the old file's place");
+        status = system_error(err, o->path, "cannot be replaced");
         goto out;
     }
     free(o->temporary);
@@ -181,7 +181,7 @@ dt_status dt_atomic_file_commit(struct dt_atomic_file *o, struct dt_error *err)
     folder_of(o->path, folder);
     int f = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f >= 0) {
-        fsync(f); // the name too; a file system that cannot is no reason to fail
+        fsync(f); // the directory entry; not all file systems support that, so errors are ignored
         close(f);
     }
 out:

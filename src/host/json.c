@@ -22,7 +22,7 @@ static void new_line(struct dt_json *json)
         fprintf(json->out, "\n%*s", json->depth * json->indent, "");
 }
 
-// What comes before a value or a name: a comma after the first, and the line's beginning.
+// Writes what precedes a value or a name: a comma, except before the first, and the line break.
 static void separate(struct dt_json *json)
 {
     if (json->named) {
@@ -126,8 +126,8 @@ void dt_json_number(struct dt_json *json, double value)
         fputs("null", json->out);
         return;
     }
-    // dt_format, for a decimal point in every locale; nine places below 1, six significant digits
-    // at least.
+    // dt_format, because printf's decimal point depends on the locale. Nine places below 1, else
+    // six.
     char text[64];
     if (fabs(value) < 1e15 && fabs(value) >= 1e-4)
         dt_format(text, sizeof text, "%.*f", fabs(value) < 1 ? 9 : 6, value);

@@ -45,7 +45,8 @@ bool dt_string_buffer_append(struct dt_string_buffer *b, const char *bytes, size
 {
     if (!reserve(b, n))
         return false;
-    memcpy(b->text + b->length, bytes, n);
+    if (n)
+        memcpy(b->text + b->length, bytes, n);
     b->length += n;
     b->text[b->length] = '\0';
     return true;

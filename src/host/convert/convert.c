@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One matrix from any form to any other, with its error.
+// Converts one matrix between weight forms and measures the error.
 #include "host/convert/convert_matrix.h"
 
 #include <math.h>
@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "core/quant/quantise.h"
+#include "host/array.h"
 
-// Where a row's bytes begin, in the forms that are blocks all through.
+// The first byte of a row, in forms without separate scales.
 static const unsigned char *row_bytes(const struct dt_matrix *w, uint32_t r)
 {
     const unsigned char *first =
@@ -20,7 +21,7 @@ uint32_t dt_convert_row(const struct dt_convert_matrix *m, uint32_t r)
 {
     if (!m->pairs_of)
         return r;
-    // pair i of a head: its two channels lie half a head apart in the source
+    // The two channels of a pair are half a head apart in the source.
     uint32_t in_head = r % m->pairs_of;
     return r - in_head + in_head / 2 + in_head % 2 * (m->pairs_of / 2);
 }
@@ -72,7 +73,7 @@ dt_status dt_convert_begin(struct dt_convert_work *work, const struct dt_model *
     if (work->exact && work->back && work->row)
         return DT_OK;
     dt_convert_end(work);
-    return dt_error_set(err, DT_NO_MEMORY, NULL, "three rows of %zu values", widest);
+    return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for three rows of %zu values", widest);
 }
 
 void dt_convert_end(struct dt_convert_work *work)
@@ -95,7 +96,7 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
                                        .cols = w->cols,
                                        .group = m->group,
                                        .copied = copies};
-    // One row of the target at a time; for I8 its scales are collected.
+    // One row at a time. The scales of I8 are collected in `scales`.
     struct dt_matrix row = dt_quantise_matrix(m->form, 1, w->cols, m->group, work->row);
     size_t quants = m->form == DT_FORM_I8 ? w->cols : row.bytes, scale_bytes = row.bytes - quants;
     double sum = 0;
@@ -123,7 +124,7 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
         if (scale_bytes)
             memcpy(scales->floats + r * scale_bytes, row_scales, scale_bytes);
         if (!status && stop(c, work, row.bytes))
-            status = dt_error_set(err, DT_CANCELLED, NULL, "stopped; nothing was changed");
+            status = dt_error_set(err, DT_CANCELLED, NULL, "stopped; no file was written");
     }
     tensor.mean = sum / ((double)w->rows * w->cols);
     if (!status && c->report)
@@ -138,13 +139,8 @@ dt_status dt_convert_scales(struct dt_scale_buffer *scales, const struct dt_conv
                        ? (size_t)m->source->rows * (m->source->cols / m->group) * sizeof(float)
                        : 0;
     scales->bytes = bytes;
-    if (bytes <= scales->capacity)
+    if (dt_array_grow(&scales->floats, &scales->capacity, bytes, 1))
         return DT_OK;
-    unsigned char *grown = realloc(scales->floats, bytes);
-    if (!grown)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "the scales of %s take %zu bytes", m->name,
-                            bytes);
-    scales->floats = grown;
-    scales->capacity = bytes;
-    return DT_OK;
+    return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %zu bytes of scales of %s", bytes,
+                        m->name);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// GGUF files: what the model says of itself as keys, then its tensors; whole, or a file a layer.
+// Writes GGUF: one file, or a folder with one file a layer.
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -13,20 +13,23 @@
 #include "core/formats/gguf.h"
 #include "core/quant/quantise.h"
 #include "core/slots.h"
+#include "host/array.h"
 #include "host/convert/convert_keys.h"
 #include "host/convert/convert_matrix.h"
 
 // ---- tensors ----
 
+// A tensor of the target: a vector of n floats (norms, biases), or a matrix.
 struct tensor {
     char name[64];
-    const float *vector;             // norms and biases: floats, or NULL
-    struct dt_convert_matrix matrix; // else
-    uint32_t n;                      // of a vector
-    uint32_t pairs_of;               // of a bias
-    uint32_t part;                   // which file
+    const float *vector; // NULL: it is a matrix
+    struct dt_convert_matrix matrix;
+    uint32_t n;        // length of the vector
+    uint32_t pairs_of; // as in dt_convert_matrix, for a bias
+    uint32_t part;     // index of its file
     bool packed;
-    size_t bytes, scales; // in the file; scales: a second tensor
+    size_t bytes;  // in the file
+    size_t scales; // bytes of a second tensor with its scales; 0: none
 };
 
 struct plan {
@@ -35,21 +38,15 @@ struct plan {
     size_t count, capacity;
     uint32_t parts;
     uint32_t packed_group;
-    bool packed; // some are
+    bool packed; // at least one tensor is
     bool failed;
 };
 
 static struct tensor *add(struct plan *p, uint32_t part, const char *name)
 {
-    if (p->count == p->capacity) {
-        size_t capacity = p->capacity * 2 + 64;
-        struct tensor *grown = realloc(p->tensors, capacity * sizeof *grown);
-        if (!grown) {
-            p->failed = true;
-            return NULL;
-        }
-        p->tensors = grown;
-        p->capacity = capacity;
+    if (!dt_array_grow(&p->tensors, &p->capacity, p->count + 1, sizeof *p->tensors)) {
+        p->failed = true;
+        return NULL;
     }
     struct tensor *t = &p->tensors[p->count++];
     memset(t, 0, sizeof *t);
@@ -98,15 +95,16 @@ static void add_matrix(struct plan *p, uint32_t part, const char *name, const st
     }
 }
 
-// What lies in a slot, if anything. Llamas from elsewhere have the channels of a head in halves,
-// GGUF wants pairs: the rows of queries and keys, and their biases, change places.
+// Adds the tensor in a slot, if there is one. GGUF requires the channels of a llama's head in
+// pairs. If the source has them in halves, the rows of queries and keys and their biases are
+// reordered.
 static void add_slot(struct plan *p, enum dt_slot slot, uint32_t layer, uint32_t part)
 {
     const struct dt_model *m = p->c->model;
-    bool turned = slot == DT_SLOT_QUERY || slot == DT_SLOT_KEY || slot == DT_SLOT_QUERY_BIAS ||
-                  slot == DT_SLOT_KEY_BIAS;
+    bool rotated = slot == DT_SLOT_QUERY || slot == DT_SLOT_KEY || slot == DT_SLOT_QUERY_BIAS ||
+                   slot == DT_SLOT_KEY_BIAS;
     bool halves = strcmp(m->architecture, "llama") == 0 && m->hp.rope_style == DT_ROPE_HALVES;
-    uint32_t pairs = turned && halves ? m->hp.head_size : 0, rows, cols;
+    uint32_t pairs = rotated && halves ? m->hp.head_size : 0, rows, cols;
     const struct dt_matrix *w = dt_slot_matrix(m, slot, layer);
     const float *v = dt_slot_vector(m, slot, layer);
     char name[64];
@@ -130,7 +128,7 @@ static void plan_tensors(struct plan *p, bool shards)
     if (!m->hp.tied)
         add_slot(p, DT_SLOT_CLASSIFIER, 0, 0);
     add_slot(p, DT_SLOT_ROPE_FACTORS, 0, 0);
-    if (shards) // only there: others do not know this tensor
+    if (shards) // not in a single file, because other programs reject an unknown tensor
         add_slot(p, DT_SLOT_ROPE_TABLES, 0, 0);
 }
 
@@ -139,20 +137,22 @@ static size_t padded(size_t bytes)
     return (bytes + DT_CONVERT_ALIGNMENT - 1) / DT_CONVERT_ALIGNMENT * DT_CONVERT_ALIGNMENT;
 }
 
-static void describe(struct dt_bytes *b, const char *name, uint64_t cols, uint64_t rows,
+static void describe(struct dt_string_buffer *b, const char *name, uint64_t cols, uint64_t rows,
                      uint32_t type, uint64_t offset)
 {
-    dt_bytes_string(b, name, strlen(name));
-    dt_bytes_u32(b, rows ? 2 : 1);
-    dt_bytes_u64(b, cols);
+    dt_gguf_put_string(b, name, strlen(name));
+    dt_gguf_put_u32(b, rows ? 2 : 1);
+    dt_gguf_put_u64(b, cols);
     if (rows)
-        dt_bytes_u64(b, rows);
-    dt_bytes_u32(b, type);
-    dt_bytes_u64(b, offset);
+        dt_gguf_put_u64(b, rows);
+    dt_gguf_put_u32(b, type);
+    dt_gguf_put_u64(b, offset);
 }
 
-// The descriptions of one file's tensors; *data gets the bytes of all of them.
-static uint64_t describe_all(const struct plan *p, uint32_t part, struct dt_bytes *b, size_t *data)
+// Appends the descriptions of one file's tensors; returns their number. *data receives the size of
+// their data in bytes.
+static uint64_t describe_all(const struct plan *p, uint32_t part, struct dt_string_buffer *b,
+                             size_t *data)
 {
     uint64_t count = 0;
     size_t offset = 0;
@@ -197,7 +197,7 @@ static dt_status write_vector(const struct tensor *t, struct dt_atomic_file *out
     return status;
 }
 
-// Packs the whole matrix in memory: backends lay rows out together.
+// Packs the whole matrix in memory, because a backend's layout may interleave any rows.
 static dt_status write_packed(const struct plan *p, const struct tensor *t,
                               struct dt_convert_work *work, struct dt_atomic_file *out,
                               struct dt_error *err)
@@ -206,16 +206,16 @@ static dt_status write_packed(const struct plan *p, const struct tensor *t,
     const struct dt_matrix *w = t->matrix.source;
     struct dt_matrix from = *w;
     size_t bytes = dt_quantise_bytes(t->matrix.form, w->rows, w->cols, t->matrix.group);
-    bool as_it_is = dt_convert_copies(&t->matrix) && !t->matrix.pairs_of;
-    unsigned char *rows = as_it_is ? NULL : malloc(bytes);
+    bool unchanged = dt_convert_copies(&t->matrix) && !t->matrix.pairs_of;
+    unsigned char *rows = unchanged ? NULL : malloc(bytes);
     unsigned char *packed = aligned_alloc(64, (t->bytes + 63) / 64 * 64);
     dt_status status = DT_OK;
-    if (!packed || (!as_it_is && !rows)) {
-        status = dt_error_set(err, DT_NO_MEMORY, NULL, "packing %s takes %zu bytes", t->name,
-                              t->bytes + (as_it_is ? 0 : bytes));
+    if (!packed || (!unchanged && !rows)) {
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %zu bytes to pack %s",
+                              t->bytes + (unchanged ? 0 : bytes), t->name);
         goto out;
     }
-    if (!as_it_is) {
+    if (!unchanged) {
         from = dt_quantise_matrix(t->matrix.form, w->rows, w->cols, t->matrix.group, rows);
         for (uint32_t r = 0; r < w->rows; r++) {
             dt_matrix_row(w, dt_convert_row(&t->matrix, r), work->exact);
@@ -227,14 +227,14 @@ static dt_status write_packed(const struct plan *p, const struct tensor *t,
     status = dt_atomic_file_write(out, packed, t->bytes, err);
     work->done += t->bytes;
     if (!status && p->c->progress && p->c->progress(p->c->progress_arg, work->done, work->total))
-        status = dt_error_set(err, DT_CANCELLED, NULL, "stopped; nothing was changed");
+        status = dt_error_set(err, DT_CANCELLED, NULL, "stopped; no file was written");
     if (!status && p->c->report)
         p->c->report(p->c->report_arg, &(struct dt_convert_tensor){.name = t->name,
                                                                    .form = DT_FORM_PACKED,
                                                                    .rows = w->rows,
                                                                    .cols = w->cols,
                                                                    .group = from.group,
-                                                                   .copied = as_it_is});
+                                                                   .copied = unchanged});
 out:
     free(rows);
     free(packed);
@@ -276,7 +276,7 @@ static dt_status write_part(const struct plan *p, uint32_t part, const char *pat
                             struct dt_error *err)
 {
     struct dt_gguf_keys k = {.prefix = p->c->model->architecture};
-    struct dt_bytes infos = {0}, header = {0};
+    struct dt_string_buffer infos = {0}, header = {0};
     struct dt_scale_buffer scales = {0};
     struct dt_atomic_file out = {.file = -1};
     size_t data;
@@ -285,7 +285,7 @@ static dt_status write_part(const struct plan *p, uint32_t part, const char *pat
         dt_gguf_key_model(&k, p->c);
     if (part == 0 && p->packed) {
         const char *layout = p->c->pack_for->table.layout;
-        dt_gguf_key_text(&k, "duotale.packed.layout", layout, strlen(layout));
+        dt_gguf_key_text(&k, "duotale.packed.layout", layout);
         if (p->packed_group)
             dt_gguf_key_u32(&k, "duotale.packed.group", p->packed_group);
     }
@@ -297,28 +297,28 @@ static dt_status write_part(const struct plan *p, uint32_t part, const char *pat
         dt_gguf_key_u32(&k, "split.tensors.count", (uint32_t)all_tensors);
     }
     uint64_t count = describe_all(p, part, &infos, &data);
-    dt_bytes_put(&header, "GGUF", 4);
-    dt_bytes_u32(&header, 3);
-    dt_bytes_u64(&header, count);
-    dt_bytes_u64(&header, k.count);
-    dt_bytes_put(&header, k.bytes.at, k.bytes.n);
-    dt_bytes_put(&header, infos.at, infos.n);
+    dt_string_buffer_append(&header, "GGUF", 4);
+    dt_gguf_put_u32(&header, 3);
+    dt_gguf_put_u64(&header, count);
+    dt_gguf_put_u64(&header, k.count);
+    dt_string_buffer_append(&header, k.bytes.text, k.bytes.length);
+    dt_string_buffer_append(&header, infos.text, infos.length);
     if (k.bytes.failed || infos.failed || header.failed) {
-        status = dt_error_set(err, DT_NO_MEMORY, path, "the header of %llu tensors",
+        status = dt_error_set(err, DT_NO_MEMORY, path, "no memory for a header of %llu tensors",
                               (unsigned long long)count);
         goto out;
     }
-    if ((status = dt_atomic_file_open(&out, path, padded(header.n) + data, err)) ||
-        (status = dt_atomic_file_write(&out, header.at, header.n, err)) ||
+    if ((status = dt_atomic_file_open(&out, path, padded(header.length) + data, err)) ||
+        (status = dt_atomic_file_write(&out, header.text, header.length, err)) ||
         (status = dt_atomic_file_pad(&out, DT_CONVERT_ALIGNMENT, err)) ||
         (status = write_tensors(p, part, work, &scales, &out, err)))
         goto out;
     status = dt_atomic_file_commit(&out, err);
 out:
     dt_atomic_file_abandon(&out);
-    free(k.bytes.at);
-    free(infos.at);
-    free(header.at);
+    dt_string_buffer_free(&k.bytes);
+    dt_string_buffer_free(&infos);
+    dt_string_buffer_free(&header);
     free(scales.floats);
     return status;
 }
@@ -329,16 +329,17 @@ static dt_status check_source(const struct dt_conversion *c, struct dt_error *er
     for (uint32_t l = 0; l < m->hp.layers; l++)
         if (m->layers[l].query.form == DT_FORM_PACKED)
             return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                                "its weights are packed as %s: convert the file it was packed from",
+                                "the weights are packed as %s; convert the original file instead",
                                 m->layers[l].query.layout);
     if (c->pack_for &&
         (!c->pack_for->table.pack || !c->pack_for->table.pack_bytes || !c->pack_for->table.layout))
-        return dt_error_set(err, DT_UNSUPPORTED, NULL, "backend %s has no layout of its own",
+        return dt_error_set(err, DT_UNSUPPORTED, NULL,
+                            "backend %s has no packed layout; choose another backend",
                             c->pack_for->table.name);
     return DT_OK;
 }
 
-// Plans, then writes part i to the path that name() gives.
+// Plans the tensors, then writes each part to the path that name() returns.
 static dt_status convert(const struct dt_conversion *c, bool shards,
                          void (*name)(char out[PATH_MAX], const char *where, uint32_t i,
                                       uint32_t of),
@@ -346,7 +347,7 @@ static dt_status convert(const struct dt_conversion *c, bool shards,
 {
     struct plan p = {.c = c};
     struct dt_convert_work work = {0};
-    struct dt_bytes infos = {0};
+    struct dt_string_buffer infos = {0};
     size_t total = 0, data;
     uint64_t all = 0;
     dt_status status = check_source(c, err);
@@ -358,7 +359,8 @@ static dt_status convert(const struct dt_conversion *c, bool shards,
     for (uint32_t part = 0; part < p.parts; part++)
         all += describe_all(&p, part, &infos, &data);
     if (p.failed || infos.failed)
-        status = dt_error_set(err, DT_NO_MEMORY, NULL, "a list of %zu tensors", p.count);
+        status =
+            dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for a list of %zu tensors", p.count);
     else if (c->pack_for && !p.packed)
         status = dt_error_set(
             err, DT_UNSUPPORTED, NULL,
@@ -372,7 +374,7 @@ static dt_status convert(const struct dt_conversion *c, bool shards,
         status = write_part(&p, part, path, all, &work, err);
     }
     dt_convert_end(&work);
-    free(infos.at);
+    dt_string_buffer_free(&infos);
     free(p.tensors);
     return status;
 }
@@ -388,7 +390,7 @@ dt_status dt_convert_gguf(const struct dt_conversion *c, const char *path, struc
     return convert(c, false, name_whole, path, err);
 }
 
-// ---- a folder of shards ----
+// ---- a folder with a file a layer ----
 
 static void name_shard(char out[PATH_MAX], const char *where, uint32_t i, uint32_t of)
 {
@@ -417,18 +419,17 @@ dt_status dt_convert_shards(const struct dt_conversion *c, const char *folder, s
     while (n > 1 && n < sizeof target && target[n - 1] == '/')
         target[--n] = 0;
     if (n + 32 > sizeof target)
-        return dt_error_set(err, DT_USAGE, folder, "the name is too long");
+        return dt_error_set(err, DT_USAGE, folder, "is too long for a folder name");
     if (stat(target, &there) == 0)
-        return dt_error_set(err, DT_FAILED, target,
-                            "is there already; shards go into a new folder");
+        return dt_error_set(err, DT_FAILED, target, "already exists; name a new folder");
     const char *slash = strrchr(target, '/');
     dt_format(partial, sizeof partial, "%.*s.%s.%ld.partial", slash ? (int)(slash - target) + 1 : 0,
               target, slash ? slash + 1 : target, (long)getpid());
     if (mkdir(partial, 0777) != 0)
-        return dt_error_set(err, DT_FAILED, target, "cannot be made: %s", strerror(errno));
+        return dt_error_set(err, DT_FAILED, target, "cannot be created: %s", strerror(errno));
     dt_status status = convert(c, true, name_shard, partial, err);
     if (!status && rename(partial, target) != 0)
-        status = dt_error_set(err, DT_FAILED, target, "cannot be named: %s", strerror(errno));
+        status = dt_error_set(err, DT_FAILED, target, "cannot be created: %s", strerror(errno));
     if (status)
         remove_folder(partial);
     return status;

@@ -1,93 +1,83 @@
 // SPDX-License-Identifier: MIT
-// What a model says of itself, as GGUF's keys.
 #include "host/convert/convert_keys.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/format.h"
 #include "core/formats/gguf.h"
 
-// ---- bytes that grow ----
+// ---- values ----
 
-void dt_bytes_put(struct dt_bytes *b, const void *from, size_t n)
+static void put(struct dt_string_buffer *b, const void *bytes, size_t n)
 {
-    if (b->failed)
-        return;
-    if (n > b->capacity - b->n) {
-        size_t capacity = b->capacity * 2 + n + 4096;
-        unsigned char *grown = realloc(b->at, capacity);
-        if (!grown) {
-            b->failed = true;
-            return;
-        }
-        b->at = grown;
-        b->capacity = capacity;
-    }
-    if (n)
-        memcpy(b->at + b->n, from, n);
-    b->n += n;
+    (void)dt_string_buffer_append(b, bytes, n); // the caller checks b->failed at the end
 }
 
-void dt_bytes_u32(struct dt_bytes *b, uint32_t v)
+void dt_gguf_put_u32(struct dt_string_buffer *b, uint32_t v)
 {
-    dt_bytes_put(b, &v, sizeof v);
+    put(b, &v, sizeof v);
 }
 
-void dt_bytes_u64(struct dt_bytes *b, uint64_t v)
+void dt_gguf_put_u64(struct dt_string_buffer *b, uint64_t v)
 {
-    dt_bytes_put(b, &v, sizeof v);
+    put(b, &v, sizeof v);
 }
 
-void dt_bytes_string(struct dt_bytes *b, const char *text, size_t n)
+void dt_gguf_put_string(struct dt_string_buffer *b, const char *text, size_t n)
 {
-    dt_bytes_u64(b, n);
-    dt_bytes_put(b, text, n);
+    dt_gguf_put_u64(b, n);
+    put(b, text, n);
 }
 
 // ---- keys ----
 
-// A name that begins with a dot belongs to the architecture: ".context_length".
+// Begins a key. A name with a dot in front ("." + NAME) gets the architecture's prefix.
 static void key(struct dt_gguf_keys *k, const char *name, uint32_t type)
 {
     char full[DT_GGUF_MAX_KEY];
     size_t n = dt_format(full, sizeof full, "%s%s", name[0] == '.' ? k->prefix : "", name);
-    dt_bytes_string(&k->bytes, full, n);
-    dt_bytes_u32(&k->bytes, type);
+    dt_gguf_put_string(&k->bytes, full, n);
+    dt_gguf_put_u32(&k->bytes, type);
     k->count++;
 }
 
 void dt_gguf_key_u32(struct dt_gguf_keys *k, const char *name, uint32_t v)
 {
     key(k, name, DT_GGUF_U32);
-    dt_bytes_u32(&k->bytes, v);
+    dt_gguf_put_u32(&k->bytes, v);
 }
 
 static void key_f32(struct dt_gguf_keys *k, const char *name, float v)
 {
     key(k, name, DT_GGUF_F32);
-    dt_bytes_put(&k->bytes, &v, sizeof v);
+    put(&k->bytes, &v, sizeof v);
 }
 
 static void key_bool(struct dt_gguf_keys *k, const char *name, bool v)
 {
     key(k, name, DT_GGUF_BOOL);
-    dt_bytes_put(&k->bytes, &(unsigned char){v}, 1);
+    put(&k->bytes, &(unsigned char){v}, 1);
 }
 
-void dt_gguf_key_text(struct dt_gguf_keys *k, const char *name, const char *text, size_t n)
+// Writes nothing if text is NULL.
+static void key_text_n(struct dt_gguf_keys *k, const char *name, const char *text, size_t n)
 {
     if (!text)
         return;
     key(k, name, DT_GGUF_STRING);
-    dt_bytes_string(&k->bytes, text, n);
+    dt_gguf_put_string(&k->bytes, text, n);
+}
+
+void dt_gguf_key_text(struct dt_gguf_keys *k, const char *name, const char *text)
+{
+    key_text_n(k, name, text, strlen(text));
 }
 
 static void key_array(struct dt_gguf_keys *k, const char *name, uint32_t item, uint64_t count)
 {
     key(k, name, DT_GGUF_ARRAY);
-    dt_bytes_u32(&k->bytes, item);
-    dt_bytes_u64(&k->bytes, count);
+    dt_gguf_put_u32(&k->bytes, item);
+    dt_gguf_put_u64(&k->bytes, count);
 }
 
 static void key_token(struct dt_gguf_keys *k, const char *name, uint32_t id)
@@ -96,15 +86,16 @@ static void key_token(struct dt_gguf_keys *k, const char *name, uint32_t id)
         dt_gguf_key_u32(k, name, id);
 }
 
-// Pieces as GGUF writes them: spaces as U+2581, BOS and EOS without llama2.c's newlines.
-static void put_piece(struct dt_bytes *b, const struct dt_vocab *v, uint32_t id)
+// Writes a piece in GGUF's form: spaces as U+2581, BOS and EOS without llama2.c's newlines.
+static void put_piece(struct dt_string_buffer *b, const struct dt_vocab *v, uint32_t id)
 {
     char out[3 * DT_PIECE_MAX];
     size_t n, written = 0;
     const unsigned char *piece = dt_vocab_piece(v, id, &n);
     bool plain_spaces = v->kind == DT_VOCAB_SPM && !v->meta_space;
     if (plain_spaces && !v->types && (id == v->bos || id == v->eos)) {
-        dt_bytes_string(b, id == v->bos ? "<s>" : "</s>", id == v->bos ? 3 : 4);
+        const char *name = id == v->bos ? "<s>" : "</s>";
+        dt_gguf_put_string(b, name, strlen(name));
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -115,35 +106,34 @@ static void put_piece(struct dt_bytes *b, const struct dt_vocab *v, uint32_t id)
             out[written++] = (char)piece[i];
         }
     }
-    dt_bytes_string(b, out, written);
+    dt_gguf_put_string(b, out, written);
 }
 
 static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
 {
     static const char *const pre[] = {"gpt-2", "llama-bpe", "qwen2", "smollm"};
     if (v->kind == DT_VOCAB_NONE) {
-        dt_gguf_key_text(k, "tokenizer.ggml.model", "none", 4);
+        dt_gguf_key_text(k, "tokenizer.ggml.model", "none");
         return;
     }
     bool spm = v->kind == DT_VOCAB_SPM;
-    dt_gguf_key_text(k, "tokenizer.ggml.model", spm ? "llama" : "gpt2", spm ? 5 : 4);
+    dt_gguf_key_text(k, "tokenizer.ggml.model", spm ? "llama" : "gpt2");
     if (!spm)
-        dt_gguf_key_text(k, "tokenizer.ggml.pre", pre[v->pretokenizer],
-                         strlen(pre[v->pretokenizer]));
+        dt_gguf_key_text(k, "tokenizer.ggml.pre", pre[v->pretokenizer]);
     key_array(k, "tokenizer.ggml.tokens", DT_GGUF_STRING, v->size);
     for (uint32_t i = 0; i < v->size; i++)
         put_piece(&k->bytes, v, i);
     if (spm) {
         key_array(k, "tokenizer.ggml.scores", DT_GGUF_F32, v->size);
         for (uint32_t i = 0; i < v->size; i++)
-            dt_bytes_put(&k->bytes, &(float){dt_vocab_score(v, i)}, sizeof(float));
+            put(&k->bytes, &(float){dt_vocab_score(v, i)}, sizeof(float));
     }
     key_array(k, "tokenizer.ggml.token_type", DT_GGUF_I32, v->size);
     for (uint32_t i = 0; i < v->size; i++)
-        dt_bytes_u32(&k->bytes, dt_vocab_type(v, i));
+        dt_gguf_put_u32(&k->bytes, dt_vocab_type(v, i));
     if (!spm) {
         key_array(k, "tokenizer.ggml.merges", DT_GGUF_STRING, v->merges_count);
-        dt_bytes_put(&k->bytes, v->merges, v->merges_bytes);
+        put(&k->bytes, v->merges, v->merges_bytes);
     }
     key_token(k, "tokenizer.ggml.bos_token_id", v->bos);
     key_token(k, "tokenizer.ggml.eos_token_id", v->eos);
@@ -161,7 +151,7 @@ static void key_hint(struct dt_gguf_keys *k, const char *name, float v)
         key_f32(k, name, v);
 }
 
-// llama.cpp's numbers for "mostly" a type.
+// general.file_type, by llama.cpp's enumeration of file types.
 static uint32_t file_type(uint32_t form)
 {
     switch (form) {
@@ -191,9 +181,9 @@ void dt_gguf_key_model(struct dt_gguf_keys *k, const struct dt_conversion *c)
     const struct dt_hparams *hp = &m->hp;
     const struct dt_model_hints *h = &m->hints;
     const char *name = c->name ? c->name : m->name;
-    dt_gguf_key_text(k, "general.architecture", m->architecture, strlen(m->architecture));
-    dt_gguf_key_text(k, "general.name", name, c->name ? strlen(name) : m->name_length);
-    dt_gguf_key_text(k, "general.license", m->license, m->license_length);
+    dt_gguf_key_text(k, "general.architecture", m->architecture);
+    key_text_n(k, "general.name", name, c->name ? strlen(name) : m->name_length);
+    key_text_n(k, "general.license", m->license, m->license_length);
     dt_gguf_key_u32(k, "general.alignment", DT_CONVERT_ALIGNMENT);
     dt_gguf_key_u32(k, "general.quantization_version", 2);
     dt_gguf_key_u32(k, "general.file_type", file_type(c->form ? c->form : m->layers[0].query.form));
@@ -212,17 +202,17 @@ void dt_gguf_key_model(struct dt_gguf_keys *k, const struct dt_conversion *c)
     dt_gguf_key_u32(k, ".rope.dimension_count", hp->rotated);
     key_f32(k, ".rope.freq_base", hp->rope_base);
     if (hp->rope_scale != 1.0f) {
-        dt_gguf_key_text(k, ".rope.scaling.type", "linear", 6);
+        dt_gguf_key_text(k, ".rope.scaling.type", "linear");
         key_f32(k, ".rope.scaling.factor", 1.0f / hp->rope_scale);
     }
     put_vocabulary(k, &m->vocab);
-    dt_gguf_key_text(k, "tokenizer.chat_template", m->chat_template, m->chat_template_length);
+    key_text_n(k, "tokenizer.chat_template", m->chat_template, m->chat_template_length);
     key_hint(k, "general.sampling.temp", h->temperature);
     key_hint(k, "general.sampling.top_p", h->top_p);
     key_hint(k, "general.sampling.top_k", h->top_k);
     key_hint(k, "general.sampling.min_p", h->min_p);
     key_hint(k, "general.sampling.penalty_repeat", h->repeat_penalty);
-    dt_gguf_key_text(k, "duotale.opening", h->opening, h->opening_length);
+    key_text_n(k, "duotale.opening", h->opening, h->opening_length);
     if (h->length)
         dt_gguf_key_u32(k, "duotale.length", h->length);
     if (h->chat)

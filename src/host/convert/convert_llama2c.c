@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// llama2.c's model files and tokenizer.bin, as its exporter writes them.
+// Writes llama2.c's model files and tokenizer.bin in the layout of its exporter.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,29 +8,30 @@
 #include "core/formats/llama2c.h"
 #include "host/convert/convert_matrix.h"
 
-// What the format cannot say.
+// Refuses a model that the format cannot represent.
 static dt_status check(const struct dt_model *m, int version, struct dt_error *err)
 {
     const struct dt_hparams *hp = &m->hp;
     const char *why = NULL;
     for (uint32_t l = 0; l < hp->layers && !why; l++) {
         if (m->layers[l].query_bias || m->layers[l].key_bias || m->layers[l].value_bias)
-            why = "it has biases";
+            why = "the model has biases";
         else if (m->layers[l].query.form == DT_FORM_PACKED)
-            why = "its weights are packed for one backend";
+            why = "the weights are packed for one backend";
     }
     if (hp->heads * hp->head_size != hp->dim)
-        why = "its heads are not dim / n_heads wide";
+        why = "the head size is not dim / n_heads";
     else if (hp->rotated != hp->head_size || hp->rope_base != 10000.0f || hp->rope_scale != 1.0f ||
              hp->rope_factors)
-        why = "it rotates positions in another way (RoPE base 10000, all channels, no scaling)";
+        why = "RoPE is not standard (base 10000, all channels, no scaling)";
     else if (hp->rope_style != DT_ROPE_PAIRS && strcmp(m->architecture, "llama") != 0)
-        why = "it is no llama";
+        why = "the architecture is not llama";
     else if (hp->norm_epsilon != 1e-5f)
-        why = "its norms' epsilon is not 1e-5";
+        why = "the epsilon of the norms is not 1e-5";
     if (why)
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "a llama2.c file of version %d cannot hold this model: %s; write GGUF",
+                            "a llama2.c file of version %d cannot hold this model: %s; convert to "
+                            "GGUF instead",
                             version, why);
     return DT_OK;
 }
@@ -57,9 +58,9 @@ static dt_status put_header(const struct dt_hparams *hp, int version, uint32_t g
     return status || legacy ? status : dt_atomic_file_pad(out, DT_LLAMA2C_HEADER, err);
 }
 
-// The tables of RoPE that a legacy file ends with: cos, then sin, of position * 10000^(-2i / head
-// size), in binary32 as the exporter has them. Those of the source where it has them: other
-// machines' cosines differ in the last bit.
+// Writes the RoPE tables at the end of a legacy file: cos, then sin, of position * 10000^(-2i /
+// head size), computed in binary32 like the exporter's. Copies the source's tables if it has them,
+// because cosf differs between machines in the last bit.
 static dt_status put_rope(const struct dt_model *m, struct dt_atomic_file *out,
                           struct dt_error *err)
 {
@@ -117,7 +118,7 @@ static void put_matrix(struct writer *w, const struct dt_matrix *m, const char *
         w->status = dt_atomic_file_write(&w->out, w->scales.floats, w->scales.bytes, w->err);
 }
 
-// Matrix number k of a layer in the file's order.
+// Matrix k of a layer, in the order of the file.
 static const struct dt_matrix *matrix_of(const struct dt_layer *l, int k)
 {
     const struct dt_matrix *const of[] = {&l->query, &l->key,  &l->value, &l->output,
@@ -155,17 +156,17 @@ static size_t all_bytes(const struct writer *w)
     return total;
 }
 
-// The largest group not above the one asked for that divides every row.
+// The requested group, halved until it divides every row.
 static uint32_t group_for(const struct dt_conversion *c)
 {
     const struct dt_hparams *hp = &c->model->hp;
-    uint32_t asked = c->group ? c->group
+    uint32_t group = c->group ? c->group
                      : c->model->layers[0].query.form == DT_FORM_I8
                          ? c->model->layers[0].query.group
                          : 64;
-    while (asked > 1 && (hp->dim % asked || hp->hidden % asked))
-        asked /= 2;
-    return asked;
+    while (group > 1 && (hp->dim % group || hp->hidden % group))
+        group /= 2;
+    return group;
 }
 
 dt_status dt_convert_llama2c(const struct dt_conversion *c, int version, const char *path,
@@ -218,7 +219,7 @@ out:
     return w.status;
 }
 
-// A piece as tokenizer.bin has it: plain spaces, newlines around BOS and EOS.
+// Writes a piece in tokenizer.bin's form: plain spaces, newlines around BOS and EOS.
 static size_t plain_piece(const struct dt_vocab *v, uint32_t id, char out[DT_PIECE_MAX + 8])
 {
     size_t n, written = 0;
@@ -240,12 +241,13 @@ dt_status dt_convert_tokenizer(const struct dt_model *m, const char *path, struc
     char piece[DT_PIECE_MAX + 8];
     uint32_t longest = 0;
     if (v->kind != DT_VOCAB_SPM)
-        return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "tokenizer.bin holds SentencePiece vocabularies only, this one is %s",
-                            v->kind == DT_VOCAB_BPE ? "byte-level BPE" : "missing");
+        return dt_error_set(
+            err, DT_UNSUPPORTED, NULL,
+            "tokenizer.bin can only hold a SentencePiece vocabulary; this one is %s",
+            v->kind == DT_VOCAB_BPE ? "byte-level BPE" : "missing");
     if (v->bos != 1 || v->eos != 2)
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "tokenizer.bin wants BOS 1 and EOS 2, this vocabulary has %d and %d",
+                            "tokenizer.bin requires BOS 1 and EOS 2; this vocabulary has %d and %d",
                             (int)v->bos, (int)v->eos);
     dt_status status = dt_atomic_file_open(&out, path, 0, err);
     if (status)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Between the writers of formats (convert_*.c): one matrix on its way.
+// One matrix of a conversion, shared by convert*.c only.
 #ifndef DT_HOST_CONVERT_MATRIX_H
 #define DT_HOST_CONVERT_MATRIX_H
 
@@ -10,17 +10,17 @@ struct dt_convert_matrix {
     const char *name;
     const struct dt_matrix *source;
     uint32_t form, group; // of the target
-    // rows of a head that are put from halves into pairs; 0: rows stay in their order
-    uint32_t pairs_of;
+    uint32_t pairs_of;    // head size, if the rows of each head are reordered from halves to pairs;
+                          // 0: the order stays
 };
 
-// The scales of an I8 matrix, until its quants are written.
+// The scales of an I8 matrix, which follow its quants in the file. The caller frees floats.
 struct dt_scale_buffer {
     unsigned char *floats;
     size_t bytes, capacity;
 };
 
-// Memory for one row in its stages, and how far the whole work is.
+// Buffers for one row (of the source, of the target, and read back) and the progress in bytes.
 struct dt_convert_work {
     float *exact, *back, *row;
     size_t done, total;
@@ -30,15 +30,20 @@ dt_status dt_convert_begin(struct dt_convert_work *work, const struct dt_model *
                            struct dt_error *err);
 void dt_convert_end(struct dt_convert_work *work);
 
-// The form a matrix gets: the one asked for, or its own; F16 where that does not divide its rows.
+// The target's form: c->form, else the form of w; F16 if its blocks do not divide the rows.
 uint32_t dt_convert_form(const struct dt_conversion *c, const struct dt_matrix *w, uint32_t *group);
-size_t dt_convert_bytes(const struct dt_convert_matrix *m); // of the target, scales included
-bool dt_convert_copies(const struct dt_convert_matrix *m);  // target bytes are source bytes
-uint32_t dt_convert_row(const struct dt_convert_matrix *m,
-                        uint32_t r); // the source's row that becomes row r
 
-// Room for the scales of m; then the quants (or blocks) of m go to out and its scales to scales,
-// and the report is made.
+// Bytes of the target, including scales.
+size_t dt_convert_bytes(const struct dt_convert_matrix *m);
+
+// Whether the target's rows are the bytes of the source's rows.
+bool dt_convert_copies(const struct dt_convert_matrix *m);
+
+// The row of the source that becomes row r.
+uint32_t dt_convert_row(const struct dt_convert_matrix *m, uint32_t r);
+
+// Makes capacity for the scales of m. Call it before dt_convert_write, which writes the quants or
+// blocks of m to out and its scales to `scales`, and then calls c->report.
 dt_status dt_convert_scales(struct dt_scale_buffer *scales, const struct dt_convert_matrix *m,
                             struct dt_error *err);
 dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_convert_matrix *m,
