@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""duotale beside its peers on this machine: every round runs each program once, one after the other; ratios are of medians.
+"""Speed of duotale and its peers on this machine. Each round runs each program once, in turn; the
+ratios are those of medians. Not a test.
 
-    tests/bench/peers/fetch                          once: llama.cpp from Debian sid, into a folder of its own
-    tests/bench/peers.py --duotale build/duotale --models DIR --tokenizer FILE [--llama2c DIR] [--rounds 7]
+    tests/bench/peers/fetch          once: unpacks llama.cpp from Debian sid
+    tests/bench/peers.py --duotale build/duotale --models DIR --tokenizer FILE [--llama2c DIR]
 
-"limit" is what memory allows: `duotale profile` reads the same weights with as many threads and does nothing else with them. With
---reread the files leave the page cache first, and whoever opens them next (duotale: in pages of 2 MB, where the kernel and the file system
-can) decides for all how they lie there.
+"limit" is the bound that memory bandwidth sets: `duotale profile` reads the same weights with the
+same number of threads and computes nothing. With --reread, the files first leave the page cache;
+the program that opens them next decides how the cache holds them for all (duotale: in pages of 2 MB
+if the kernel and the file system can).
 
-DIR holds the models of the speed table, made with ../shared/tools/models.py where that exists and they are missing:
-15m.bin, 110m.bin (fp32) and their GGUF forms. What is absent is skipped by name. Nothing here is a test: it prints figures.
+DIR has the models of the speed table: 15m.bin, 110m.bin (fp32) and their GGUF forms. Missing ones
+are made by ../shared/tools/models.py, if that exists. What is missing is skipped, by name.
 """
 import argparse
 import json
@@ -25,7 +27,8 @@ SHAPES = {"15m": "288 768 6 6 6 32000 256", "110m": "768 2048 12 12 12 32000 102
 
 
 def run(command, **more):
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            **more)
     if result.returncode != 0:
         sys.exit(f"{' '.join(command)}: exit {result.returncode}\n{result.stderr[-2000:]}")
     return result.stdout, result.stderr
@@ -36,7 +39,7 @@ def skip(what, why):
 
 
 class LlamaCpp:
-    """Run through its own loader, so that nothing of it is installed."""
+    """Runs through its own loader, so that nothing needs to be installed."""
 
     def __init__(self, root):
         self.root = os.path.abspath(root)
@@ -50,15 +53,17 @@ class LlamaCpp:
         return os.path.exists(self.loader)
 
     def tool(self, name, *arguments):
-        # it looks for its CPU variants in the current folder
-        return run([self.loader, "--library-path", self.path, os.path.join(self.root, "usr/bin", name), *arguments],
+        # it looks for its CPU variants in the working directory
+        return run([self.loader, "--library-path", self.path,
+                    os.path.join(self.root, "usr/bin", name), *arguments],
                    cwd=self.backends)
 
     def quantize(self, source, target, form):
         self.tool("llama-quantize", "--pure", source, target, form, "1")
 
     def speed(self, model, threads, prompt, gen):
-        out, _ = self.tool("llama-bench", "-m", os.path.abspath(model), "-t", str(threads), "-p", str(prompt), "-n",
+        out, _ = self.tool("llama-bench", "-m", os.path.abspath(model), "-t", str(threads), "-p",
+                           str(prompt), "-n",
                            str(gen), "-r", "1", "-o", "json")
         found = {}
         for row in json.loads(out):
@@ -67,16 +72,18 @@ class LlamaCpp:
 
 
 class Llama2c:
-    """run and runq, built from sources that lie elsewhere."""
+    """run and runq, compiled from sources in another folder."""
 
     def __init__(self, folder, work, tokenizer):
         self.work, self.tokenizer = work, tokenizer
         for name in ("run", "runq"):
-            run(["gcc", "-Ofast", "-march=native", "-o", os.path.join(work, name), os.path.join(folder, name + ".c"),
+            run(["gcc", "-Ofast", "-march=native", "-o", os.path.join(work, name),
+                 os.path.join(folder, name + ".c"),
                  "-lm"])
 
     def speed(self, name, model):
-        _, err = run([os.path.join(self.work, name), model, "-z", self.tokenizer, "-t", "0", "-n", "256"])
+        _, err = run([os.path.join(self.work, name), model, "-z", self.tokenizer, "-t", "0", "-n",
+                      "256"])
         figure = re.search(r"tok/s: ([0-9.]+)", err)
         return {"decode": float(figure.group(1))} if figure else {}
 
@@ -87,10 +94,11 @@ class Duotale:
 
     def speed(self, model, backend, threads, prompt, gen, at=0, more=()):
         command = [self.program, "bench", model, "-b", backend, "-j", str(threads), "--runs", "1",
-                   "--warm", "1", "--no-start", "--json", "--gen", str(gen), "--prompt", str(prompt)]
+                   "--warm", "1", "--no-start", "--json", "--gen", str(gen), "--prompt",
+                   str(prompt)]
         if at:
             command += ["--at", str(at)]
-        if "260K" not in model:  # which brings its own vocabulary
+        if "260K" not in model:  # it has its own vocabulary
             command += ["-z", self.tokenizer]
         command += more
         out, _ = run(command)
@@ -101,15 +109,16 @@ class Duotale:
         return found
 
     def limit(self, model, backend, threads):
-        """Tokens a second if nothing but reading a token's weights, keys and values took time, as these threads read them here and now; in the
-        mean over 256 positions."""
-        out, _ = run([self.program, "profile", model, "-z", self.tokenizer, "-b", backend, "-j", str(threads), "--json", "--gen", "16",
+        """Tokens a second if only reading the weights, keys and values took time, at the bandwidth
+        of these threads in this run; mean over 256 positions."""
+        out, _ = run([self.program, "profile", model, "-z", self.tokenizer, "-b", backend, "-j",
+                      str(threads), "--json", "--gen", "16",
                       "--at", "120", "--rounds", "1"])
         return {"decode": json.loads(out)["limit_tok_s"]}
 
 
 def make_models(options, llama):
-    """Whatever of the models is missing and can be made."""
+    """Makes the missing models, if possible."""
     tool = options.models_py
     for name, shape in SHAPES.items():
         path = os.path.join(options.models, name + ".bin")
@@ -131,7 +140,7 @@ def make_models(options, llama):
 
 
 def reread(options, us):
-    """duotale opens each model once, out of the page cache."""
+    """Drops each model from the page cache, and lets duotale read it once."""
     for name in sorted(os.listdir(options.models)):
         path = os.path.join(options.models, name)
         if not name.endswith((".bin", ".gguf")):
@@ -143,7 +152,7 @@ def reread(options, us):
 
 
 class Entry:
-    """One program on one model; rounds add figures by kind."""
+    """One program on one model; each round adds a figure of each kind."""
 
     def __init__(self, name, measure):
         self.name, self.measure, self.figures = name, measure, {}
@@ -157,7 +166,7 @@ class Entry:
 
 
 def compare(title, ours, peers, rounds, kinds):
-    """Interleaved rounds, then one line a figure and peer."""
+    """Runs the rounds, then prints one line for each kind of figure."""
     for _ in range(rounds):
         for entry in [ours, *peers]:
             entry.round()
@@ -185,23 +194,29 @@ def machine():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--duotale", default="build/duotale")
-    parser.add_argument("--models", required=True, help="folder of the models; must be writable if some are to be made")
+    parser.add_argument("--models", required=True,
+                        help="folder of the models; writable if models are missing")
     parser.add_argument("--tokenizer", default="../shared/models/tokenizer32000.bin")
     parser.add_argument("--models-py", default="../shared/tools/models.py")
     parser.add_argument("--llamacpp", default=os.path.join(HERE, "peers/root"))
     parser.add_argument("--llama2c", help="folder with run.c and runq.c")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--small", default="../shared/models", help="folder of stories260K-h192-*.gguf")
-    parser.add_argument("--trained", metavar="FILE", help="a trained model of the 15M shape, Q8_0 GGUF (data/recipe): shortlist and sampler")
-    parser.add_argument("--reread", action="store_true", help="let go of the models' pages before anything is measured")
-    parser.add_argument("--only", default="", help="comparisons whose title holds this")
+    parser.add_argument("--small", default="../shared/models",
+                        help="folder of stories260K-h192-*.gguf")
+    parser.add_argument("--trained", metavar="FILE",
+                        help="a trained model of the 15M shape, Q8_0 GGUF (data/recipe), "
+                        "for the shortlist and the sampler")
+    parser.add_argument("--reread", action="store_true",
+                        help="drop the models from the page cache first")
+    parser.add_argument("--only", default="", help="comparisons whose title contains this")
     options = parser.parse_args()
     if options.rounds < 1:
-        parser.error("--rounds takes 1 or more")
+        parser.error("--rounds must be at least 1")
     if not os.path.exists(options.tokenizer):
-        parser.error(f"no tokenizer at {options.tokenizer} (--tokenizer)")
+        parser.error(f"{options.tokenizer}: not found; name the tokenizer with --tokenizer")
 
     llama = LlamaCpp(options.llamacpp)
     if not llama.there():
@@ -218,7 +233,8 @@ def main():
     us = Duotale(options.duotale, options.tokenizer)
     if options.reread:
         reread(options, us)
-    print(f"machine: {machine()}; {options.rounds} interleaved rounds, medians of tok/s; 64 tokens of prompt, 256 decoded")
+    print(f"machine: {machine()}; {options.rounds} interleaved rounds, medians of tok/s; "
+          "64 tokens of prompt, 256 decoded")
 
     def file(name):
         path = os.path.join(options.models, name)
@@ -242,16 +258,22 @@ def main():
                     peers.append(Entry("llama.cpp " + form,
                                        lambda p=path, t=threads: llama.speed(p, t, 64, 256)))
                 peers.append(Entry("limit", lambda p=path, b=backend, t=threads: us.limit(p, b, t)))
-                compare(title, Entry("duotale", lambda p=path, b=backend, t=threads: us.speed(p, b, t, 64, 256)), peers,
+                compare(title,
+                        Entry("duotale", lambda p=path, b=backend,
+                              t=threads: us.speed(p, b, t, 64, 256)), peers,
                         options.rounds, ("decode", "prompt"))
-        for backend, program, path in (("fp32", "run", f"{name}.bin"), ("int8", "runq", f"{name}-q80-g{64 if name == '110m' else 32}.bin")):
+        for backend, program, path in (("fp32", "run", f"{name}.bin"),
+                                       ("int8", "runq",
+                                        f"{name}-q80-g{64 if name == '110m' else 32}.bin")):
             title = f"{name} {backend} of llama2.c"
             path = wanted(title) and file(path)
             if not path:
                 continue
-            peers = [Entry(program + " -Ofast native", lambda r=program, p=path: llama2c.speed(r, p))] if llama2c else []
+            peers = [Entry(program + " -Ofast native", lambda r=program,
+                           p=path: llama2c.speed(r, p))] if llama2c else []
             peers.append(Entry("limit", lambda p=path, b=backend: us.limit(p, b, 1)))
-            compare(title, Entry("duotale", lambda p=path, b=backend: us.speed(p, b, 1, 64, 256)), peers, options.rounds,
+            compare(title, Entry("duotale", lambda p=path, b=backend: us.speed(p, b, 1, 64, 256)),
+                    peers, options.rounds,
                     ("decode", "prompt"))
     path = wanted("15m int8 by position") and file("15m-Q8_0.gguf")
     if path:
@@ -263,37 +285,47 @@ def main():
         if not wanted(f"260k {backend}"):
             continue
         if not os.path.exists(small):
-            skip(small, "not there")
+            skip(small, "not found")
             continue
         peers = [Entry("2 threads", lambda p=small, b=backend: us.speed(p, b, 2, 0, 256))]
         if llama:
             peers.append(Entry("llama.cpp " + form, lambda p=small: llama.speed(p, 1, 64, 256)))
-        compare(f"260k {backend}, 1 thread", Entry("duotale", lambda p=small, b=backend: us.speed(p, b, 1, 0, 256)), peers,
+        compare(f"260k {backend}, 1 thread",
+                Entry("duotale", lambda p=small, b=backend: us.speed(p, b, 1, 0, 256)), peers,
                 options.rounds, ("decode",))
     if options.trained and wanted("trained"):
         trained(options, us, llama)
 
 
 def trained(options, us, llama):
-    """What only a model that was trained can show: the classifier's shortlist and the sampler."""
+    """The shortlist of the classifier and the sampler, which need a trained model."""
     path = options.trained
     for threads in (1, 2):
-        peers = [Entry("without shortlist", lambda t=threads: us.speed(path, "int8", t, 0, 250, more=["--no-shortlist"]))]
+        peers = [Entry("without shortlist",
+                       lambda t=threads: us.speed(path, "int8", t, 0, 250,
+                                                  more=["--no-shortlist"]))]
         if llama:
             peers.append(Entry("llama.cpp Q8_0", lambda t=threads: llama.speed(path, t, 64, 250)))
         compare(f"trained int8, {threads} thread{'s' if threads > 1 else ''}",
-                Entry("duotale", lambda t=threads: us.speed(path, "int8", t, 0, 250)), peers, options.rounds, ("decode",))
+                Entry("duotale", lambda t=threads: us.speed(path, "int8", t, 0, 250)), peers,
+                options.rounds, ("decode",))
     for title, more in (("shortlist", []), ("no shortlist", ["--no-shortlist"])):
-        top_p = Entry("-t 1 -p 0.9", lambda m=more: us.speed(path, "int8", 1, 0, 250, more=["-t", "1", "-p", "0.9", *m]))
-        greedy = Entry("greedy", lambda m=more: us.speed(path, "int8", 1, 0, 250, more=["-t", "0", *m]))
+        top_p = Entry("-t 1 -p 0.9",
+                      lambda m=more: us.speed(path, "int8", 1, 0, 250,
+                                              more=["-t", "1", "-p", "0.9", *m]))
+        greedy = Entry("greedy",
+                       lambda m=more: us.speed(path, "int8", 1, 0, 250, more=["-t", "0", *m]))
         compare(f"trained sampler, {title}", top_p, [greedy], options.rounds, ("decode",))
     for more in ([], ["-t", "1", "-p", "0.9"]):
-        out, _ = run([us.program, "profile", path, "-b", "int8", "-j", "1", "--gen", "250", "--rounds", "3", "--json", *more])
+        out, _ = run([us.program, "profile", path, "-b", "int8", "-j", "1", "--gen", "250",
+                      "--rounds", "3", "--json", *more])
         figures = json.loads(out)
         listed, tokens = figures["shortlist"], 250 * 3
         whole = figures["operators"]["classifier"]["bytes_per_token"]
-        print(f"trained shortlist {' '.join(more) or 'greedy':14} decided {listed['decided'] / tokens:.1%} of the tokens, "
-              f"{listed['rows_per_list']:.0f} of {listed['rows']} rows a list; the classifier reads {whole / 1e6:.2f} MB a token")
+        print(f"trained shortlist {' '.join(more) or 'greedy':14} "
+              f"decided {listed['decided'] / tokens:.1%} of the tokens, "
+              f"{listed['rows_per_list']:.0f} of {listed['rows']} rows a list; "
+              f"the classifier reads {whole / 1e6:.2f} MB a token")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What the full screen costs: bytes on the line, speed, memory, at rest.
+"""What the full screen costs: bytes sent to the terminal, speed, memory. Not a test.
 
-usage: screen.py PROGRAM FAKE-APP TUI-MODULE                 the line
-       screen.py PROGRAM - - MODEL [--tokenizer FILE ...]    the speed; all that follows goes to the program
+usage: screen.py PROGRAM FAKE-APP TUI-MODULE                 bytes
+       screen.py PROGRAM - - MODEL [--tokenizer FILE ...]    speed; the arguments go to the program
 
-  bytes a token and a second: through a pty at 80x24, fake-app telling at 60 tok/s for 20 s, with the status line live
-  a line of 115200 baud:      the same read at 11520 bytes a second: does the story keep its pace?
-  speed, resident memory:     the program told 200 tokens by `run` and by the full screen, interleaved, medians of 7
+  bytes a token and a second: on a pty of 80x24, from fake-app at 60 tok/s for 20 s, live figures
+  a line of 115200 baud:      the same, read at 11520 bytes a second: does the story lag behind?
+  speed, resident memory:     200 tokens by `run` and by the full screen in turn, medians of 7
 """
 import fcntl
 import os
@@ -35,8 +35,8 @@ def start(*command, rows=24, cols=80):
     return pid, fd
 
 
-def take(fd, seconds, until=None, pace=0):
-    """Reads for so long, or until some bytes have come; at most `pace` bytes a second."""
+def read(fd, seconds, until=None, pace=0):
+    """Reads for so long, or until the bytes `until` come; at most `pace` bytes a second."""
     got, begin = b"", time.monotonic()
     while time.monotonic() - begin < seconds and not (until and until in got):
         if not select.select([fd], [], [], 0.01)[0]:
@@ -58,12 +58,12 @@ def end(pid, fd):
 
 def generate_fake(pace, seconds=20, rate=60):
     pid, fd = start(fake, module, "story=long", "hold=1", f"rate={rate}")
-    take(fd, 5, b"seed")
+    read(fd, 5, b"seed")
     os.write(fd, b"Once\r")
-    take(fd, 1.5)
+    read(fd, 1.5)
     os.write(fd, b"/go 0\r")
-    take(fd, 0.5, pace=pace)
-    output = take(fd, seconds, pace=pace)
+    read(fd, 0.5, pace=pace)
+    output = read(fd, seconds, pace=pace)
     end(pid, fd)
     return output
 
@@ -77,7 +77,8 @@ def status(pid, field):
 
 for rate in () if model else (6, 60, 240):
     output = generate_fake(0, 10, rate)
-    print(f"{rate:4d} tok/s: {len(output) / 10:7.1f} bytes a second, {len(output) / (10 * rate):5.1f} bytes a token")
+    print(f"{rate:4d} tok/s: {len(output) / 10:7.1f} bytes a second, "
+          f"{len(output) / (10 * rate):5.1f} bytes a token")
 
 if not model:
     fast, slow = generate_fake(0), generate_fake(11520)
@@ -85,7 +86,8 @@ if not model:
 
 
 def run_speed():
-    done = subprocess.Popen([program, "run", *model, "-i", "Once upon a time", "-n", "200", "-s", "7", "-j", "1"],
+    done = subprocess.Popen([program, "run", *model, "-i", "Once upon a time", "-n", "200", "-s",
+                             "7", "-j", "1"],
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     said = done.stderr.read()
     _, _, usage = os.wait4(done.pid, 0)
@@ -94,15 +96,16 @@ def run_speed():
 
 
 def screen_speed():
-    pid, fd = start(program, "--ui", "tui", "--no-config", "--private", "--seed", "7", "--length", "200", "--threads", "1", *model)
-    take(fd, 20, b"seed")
-    take(fd, 0.5)
+    pid, fd = start(program, "--ui", "tui", "--no-config", "--private", "--seed", "7", "--length",
+                    "200", "--threads", "1", *model)
+    read(fd, 20, b"seed")
+    read(fd, 0.5)
     os.write(fd, b"Once upon a time\r")
-    output = take(fd, 60, b"/continue goes on")
-    output += take(fd, 0.7)
+    output = read(fd, 60, b"/continue continues")
+    output += read(fd, 0.7)
     rss = status(pid, "VmHWM")
     os.write(fd, b"/stats\r")
-    said = take(fd, 2, b"first token")
+    said = read(fd, 2, b"first token")
     os.write(fd, b"\x15/quit\r")
     end(pid, fd)
     rate = re.search(rb"([\d.]+) tok/s", said)
@@ -115,5 +118,6 @@ if model:
         (a, rss_run), (b, rss) = run_speed(), screen_speed()
         ratios.append(b / a if a else 0)
         memory.append(rss - rss_run)
-        print(f"run {a:.1f} tok/s, {rss_run} KiB at its highest; full screen {b:.1f} tok/s, {rss} KiB")
-    print(f"full screen / run: median {statistics.median(ratios):.3f} of the speed, {statistics.median(memory):+.0f} KiB")
+        print(f"run {a:.1f} tok/s, peak {rss_run} KiB; full screen {b:.1f} tok/s, {rss} KiB")
+    print(f"full screen / run: median {statistics.median(ratios):.3f} of the speed, "
+          f"{statistics.median(memory):+.0f} KiB")

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""threads.py [PROGRAM] [MODEL...]: decode speed with one thread and with two on two CPUs, idle and with one of them busy elsewhere.
+"""Decode speed of one and two threads on two CPUs, with both CPUs idle and with one of them busy.
 
-The other work is a loop of the same priority on the second CPU alone. Every round measures the four, one after the other; printed are the
-medians and their ratios to one thread on the idle machine. Without a MODEL those of ../shared/models and one of the shape of stories15M, made
-here, are taken. A machine that does other things at the same time spoils the figures: the load average is printed beside them. Nothing
-here is a test.
+usage: threads.py [PROGRAM] [MODEL...]
+
+The other work is a loop of the same priority on the second CPU. Each round measures the four cases
+in turn; the output is their medians, and the ratios to one thread on the idle machine. Without a
+MODEL, it measures those of ../shared/models and a synthetic one of the shape of stories15M. Other
+work on the machine falsifies the figures, so the load average is printed beside them. Not a test.
 """
 import json
 import os
@@ -26,10 +28,12 @@ SMALL = ["stories260K.bin", "stories260K-h192-q80-g32.bin"]
 
 
 def speed(program, model, threads, cpus):
-    runs = "3" if model.stat().st_size > 4e6 else "31"  # long enough for the kernel to find the free CPU
-    command = ["taskset", "-c", cpus, program, "bench", str(model), "-j", str(threads), "--prompt", "0", "--gen", "200", "--runs", runs,
+    runs = "3" if model.stat().st_size > 4e6 else "31"  # the kernel needs time to find the free CPU
+    command = ["taskset", "-c", cpus, program, "bench", str(model), "-j", str(threads), "--prompt",
+               "0", "--gen", "200", "--runs", runs,
                "--no-start", "--json"]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["results"][0]["decode_tok_s"]["median"]
+    return json.loads(subprocess.run(command, capture_output=True,
+                                     check=True).stdout)["results"][0]["decode_tok_s"]["median"]
 
 
 def compare(program, model, cpus):
@@ -37,7 +41,8 @@ def compare(program, model, cpus):
     output = {(threads, busy): [] for busy in (False, True) for threads in (1, 2)}
     for _ in range(ROUNDS):
         for busy in (False, True):
-            other = subprocess.Popen(["taskset", "-c", str(cpus[1]), sys.executable, "-c", "while True: pass"]) if busy else None
+            other = subprocess.Popen(["taskset", "-c", str(cpus[1]), sys.executable, "-c",
+                                      "while True: pass"]) if busy else None
             try:
                 for threads in (1, 2):
                     output[threads, busy].append(speed(program, model, threads, both))
@@ -49,7 +54,8 @@ def compare(program, model, cpus):
     print(f"{model.name}, {ROUNDS} rounds, load average {os.getloadavg()[0]:.1f}")
     for (threads, busy), value in median.items():
         what = f"{threads} thread{'s' if threads > 1 else ''}{', a CPU busy' if busy else ''}"
-        print(f"  {what:22} {value:10.1f} tok/s   {value / median[1, False]:5.2f} of one thread, idle"
+        print(f"  {what:22} {value:10.1f} tok/s"
+              f"   {value / median[1, False]:5.2f} of one thread, idle"
               f"   {value / median[1, busy]:5.2f} of one thread beside the same", flush=True)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A person at a terminal: the program on a pty, what it writes, what is typed."""
+"""The program on a pseudo terminal: types input, waits for output."""
 import errno
 import os
 import pty
@@ -15,17 +15,16 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
 import common  # noqa: E402
 
-# What a terminal may be sent by the line and plain front ends: nothing that moves up, clears a screen or changes a title.
-ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\([A-Z0-9]|\x0f")
-
 
 class TerminalSession:
     """One run of the program on a new terminal."""
 
-    def __init__(self, *arguments, term="xterm-256color", locale="C.UTF-8", cols=80, rows=24, env=None, home=None):
+    def __init__(self, *arguments, term="xterm-256color", locale="C.UTF-8", cols=80, rows=24,
+                 env=None, home=None):
         self.home = home
-        environment = {"PATH": os.environ["PATH"], "HOME": home, "XDG_DATA_HOME": home + "/data", "XDG_CONFIG_HOME": home + "/config",
-                       "LC_ALL": locale, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", ""), "INPUTRC": "/dev/null"}
+        environment = {"PATH": os.environ["PATH"], "HOME": home, "XDG_DATA_HOME": home + "/data",
+                       "XDG_CONFIG_HOME": home + "/config", "LC_ALL": locale,
+                       "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", ""), "INPUTRC": "/dev/null"}
         if term is not None:
             environment["TERM"] = term
         environment.update(env or {})
@@ -46,7 +45,7 @@ class TerminalSession:
             os.execve(common.PROGRAM, [common.PROGRAM, *map(str, arguments)], environment)
 
     def pump(self, seconds):
-        """Reads what there is for so long; False at the end."""
+        """Waits for output at most so long, and reads it; False at the end of the output."""
         ready, _, _ = select.select([self.master], [], [], seconds)
         if not ready:
             return True
@@ -60,7 +59,7 @@ class TerminalSession:
         return bool(data)
 
     def wait(self, pattern, seconds=30):
-        """Waits until the pattern (bytes, a regular expression) comes behind what was waited for before."""
+        """Waits for a match of the pattern (bytes, a regular expression) after the one before."""
         expression = re.compile(pattern, re.S)
         end = time.monotonic() + seconds
         while True:
@@ -94,7 +93,7 @@ class TerminalSession:
         os.kill(self.pid, number)
 
     def ends(self, seconds=30):
-        """Waits for the end: the exit code, or minus the signal; None if it does not come."""
+        """Waits for the end: the exit code, or minus the signal; None if it does not end."""
         end = time.monotonic() + seconds
         while not self.over() and time.monotonic() < end:
             self.pump(0.05)
@@ -102,7 +101,7 @@ class TerminalSession:
             pass
         if self.status is None:
             return None
-        return -os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else os.WEXITSTATUS(self.status)
+        return os.waitstatus_to_exitcode(self.status)
 
     def modes_are_back(self):
         return termios.tcgetattr(self.slave) == self.modes

@@ -1,23 +1,34 @@
 // SPDX-License-Identifier: MIT
-// A terminal for tests: runs a program in a pty, feeds what it writes to libvterm, and compares the
-// screen with plain text.
+// A terminal for tests: runs a program on a pty, emulates the terminal with libvterm, and compares
+// the screen with text files.
 //
 //   screen GOLDENS SCENE PROGRAM [argument ...]      REGENERATE=1: writes the goldens instead
 //
-// A scene is a list of lines:
-//   term NAME, size COLSxROWS, locale NAME, env NAME=VALUE, argument TEXT    before "run"
-//   size unknown, latin1  the kernel does not know the size; the terminal takes bytes for Latin-1
-//   characters run                   starts the program send TEXT             types: \r \n \t \e
-//   \\ \xHH expect TEXT           waits until TEXT is on the screen absent TEXT           waits
-//   until it is not resize COLSxROWS      another size of the window screen NAME [looks]   the
-//   screen is (or becomes) GOLDENS/NAME.txt; looks: with a letter a cell for bold, reverse, colours
+// A scene has one command a line. Before "run":
+//   term NAME             sets TERM
+//   locale NAME           sets LC_ALL
+//   env NAME=VALUE        sets an environment variable
+//   argument TEXT         adds an argument of the program
+//   size COLSxROWS        of the window
+//   size unknown          the kernel reports 0x0
+//   latin1                the terminal shows bytes as Latin-1
+// Then:
+//   run                   starts the program
+//   send TEXT             types: \r \n \t \e \\ \xHH are bytes
+//   expect TEXT           waits until TEXT is on the screen
+//   absent TEXT           waits until TEXT is not on the screen
+//   resize COLSxROWS      changes the size of the window
+//   screen NAME [looks]   waits until the screen is GOLDENS/NAME.txt; with "looks", also a
+//                         letter a cell for its colours and attributes
 //   picture FILE          writes the screen as SVG
-//   mark                  begins to count bytes
-//   bytes N               fails if more than N bytes came since
-//   idle MS               once nothing has come for a second: nothing is written and the program
-//   does not wake for so long signal NUMBER         to the program hang-up               closes the
-//   terminal; ends the scene: the program must be gone in time given-back STATUS     waits for the
-//   end: exit status, the terminal's modes as they were, primary screen, cursor shown
+//   mark                  sets the count of bytes to 0
+//   bytes N               fails if the program wrote more than N bytes since
+//   idle MS               after a second without output: fails if the program writes or wakes up
+//                         within MS
+//   signal NUMBER         sends a signal to the program
+//   hang-up               closes the terminal, and waits for the end of the program
+//   given-back STATUS     waits for the end; fails unless the exit status is STATUS, and the
+//                         terminal has its old modes, the primary screen and a visible cursor
 #include <errno.h>
 #include <poll.h>
 #include <pty.h>
@@ -71,7 +82,7 @@ static void fail(const char *format, ...)
         fprintf(stderr, "\nThe screen:\n%s", text);
     }
     if (t.child > 0 && t.running && waitpid(t.child, &t.status, WNOHANG) == t.child)
-        fprintf(stderr, "The program is gone: wait status %d\n", t.status);
+        fprintf(stderr, "The program has ended: wait status %d\n", t.status);
     else if (t.child > 0 && t.running)
         kill(t.child, SIGKILL);
     exit(1);
@@ -96,7 +107,7 @@ static void start(void)
     struct winsize size = {.ws_row = (unsigned short)t.rows, .ws_col = (unsigned short)t.cols};
     struct winsize none = {0};
     if (openpty(&t.master, &t.slave, NULL, NULL, t.size_unknown ? &none : &size) != 0)
-        fail("no pty: %s", strerror(errno));
+        fail("openpty: %s", strerror(errno));
     tcgetattr(t.slave, &t.modes);
     t.vt = vterm_new(t.rows, t.cols);
     vterm_set_utf8(t.vt, 1);
@@ -133,7 +144,8 @@ static size_t encode(uint32_t code, char *out)
     return n;
 }
 
-// Takes what the program writes for at most `ms` milliseconds; false when nothing came.
+// Reads output of the program, for which it waits at most `ms` milliseconds. False if there was
+// none.
 static bool listen_for(int ms)
 {
     char bytes[4096];
@@ -146,17 +158,17 @@ static bool listen_for(int ms)
         return false;
     }
     t.bytes += (size_t)n;
-    for (ssize_t i = 0; t.latin1 && i < n; i++) { // this terminal's characters are bytes
+    for (ssize_t i = 0; t.latin1 && i < n; i++) {
         char two[4];
         vterm_input_write(t.vt, two, encode((unsigned char)bytes[i], two));
     }
     if (!t.latin1)
         vterm_input_write(t.vt, bytes, (size_t)n);
     vterm_screen_flush_damage(t.screen);
-    char answer[256]; // reports that were asked for
+    char answer[256]; // reports that the program asked for
     size_t m = vterm_output_read(t.vt, answer, sizeof answer);
     if (m > 0 && write(t.master, answer, m) != (ssize_t)m)
-        fail("the terminal's answer could not be sent");
+        fail("cannot send the terminal's answer");
     return true;
 }
 
@@ -182,12 +194,12 @@ static void text_of_screen(char *out, bool looks)
         if (pass == 1)
             out += sprintf(out, "looks\n");
         for (int row = 0; row < t.rows; row++) {
-            char *kept = out;
+            char *trimmed = out;
             for (int col = 0; col < t.cols; col++) {
                 VTermScreenCell cell;
                 vterm_screen_get_cell(t.screen, (VTermPos){row, col}, &cell);
                 if (cell.chars[0] == (uint32_t)-1)
-                    continue; // the second half of a wide character
+                    continue; // second half of a wide character
                 if (pass == 1)
                     *out++ = look(&cell);
                 else if (!cell.chars[0])
@@ -195,9 +207,9 @@ static void text_of_screen(char *out, bool looks)
                 for (int i = 0; pass == 0 && i < VTERM_MAX_CHARS_PER_CELL && cell.chars[i]; i++)
                     out += encode(cell.chars[i], out);
                 if (out[-1] != ' ')
-                    kept = out;
+                    trimmed = out;
             }
-            out = kept;
+            out = trimmed;
             *out++ = '\n';
         }
     }
@@ -222,7 +234,7 @@ static void wait_for(const char *text, bool there)
         if ((strstr(screen, text) != NULL) == there)
             return;
         if (now_ms() - since > PATIENCE_MS)
-            fail("waited in vain for \"%s\" %s", text, there ? "to appear" : "to go away");
+            fail("waited 20 s for \"%s\" %s", text, there ? "to appear" : "to go away");
         listen_for(100);
     }
 }
@@ -250,7 +262,7 @@ static void compare(const char *name, bool looks)
         fclose(f);
     golden[n] = 0;
     uint64_t since = now_ms();
-    for (;;) { // it may still be on its way
+    for (;;) { // the output may not be complete yet
         text_of_screen(screen, looks);
         if (strcmp(screen, golden) == 0)
             return;
@@ -258,7 +270,7 @@ static void compare(const char *name, bool looks)
             break;
         listen_for(100);
     }
-    fprintf(stderr, "%s:%d: the screen is not %s\n", t.scene, t.line, path);
+    fprintf(stderr, "%s:%d: the screen differs from %s\n", t.scene, t.line, path);
     const char *a = golden, *b = screen;
     for (int row = 1; *a || *b; row++) {
         size_t na = strcspn(a, "\n"), nb = strcspn(b, "\n");
@@ -267,10 +279,10 @@ static void compare(const char *name, bool looks)
         a += na + (a[na] == '\n');
         b += nb + (b[nb] == '\n');
     }
-    fail("see the differences above (REGENERATE=1 takes the screen as it is)");
+    fail("see the differences above (REGENERATE=1 writes the golden file)");
 }
 
-// The screen as a picture, in the colours of a dark terminal.
+// Writes the screen as SVG, in the colours of a dark terminal.
 static void picture(const char *path)
 {
     static const char *const colours[] = {"#1c1c1c", "#e06c75", "#98c379", "#e5c07b",
@@ -355,7 +367,7 @@ static void send_keys(const char *text)
             break;
         case 'x':
             if (sscanf(text + 1, "%2x", &value) != 1)
-                fail("\\x needs two digits");
+                fail("\\x needs two hex digits");
             bytes[n++] = (char)value;
             text += 2;
             break;
@@ -364,7 +376,7 @@ static void send_keys(const char *text)
         }
     }
     if (write(t.master, bytes, n) != (ssize_t)n)
-        fail("could not type: %s", strerror(errno));
+        fail("cannot type: %s", strerror(errno));
 }
 
 static void await_end(void)
@@ -394,17 +406,17 @@ static void given_back(int status)
     if (tcgetattr(t.slave, &now) != 0 || now.c_iflag != t.modes.c_iflag ||
         now.c_oflag != t.modes.c_oflag || now.c_lflag != t.modes.c_lflag ||
         now.c_cflag != t.modes.c_cflag || memcmp(now.c_cc, t.modes.c_cc, sizeof now.c_cc) != 0)
-        fail("the terminal's modes are not what they were");
+        fail("the terminal's modes are not restored");
     if (t.alternate)
-        fail("the alternate screen was left on");
+        fail("the alternate screen is still on");
     if (!t.cursor)
-        fail("the cursor was left invisible");
+        fail("the cursor is still invisible");
 }
 
 static void resize(const char *size)
 {
     if (sscanf(size, "%dx%d", &t.cols, &t.rows) != 2)
-        fail("a size is COLSxROWS");
+        fail("the size must be COLSxROWS");
     if (!t.vt)
         return;
     struct winsize to = {.ws_row = (unsigned short)t.rows, .ws_col = (unsigned short)t.cols};
@@ -412,7 +424,7 @@ static void resize(const char *size)
     ioctl(t.master, TIOCSWINSZ, &to);
 }
 
-// How often the program was woken so far.
+// How often the program has woken up so far.
 static long wakes(void)
 {
     char path[64], line[256];
@@ -432,9 +444,9 @@ static void idle(int ms)
         ;
     long before = wakes();
     if (listen_for(ms))
-        fail("something was written while nothing happened");
+        fail("the idle program wrote output");
     if (wakes() != before)
-        fail("the program woke %ld times in %d ms while nothing happened", wakes() - before, ms);
+        fail("the idle program woke up %ld times in %d ms", wakes() - before, ms);
 }
 
 static void perform(char *line)
@@ -493,7 +505,7 @@ static void perform(char *line)
     } else if (strcmp(line, "given-back") == 0)
         given_back(atoi(rest));
     else
-        fail("no such line: %s", line);
+        fail("unknown scene command: %s", line);
 }
 
 int main(int argc, char **argv)
@@ -524,7 +536,7 @@ int main(int argc, char **argv)
     if (t.running) {
         kill(t.child, SIGKILL);
         waitpid(t.child, &t.status, 0);
-        fail("the scene is over, and the program still runs");
+        fail("the scene ended before the program");
     }
     return 0;
 }

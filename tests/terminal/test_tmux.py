@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A whole session in tmux, as a user has it: story, panel, other kernels in mid-story, another size, sleep and waking, leaving; the
-terminal is as before.
+"""A whole session in tmux: story, panel, another backend in mid-story, other sizes, Ctrl-Z and fg,
+leaving; the terminal is restored.
 
-usage: test_tmux.py PROGRAM    exits 77 where there is no tmux
+usage: test_tmux.py PROGRAM    exits with 77 without tmux
 """
 import os
 import re
@@ -14,17 +14,19 @@ import time
 
 program = sys.argv[1]
 if not shutil.which("tmux"):
-    print("skipped: there is no tmux")
+    print("skipped: tmux is not installed")
     sys.exit(77)
 
 home = tempfile.mkdtemp()
-env = {name: value for name, value in os.environ.items() if not name.startswith(("DUOTALE_", "XDG_", "TMUX"))}
+env = {name: value for name,
+       value in os.environ.items() if not name.startswith(("DUOTALE_", "XDG_", "TMUX"))}
 env.update(HOME=home, LC_ALL="C.UTF-8", SHELL="/bin/sh", PS1="$ ")
 socket = os.path.join(home, "tmux")
 
 
 def tmux(*arguments):
-    return subprocess.run(["tmux", "-f", "/dev/null", "-S", socket, *arguments], env=env, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(["tmux", "-f", "/dev/null", "-S", socket, *arguments], env=env,
+                          check=True, capture_output=True, text=True).stdout
 
 
 def screen():
@@ -35,7 +37,8 @@ def expect(text, there=True):
     since = time.monotonic()
     while (text in screen()) != there:
         if time.monotonic() - since > 30:
-            sys.exit(f"waited in vain for {text!r} {'' if there else 'to go away'}:\n{screen()}")
+            event = "to appear" if there else "to go away"
+            sys.exit(f"waited 30 s for {text!r} {event}:\n{screen()}")
         time.sleep(0.05)
 
 
@@ -47,16 +50,17 @@ asked = 0
 
 
 def modes():
-    """What stty says, and whether the alternate screen is on."""
+    """The modes that stty reports, and the state of the screen."""
     global asked
-    asked += 1  # what was typed may still be on its way while the program leaves: the answer is known by its number
+    asked += 1  # a number for each answer, because typed keys may arrive while the program leaves
     keys(f"clear; echo modes{asked}: $(stty -g | cksum) e''nd", "Enter")
     since = time.monotonic()
     while not (found := re.search(rf"modes{asked}: (\d+ \d+) end\n", screen())):
         if time.monotonic() - since > 30:
-            sys.exit(f"stty has no answer:\n{screen()}")
+            sys.exit(f"waited 30 s for stty:\n{screen()}")
         time.sleep(0.05)
-    return found.group(1), tmux("display-message", "-p", "#{alternate_on} #{cursor_flag} #{keypad_flag} #{keypad_cursor_flag}").strip()
+    flags = "#{alternate_on} #{cursor_flag} #{keypad_flag} #{keypad_cursor_flag}"
+    return found.group(1), tmux("display-message", "-p", flags).strip()
 
 
 try:
@@ -64,7 +68,8 @@ try:
     expect("$")
     before = modes()
     tmux("resize-window", "-x", "80", "-y", "24")
-    keys(f"{program} --no-config --seed 3 --temperature 1 --length 0 --stop bos --overflow shift", "Enter")
+    keys(f"{program} --no-config --seed 3 --temperature 1 --length 0 --stop bos --overflow shift",
+         "Enter")
     expect("tok/s")
     keys("Once upon a time", "Enter")
     expect("ctx 0/", False)
@@ -78,7 +83,7 @@ try:
     expect("reference")
     tmux("resize-window", "-x", "100", "-y", "30")
     keys("C-z")
-    expect("Stopped")  # the shell's word
+    expect("Stopped")  # by the shell
     keys("fg", "Enter")
     expect("tok/s")
     keys("C-c")
@@ -90,7 +95,7 @@ try:
     expect("tok/s", False)
     after = modes()
     if before != after:
-        sys.exit(f"the terminal is not as it was:\n{before}\n{after}")
+        sys.exit(f"the terminal is not restored:\n{before}\n{after}")
 finally:
     subprocess.run(["tmux", "-S", socket, "kill-server"], env=env, capture_output=True)
     shutil.rmtree(home, ignore_errors=True)

@@ -178,13 +178,13 @@ static void history(void **state)
     (void)state;
     char out[64];
     struct tui_editor *e = editor("a red fox");
-    tui_editor_take(e, out, sizeof out);
+    tui_editor_finish(e, out, sizeof out);
     assert_string_equal(out, "a red fox");
     assert_string_equal(e->text, "");
     tui_editor_set(e, "a blue bird");
-    tui_editor_take(e, out, sizeof out);
+    tui_editor_finish(e, out, sizeof out);
     tui_editor_set(e, "a blue bird");
-    tui_editor_take(e, out, sizeof out); // not twice
+    tui_editor_finish(e, out, sizeof out); // not twice
     assert_int_equal(e->history_count, 2);
     tui_editor_set(e, "draft");
     assert_true(tui_editor_up(e));

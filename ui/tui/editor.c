@@ -70,7 +70,7 @@ void tui_editor_clear(struct tui_editor *e)
     e->draft = NULL;
 }
 
-void tui_editor_take(struct tui_editor *e, char *out, size_t size)
+void tui_editor_finish(struct tui_editor *e, char *out, size_t size)
 {
     size_t n = e->length < size - 1 ? e->length : size - 1;
     memcpy(out, e->text, n);

@@ -34,10 +34,10 @@ void tui_editor_free(struct tui_editor *e);
 // not fit.
 bool tui_editor_insert(struct tui_editor *e, const char *bytes, size_t n);
 
-// Empties the entry. take: copies it to out first (NUL-terminated, size bytes), and adds it to the
-// history unless it is empty or equal to the last. set: replaces the entry.
+// Empties the entry. finish: copies it to out first (NUL-terminated, size bytes), and adds it to
+// the history unless it is empty or equal to the last. set: replaces the entry.
 void tui_editor_clear(struct tui_editor *e);
-void tui_editor_take(struct tui_editor *e, char *out, size_t size);
+void tui_editor_finish(struct tui_editor *e, char *out, size_t size);
 void tui_editor_set(struct tui_editor *e, const char *text);
 
 // Adds a copy of the entry to the history, unless it is equal to the last. False without memory.

@@ -26,7 +26,7 @@ static void enter(struct tui *ui)
                     "Out of memory. The entry is still in the input line; try a shorter one.");
         return;
     }
-    tui_editor_take(&ui->input, entry, TUI_EDITOR_MAX + 4);
+    tui_editor_finish(&ui->input, entry, TUI_EDITOR_MAX + 4);
     if (*entry)
         ui->api->remember(ui->app, entry);
     ui->message[0] = 0;
