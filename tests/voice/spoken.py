@@ -85,7 +85,7 @@ class Spoken(unittest.TestCase):
         self.assertRegex(output.stderr,
                          r"voice \S+: first sound after .* behind the first sentence\), "
                          r"(\d+) of \1 sentences, "
-                                      r".* real-time factor \d.*% of the CPU time")
+                         r".* real-time factor \d.*% of the CPU time")
 
     def test_tones(self):
         self.check_story("tones")
@@ -241,7 +241,7 @@ class Spoken(unittest.TestCase):
         self.assertTrue(figures["ear"]["converted"] and figures["ear"]["sound_s"] > 1)
         text = "".join(json.loads(line).get("text", "") for line in output.stdout.splitlines())
         self.assertTrue(text.startswith("Tell me a story about a dragon."), text)
-        # the board's folder: acoustic model and dictionary, without the language model of any English
+        # the board's folder: acoustic model and dictionary, no language model
         installed = "/usr/share/pocketsphinx/model/en-us"
         folder = os.path.join(self.folder, "model", "en-us")
         os.makedirs(folder)
