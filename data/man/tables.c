@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "app/settings/command_ids.h"
+#include "app/settings/command_table.h"
 #include "app/settings/settings.h"
 
 // scdoc gives a meaning to some characters.

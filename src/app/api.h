@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "app/settings/commands.h"
+#include "app/settings/command_table.h"
 #include "app/settings/settings.h"
 #include "base/status.h"
 #include "host/memory.h"

@@ -7,6 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "host/array.h"
+
 bool dt_events_init(struct dt_events *events)
 {
     memset(events, 0, sizeof *events);
@@ -30,7 +32,7 @@ void dt_event_free(struct dt_event *event)
 void dt_events_free(struct dt_events *events)
 {
     struct dt_event *event;
-    while ((event = dt_events_take(events)) != NULL)
+    while ((event = dt_events_fetch(events)) != NULL)
         dt_event_free(event);
     pthread_mutex_destroy(&events->lock);
     close(events->fd);
@@ -41,20 +43,15 @@ void dt_events_wake(struct dt_events *events)
     int error = errno;
     uint64_t one = 1;
     ssize_t n = write(events->fd, &one, sizeof one);
-    (void)n; // full means readable
+    (void)n; // a full counter is readable as well
     errno = error;
 }
 
+// Writes text[0..length) at byte `at` of the event's text.
 static bool set_text(struct dt_event *event, const char *text, size_t length, size_t at)
 {
-    if (at + length + 1 > event->capacity) {
-        size_t capacity = (at + length + 1) * 2;
-        char *more = realloc(event->text, capacity);
-        if (!more)
-            return false;
-        event->text = more;
-        event->capacity = capacity;
-    }
+    if (!dt_array_grow(&event->text, &event->capacity, at + length + 1, 1))
+        return false;
     if (length)
         memcpy(event->text + at, text, length);
     event->text[at + length] = '\0';
@@ -62,20 +59,24 @@ static bool set_text(struct dt_event *event, const char *text, size_t length, si
     return true;
 }
 
-// Whether a newer event of this type makes an unfetched older one needless, wherever that is in the
-// queue.
+// Whether an event replaces this older one, wherever that is in the queue.
 static bool replaces(const struct dt_app_event *event, const void *payload,
                      const struct dt_event *older, bool is_last)
 {
     if (older->event.type != event->type)
         return false;
-    if (event->type == DT_EVENT_FIGURES || event->type == DT_EVENT_COMPARE ||
-        event->type == DT_EVENT_MODELS)
+    switch (event->type) {
+    case DT_EVENT_FIGURES:
+    case DT_EVENT_COMPARE:
+    case DT_EVENT_MODELS:
         return true;
-    if (event->type ==
-        DT_EVENT_VOICE) // one that only says that somebody listens takes no figures away
+    case DT_EVENT_VOICE: // one that only changes `listening` does not replace figures
         return payload != NULL || older->payload == NULL;
-    return event->type == DT_EVENT_PROGRESS && is_last && older->event.done < older->event.total;
+    case DT_EVENT_PROGRESS:
+        return is_last && older->event.done < older->event.total;
+    default:
+        return false;
+    }
 }
 
 void dt_events_post(struct dt_events *events, const struct dt_app_event *event, const char *text,
@@ -120,7 +121,7 @@ out:
         dt_events_wake(events);
 }
 
-struct dt_event *dt_events_take(struct dt_events *events)
+struct dt_event *dt_events_fetch(struct dt_events *events)
 {
     uint64_t count;
     pthread_mutex_lock(&events->lock);

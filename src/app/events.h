@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the worker and the library writer have to say to the front end: a queue with a descriptor to
-// wait on.
+// The queue of events from all threads to the front end, with a descriptor to wait on.
 #ifndef DT_APP_EVENTS_H
 #define DT_APP_EVENTS_H
 
@@ -8,8 +7,8 @@
 
 #include "app/api.h"
 
-// An event on its way. payload: what the view takes over (lists, figures ...), freed by its own
-// function otherwise.
+// An event in the queue. payload: data for the view (a list, figures ...), which takes it over;
+// otherwise freed by free_payload.
 struct dt_event {
     struct dt_event *next;
     struct dt_app_event event;
@@ -25,18 +24,19 @@ struct dt_events {
     int fd; // eventfd
 };
 
+// False if descriptors are short. Release with dt_events_free.
 bool dt_events_init(struct dt_events *events);
 void dt_events_free(struct dt_events *events);
 
-// Puts an event at the end; text and payload (may be NULL) are copied and taken over. A piece of
-// text joins the one before it, and figures, progress and comparisons replace the older ones that
-// nobody has fetched. Any thread; without memory the event is lost.
+// Appends an event. text is copied; the queue takes payload over (may be NULL). Text of the same
+// turn is joined to the piece before it, and figures, progress and comparisons replace an older
+// event of their kind that was not fetched yet. If memory is short the event is lost. Any thread.
 void dt_events_post(struct dt_events *events, const struct dt_app_event *event, const char *text,
                     size_t length, void *payload, void (*free_payload)(void *payload));
 
-// The oldest event, owned by the caller (dt_event_free); NULL when there is none.
-struct dt_event *dt_events_take(struct dt_events *events);
-void dt_event_free(struct dt_event *event);
+// Removes the oldest event; the caller releases it with dt_event_free. NULL if there is none.
+struct dt_event *dt_events_fetch(struct dt_events *events);
+void dt_event_free(struct dt_event *event); // NULL is allowed
 
 // Makes the descriptor readable without an event. Async-signal-safe.
 void dt_events_wake(struct dt_events *events);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Which models there are, how large, and whether they fit: looked at one by one on the library
-// writer's thread, so that neither story nor screen waits.
+#include "app/models.h"
+
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "app/view.h"
+#include "app/library/library_writer.h"
+#include "host/string_buffer.h"
 
 #define FILES_MAX 200
 
@@ -84,32 +85,29 @@ static void post(struct look *look)
         items[i].reason = from->reason ? dt_view_list_text(list, from->reason) : NULL;
     }
     struct dt_app_event event = {.type = DT_EVENT_MODELS, .done = look->done, .total = look->count};
-    dt_events_post(&look->app->events, &event, NULL, 0, list, dt_view_list_free);
+    dt_events_post(&look->app->report.events, &event, NULL, 0, list, dt_view_list_free);
 }
 
 static void print(struct look *look)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
-    if (!out)
-        return;
+    struct dt_string_buffer out = {0};
     for (size_t i = 0; i < look->done; i++) {
         const struct dt_app_model *m = &look->found[i];
         const char *name = strrchr(m->path, '/') ? strrchr(m->path, '/') + 1 : m->path;
         if (m->format)
-            fprintf(out, "%c %-32s %8.1f MB  %7.2f M parameters, %s, %.1f MB of our own%s%s\n",
-                    m->in_use ? '*' : ' ', name, (double)m->file_bytes / 1e6,
-                    (double)m->parameters / 1e6, m->format, (double)m->own_bytes / 1e6,
-                    m->fits ? "" : ": ", m->fits ? "" : m->reason);
+            dt_string_buffer_printf(
+                &out, "%c %-32s %8.1f MB  %7.2f M parameters, %s, %.1f MB of our own%s%s\n",
+                m->in_use ? '*' : ' ', name, (double)m->file_bytes / 1e6,
+                (double)m->parameters / 1e6, m->format, (double)m->own_bytes / 1e6,
+                m->fits ? "" : ": ", m->fits ? "" : m->reason);
         else
-            fprintf(out, "  %-32s %8.1f MB  %s\n", name, (double)m->file_bytes / 1e6, m->reason);
+            dt_string_buffer_printf(&out, "  %-32s %8.1f MB  %s\n", name,
+                                    (double)m->file_bytes / 1e6, m->reason);
     }
-    fprintf(out, "/model FILE opens one.\n");
-    fclose(out);
-    if (text)
-        dt_app_output(look->app, text);
-    free(text);
+    dt_string_buffer_printf(&out, "/model FILE opens one.\n");
+    if (out.text)
+        dt_report_output(&look->app->report, out.text);
+    dt_string_buffer_free(&out);
 }
 
 static void free_look(struct look *look)
@@ -135,7 +133,7 @@ static uint64_t parameters(const struct dt_model *model)
 static void look_at_one(void *arg)
 {
     struct look *look = arg;
-    if (look->done < look->count && !atomic_load(&look->app->leaving)) {
+    if (look->done < look->count && !atomic_load(&look->app->control.leaving)) {
         struct dt_app_model *m = &look->found[look->done];
         struct dt_engine_plan plan;
         struct dt_error err = {0};
@@ -172,24 +170,24 @@ static void look_at_one(void *arg)
     free_look(look);
 }
 
-void dt_models_find(struct dt_app *app, bool print_them, const char *current)
+void dt_models_find(struct dt_app *app, bool print_list)
 {
     struct look *look = calloc(1, sizeof *look);
     struct dt_settings *settings = malloc(sizeof *settings);
     char path[4096];
     if (!look || !settings)
         goto failed;
-    dt_app_settings(app, settings);
+    dt_report_settings(&app->report, settings);
     look->app = app;
-    look->print = print_them;
-    snprintf(look->current, sizeof look->current, "%s", current);
+    look->print = print_list;
+    dt_report_model_path(&app->report, look->current, sizeof look->current);
     look->options.context = (uint32_t)dt_settings_uint(settings, DT_SET_CONTEXT);
     look->options.stack = "auto";
     look->limit = dt_settings_uint(settings, DT_SET_MEM_LIMIT);
     if (dt_engine_default_model(path, sizeof path, NULL) == DT_OK)
         add_folder_of(look, path);
-    if (*current)
-        add_folder_of(look, current);
+    if (*look->current)
+        add_folder_of(look, look->current);
     if (dt_settings_path(settings, DT_SET_MODEL, path, sizeof path))
         add_folder_of(look, path);
     if (dt_settings_folder("XDG_DATA_HOME", ".local/share", path, sizeof path - 16)) {
@@ -210,5 +208,5 @@ failed:
     free(settings);
     if (look)
         free_look(look);
-    dt_app_notice(app, DT_NOTICE_ERROR, "No memory to look for models.");
+    dt_report_notice(&app->report, DT_NOTICE_ERROR, "No memory to look for models.");
 }

@@ -4,17 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/array.h"
+
 struct dt_view {
-    struct dt_event *current; // whose text the front end is looking at
+    struct dt_event *current; // the event whose text the front end may still read
     enum dt_app_state state;
     struct dt_app_figures figures;
     struct dt_app_voice voice;
     struct dt_view_story story;
-    struct dt_app_story facts;
-    size_t capacity;
+    size_t turn_capacity;
+    struct dt_app_story facts; // the last answer of dt_view_story
     struct dt_view_list *backends, *models, *library;
     struct dt_app_compare *compare;
-    bool leaving_shown;
 };
 
 // ---- payloads ----
@@ -54,17 +55,12 @@ struct dt_view_list *dt_view_list_new(size_t count, size_t item_size)
 
 const char *dt_view_list_text(struct dt_view_list *list, const char *text)
 {
-    if (list->string_count == list->string_capacity) {
-        size_t capacity = list->string_capacity ? 2 * list->string_capacity : 16;
-        char **more = realloc(list->strings, capacity * sizeof *more);
-        if (!more)
-            return "";
-        list->strings = more;
-        list->string_capacity = capacity;
-    }
     char *copy = strdup(text ? text : "");
-    if (!copy)
+    if (!copy || !dt_array_grow(&list->strings, &list->string_capacity, list->string_count + 1,
+                                sizeof *list->strings)) {
+        free(copy);
         return "";
+    }
     list->strings[list->string_count++] = copy;
     return copy;
 }
@@ -97,10 +93,9 @@ void dt_view_compare_free(void *payload)
 
 // ---- the view ----
 
-bool dt_view_new(struct dt_app *app)
+struct dt_view *dt_view_new(void)
 {
-    app->view = calloc(1, sizeof *app->view);
-    return app->view != NULL;
+    return calloc(1, sizeof(struct dt_view));
 }
 
 static void drop_turns(struct dt_view *view, size_t keep)
@@ -127,14 +122,9 @@ void dt_view_free(struct dt_view *view)
 
 static struct dt_view_turn *add_turn(struct dt_view *view)
 {
-    if (view->story.count == view->capacity) {
-        size_t capacity = view->capacity ? 2 * view->capacity : 8;
-        struct dt_view_turn *more = realloc(view->story.turns, capacity * sizeof *more);
-        if (!more)
-            return NULL;
-        view->story.turns = more;
-        view->capacity = capacity;
-    }
+    if (!dt_array_grow(&view->story.turns, &view->turn_capacity, view->story.count + 1,
+                       sizeof *view->story.turns))
+        return NULL;
     struct dt_view_turn *turn = &view->story.turns[view->story.count++];
     memset(turn, 0, sizeof *turn);
     return turn;
@@ -167,14 +157,8 @@ static void append(struct dt_view *view, const struct dt_app_event *event)
     if (event->turn >= view->story.count)
         return;
     struct dt_view_turn *turn = &view->story.turns[event->turn];
-    size_t wanted = turn->text_length + event->length + 1;
-    if (wanted > turn->capacity) {
-        char *more = realloc(turn->text, 2 * wanted);
-        if (!more)
-            return;
-        turn->text = more;
-        turn->capacity = 2 * wanted;
-    }
+    if (!dt_array_grow(&turn->text, &turn->text_capacity, turn->text_length + event->length + 1, 1))
+        return;
     memcpy(turn->text + turn->text_length, event->text, event->length + 1);
     turn->text_length += event->length;
 }
@@ -248,59 +232,36 @@ static void apply(struct dt_view *view, struct dt_event *node)
     }
 }
 
-bool dt_view_next(struct dt_app *app, struct dt_app_event *out)
+bool dt_view_next(struct dt_view *view, struct dt_events *events, struct dt_app_event *out)
 {
-    struct dt_view *view = app->view;
-    dt_input_first(app);
-    for (;;) {
+    do {
         dt_event_free(view->current);
-        view->current = dt_events_take(&app->events);
-        if (!view->current) {
-            int leaving = atomic_load(&app->leaving);
-            if (leaving && !view->leaving_shown) {
-                static const char *const why[] = {"", "The terminal is gone.", "Told to end."};
-                view->leaving_shown = true;
-                *out = (struct dt_app_event){.type = DT_EVENT_QUIT,
-                                             .text = why[leaving == 1   ? 0
-                                                         : leaving == 2 ? 1
-                                                                        : 2]};
-                out->length = strlen(out->text);
-                return true;
-            }
-            if (view->state == DT_APP_IDLE && !leaving && dt_input_script_step(app))
-                continue;
+        view->current = dt_events_fetch(events);
+        if (!view->current)
             return false;
-        }
         apply(view, view->current);
-        if (view->current->event.type == DT_EVENT_FIELDS)
-            continue;
-        *out = view->current->event;
-        return true;
-    }
+    } while (view->current->event.type == DT_EVENT_FIELDS);
+    *out = view->current->event;
+    return true;
 }
 
-enum dt_app_state dt_view_state(struct dt_app *app)
+enum dt_app_state dt_view_state(const struct dt_view *view)
 {
-    // what was asked for is going on, even if the worker has not said so yet
-    if (app->view->state == DT_APP_IDLE && dt_worker_busy(app))
-        return app->view->figures.model[0] ? DT_APP_READING : DT_APP_LOADING;
-    return app->view->state;
+    return view->state;
 }
 
-const struct dt_app_figures *dt_view_figures(struct dt_app *app)
+const struct dt_app_figures *dt_view_figures(const struct dt_view *view)
 {
-    return &app->view->figures;
+    return &view->figures;
 }
 
-const struct dt_app_voice *dt_view_voice(struct dt_app *app)
+struct dt_app_voice *dt_view_voice(struct dt_view *view)
 {
-    app->view->voice.listening = atomic_load(&app->listening);
-    return &app->view->voice;
+    return &view->voice;
 }
 
-const struct dt_app_story *dt_view_story(struct dt_app *app)
+const struct dt_app_story *dt_view_story(struct dt_view *view)
 {
-    struct dt_view *view = app->view;
     view->facts = (struct dt_app_story){
         .id = view->story.id,
         .title = view->story.title ? view->story.title : "",
@@ -312,11 +273,11 @@ const struct dt_app_story *dt_view_story(struct dt_app *app)
     return &view->facts;
 }
 
-bool dt_view_turn(struct dt_app *app, size_t i, struct dt_app_turn *out)
+bool dt_view_turn(const struct dt_view *view, size_t i, struct dt_app_turn *out)
 {
-    if (i >= app->view->story.count)
+    if (i >= view->story.count)
         return false;
-    const struct dt_view_turn *turn = &app->view->story.turns[i];
+    const struct dt_view_turn *turn = &view->story.turns[i];
     *out = turn->facts;
     out->prompt = turn->prompt ? turn->prompt : "";
     out->prompt_length = turn->prompt_length;
@@ -331,22 +292,22 @@ static const void *list_of(const struct dt_view_list *list, size_t *count)
     return list ? list->items : NULL;
 }
 
-const struct dt_app_backend *dt_view_backends(struct dt_app *app, size_t *count)
+const struct dt_app_backend *dt_view_backends(const struct dt_view *view, size_t *count)
 {
-    return list_of(app->view->backends, count);
+    return list_of(view->backends, count);
 }
 
-const struct dt_app_model *dt_view_models(struct dt_app *app, size_t *count)
+const struct dt_app_model *dt_view_models(const struct dt_view *view, size_t *count)
 {
-    return list_of(app->view->models, count);
+    return list_of(view->models, count);
 }
 
-const struct dt_app_entry *dt_view_library(struct dt_app *app, size_t *count)
+const struct dt_app_entry *dt_view_library(const struct dt_view *view, size_t *count)
 {
-    return list_of(app->view->library, count);
+    return list_of(view->library, count);
 }
 
-const struct dt_app_compare *dt_view_compare(struct dt_app *app)
+const struct dt_app_compare *dt_view_compare(const struct dt_view *view)
 {
-    return app->view->compare;
+    return view->compare;
 }

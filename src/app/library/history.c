@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/settings/settings.h"
+
 #define FILE_MAX (256 * 1024) // above that the file is written anew with what is kept
 
 static void put(struct dt_history *history, char *entry)
@@ -109,7 +111,7 @@ static void write_line(void *arg)
     free(line);
 }
 
-void dt_history_add(struct dt_app *app, struct dt_history *history, const char *entry, bool write)
+void dt_history_add(struct dt_history *history, struct dt_writer *writer, const char *entry)
 {
     if (!*entry || (history->count && strcmp(history->entries[history->count - 1], entry) == 0))
         return;
@@ -117,12 +119,12 @@ void dt_history_add(struct dt_app *app, struct dt_history *history, const char *
     if (!copy)
         return;
     put(history, copy);
-    struct line *line = write && history->path[0] ? malloc(sizeof *line) : NULL;
+    struct line *line = writer && history->path[0] ? malloc(sizeof *line) : NULL;
     if (!line)
         return;
     memcpy(line->path, history->path, sizeof line->path);
     line->entry = strdup(entry);
-    if (!line->entry || !dt_writer_call(app->writer, write_line, line)) {
+    if (!line->entry || !dt_writer_call(writer, write_line, line)) {
         free(line->entry);
         free(line);
     }

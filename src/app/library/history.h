@@ -3,7 +3,7 @@
 #ifndef DT_APP_HISTORY_H
 #define DT_APP_HISTORY_H
 
-#include "app/app.h"
+#include "app/library/library_writer.h"
 
 #define DT_HISTORY_MAX 500
 
@@ -18,7 +18,8 @@ struct dt_history {
 void dt_history_read(struct dt_history *history);
 void dt_history_free(struct dt_history *history);
 
-// Adds an entry; write: also at the end of the file, by the library writer.
-void dt_history_add(struct dt_app *app, struct dt_history *history, const char *entry, bool write);
+// Adds an entry, unless it is empty or equals the last one. writer: appends it to the file too, on
+// its thread; NULL: does not.
+void dt_history_add(struct dt_history *history, struct dt_writer *writer, const char *entry);
 
 #endif

@@ -102,6 +102,9 @@ enum dt_setting_source {
 // The table itself, DT_SET_COUNT rows, indexed by dt_setting_id. Any thread.
 const struct dt_setting *dt_settings_table(void);
 
+// When a change takes effect, for people: "with the next token".
+const char *dt_settings_when(const struct dt_setting *setting);
+
 // A value in both readings: number for BOOL (0/1), INT, REAL, BYTES and CHOICE (index of the word);
 // text for all.
 struct dt_setting_value {

@@ -128,3 +128,10 @@ const struct dt_setting *dt_settings_table(void)
 {
     return table;
 }
+
+const char *dt_settings_when(const struct dt_setting *setting)
+{
+    static const char *const when[] = {"from the next token on", "from the next turn on",
+                                       "when a model is opened", "when the program starts"};
+    return when[setting->when];
+}

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What Tab offers.
+#include "app/commands/complete.h"
+
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "app/app.h"
-#include "app/settings/command_ids.h"
-#include "app/view.h"
-#include "app/settings/name_match.h"
+#include "app/commands/own_commands.h"
 #include "host/audio/voices.h"
 
 #define WORDS_MAX 300
@@ -97,7 +95,7 @@ static void offer_files(struct dt_completion *c, const char *typed, size_t n, bo
 static void offer_backends(struct dt_app *app, struct dt_completion *c, const char *typed, size_t n)
 {
     size_t count;
-    const struct dt_app_backend *list = dt_view_backends(app, &count);
+    const struct dt_app_backend *list = dt_view_backends(app->view, &count);
     if (c->out.from == 0 || typed[-1] != '+')
         offer(c, typed, n, "auto", "the best for this model");
     for (size_t i = 0; i < count; i++) {
@@ -160,7 +158,7 @@ static void offer_settings(struct dt_app *app, struct dt_completion *c, const ch
     struct dt_settings *settings = malloc(sizeof *settings);
     if (!settings)
         return;
-    dt_app_settings(app, settings);
+    dt_report_settings(&app->report, settings);
     for (int id = 0; id < DT_SET_COUNT; id++) {
         char range[200], hint[300];
         dt_settings_range(&dt_settings_table()[id], range, sizeof range);
@@ -180,7 +178,7 @@ static void offer_argument(struct dt_app *app, struct dt_completion *c,
     size_t count;
     switch (command->complete) {
     case DT_COMPLETE_COMMAND: {
-        const struct dt_command *table = dt_app_commands(app, &count);
+        const struct dt_command *table = dt_own_commands_all(app, &count);
         for (size_t i = 0; i < count; i++)
             offer(c, typed, n, table[i].name, table[i].help);
         offer_settings(app, c, typed, n);
@@ -205,7 +203,7 @@ static void offer_argument(struct dt_app *app, struct dt_completion *c,
         break;
     }
     case DT_COMPLETE_MODEL: {
-        const struct dt_app_model *models = dt_view_models(app, &count);
+        const struct dt_app_model *models = dt_view_models(app->view, &count);
         for (size_t i = 0; i < count; i++) {
             if (models[i].format)
                 offer(c, typed, n, models[i].name,
@@ -218,7 +216,7 @@ static void offer_argument(struct dt_app *app, struct dt_completion *c,
         offer_files(c, typed, n, false);
         break;
     case DT_COMPLETE_STORY: {
-        const struct dt_app_entry *list = dt_view_library(app, &count);
+        const struct dt_app_entry *list = dt_view_library(app->view, &count);
         for (size_t i = 0; i < count; i++) {
             snprintf(first, sizeof first, "%lld", (long long)list[i].id);
             offer(c, typed, n, first, list[i].title);
@@ -242,14 +240,6 @@ static void offer_argument(struct dt_app *app, struct dt_completion *c,
     }
 }
 
-static const char *command_name(const void *list, size_t i)
-{
-    struct dt_app *app = (struct dt_app *)list;
-    size_t count;
-    const struct dt_command *table = dt_app_commands(app, &count);
-    return i < count ? table[i].name : NULL;
-}
-
 const struct dt_app_completion *dt_complete(struct dt_app *app, const char *line, size_t cursor)
 {
     char *copy = strndup(line, cursor);
@@ -268,7 +258,7 @@ const struct dt_app_completion *dt_complete(struct dt_app *app, const char *line
     if (copy[0] == '/' && copy[1] != '/') {
         while (from > 0 && copy[from - 1] != ' ')
             from--;
-        const struct dt_command *table = dt_app_commands(app, &count);
+        const struct dt_command *table = dt_own_commands_all(app, &count);
         c->out.from = from;
         if (from == 0) {
             c->out.from = 1;
@@ -277,7 +267,7 @@ const struct dt_app_completion *dt_complete(struct dt_app *app, const char *line
         } else {
             char name[64];
             snprintf(name, sizeof name, "%.*s", (int)strcspn(copy + 1, " "), copy + 1);
-            int i = dt_name_match_find(name, command_name, app);
+            int i = dt_own_commands_match(app, name, NULL);
             if (i >= 0)
                 offer_argument(app, c, &table[i], copy, copy + from, strlen(copy + from));
         }

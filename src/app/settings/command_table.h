@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The slash commands as every interactive face sees them: one table of names, arguments, help and
-// completion.
-#ifndef DT_APP_COMMANDS_H
-#define DT_APP_COMMANDS_H
+// The slash commands as front ends, completion and the manual see them: names, arguments and help,
+// without what they do.
+#ifndef DT_APP_COMMAND_TABLE_H
+#define DT_APP_COMMAND_TABLE_H
 
 #include <stddef.h>
 
@@ -25,7 +25,10 @@ struct dt_command {
     const char *arguments; // "n", "[search]", ""
     const char *help;      // one sentence
     enum dt_completion_kind complete;
-    int id; // the app's own; a front end's commands may use any value
+    int id; // for the owner of the table: the program's have their row, a front end's any number
 };
+
+// The program's own commands, in the order of help. Any thread.
+const struct dt_command *dt_command_table(size_t *count);
 
 #endif

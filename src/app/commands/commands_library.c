@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+#include "app/commands/commands_library.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/library/export.h"
+#include "app/worker/open_model.h"
+#include "app/worker/prompts.h"
+#include "app/worker/save.h"
+#include "app/worker/worker_events.h"
+
+void dt_command_library(struct dt_app *app, char *arguments)
+{
+    uint32_t number = ++app->searches;
+    atomic_store(&app->print_search, number);
+    dt_writer_search(app->writer, arguments, 0, 20, number);
+}
+
+// Loads a story from the library, and waits for it. False after a notice; else the caller releases
+// *out with dt_story_record_free.
+static bool load(struct dt_worker *w, int64_t id, struct dt_story_record *out)
+{
+    struct dt_error err = {0};
+    if (dt_writer_wait(w->writer, dt_writer_load(w->writer, id), &w->control->stopping, out,
+                       &err) == DT_SAVED)
+        return true;
+    dt_report_error(w->report, &err);
+    return false;
+}
+
+// ---- opening ----
+
+// lines: NAME = VALUE; changed by this.
+static void use_settings(struct dt_worker *w, char *lines)
+{
+    char *rest = NULL;
+    for (char *line = strtok_r(lines, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        char *value = strstr(line, " = ");
+        if (!value)
+            continue;
+        *value = '\0';
+        int id = dt_settings_find(line);
+        if (id >= 0) // weaker than flags and environment
+            dt_report_set(w->report, id, value + 3, DT_FROM_FILE, NULL);
+    }
+    dt_worker_see_settings(w);
+}
+
+static void add_turns(struct dt_worker *w, const struct dt_story_record *record)
+{
+    for (size_t i = 0; i < record->turn_count; i++) {
+        const struct dt_turn_record *from = &record->turns[i];
+        struct dt_turn *turn = dt_story_add(&w->story, from->prompt);
+        if (!turn || !dt_story_append_text(turn, from->output, strlen(from->output)))
+            break;
+        turn->request =
+            !record->chat && w->family == DT_TEMPLATE_STORY && dt_story_is_request(turn->prompt);
+        turn->finished = true;
+        turn->end = from->finished ? from->end : DT_END_STOPPED; // a draft can be continued
+        turn->tokens = from->tokens;
+        turn->seed = from->seed;
+        turn->speed = from->speed;
+        snprintf(turn->stack, sizeof turn->stack, "%s", from->stack);
+    }
+}
+
+// Opens the model of the story if it is not the one in use, and says if the stack was another.
+static void use_model(struct dt_worker *w, const struct dt_story_record *record)
+{
+    if (*record->model && strcmp(record->model, w->model_path) != 0) {
+        if (access(record->model, R_OK) == 0)
+            dt_open_model(w, record->model);
+        else
+            dt_report_notice(w->report, DT_NOTICE_WARNING,
+                             "%s, which told this story, is not there any more: %s goes on.",
+                             record->model, w->figures.model);
+    }
+    if (*record->stack && w->settings.value[DT_SET_BACKEND].source < DT_FROM_FILE &&
+        dt_engine_is_open(w->engine) && strcmp(record->stack, dt_engine_stack_name(w->engine)) != 0)
+        dt_report_notice(w->report, DT_NOTICE_INFO,
+                         "It was told with %s; /backend %s goes on with that.", record->stack,
+                         record->stack);
+}
+
+void dt_command_open(struct dt_worker *w, const char *arguments)
+{
+    struct dt_story *story = &w->story;
+    struct dt_story_record record;
+    char what[200];
+    if (!load(w, strtoll(arguments, NULL, 10), &record))
+        return;
+    dt_story_clear(story);
+    free(story->premise);
+    story->premise = *record.premise ? strdup(record.premise) : NULL;
+    story->title = strdup(record.title);
+    story->chat = record.chat;
+    story->id = record.id;
+    add_turns(w, &record);
+    story->stale = true;
+    use_settings(w, record.settings);
+    if (*record.system)
+        dt_report_set(w->report, DT_SET_SYSTEM, record.system, DT_FROM_FILE, NULL);
+    dt_worker_see_settings(w);
+    story->saved = dt_writer_story_new(w->writer, &record);
+    use_model(w, &record);
+    snprintf(what, sizeof what, "Story %lld: %s", (long long)story->id, story->title);
+    dt_worker_post_story(w, 0, what);
+    dt_worker_post_figures(w, false);
+    dt_story_record_free(&record);
+}
+
+// ---- exporting and renaming ----
+
+void dt_command_export(struct dt_worker *w, const char *arguments)
+{
+    struct dt_save_record own;
+    struct dt_story_record loaded;
+    struct dt_error err = {0};
+    char path[4096], *end;
+    int64_t id = strtoll(arguments, &end, 10);
+    bool of_library = end != arguments && *end == ' ';
+    const char *name = of_library ? end + strspn(end, " ") : arguments;
+    if (name[0] == '~' && name[1] == '/' && getenv("HOME"))
+        snprintf(path, sizeof path, "%s%s", getenv("HOME"), name + 1);
+    else
+        snprintf(path, sizeof path, "%s", name);
+    if (!*name) {
+        dt_report_notice(w->report, DT_NOTICE_WARNING,
+                         "/export FILE.md, FILE.txt or FILE.json; /export N FILE writes story N of "
+                         "the library.");
+        return;
+    }
+    if (of_library ? !load(w, id, &loaded) : !dt_worker_has_turn(w, "export"))
+        return;
+    if (!of_library)
+        dt_save_make_record(w, &own);
+    const struct dt_story_record *record = of_library ? &loaded : &own.story;
+    if (dt_export_file(path, record, &err) == DT_OK)
+        dt_report_notice(w->report, DT_NOTICE_INFO, "%zu turn%s written to %s.", record->turn_count,
+                         record->turn_count == 1 ? "" : "s", path);
+    else
+        dt_report_error(w->report, &err);
+    if (of_library)
+        dt_story_record_free(&loaded);
+    else
+        free(own.story.turns);
+}
+
+void dt_command_rename(struct dt_worker *w, const char *arguments)
+{
+    struct dt_story *story = &w->story;
+    struct dt_save_record record;
+    if (!*arguments) {
+        dt_report_notice(w->report, DT_NOTICE_INFO,
+                         "This story is called \"%s\". /rename TITLE gives it another title.",
+                         story->title ? story->title : "");
+        return;
+    }
+    free(story->title);
+    story->title = strdup(arguments);
+    if (story->saved && !dt_worker_private(w)) {
+        dt_save_make_fields(w, &record);
+        dt_writer_put_fields(w->writer, story->saved, &record.story);
+    }
+    dt_worker_post_story(w, story->count, NULL);
+    dt_report_notice(w->report, DT_NOTICE_INFO, "Renamed to \"%s\".", arguments);
+}
+
+// ---- deleting ----
+
+void dt_command_delete(struct dt_app *app, char *arguments)
+{
+    const struct dt_app_story *story = dt_view_story(app->view);
+    long long id = *arguments ? strtoll(arguments, NULL, 10) : (long long)story->id;
+    char text[200];
+    if (id <= 0 && (*arguments || story->turns == 0)) {
+        dt_report_notice(&app->report, DT_NOTICE_WARNING,
+                         "/delete N: which story? /library lists them.");
+        return;
+    }
+    if (id > 0)
+        snprintf(text, sizeof text, "Delete story %lld from the library for good?", id);
+    else
+        snprintf(text, sizeof text, "Delete this story for good?");
+    snprintf(app->question_text, sizeof app->question_text, "%s", arguments);
+    struct dt_app_event event = {.type = DT_EVENT_ASK, .id = ++app->question};
+    dt_events_post(&app->report.events, &event, text, strlen(text), NULL, NULL);
+}
+
+// arguments: the number of a story; "": the one at hand.
+static void delete_story(struct dt_worker *w, const char *arguments)
+{
+    struct dt_error err = {0};
+    int64_t id = *arguments ? strtoll(arguments, NULL, 10) : w->story.id;
+    bool at_hand = id == w->story.id, in_library = !at_hand || (w->story.saved && id);
+    if (in_library &&
+        dt_writer_wait(w->writer, dt_writer_delete(w->writer, id), NULL, NULL, &err) != DT_SAVED)
+        dt_report_error(w->report, &err);
+    else if (at_hand)
+        dt_story_begin(w, "deleted");
+    else
+        dt_report_notice(w->report, DT_NOTICE_INFO, "Story %lld is deleted.", (long long)id);
+}
+
+void dt_commands_library_answer(struct dt_app *app, uint32_t id, bool yes)
+{
+    if (id != app->question || id == 0)
+        return;
+    if (yes) {
+        dt_control_stop(&app->control);
+        dt_requests_ask(&app->requests, delete_story, app->question_text,
+                        strlen(app->question_text), false);
+    } else {
+        dt_report_notice(&app->report, DT_NOTICE_INFO, "Nothing was deleted.");
+    }
+}

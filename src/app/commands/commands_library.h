@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// Handlers of the commands about the library of stories.
+#ifndef DT_APP_COMMANDS_LIBRARY_H
+#define DT_APP_COMMANDS_LIBRARY_H
+
+#include "app/session.h"
+
+void dt_command_library(struct dt_app *app, char *arguments);
+void dt_command_delete(struct dt_app *app, char *arguments);
+void dt_command_open(struct dt_worker *w, const char *arguments);
+void dt_command_export(struct dt_worker *w, const char *arguments);
+void dt_command_rename(struct dt_worker *w, const char *arguments);
+
+// The answer to the question that /delete asked.
+void dt_commands_library_answer(struct dt_app *app, uint32_t id, bool yes);
+
+#endif

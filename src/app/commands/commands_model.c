@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+#include "app/commands/commands_model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/commands/change.h"
+#include "app/models.h"
+#include "app/worker/compare.h"
+#include "app/worker/open_model.h"
+#include "app/worker/worker_events.h"
+#include "host/string_buffer.h"
+
+static void output(struct dt_worker *w, struct dt_string_buffer *buffer)
+{
+    if (buffer->text)
+        dt_report_output(w->report, buffer->text);
+    dt_string_buffer_free(buffer);
+}
+
+void dt_command_model(struct dt_app *app, char *arguments)
+{
+    size_t count;
+    const char *path = arguments;
+    if (!*arguments) {
+        dt_models_find(app, true);
+        return;
+    }
+    dt_control_stop(&app->control);
+    // a name from the list of models is as good as its path
+    const struct dt_app_model *models = dt_view_models(app->view, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(models[i].name, arguments) == 0)
+            path = models[i].path;
+    }
+    dt_requests_ask(&app->requests, dt_open_model, path, strlen(path), false);
+}
+
+// ---- backends ----
+
+static void list_backends(struct dt_worker *w, const char *unused)
+{
+    (void)unused;
+    struct dt_registry *registry = dt_engine_registry(w->engine);
+    struct dt_string_buffer out = {0};
+    for (size_t i = 0; registry && i < dt_registry_count(registry); i++) {
+        const struct dt_backend_info *info = dt_registry_at(registry, i);
+        char name[160];
+        snprintf(name, sizeof name, info->variant && *info->variant ? "%s@%s" : "%s", info->name,
+                 info->variant);
+        if (info->reason)
+            dt_string_buffer_printf(&out, "%-22s -      %s\n", name, info->reason);
+        else
+            dt_string_buffer_printf(&out, "%-22s %-6d %s\n", name, info->score,
+                                    info->description ? info->description : "");
+    }
+    if (dt_engine_is_open(w->engine))
+        dt_string_buffer_printf(
+            &out, "now: %s. /backend STACK goes on with another, as /backend int8+fastexp\n",
+            dt_engine_stack_name(w->engine));
+    output(w, &out);
+}
+
+void dt_command_backend(struct dt_app *app, char *arguments)
+{
+    if (*arguments)
+        dt_change_or_report(app, DT_SET_BACKEND, arguments);
+    else
+        dt_requests_ask(&app->requests, list_backends, NULL, 0, true);
+}
+
+void dt_command_threads(struct dt_app *app, char *arguments)
+{
+    dt_change_or_report(app, DT_SET_THREADS, *arguments ? arguments : "0");
+}
+
+void dt_command_compare(struct dt_worker *w, const char *arguments)
+{
+    char first[128] = "", second[128] = "";
+    if (sscanf(arguments, "%127s %127s", first, second) != 2)
+        dt_report_notice(w->report, DT_NOTICE_WARNING,
+                         "/compare STACK STACK, as /compare reference int8");
+    else if (dt_worker_has_model(w))
+        dt_compare(w, first, second);
+}
+
+// ---- figures ----
+
+static void print_bytes(struct dt_string_buffer *out, const char *what, uint64_t bytes,
+                        const char *note)
+{
+    dt_string_buffer_printf(out, "%-20s %10.2f MB%s%s\n", what, (double)bytes / 1e6,
+                            *note ? "  " : "", note);
+}
+
+static void print_plan(struct dt_worker *w, struct dt_string_buffer *out)
+{
+    struct dt_engine_plan plan;
+    char note[64];
+    dt_engine_memory(w->engine, &plan);
+    print_bytes(out, "model file, mapped", plan.file_bytes, w->model_path);
+    print_bytes(out, "weights in place", plan.weights.in_place_bytes, "part of the mapping");
+    print_bytes(out, "weights copied", plan.weights.copied_bytes, "");
+    snprintf(note, sizeof note, "%u positions, %u used", plan.context, w->story.token_count);
+    print_bytes(out, "KV cache", plan.session.kv, note);
+    print_bytes(out, "scratch, logits",
+                plan.session.scratch + plan.session.logits + plan.session.tables, "");
+    print_bytes(out, "vocabulary, tables", plan.model_tables + plan.tokenizer, "");
+    print_bytes(out, "sampler", plan.sampler, "");
+    print_bytes(out, "all of our own", plan.total, "");
+}
+
+void dt_command_memory(struct dt_worker *w, const char *arguments)
+{
+    (void)arguments;
+    struct dt_memory_facts facts;
+    struct dt_string_buffer out = {0};
+    char note[64];
+    dt_memory_facts(&facts);
+    if (dt_engine_is_open(w->engine))
+        print_plan(w, &out);
+    snprintf(note, sizeof note, "at its highest %.2f", (double)facts.rss_peak / 1e6);
+    print_bytes(&out, "resident", facts.rss, note);
+    print_bytes(&out, "anonymous", facts.anonymous, "");
+    snprintf(note, sizeof note, "of %.2f", (double)facts.total / 1e6);
+    print_bytes(&out, "available", facts.available, note);
+    dt_string_buffer_printf(&out, "major faults         %10llu\n",
+                            (unsigned long long)facts.major_faults);
+    output(w, &out);
+}
+
+static void print_stats(struct dt_worker *w, const char *unused)
+{
+    (void)unused;
+    const struct dt_app_figures *f = &w->figures;
+    const struct dt_turn *turn = dt_story_last(&w->story);
+    struct dt_string_buffer out = {0};
+    dt_worker_post_figures(w, true);
+    dt_string_buffer_printf(&out, "told                 %u tokens in %.2f s, %.1f tok/s\n",
+                            f->tokens, f->seconds, f->speed_mean);
+    dt_string_buffer_printf(&out, "prompt               %u tokens evaluated, %.1f tok/s\n",
+                            f->prompt_tokens, f->prompt_speed);
+    dt_string_buffer_printf(&out, "first token          %.1f ms\n", f->first_token_ms);
+    dt_string_buffer_printf(&out, "context              %u of %u\n", f->context_used,
+                            f->context_total);
+    dt_string_buffer_printf(&out, "computed by          %s, %u thread%s\n", f->stack, f->threads,
+                            f->threads == 1 ? "" : "s");
+    dt_string_buffer_printf(&out, "seed                 %llu\n",
+                            (unsigned long long)(turn ? turn->seed : f->seed));
+    if (w->speech) {
+        struct dt_speech_figures voice;
+        char line[300];
+        dt_speech_figures(w->speech, &voice);
+        dt_string_buffer_printf(&out, "%s\n", dt_speech_line(&voice, line, sizeof line));
+    }
+    output(w, &out);
+}
+
+void dt_command_stats(struct dt_app *app, char *arguments)
+{
+    const char *when = arguments;
+    if (!*arguments) {
+        dt_requests_ask(&app->requests, print_stats, NULL, 0, true);
+        return;
+    }
+    if (strcmp(arguments, "live on") == 0)
+        when = "live";
+    else if (strcmp(arguments, "live off") == 0 || strcmp(arguments, "on") == 0)
+        when = "turn";
+    dt_change_or_report(app, DT_SET_STATS, when);
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "app/commands/commands_settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/commands/change.h"
+#include "app/commands/commands_session.h"
+#include "host/string_buffer.h"
+
+static void list_settings(struct dt_app *app)
+{
+    static const char *const from[] = {"", " (the model's)", " (file)", " (environment)", " (set)"};
+    struct dt_string_buffer out = {0};
+    const char *group = "";
+    struct dt_settings *settings = malloc(sizeof *settings);
+    if (!settings)
+        return;
+    dt_report_settings(&app->report, settings);
+    for (int id = 0; id < DT_SET_COUNT; id++) {
+        const struct dt_setting *s = &dt_settings_table()[id];
+        if (strcmp(group, s->group) != 0)
+            dt_string_buffer_printf(&out, "%s:\n", s->group);
+        group = s->group;
+        dt_string_buffer_printf(&out, "  %-16s %s%s\n", s->name, dt_settings_text(settings, id),
+                                from[settings->value[id].source]);
+    }
+    dt_string_buffer_printf(&out, "/help NAME tells more, /set NAME VALUE changes one.\n");
+    free(settings);
+    if (out.text)
+        dt_report_output(&app->report, out.text);
+    dt_string_buffer_free(&out);
+}
+
+static void report_value(struct dt_app *app, int id)
+{
+    const struct dt_setting *s = &dt_settings_table()[id];
+    struct dt_settings *settings = malloc(sizeof *settings);
+    const char *note = "";
+    if (!settings)
+        return;
+    dt_report_settings(&app->report, settings);
+    if (s->when == DT_SETTING_START)
+        note = " (felt at the next start: /save-settings keeps it)";
+    else if (id == DT_SET_MODE)
+        note = " (a story keeps the mode it began with: /new begins another)";
+    dt_report_notice(&app->report, DT_NOTICE_INFO, "%s = %s%s", s->name,
+                     dt_settings_text(settings, id), note);
+    free(settings);
+}
+
+void dt_command_set(struct dt_app *app, char *arguments)
+{
+    char *value = arguments + strcspn(arguments, " =");
+    if (*value) {
+        *value++ = '\0';
+        value += strspn(value, " =");
+    }
+    if (!*arguments) {
+        list_settings(app);
+        return;
+    }
+    int id = dt_settings_find(arguments);
+    if (id < 0) {
+        const char *near = dt_settings_nearest(arguments);
+        if (near)
+            dt_report_notice(&app->report, DT_NOTICE_WARNING,
+                             "There is no setting '%s': did you mean '%s'?", arguments, near);
+        else
+            dt_report_notice(&app->report, DT_NOTICE_WARNING,
+                             "There is no setting '%s': /set lists them.", arguments);
+        return;
+    }
+    if (!*value) {
+        dt_command_help(app, (char *)dt_settings_table()[id].name);
+        return;
+    }
+    if (dt_change_or_report(app, id, strcmp(value, "\"\"") == 0 ? "" : value))
+        report_value(app, id);
+}
+
+void dt_command_save_settings(struct dt_app *app, char *arguments)
+{
+    (void)arguments;
+    struct dt_error err = {0};
+    struct dt_settings *settings = malloc(sizeof *settings);
+    if (!app->settings_file[0]) {
+        dt_report_notice(&app->report, DT_NOTICE_ERROR,
+                         "There is no home folder for the settings: set XDG_CONFIG_HOME.");
+    } else if (settings) {
+        dt_report_settings(&app->report, settings);
+        if (dt_settings_write(settings, app->settings_file, &err) == DT_OK)
+            dt_report_notice(&app->report, DT_NOTICE_INFO, "Settings are written to %s.",
+                             app->settings_file);
+        else
+            dt_report_error(&app->report, &err);
+    }
+    free(settings);
+}
+
+void dt_command_system(struct dt_app *app, char *arguments)
+{
+    char name[] = "system";
+    const char *value = strcmp(arguments, "-") == 0 ? "" : arguments;
+    if (!*arguments)
+        dt_command_help(app, name);
+    else if (dt_change_or_report(app, DT_SET_SYSTEM, value))
+        dt_report_notice(&app->report, DT_NOTICE_INFO, "system = %s", value);
+}
+
+void dt_command_seed(struct dt_app *app, char *arguments)
+{
+    if (!*arguments)
+        dt_report_notice(&app->report, DT_NOTICE_INFO, "The seed of the last turn: %llu",
+                         (unsigned long long)dt_view_figures(app->view)->seed);
+    else if (dt_change_or_report(app, DT_SET_SEED, arguments))
+        dt_report_notice(&app->report, DT_NOTICE_INFO, "seed = %s", arguments);
+}
+
+void dt_command_private(struct dt_app *app, char *arguments)
+{
+    const char *value = *arguments ? arguments : "on";
+    if (dt_change_or_report(app, DT_SET_PRIVATE, value))
+        dt_report_notice(&app->report, DT_NOTICE_INFO, "%s",
+                         strcmp(value, "on") == 0
+                             ? "Private: nothing is written from now on. What was written stays; "
+                               "/delete removes it."
+                             : "What is told is kept again.");
+}

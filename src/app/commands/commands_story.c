@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "app/commands/commands_story.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/worker/context.h"
+#include "app/worker/generate.h"
+#include "app/worker/prompts.h"
+#include "app/worker/worker_events.h"
+
+void dt_command_new(struct dt_worker *w, const char *arguments)
+{
+    (void)arguments;
+    dt_story_begin(w, "a new story");
+    dt_worker_post_figures(w, false);
+}
+
+// Makes the tokens anew if they are stale. False after a notice.
+static bool refresh_context(struct dt_worker *w)
+{
+    struct dt_error err = {0};
+    if (!w->story.stale || dt_context_rebuild(w, &err) == DT_OK)
+        return true;
+    dt_report_error(w->report, &err);
+    return false;
+}
+
+void dt_command_continue(struct dt_worker *w, const char *arguments)
+{
+    (void)arguments;
+    struct dt_turn *turn = dt_story_last(&w->story);
+    if (!dt_worker_has_model(w) || !dt_worker_has_turn(w, "continue"))
+        return;
+    if (turn->finished && turn->end == DT_END_STORY && turn->length > 0) {
+        dt_report_notice(w->report, DT_NOTICE_INFO,
+                         "The story has ended. /retry tells it differently, /edit lets you change "
+                         "it, a new line begins another.");
+        return;
+    }
+    if (turn->end == DT_END_CONTEXT && !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift")) {
+        dt_report_notice(w->report, DT_NOTICE_INFO,
+                         "The context is full: /set overflow shift lets the story go on and "
+                         "forget its beginning.");
+        return;
+    }
+    if (refresh_context(w))
+        dt_generate(w, true);
+}
+
+void dt_command_retry(struct dt_worker *w, const char *arguments)
+{
+    (void)arguments;
+    struct dt_story *story = &w->story;
+    struct dt_turn *turn = dt_story_last(story);
+    if (!dt_worker_has_model(w) || !dt_worker_has_turn(w, "tell again"))
+        return;
+    turn->length = 0;
+    turn->text[0] = '\0';
+    turn->tokens = 0;
+    turn->random = 0;
+    uint64_t seed = dt_settings_uint(&w->settings, DT_SET_SEED);
+    turn->seed = seed ? turn->seed + 1 : dt_worker_new_seed(w);
+    if (turn->output_at == DT_NOWHERE)
+        story->stale = true;
+    else
+        story->token_count = turn->output_at;
+    if (!refresh_context(w))
+        return;
+    if (dt_settings_real(&w->settings, DT_SET_TEMPERATURE) == 0)
+        dt_report_notice(w->report, DT_NOTICE_INFO,
+                         "The temperature is 0: the likeliest words are the same again.");
+    dt_worker_post_story(w, story->count - 1, "told again");
+    dt_generate(w, false);
+}
+
+void dt_command_undo(struct dt_worker *w, const char *arguments)
+{
+    (void)arguments;
+    struct dt_story *story = &w->story;
+    if (!dt_worker_has_turn(w, "take back"))
+        return;
+    char *prompt = strdup(dt_story_last(story)->prompt);
+    size_t n = story->count - 1;
+    dt_story_cut(story, n);
+    if (story->saved && !dt_worker_private(w))
+        dt_writer_wait(w->writer, dt_writer_cut(w->writer, story->saved, (uint32_t)n),
+                       &w->control->stopping, NULL, NULL);
+    dt_worker_post_story(w, n, "undone");
+    dt_worker_post_figures(w, false);
+    if (prompt)
+        dt_report_post(w->report, DT_EVENT_INPUT, *prompt == ' ' ? prompt + 1 : prompt);
+    free(prompt);
+}
+
+void dt_command_edit(struct dt_worker *w, const char *arguments)
+{
+    (void)arguments;
+    if (dt_worker_has_turn(w, "edit"))
+        dt_report_post(w->report, DT_EVENT_EDIT, dt_story_last(&w->story)->text);
+}
+
+void dt_command_pin(struct dt_worker *w, const char *arguments)
+{
+    struct dt_story *story = &w->story;
+    if (!*arguments) {
+        if (story->premise && *story->premise)
+            dt_report_notice(w->report, DT_NOTICE_INFO, "Pinned: %s", story->premise);
+        else
+            dt_report_notice(w->report, DT_NOTICE_INFO,
+                             "Nothing is pinned. /pin TEXT keeps a premise at the head of the "
+                             "context, whatever else is dropped.");
+        return;
+    }
+    free(story->premise);
+    story->premise = strcmp(arguments, "-") == 0 ? NULL : strdup(arguments);
+    story->stale = story->count > 0;
+    dt_worker_post_story(w, story->count, NULL);
+    dt_report_notice(w->report, DT_NOTICE_INFO, "%s%s",
+                     story->premise ? "Pinned." : "Nothing is pinned any more.",
+                     story->count ? " The story so far is read again with the next turn." : "");
+}

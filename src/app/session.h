@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// The object of an interactive session: the parts it consists of. Data only. app.c makes and frees
+// it; the files that run on the front end's thread (the ui thread) use it.
+//
+// Each file of src/app uses only files further down in this list (a test checks that the calls
+// between object files have no cycle):
+//
+//     app                                            the whole session, the front end's table
+//     input, commands/complete                       what is typed
+//     commands/commands                              the table of handlers
+//     commands/commands_*, models, library_events    the handlers; what they start
+//     commands/change, commands/own_commands         settings with an effect; the list of names
+//     worker/prompts, open_model, compare            what the worker does
+//     worker/generate                                the generation of a turn
+//     worker/save, read_aloud, context               a turn to the library, to a voice, to tokens
+//     worker/worker_events, worker, story            the thread, its state, its story
+//     view, signals, requests, control               between the threads
+//     library/, speech/                              stories on disk; voices
+//     report, events                                 everything the front end learns
+//     settings/, charset                             tables and values
+#ifndef DT_APP_SESSION_H
+#define DT_APP_SESSION_H
+
+#include <stdio.h>
+
+#include "app/control.h"
+#include "app/report.h"
+#include "app/requests.h"
+#include "app/view.h"
+
+struct dt_app {
+    // any thread
+    struct dt_report report;
+    struct dt_control control;
+    struct dt_requests requests;
+    struct dt_writer *writer;
+    bool interactive;         // a person is at the terminal
+    atomic_uint print_search; // the number of the search whose answer /library prints
+    atomic_bool listening;
+
+    // the worker's thread; others only cancel
+    struct dt_engine *engine;
+    struct dt_worker *worker;
+
+    // the ui thread
+    struct dt_view *view;
+    struct dt_history *history;
+    struct dt_completion *completion;
+    const struct dt_command *own_commands; // the front end's
+    size_t own_command_count;
+    struct dt_command *all_commands; // both, made when first needed; NULL: not yet
+    size_t all_command_count;
+    char settings_file[512];           // for /save-settings, "" without a home directory
+    FILE *script;                      // being played; NULL: none
+    unsigned script_stops;             // control.stops when the script began
+    bool has_first_input;              // the command line has a script or a prompt
+    char *first_script, *first_prompt; // done when the front end first asks for events
+    uint32_t question;                 // the number of the open question, 0: none
+    char question_text[32];            // the story it is about, as typed
+    uint32_t searches;
+    char value[DT_SETTING_TEXT_MAX]; // the last answer of get()
+    int charset;                     // enum dt_app_charset, -1: not resolved yet
+    struct dt_listener *listener;    // the last one; NULL: none
+    bool leaving_shown;              // DT_EVENT_QUIT was delivered
+};
+
+#endif

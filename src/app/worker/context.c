@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+#include "app/worker/context.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+
+static dt_status no_memory(struct dt_error *err)
+{
+    return dt_error_set(err, DT_NO_MEMORY, NULL, "out of memory for the tokens of the story");
+}
+
+static dt_status push_text(struct dt_worker *w, const char *text, unsigned flags,
+                           struct dt_error *err)
+{
+    const uint32_t *tokens;
+    size_t count;
+    dt_status status = dt_engine_encode(w->engine, text, strlen(text), flags, &tokens, &count, err);
+    if (status == DT_OK && !dt_story_push_tokens(&w->story, tokens, count))
+        status = no_memory(err);
+    return status;
+}
+
+static dt_status push_pieces(struct dt_worker *w, const struct dt_template_piece *pieces,
+                             size_t piece_count, bool bos, struct dt_error *err)
+{
+    size_t n = 0, count = 0;
+    for (size_t i = 0; i < piece_count; i++)
+        n += pieces[i].length;
+    size_t capacity = n + 2 * piece_count +
+                      8; // a byte makes one token at most; BOS, and a space before each run of text
+    uint32_t *tokens = malloc(capacity * sizeof *tokens);
+    char *scratch = malloc(n + 1);
+    dt_status status = tokens && scratch ? DT_OK : no_memory(err);
+    if (status == DT_OK)
+        status = dt_engine_encode_pieces(w->engine, pieces, piece_count, bos, scratch, n, tokens,
+                                         capacity, &count, err);
+    if (status == DT_OK && !dt_story_push_tokens(&w->story, tokens, count))
+        status = no_memory(err);
+    free(tokens);
+    free(scratch);
+    return status;
+}
+
+// The beginning of a context in story mode: BOS and the premise. In chat mode both belong to the
+// first turn.
+static dt_status push_head(struct dt_worker *w, struct dt_error *err)
+{
+    struct dt_story *story = &w->story;
+    dt_status status = DT_OK;
+    if (story->premise && story->premise[0] && !story->chat) {
+        status = push_text(w, story->premise, DT_ENCODE_BOS | DT_ENCODE_PREFIX, err);
+        if (status == DT_OK)
+            status = push_text(w, "\n", 0, err);
+    }
+    story->head = story->token_count;
+    return status;
+}
+
+// The system prompt and the premise. The caller releases it with free(); NULL if memory is short.
+static char *system_text(struct dt_worker *w)
+{
+    const char *system = dt_settings_text(&w->settings, DT_SET_SYSTEM),
+               *premise = w->story.premise ? w->story.premise : "";
+    char *text = malloc(strlen(system) + strlen(premise) + 4);
+    if (text)
+        sprintf(text, "%s%s%s", system, *system && *premise ? "\n\n" : "", premise);
+    return text;
+}
+
+static dt_status put_chat_turn(struct dt_worker *w, size_t n, bool first, struct dt_error *err)
+{
+    struct dt_template_piece pieces[2 * DT_TEMPLATE_PIECES];
+    const struct dt_turn *turn = &w->story.turns[n];
+    char *system = system_text(w);
+    size_t count = 0;
+    if (!system)
+        return no_memory(err);
+    if (!first)
+        count = dt_template_close(w->family, w->story.turns[n - 1].end == DT_END_STORY, pieces);
+    count += dt_template_turn(w->family, first, system, strlen(system), turn->prompt,
+                              strlen(turn->prompt), pieces + count);
+    dt_status status = push_pieces(w, pieces, count, first, err);
+    if (first)
+        w->story.head =
+            *system ? w->story.token_count : 0; // system prompt, premise and the first request stay
+    free(system);
+    return status;
+}
+
+// In story mode the prompt is text, except for requests to the storyteller.
+static dt_status put_story_turn(struct dt_worker *w, size_t n, bool first, struct dt_error *err)
+{
+    struct dt_turn *turn = &w->story.turns[n];
+    dt_status status = DT_OK;
+    turn->request = w->family == DT_TEMPLATE_STORY && dt_story_is_request(turn->prompt);
+    if (turn->request) {
+        struct dt_template_piece pieces[2 * DT_TEMPLATE_PIECES];
+        size_t count =
+            first ? 0
+                  : dt_template_close(w->family, w->story.turns[n - 1].end == DT_END_STORY, pieces);
+        count += dt_template_turn(w->family, first, NULL, 0, turn->prompt, strlen(turn->prompt),
+                                  pieces + count);
+        return push_pieces(w, pieces, count, first && w->story.token_count == 0, err);
+    }
+    if (first && w->story.token_count == 0)
+        return push_text(w, turn->prompt, DT_ENCODE_BOS | DT_ENCODE_PREFIX, err);
+    status = push_text(w, turn->prompt, first ? DT_ENCODE_PREFIX : 0, err);
+    return status;
+}
+
+static dt_status put_turn(struct dt_worker *w, size_t n, bool first, struct dt_error *err)
+{
+    struct dt_turn *turn = &w->story.turns[n];
+    dt_status status = DT_OK;
+    if (first)
+        status = push_head(w, err);
+    turn->begin = w->story.token_count;
+    if (status == DT_OK)
+        status = w->story.chat ? put_chat_turn(w, n, first, err) : put_story_turn(w, n, first, err);
+    turn->output_at = w->story.token_count;
+    if (first && w->story.head == 0 && w->story.token_count > 0 &&
+        w->story.tokens[0] == dt_engine_model(w->engine)->vocab.bos)
+        w->story.head = 1;
+    if (status == DT_OK && w->story.token_count == 0)
+        status = dt_error_set(
+            err, DT_BAD_INPUT, w->model_path,
+            "its vocabulary has no beginning of a text, so a story needs a first word");
+    return status;
+}
+
+dt_status dt_context_put_prompt(struct dt_worker *w, struct dt_error *err)
+{
+    struct dt_story *story = &w->story;
+    size_t n = story->count - 1;
+    uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine));
+    dt_status status = DT_OK;
+    if (story->stale) {
+        status = dt_context_rebuild(w, err);
+        if (status != DT_OK)
+            return status;
+    } else {
+        uint32_t before = story->token_count;
+        status = put_turn(w, n, n == 0, err);
+        if (status != DT_OK) {
+            story->token_count = before;
+            return status;
+        }
+    }
+    if (story->token_count - story->turns[n].begin + story->head + 8 > capacity)
+        return dt_error_set(
+            err, DT_CONTEXT_FULL, NULL,
+            "what you typed has %u tokens, and the context holds %u: it does not fit",
+            story->token_count - story->turns[n].begin, capacity);
+    return DT_OK;
+}
+
+dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err)
+{
+    struct dt_story *story = &w->story;
+    dt_status status = DT_OK;
+    const struct dt_vocab *vocab = &dt_engine_model(w->engine)->vocab;
+    story->token_count = story->head = 0;
+    for (size_t i = 0; i < story->count && status == DT_OK; i++) {
+        struct dt_turn *turn = &story->turns[i];
+        status = put_turn(w, i, i == 0, err);
+        if (status == DT_OK && turn->length)
+            status = push_text(w, turn->text, 0, err);
+        if (status == DT_OK && turn->finished && turn->end == DT_END_STORY &&
+            i + 1 < story->count) {
+            uint32_t end = vocab->eot != DT_NO_TOKEN ? vocab->eot : vocab->eos;
+            if (end != DT_NO_TOKEN && !dt_story_push_tokens(story, &end, 1))
+                status = no_memory(err);
+        }
+    }
+    story->stale = status != DT_OK;
+    uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine)), dropped = 0;
+    while (status == DT_OK && story->token_count + capacity / 8 >= capacity &&
+           story->token_count > story->head + 8)
+        dropped += dt_story_shift(story);
+    if (dropped)
+        dt_report_notice(
+            w->report, DT_NOTICE_INFO,
+            "The story is longer than the context: its oldest %u tokens are left out%s.", dropped,
+            story->head ? " (the premise is kept)" : "");
+    return status;
+}
+
+// The length in bytes, as clean text, of the first `count` tokens of the last turn; stops before a
+// token that would make it longer than `most`. *whole: how many of those tokens together end at the
+// end of a character.
+static size_t text_bytes(struct dt_worker *w, const struct dt_turn *turn, uint32_t count,
+                         size_t most, uint32_t *whole)
+{
+    const struct dt_story *story = &w->story;
+    struct dt_text_filter filter = {0};
+    size_t bytes = 0;
+    *whole = 0;
+    for (uint32_t i = turn->output_at; i < turn->output_at + count; i++) {
+        char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
+        size_t n = dt_engine_piece(w->engine, i ? story->tokens[i - 1] : DT_NO_TOKEN,
+                                   story->tokens[i], raw);
+        n = dt_text_filter_push(&filter, raw, n, clean);
+        if (bytes + n > most)
+            break;
+        bytes += n;
+        if (filter.held_count == 0)
+            *whole = i - turn->output_at + 1;
+    }
+    return bytes;
+}
+
+dt_status dt_context_replace_text(struct dt_worker *w, const char *text, struct dt_error *err)
+{
+    struct dt_story *story = &w->story;
+    struct dt_turn *turn = dt_story_last(story);
+    size_t same = 0;
+    uint32_t whole, ignored;
+    dt_status status = DT_OK;
+    if (story->stale || turn->output_at == DT_NOWHERE) {
+        turn->length = 0;
+        story->stale = true;
+        return dt_story_append_text(turn, text, strlen(text)) ? dt_context_rebuild(w, err)
+                                                              : no_memory(err);
+    }
+    while (text[same] && text[same] == turn->text[same])
+        same++;
+    text_bytes(w, turn, story->token_count - turn->output_at, same, &whole);
+    size_t bytes = text_bytes(w, turn, whole, same, &ignored);
+    story->token_count = turn->output_at + whole;
+    turn->length = bytes;
+    turn->text[turn->length] = '\0';
+    if (text[bytes]) {
+        status = push_text(w, text + bytes, 0, err);
+        if (status == DT_OK && !dt_story_append_text(turn, text + bytes, strlen(text + bytes)))
+            status = no_memory(err);
+    }
+    return status;
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+#include "app/worker/open_model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/view.h"
+#include "app/worker/worker_events.h"
+#include "host/clock.h"
+
+// Takes the model's suggestions over as settings, weaker than everything a user sets.
+static void use_hints(struct dt_worker *w)
+{
+    const struct dt_model_hints *hints = &dt_engine_model(w->engine)->hints;
+    const struct {
+        int id;
+        float value;
+    } rows[] = {
+        {DT_SET_TEMPERATURE, hints->temperature},
+        {DT_SET_TOP_P, hints->top_p},
+        {DT_SET_TOP_K, hints->top_k},
+        {DT_SET_MIN_P, hints->min_p},
+        {DT_SET_REPEAT_PENALTY, hints->repeat_penalty},
+        {DT_SET_LENGTH, hints->length ? (float)hints->length : DT_UNSET},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[32];
+        if (rows[i].value < 0)
+            continue;
+        if (dt_settings_table()[rows[i].id].type == DT_SETTING_REAL)
+            dt_settings_real_text(rows[i].value, text, sizeof text);
+        else
+            snprintf(text, sizeof text, "%.0f", (double)rows[i].value);
+        dt_report_set(w->report, rows[i].id, text, DT_FROM_MODEL, NULL); // ignored if out of range
+    }
+    dt_worker_see_settings(w);
+}
+
+// Chooses the chat template. default_model: the storyteller, whose llama2.c file has no template.
+static void choose_template(struct dt_worker *w, bool default_model)
+{
+    const struct dt_model *model = dt_engine_model(w->engine);
+    const char *wanted = dt_settings_text(&w->settings, DT_SET_TEMPLATE);
+    w->family = dt_template_recognise(model->chat_template,
+                                      model->chat_template ? model->chat_template_length : 0);
+    if (strcmp(wanted, "auto") != 0) {
+        if (!dt_template_by_name(wanted, &w->family))
+            dt_report_notice(w->report, DT_NOTICE_WARNING,
+                             "There is no chat template '%s': the model's own is used.", wanted);
+    } else if (w->family == DT_TEMPLATE_PLAIN && default_model) {
+        w->family = DT_TEMPLATE_STORY;
+    } else if (w->family == DT_TEMPLATE_UNKNOWN) {
+        dt_report_notice(w->report, DT_NOTICE_WARNING,
+                         "The model's chat template is of no family we know: chats are put to it "
+                         "plainly (--chat-template NAME).");
+        w->family = DT_TEMPLATE_PLAIN;
+    }
+}
+
+bool dt_open_model_chat_wanted(struct dt_worker *w)
+{
+    if (dt_settings_is(&w->settings, DT_SET_MODE, "auto"))
+        return dt_engine_model(w->engine)->hints.chat && w->family != DT_TEMPLATE_STORY;
+    return dt_settings_is(&w->settings, DT_SET_MODE, "chat");
+}
+
+static int on_load(void *arg, size_t done, size_t total)
+{
+    struct dt_worker *w = arg;
+    double seconds = (double)(dt_clock_ns() - w->progress.begin_ns) / 1e9;
+    dt_worker_post_progress(w, done, total,
+                            done ? seconds / (double)done * (double)(total - done) : -1, false);
+    return dt_worker_stopped(w);
+}
+
+// Whether a backend ("int8@avx2") is one of those in a stack ("int8@avx2+fastexp").
+static bool is_in_stack(const char *name, const char *stack)
+{
+    size_t n = strlen(name);
+    for (const char *p = stack; (p = strstr(p, name)) != NULL; p += n) {
+        if ((p == stack || p[-1] == '+') && (p[n] == '\0' || p[n] == '+'))
+            return true;
+    }
+    return false;
+}
+
+static void post_backends(struct dt_worker *w)
+{
+    struct dt_registry *registry = dt_engine_registry(w->engine);
+    size_t count = registry ? dt_registry_count(registry) : 0;
+    struct dt_view_list *list =
+        count ? dt_view_list_new(count, sizeof(struct dt_app_backend)) : NULL;
+    if (!list)
+        return;
+    struct dt_app_backend *items = list->items;
+    const char *stack = dt_engine_is_open(w->engine) ? dt_engine_stack_name(w->engine) : "";
+    for (size_t i = 0; i < count; i++) {
+        const struct dt_backend_info *info = dt_registry_at(registry, i);
+        char name[160];
+        snprintf(name, sizeof name, info->variant && *info->variant ? "%s@%s" : "%s", info->name,
+                 info->variant);
+        items[i] = (struct dt_app_backend){
+            .name = dt_view_list_text(list, name),
+            .description = dt_view_list_text(list, info->description),
+            .path = dt_view_list_text(list, info->path),
+            .score = info->score,
+            .reason = info->reason ? dt_view_list_text(list, info->reason) : NULL,
+            .in_use = is_in_stack(name, stack),
+        };
+    }
+    struct dt_app_event event = {.type = DT_EVENT_BACKENDS};
+    dt_events_post(&w->report->events, &event, NULL, 0, list, dt_view_list_free);
+}
+
+static dt_status try_open(struct dt_worker *w, const char *path, struct dt_error *err)
+{
+    char tokenizer[512];
+    struct dt_engine_plan plan;
+    dt_status status = dt_engine_prepare(
+        w->engine, path,
+        dt_settings_path(&w->settings, DT_SET_TOKENIZER, tokenizer, sizeof tokenizer), &plan, err);
+    if (status != DT_OK)
+        return status;
+    if (plan.weights.copied_bytes)
+        dt_report_notice(w->report, DT_NOTICE_INFO,
+                         "%s: the weights are %s for %s, which takes %.1f MB.", path,
+                         plan.weights.packed ? "packed" : "converted", plan.stack,
+                         (double)plan.weights.copied_bytes / 1e6);
+    return dt_engine_start(w->engine, on_load, w, err);
+}
+
+// Opens the model at `path`; if that fails, the one at `before`, if a model is open. Returns the
+// result of the first; *opened is the path of the one that is open now.
+static dt_status replace_model(struct dt_worker *w, const char *path, const char *before,
+                               const char **opened, struct dt_error *err)
+{
+    struct dt_error again = {0};
+    bool was_open = dt_engine_is_open(w->engine);
+    if (was_open)
+        dt_engine_close(w->engine);
+    *opened = path;
+    dt_status status = try_open(w, path, err);
+    if (status != DT_OK) {
+        dt_engine_close(w->engine);
+        if (was_open && try_open(w, before, &again) == DT_OK)
+            *opened = before;
+    }
+    return status;
+}
+
+// A model is open: brings everything that depends on it up to date.
+static void adopt_model(struct dt_worker *w, const char *path, bool default_model)
+{
+    const char *name = strrchr(path, '/');
+    snprintf(w->model_path, sizeof w->model_path, "%s", path);
+    dt_report_set_model_path(w->report, path);
+    dt_report_forget(w->report, DT_FROM_MODEL);
+    dt_worker_see_settings(w);
+    use_hints(w);
+    choose_template(w, default_model);
+    if (w->story.count == 0)
+        w->story.chat = dt_open_model_chat_wanted(w);
+    w->story.stale = w->story.count > 0;
+    snprintf(w->figures.model, sizeof w->figures.model, "%s", name ? name + 1 : path);
+    snprintf(w->stack_asked, sizeof w->stack_asked, "%s",
+             dt_settings_text(&w->settings, DT_SET_BACKEND));
+    post_backends(w);
+    dt_worker_post_model(w);
+    dt_worker_post_story(w, w->story.count, NULL);
+}
+
+void dt_open_model(struct dt_worker *w, const char *path)
+{
+    struct dt_error err = {0};
+    char wanted[512], usual[4096] = "", before[sizeof w->model_path];
+    dt_status status = DT_OK;
+    dt_worker_see_settings(w);
+    dt_report_state(w->report, DT_APP_LOADING);
+    dt_worker_begin_progress(w, "opening the model");
+    snprintf(before, sizeof before, "%s", w->model_path);
+    dt_engine_default_model(usual, sizeof usual, &err);
+    if (!*path && dt_settings_path(&w->settings, DT_SET_MODEL, wanted, sizeof wanted))
+        path = wanted;
+    if (!*path && !*usual)
+        status = err.status;
+    if (!*path)
+        path = usual;
+    if (status == DT_OK)
+        status = replace_model(w, path, before, &path, &err);
+    if (status != DT_OK && err.status != DT_CANCELLED)
+        dt_report_error(w->report, &err);
+    bool open = dt_engine_is_open(w->engine);
+    if (status == DT_OK)
+        atomic_store(&w->control->exit_code, 0);
+    else if (!open)
+        atomic_store(&w->control->exit_code, dt_status_exit_code(status));
+    if (open)
+        adopt_model(w, path, strcmp(path, usual) == 0);
+}

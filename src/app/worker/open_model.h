@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// Opening a model in a session.
+#ifndef DT_APP_OPEN_MODEL_H
+#define DT_APP_OPEN_MODEL_H
+
+#include "app/worker/worker.h"
+
+// Closes the open model and opens this one ("": the one of the setting, or the default one). The
+// story stays; its tokens are made anew when they are needed. If the new model cannot be opened, a
+// notice says why and the former one is opened again; without a former one the program's exit code
+// is set.
+void dt_open_model(struct dt_worker *w, const char *path);
+
+// Whether a new story is a chat, as the setting `mode` and the open model say.
+bool dt_open_model_chat_wanted(struct dt_worker *w);
+
+#endif

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#include "app/worker/save.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void dt_save_make_fields(struct dt_worker *w, struct dt_save_record *out)
+{
+    static const int saved[] = {DT_SET_TEMPERATURE, DT_SET_TOP_P,          DT_SET_TOP_K,
+                                DT_SET_MIN_P,       DT_SET_REPEAT_PENALTY, DT_SET_REPEAT_LAST,
+                                DT_SET_LENGTH,      DT_SET_OVERFLOW};
+    struct dt_story *story = &w->story;
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof saved / sizeof *saved && n < sizeof out->settings; i++)
+        n += (size_t)snprintf(out->settings + n, sizeof out->settings - n, "%s = %s\n",
+                              dt_settings_table()[saved[i]].name,
+                              dt_settings_text(&w->settings, saved[i]));
+    out->story = (struct dt_story_record){
+        .id = story->id,
+        .title = story->title,
+        .model = w->model_path,
+        .tokenizer = (char *)dt_settings_text(&w->settings, DT_SET_TOKENIZER),
+        .stack = w->figures.stack,
+        .settings = out->settings,
+        .premise = story->premise,
+        .system = (char *)dt_settings_text(&w->settings, DT_SET_SYSTEM),
+        .seed = story->count ? story->turns[0].seed : 0,
+        .chat = story->chat,
+    };
+}
+
+// Its strings belong to the turn.
+static struct dt_turn_record make_turn_record(struct dt_turn *turn)
+{
+    return (struct dt_turn_record){.prompt = turn->prompt,
+                                   .output = turn->text,
+                                   .finished = turn->finished,
+                                   .end = turn->end,
+                                   .tokens = turn->tokens,
+                                   .seed = turn->seed,
+                                   .speed = turn->speed,
+                                   .stack = turn->stack};
+}
+
+void dt_save_make_record(struct dt_worker *w, struct dt_save_record *out)
+{
+    struct dt_story *story = &w->story;
+    dt_save_make_fields(w, out);
+    out->story.turns = calloc(story->count + 1, sizeof *out->story.turns);
+    if (!out->story.turns)
+        return;
+    out->story.turn_count = story->count;
+    for (size_t i = 0; i < story->count; i++)
+        out->story.turns[i] = make_turn_record(&story->turns[i]);
+}
+
+// The story's handle at the library writer; NULL if nothing is to be saved or memory is short.
+static struct dt_writer_story *handle(struct dt_worker *w)
+{
+    struct dt_save_record record;
+    if (dt_worker_private(w))
+        return NULL;
+    if (!w->story.saved) {
+        dt_save_make_fields(w, &record);
+        w->story.saved = dt_writer_story_new(w->writer, &record.story);
+    }
+    return w->story.saved;
+}
+
+uint64_t dt_save_turn(struct dt_worker *w, size_t n)
+{
+    struct dt_turn_record record = make_turn_record(&w->story.turns[n]);
+    struct dt_writer_story *saved = handle(w);
+    return saved ? dt_writer_put_turn(w->writer, saved, (uint32_t)n, &record) : 0;
+}
+
+static void save_all_finished(struct dt_worker *w)
+{
+    for (size_t i = 0; i < w->story.count; i++) {
+        uint64_t ticket = w->story.turns[i].finished ? dt_save_turn(w, i) : 0;
+        if (ticket)
+            dt_writer_wait(w->writer, ticket, &w->control->stopping, NULL, NULL);
+    }
+}
+
+void dt_save_finished_turn(struct dt_worker *w, size_t n)
+{
+    struct dt_save_record fields;
+    if (!w->story.title)
+        w->story.title = dt_story_make_title(&w->story);
+    if (handle(w)) {
+        dt_save_make_fields(w, &fields);
+        dt_writer_put_fields(w->writer, w->story.saved, &fields.story);
+    }
+    uint64_t ticket = dt_save_turn(w, n);
+    if (!ticket)
+        return;
+    dt_report_state(w->report, DT_APP_SAVING);
+    // not cancelled: the stop that ended the turn does not concern its saving
+    if (dt_writer_wait(w->writer, ticket, NULL, NULL, NULL) == DT_SAVED_ANEW)
+        save_all_finished(w);
+    w->story.id = dt_writer_story_number(w->story.saved);
+}

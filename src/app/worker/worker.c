@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+#include "app/worker/worker.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/clock.h"
+
+bool dt_worker_stopped(struct dt_worker *w)
+{
+    return atomic_load(&w->control->stops) != w->stops;
+}
+
+void dt_worker_see_settings(struct dt_worker *w)
+{
+    unsigned changes = atomic_load(&w->report->changes);
+    if (changes == w->settings_seen)
+        return;
+    w->settings_seen = changes;
+    dt_report_settings(w->report, &w->settings);
+}
+
+void dt_worker_live_requests(struct dt_worker *w)
+{
+    struct dt_request *request;
+    while ((request = dt_requests_next_live(w->requests)) != NULL) {
+        dt_worker_see_settings(w);
+        request->run(w, request->text);
+        dt_request_free(request);
+    }
+}
+
+bool dt_worker_has_model(struct dt_worker *w)
+{
+    if (dt_engine_is_open(w->engine))
+        return true;
+    dt_report_notice(w->report, DT_NOTICE_ERROR, "No model is open: /model FILE opens one.");
+    return false;
+}
+
+bool dt_worker_has_turn(struct dt_worker *w, const char *what)
+{
+    if (w->story.count > 0)
+        return true;
+    dt_report_notice(w->report, DT_NOTICE_WARNING, "Nothing was told yet: there is nothing to %s.",
+                     what);
+    return false;
+}
+
+bool dt_worker_private(struct dt_worker *w)
+{
+    return dt_settings_on(&w->settings, DT_SET_PRIVATE);
+}
+
+uint64_t dt_worker_new_seed(struct dt_worker *w)
+{
+    uint64_t mixed =
+        (dt_clock_unix() * 1000003u + dt_clock_ns() / 1000 + ++w->seeds_drawn * 7919u) *
+        0x9E3779B97F4A7C15ull;
+    return 1 + (mixed >> 32) % 999999999u;
+}
+
+// ---- the thread ----
+
+// Reported even if the state did not change: the front end learns that the request is done.
+static void on_idle(void *arg)
+{
+    struct dt_report *report = arg;
+    struct dt_app_event event = {.type = DT_EVENT_STATE, .state = DT_APP_IDLE};
+    atomic_store(&report->state, DT_APP_IDLE);
+    dt_events_post(&report->events, &event, NULL, 0, NULL, NULL);
+}
+
+static void *work(void *arg)
+{
+    struct dt_worker *w = arg;
+    for (;;) {
+        struct dt_request *request = dt_requests_wait(w->requests, on_idle, w->report);
+        dt_worker_function *run = request->run;
+        // a stop concerns this request if it came after the request was made
+        w->stops = request->stops;
+        atomic_store(&w->control->stopping, 0);
+        dt_engine_uncancel(w->engine);
+        if (dt_worker_stopped(w)) {
+            atomic_store(&w->control->stopping, 1);
+            dt_engine_cancel(w->engine);
+        }
+        if (run) {
+            w->asked_ns = dt_clock_ns();
+            dt_worker_see_settings(w);
+            run(w, request->text);
+        }
+        dt_request_free(request);
+        if (!run)
+            return NULL;
+    }
+}
+
+dt_status dt_worker_new(struct dt_worker **out, const struct dt_worker_parts *parts,
+                        struct dt_error *err)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    struct dt_worker *w = calloc(1, sizeof *w);
+    sigset_t all, before;
+    *out = NULL;
+    if (!w)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "out of memory for an interactive session");
+    w->report = parts->report;
+    w->control = parts->control;
+    w->requests = parts->requests;
+    w->writer = parts->writer;
+    w->engine = parts->engine;
+    w->interactive = parts->interactive;
+    w->settings_seen = atomic_load(&w->report->changes) - 1;
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int failed = pthread_create(&w->thread, NULL, work, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        free(w);
+        return dt_error_set(err, DT_FAILED, NULL, "the worker's thread cannot be started: %s",
+                            strerror(failed));
+    }
+    *out = w;
+    return DT_OK;
+}
+
+void dt_worker_free(struct dt_worker *w)
+{
+    if (!w)
+        return;
+    dt_requests_ask(w->requests, NULL, NULL, 0, false);
+    pthread_join(w->thread, NULL);
+    dt_speech_close(w->speech);
+    dt_story_free(&w->story);
+    free(w);
+}

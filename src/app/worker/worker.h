@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+// The worker: the one thread that computes. It owns the engine and the story. Everything declared
+// in src/app/worker runs on it, except dt_worker_new and dt_worker_free.
+#ifndef DT_APP_WORKER_H
+#define DT_APP_WORKER_H
+
+#include "app/control.h"
+#include "app/report.h"
+#include "app/requests.h"
+#include "app/speech/speech.h"
+#include "app/worker/story.h"
+#include "core/text/template.h"
+
+// What a worker is made of and works for. All outlive it.
+struct dt_worker_parts {
+    struct dt_report *report;
+    struct dt_control *control;
+    struct dt_requests *requests;
+    struct dt_writer *writer;
+    struct dt_engine *engine;
+    bool interactive;
+};
+
+struct dt_worker {
+    struct dt_report *report;
+    struct dt_control *control;
+    struct dt_requests *requests;
+    struct dt_writer *writer;
+    struct dt_engine *engine;
+    bool interactive;
+    pthread_t thread;
+
+    struct dt_settings settings; // as of settings_seen
+    unsigned settings_seen;
+    unsigned stops;       // of the control, when the current request was made
+    uint64_t asked_ns;    // when the current request began
+    uint64_t seeds_drawn; // so that two in the same moment differ
+
+    struct dt_story story;
+
+    enum dt_template family; // of the open model
+    char model_path[512];
+    char stack_asked[128]; // the setting that the current stack was made for
+
+    struct dt_app_figures figures;
+    uint64_t faults, faults_ns; // major page faults at the last measurement, and when that was
+    double prompt_speed;        // of the last prompt, to predict the next one
+
+    struct {
+        const char *what;
+        uint64_t begin_ns, shown_ns;
+        bool shown;
+    } progress;
+
+    struct dt_speech *speech;
+    char speech_options[1200]; // as text, as of the opening of `speech`
+    bool reading_aloud;        // this turn is being read
+};
+
+// Starts the thread. DT_NO_MEMORY, DT_FAILED. Release with dt_worker_free.
+dt_status dt_worker_new(struct dt_worker **out, const struct dt_worker_parts *parts,
+                        struct dt_error *err);
+// Asks the thread to end after the requests that wait, joins it, frees everything. NULL is
+// allowed.
+void dt_worker_free(struct dt_worker *worker);
+
+// Whether the current request is to stop.
+bool dt_worker_stopped(struct dt_worker *w);
+
+// Renews the copy of the settings if they changed.
+void dt_worker_see_settings(struct dt_worker *w);
+
+// Runs the waiting requests that may run between two tokens.
+void dt_worker_live_requests(struct dt_worker *w);
+
+// Whether a model is open, or whether there is a turn; if not, a notice says so. what: the rest of
+// "there is nothing to ...".
+bool dt_worker_has_model(struct dt_worker *w);
+bool dt_worker_has_turn(struct dt_worker *w, const char *what);
+
+// Whether the session is private: nothing is saved.
+bool dt_worker_private(struct dt_worker *w);
+
+// A random seed of at most nine digits, so that it can be typed again.
+uint64_t dt_worker_new_seed(struct dt_worker *w);
+
+#endif
