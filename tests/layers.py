@@ -4,6 +4,7 @@
 
 layers.py includes ROOT              the include graph: who may know whom
 layers.py symbols CC LIB...          core and base, linked with nothing: only the allowed symbols may be missing
+layers.py circles NM OBJECT...       no two of these objects (or members of archives) need each other, directly or through others
 layers.py imports NM MODULE...       what a backend module takes from outside, and the one symbol it exports
 """
 import pathlib
@@ -116,12 +117,62 @@ def imports(nm, modules):
     return wrong
 
 
+def needs(nm, files):
+    """Object -> {object: symbol}: which object takes which symbol from which other."""
+    defined, taken, name = {}, [], None
+    for file in files:
+        rows = subprocess.run([nm, "-g", file], capture_output=True, text=True, check=True).stdout.split("\n")
+        name = pathlib.Path(file).name
+        for row in rows:
+            if row.endswith(":"):  # a member of an archive
+                name = pathlib.Path(row[:-1]).name
+            elif re.match(r"^[0-9a-f]+ [TDRBC] ", row):
+                defined[row.split()[-1]] = name
+            elif re.match(r"^\s+U ", row):
+                taken.append((name, row.split()[-1]))
+    graph = {}
+    for name, symbol in taken:
+        if symbol in defined and defined[symbol] != name:
+            graph.setdefault(name, {})[defined[symbol]] = symbol
+    return graph
+
+
+def path_between(graph, start, end):
+    """The shortest path along the graph from one object to another, as a list; None if there is none."""
+    paths, seen = [[start]], {start}
+    while paths:
+        path = paths.pop(0)
+        for other in graph.get(path[-1], {}):
+            if other == end:
+                return [*path, other]
+            if other not in seen:
+                seen.add(other)
+                paths.append([*path, other])
+    return None
+
+
+def circles(nm, files):
+    graph = needs(nm, files)
+    wrong, reported = [], set()
+    if not graph:
+        wrong.append(f"no object needs another among {len(files)} files: are these objects?")
+    for name in sorted(graph):
+        path = path_between(graph, name, name)
+        if path and not reported & set(path):
+            reported |= set(path)
+            steps = [f"{a} -> {b} ({graph[a][b]})" for a, b in zip(path, path[1:])]
+            wrong.append("objects need each other: " + ", ".join(steps))
+    return wrong
+
+
 def main():
     what, arguments = sys.argv[1], sys.argv[2:]
     if what == "includes":
         wrong = includes(arguments[0])
     elif what == "symbols":
         wrong = symbols(arguments[0], arguments[1:])
+    elif what == "circles":
+        wrong = circles(arguments[0], arguments[1:])
     elif what == "imports":
         wrong = imports(arguments[0], arguments[1:])
     else:

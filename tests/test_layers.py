@@ -35,8 +35,40 @@ def check(root):
     return result.returncode, result.stdout
 
 
+# What each object calls, and what must be said about them; None: no circle.
+CALLS = [
+    ({"a": "b c", "b": "c", "c": ""}, None),
+    ({"a": "b", "b": "c", "c": "a"}, "a.o -> b.o (b), b.o -> c.o (c), c.o -> a.o (a)"),
+    ({"a": "b", "b": "c", "c": "b"}, "b.o -> c.o (c), c.o -> b.o (b)"),
+    ({"a": "a", "b": ""}, "no object needs another"),
+]
+
+
+def check_circles(cc, nm, as_archive):
+    failures = 0
+    for calls, expected in CALLS:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, called in calls.items():
+                others = "".join(f"void {other}(void);" for other in called.split())
+                body = "".join(f"{other}();" for other in called.split())
+                source = f"{others} void {name}(void); void {name}(void) {{ {body} }}"
+                subprocess.run([cc, "-x", "c", "-c", "-o", f"{folder}/{name}.o", "-"], input=source, text=True, check=True)
+            files = [f"{folder}/{name}.o" for name in calls]
+            if as_archive:
+                subprocess.run(["ar", "rcs", f"{folder}/all.a", *files], check=True)
+                files = [f"{folder}/all.a"]
+            result = subprocess.run([sys.executable, WALLS, "circles", nm, *files], capture_output=True, text=True, check=False)
+            good = result.returncode == 0 if expected is None else result.returncode == 1 and expected in result.stdout
+            if not good:
+                failures += 1
+                print(f"{calls}: expected {expected!r}, got {result.returncode}: {result.stdout}{result.stderr}")
+    return failures
+
+
 def main():
     failures = 0
+    if len(sys.argv) > 2:  # a C compiler
+        failures += check_circles(sys.argv[2], "nm", False) + check_circles(sys.argv[2], "nm", True)
     for name, text, expected in [("src/base/ok.c", '#include "base/text.h"\n', None), *BROKEN]:
         with tempfile.TemporaryDirectory() as folder:
             root = pathlib.Path(folder)
