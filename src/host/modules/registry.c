@@ -52,9 +52,7 @@ static bool equals(const char *text, size_t n, const char *word)
     return strlen(word) == n && memcmp(text, word, n) == 0;
 }
 
-// Whether a module's table is complete; if not, writes the reason. Reads nothing beyond the size
-// that it states.
-static bool is_valid(const struct dt_backend *module, char *reason, size_t size)
+bool dt_registry_accepts(const struct dt_backend *module, char *reason, size_t size)
 {
     if (module->abi != DT_BACKEND_ABI) {
         dt_format(reason, size,
@@ -135,7 +133,7 @@ static dt_status fill_entry(struct entry *e, const struct dt_backend *table, con
         (struct dt_backend_info){.path = path, .name = file_name, .variant = "", .description = ""};
     if (refused) {
         dt_format(reason, sizeof reason, "%s", refused);
-    } else if (is_valid(table, reason, sizeof reason)) {
+    } else if (dt_registry_accepts(table, reason, sizeof reason)) {
         copy_table(e, table);
         if (e->info.score <= 0)
             dt_format(reason, sizeof reason, "cannot run on this CPU (%s; it has: %s)",

@@ -23,6 +23,10 @@ struct dt_backend_info {
     const char *reason; // why it cannot be used; NULL if it can
 };
 
+// Whether the table of a module can be used; writes the reason if not. Reads nothing beyond the
+// table's own size.
+bool dt_registry_accepts(const struct dt_backend *module, char *reason, size_t size);
+
 struct dt_registry;
 
 // Finds all backends, compiled in and as modules, and probes each. Those that cannot be used are

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "ops/rig.h"
+#include "verbs/verify/harness.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -7,35 +7,35 @@
 #include <string.h>
 #include <sys/mman.h>
 
-struct rig rig;
+struct dt_rig dt_rig;
 
-// xorshift64*, as good as tests need
-uint64_t rig_random(void)
+// xorshift64*
+uint64_t dt_rig_random(void)
 {
-    rig.state ^= rig.state >> 12;
-    rig.state ^= rig.state << 25;
-    rig.state ^= rig.state >> 27;
-    return rig.state * 0x2545f4914f6cdd1dull;
+    dt_rig.state ^= dt_rig.state >> 12;
+    dt_rig.state ^= dt_rig.state << 25;
+    dt_rig.state ^= dt_rig.state >> 27;
+    return dt_rig.state * 0x2545f4914f6cdd1dull;
 }
 
-uint32_t rig_below(uint32_t n)
+uint32_t dt_rig_below(uint32_t n)
 {
-    return (uint32_t)((rig_random() >> 32) * n >> 32);
+    return (uint32_t)((dt_rig_random() >> 32) * n >> 32);
 }
 
-uint32_t rig_between(uint32_t from, uint32_t to)
+uint32_t dt_rig_between(uint32_t from, uint32_t to)
 {
     uint32_t span = to - from + 1;
-    return rig_below(3) ? from + rig_below(span < 20 ? span : 20) : from + rig_below(span);
+    return dt_rig_below(3) ? from + dt_rig_below(span < 20 ? span : 20) : from + dt_rig_below(span);
 }
 
-float rig_normal(void)
+float dt_rig_normal(void)
 {
     float sum = 0.0f;
     for (int i = 0; i < 4; i++)
-        sum += (float)(rig_random() >> 40) * 0x1p-24f - 0.5f;
+        sum += (float)(dt_rig_random() >> 40) * 0x1p-24f - 0.5f;
     sum *= 1.7f;
-    uint32_t kind = rig_below(64);
+    uint32_t kind = dt_rig_below(64);
     return kind == 0 ? 0.0f : kind == 1 ? sum * 30.0f : sum;
 }
 
@@ -47,14 +47,14 @@ static struct {
 } blocks[128];
 static size_t block_count;
 
-void *rig_guarded(size_t bytes, size_t tail)
+void *dt_rig_guarded(size_t bytes, size_t tail)
 {
     size_t page = 4096, pages = (bytes + tail + page - 1) / page + 1;
     unsigned char *at =
         mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED || block_count == sizeof blocks / sizeof *blocks) {
-        fprintf(stderr, "no memory for a test\n");
-        exit(1);
+        fprintf(stderr, "duotale: not enough memory for a shape\n");
+        abort();
     }
     mprotect(at + (pages - 1) * page, page, PROT_NONE);
     blocks[block_count].at = at;
@@ -62,12 +62,12 @@ void *rig_guarded(size_t bytes, size_t tail)
     return at + (pages - 1) * page - tail - bytes;
 }
 
-float *rig_floats(size_t count)
+float *dt_rig_floats(size_t count)
 {
-    return rig_guarded((count * sizeof(float) + 63) / 64 * 64, 0);
+    return dt_rig_guarded((count * sizeof(float) + 63) / 64 * 64, 0);
 }
 
-void rig_free(void)
+void dt_rig_free(void)
 {
     while (block_count > 0) {
         block_count--;
@@ -77,14 +77,14 @@ void rig_free(void)
 
 // ---- numbers of 16 bits ----
 
-float rig_half(uint16_t h)
+static float half_value(uint16_t h)
 {
     int exponent = h >> 10 & 31;
     double value = exponent ? ldexp(1024 + (h & 1023), exponent - 25) : ldexp(h & 1023, -24);
     return (float)(h >> 15 ? -value : value);
 }
 
-uint16_t rig_to_half(float f)
+uint16_t dt_rig_to_half(float f)
 {
     uint32_t bits;
     memcpy(&bits, &f, sizeof bits);
@@ -94,34 +94,63 @@ uint16_t rig_to_half(float f)
     return (uint16_t)((bits >> 16 & 0x8000) | (uint32_t)exponent << 10 | (bits >> 13 & 1023));
 }
 
+void dt_rig_fill(float *x, size_t n, float scale)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = dt_rig_normal() * scale;
+}
+
+// ---- comparing ----
+
+void dt_rig_same_bits(const char *what, const float *got, const float *expected, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (memcmp(got + i, expected + i, sizeof *got) != 0)
+            dt_rig_fail("%s: value %zu of %zu is %.9g, the reference gives %.9g", what, i, n,
+                        (double)got[i], (double)expected[i]);
+    }
+}
+
+void dt_rig_near(const char *what, const float *got, const float *expected, size_t n,
+                 double relative, double absolute)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!(fabs((double)got[i] - expected[i]) <=
+              fabs((double)expected[i]) * relative + absolute))
+            dt_rig_fail("%s: value %zu of %zu is %.9g, the reference gives %.9g", what, i, n,
+                        (double)got[i], (double)expected[i]);
+    }
+}
+
 // ---- matrices ----
 
 static void fill_blocks(unsigned char *at, size_t count, size_t block)
 {
     for (size_t b = 0; b < count; b++, at += block) {
-        uint16_t scale = rig_below(40) ? rig_to_half(0.001f + 0.02f * fabsf(rig_normal())) : 0;
-        if (rig_below(200) == 0)
-            scale = (uint16_t)rig_below(1024); // a subnormal one
+        uint16_t scale =
+            dt_rig_below(40) ? dt_rig_to_half(0.001f + 0.02f * fabsf(dt_rig_normal())) : 0;
+        if (dt_rig_below(200) == 0)
+            scale = (uint16_t)dt_rig_below(1024); // subnormal
         memcpy(at, &scale, 2);
         for (size_t i = 2; i < block; i++)
-            at[i] = (unsigned char)(rig_random() >> 56);
+            at[i] = (unsigned char)(dt_rig_random() >> 56);
     }
 }
 
-struct dt_matrix rig_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint32_t group)
+struct dt_matrix dt_rig_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint32_t group)
 {
     struct dt_matrix w = {.form = form, .rows = rows, .cols = cols};
     size_t values = (size_t)rows * cols;
     if (form == DT_FORM_I8) {
         w.group = group;
         w.scale_type = DT_SCALE_F32;
-        int8_t *q = rig_guarded(values, 0);
-        for (size_t i = 0; i < values; i++) // foreign files may hold -128
-            q[i] = (int8_t)(rig_random() >> 56);
+        int8_t *q = dt_rig_guarded(values, 0);
+        for (size_t i = 0; i < values; i++) // files of other programs may contain -128
+            q[i] = (int8_t)(dt_rig_random() >> 56);
         size_t scales = values / group;
-        unsigned char *s = rig_guarded(scales * 4, rig_below(4));
+        unsigned char *s = dt_rig_guarded(scales * 4, dt_rig_below(4));
         for (size_t i = 0; i < scales; i++) {
-            float scale = 0.02f * fabsf(rig_normal());
+            float scale = 0.02f * fabsf(dt_rig_normal());
             memcpy(s + i * 4, &scale, 4);
         }
         w.quants = q;
@@ -135,7 +164,7 @@ struct dt_matrix rig_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint32_
     }
     if (form == DT_FORM_Q8_0 || form == DT_FORM_Q4_0) {
         size_t block = form == DT_FORM_Q8_0 ? 34 : 18, count = values / 32;
-        unsigned char *at = rig_guarded(count * block, 0);
+        unsigned char *at = dt_rig_guarded(count * block, 0);
         fill_blocks(at, count, block);
         w.group = 32;
         w.scale_type = DT_SCALE_F16;
@@ -147,12 +176,12 @@ struct dt_matrix rig_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint32_
         return w;
     }
     size_t element = form == DT_FORM_F32 ? 4 : 2;
-    unsigned char *at = rig_guarded(values * element, 0);
+    unsigned char *at = dt_rig_guarded(values * element, 0);
     for (size_t i = 0; i < values; i++) {
-        float value = 0.1f * rig_normal();
+        float value = 0.1f * dt_rig_normal();
         uint32_t bits;
         memcpy(&bits, &value, 4);
-        uint16_t half = form == DT_FORM_F16 ? rig_to_half(value) : (uint16_t)(bits >> 16);
+        uint16_t half = form == DT_FORM_F16 ? dt_rig_to_half(value) : (uint16_t)(bits >> 16);
         memcpy(at + i * element, form == DT_FORM_F32 ? (const void *)&value : (const void *)&half,
                element);
     }
@@ -162,7 +191,7 @@ struct dt_matrix rig_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint32_
     return w;
 }
 
-double rig_value(const struct dt_matrix *w, uint32_t row, uint32_t col)
+double dt_rig_value(const struct dt_matrix *w, uint32_t row, uint32_t col)
 {
     const unsigned char *at = (const unsigned char *)w->quants + row * w->row_stride;
     uint16_t half;
@@ -173,7 +202,7 @@ double rig_value(const struct dt_matrix *w, uint32_t row, uint32_t col)
     }
     memcpy(&half, at + (size_t)col * 2, 2);
     if (w->form == DT_FORM_F16)
-        return rig_half(half);
+        return half_value(half);
     uint32_t bits = (uint32_t)half << 16;
     float value;
     memcpy(&value, &bits, 4);
