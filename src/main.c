@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Finds the verb, or opens a front end.
+// Runs the verb that the command line names, or an interactive session.
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,25 +24,26 @@ static const struct dt_ui *const compiled[] = {
 #endif
 };
 
-static int print_help(FILE *out)
+static int print_help(void)
 {
-    fputs("duotale tells stories, and chats, with small LLaMA-family models.\n\n"
-          "usage: duotale [MODEL] [options] sit down and talk\n"
-          "       duotale VERB [arguments]  one of these:\n",
-          out);
-    for (const struct dt_verb *v = dt_verbs; v->name; v++)
-        fprintf(out, "  %-10s %s\n             %s\n", v->name, v->arguments, v->help);
-    fputs("\n`duotale VERB --help` tells more.\n", out);
-    return ferror(out) != 0;
+    puts("duotale tells stories and chats, with small language models, in a terminal.\n\n"
+         "usage: duotale [MODEL] [options]         an interactive session\n"
+         "       duotale VERB [arguments]          one of these:");
+    for (int i = DT_VERB_SESSION + 1; i < DT_VERB_COUNT; i++) {
+        const struct dt_verb_page *page = dt_verb_page((enum dt_verb_id)i);
+        printf("  %-10s %s\n", page->name, page->help);
+    }
+    puts("`duotale VERB --help` describes a verb.\n");
+    return dt_options_help(DT_VERB_SESSION);
 }
 
-// The descriptors 0, 1 and 2 must be somebody's: else the model's file becomes standard output.
-static void keep_standard_descriptors(void)
+// Opens descriptors 0 to 2 where they are closed, so that no other file becomes standard output.
+static void open_standard_descriptors(void)
 {
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) >= 0)
             continue;
-        // 1 is opened so that writing fails: a closed output is told, not swallowed
+        // standard output is opened for reading, so that writing fails and is reported
         int opened = open("/dev/null", fd == 2 ? O_WRONLY : O_RDONLY);
         if (opened >= 0 && opened != fd) {
             dup2(opened, fd);
@@ -53,24 +54,19 @@ static void keep_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
-    keep_standard_descriptors();
+    open_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
-    dt_modules_set_home(
-        getenv("DUOTALE_HOME")); // the board's bundle says so: /proc/self/exe is the loader there
+    dt_modules_set_home(getenv("DUOTALE_HOME")); // where /proc/self/exe is a loader, on the board
     if (argc > 1 && argv[1][0] != '-') {
-        const struct dt_verb *verb = dt_verb_find(argv[1]);
-        if (verb)
-            return verb->run(argc - 1, argv + 1);
+        dt_verb_run_function *run = dt_verb_find(argv[1]);
+        if (run)
+            return run(argc - 1, argv + 1);
         if (strcmp(argv[1], "help") == 0)
-            return print_help(stdout);
-        if (!dt_file_readable(argv[1])) { // else a model to sit down with
-            fprintf(stderr,
-                    "duotale: there is no verb and no model file \"%s\" (see duotale --help)\n",
-                    argv[1]);
-            return dt_status_exit_code(DT_USAGE);
-        }
+            return print_help();
+        if (!dt_file_readable(argv[1]))
+            return dt_options_usage(DT_VERB_SESSION, "%s: no such verb or model file", argv[1]);
     }
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-        print_help(stdout); // and then the settings
-    return dt_sit(argc, argv, compiled, sizeof compiled / sizeof *compiled);
+        return print_help();
+    return dt_interactive(argc, argv, compiled, sizeof compiled / sizeof *compiled);
 }

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: MIT
-// duotale backends: what can compute here, from which file, and why not.
+// duotale backends: lists the compute backends, or verifies a module file.
 #include <stdio.h>
 #include <string.h>
 
 #include "host/modules/cpu.h"
 #include "host/json.h"
 #include "verbs/verb.h"
-
-static const char help[] =
-    "usage: duotale backends [--json]\n"
-    "Every compute backend that was found: its score on this CPU, its file, or why it cannot be "
-    "used.\n"
-    "A stack is written bottom first: int8+fastexp; one variant is forced by int8@avx2.\n"
-    "Folders are searched in this order: those in DUOTALE_MODULES, beside the program, the install "
-    "folder.\n";
+#include "verbs/verify/verify.h"
 
 static void list_forms(struct dt_json *json, const struct dt_backend *table)
 {
@@ -67,8 +60,8 @@ static void as_text(const struct dt_registry *registry)
     printf("%s (%s): %s\n\n", dt_cpu()->model, dt_cpu()->arch,
            *dt_cpu_features(dt_cpu(), features, sizeof features)
                ? features
-               : "no vector features that backends ask for");
-    printf("%-20s %5s  %s\n", "backend", "score", "what and where");
+               : "no vector extensions that a backend uses");
+    printf("%-20s %5s  %s\n", "backend", "score", "description or reason, file");
     for (size_t i = 0; i < dt_registry_count(registry); i++) {
         const struct dt_backend_info *b = dt_registry_at(registry, i);
         snprintf(name, sizeof name, "%s%s%s", b->name, *b->variant ? "@" : "", b->variant);
@@ -80,31 +73,53 @@ static void as_text(const struct dt_registry *registry)
     }
     size_t folders;
     const char *const *folder = dt_registry_folders(registry, &folders);
-    printf("\nlooked into:%s\n", folders ? "" : " no folder of modules was found");
+    printf("\nfolders searched:%s\n", folders ? "" : " no module folder was found");
     for (size_t i = 0; i < folders; i++)
         printf("  %s\n", folder[i]);
 }
 
+struct request {
+    bool json;
+    const char *verify; // a module file, or NULL
+    struct dt_verify_options options;
+};
+
+static int on_option(void *arg, int id, const struct dt_option_value *value)
+{
+    struct request *r = arg;
+    if (id == DT_OPTION_JSON)
+        r->json = true;
+    else if (id == DT_OPTION_VERIFY)
+        r->verify = value->text;
+    else if (id == DT_OPTION_SHAPES)
+        r->options.shapes = (uint32_t)value->integer;
+    else if (id == DT_OPTION_SEED)
+        r->options.seed = value->integer;
+    else if (id == DT_OPTION_EXACT)
+        r->options.exact = true;
+    return 0;
+}
+
 int dt_verb_backends(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"json", no_argument, NULL, 'J'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    bool json = false;
-    int option;
-    while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
-        if (option == 'h')
-            return fputs(help, stdout) < 0;
-        if (option != 'J')
-            return dt_status_exit_code(DT_USAGE);
-        json = true;
-    }
+    struct request r = {.options = {.shapes = 200, .seed = 1}};
+    int code = dt_options_read(DT_VERB_BACKENDS, argc, argv, on_option, &r);
+    if (code >= 0)
+        return code;
     if (optind < argc)
-        return dt_verb_usage("backends", "takes no \"%s\"", argv[optind]);
+        return dt_options_usage(DT_VERB_BACKENDS, "%s: unexpected argument", argv[optind]);
     struct dt_error err = {0};
+    if (r.verify) {
+        uint32_t failed;
+        if (dt_verify_module(r.verify, &r.options, stdout, &failed, &err) != DT_OK)
+            return dt_verb_fail(&err);
+        code = dt_verb_flush();
+        return failed ? dt_status_exit_code(DT_FAILED) : code;
+    }
     struct dt_registry *registry;
     if (dt_registry_new(&registry, &err) != DT_OK)
         return dt_verb_fail(&err);
-    if (json)
+    if (r.json)
         as_json(registry);
     else
         as_text(registry);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// eval --compare: two models, or two backends over one, side by side.
+// eval --compare: two models, or one model with two backends.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,16 +14,16 @@ struct comparison {
     struct dt_engine *engine[2];
     struct dt_eval_score score[2];
     const uint32_t *tokens;
-    float *logits; // of every position of the story with the first engine
+    float *logits; // of every position of the story, from the first engine
     uint32_t vocab;
-    double *kl; // one a scored token
+    double *kl; // one per scored token
     size_t kl_count, kl_capacity;
     uint64_t same_top;
     double kl_sum, kl_max;
     struct dt_error *err;
 };
 
-static int keep_logits(void *arg, uint32_t position, const float *logits)
+static int store_logits(void *arg, uint32_t position, const float *logits)
 {
     struct comparison *c = arg;
     memcpy(c->logits + (size_t)position * c->vocab, logits, c->vocab * sizeof *logits);
@@ -59,7 +59,7 @@ static int compare_logits(void *arg, uint32_t position, const float *b)
         double log_p = (double)a[i] - sum_a;
         kl += exp(log_p) * (log_p - ((double)b[i] - sum_b));
     }
-    kl = kl > 0 ? kl : 0; // rounding may leave a little below
+    kl = kl > 0 ? kl : 0; // rounding may give slightly less than 0
     c->same_top += top(a, c->vocab) == top(b, c->vocab);
     c->kl_sum += kl;
     c->kl_max = kl > c->kl_max ? kl : c->kl_max;
@@ -88,16 +88,15 @@ static dt_status compare_story(void *arg, const char *text, size_t n)
     if (other_count < count)
         count = other_count;
     if (memcmp(c->tokens, other, count * sizeof *other) != 0)
-        return dt_error_set(
-            c->err, DT_BAD_INPUT, dt_engine_path(c->engine[1]),
-            "has another vocabulary than %s: the two can only be compared by eval alone",
-            dt_engine_path(c->engine[0]));
+        return dt_error_set(c->err, DT_BAD_INPUT, dt_engine_path(c->engine[1]),
+                            "has another vocabulary than %s; use `duotale eval` on each",
+                            dt_engine_path(c->engine[0]));
     if (count < 2)
         return DT_OK;
     for (int i = 0; i < 2 && status == DT_OK; i++) {
         dt_session_truncate(dt_engine_session(c->engine[i]), 0);
         status = dt_session_eval(dt_engine_session(c->engine[i]), c->tokens, count - 1,
-                                 i ? compare_logits : keep_logits, c, c->err);
+                                 i ? compare_logits : store_logits, c, c->err);
         c->score[i].stories++;
     }
     return status;
@@ -109,9 +108,9 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// Tokens that the two greedy texts from BOS have in common, at most GREEDY_TOKENS; *parted if they
-// differ after that.
-static dt_status common_greedy(struct comparison *c, uint32_t *common, bool *parted)
+// Counts the tokens that the two greedy texts from BOS have in common, at most GREEDY_TOKENS.
+// *diverged: whether they differ after those.
+static dt_status common_greedy(struct comparison *c, uint32_t *common, bool *diverged)
 {
     static const struct dt_sampling greedy = {.temperature = 0, .repeat_penalty = 1};
     dt_status status = DT_OK;
@@ -119,7 +118,7 @@ static dt_status common_greedy(struct comparison *c, uint32_t *common, bool *par
     const uint32_t *bos;
     size_t n;
     *common = 0;
-    *parted = false;
+    *diverged = false;
     for (int i = 0; i < 2 && status == DT_OK; i++) {
         status = dt_engine_encode(c->engine[i], "", 0, DT_ENCODE_BOS, &bos, &n, c->err);
         next[i] = status == DT_OK && n ? bos[0] : 0;
@@ -136,7 +135,7 @@ static dt_status common_greedy(struct comparison *c, uint32_t *common, bool *par
                 next[i] = dt_engine_next(c->engine[i]);
         }
         if (status != DT_OK || next[0] != next[1]) {
-            *parted = true;
+            *diverged = true;
             break;
         }
         ++*common;
@@ -155,7 +154,7 @@ static void put_side(struct dt_json *j, const char *name, const struct compariso
     dt_json_end(j);
 }
 
-static void print(struct comparison *c, uint32_t common, bool parted, bool json)
+static void print(struct comparison *c, uint32_t common, bool diverged, bool json)
 {
     size_t n = c->kl_count;
     qsort(c->kl, n, sizeof *c->kl, by_value);
@@ -163,16 +162,16 @@ static void print(struct comparison *c, uint32_t common, bool parted, bool json)
            agree = (double)c->same_top / (double)n;
     if (!json) {
         for (int i = 0; i < 2; i++)
-            printf("%c  %.4f bits a byte, %.4f nats a token  %s (%s)\n", 'A' + i,
+            printf("%c  %.4f bits per byte, %.4f nats per token  %s (%s)\n", 'A' + i,
                    dt_eval_bits_per_byte(&c->score[i]), dt_eval_nats_per_token(&c->score[i]),
                    dt_engine_path(c->engine[i]), dt_engine_stack_name(c->engine[i]));
-        printf("KL(A || B) a token: mean %.3g, p99 %.3g, max %.3g nats over %zu tokens\n", mean,
+        printf("KL(A || B) per token: mean %.3g, p99 %.3g, max %.3g nats over %zu tokens\n", mean,
                p99, c->kl_max, n);
-        printf("the likeliest token is the same for %.2f %%\n", agree * 100);
-        if (parted)
-            printf("greedy texts part after %u tokens\n", common);
+        printf("the likeliest token agrees for %.2f %% of them\n", agree * 100);
+        if (diverged)
+            printf("greedy texts diverge after %u tokens\n", common);
         else
-            printf("greedy texts are the same for all of %u tokens\n", common);
+            printf("greedy texts are identical for all %u tokens\n", common);
         return;
     }
     struct dt_json j;
@@ -190,19 +189,18 @@ static void print(struct comparison *c, uint32_t common, bool parted, bool json)
     dt_json_end(&j);
     dt_json_put_number(&j, "top1_agreement", agree);
     dt_json_name(&j, "first_difference");
-    if (parted)
+    if (diverged)
         dt_json_uint(&j, common);
     else
         dt_json_text(&j, NULL);
-    dt_json_put_uint(&j, "greedy_tokens_compared", parted ? common + 1 : common);
+    dt_json_put_uint(&j, "greedy_tokens_compared", diverged ? common + 1 : common);
     dt_json_end(&j);
 }
 
-int dt_eval_compare(const struct dt_verb_model *model, const char *other_path, const char *text,
-                    size_t n, uint32_t skip, uint32_t most, bool json)
+// Opens both engines, each with its own stack, and allocates the logits of one story.
+static dt_status open_both(struct comparison *c, const struct dt_verb_model *model,
+                           const char *other_path)
 {
-    struct dt_error err = {0};
-    struct comparison c = {.err = &err};
     struct dt_engine_options options = model->engine;
     char stack[2][128] = {"auto", "auto"};
     const char *paths[2] = {model->path, other_path}, *given = options.stack;
@@ -214,39 +212,44 @@ int dt_eval_compare(const struct dt_verb_model *model, const char *other_path, c
     }
     for (int i = 0; i < 2 && status == DT_OK; i++) {
         options.stack = stack[i];
-        status = dt_engine_new(&c.engine[i], &options, &err);
+        status = dt_engine_new(&c->engine[i], &options, c->err);
         if (status == DT_OK)
-            status = dt_engine_open(c.engine[i], paths[i], model->tokenizer, &err);
+            status = dt_engine_open(c->engine[i], paths[i], model->tokenizer, c->err);
     }
+    if (status != DT_OK)
+        return status;
+    c->vocab = dt_engine_model(c->engine[0])->hp.vocab;
+    if (dt_engine_model(c->engine[1])->hp.vocab != c->vocab)
+        return dt_error_set(c->err, DT_BAD_INPUT, other_path,
+                            "has a vocabulary of %u, but %s one of %u; use `duotale eval` on each",
+                            dt_engine_model(c->engine[1])->hp.vocab, model->path, c->vocab);
+    size_t bytes =
+        (size_t)dt_session_capacity(dt_engine_session(c->engine[0])) * c->vocab * sizeof *c->logits;
+    c->logits = malloc(bytes);
+    if (!c->logits)
+        return dt_error_set(c->err, DT_NO_MEMORY, NULL,
+                            "the logits of one story need %zu bytes; use a smaller --context",
+                            bytes);
+    return DT_OK;
+}
+
+int dt_eval_compare(const struct dt_verb_model *model, const char *other_path,
+                    const struct dt_eval_text *text, bool json)
+{
+    struct dt_error err = {0};
+    struct comparison c = {.err = &err};
     uint32_t common = 0;
-    bool parted = false;
-    if (status == DT_OK) {
-        c.vocab = dt_engine_model(c.engine[0])->hp.vocab;
-        if (dt_engine_model(c.engine[1])->hp.vocab != c.vocab)
-            status = dt_error_set(
-                &err, DT_BAD_INPUT, other_path,
-                "has a vocabulary of %u, %s of %u; the two can only be compared by eval alone",
-                dt_engine_model(c.engine[1])->hp.vocab, model->path, c.vocab);
-    }
-    if (status == DT_OK) {
-        size_t bytes = (size_t)dt_session_capacity(dt_engine_session(c.engine[0])) * c.vocab *
-                       sizeof *c.logits;
-        c.logits = malloc(bytes);
-        if (!c.logits)
-            status = dt_error_set(
-                &err, DT_NO_MEMORY, NULL,
-                "the logits of a whole story need %zu bytes; take a smaller --context", bytes);
-    }
+    bool diverged = false;
+    dt_status status = open_both(&c, model, other_path);
     if (status == DT_OK)
-        status = dt_eval_stories(text, n, skip, most, compare_story, &c, NULL);
+        status = dt_eval_stories(text, compare_story, &c, NULL);
     if (status == DT_OK && c.kl_count == 0)
-        status =
-            dt_error_set(&err, DT_BAD_INPUT, NULL, "the text holds no story of at least one token");
+        status = dt_error_set(&err, DT_BAD_INPUT, NULL, "no story of at least one token was found");
     if (status == DT_OK)
-        status = common_greedy(&c, &common, &parted);
+        status = common_greedy(&c, &common, &diverged);
     int code;
     if (status == DT_OK) {
-        print(&c, common, parted, json);
+        print(&c, common, diverged, json);
         code = dt_verb_flush();
     } else {
         code = dt_verb_fail(&err);

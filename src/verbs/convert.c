@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// duotale convert: a model file into another format or weight form.
+// duotale convert: writes a model in another file format or weight form.
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,60 +13,13 @@
 #include "host/json.h"
 #include "verbs/verb.h"
 
-enum {
-    OPTION_TO = DT_OPTION_OWN,
-    OPTION_GROUP,
-    OPTION_FOR,
-    OPTION_SHARD,
-    OPTION_NAME,
-    OPTION_JSON
-};
-
-static const char help[] =
-    "usage: duotale convert IN -o OUT [options]\n"
-    "Writes the model in file (or folder) IN as OUT, which appears whole or not at all.\n"
-    "  -o, --output OUT        NAME.gguf: GGUF; NAME.bin: llama2.c; with --shard: a new folder\n"
-    "  -f, --format FORM       f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, i8 (llama2.c's "
-    "groups, "
-    "in GGUF too), or\n"
-    "                          same: every matrix keeps the form it has (the default)\n"
-    "      --to FILE FORMAT    gguf, llama2c-v0 (fp32), llama2c-v1 (fp32), llama2c-v2 (int8 "
-    "groups); else by OUT's ending\n"
-    "      --group N           llama2.c's groups: values a scale, halved until it divides the rows "
-    "(64)\n"
-    "      --shard             GGUF in a folder: one file a layer, and one for the rest\n"
-    "      --for BACKEND       GGUF with the matrices packed in this backend's own layout\n"
-    "      --name TEXT         what the model is called in the file\n"
-    "  -z, --tokenizer FILE    the vocabulary to put in; else the model's own, or one beside it\n"
-    "  -q, --quiet             only errors\n"
-    "      --json              one JSON object: every tensor, its form and its error\n"
-    "  -h, --help\n"
-    "Sizes, and the mean and largest error of every tensor, go to standard output. A llama2.c file "
-    "has no room for a\n"
-    "vocabulary: it is written beside it as NAME.tok.bin where it came from IN.\n";
-
-static const struct option long_options[] = {
-    {"output", required_argument, NULL, 'o'},
-    {"format", required_argument, NULL, 'f'},
-    {"to", required_argument, NULL, OPTION_TO},
-    {"group", required_argument, NULL, OPTION_GROUP},
-    {"for", required_argument, NULL, OPTION_FOR},
-    {"shard", no_argument, NULL, OPTION_SHARD},
-    {"name", required_argument, NULL, OPTION_NAME},
-    {"tokenizer", required_argument, NULL, 'z'},
-    {"quiet", no_argument, NULL, 'q'},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
-
 enum target { BY_ENDING, GGUF, LLAMA2C_0, LLAMA2C_1, LLAMA2C_2, LLAMA2C };
 
 struct work {
     const char *in, *out, *tokenizer, *backend;
     struct dt_conversion c;
     enum target target;
-    bool shard, quiet, same, grouped;
+    bool shard, quiet, grouped, as_json;
     struct dt_json *json; // NULL: text
     bool bar;             // stderr is a terminal
     uint64_t last_drawn;
@@ -134,82 +87,57 @@ static void on_tensor(void *arg, const struct dt_convert_tensor *t)
         fprintf(stderr, "\r%70s\r", "");
     printf("%-28s %-6s %6u x %-6u ", t->name, dt_form_name(t->form), t->rows, t->cols);
     if (t->copied)
-        printf("as it was\n");
+        printf("copied\n");
     else if (t->form == DT_FORM_PACKED)
         printf("packed\n");
     else
         printf("error: mean %.3g, largest %.3g\n", t->mean, t->worst);
 }
 
-static int take_form(struct work *w, const char *text)
+static int on_option(void *arg, int id, const struct dt_option_value *value)
 {
-    static const uint32_t forms[] = {DT_FORM_F32,  DT_FORM_F16,  DT_FORM_BF16,
-                                     DT_FORM_I8,   DT_FORM_Q8_0, DT_FORM_Q5_1,
-                                     DT_FORM_Q5_0, DT_FORM_Q4_1, DT_FORM_Q4_0};
-    w->same = strcmp(text, "same") == 0;
-    for (size_t i = 0; !w->same && i < sizeof forms / sizeof *forms; i++)
-        if (strcmp(text, dt_form_name(forms[i])) == 0) {
-            w->c.form = forms[i];
-            return 0;
-        }
-    return w->same ? 0
-                   : dt_verb_usage("convert",
-                                   "--format takes f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, "
-                                   "i8 or same, not \"%s\"",
-                                   text);
-}
-
-static int take_target(struct work *w, const char *text)
-{
-    static const char *const names[] = {[GGUF] = "gguf",
-                                        [LLAMA2C_0] = "llama2c-v0",
-                                        [LLAMA2C_1] = "llama2c-v1",
-                                        [LLAMA2C_2] = "llama2c-v2",
-                                        [LLAMA2C] = "llama2c"};
-    for (int i = GGUF; i <= LLAMA2C; i++)
-        if (strcmp(text, names[i]) == 0) {
-            w->target = (enum target)i;
-            return 0;
-        }
-    return dt_verb_usage("convert",
-                         "--to takes gguf, llama2c-v0, llama2c-v1 or llama2c-v2, not \"%s\"", text);
-}
-
-static int take_option(struct work *w, int option, const char *value)
-{
-    switch (option) {
-    case 'o':
-        w->out = value;
-        return 0;
-    case 'f':
-        return take_form(w, value);
-    case 'z':
-        w->tokenizer = value;
-        return 0;
-    case 'q':
-        w->quiet = true;
-        return 0;
-    case OPTION_TO:
-        return take_target(w, value);
-    case OPTION_GROUP:
+    // in the order of the choices in the table of options
+    static const uint32_t forms[] = {DT_FORM_NONE, DT_FORM_F32,  DT_FORM_F16,  DT_FORM_BF16,
+                                     DT_FORM_Q8_0, DT_FORM_Q5_1, DT_FORM_Q5_0, DT_FORM_Q4_1,
+                                     DT_FORM_Q4_0, DT_FORM_I8};
+    static const enum target targets[] = {GGUF, LLAMA2C_0, LLAMA2C_1, LLAMA2C_2, LLAMA2C};
+    struct work *w = arg;
+    switch (id) {
+    case DT_OPTION_OUTPUT:
+        w->out = value->text;
+        break;
+    case DT_OPTION_FORMAT:
+        w->c.form = forms[value->integer];
+        break;
+    case DT_OPTION_TO:
+        w->target = targets[value->integer];
+        break;
+    case DT_OPTION_GROUP:
         w->grouped = true;
-        return dt_verb_count(value, DT_MAX_DIM, &w->c.group) && w->c.group
-                   ? 0
-                   : dt_verb_usage("convert",
-                                   "--group takes a whole number from 1 to %u, not \"%s\"",
-                                   DT_MAX_DIM, value);
-    case OPTION_FOR:
-        w->backend = value;
-        return 0;
-    case OPTION_SHARD:
+        w->c.group = (uint32_t)value->integer;
+        break;
+    case DT_OPTION_FOR:
+        w->backend = value->text;
+        break;
+    case DT_OPTION_SHARD:
         w->shard = true;
-        return 0;
-    case OPTION_NAME:
-        w->c.name = value;
-        return 0;
+        break;
+    case DT_OPTION_NAME:
+        w->c.name = value->text;
+        break;
+    case DT_OPTION_QUIET:
+        w->quiet = true;
+        break;
+    case DT_OPTION_JSON:
+        w->as_json = true;
+        break;
+    case DT_SET_TOKENIZER:
+        w->tokenizer = value->text;
+        break;
     default:
-        return dt_verb_usage("convert", "an option was not understood");
+        break;
     }
+    return 0;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -218,13 +146,13 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-// The target and form that follow from the options; 0 or the exit code.
+// Derives the target from the options. 0, or the exit code.
 static int settle(struct work *w)
 {
     if (w->shard || w->backend) {
         if (w->target != BY_ENDING && w->target != GGUF)
-            return dt_verb_usage("convert", "%s writes GGUF, not llama2.c's files",
-                                 w->shard ? "--shard" : "--for");
+            return dt_options_usage(DT_VERB_CONVERT, "--to: must be gguf with %s",
+                                    w->shard ? "--shard" : "--for");
         w->target = GGUF;
     }
     if (w->target == BY_ENDING)
@@ -232,14 +160,16 @@ static int settle(struct work *w)
                     : ends_with(w->out, ".bin") ? LLAMA2C
                                                 : BY_ENDING;
     if (w->target == BY_ENDING)
-        return dt_verb_usage("convert", "%s ends in neither .gguf nor .bin: say --to", w->out);
+        return dt_options_usage(DT_VERB_CONVERT,
+                                "%s: ends in neither .gguf nor .bin; choose the format with --to",
+                                w->out);
     if (w->grouped && w->target == GGUF && w->c.form != DT_FORM_I8)
-        return dt_verb_usage("convert",
-                             "--group is for llama2.c's groups: --format i8, or a .bin file");
+        return dt_options_usage(DT_VERB_CONVERT,
+                                "--group: applies to --format i8 and .bin files only");
     return 0;
 }
 
-// llama2.c's versions by the form; false where that family has none for it.
+// The llama2.c version for the weight form. False if none holds it.
 static bool version_for(const struct work *w, const struct dt_model *m, int *version)
 {
     uint32_t form = w->c.form ? w->c.form : m->layers[0].query.form;
@@ -257,10 +187,9 @@ static dt_status write_llama2c(struct work *w, const struct dt_engine *engine, s
     const struct dt_model *m = dt_engine_model(engine);
     int version;
     if (!version_for(w, m, &version))
-        return dt_error_set(
-            err, DT_UNSUPPORTED, w->out,
-            "llama2.c's files hold fp32 (f32) or int8 groups (q8_0), not %s: say --format",
-            dt_form_name(w->c.form ? w->c.form : m->layers[0].query.form));
+        return dt_error_set(err, DT_UNSUPPORTED, w->out,
+                            "llama2.c files hold f32 or i8, not %s; choose one with --format",
+                            dt_form_name(w->c.form ? w->c.form : m->layers[0].query.form));
     if (version == 2 && !w->grouped && m->layers[0].query.form == DT_FORM_Q8_0 && !w->c.form)
         w->c.group = 32;
     dt_status status = dt_convert_llama2c(&w->c, version, w->out, err);
@@ -325,7 +254,7 @@ static void summarise(const struct work *w)
     }
 }
 
-static int convert(struct work *w, bool json)
+static int convert(struct work *w)
 {
     struct dt_engine_options options = {
         .stack = "reference", .check_scales = true, .without_vocabulary = true, .threads = 1};
@@ -346,7 +275,7 @@ static int convert(struct work *w, bool json)
     w->c.report = on_tensor;
     w->c.report_arg = w;
     w->bar = isatty(STDERR_FILENO) && !w->quiet;
-    if (json) {
+    if (w->as_json) {
         dt_json_init(&writer, stdout, 0);
         dt_json_object(&writer);
         dt_json_put_text(&writer, "input", w->in);
@@ -366,29 +295,18 @@ out:
 
 int dt_verb_convert(int argc, char **argv)
 {
-    struct work w = {.same = true};
-    bool json = false;
-    for (int option; (option = getopt_long(argc, argv, "o:f:z:qh", long_options, NULL)) != -1;) {
-        if (option == 'h') {
-            fputs(help, stdout);
-            return dt_verb_flush();
-        }
-        if (option == OPTION_JSON) {
-            json = true;
-            continue;
-        }
-        if (option == '?')
-            return dt_verb_usage("convert", "an option was not understood");
-        int code = take_option(&w, option, optarg);
-        if (code)
-            return code;
-    }
-    if (optind + 1 != argc)
-        return dt_verb_usage("convert", optind < argc ? "one IN, not \"%s\" too" : "IN is missing",
-                             optind < argc ? argv[optind + 1] : "");
+    struct work w = {0};
+    int code = dt_options_read(DT_VERB_CONVERT, argc, argv, on_option, &w);
+    if (code >= 0)
+        return code;
+    if (optind == argc)
+        return dt_options_usage(DT_VERB_CONVERT, "IN is missing");
+    if (optind + 1 < argc)
+        return dt_options_usage(DT_VERB_CONVERT, "%s: only one model can be given",
+                                argv[optind + 1]);
     w.in = argv[optind];
     if (!w.out)
-        return dt_verb_usage("convert", "-o OUT is missing");
-    int code = settle(&w);
-    return code ? code : convert(&w, json);
+        return dt_options_usage(DT_VERB_CONVERT, "--output: is missing");
+    code = settle(&w);
+    return code ? code : convert(&w);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// duotale eval: how well a model predicts a text. Bits a byte can be compared between vocabularies,
-// nats a token cannot.
+// duotale eval: scores a text with a model. Bits per byte can be compared between vocabularies,
+// nats per token cannot.
 #include "verbs/eval.h"
 
 #include <math.h>
@@ -15,19 +15,6 @@
 #define SEPARATOR "<|endoftext|>"
 #define TEXT_MAX  ((size_t)1 << 30)
 
-static const char help[] =
-    "usage: duotale eval MODEL TEXT [options]\n"
-    "       duotale eval --compare A B TEXT [options]\n"
-    "Scores the stories in TEXT, which are separated by lines " SEPARATOR ".\n"
-    "      --compare           two models, or one given twice with two backends (-b "
-    "int8,reference): bits a byte of both,\n"
-    "                          KL divergence, how often the likeliest token is the same, where "
-    "greedy texts part\n"
-    "      --first N, --last N only so many stories\n"
-    "      --json\n" DT_MODEL_OPTIONS_HELP "  -h, --help\n";
-
-enum { OPTION_JSON = DT_OPTION_OWN, OPTION_COMPARE, OPTION_FIRST, OPTION_LAST };
-
 // ---- stories ----
 
 static bool is_separator(const char *line, size_t n)
@@ -37,11 +24,11 @@ static bool is_separator(const char *line, size_t n)
     return n == sizeof SEPARATOR - 1 && memcmp(line, SEPARATOR, n) == 0;
 }
 
-// Calls back for each non-empty story of text, or only counts them.
-dt_status dt_eval_stories(const char *text, size_t n, uint32_t skip, uint32_t most,
-                          dt_eval_story *each, void *arg, uint32_t *count)
+dt_status dt_eval_stories(const struct dt_eval_text *t, dt_eval_story *each, void *arg,
+                          uint32_t *count)
 {
-    size_t begin = 0;
+    const char *text = t->bytes;
+    size_t begin = 0, n = t->size;
     uint32_t found = 0;
     for (size_t at = 0; at <= n;) {
         const char *newline = memchr(text + at, '\n', n - at);
@@ -52,7 +39,7 @@ dt_status dt_eval_stories(const char *text, size_t n, uint32_t skip, uint32_t mo
             while (stop > begin && (text[stop - 1] == '\n' || text[stop - 1] == '\r'))
                 stop--;
             if (stop > begin) {
-                if (each && found >= skip && found - skip < most) {
+                if (each && found >= t->skip && found - t->skip < t->count) {
                     dt_status status = each(arg, text + begin, stop - begin);
                     if (status != DT_OK)
                         return status;
@@ -88,9 +75,8 @@ struct scoring {
     struct dt_error *err;
 };
 
-// Bytes of a token's piece as its text stands in the vocabulary, U+2581 counted as the space it
-// means: so a byte piece counts as it is written there (<0x0A>: 6), and GGUF and tokenizer.bin give
-// the same figure.
+// Counts the text in the vocabulary, with U+2581 as one space. A byte piece counts as it is written
+// there (<0x0A>: 6 bytes), so that GGUF and tokenizer.bin give the same figure.
 uint32_t dt_eval_piece_bytes(const struct dt_engine *engine, uint32_t id)
 {
     const struct dt_vocab *vocab = &dt_engine_model(engine)->vocab;
@@ -136,15 +122,15 @@ static dt_status score_story(void *arg, const char *text, size_t n)
     return status;
 }
 
-dt_status dt_eval_text(struct dt_engine *engine, const char *text, size_t n, uint32_t skip,
-                       uint32_t most, struct dt_eval_score *out, struct dt_error *err)
+// Scores the selected stories: every token but the first of each, given all before it.
+static dt_status score_text(struct dt_engine *engine, const struct dt_eval_text *text,
+                            struct dt_eval_score *out, struct dt_error *err)
 {
     struct scoring s = {.engine = engine, .err = err};
-    dt_status status = dt_eval_stories(text, n, skip, most, score_story, &s, NULL);
+    dt_status status = dt_eval_stories(text, score_story, &s, NULL);
     *out = s.score;
     if (status == DT_OK && s.score.tokens == 0)
-        return dt_error_set(err, DT_BAD_INPUT, NULL,
-                            "the text holds no story of at least one token");
+        return dt_error_set(err, DT_BAD_INPUT, NULL, "no story of at least one token was found");
     return status;
 }
 
@@ -160,109 +146,109 @@ double dt_eval_nats_per_token(const struct dt_eval_score *score)
 
 // ---- the verb ----
 
-static int one(struct dt_verb_model *model, const char *text, size_t n, uint32_t skip,
-               uint32_t most, bool json)
+struct request {
+    struct dt_verb_model model;
+    struct dt_eval_text text;
+    uint32_t first, last;
+    bool json, compare;
+};
+
+static int on_option(void *arg, int id, const struct dt_option_value *value)
+{
+    struct request *r = arg;
+    switch (id) {
+    case DT_OPTION_JSON:
+        r->json = true;
+        return 0;
+    case DT_OPTION_COMPARE:
+        r->compare = true;
+        return 0;
+    case DT_OPTION_FIRST:
+        r->first = (uint32_t)value->integer;
+        return 0;
+    case DT_OPTION_LAST:
+        r->last = (uint32_t)value->integer;
+        return 0;
+    default:
+        return dt_verb_model_option(DT_VERB_EVAL, &r->model, id, value);
+    }
+}
+
+static void print_json(struct dt_engine *engine, const struct dt_eval_score *score, double seconds)
+{
+    struct dt_json j;
+    dt_json_init(&j, stdout, 2);
+    dt_json_object(&j);
+    dt_json_put_number(&j, "bits_per_byte", dt_eval_bits_per_byte(score));
+    dt_json_put_number(&j, "nats_per_token", dt_eval_nats_per_token(score));
+    dt_json_put_uint(&j, "tokens", score->tokens);
+    dt_json_put_uint(&j, "bytes", score->bytes);
+    dt_json_put_uint(&j, "stories", score->stories);
+    dt_json_put_text(&j, "backend", dt_engine_stack_name(engine));
+    dt_json_put_uint(&j, "threads", dt_engine_threads(engine));
+    dt_json_put_text(&j, "model", dt_engine_path(engine));
+    dt_json_put_text(&j, "tokenizer", dt_engine_tokenizer_source(engine));
+    dt_json_put_number(&j, "seconds", seconds);
+    dt_json_end(&j);
+}
+
+static int eval_one(const struct request *r)
 {
     struct dt_error err = {0};
     struct dt_engine *engine = NULL;
     struct dt_eval_score score;
-    dt_status status = dt_engine_new(&engine, &model->engine, &err);
+    dt_status status = dt_engine_new(&engine, &r->model.engine, &err);
     if (status == DT_OK)
-        status = dt_engine_open(engine, model->path, model->tokenizer, &err);
+        status = dt_engine_open(engine, r->model.path, r->model.tokenizer, &err);
     uint64_t begun = dt_clock_ns();
     if (status == DT_OK)
-        status = dt_eval_text(engine, text, n, skip, most, &score, &err);
+        status = score_text(engine, &r->text, &score, &err);
     double seconds = (double)(dt_clock_ns() - begun) / 1e9;
-    int code;
-    if (status != DT_OK) {
-        code = dt_verb_fail(&err);
-    } else if (json) {
-        struct dt_json j;
-        dt_json_init(&j, stdout, 2);
-        dt_json_object(&j);
-        dt_json_put_number(&j, "bits_per_byte", dt_eval_bits_per_byte(&score));
-        dt_json_put_number(&j, "nats_per_token", dt_eval_nats_per_token(&score));
-        dt_json_put_uint(&j, "tokens", score.tokens);
-        dt_json_put_uint(&j, "bytes", score.bytes);
-        dt_json_put_uint(&j, "stories", score.stories);
-        dt_json_put_text(&j, "backend", dt_engine_stack_name(engine));
-        dt_json_put_uint(&j, "threads", dt_engine_threads(engine));
-        dt_json_put_text(&j, "model", dt_engine_path(engine));
-        dt_json_put_text(&j, "tokenizer", dt_engine_tokenizer_source(engine));
-        dt_json_put_number(&j, "seconds", seconds);
-        dt_json_end(&j);
-        code = dt_verb_flush();
-    } else {
-        printf("%.4f bits a byte, %.4f nats a token: %llu tokens, %llu bytes, %u stories; %s, %.1f "
-               "s\n",
+    if (status == DT_OK && r->json)
+        print_json(engine, &score, seconds);
+    else if (status == DT_OK)
+        printf("%.4f bits per byte, %.4f nats per token (%llu tokens, %llu bytes, %u stories); %s, "
+               "%.1f s\n",
                dt_eval_bits_per_byte(&score), dt_eval_nats_per_token(&score),
                (unsigned long long)score.tokens, (unsigned long long)score.bytes, score.stories,
                dt_engine_stack_name(engine), seconds);
-        code = dt_verb_flush();
-    }
+    int code = status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
     dt_engine_free(engine);
     return code;
 }
 
 int dt_verb_eval(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"json", no_argument, NULL, OPTION_JSON},
-                                                 {"compare", no_argument, NULL, OPTION_COMPARE},
-                                                 {"first", required_argument, NULL, OPTION_FIRST},
-                                                 {"last", required_argument, NULL, OPTION_LAST},
-                                                 {"help", no_argument, NULL, 'h'},
-                                                 DT_MODEL_LONG_OPTIONS,
-                                                 {NULL, 0, NULL, 0}};
-    struct dt_verb_model model = {0};
-    bool json = false, compare = false;
-    uint32_t first = 0, last = 0;
-    int option, code;
-    while ((option = getopt_long(argc, argv, "h" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) !=
-           -1) {
-        switch (option) {
-        case 'h':
-            return fputs(help, stdout) < 0;
-        case OPTION_JSON:
-            json = true;
-            break;
-        case OPTION_COMPARE:
-            compare = true;
-            break;
-        case OPTION_FIRST:
-        case OPTION_LAST:
-            if (!dt_verb_count(optarg, UINT32_MAX, option == OPTION_FIRST ? &first : &last) ||
-                (first == 0 && last == 0))
-                return dt_verb_usage(
-                    "eval", "--first and --last take a number of stories, not \"%s\"", optarg);
-            break;
-        default:
-            if (dt_verb_model_option("eval", &model, option, optarg) != 0)
-                return dt_status_exit_code(DT_USAGE);
-        }
-    }
-    if (first && last)
-        return dt_verb_usage("eval", "give --first or --last, not both");
-    if (argc - optind != (compare ? 3 : 2))
-        return dt_verb_usage("eval", compare ? "--compare wants two models and a text"
-                                             : "wants a model and a text");
+    struct request r = {0};
+    int code = dt_options_read(DT_VERB_EVAL, argc, argv, on_option, &r);
+    if (code >= 0)
+        return code;
+    if (r.first && r.last)
+        return dt_options_usage(DT_VERB_EVAL, "--first and --last cannot be combined");
+    if (argc - optind != (r.compare ? 3 : 2))
+        return dt_options_usage(DT_VERB_EVAL, r.compare ? "--compare: needs two models and a text"
+                                                        : "needs a model and a text");
     struct dt_error err = {0};
     char *text;
-    size_t n;
+    uint32_t count;
+    const char *file = argv[argc - 1];
     dt_verb_log(false);
-    if (dt_file_read(argv[argc - 1], TEXT_MAX, &text, &n, &err) != DT_OK)
+    if (dt_file_read(file, TEXT_MAX, &text, &r.text.size, &err) != DT_OK)
         return dt_verb_fail(&err);
-    uint32_t count, skip = 0, most = first ? first : UINT32_MAX;
-    dt_eval_stories(text, n, 0, 0, NULL, NULL, &count);
-    if (last && last < count)
-        skip = count - last;
-    model.path = argv[optind];
+    r.text.bytes = text;
+    r.text.count = 0;
+    dt_eval_stories(&r.text, NULL, NULL, &count);
+    r.text.count = r.first ? r.first : UINT32_MAX;
+    if (r.last && r.last < count)
+        r.text.skip = count - r.last;
+    r.model.path = argv[optind];
     if (count == 0) {
-        dt_error_set(&err, DT_BAD_INPUT, argv[argc - 1], "holds no story");
+        dt_error_set(&err, DT_BAD_INPUT, file, "contains no story");
         code = dt_verb_fail(&err);
-    } else if (compare) {
-        code = dt_eval_compare(&model, argv[optind + 1], text, n, skip, most, json);
+    } else if (r.compare) {
+        code = dt_eval_compare(&r.model, argv[optind + 1], &r.text, r.json);
     } else {
-        code = one(&model, text, n, skip, most, json);
+        code = eval_one(&r);
     }
     free(text);
     return code;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// duotale inspect: what a model file holds, and what running it would take; no weight is read.
+// duotale inspect: the contents of a model file and its memory plan; reads no weights.
 #include <stdio.h>
 #include <string.h>
 
@@ -7,12 +7,6 @@
 #include "core/text/template.h"
 #include "host/json.h"
 #include "verbs/verb.h"
-
-static const char help[] = "usage: duotale inspect [MODEL] [options]\n"
-                           "Hyperparameters, tensors, vocabulary, and where memory would go with a "
-                           "backend, before anything is loaded.\n"
-                           "      --tensors           every matrix, not only a summary\n"
-                           "      --json\n" DT_MODEL_OPTIONS_HELP "  -h, --help\n";
 
 struct tally {
     struct dt_json *json; // NULL: text
@@ -79,10 +73,94 @@ static void put_token(struct dt_json *json, const char *name, uint32_t id)
         dt_json_uint(json, id);
 }
 
-static void as_json(struct dt_engine *engine, const struct dt_engine_plan *plan, bool tensors)
+static void put_hyperparameters(struct dt_json *j, const struct dt_hparams *hp)
+{
+    dt_json_name(j, "hyperparameters");
+    dt_json_object(j);
+    dt_json_put_uint(j, "dim", hp->dim);
+    dt_json_put_uint(j, "hidden", hp->hidden);
+    dt_json_put_uint(j, "layers", hp->layers);
+    dt_json_put_uint(j, "heads", hp->heads);
+    dt_json_put_uint(j, "kv_heads", hp->kv_heads);
+    dt_json_put_uint(j, "head_size", hp->head_size);
+    dt_json_put_uint(j, "vocab", hp->vocab);
+    dt_json_put_uint(j, "context", hp->context);
+    dt_json_put_uint(j, "rotated", hp->rotated);
+    dt_json_put_number(j, "rope_base", (double)hp->rope_base);
+    dt_json_put_number(j, "rope_scale", (double)hp->rope_scale);
+    dt_json_put_number(j, "norm_epsilon", (double)hp->norm_epsilon);
+    dt_json_put_bool(j, "tied", hp->tied);
+    dt_json_end(j);
+}
+
+static void put_tensors(struct dt_json *j, const struct dt_model *m)
+{
+    struct tally tally = {.json = j, .every = true};
+    dt_json_name(j, "tensors");
+    dt_json_array(j);
+    dt_model_each_matrix(m, on_matrix, &tally);
+    dt_json_end(j);
+    uint64_t values = 0;
+    dt_json_name(j, "forms");
+    dt_json_array(j);
+    for (uint32_t i = 0; i < tally.forms; i++) {
+        dt_json_object(j);
+        dt_json_put_text(j, "form", dt_form_name(tally.form[i].form));
+        dt_json_put_uint(j, "matrices", tally.form[i].matrices);
+        dt_json_put_uint(j, "parameters", tally.form[i].values);
+        dt_json_put_uint(j, "bytes", tally.form[i].bytes);
+        dt_json_end(j);
+        values += tally.form[i].values;
+    }
+    dt_json_end(j);
+    dt_json_put_uint(j, "parameters", values);
+}
+
+static void put_vocabulary(struct dt_json *j, struct dt_engine *engine)
 {
     const struct dt_model *m = dt_engine_model(engine);
-    const struct dt_hparams *hp = &m->hp;
+    dt_json_name(j, "vocabulary");
+    dt_json_object(j);
+    dt_json_put_text(j, "source", dt_engine_tokenizer_source(engine));
+    dt_json_put_text(j, "kind", vocabulary_kind(&m->vocab));
+    dt_json_put_uint(j, "size", m->vocab.size);
+    put_token(j, "bos", m->vocab.bos);
+    put_token(j, "eos", m->vocab.eos);
+    put_token(j, "eot", m->vocab.eot);
+    dt_json_end(j);
+}
+
+static void put_plan(struct dt_json *j, const struct dt_engine_plan *plan)
+{
+    dt_json_name(j, "plan");
+    dt_json_object(j);
+    dt_json_put_text(j, "backend", plan->stack);
+    dt_json_put_uint(j, "threads", plan->threads);
+    dt_json_put_uint(j, "context", plan->context);
+    dt_json_put_uint(j, "mapped_bytes", plan->file_bytes);
+    dt_json_put_uint(j, "in_place_bytes", plan->weights.in_place_bytes);
+    dt_json_put_uint(j, "copied_bytes", plan->weights.copied_bytes);
+    if (plan->weights.from_form != DT_FORM_NONE) {
+        dt_json_put_text(j, "converted_from", dt_form_name(plan->weights.from_form));
+        dt_json_put_text(j, "converted_to", dt_form_name(plan->weights.to_form));
+    }
+    dt_json_put_uint(j, "kv_bytes", plan->session.kv);
+    dt_json_put_uint(j, "scratch_bytes", plan->session.scratch);
+    dt_json_put_uint(j, "logits_bytes", plan->session.logits);
+    dt_json_put_uint(j, "model_and_vocabulary_bytes", plan->model_tables);
+    dt_json_put_uint(j, "tokenizer_bytes", plan->tokenizer);
+    dt_json_put_uint(j, "sampler_bytes", plan->sampler);
+    dt_json_put_uint(j, "total_bytes", plan->total);
+    struct dt_memory_facts facts;
+    dt_memory_facts(&facts);
+    dt_json_put_uint(j, "available_bytes", facts.available);
+    dt_json_put_bool(j, "fits", plan->total <= facts.available);
+    dt_json_end(j);
+}
+
+static void as_json(struct dt_engine *engine, const struct dt_engine_plan *plan)
+{
+    const struct dt_model *m = dt_engine_model(engine);
     struct dt_json j;
     dt_json_init(&j, stdout, 2);
     dt_json_object(&j);
@@ -95,75 +173,11 @@ static void as_json(struct dt_engine *engine, const struct dt_engine_plan *plan,
     dt_json_text_n(&j, m->license, m->license_length);
     dt_json_put_uint(&j, "file_bytes", m->file_bytes);
     dt_json_put_uint(&j, "weights_bytes", m->weight_bytes);
-    dt_json_name(&j, "hyperparameters");
-    dt_json_object(&j);
-    dt_json_put_uint(&j, "dim", hp->dim);
-    dt_json_put_uint(&j, "hidden", hp->hidden);
-    dt_json_put_uint(&j, "layers", hp->layers);
-    dt_json_put_uint(&j, "heads", hp->heads);
-    dt_json_put_uint(&j, "kv_heads", hp->kv_heads);
-    dt_json_put_uint(&j, "head_size", hp->head_size);
-    dt_json_put_uint(&j, "vocab", hp->vocab);
-    dt_json_put_uint(&j, "context", hp->context);
-    dt_json_put_uint(&j, "rotated", hp->rotated);
-    dt_json_put_number(&j, "rope_base", (double)hp->rope_base);
-    dt_json_put_number(&j, "rope_scale", (double)hp->rope_scale);
-    dt_json_put_number(&j, "norm_epsilon", (double)hp->norm_epsilon);
-    dt_json_put_bool(&j, "tied", hp->tied);
-    dt_json_end(&j);
-    struct tally tally = {.json = &j, .every = tensors};
-    dt_json_name(&j, "tensors");
-    dt_json_array(&j);
-    dt_model_each_matrix(m, on_matrix, &tally);
-    dt_json_end(&j);
-    uint64_t values = 0;
-    dt_json_name(&j, "forms");
-    dt_json_array(&j);
-    for (uint32_t i = 0; i < tally.forms; i++) {
-        dt_json_object(&j);
-        dt_json_put_text(&j, "form", dt_form_name(tally.form[i].form));
-        dt_json_put_uint(&j, "matrices", tally.form[i].matrices);
-        dt_json_put_uint(&j, "parameters", tally.form[i].values);
-        dt_json_put_uint(&j, "bytes", tally.form[i].bytes);
-        dt_json_end(&j);
-        values += tally.form[i].values;
-    }
-    dt_json_end(&j);
-    dt_json_put_uint(&j, "parameters", values);
-    dt_json_name(&j, "vocabulary");
-    dt_json_object(&j);
-    dt_json_put_text(&j, "source", dt_engine_tokenizer_source(engine));
-    dt_json_put_text(&j, "kind", vocabulary_kind(&m->vocab));
-    dt_json_put_uint(&j, "size", m->vocab.size);
-    put_token(&j, "bos", m->vocab.bos);
-    put_token(&j, "eos", m->vocab.eos);
-    put_token(&j, "eot", m->vocab.eot);
-    dt_json_end(&j);
+    put_hyperparameters(&j, &m->hp);
+    put_tensors(&j, m);
+    put_vocabulary(&j, engine);
     dt_json_put_text(&j, "chat_template", dt_template_name(family_of(m)));
-    dt_json_name(&j, "plan");
-    dt_json_object(&j);
-    dt_json_put_text(&j, "backend", plan->stack);
-    dt_json_put_uint(&j, "threads", plan->threads);
-    dt_json_put_uint(&j, "context", plan->context);
-    dt_json_put_uint(&j, "mapped_bytes", plan->file_bytes);
-    dt_json_put_uint(&j, "in_place_bytes", plan->weights.in_place_bytes);
-    dt_json_put_uint(&j, "copied_bytes", plan->weights.copied_bytes);
-    if (plan->weights.from_form != DT_FORM_NONE) {
-        dt_json_put_text(&j, "converted_from", dt_form_name(plan->weights.from_form));
-        dt_json_put_text(&j, "converted_to", dt_form_name(plan->weights.to_form));
-    }
-    dt_json_put_uint(&j, "kv_bytes", plan->session.kv);
-    dt_json_put_uint(&j, "scratch_bytes", plan->session.scratch);
-    dt_json_put_uint(&j, "logits_bytes", plan->session.logits);
-    dt_json_put_uint(&j, "model_and_vocabulary_bytes", plan->model_tables);
-    dt_json_put_uint(&j, "tokenizer_bytes", plan->tokenizer);
-    dt_json_put_uint(&j, "sampler_bytes", plan->sampler);
-    dt_json_put_uint(&j, "total_bytes", plan->total);
-    struct dt_memory_facts facts;
-    dt_memory_facts(&facts);
-    dt_json_put_uint(&j, "available_bytes", facts.available);
-    dt_json_put_bool(&j, "fits", plan->total <= facts.available);
-    dt_json_end(&j);
+    put_plan(&j, plan);
     dt_json_end(&j);
 }
 
@@ -187,8 +201,7 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
            hp->dim, hp->hidden, hp->layers, hp->heads, hp->kv_heads, hp->head_size, hp->vocab,
            hp->context);
     printf("RoPE base %g on %u channels, norm epsilon %g, classifier %s\n", (double)hp->rope_base,
-           hp->rotated, (double)hp->norm_epsilon,
-           hp->tied ? "tied to the embedding" : "of its own");
+           hp->rotated, (double)hp->norm_epsilon, hp->tied ? "tied to the embedding" : "separate");
     struct tally tally = {.every = tensors};
     dt_model_each_matrix(m, on_matrix, &tally);
     for (uint32_t i = 0; i < tally.forms; i++)
@@ -201,62 +214,64 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
            m->chat_template ? "" : " (the file has none)");
     printf("\nwith %s, %u thread%s, context %u:\n", plan->stack, plan->threads,
            plan->threads == 1 ? "" : "s", plan->context);
-    row("the file", plan->file_bytes, "mapped: page cache, not ours");
-    row("weights in place", plan->weights.in_place_bytes, "of the mapping");
+    row("the file", plan->file_bytes, "mapped; counts as page cache");
+    row("weights in place", plan->weights.in_place_bytes, "used from the mapping");
     row("weights copied", plan->weights.copied_bytes, dt_verb_cost(plan, cost, sizeof cost));
     row("KV cache", plan->session.kv, plan->session.kv ? "grows as positions are used" : "");
-    row("scratch", plan->session.scratch, "at most; touched by prompts of a whole batch");
+    row("scratch", plan->session.scratch, "the most, used by prompts of a full batch");
     row("logits", plan->session.logits, "");
     row("model and vocabulary", plan->model_tables, "");
-    row("tokenizer", plan->tokenizer, "touched at the first prompt");
+    row("tokenizer", plan->tokenizer, "used from the first prompt on");
     row("sampler", plan->sampler, "");
-    row("in all, ours", plan->total, "");
+    row("total private memory", plan->total, "");
     struct dt_memory_facts facts;
     dt_memory_facts(&facts);
-    printf("the machine has %llu bytes available%s\n", (unsigned long long)facts.available,
-           plan->total <= facts.available ? "" : ": it does not fit");
+    printf("available memory: %llu bytes%s\n", (unsigned long long)facts.available,
+           plan->total <= facts.available ? "" : "; the model does not fit");
+}
+
+struct request {
+    struct dt_verb_model model;
+    bool json, tensors;
+};
+
+static int on_option(void *arg, int id, const struct dt_option_value *value)
+{
+    struct request *r = arg;
+    if (id == DT_OPTION_JSON)
+        r->json = true;
+    else if (id == DT_OPTION_TENSORS)
+        r->tensors = true;
+    else
+        return dt_verb_model_option(DT_VERB_INSPECT, &r->model, id, value);
+    return 0;
 }
 
 int dt_verb_inspect(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"json", no_argument, NULL, DT_OPTION_OWN},
-                                                 {"tensors", no_argument, NULL, DT_OPTION_OWN + 1},
-                                                 {"help", no_argument, NULL, 'h'},
-                                                 DT_MODEL_LONG_OPTIONS,
-                                                 {NULL, 0, NULL, 0}};
-    struct dt_verb_model model = {0};
-    bool json = false, tensors = false;
-    int option;
-    while ((option = getopt_long(argc, argv, "h" DT_MODEL_SHORT_OPTIONS, long_options, NULL)) !=
-           -1) {
-        if (option == 'h')
-            return fputs(help, stdout) < 0;
-        if (option == DT_OPTION_OWN)
-            json = true;
-        else if (option == DT_OPTION_OWN + 1)
-            tensors = true;
-        else if (dt_verb_model_option("inspect", &model, option, optarg) != 0)
-            return dt_status_exit_code(DT_USAGE);
-    }
+    struct request r = {0};
+    int code = dt_options_read(DT_VERB_INSPECT, argc, argv, on_option, &r);
+    if (code >= 0)
+        return code;
     if (optind + 1 < argc)
-        return dt_verb_usage("inspect", "one model at a time: \"%s\" is a second one",
-                             argv[optind + 1]);
-    model.path = optind < argc ? argv[optind] : NULL;
+        return dt_options_usage(DT_VERB_INSPECT, "%s: only one model can be given",
+                                argv[optind + 1]);
+    r.model.path = optind < argc ? argv[optind] : NULL;
     struct dt_error err = {0};
     struct dt_engine *engine = NULL;
     struct dt_engine_plan plan;
     dt_verb_log(false);
-    model.engine.without_vocabulary = true;
-    dt_status status = dt_verb_model_path(&model, &err);
+    r.model.engine.without_vocabulary = true;
+    dt_status status = dt_verb_model_path(&r.model, &err);
     if (status == DT_OK)
-        status = dt_engine_new(&engine, &model.engine, &err);
+        status = dt_engine_new(&engine, &r.model.engine, &err);
     if (status == DT_OK)
-        status = dt_engine_prepare(engine, model.path, model.tokenizer, &plan, &err);
-    if (status == DT_OK && json)
-        as_json(engine, &plan, true);
+        status = dt_engine_prepare(engine, r.model.path, r.model.tokenizer, &plan, &err);
+    if (status == DT_OK && r.json)
+        as_json(engine, &plan);
     else if (status == DT_OK)
-        as_text(engine, &plan, tensors);
-    int code = status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
+        as_text(engine, &plan, r.tensors);
+    code = status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
     dt_engine_free(engine);
     return code;
 }

@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: MIT
-// Every verb, one row each.
+// The function of each verb; options_table.c has its name, options and help.
 #include <stddef.h>
+#include <string.h>
 
 #include "verbs/verb.h"
 
-const struct dt_verb dt_verbs[] = {
-    {"run", "[MODEL] [-i prompt] [-t temp] [-n steps] ...",
-     "tell a story (or chat) on standard output", dt_verb_run},
-    {"backends", "[--json]", "what can compute here, from which file, and why not",
-     dt_verb_backends},
-    {"inspect", "[MODEL] [-b backend] [--json]",
-     "what a model file holds, and the memory it would take", dt_verb_inspect},
-    {"eval", "MODEL TEXT [-b backend] [--json]", "how well a model predicts a text, or two of them",
-     dt_verb_eval},
-    {"bench", "[MODEL...] [-b stack[,stack...]] [--json]", "how fast, side by side", dt_verb_bench},
-    {"profile", "[MODEL] [-b stack] [--json]", "where the time of a token goes, and the memory",
-     dt_verb_profile},
-    {"voices", "[--json]", "what can read stories aloud, and what can listen", dt_verb_voices},
-    {"convert", "IN -o OUT [-f form] [--shard]", "a model into another file format or weight form",
-     dt_verb_convert},
-    {"stories", "[list | show N | search WORD... | export N FILE | rm N...]",
-     "the library of what was told", dt_verb_stories},
-    {NULL, NULL, NULL, NULL},
+static dt_verb_run_function *const functions[DT_VERB_COUNT] = {
+    [DT_VERB_RUN] = dt_verb_run,         [DT_VERB_BACKENDS] = dt_verb_backends,
+    [DT_VERB_INSPECT] = dt_verb_inspect, [DT_VERB_EVAL] = dt_verb_eval,
+    [DT_VERB_BENCH] = dt_verb_bench,     [DT_VERB_PROFILE] = dt_verb_profile,
+    [DT_VERB_VOICES] = dt_verb_voices,   [DT_VERB_CONVERT] = dt_verb_convert,
+    [DT_VERB_STORIES] = dt_verb_stories,
 };
+
+dt_verb_run_function *dt_verb_find(const char *name)
+{
+    for (int i = DT_VERB_SESSION + 1; i < DT_VERB_COUNT; i++) {
+        if (strcmp(dt_verb_page((enum dt_verb_id)i)->name, name) == 0)
+            return functions[i];
+    }
+    return NULL;
+}

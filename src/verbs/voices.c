@@ -1,32 +1,29 @@
 // SPDX-License-Identifier: MIT
-// duotale voices: the voices and ears there are, and why those that cannot be used cannot.
-#include <getopt.h>
+// duotale voices: lists voices and speech recognisers (ears), with the reason where one cannot be
+// used.
 #include <stdio.h>
 #include <string.h>
 
-#include "host/json.h"
 #include "host/audio/voices.h"
+#include "host/json.h"
 #include "verbs/verb.h"
 
-static const char help[] = "usage: duotale voices [--json]\n"
-                           "Lists what can read stories aloud and what can listen, the first "
-                           "usable one of each kind being the usual one.\n";
+static int on_option(void *arg, int id, const struct dt_option_value *value)
+{
+    bool *json = arg;
+    (void)value;
+    *json = id == DT_OPTION_JSON;
+    return 0;
+}
 
 int dt_verb_voices(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"json", no_argument, NULL, 'J'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     bool json = false;
-    int option;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'h')
-            return fputs(help, stdout) < 0;
-        if (option != 'J')
-            return 2;
-        json = true;
-    }
+    int code = dt_options_read(DT_VERB_VOICES, argc, argv, on_option, &json);
+    if (code >= 0)
+        return code;
     if (optind < argc)
-        return dt_verb_usage("voices", "takes no arguments: \"%s\"", argv[optind]);
+        return dt_options_usage(DT_VERB_VOICES, "%s: unexpected argument", argv[optind]);
     struct dt_voices *voices = NULL;
     struct dt_error err = {0};
     struct dt_json j;
@@ -52,8 +49,9 @@ int dt_verb_voices(int argc, char **argv)
         }
     }
     if (dt_voices_count(voices) == 0)
-        fputs("no voice and no ear was found (folders that hold plugins: beside the program, the "
-              "install folder, DUOTALE_MODULES)\n",
+        fputs("duotale: no voice or ear module was found beside the program, in the install folder "
+              "or "
+              "in DUOTALE_MODULES; install the duotale plugins\n",
               stderr);
     dt_voices_free(voices);
     return dt_verb_flush();

@@ -40,7 +40,7 @@ def main():
         expect_run("a context beyond the limit", result, 4, stderr=b"the KV cache needs")
         result = run("run", model, "-n", "4", "-b", "fp32", "--mem-limit", "20M")
         expect_run("a conversion beyond the limit", result, 4, stderr=b"a converted copy of the weights needs")
-        expect("the cost of a conversion is said before", b"converts weights from i8 to f32" in result.stderr, result.stderr)
+        expect("the cost of a conversion is said before", b"converts the weights from i8 to f32" in result.stderr, result.stderr)
         result = run("run", DATA / "bedtime-2m-q80-g32.bin", "-n", "4", "--mem-limit", "64M")
         expect_run("a limit that is enough", result, 0)
     done()

@@ -107,7 +107,7 @@ def roads(work):
           and max(worst["q8_0"], worst["bf16"]) < worst["q5_1"] < worst["q4_1"] and worst["q5_0"] < worst["q4_0"])
     # what cannot be
     for args, code, output in (([p("f32.gguf"), "-o", p("x.bin"), "-f", "q4_0"], 3, "int8 groups"),
-                             ([p("f32.gguf"), "-o", p("x.txt")], 2, "say --to"),
+                             ([p("f32.gguf"), "-o", p("x.txt")], 2, "choose the format with --to"),
                              ([p("f32.gguf"), "-o", p("x.gguf"), "-f", "q9"], 2, "--format takes"),
                              ([p("f32.gguf"), "-o", p("shards"), "--shard"], 1, "already exists"),
                              ([p("f32.gguf"), "-o", p("none/x.gguf")], 1, "No such file"),

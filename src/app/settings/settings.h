@@ -226,4 +226,9 @@ int dt_settings_option(struct dt_settings *settings, int result, const char *arg
 // by group, at most `columns` wide.
 void dt_settings_help(FILE *out, const int *ids, size_t count, size_t columns);
 
+// One row of such a table: the flag, and the help from column `indent` on, broken at spaces before
+// `columns`. An empty flag with indent 0 gives a paragraph.
+void dt_settings_help_row(FILE *out, const char *flag, const char *help, size_t indent,
+                          size_t columns);
+
 #endif

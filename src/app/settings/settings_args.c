@@ -104,6 +104,18 @@ static void wrap(FILE *out, const char *text, size_t at, size_t indent, size_t c
     fputc('\n', out);
 }
 
+void dt_settings_help_row(FILE *out, const char *flag, const char *help, size_t indent,
+                          size_t columns)
+{
+    size_t n = strlen(flag);
+    fputs(flag, out);
+    if (n && n + 2 > indent)
+        fprintf(out, "\n%*s", (int)indent, "");
+    else
+        fprintf(out, "%*s", (int)(indent - n), "");
+    wrap(out, help, indent, indent, columns);
+}
+
 void dt_settings_help(FILE *out, const int *ids, size_t count, size_t columns)
 {
     const size_t indent = 30;
@@ -128,13 +140,6 @@ void dt_settings_help(FILE *out, const int *ids, size_t count, size_t columns)
             snprintf(help, sizeof help, "%s (default %s)", setting->help, setting->initial);
         else
             snprintf(help, sizeof help, "%s", setting->help);
-        size_t n = strlen(flag);
-        fputs(flag, out);
-        if (n + 2 > indent) {
-            fprintf(out, "\n%*s", (int)indent, "");
-        } else {
-            fprintf(out, "%*s", (int)(indent - n), "");
-        }
-        wrap(out, help, indent, indent, columns);
+        dt_settings_help_row(out, flag, help, indent, columns);
     }
 }

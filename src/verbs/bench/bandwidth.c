@@ -11,10 +11,9 @@
 #define ENOUGH_NS   150000000u
 #define PASSES_MIN  6 // three of each way
 #define PASSES_MAX  2000
-#define AHEAD       4096 // bytes: beyond the page, where the hardware's own guesses end
+#define AHEAD       4096 // bytes: beyond the page, where hardware prefetching ends
 
-// Eight sums side by side: the compiler keeps them in vectors, and no addition waits for the one
-// before.
+// Eight sums, which the compiler vectorises: no addition depends on the previous one.
 static void add_line(uint64_t lane[8], const unsigned char *at)
 {
     uint64_t x[8];
@@ -28,7 +27,7 @@ static uint64_t sum_of(const uint64_t lane[8])
     return lane[0] + lane[1] + lane[2] + lane[3] + lane[4] + lane[5] + lane[6] + lane[7];
 }
 
-// Front to back.
+// Reads from front to back.
 static uint64_t read_through(const unsigned char *at, size_t bytes)
 {
     uint64_t lane[8] = {0};
@@ -37,8 +36,8 @@ static uint64_t read_through(const unsigned char *at, size_t bytes)
     return sum_of(lane);
 }
 
-// Four quarters at once, each asking for what it needs next: what memory and small pages give most
-// to.
+// Reads four quarters at once with prefetches, which is fastest on some memory and with small
+// pages.
 static uint64_t read_quarters(const unsigned char *at, size_t bytes)
 {
     uint64_t lane[8] = {0};
@@ -65,7 +64,7 @@ static void read_pieces(void *arg, uint32_t begin, uint32_t end, uint32_t worker
     for (uint32_t i = begin; i < end; i++) {
         uint64_t sum =
             (p->quarters ? read_quarters : read_through)(p->pieces[i].at, p->pieces[i].bytes);
-        __asm__ volatile("" : : "r"(sum) : "memory"); // or it would not be read at all
+        __asm__ volatile("" : : "r"(sum) : "memory"); // otherwise the compiler drops the reads
     }
 }
 
@@ -92,7 +91,7 @@ double dt_bandwidth_read(const struct dt_span *spans, size_t count, uint32_t thr
     }
     double best = 0;
     uint64_t begun = dt_clock_ns(), at = begun;
-    size_t repeat = (4u << 20) / bytes + 1; // a pass is long enough for the clock
+    size_t repeat = (4u << 20) / bytes + 1; // so that a pass is long enough for the clock
     for (int pass = 0; pass < PASSES_MAX && (pass < PASSES_MIN || at - begun < ENOUGH_NS); pass++) {
         p.quarters = pass % 2;
         uint64_t from = dt_clock_ns();

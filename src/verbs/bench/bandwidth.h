@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How fast memory can be read here and now: the limit that decoding is held against.
+// The bandwidth of reading memory, which limits decoding.
 #ifndef DT_VERBS_BANDWIDTH_H
 #define DT_VERBS_BANDWIDTH_H
 
@@ -7,19 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Memory that is read where it lies.
+// A range of memory.
 struct dt_span {
     const void *at;
     size_t bytes;
 };
 
-// Bytes a second that `threads` threads (0: one a CPU) read from all of the spans, over and over:
-// the best pass of about 0.15 s, straight through or in four streams with prefetches, whichever is
-// faster here. 0 without memory for it.
+// Bytes per second that `threads` threads (0: one per CPU) read from all of the spans: the best
+// pass within about 0.15 s, sequentially or in four streams with prefetches, whichever is faster. 0
+// if there is not enough memory to measure.
 double dt_bandwidth_read(const struct dt_span *spans, size_t count, uint32_t threads);
 
-// The same of one thread over as much memory of its own; the size decides which cache it comes
-// from.
+// The same for one thread over `bytes` bytes that it allocates; the size decides which cache they
+// are read from.
 double dt_bandwidth_of_size(size_t bytes);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// duotale bench: how fast. Everything is interleaved: one run of each entry, then the next run of
-// each.
+// duotale bench: measures speed. Runs are interleaved: one run of each entry, then the next run of
+// each, so that changes of the machine affect all entries alike.
 #include "verbs/bench/bench.h"
 
 #include <errno.h>
@@ -10,75 +10,6 @@
 #include "base/format.h"
 #include "host/clock.h"
 #include "verbs/spawn.h"
-
-static const char help[] =
-    "usage: duotale bench MODEL... [-b stack[,stack...]] [options]\n"
-    "       duotale bench --kernels [-b backend,...] [--shapes 15M,7B] [--baseline REPORT.json]\n"
-    "       duotale bench --contest MODEL|LOG... [--against MODEL|LOG]\n"
-    "Speed of prompts and of decoding, interleaved over models and stacks; tokens are chosen and "
-    "dropped, nothing is written.\n"
-    "      --prompt N          tokens of the prompt (64); 0: none\n"
-    "      --gen N             tokens decoded after it is measured apart, from an empty context "
-    "(256); at most the context\n"
-    "      --at POSITION       decode from there, over a KV cache filled with fixed values\n"
-    "      --runs N            measured runs (5)\n"
-    "      --warm N            runs before those (1)\n"
-    "  -t, --temperature F     0: greedy (0)\n"
-    "  -p, --top-p F           (0.9)\n"
-    "  -s, --seed N            (1)\n"
-    "      --no-start          do not start fresh processes for start-up time and memory\n"
-    "      --json, --csv       instead of the table\n"
-    "      --svg FILE          a chart besides\n"
-    "      --contest           30 runs as in RVSPOC S2311: -t 1.0 -p 0.9 -s 123 -i \"Once upon a "
-    "time\"; or its logs\n"
-    "      --speak             the same stories told with and without a voice\n"
-    "      --voice NAME        which one (duotale voices)\n"
-    "      --against FILE      whose story the others are compared with (the fp32 "
-    "one)\n" DT_MODEL_OPTIONS_HELP "  -h, --help\n";
-
-enum {
-    OPTION_JSON = DT_OPTION_OWN,
-    OPTION_CSV,
-    OPTION_SVG,
-    OPTION_PROMPT,
-    OPTION_GEN,
-    OPTION_AT,
-    OPTION_RUNS,
-    OPTION_WARM,
-    OPTION_NO_START,
-    OPTION_KERNELS,
-    OPTION_SHAPES,
-    OPTION_BASELINE,
-    OPTION_CONTEST,
-    OPTION_AGAINST,
-    OPTION_SPEAK,
-    OPTION_VOICE
-};
-
-static const struct option long_options[] = {
-    {"prompt", required_argument, NULL, OPTION_PROMPT},
-    {"gen", required_argument, NULL, OPTION_GEN},
-    {"at", required_argument, NULL, OPTION_AT},
-    {"runs", required_argument, NULL, OPTION_RUNS},
-    {"warm", required_argument, NULL, OPTION_WARM},
-    {"temperature", required_argument, NULL, 't'},
-    {"top-p", required_argument, NULL, 'p'},
-    {"seed", required_argument, NULL, 's'},
-    {"no-start", no_argument, NULL, OPTION_NO_START},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"csv", no_argument, NULL, OPTION_CSV},
-    {"svg", required_argument, NULL, OPTION_SVG},
-    {"kernels", no_argument, NULL, OPTION_KERNELS},
-    {"shapes", required_argument, NULL, OPTION_SHAPES},
-    {"baseline", required_argument, NULL, OPTION_BASELINE},
-    {"contest", no_argument, NULL, OPTION_CONTEST},
-    {"against", required_argument, NULL, OPTION_AGAINST},
-    {"speak", no_argument, NULL, OPTION_SPEAK},
-    {"voice", required_argument, NULL, OPTION_VOICE},
-    {"help", no_argument, NULL, 'h'},
-    DT_MODEL_LONG_OPTIONS,
-    {NULL, 0, NULL, 0},
-};
 
 // ---- one run ----
 
@@ -142,7 +73,7 @@ static dt_status run_decode(struct dt_bench_entry *e, const struct dt_bench_opti
     return status;
 }
 
-// A fresh process that tells a story with this entry's model and stack.
+// Starts a process that generates a story with this entry's model and stack.
 static dt_status run_process(struct dt_bench_entry *e, const struct dt_verb_model *model,
                              const char *steps, bool json, struct dt_output *output,
                              struct dt_error *err)
@@ -178,7 +109,7 @@ static dt_status measure_process(struct dt_bench_entry *e, const struct dt_verb_
     char steps[16];
     dt_format(steps, sizeof steps, "%u", e->gen);
     status = run_process(e, model, steps, true, &output, err);
-    if (status == DT_OK) { // the figures are in the last object
+    if (status == DT_OK) { // the last object contains the figures
         const char *anonymous = strstr(output.out, "\"anonymous_kib\": ");
         e->peak_rss = output.peak_rss;
         e->anonymous =
@@ -196,24 +127,25 @@ static dt_status open_entry(struct dt_bench_entry *e, const struct dt_verb_model
     struct dt_engine_options options = model->engine;
     options.stack = e->asked;
     options.without_vocabulary = true;
-    uint32_t wanted = o->at + 1;
-    if (o->prompt > wanted)
-        wanted = o->prompt;
+    uint32_t needed = o->at + 1;
+    if (o->prompt > needed)
+        needed = o->prompt;
     dt_status status = dt_engine_new(&e->engine, &options, err);
     if (status == DT_OK)
         status = dt_engine_open(e->engine, e->model, model->tokenizer, err);
     if (status != DT_OK)
         return status;
     uint32_t capacity = dt_session_capacity(dt_engine_session(e->engine));
-    if (wanted > capacity)
+    if (needed > capacity)
         return dt_error_set(err, DT_USAGE, e->model,
-                            "position %u is beyond its context of %u; take a smaller --at or "
-                            "--prompt, or a --context",
-                            wanted - 1, capacity);
+                            "position %u is beyond the context of %u; use a smaller --at or "
+                            "--prompt, or a larger --context",
+                            needed - 1, capacity);
     e->gen = o->gen < capacity - o->at ? o->gen : capacity - o->at;
     if (o->at_given && e->gen < o->gen)
         return dt_error_set(err, DT_USAGE, e->model,
-                            "%u tokens from position %u are more than its context of %u holds",
+                            "%u tokens from position %u exceed the context of %u; use a smaller "
+                            "--gen or --at",
                             o->gen, o->at, capacity);
     e->threads = dt_engine_threads(e->engine);
     e->weights_bytes = dt_engine_model(e->engine)->weight_bytes;
@@ -224,7 +156,7 @@ static dt_status open_entry(struct dt_bench_entry *e, const struct dt_verb_model
     e->first = calloc(runs, sizeof *e->first);
     e->start = calloc(runs, sizeof *e->start);
     if (!e->prompt || !e->decode || !e->first || !e->start)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u runs", o->runs);
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for %u runs", o->runs);
     return DT_OK;
 }
 
@@ -237,7 +169,7 @@ static void close_entry(struct dt_bench_entry *e)
     free(e->start);
 }
 
-// Every model with every stack of "a,b,c".
+// Adds every model with every stack of a list "a,b,c".
 static int add_entries(struct dt_bench *bench, const struct dt_verb_model *model, char **paths,
                        int count)
 {
@@ -246,9 +178,9 @@ static int add_entries(struct dt_bench *bench, const struct dt_verb_model *model
         for (const char *at = stacks;;) {
             size_t n = strcspn(at, ",");
             if (bench->count == DT_BENCH_MAX)
-                return dt_verb_usage("bench",
-                                     "at most %u models and stacks can be compared at a time",
-                                     DT_BENCH_MAX);
+                return dt_options_usage(DT_VERB_BENCH,
+                                        "at most %u combinations of model and stack are possible",
+                                        DT_BENCH_MAX);
             struct dt_bench_entry *e = &bench->entry[bench->count++];
             e->model = paths[i];
             dt_format(e->asked, sizeof e->asked, "%.*s", (int)n, at);
@@ -294,154 +226,165 @@ static dt_status measure(struct dt_bench *bench, const struct dt_verb_model *mod
     return status;
 }
 
-static int number(const char *name, const char *text, uint32_t max, uint32_t *out)
+// ---- the verb ----
+
+struct request {
+    struct dt_verb_model model;
+    struct dt_bench bench;
+    bool json, csv, contest, kernels, runs_given;
+    const char *svg, *against, *voice, *shapes, *baseline; // NULL: not given
+};
+
+// The options of a measurement; -1 if the option is none of them.
+static int on_measure_option(struct request *r, int id, const struct dt_option_value *value)
 {
-    if (dt_verb_count(text, max, out))
+    struct dt_bench_options *o = &r->bench.options;
+    switch (id) {
+    case DT_OPTION_TEMPERATURE:
+        o->temperature = (float)value->number;
         return 0;
-    return dt_verb_usage("bench", "%s takes a whole number up to %u, not \"%s\"", name, max, text);
-}
-
-static int real(const char *name, const char *text, float *out)
-{
-    double value;
-    if (!dt_verb_float(text, &value) || value < 0 || value > 1000)
-        return dt_verb_usage("bench", "%s takes a number from 0, not \"%s\"", name, text);
-    *out = (float)value;
-    return 0;
-}
-
-int dt_verb_bench(int argc, char **argv)
-{
-    struct dt_verb_model model = {0};
-    struct dt_bench bench = {.options = {.prompt = 64,
-                                         .gen = 256,
-                                         .runs = 5,
-                                         .warm = 1,
-                                         .top_p = 0.9f,
-                                         .seed = 1,
-                                         .processes = true}};
-    struct dt_bench_options *o = &bench.options;
-    bool json = false, csv = false, contest = false, kernels = false, runs_given = false;
-    const char *svg = NULL, *against = NULL, *voice = NULL, *shapes = NULL, *baseline = NULL;
-    int option, code = 0;
-    while (code == 0 && (option = getopt_long(argc, argv, "t:p:s:h" DT_MODEL_SHORT_OPTIONS,
-                                              long_options, NULL)) != -1) {
-        switch (option) {
-        case 'h':
-            return fputs(help, stdout) < 0;
-        case 't':
-            code = real("--temperature", optarg, &o->temperature);
-            break;
-        case 'p':
-            code = real("--top-p", optarg, &o->top_p);
-            break;
-        case 's':
-            code = dt_verb_seed(optarg, &o->seed)
-                       ? 0
-                       : dt_verb_usage("bench", "--seed takes a whole number, not \"%s\"", optarg);
-            break;
-        case OPTION_PROMPT:
-            code = number("--prompt", optarg, 4096, &o->prompt);
-            break;
-        case OPTION_GEN:
-            code = number("--gen", optarg, DT_MAX_CONTEXT, &o->gen);
-            break;
-        case OPTION_AT:
-            code = number("--at", optarg, DT_MAX_CONTEXT, &o->at);
-            o->at_given = true;
-            break;
-        case OPTION_RUNS:
-            runs_given = true;
-            code = number("--runs", optarg, 10000, &o->runs);
-            if (code == 0 && o->runs == 0)
-                code = dt_verb_usage("bench", "zero runs measure nothing: --runs takes 1 or more");
-            break;
-        case OPTION_WARM:
-            code = number("--warm", optarg, 10000, &o->warm);
-            break;
-        case OPTION_NO_START:
-            o->processes = false;
-            break;
-        case OPTION_JSON:
-            json = true;
-            break;
-        case OPTION_CSV:
-            csv = true;
-            break;
-        case OPTION_SVG:
-            svg = optarg;
-            break;
-        case OPTION_KERNELS:
-            kernels = true;
-            break;
-        case OPTION_SHAPES:
-            shapes = optarg;
-            break;
-        case OPTION_BASELINE:
-            baseline = optarg;
-            break;
-        case OPTION_CONTEST:
-            contest = true;
-            break;
-        case OPTION_AGAINST:
-            against = optarg;
-            break;
-        case OPTION_SPEAK:
-            voice = voice ? voice : "auto";
-            break;
-        case OPTION_VOICE:
-            voice = optarg;
-            break;
-        default:
-            code = dt_verb_model_option("bench", &model, option, optarg) ? 2 : 0;
-        }
+    case DT_OPTION_TOP_P:
+        o->top_p = (float)value->number;
+        return 0;
+    case DT_OPTION_SEED:
+        o->seed = value->integer;
+        return 0;
+    case DT_OPTION_PROMPT:
+        o->prompt = (uint32_t)value->integer;
+        return 0;
+    case DT_OPTION_GEN:
+        o->gen = (uint32_t)value->integer;
+        return 0;
+    case DT_OPTION_AT:
+        o->at = (uint32_t)value->integer;
+        o->at_given = true;
+        return 0;
+    case DT_OPTION_RUNS:
+        o->runs = (uint32_t)value->integer;
+        r->runs_given = true;
+        return 0;
+    case DT_OPTION_WARM:
+        o->warm = (uint32_t)value->integer;
+        return 0;
+    case DT_OPTION_NO_START:
+        o->processes = false;
+        return 0;
+    default:
+        return -1;
     }
-    if (code != 0)
-        return code;
-    if (json && csv)
-        return dt_verb_usage("bench", "--json or --csv, not both");
-    dt_verb_log(false);
-    if (kernels && optind < argc)
-        return dt_verb_usage("bench", "--kernels takes no model: \"%s\"", argv[optind]);
-    if (kernels)
-        return dt_bench_kernels(model.engine.stack, shapes, baseline, json);
+}
+
+static int on_option(void *arg, int id, const struct dt_option_value *value)
+{
+    struct request *r = arg;
+    if (on_measure_option(r, id, value) == 0)
+        return 0;
+    switch (id) {
+    case DT_OPTION_JSON:
+        r->json = true;
+        return 0;
+    case DT_OPTION_CSV:
+        r->csv = true;
+        return 0;
+    case DT_OPTION_SVG:
+        r->svg = value->text;
+        return 0;
+    case DT_OPTION_KERNELS:
+        r->kernels = true;
+        return 0;
+    case DT_OPTION_SHAPES:
+        r->shapes = value->text;
+        return 0;
+    case DT_OPTION_BASELINE:
+        r->baseline = value->text;
+        return 0;
+    case DT_OPTION_CONTEST:
+        r->contest = true;
+        return 0;
+    case DT_OPTION_AGAINST:
+        r->against = value->text;
+        return 0;
+    case DT_OPTION_SPEAK:
+        r->voice = r->voice ? r->voice : "auto";
+        return 0;
+    case DT_OPTION_VOICE:
+        r->voice = value->text;
+        return 0;
+    default:
+        return dt_verb_model_option(DT_VERB_BENCH, &r->model, id, value);
+    }
+}
+
+static dt_status write_chart(const struct dt_bench *bench, const char *path, struct dt_error *err)
+{
+    FILE *chart = fopen(path, "w");
+    if (chart) {
+        dt_bench_svg(bench, chart);
+        if (fclose(chart) == 0)
+            return DT_OK;
+    }
+    return dt_error_set(err, DT_FAILED, path, "cannot write the chart: %s", strerror(errno));
+}
+
+static int bench_models(struct request *r, char **paths, int count)
+{
     struct dt_error err = {0};
-    dt_status status = DT_OK;
-    if (optind == argc) {
-        status = dt_verb_model_path(&model, &err);
-        if (status != DT_OK)
-            return dt_verb_fail(&err);
-        argv[--optind] = (char *)(uintptr_t)model.path;
-    }
-    if (contest)
-        return dt_bench_contest(&model, (const char *const *)argv + optind,
-                                (uint32_t)(argc - optind), against, runs_given ? o->runs : 30,
-                                json);
-    for (int i = optind; voice && i < argc && status == DT_OK; i++)
-        status = dt_bench_speak(&model, argv[i], o, voice, json, &err);
-    if (voice)
-        return status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
-    code = add_entries(&bench, &model, argv + optind, argc - optind);
+    struct dt_bench *bench = &r->bench;
+    int code = add_entries(bench, &r->model, paths, count);
     if (code == 0) {
-        status = measure(&bench, &model, &err);
-        FILE *chart = NULL;
-        if (status == DT_OK && svg && !(chart = fopen(svg, "w")))
-            status =
-                dt_error_set(&err, DT_FAILED, svg, "cannot write the chart: %s", strerror(errno));
-        if (chart) {
-            dt_bench_svg(&bench, chart);
-            if (fclose(chart) != 0)
-                status = dt_error_set(&err, DT_FAILED, svg, "cannot write the chart: %s",
-                                      strerror(errno));
-        }
+        dt_status status = measure(bench, &r->model, &err);
+        if (status == DT_OK && r->svg)
+            status = write_chart(bench, r->svg, &err);
         if (status == DT_OK) {
-            (json ? dt_bench_json : csv ? dt_bench_csv : dt_bench_print)(&bench, stdout);
+            (r->json ? dt_bench_json : r->csv ? dt_bench_csv : dt_bench_print)(bench, stdout);
             code = dt_verb_flush();
         } else {
             code = dt_verb_fail(&err);
         }
     }
-    for (uint32_t i = 0; i < bench.count; i++)
-        close_entry(&bench.entry[i]);
+    for (uint32_t i = 0; i < bench->count; i++)
+        close_entry(&bench->entry[i]);
     return code;
+}
+
+static int bench_voice(struct request *r, char **paths, int count)
+{
+    struct dt_error err = {0};
+    dt_status status = DT_OK;
+    for (int i = 0; i < count && status == DT_OK; i++)
+        status = dt_bench_speak(&r->model, paths[i], &r->bench.options, r->voice, r->json, &err);
+    return status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
+}
+
+int dt_verb_bench(int argc, char **argv)
+{
+    struct request r = {.bench.options = {.prompt = 64,
+                                          .gen = 256,
+                                          .runs = 5,
+                                          .warm = 1,
+                                          .top_p = 0.9f,
+                                          .seed = 1,
+                                          .processes = true}};
+    struct dt_error err = {0};
+    int code = dt_options_read(DT_VERB_BENCH, argc, argv, on_option, &r);
+    if (code >= 0)
+        return code;
+    if (r.json && r.csv)
+        return dt_options_usage(DT_VERB_BENCH, "--json and --csv cannot be combined");
+    dt_verb_log(false);
+    if (r.kernels && optind < argc)
+        return dt_options_usage(DT_VERB_BENCH, "%s: --kernels uses no model", argv[optind]);
+    if (r.kernels)
+        return dt_bench_kernels(r.model.engine.stack, r.shapes, r.baseline, r.json);
+    if (optind == argc) {
+        if (dt_verb_model_path(&r.model, &err) != DT_OK)
+            return dt_verb_fail(&err);
+        argv[--optind] = (char *)(uintptr_t)r.model.path;
+    }
+    char **paths = argv + optind;
+    int count = argc - optind;
+    if (r.contest)
+        return dt_bench_contest(&r.model, (const char *const *)paths, (uint32_t)count, r.against,
+                                r.runs_given ? r.bench.options.runs : 30, r.json);
+    return r.voice ? bench_voice(&r, paths, count) : bench_models(&r, paths, count);
 }

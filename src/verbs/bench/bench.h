@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What `bench` measures, and the forms it is told in.
+// The measurements of `bench` and their reports.
 #ifndef DT_VERBS_BENCH_H
 #define DT_VERBS_BENCH_H
 
@@ -15,7 +15,7 @@ struct dt_bench_options {
     bool at_given;
     float temperature, top_p;
     uint64_t seed;
-    bool processes; // start fresh processes for start-up time and memory
+    bool processes; // also start processes, for start-up time and memory
 };
 
 // One model with one stack.
@@ -23,10 +23,10 @@ struct dt_bench_entry {
     const char *model;
     char asked[128]; // as on the command line
     struct dt_engine *engine;
-    double *prompt, *decode, *first, *start; // one a run: tokens a second, tokens a second, ms, ms
+    double *prompt, *decode, *first, *start; // one per run: tok/s, tok/s, ms, ms
     uint32_t starts;
     struct dt_stats prompt_tok_s, decode_tok_s, first_token_ms, start_ms;
-    uint64_t peak_rss, anonymous; // bytes, of a process that runs nothing else
+    uint64_t peak_rss, anonymous; // bytes, of a process of its own
     char resolved[128];
     uint32_t threads, gen;
     size_t weights_bytes;
@@ -42,22 +42,23 @@ void dt_bench_print(const struct dt_bench *bench, FILE *out);
 void dt_bench_json(const struct dt_bench *bench, FILE *out);
 void dt_bench_csv(const struct dt_bench *bench, FILE *out);
 void dt_bench_svg(const struct dt_bench *bench,
-                  FILE *out); // a bar a stack, decode speed, whiskers from min to max
+                  FILE *out); // one bar per entry: median decode speed, whiskers from min to max
 
-// Stories told with and without a voice ("auto", "espeak:en-us"), in turn, one table or JSON object
-// on stdout: the model's speed, time to first sound, the voice's real-time factor and share of CPU.
-// o->gen is the story's length, prompt included.
+// Generates stories with and without a voice ("auto", "espeak:en-us") in turn, and prints a table
+// or JSON object: the model's speed, the time to the first sound, the voice's real-time factor and
+// share of CPU time. o->gen is the story's length, including the prompt.
 dt_status dt_bench_speak(const struct dt_verb_model *model, const char *path,
                          const struct dt_bench_options *o, const char *voice, bool json,
                          struct dt_error *err);
 
-// The contest's report: 30 runs of the model, or of the logs of the committee. paths[0] is a model
-// or a log; against (NULL: none) the one whose story is the fp32 one. Returns the exit code.
+// The contest's report on each path: `runs` runs of a model, or a log of such runs. against: the
+// fp32 model or log whose story the others are compared with, or NULL. Returns the exit code.
 int dt_bench_contest(const struct dt_verb_model *model, const char *const *paths, uint32_t count,
                      const char *against, uint32_t runs, bool json);
 
-// Every kernel of the backends ("int8,fp32@avx2"; NULL: all that run here) over the shapes
-// ("15M,7B"; NULL: all), against an earlier report (NULL: none). Returns the exit code.
+// Times every kernel of the backends ("int8,fp32@avx2"; NULL: all that run here) over the shapes
+// ("15M,7B"; NULL: all). baseline: an earlier report to compare with, or NULL. Returns the exit
+// code.
 int dt_bench_kernels(const char *backends, const char *shapes, const char *baseline, bool json);
 
 #endif

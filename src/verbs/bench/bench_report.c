@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// A benchmark as a table, JSON, CSV and a chart.
+// Reports of a benchmark: table, JSON, CSV and chart.
 #include <string.h>
 
 #include "host/modules/cpu.h"
 #include "verbs/bench/bench.h"
 
-// Decode speed against the first entry's.
+// The entry's median speed, of prompts or of decoding, relative to the first entry's.
 static double ratio(const struct dt_bench *bench, uint32_t i, bool prompt)
 {
     const struct dt_bench_entry *a = &bench->entry[i], *b = &bench->entry[0];
@@ -23,12 +23,10 @@ static const char *short_name(const char *path)
 void dt_bench_print(const struct dt_bench *bench, FILE *out)
 {
     const struct dt_bench_options *o = &bench->options;
-    fprintf(out,
-            "%s; %u runs after %u to warm up, interleaved; sink: none (tokens are chosen and "
-            "dropped)\n",
+    fprintf(out, "%s; %u interleaved runs after %u to warm up; tokens are sampled and discarded\n",
             dt_cpu()->model, o->runs, o->warm);
-    fprintf(out, "prompt of %u; %u tokens decoded from position %u, temperature %g\n\n", o->prompt,
-            o->gen, o->at, (double)o->temperature);
+    fprintf(out, "prompt: %u tokens; decoding: %u tokens from position %u, temperature %g\n\n",
+            o->prompt, o->gen, o->at, (double)o->temperature);
     fprintf(out, "%-28s %-22s %2s %10s %6s %10s %8s %8s %8s %8s %6s %8s %8s %8s\n", "model",
             "backend", "j", "prompt/s", "ratio", "decode/s", "min", "max", "trimmed", "sd", "ratio",
             "first ms", "start ms", "RSS MB");
@@ -87,7 +85,7 @@ void dt_bench_json(const struct dt_bench *bench, FILE *out)
     dt_json_end(&j);
 }
 
-// A field with its quotes doubled where it needs quoting.
+// Writes a quoted field and a comma; quotes inside are doubled.
 static void csv_text(FILE *out, const char *text)
 {
     fputc('"', out);
@@ -143,7 +141,7 @@ void dt_bench_svg(const struct dt_bench *bench, FILE *out)
             "font-family=\"sans-serif\" font-size=\"12\">\n",
             LEFT + WIDTH + 90, TOP + ROW * bench->count + 16);
     fputs("<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n<text x=\"12\" y=\"22\" "
-          "font-size=\"15\">Decode speed, tokens a second"
+          "font-size=\"15\">Decode speed, tokens per second"
           "</text>\n<text x=\"12\" y=\"42\" fill=\"#555\">median of ",
           out);
     fprintf(out, "%u interleaved runs, from position %u; ", bench->options.runs, bench->options.at);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// duotale bench --speak: what a voice costs the story. Fresh processes tell the same story with and
-// without one, in turn, into a sound file that goes nowhere; each says its own figures.
+// duotale bench --speak: how much a voice slows generation down. Processes generate the same story
+// with and without a voice in turn; the sound goes to /dev/null. The figures come from their JSON.
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,17 @@
 #include "verbs/bench/bench.h"
 #include "verbs/spawn.h"
 
-enum figure { TOK_S, FIRST_SENTENCE, FIRST_SOUND, TOLD, SILENT, SOUND, FACTOR, SHARE, FIGURES };
+enum figure {
+    TOK_S,
+    FIRST_SENTENCE,
+    FIRST_SOUND,
+    GENERATED,
+    SILENT,
+    SOUND,
+    FACTOR,
+    SHARE,
+    FIGURES
+};
 
 static const char *const keys[FIGURES] = {
     "tok_s",    "first_sentence_s", "first_sound_s",    "told_s",
@@ -16,11 +26,11 @@ static const char *const keys[FIGURES] = {
 };
 
 struct side {
-    double *figure[FIGURES]; // one value a run
+    double *figure[FIGURES]; // one value per run
 };
 
-// The number behind "key": in the last line of text; `run --json` writes it, so it is there unless
-// the voice was not.
+// Finds the last "key": NUMBER in the output of `run --json`. False if it is missing, as the
+// voice's figures are without a voice.
 static bool find_number(const char *text, const char *key, double *out)
 {
     char name[40];
@@ -33,9 +43,9 @@ static bool find_number(const char *text, const char *key, double *out)
     return at && end != at;
 }
 
-static dt_status tell(const struct dt_verb_model *model, const char *path,
-                      const struct dt_bench_options *o, const char *voice, struct side *side,
-                      uint32_t run, struct dt_error *err)
+static dt_status run_story(const struct dt_verb_model *model, const char *path,
+                           const struct dt_bench_options *o, const char *voice, struct side *side,
+                           uint32_t run, struct dt_error *err)
 {
     char threads[16], seed[24], gen[16];
     struct dt_output output;
@@ -62,12 +72,12 @@ static dt_status tell(const struct dt_verb_model *model, const char *path,
     }
     dt_status status = dt_verb_spawn(argv, false, &output, err);
     if (status == DT_OK && output.code != 0)
-        status = dt_error_set(err, DT_FAILED, path, "a story could not be told%s: %s",
-                              voice ? " aloud" : "", output.err);
+        status = dt_error_set(err, DT_FAILED, path, "a run%s failed: %s",
+                              voice ? " with a voice" : "", output.err);
     for (int f = 0; f < FIGURES && status == DT_OK; f++) {
         if (!find_number(output.out, keys[f], &side->figure[f][run]) && (voice || f == TOK_S))
-            status = dt_error_set(err, DT_FAILED, path, "a story told%s has no %s",
-                                  voice ? " aloud" : "", keys[f]);
+            status = dt_error_set(err, DT_FAILED, path, "a run%s did not report %s",
+                                  voice ? " with a voice" : "", keys[f]);
     }
     dt_output_free(&output);
     return status;
@@ -76,16 +86,16 @@ static dt_status tell(const struct dt_verb_model *model, const char *path,
 static void print(const char *path, const char *voice, const struct dt_stats alone[FIGURES],
                   const struct dt_stats aloud[FIGURES])
 {
-    printf("%s, voice %s, medians of %zu runs in turn\n", path, voice, alone[TOK_S].n);
-    printf("  decode without a voice   %10.1f tok/s (%.1f .. %.1f)\n", alone[TOK_S].median,
+    printf("%s, voice %s; medians of %zu interleaved runs\n", path, voice, alone[TOK_S].n);
+    printf("  decode without a voice   %10.1f tok/s (%.1f to %.1f)\n", alone[TOK_S].median,
            alone[TOK_S].min, alone[TOK_S].max);
-    printf("  decode with it           %10.1f tok/s (%.1f .. %.1f), %.0f %%\n", aloud[TOK_S].median,
+    printf("  decode with a voice      %10.1f tok/s (%.1f to %.1f), %.0f %%\n", aloud[TOK_S].median,
            aloud[TOK_S].min, aloud[TOK_S].max,
            alone[TOK_S].median > 0 ? 100 * aloud[TOK_S].median / alone[TOK_S].median : 0);
     printf("  first sentence           %10.3f s\n", aloud[FIRST_SENTENCE].median);
-    printf("  first sound              %10.3f s, %.3f s behind it\n", aloud[FIRST_SOUND].median,
+    printf("  first sound              %10.3f s, %.3f s after that\n", aloud[FIRST_SOUND].median,
            aloud[FIRST_SOUND].median - aloud[FIRST_SENTENCE].median);
-    printf("  story told               %10.3f s; said %.3f s\n", aloud[TOLD].median,
+    printf("  story generated          %10.3f s; spoken %.3f s\n", aloud[GENERATED].median,
            aloud[SILENT].median);
     printf("  sound                    %10.1f s, real-time factor %.4f, %.1f %% of the CPU time\n",
            aloud[SOUND].median, aloud[FACTOR].median, 100 * aloud[SHARE].median);
@@ -114,14 +124,14 @@ dt_status dt_bench_speak(const struct dt_verb_model *model, const char *path,
     dt_status status = DT_OK;
     double *values = calloc((size_t)2 * FIGURES * (o->warm + o->runs), sizeof *values);
     if (!values)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u runs", o->runs);
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for %u runs", o->runs);
     for (int s = 0; s < 2; s++)
         for (int f = 0; f < FIGURES; f++)
             sides[s].figure[f] = values + (size_t)(s * FIGURES + f) * (o->warm + o->runs);
     for (uint32_t run = 0; run < o->warm + o->runs && status == DT_OK; run++) {
-        status = tell(model, path, o, NULL, &sides[0], run, err);
+        status = run_story(model, path, o, NULL, &sides[0], run, err);
         if (status == DT_OK)
-            status = tell(model, path, o, voice, &sides[1], run, err);
+            status = run_story(model, path, o, voice, &sides[1], run, err);
     }
     for (int s = 0; s < 2; s++)
         for (int f = 0; f < FIGURES; f++)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// bench --contest: the report of the RVSPOC S2311 committee, over our own runs or over its logs.
+// bench --contest: the report of the RVSPOC S2311 contest, over runs of this program or over logs.
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,12 +16,12 @@
 
 struct series {
     const char *path;
-    double *speed; // one a run, sorted by the statistics
-    char **story;  // one a run, malloc'ed
+    double *speed; // one per run; dt_stats_of sorts them
+    char **story;  // one per run, malloc'ed
     uint32_t runs;
     struct dt_stats stats;
     bool identical;
-    bool ours;                                       // run here, so the kernel's figures are known
+    bool measured;                                   // run here, so that the counts below are known
     uint64_t minor_faults, major_faults, bytes_read; // of all runs
 };
 
@@ -29,18 +29,18 @@ static dt_status add_run(struct series *s, double speed, const char *story, size
                          struct dt_error *err)
 {
     if (s->runs == RUNS_MAX)
-        return dt_error_set(err, DT_BAD_INPUT, s->path, "holds more than %u runs", RUNS_MAX);
+        return dt_error_set(err, DT_BAD_INPUT, s->path, "contains more than %u runs", RUNS_MAX);
     s->speed[s->runs] = speed;
     s->story[s->runs] = strndup(story, n);
     if (!s->story[s->runs])
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for a story of %zu bytes", n);
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for a story of %zu bytes",
+                            n);
     s->runs++;
     return DT_OK;
 }
 
-// A log: runs one after the other; what stands before "achieved tok/s:" is the story, less the
-// lines in which entries name themselves, the file and its addresses. The story begins with the
-// prompt.
+// Reads a log of runs, one after the other. A story begins with the prompt and ends before
+// "achieved tok/s:"; an entry may print other lines before the prompt.
 static dt_status read_log(struct series *s, char *text, size_t n, struct dt_error *err)
 {
     dt_status status = DT_OK;
@@ -56,13 +56,15 @@ static dt_status read_log(struct series *s, char *text, size_t n, struct dt_erro
         double speed = strtod(mark + strlen(SPEED), &after);
         if (after == mark + strlen(SPEED) || speed <= 0)
             return dt_error_set(err, DT_BAD_INPUT, s->path,
-                                "run %u says \"" SPEED "\" without a number", s->runs + 1);
+                                "run %u has no number after \"" SPEED "\"", s->runs + 1);
         status = add_run(s, speed, story, (size_t)(end - story), err);
         at = after;
     }
     if (status == DT_OK && s->runs == 0)
         return dt_error_set(err, DT_BAD_INPUT, s->path,
-                            "is neither a model nor a log: no \"" SPEED "\" in its %zu bytes", n);
+                            "is neither a model nor a log: \"" SPEED "\" does not occur in its %zu "
+                            "bytes",
+                            n);
     return status;
 }
 
@@ -82,14 +84,14 @@ static dt_status run_model(struct series *s, const struct dt_verb_model *model, 
         argv[n++] = model->tokenizer;
     }
     argv[n] = NULL;
-    s->ours = true;
+    s->measured = true;
     dt_status status = DT_OK;
     for (uint32_t i = 0; i < runs && status == DT_OK; i++) {
         struct dt_output output;
         status = dt_verb_spawn(argv, true, &output, err);
         const char *mark = status == DT_OK && output.err ? strstr(output.err, SPEED) : NULL;
         if (status == DT_OK && !mark)
-            status = dt_error_set(err, DT_FAILED, s->path, "a run did not tell its speed");
+            status = dt_error_set(err, DT_FAILED, s->path, "a run did not report its speed");
         size_t length = output.out_size;
         while (length > 0 && output.out[length - 1] == '\n')
             length--;
@@ -110,7 +112,7 @@ static dt_status fill(struct series *s, const struct dt_verb_model *model, const
     s->speed = calloc(RUNS_MAX, sizeof *s->speed);
     s->story = calloc(RUNS_MAX, sizeof *s->story);
     if (!s->speed || !s->story)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u runs", RUNS_MAX);
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for %u runs", RUNS_MAX);
     struct dt_file file = {0};
     dt_status status = dt_file_map(&file, path, err);
     if (status != DT_OK)
@@ -137,7 +139,7 @@ static dt_status fill(struct series *s, const struct dt_verb_model *model, const
     return DT_OK;
 }
 
-static void empty(struct series *s)
+static void free_series(struct series *s)
 {
     for (uint32_t i = 0; i < s->runs; i++)
         free(s->story[i]);
@@ -153,7 +155,7 @@ static size_t first_difference(const char *a, const char *b)
     return i;
 }
 
-// Levenshtein's distance in bytes, one row at a time; SIZE_MAX without memory.
+// The Levenshtein distance in bytes; SIZE_MAX without memory.
 static size_t edit_distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
@@ -180,10 +182,10 @@ static size_t edit_distance(const char *a, const char *b)
 static void print(const struct series *s, const struct series *fp32)
 {
     printf("%s\n  %u runs of -t 1.0 -p 0.9 -s 123 -i \"" PROMPT "\", output to a file%s\n", s->path,
-           s->runs, s->ours ? "" : " (a log)");
-    printf("  plain mean %.6f tok/s, without the highest and the lowest %.6f\n", s->stats.mean,
+           s->runs, s->measured ? "" : " (a log)");
+    printf("  mean %.6f tok/s; without the highest and the lowest %.6f tok/s\n", s->stats.mean,
            s->stats.trimmed);
-    printf("  median %.6f, min %.6f, max %.6f, sd %.6f\n", s->stats.median, s->stats.min,
+    printf("  median %.6f, min %.6f, max %.6f, sd %.6f tok/s\n", s->stats.median, s->stats.min,
            s->stats.max, s->stats.sd);
     printf("  stories: %s, %zu bytes\n", s->identical ? "all identical" : "NOT all identical",
            strlen(s->story[0]));
@@ -197,8 +199,8 @@ static void print(const struct series *s, const struct series *fp32)
                    fp32->path, at, fp32->story[0] + at, s->story[0] + at,
                    edit_distance(s->story[0], fp32->story[0]));
     }
-    if (s->ours)
-        printf("  page faults a run: %.1f minor, %.1f major; bytes read from storage a run: %.0f\n",
+    if (s->measured)
+        printf("  per run: %.1f minor and %.1f major page faults, %.0f bytes read from storage\n",
                (double)s->minor_faults / s->runs, (double)s->major_faults / s->runs,
                (double)s->bytes_read / s->runs);
 }
@@ -207,7 +209,7 @@ static void put(struct dt_json *j, const struct series *s, const struct series *
 {
     dt_json_object(j);
     dt_json_put_text(j, "source", s->path);
-    dt_json_put_text(j, "kind", s->ours ? "runs" : "log");
+    dt_json_put_text(j, "kind", s->measured ? "runs" : "log");
     dt_json_put_uint(j, "runs", s->runs);
     dt_json_put_text(j, "sink", "file");
     dt_json_put_number(j, "mean", s->stats.mean);
@@ -226,7 +228,7 @@ static void put(struct dt_json *j, const struct series *s, const struct series *
             dt_json_uint(j, first_difference(s->story[0], fp32->story[0]));
         dt_json_put_uint(j, "edit_distance", same ? 0 : edit_distance(s->story[0], fp32->story[0]));
     }
-    if (s->ours) {
+    if (s->measured) {
         dt_json_put_number(j, "minor_faults", (double)s->minor_faults / s->runs);
         dt_json_put_number(j, "major_faults", (double)s->major_faults / s->runs);
         dt_json_put_number(j, "bytes_read", (double)s->bytes_read / s->runs);
@@ -241,10 +243,11 @@ int dt_bench_contest(const struct dt_verb_model *model, const char *const *paths
     struct series series[DT_BENCH_MAX] = {0}, fp32 = {0};
     dt_status status = DT_OK;
     if (count > DT_BENCH_MAX)
-        return dt_verb_usage("bench", "at most %u files at a time", DT_BENCH_MAX);
+        return dt_options_usage(DT_VERB_BENCH, "at most %u files are possible", DT_BENCH_MAX);
     if (runs == 0 || runs > RUNS_MAX)
-        return dt_verb_usage("bench", "--runs takes 1 to %u", RUNS_MAX);
-    if (against) { // one run of it will do
+        return dt_options_usage(DT_VERB_BENCH, "--runs: must be from 1 to %u with --contest",
+                                RUNS_MAX);
+    if (against) { // one run is enough
         struct dt_verb_model reference = *model;
         reference.engine.stack = "reference";
         status = fill(&fp32, &reference, against, 1, &err);
@@ -275,7 +278,7 @@ int dt_bench_contest(const struct dt_verb_model *model, const char *const *paths
         code = dt_verb_fail(&err);
     }
     for (uint32_t i = 0; i < count; i++)
-        empty(&series[i]);
-    empty(&fp32);
+        free_series(&series[i]);
+    free_series(&fp32);
     return code;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// bench --kernels: every kernel of every backend, one thread, over the shapes of five models.
+// bench --kernels: times every kernel of every backend on one thread, over the shapes of five
+// models.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +15,9 @@
 #include "verbs/bench/bandwidth.h"
 #include "verbs/bench/bench.h"
 
-#define ROUND_NS     4000000u // a round is at least this long; the best of ROUNDS counts
+#define ROUND_NS     4000000u // the least length of a round; the best of ROUNDS is reported
 #define ROUNDS       5
-#define PATTERN_ROWS 16u // rows that are really made; the rest repeat them
+#define PATTERN_ROWS 16u // rows that are quantised; the others are copies of them
 
 struct shape {
     const char *name;
@@ -33,8 +34,8 @@ struct row {
     char key[160]; // "int8@avx2/matmul/15M 768x288/i8/1"
     const char *kernel;
     double seconds, bytes, operations; // of one call
-    double share;    // of the bandwidth for as many bytes, 0 where nothing is read from memory
-    double baseline; // seconds, 0 without
+    double share;    // of the bandwidth for this many bytes; 0 where no memory is read
+    double baseline; // seconds; 0: none
 };
 
 struct suite {
@@ -43,17 +44,17 @@ struct suite {
     struct dt_account account;
     const struct dt_instance *by;
     const char *backend;
-    double bandwidth[48]; // by the power of two of the size
-    bool failed;          // no memory for a row
+    double bandwidth[48]; // by log2 of the size, measured when it is needed
+    bool failed;          // not enough memory for a row
     struct block {
         void *memory;
         size_t bytes;
     } blocks[8];
     uint32_t block_count;
-    uint32_t left_out; // matrices too large for this machine
+    uint32_t skipped; // matrices too large for this machine's memory
 };
 
-// One kernel call, to be repeated.
+// The arguments of one kernel call, which is repeated.
 struct call {
     const struct dt_instance *by;
     struct dt_matrix w;
@@ -131,10 +132,10 @@ static void call_select(struct call *c)
 static double best_time(kernel *k, struct call *c)
 {
     uint64_t begun = dt_clock_ns(), at;
-    k(c); // also warms up
+    k(c); // warms up, and gives a first estimate
     uint64_t first = dt_clock_ns() - begun;
     if (first > 25 * (uint64_t)ROUND_NS)
-        return (double)first / 1e9; // a slow kernel on a huge matrix: once is enough
+        return (double)first / 1e9; // slow enough to measure once
     double best = INFINITY;
     for (int round = 0; round < ROUNDS; round++) {
         uint32_t calls = 0, at_once = first < ROUND_NS / 16 ? 4 : 1;
@@ -151,13 +152,13 @@ static double best_time(kernel *k, struct call *c)
     return best;
 }
 
-// Zeroed memory until the next release; NULL when it is refused.
-static void *take(struct suite *s, size_t bytes)
+// Allocates zeroed memory until the next release(); NULL if there is not enough.
+static void *allocate(struct suite *s, size_t bytes)
 {
     void *memory = NULL;
     bytes = (bytes + 4095) / 4096 * 4096 + 4096;
     if (s->block_count == sizeof s->blocks / sizeof *s->blocks ||
-        dt_memory_alloc(&s->account, bytes, "a benchmark's matrix", &memory, NULL) != DT_OK)
+        dt_memory_alloc(&s->account, bytes, "the matrix of a benchmark", &memory, NULL) != DT_OK)
         return NULL;
     s->blocks[s->block_count++] = (struct block){memory, bytes};
     return memory;
@@ -173,7 +174,7 @@ static void release(struct suite *s)
 
 static float *floats(struct suite *s, size_t n)
 {
-    float *x = take(s, n * sizeof *x);
+    float *x = allocate(s, n * sizeof *x);
     uint32_t state = 12345;
     for (size_t i = 0; x && i < n; i++) {
         state = state * 1664525u + 1013904223u;
@@ -215,8 +216,8 @@ static void add_row(struct suite *s, const char *name, const char *what, const c
     r->share = bytes > 0 ? bytes / r->seconds / bandwidth(s, bytes) : 0;
 }
 
-// A matrix of a form whose rows repeat a few random ones. False when the shape does not allow the
-// form or there is no memory.
+// Makes a matrix whose rows repeat PATTERN_ROWS random ones. False if the form does not allow the
+// shape, or without memory.
 static bool make_matrix(struct suite *s, uint32_t form, uint32_t rows, uint32_t cols,
                         struct dt_matrix *w)
 {
@@ -224,10 +225,10 @@ static bool make_matrix(struct suite *s, uint32_t form, uint32_t rows, uint32_t 
     size_t bytes = dt_quantise_bytes(form, rows, cols, group);
     if (!bytes)
         return false;
-    unsigned char *data = take(s, bytes);
+    unsigned char *data = allocate(s, bytes);
     float *x = floats(s, cols);
     if (!data || !x) {
-        s->left_out++;
+        s->skipped++;
         return false;
     }
     *w = dt_quantise_matrix(form, rows, cols, group, data);
@@ -264,12 +265,12 @@ static void time_matrix(struct suite *s, const char *model, uint32_t form, uint3
     c.x_stride = (cols + 15) / 16 * 16;
     c.out_stride = (rows + 15) / 16 * 16;
     c.x = floats(s, 32 * c.x_stride);
-    c.out = take(s, 32 * c.out_stride * sizeof(float));
-    void *act = b->act_bytes ? take(s, b->act_bytes(s->by->ctx, &c.w, 32) + 64) : c.x;
+    c.out = allocate(s, 32 * c.out_stride * sizeof(float));
+    void *act = b->act_bytes ? allocate(s, b->act_bytes(s->by->ctx, &c.w, 32) + 64) : c.x;
     for (size_t i = 0; i < 2 && c.x && c.out && act; i++) {
         c.columns = batches[i];
         if (embedding && c.columns > 1)
-            break; // the classifier is computed for one position
+            break; // the classifier is computed for one position only
         c.act = act;
         if (b->act_prepare && b->act_bytes && b->act_bytes(s->by->ctx, &c.w, c.columns)) {
             call_prepare(&c);
@@ -293,8 +294,8 @@ static void time_attention(struct suite *s, const struct shape *m, uint32_t entr
     float *keys = floats(s, channels * slots), *values = floats(s, channels * slots);
     char what[48];
     c.x = floats(s, (size_t)m->heads * m->head_size);
-    c.out = take(s, (size_t)m->heads * m->head_size * sizeof(float));
-    c.scores = take(s, m->heads * slots * sizeof(float));
+    c.out = allocate(s, (size_t)m->heads * m->head_size * sizeof(float));
+    c.scores = allocate(s, m->heads * slots * sizeof(float));
     if (keys && values && c.x && c.out && c.scores) {
         c.kv = (struct dt_kv){.type = DT_KV_F32,
                               .heads = m->kv_heads,
@@ -322,7 +323,7 @@ static void time_vectors(struct suite *s, const struct shape *m)
     const struct dt_backend *b = &s->by->table;
     const struct {
         const char *name;
-        bool there;
+        bool present;
         kernel *k;
         uint32_t n;
     } all[] = {
@@ -339,12 +340,12 @@ static void time_vectors(struct suite *s, const struct shape *m)
     c.x = floats(s, most + 16);
     c.y = floats(s, most + 16);
     c.out = floats(s, most + 16);
-    c.index = take(s, (most + 16) * sizeof *c.index);
+    c.index = allocate(s, (most + 16) * sizeof *c.index);
     for (size_t i = 0; i < sizeof all / sizeof *all && c.x && c.y && c.out && c.index; i++) {
         char what[48];
         c.n = all[i].n;
         dt_format(what, sizeof what, "%s %u", m->name, c.n);
-        if (all[i].there)
+        if (all[i].present)
             add_row(s, all[i].name, what, "f32", 1, all[i].k, &c, 0, c.n);
     }
     release(s);
@@ -356,7 +357,7 @@ static void time_backend(struct suite *s, const struct dt_backend_info *info, co
     for (uint32_t i = 0; b->matmul && i < info->table->form_count; i++) {
         uint32_t form = info->table->forms[i];
         if (!dt_quantise_bytes(form, 32, 32, 32))
-            continue; // forms that only readers know, and packed ones
+            continue; // packed, or a form that cannot be written
         time_matrix(s, m->name, form, m->dim, m->dim, false);
         time_matrix(s, m->name, form, m->hidden, m->dim, false);
         time_matrix(s, m->name, form, m->dim, m->hidden, false);
@@ -367,7 +368,7 @@ static void time_backend(struct suite *s, const struct dt_backend_info *info, co
     time_vectors(s, m);
 }
 
-// Whether name is one of "a,b,c"; everything is in NULL.
+// Whether name is one of a list "a,b,c"; NULL lists everything.
 static bool listed(const char *list, const char *name)
 {
     for (const char *at = list; at;) {
@@ -379,21 +380,21 @@ static bool listed(const char *list, const char *name)
     return !list;
 }
 
-// The times of a report that --json wrote earlier; every row of ours must be in it.
+// Reads the times of an earlier report of --json, which must contain every row of this one.
 static dt_status read_baseline(struct suite *s, const char *path, struct dt_error *err)
 {
-    char *text = NULL, wanted[200];
+    char *text = NULL, key[200];
     size_t n;
     dt_status status = dt_file_read(path, 64u << 20, &text, &n, err);
     for (size_t i = 0; i < s->count && status == DT_OK; i++) {
         static const char time[] = "\"microseconds\": ";
-        dt_format(wanted, sizeof wanted, "\"key\": \"%s\"", s->rows[i].key);
-        const char *at = strstr(text, wanted), *value = at ? strstr(at, time) : NULL;
+        dt_format(key, sizeof key, "\"key\": \"%s\"", s->rows[i].key);
+        const char *at = strstr(text, key), *value = at ? strstr(at, time) : NULL;
         s->rows[i].baseline = value ? strtod(value + sizeof time - 1, NULL) / 1e6 : 0;
         if (s->rows[i].baseline <= 0)
             status = dt_error_set(err, DT_BAD_INPUT, path,
-                                  "holds no time of %s: it is of other shapes or backends, or no "
-                                  "report of --kernels --json",
+                                  "has no time of %s; it must be a report of --kernels --json over "
+                                  "the same shapes and backends",
                                   s->rows[i].key);
     }
     free(text);
@@ -402,8 +403,8 @@ static dt_status read_baseline(struct suite *s, const char *path, struct dt_erro
 
 static void print(const struct suite *s)
 {
-    printf("%s, one thread; best of %d rounds; share: of the bandwidth measured here for as many "
-           "bytes\n",
+    printf("%s, one thread, best of %d rounds; share: of the memory bandwidth measured in the same "
+           "run\n",
            dt_cpu()->model, ROUNDS);
     printf("%-64s %10s %8s %8s %7s %s\n", "backend/kernel/shape/form/columns", "us", "GB/s",
            "GOP/s", "share", "baseline/now");
@@ -419,8 +420,8 @@ static void print(const struct suite *s)
             printf(" %6.2f", r->baseline / r->seconds);
         putchar('\n');
     }
-    if (s->left_out)
-        printf("%u matrices were left out: not enough memory\n", s->left_out);
+    if (s->skipped)
+        printf("not enough memory for %u of the matrices\n", s->skipped);
 }
 
 static void print_json(const struct suite *s)
@@ -429,7 +430,7 @@ static void print_json(const struct suite *s)
     dt_json_init(&j, stdout, 2);
     dt_json_object(&j);
     dt_json_put_text(&j, "cpu", dt_cpu()->model);
-    dt_json_put_uint(&j, "left_out", s->left_out);
+    dt_json_put_uint(&j, "left_out", s->skipped);
     dt_json_name(&j, "kernels");
     dt_json_array(&j);
     for (size_t i = 0; i < s->count; i++) {
@@ -449,15 +450,14 @@ static void print_json(const struct suite *s)
     dt_json_end(&j);
 }
 
-int dt_bench_kernels(const char *backends, const char *wanted_shapes, const char *baseline,
-                     bool json)
+int dt_bench_kernels(const char *backends, const char *shape_list, const char *baseline, bool json)
 {
     struct dt_error err = {0};
     struct suite s = {0};
     struct dt_registry *registry = NULL;
     dt_status status = dt_registry_new(&registry, &err);
     for (size_t m = 0; m < sizeof shapes / sizeof *shapes && status == DT_OK; m++) {
-        if (!listed(wanted_shapes, shapes[m].name))
+        if (!listed(shape_list, shapes[m].name))
             continue;
         for (size_t i = 0; i < dt_registry_count(registry) && status == DT_OK; i++) {
             const struct dt_backend_info *info = dt_registry_at(registry, i);
@@ -477,11 +477,11 @@ int dt_bench_kernels(const char *backends, const char *wanted_shapes, const char
         }
     }
     if (status == DT_OK && s.failed)
-        status = dt_error_set(&err, DT_NO_MEMORY, NULL, "no memory for the results");
+        status = dt_error_set(&err, DT_NO_MEMORY, NULL, "not enough memory for the results");
     if (status == DT_OK && s.count == 0)
         status = dt_error_set(&err, DT_USAGE, NULL,
-                              "nothing to measure: no usable backend or shape of these names "
-                              "(shapes: 260K, 15M, 110M, 1.1B, 7B)");
+                              "no usable backend or no shape of these names (the shapes are 260K, "
+                              "15M, 110M, 1.1B and 7B)");
     if (status == DT_OK && baseline)
         status = read_baseline(&s, baseline, &err);
     int code;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is said about a handful of measurements.
+// Statistics of a few measurements.
 #ifndef DT_VERBS_STATS_H
 #define DT_VERBS_STATS_H
 
@@ -10,14 +10,14 @@
 struct dt_stats {
     size_t n;
     double median, min, max, mean, sd; // sd: of a sample (n - 1), 0 for one value
-    double trimmed; // mean without the highest and the lowest; the mean below three values
+    double trimmed; // mean without the highest and the lowest; the plain mean of fewer than three
 };
 
-// Of x[0..n), which is sorted in place. n = 0 gives zeros.
+// The statistics of x[0..n), which is sorted in place. n = 0 gives zeros.
 struct dt_stats dt_stats_of(double *x, size_t n);
 
-// {"median": ..., "min": ..., "max": ..., "mean": ..., "sd": ..., "trimmed_mean": ..., "n": ...}
-// under a name; null for n = 0.
+// Writes {"median": ..., "min": ..., "max": ..., "mean": ..., "sd": ..., "trimmed_mean": ..., "n":
+// ...} under a name; null for n = 0.
 void dt_stats_put(struct dt_json *json, const char *name, const struct dt_stats *stats);
 
 #endif

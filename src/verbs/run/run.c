@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// duotale run: llama2.c's command line and output, over any backend.
+// duotale run: llama2.c's command line and output, with any backend.
 #include "verbs/run/run.h"
 
 #include <errno.h>
@@ -24,11 +24,11 @@ static void catch_interrupt(struct dt_engine *engine)
 {
     interruptible = engine;
     struct sigaction action = {.sa_handler = on_interrupt};
-    action.sa_flags = (int)SA_RESETHAND; // a second Ctrl-C ends the process at once
+    action.sa_flags = (int)SA_RESETHAND; // a second Ctrl-C ends the process immediately
     sigaction(SIGINT, &action, NULL);
 }
 
-// A prompt by voice in place of a typed one; where none is heard the typed one stays.
+// Replaces the prompt by a spoken one, unless nothing was understood.
 static dt_status listen(struct dt_run *run, char **text, size_t *n, struct dt_error *err)
 {
     char *heard = dt_verb_voice_listen(&run->options->voice, run->engine);
@@ -44,7 +44,7 @@ static dt_status listen(struct dt_run *run, char **text, size_t *n, struct dt_er
         request = NULL;
     free(heard);
     if (!request)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for what was said");
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for the prompt");
     free(*text);
     *text = request;
     *n = strlen(request);
@@ -58,7 +58,7 @@ int dt_verb_run(int argc, char **argv)
     if (code >= 0)
         return code;
 
-    // ids, and JSON without a prompt, can do without a vocabulary: measuring needs none
+    // without a prompt, token ids and JSON need no vocabulary
     o.model.engine.without_vocabulary = (o.ids || o.json) && !o.chat && !o.prompt && !o.prompt_file;
     struct dt_error err = {0};
     struct dt_run run = {.options = &o, .ended = "length"};
@@ -107,13 +107,13 @@ int dt_verb_run(int argc, char **argv)
         status = dt_run_story(&run, prompt ? prompt : "", prompt_length, &err);
     if (status == DT_CANCELLED)
         run.ended = "interrupted";
-    uint64_t output = dt_clock_ns();
+    uint64_t finished = dt_clock_ns();
     if (!dt_verb_voice_finish(&o.voice, run.engine) && status == DT_OK)
-        status = dt_error_set(&err, DT_FAILED, o.voice.wav_path,
-                              "not all of the story was spoken into it");
-    dt_run_report(&run, output);
+        status =
+            dt_error_set(&err, DT_FAILED, o.voice.wav_path, "the sound of the story is incomplete");
+    dt_run_report(&run, finished);
 done:
-    if (run.sink.failure) // the reader went away: no news to anybody; a full disk is
+    if (run.sink.failure) // no message if the reader has gone
         status = run.sink.failure == EPIPE
                      ? DT_FAILED
                      : dt_error_set(&err, DT_FAILED, NULL, "cannot write to standard output: %s",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// duotale run: what is told about it, before and after.
+// duotale run: the lines before the story, and the figures after it.
 #include <stdio.h>
 
 #include "verbs/run/run.h"
@@ -14,7 +14,7 @@ void dt_run_report(struct dt_run *run, uint64_t done)
     const struct dt_run_options *o = run->options;
     struct dt_memory_facts facts;
     dt_memory_facts(&facts);
-    // as in llama2.c: positions evaluated after the first token was there, over the time they took
+    // as in llama2.c: positions evaluated after the first token, divided by their time
     double achieved = run->decode_ns ? run->decoded / ((double)run->decode_ns / 1e9) : 0;
     double prompt_ms = milliseconds(run->begun, run->first ? run->first : done);
     if (o->json) {
@@ -22,7 +22,7 @@ void dt_run_report(struct dt_run *run, uint64_t done)
         dt_json_object(j);
         dt_json_put_bool(j, "done", true);
         dt_json_put_text(j, "stop", run->ended);
-        dt_json_put_uint(j, "tokens", run->output);
+        dt_json_put_uint(j, "tokens", run->generated);
         dt_json_put_uint(j, "prompt_tokens", run->prompt_tokens);
         dt_json_put_number(j, "tok_s", achieved);
         dt_json_put_number(j, "first_token_ms", prompt_ms);
@@ -46,18 +46,18 @@ void dt_run_report(struct dt_run *run, uint64_t done)
         return;
     fprintf(stderr, "achieved tok/s: %f\n", achieved);
     fprintf(stderr,
-            "%u tokens after a prompt of %u, the first after %.1f ms; context %u of %u; %s, %u "
+            "%u token%s after a prompt of %u, the first after %.1f ms; context %u of %u; %s, %u "
             "thread%s; seed %llu\n",
-            run->output, run->prompt_tokens, prompt_ms,
+            run->generated, run->generated == 1 ? "" : "s", run->prompt_tokens, prompt_ms,
             dt_session_position(dt_engine_session(run->engine)),
             dt_session_capacity(dt_engine_session(run->engine)), dt_engine_stack_name(run->engine),
             dt_engine_threads(run->engine), dt_engine_threads(run->engine) == 1 ? "" : "s",
             (unsigned long long)o->seed);
-    fprintf(
-        stderr,
-        "memory: %.1f MB resident, %.1f MB of it our own; %.0f MB available; %llu major faults\n",
-        (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
-        (unsigned long long)facts.major_faults);
+    fprintf(stderr,
+            "memory: %.1f MB resident, %.1f MB of it private; %.0f MB available; %llu page faults "
+            "from disk\n",
+            (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
+            (unsigned long long)facts.major_faults);
     dt_verb_voice_report(&o->voice, stderr);
 }
 
@@ -73,10 +73,10 @@ void dt_run_announce(const struct dt_run_options *o, struct dt_engine *engine,
     if (*dt_verb_cost(plan, cost, sizeof cost))
         fprintf(stderr, "%s %s\n", plan->stack, cost);
     if (o->verbose)
-        fprintf(stderr,
-                "plan: file %zu bytes mapped; ours %zu (KV %zu, scratch up to %zu, logits %zu, "
-                "copies %zu, model and vocabulary %zu)\n",
-                plan->file_bytes, plan->total, plan->session.kv, plan->session.scratch,
-                plan->session.logits, plan->weights.copied_bytes,
-                plan->model_tables + plan->tokenizer);
+        fprintf(
+            stderr,
+            "plan: %zu bytes of the file mapped; %zu bytes private (KV cache %zu, scratch up to "
+            "%zu, logits %zu, copied weights %zu, model and vocabulary %zu)\n",
+            plan->file_bytes, plan->total, plan->session.kv, plan->session.scratch,
+            plan->session.logits, plan->weights.copied_bytes, plan->model_tables + plan->tokenizer);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// duotale run: a prompt, and token after token to standard output, with llama2.c's conventions.
+// duotale run: evaluates a prompt and generates, with llama2.c's conventions.
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,14 +7,14 @@
 #include "host/clock.h"
 #include "verbs/run/run.h"
 
-// Bytes of a token into out[DT_PIECE_MAX].
+// Writes the bytes of a token to out[DT_PIECE_MAX]. Returns their number.
 static size_t piece_of(const struct dt_run *run, uint32_t id, char *out)
 {
     const struct dt_vocab *vocab = &dt_engine_model(run->engine)->vocab;
     enum dt_token_type type = dt_vocab_type(vocab, id);
     if (run->options->stop == DT_RUN_STOP_BOS &&
         (type == DT_TOKEN_CONTROL || type == DT_TOKEN_UNKNOWN)) {
-        size_t n; // llama2.c prints what stands in the file
+        size_t n; // llama2.c prints the piece as the file has it
         const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
         memcpy(out, piece, n);
         return n;
@@ -22,17 +22,17 @@ static size_t piece_of(const struct dt_run *run, uint32_t id, char *out)
     return dt_engine_piece(run->engine, run->previous, id, out);
 }
 
-// One token to stdout, in whichever form was asked for. False when stdout is gone.
-static bool tell(struct dt_run *run, uint32_t id, bool prompt)
+// Writes one token to stdout, as text, id or JSON. False if stdout is closed.
+static bool write_token(struct dt_run *run, uint32_t id, bool prompt)
 {
     char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
     size_t n = 0;
     if (dt_engine_model(run->engine)->vocab.kind != DT_VOCAB_NONE)
         n = dt_text_filter_push(&run->filter, raw, piece_of(run, id, raw), clean);
     run->previous = id;
-    run->output += !prompt;
+    run->generated += !prompt;
     if (run->options->voice.speech &&
-        !(prompt && run->options->voice.listen)) // who asked aloud need not hear it again
+        !(prompt && run->options->voice.listen)) // a spoken request is not read back
         dt_speech_feed(run->options->voice.speech, clean, n);
     if (run->options->json) {
         dt_json_object(&run->json);
@@ -61,13 +61,12 @@ static bool ends(const struct dt_run *run, uint32_t id)
            dt_tokenizer_is_end(dt_engine_tokenizer(run->engine), id);
 }
 
-// Samples and tells until the story ends. The session holds everything up to the last token told or
-// given.
+// Generates until the story ends. The session contains all tokens so far.
 static dt_status generate_until_end(struct dt_run *run, struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(run->engine);
     run->ended = "length";
-    // as in llama2.c the token sampled at the last position is told, but not evaluated
+    // as in llama2.c, the token sampled at the last position is printed but not evaluated
     for (uint32_t position = dt_session_position(session); position <= run->limit; position++) {
         if (dt_engine_cancelled(run->engine))
             return dt_error_set(err, DT_CANCELLED, NULL, "interrupted");
@@ -79,8 +78,8 @@ static dt_status generate_until_end(struct dt_run *run, struct dt_error *err)
             run->previous = id;
             return DT_OK;
         }
-        if (!tell(run, id, false))
-            return dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
+        if (!write_token(run, id, false))
+            return dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
         if (position == run->limit)
             break;
         dt_status status = dt_engine_eval(run->engine, &id, 1, err);
@@ -99,13 +98,13 @@ dt_status dt_run_continue(struct dt_run *run, struct dt_error *err)
     return status;
 }
 
-// Evaluates a prompt and tells it. Cut at the limit, as in llama2.c.
+// Prints a prompt and evaluates it, cut at the limit as in llama2.c.
 static dt_status begin_story(struct dt_run *run, const char *text, size_t n, struct dt_error *err)
 {
     const uint32_t *tokens;
     size_t count;
     dt_status status = DT_OK;
-    if (dt_engine_model(run->engine)->vocab.kind == DT_VOCAB_NONE && n == 0) { // --ids goes without
+    if (dt_engine_model(run->engine)->vocab.kind == DT_VOCAB_NONE && n == 0) { // with --ids
         static const uint32_t bos = 1;
         tokens = &bos;
         count = 1;
@@ -117,7 +116,7 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
         return status;
     if (count == 0)
         return dt_error_set(err, DT_BAD_INPUT, dt_engine_path(run->engine),
-                            "its vocabulary has no BOS, so a story needs a prompt (-i)");
+                            "the vocabulary has no BOS token; give a prompt with -i");
     uint32_t position = dt_session_position(dt_engine_session(run->engine)),
              capacity = run->limit - position;
     uint32_t use = count < capacity ? (uint32_t)count : capacity;
@@ -127,20 +126,20 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
     run->previous = bos ? tokens[0] : DT_NO_TOKEN;
     if (bos && run->options->ids && !run->options->json &&
         !dt_sink_format(&run->sink, "%u", tokens[0]))
-        return dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
-    // BOS is not text; of a prompt that is cut one token more is told than was evaluated, as in
-    // llama2.c
+        return dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
+    // BOS is not text; of a prompt that is cut, llama2.c prints one token more than it evaluates
     for (uint32_t i = bos; i < count && i <= use; i++) {
-        if (!tell(run, tokens[i], true))
-            return dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
+        if (!write_token(run, tokens[i], true))
+            return dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
     }
     run->previous = tokens[use - 1];
     status = dt_engine_eval(run->engine, tokens, use, err);
     if (status == DT_OK && count > capacity) {
         run->ended = "length";
         if (!run->options->quiet)
-            fprintf(stderr, "the prompt has %zu tokens, and only %u fit: it was cut\n", count,
-                    capacity);
+            fprintf(stderr,
+                    "duotale: the prompt was cut from %zu to %u tokens, which is all that fit\n",
+                    count, capacity);
         return dt_error_set(err, DT_CONTEXT_FULL, NULL, "the prompt fills the context");
     }
     return status;
@@ -165,6 +164,6 @@ dt_status dt_run_story(struct dt_run *run, const char *text, size_t n, struct dt
     if (status == DT_CONTEXT_FULL)
         status = DT_OK;
     if (!dt_run_finish_text(run) && status == DT_OK)
-        status = dt_error_set(err, DT_FAILED, NULL, "standard output is gone");
+        status = dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
     return status;
 }

@@ -28,7 +28,7 @@ bool dt_sink_write(struct dt_sink *sink, const char *text, size_t n)
         if (wrote >= 0) {
             text += wrote;
             n -= (size_t)wrote;
-        } else if (errno == EAGAIN) { // somebody made our terminal non-blocking
+        } else if (errno == EAGAIN) { // another process made the terminal non-blocking
             struct pollfd wait = {.fd = sink->fd, .events = POLLOUT};
             poll(&wait, 1, -1);
         } else if (errno != EINTR) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Text to a descriptor, at once and whole; the first failure sticks.
+// Unbuffered text output to a descriptor, which remembers its first failure.
 #ifndef DT_VERBS_SINK_H
 #define DT_VERBS_SINK_H
 
@@ -8,18 +8,18 @@
 
 struct dt_sink {
     int fd;
-    int failure; // errno of the first failure, 0 while all is well
+    int failure; // errno of the first failure, 0 if there was none
 };
 
-// SIGPIPE must be ignored (main does), so that a reader who leaves is an errno.
+// SIGPIPE must be ignored, as main does, so that a closed pipe gives an errno.
 void dt_sink_init(struct dt_sink *sink, int fd);
 
-// Writes all of it. False once something failed.
+// Write everything, even to a slow reader. False after any failure.
 bool dt_sink_write(struct dt_sink *sink, const char *text, size_t n);
 bool dt_sink_format(struct dt_sink *sink, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-// Records a failure found elsewhere; always false.
+// Records a failure of another kind of output, if it is the first. Returns false.
 bool dt_sink_fail(struct dt_sink *sink, int failure);
 
 #endif

@@ -9,30 +9,6 @@
 
 #include "verbs/verb.h"
 
-static bool is_wav(const char *path)
-{
-    size_t n = strlen(path);
-    return strcmp(path, "-") == 0 || (n > 4 && strcasecmp(path + n - 4, ".wav") == 0);
-}
-
-int dt_verb_listen_option(struct dt_verb_voice *v, int option, const char *value, int argc,
-                          char **argv)
-{
-    switch (option) {
-    case DT_OPTION_LISTEN:
-        v->listen = true;
-        if (!value && optind < argc && is_wav(argv[optind]))
-            value = argv[optind++];
-        v->heard_path = value;
-        return 0;
-    case DT_OPTION_EAR:
-        v->ear = value;
-        return 0;
-    default:
-        return -1;
-    }
-}
-
 // ---- speaking ----
 
 static void notice(void *arg, const char *line)
@@ -57,7 +33,7 @@ dt_status dt_verb_voice_open(struct dt_verb_voice *v, struct dt_error *err)
         return status;
     v->missing = true;
     char line[1024];
-    fprintf(stderr, "duotale: %s; the story goes on in text\n",
+    fprintf(stderr, "duotale: %s; continuing without sound\n",
             dt_error_line(err, line, sizeof line));
     *err = (struct dt_error){0};
     return DT_OK;
@@ -88,7 +64,7 @@ void dt_verb_voice_close(struct dt_verb_voice *v)
 
 // ---- listening ----
 
-struct hearing {
+struct recording {
     struct dt_stop done;
     dt_status status;
     struct dt_error err;
@@ -99,7 +75,7 @@ struct hearing {
 static void on_heard(void *arg, dt_status status, const char *text,
                      const struct dt_listen_figures *figures, const struct dt_error *err)
 {
-    struct hearing *h = arg;
+    struct recording *h = arg;
     h->status = status;
     h->figures = *figures;
     if (err)
@@ -108,14 +84,15 @@ static void on_heard(void *arg, dt_status status, const char *text,
     dt_stop_set(&h->done);
 }
 
-// Listens on a thread, so that Ctrl-C and Enter are heard meanwhile.
-static dt_status hear(struct dt_verb_voice *v, struct dt_engine *engine, struct hearing *h)
+// Listens on a thread of its own, so that Ctrl-C and Enter work meanwhile.
+static dt_status record(struct dt_verb_voice *v, struct dt_engine *engine, struct recording *h)
 {
     struct dt_listener *listener = NULL;
-    const struct dt_listen_options options = {.ear = v->ear, .wav_path = v->heard_path};
-    bool keyboard = !v->heard_path && isatty(STDIN_FILENO);
-    if (!v->heard_path && !v->quiet)
-        fprintf(stderr, "listening: ask for a story%s\n", keyboard ? " (Enter ends it)" : "");
+    const struct dt_listen_options options = {.ear = v->ear, .wav_path = v->sound_path};
+    bool keyboard = !v->sound_path && isatty(STDIN_FILENO);
+    if (!v->sound_path && !v->quiet)
+        fprintf(stderr, "Listening. Ask for a story%s.\n",
+                keyboard ? "; Enter ends the recording" : "");
     dt_status status = dt_listener_start(&listener, &options, on_heard, h, &h->err);
     if (status != DT_OK)
         return status;
@@ -134,31 +111,30 @@ static dt_status hear(struct dt_verb_voice *v, struct dt_engine *engine, struct 
 
 char *dt_verb_voice_listen(struct dt_verb_voice *v, struct dt_engine *engine)
 {
-    struct hearing h = {.status = DT_CANCELLED};
+    struct recording h = {.status = DT_CANCELLED};
     char line[1024];
     dt_status status = dt_stop_init(&h.done, &h.err);
     if (status == DT_OK)
-        status = hear(v, engine, &h);
+        status = record(v, engine, &h);
     dt_stop_free(&h.done);
     if (dt_engine_cancelled(engine))
         return NULL;
     if (status != DT_OK)
         fprintf(stderr, "duotale: %s; %s\n", dt_error_line(&h.err, line, sizeof line),
-                isatty(STDIN_FILENO) ? "type what the story shall be about"
-                                     : "the story goes on without it");
+                isatty(STDIN_FILENO) ? "type the request instead" : "continuing without it");
     else if (!h.text[0])
         fprintf(stderr, "duotale: nothing was understood in %.1f s of sound\n",
                 h.figures.sound_seconds);
     v->listened = h.figures;
-    v->was_heard = status == DT_OK;
+    v->recorded = status == DT_OK;
 
     char *text = h.text[0] && status == DT_OK ? strdup(h.text) : NULL;
     if (text)
-        fprintf(stderr, "heard: %s\n", text);
-    if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) { // shown, and may be put right
+        fprintf(stderr, "understood: %s\n", text);
+    if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) { // offers to correct it
         char *typed = NULL;
         size_t capacity = 0;
-        fputs(text ? "Enter tells it, or type another: " : "> ", stderr);
+        fputs(text ? "Press Enter to accept, or type another request: " : "> ", stderr);
         ssize_t n = getline(&typed, &capacity, stdin);
         if (n > 0 && typed[n - 1] == '\n')
             typed[--n] = '\0';
@@ -177,10 +153,10 @@ void dt_verb_voice_report(const struct dt_verb_voice *v, FILE *out)
 {
     char line[512];
     const struct dt_listen_figures *l = &v->listened;
-    if (v->was_heard)
+    if (v->recorded)
         fprintf(out, "ear %s: %.1f s of sound%s%s understood in %.3f s, real-time factor %.4f\n",
                 l->ear, l->sound_seconds, l->converted ? ", converted to 16 kHz mono," : "",
-                l->cut ? " (the first half minute)" : "", l->seconds,
+                l->cut ? " (cut to half a minute)" : "", l->seconds,
                 l->sound_seconds > 0 ? l->cpu_seconds / l->sound_seconds : 0);
     if (v->figures.voice[0])
         fprintf(out, "%s\n", dt_speech_line(&v->figures, line, sizeof line));
@@ -199,7 +175,7 @@ void dt_verb_voice_json(const struct dt_verb_voice *v, struct dt_json *json)
 {
     const struct dt_speech_figures *f = &v->figures;
     const struct dt_listen_figures *l = &v->listened;
-    if (v->was_heard) {
+    if (v->recorded) {
         dt_json_name(json, "ear");
         dt_json_object(json);
         dt_json_put_text(json, "name", l->ear);

@@ -1,0 +1,691 @@
+// SPDX-License-Identifier: MIT
+// Data only: the generators of man pages and completions are built from this file too.
+#include "core/model.h"
+#include "verbs/options.h"
+
+#define MODEL_SETTINGS                                                                             \
+    DT_SET_TOKENIZER, DT_SET_BACKEND, DT_SET_THREADS, DT_SET_CONTEXT, DT_SET_BATCH, DT_SET_KV,     \
+        DT_SET_MEM_LIMIT, DT_SET_SHORTLIST
+
+#define MODEL_OPTIONS                                                                              \
+    {                                                                                              \
+        .name = "pack",                                                                            \
+        .id = DT_OPTION_PACK,                                                                      \
+        .type = DT_OPTION_CHOICE,                                                                  \
+        .value = "WHEN",                                                                           \
+        .choices = "never always",                                                                 \
+        .help = "Uses a backend's own weight layout; without this option, where memory allows.",   \
+    },                                                                                             \
+    {                                                                                              \
+        .name = "check-scales", .id = DT_OPTION_CHECK_SCALES,                                      \
+        .help = "Checks every scale in the model file before using it.",                           \
+    }
+
+#define JSON_OPTION(text)                                                                          \
+    {                                                                                              \
+        .name = "json", .id = DT_OPTION_JSON, .help = text                                         \
+    }
+#define HELP_OPTION                                                                                \
+    {                                                                                              \
+        .name = "help", .id = DT_OPTION_HELP, .letter = 'h', .help = "Prints this help."           \
+    }
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static const int model_settings[] = {MODEL_SETTINGS};
+static const int run_settings[] = {
+    MODEL_SETTINGS,        DT_SET_TEMPERATURE, DT_SET_TOP_P, DT_SET_TOP_K,    DT_SET_MIN_P,
+    DT_SET_REPEAT_PENALTY, DT_SET_REPEAT_LAST, DT_SET_SEED,  DT_SET_MODE,     DT_SET_TEMPLATE,
+    DT_SET_SYSTEM,         DT_SET_STOP,        DT_SET_SPEAK, DT_SET_SPEAK_TO, DT_SET_VOICE,
+    DT_SET_VOICE_SPEED,    DT_SET_VOICE_PITCH,
+};
+static const int convert_settings[] = {DT_SET_TOKENIZER};
+static const int stories_settings[] = {DT_SET_LIBRARY};
+
+static const struct dt_option session_options[] = {
+    {
+        .name = "prompt",
+        .id = DT_OPTION_PROMPT,
+        .letter = 'i',
+        .type = DT_OPTION_TEXT,
+        .value = "TEXT",
+        .help = "The first prompt.",
+    },
+    {
+        .name = "open",
+        .id = DT_OPTION_OPEN,
+        .type = DT_OPTION_STORY,
+        .value = "N",
+        .help = "Continues story N of the library; without a number, the last one.",
+    },
+    {
+        .name = "script",
+        .id = DT_OPTION_SCRIPT,
+        .type = DT_OPTION_FILE,
+        .value = "FILE",
+        .help = "Enters the lines of a file as if they were typed.",
+    },
+    {
+        .name = "config",
+        .id = DT_OPTION_CONFIG,
+        .type = DT_OPTION_FILE,
+        .value = "FILE",
+        .help = "Reads the settings from this file.",
+    },
+    {
+        .name = "no-config",
+        .id = DT_OPTION_NO_CONFIG,
+        .help = "Reads no settings file.",
+    },
+    HELP_OPTION,
+    {
+        .name = "version",
+        .id = DT_OPTION_VERSION,
+        .letter = 'V',
+        .help = "Prints the version.",
+    },
+};
+
+static const struct dt_option run_options[] = {
+    {
+        .name = "prompt",
+        .id = DT_OPTION_PROMPT,
+        .letter = 'i',
+        .type = DT_OPTION_TEXT,
+        .value = "TEXT",
+        .help = "The beginning of the story, or the first message of a chat.",
+    },
+    {
+        .name = "prompt-file",
+        .id = DT_OPTION_PROMPT_FILE,
+        .type = DT_OPTION_FILE,
+        .value = "FILE",
+        .help = "Reads the prompt from a file; - is standard input.",
+    },
+    {
+        .name = "steps",
+        .id = DT_OPTION_STEPS,
+        .letter = 'n',
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .maximum = INT32_MAX,
+        .initial = "256",
+        .help = "Number of tokens, including the prompt; 0: as many as the context holds.",
+    },
+    {
+        .name = "ids",
+        .id = DT_OPTION_IDS,
+        .help = "Prints token ids instead of text.",
+    },
+    JSON_OPTION("Prints one JSON object per token, and a last one with the figures."),
+    MODEL_OPTIONS,
+    {
+        .name = "listen",
+        .id = DT_OPTION_LISTEN,
+        .type = DT_OPTION_SOUND,
+        .value = "FILE.wav",
+        .help = "Records the prompt by voice, from the microphone or from a WAV file.",
+    },
+    {
+        .name = "ear",
+        .id = DT_OPTION_EAR,
+        .type = DT_OPTION_TEXT,
+        .value = "NAME",
+        .initial = "auto",
+        .help = "The speech recogniser: auto, pocketsphinx:request or pocketsphinx:free.",
+    },
+    {
+        .name = "quiet",
+        .id = DT_OPTION_QUIET,
+        .letter = 'q',
+        .help = "Prints no figures.",
+    },
+    {
+        .name = "verbose",
+        .id = DT_OPTION_VERBOSE,
+        .help = "Prints what is loaded, and from where.",
+    },
+    HELP_OPTION,
+};
+
+static const struct dt_option backends_options[] = {
+    JSON_OPTION("Prints one JSON object."),
+    {
+        .name = "verify",
+        .id = DT_OPTION_VERIFY,
+        .type = DT_OPTION_FILE,
+        .value = "FILE.so",
+        .help = "Compares every kernel of a module file with the reference.",
+    },
+    {
+        .name = "shapes",
+        .id = DT_OPTION_SHAPES,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .minimum = 1,
+        .maximum = 100000,
+        .initial = "200",
+        .help = "With --verify: random shapes per operator.",
+    },
+    {
+        .name = "seed",
+        .id = DT_OPTION_SEED,
+        .letter = 's',
+        .type = DT_OPTION_RANDOM,
+        .value = "N",
+        .initial = "1",
+        .help = "With --verify: the seed of the first shape; each further shape adds 1.",
+    },
+    {
+        .name = "exact",
+        .id = DT_OPTION_EXACT,
+        .help = "With --verify: requires the bits of the reference from softmax, silu_mul and "
+                "attention as well.",
+    },
+    HELP_OPTION,
+};
+
+static const struct dt_option inspect_options[] = {
+    {
+        .name = "tensors",
+        .id = DT_OPTION_TENSORS,
+        .help = "Lists every matrix.",
+    },
+    JSON_OPTION("Prints one JSON object."),
+    MODEL_OPTIONS,
+    HELP_OPTION,
+};
+
+static const struct dt_option eval_options[] = {
+    {
+        .name = "compare",
+        .id = DT_OPTION_COMPARE,
+        .help = "Compares two models, or one model with two backends (-b int8,reference): bits "
+                "per byte of both, KL divergence, agreement of the likeliest token, and where "
+                "the greedy texts diverge.",
+    },
+    {
+        .name = "first",
+        .id = DT_OPTION_FIRST,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .minimum = 1,
+        .maximum = UINT32_MAX,
+        .help = "Scores only the first N stories.",
+    },
+    {
+        .name = "last",
+        .id = DT_OPTION_LAST,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .minimum = 1,
+        .maximum = UINT32_MAX,
+        .help = "Scores only the last N stories.",
+    },
+    JSON_OPTION("Prints one JSON object."),
+    MODEL_OPTIONS,
+    HELP_OPTION,
+};
+
+static const struct dt_option bench_options[] = {
+    {
+        .name = "prompt",
+        .id = DT_OPTION_PROMPT,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .maximum = 4096,
+        .initial = "64",
+        .help = "Tokens of the prompt; 0: none.",
+    },
+    {
+        .name = "gen",
+        .id = DT_OPTION_GEN,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .maximum = DT_MAX_CONTEXT,
+        .initial = "256",
+        .help = "Tokens to decode, at most the context. Decoding is measured apart from the "
+                "prompt, from an empty context.",
+    },
+    {
+        .name = "at",
+        .id = DT_OPTION_AT,
+        .type = DT_OPTION_INT,
+        .value = "POSITION",
+        .maximum = DT_MAX_CONTEXT,
+        .initial = "0",
+        .help = "Decodes from this position, over a KV cache filled with fixed values.",
+    },
+    {
+        .name = "runs",
+        .id = DT_OPTION_RUNS,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .minimum = 1,
+        .maximum = 10000,
+        .initial = "5",
+        .help = "Measured runs; with --contest, 30 is the default.",
+    },
+    {
+        .name = "warm",
+        .id = DT_OPTION_WARM,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .maximum = 10000,
+        .initial = "1",
+        .help = "Runs before the measured ones.",
+    },
+    {
+        .name = "temperature",
+        .id = DT_OPTION_TEMPERATURE,
+        .letter = 't',
+        .type = DT_OPTION_REAL,
+        .value = "T",
+        .maximum = 1000,
+        .initial = "0",
+        .help = "Sampling temperature; 0: greedy.",
+    },
+    {
+        .name = "top-p",
+        .id = DT_OPTION_TOP_P,
+        .letter = 'p',
+        .type = DT_OPTION_REAL,
+        .value = "P",
+        .maximum = 1000,
+        .initial = "0.9",
+        .help = "Samples among the likeliest tokens that together have this probability; 1 and "
+                "above: among all.",
+    },
+    {
+        .name = "seed",
+        .id = DT_OPTION_SEED,
+        .letter = 's',
+        .type = DT_OPTION_RANDOM,
+        .value = "N",
+        .initial = "1",
+        .help = "Seed of the sampler.",
+    },
+    {
+        .name = "no-start",
+        .id = DT_OPTION_NO_START,
+        .help = "Starts no processes to measure start-up time and memory.",
+    },
+    JSON_OPTION("Prints one JSON object instead of the table."),
+    {
+        .name = "csv",
+        .id = DT_OPTION_CSV,
+        .help = "Prints CSV instead of the table.",
+    },
+    {
+        .name = "svg",
+        .id = DT_OPTION_SVG,
+        .type = DT_OPTION_FILE,
+        .value = "FILE",
+        .help = "Also writes a chart.",
+    },
+    {
+        .name = "kernels",
+        .id = DT_OPTION_KERNELS,
+        .help = "Measures every kernel by itself, on one thread.",
+    },
+    {
+        .name = "shapes",
+        .id = DT_OPTION_SHAPES,
+        .type = DT_OPTION_TEXT,
+        .value = "LIST",
+        .help = "With --kernels: the model sizes to use, out of 260K,15M,110M,1.1B,7B; all of them "
+                "without this option.",
+    },
+    {
+        .name = "baseline",
+        .id = DT_OPTION_BASELINE,
+        .type = DT_OPTION_FILE,
+        .value = "REPORT",
+        .help = "With --kernels: compares with an earlier report of --kernels --json.",
+    },
+    {
+        .name = "contest",
+        .id = DT_OPTION_CONTEST,
+        .help = "Reports as the RVSPOC S2311 contest does: runs with -t 1.0 -p 0.9 -s 123 -i "
+                "\"Once upon a time\", or logs of such runs.",
+    },
+    {
+        .name = "against",
+        .id = DT_OPTION_AGAINST,
+        .type = DT_OPTION_FILE,
+        .value = "FILE",
+        .help = "With --contest: compares the stories with the one of this fp32 model or log.",
+    },
+    {
+        .name = "speak",
+        .id = DT_OPTION_SPEAK,
+        .help = "Measures the same stories with and without reading them aloud.",
+    },
+    {
+        .name = "voice",
+        .id = DT_OPTION_VOICE,
+        .type = DT_OPTION_VOICES,
+        .value = "NAME",
+        .initial = "auto",
+        .help = "With --speak: the voice; `duotale voices` lists them.",
+    },
+    MODEL_OPTIONS,
+    HELP_OPTION,
+};
+
+static const struct dt_option profile_options[] = {
+    {
+        .name = "gen",
+        .id = DT_OPTION_GEN,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .minimum = 1,
+        .maximum = DT_MAX_CONTEXT,
+        .initial = "128",
+        .help = "Tokens to decode in each round.",
+    },
+    {
+        .name = "at",
+        .id = DT_OPTION_AT,
+        .type = DT_OPTION_INT,
+        .value = "POSITION",
+        .maximum = DT_MAX_CONTEXT,
+        .initial = "0",
+        .help = "Decodes from this position, over a KV cache filled with fixed values.",
+    },
+    {
+        .name = "rounds",
+        .id = DT_OPTION_ROUNDS,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .minimum = 1,
+        .maximum = 1000,
+        .initial = "5",
+        .help = "Rounds with the profiling hooks on, and as many with them off.",
+    },
+    {
+        .name = "temperature",
+        .id = DT_OPTION_TEMPERATURE,
+        .letter = 't',
+        .type = DT_OPTION_REAL,
+        .value = "T",
+        .maximum = 1e30,
+        .initial = "0",
+        .help = "Sampling temperature; 0: greedy. Every round uses the same seed.",
+    },
+    {
+        .name = "top-p",
+        .id = DT_OPTION_TOP_P,
+        .letter = 'p',
+        .type = DT_OPTION_REAL,
+        .value = "P",
+        .maximum = 1,
+        .initial = "0.9",
+        .help = "Samples among the likeliest tokens that together have this probability.",
+    },
+    {
+        .name = "layers",
+        .id = DT_OPTION_LAYERS,
+        .help = "Also prints the time of each layer.",
+    },
+    JSON_OPTION("Prints one JSON object instead of the tables."),
+    {
+        .name = "svg",
+        .id = DT_OPTION_SVG,
+        .type = DT_OPTION_FILE,
+        .value = "FILE",
+        .help = "Also writes a chart of the time of each token.",
+    },
+    MODEL_OPTIONS,
+    HELP_OPTION,
+};
+
+static const struct dt_option voices_options[] = {
+    JSON_OPTION("Prints one JSON object per line."),
+    HELP_OPTION,
+};
+
+static const struct dt_option convert_options[] = {
+    {
+        .name = "output",
+        .id = DT_OPTION_OUTPUT,
+        .letter = 'o',
+        .type = DT_OPTION_FILE,
+        .value = "OUT",
+        .help = "The file to write: NAME.gguf is GGUF, NAME.bin is llama2.c; with --shard, a new "
+                "folder.",
+    },
+    {
+        .name = "format",
+        .id = DT_OPTION_FORMAT,
+        .letter = 'f',
+        .type = DT_OPTION_CHOICE,
+        .value = "FORM",
+        .choices = "same f32 f16 bf16 q8_0 q5_1 q5_0 q4_1 q4_0 i8",
+        .initial = "same",
+        .help = "The weight form. i8: llama2.c's groups, in GGUF too; same: every matrix keeps its "
+                "form.",
+    },
+    {
+        .name = "to",
+        .id = DT_OPTION_TO,
+        .type = DT_OPTION_CHOICE,
+        .value = "FORMAT",
+        .choices = "gguf llama2c-v0 llama2c-v1 llama2c-v2 llama2c",
+        .help = "The file format, where it does not follow from the name of OUT. llama2c-v0 and "
+                "-v1 hold fp32, -v2 holds int8 groups; llama2c chooses by the weight form.",
+    },
+    {
+        .name = "group",
+        .id = DT_OPTION_GROUP,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .minimum = 1,
+        .maximum = DT_MAX_DIM,
+        .initial = "64",
+        .help = "Values per scale in llama2.c's groups; halved until it divides the row length.",
+    },
+    {
+        .name = "shard",
+        .id = DT_OPTION_SHARD,
+        .help = "Writes GGUF into a folder: one file per layer, and one for the rest.",
+    },
+    {
+        .name = "for",
+        .id = DT_OPTION_FOR,
+        .type = DT_OPTION_STACK,
+        .value = "BACKEND",
+        .help = "Writes GGUF with the matrices packed in this backend's own layout.",
+    },
+    {
+        .name = "name",
+        .id = DT_OPTION_NAME,
+        .type = DT_OPTION_TEXT,
+        .value = "TEXT",
+        .help = "The model's name inside the file.",
+    },
+    {
+        .name = "quiet",
+        .id = DT_OPTION_QUIET,
+        .letter = 'q',
+        .help = "Prints errors only.",
+    },
+    JSON_OPTION("Prints one JSON object: every tensor, its form and its error."),
+    HELP_OPTION,
+};
+
+static const struct dt_option stories_options[] = {
+    {
+        .name = "limit",
+        .id = DT_OPTION_LIMIT,
+        .letter = 'n',
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .maximum = 1000000,
+        .initial = "100",
+        .help = "The most stories to list.",
+    },
+    JSON_OPTION("Prints JSON."),
+    HELP_OPTION,
+};
+
+static const struct dt_verb_page pages[DT_VERB_COUNT] = {
+    [DT_VERB_SESSION] =
+        {
+            .name = "",
+            .help = "tell stories and chat with small language models",
+            .synopsis = "[MODEL] [options]",
+            .about = "Opens an interactive session. From a pipe, it generates one story and exits.",
+            .options = session_options,
+            .option_count = COUNT(session_options),
+            .setting_count = DT_SET_COUNT,
+            .operand = DT_OPERAND_MODEL,
+            .notes = "Every setting can also be set in the configuration file (NAME = VALUE) or in "
+                     "the environment (DUOTALE_NAME).\n"
+                     "Exit codes: 0 success, 1 failure, 2 usage, 3 bad model or input file, 4 not "
+                     "enough memory, 128 + N ended by signal N.",
+        },
+    [DT_VERB_RUN] =
+        {
+            .name = "run",
+            .help = "generate a story, or chat, on standard output",
+            .synopsis = "[MODEL] [-i TEXT] [-t T] [-n N] [options]",
+            .about = "Writes a story to standard output and figures to standard error. The short "
+                     "options are those of llama2.c. The settings file and the environment are "
+                     "not read, so that one command line generates one story everywhere.",
+            .options = run_options,
+            .option_count = COUNT(run_options),
+            .settings = run_settings,
+            .setting_count = COUNT(run_settings),
+            .operand = DT_OPERAND_MODEL,
+            .notes =
+                "In --mode, generate and auto mean story. --chat-template takes a name (plain, "
+                "llama2, llama3, chatml, zephyr, gemma, mistral, story) or a file that holds "
+                "a template of one of these families.\n"
+                "Exit codes: 0 success, 1 failure, 2 usage, 3 bad model or input file, 4 not "
+                "enough memory, 130 interrupted.",
+        },
+    [DT_VERB_BACKENDS] =
+        {
+            .name = "backends",
+            .help = "list compute backends, or verify one",
+            .synopsis = "[--json]\n--verify FILE.so [--seed N] [--shapes N]",
+            .about = "Lists every compute backend that was found: its score on this CPU and its "
+                     "file, or why it cannot be used. Folders are searched in this order: those "
+                     "in DUOTALE_MODULES, beside the program, the install folder.\n"
+                     "With --verify, every kernel of a module file is compared with the reference "
+                     "over random shapes, including odd sizes and tails, in memory that ends at "
+                     "an unreadable page. One line is printed per operator.",
+            .options = backends_options,
+            .option_count = COUNT(backends_options),
+            .operand = DT_OPERAND_NONE,
+            .notes = "A stack of backends is written from the bottom up: int8+fastexp. int8@avx2 "
+                     "selects one variant.\n"
+                     "Exit codes: 0 success, 1 a kernel failed, 2 usage, 3 FILE.so is not a "
+                     "module, or cannot run on this CPU.",
+        },
+    [DT_VERB_INSPECT] =
+        {
+            .name = "inspect",
+            .help = "show what a model file contains and how much memory it needs",
+            .synopsis = "[MODEL] [-b STACK] [--json]",
+            .about = "Prints hyperparameters, weight forms, vocabulary, and the memory plan for a "
+                     "backend. Reads no weights.",
+            .options = inspect_options,
+            .option_count = COUNT(inspect_options),
+            .settings = model_settings,
+            .setting_count = COUNT(model_settings),
+            .operand = DT_OPERAND_MODEL,
+        },
+    [DT_VERB_EVAL] =
+        {
+            .name = "eval",
+            .help = "measure how well a model predicts a text",
+            .synopsis = "MODEL TEXT [options]\n--compare A B TEXT [options]",
+            .about = "Scores the stories in the file TEXT, which are separated by lines with "
+                     "<|endoftext|>. Bits per byte can be compared between models with different "
+                     "vocabularies; nats per token cannot.",
+            .options = eval_options,
+            .option_count = COUNT(eval_options),
+            .settings = model_settings,
+            .setting_count = COUNT(model_settings),
+            .operand = DT_OPERAND_MODEL_AND_FILES,
+        },
+    [DT_VERB_BENCH] =
+        {
+            .name = "bench",
+            .help = "measure speed, side by side",
+            .synopsis = "[MODEL...] [-b STACK[,STACK...]] [options]\n"
+                        "--kernels [-b BACKEND,...] [--shapes LIST] [--baseline REPORT]\n"
+                        "--contest MODEL|LOG... [--against MODEL|LOG]\n"
+                        "--speak [MODEL...] [--voice NAME]",
+            .about = "Measures the speed of prompts and of decoding. Runs are interleaved over "
+                     "models and stacks. Tokens are sampled and discarded.",
+            .options = bench_options,
+            .option_count = COUNT(bench_options),
+            .settings = model_settings,
+            .setting_count = COUNT(model_settings),
+            .operand = DT_OPERAND_MODEL_AND_FILES,
+        },
+    [DT_VERB_PROFILE] =
+        {
+            .name = "profile",
+            .help = "show where the time of a token and the memory go",
+            .synopsis = "[MODEL] [-b STACK] [options]",
+            .about = "Prints the time of decoding by operator, by layer and by token; the bytes "
+                     "read, and their share of the memory bandwidth measured in the same run; "
+                     "the memory of the engine, and that of the process as the kernel counts it.",
+            .options = profile_options,
+            .option_count = COUNT(profile_options),
+            .settings = model_settings,
+            .setting_count = COUNT(model_settings),
+            .operand = DT_OPERAND_MODEL,
+        },
+    [DT_VERB_VOICES] =
+        {
+            .name = "voices",
+            .help = "list voices and speech recognisers",
+            .synopsis = "[--json]",
+            .about = "Lists the voices that can read stories aloud and the speech recognisers "
+                     "(ears). The first usable one of each kind is the default.",
+            .options = voices_options,
+            .option_count = COUNT(voices_options),
+            .operand = DT_OPERAND_NONE,
+        },
+    [DT_VERB_CONVERT] =
+        {
+            .name = "convert",
+            .help = "convert a model to another file format or weight form",
+            .synopsis = "IN -o OUT [-f FORM] [options]",
+            .about = "Writes the model in the file or folder IN as OUT. OUT appears complete or "
+                     "not at all. Sizes, and the mean and largest error of every tensor, go to "
+                     "standard output.",
+            .options = convert_options,
+            .option_count = COUNT(convert_options),
+            .settings = convert_settings,
+            .setting_count = COUNT(convert_settings),
+            .operand = DT_OPERAND_MODEL_AND_FILES,
+            .notes = "A llama2.c file cannot hold a vocabulary: if IN has one, it is written "
+                     "beside OUT as NAME.tok.bin.",
+        },
+    [DT_VERB_STORIES] =
+        {
+            .name = "stories",
+            .help = "list, search, show, export and delete saved stories",
+            .synopsis = "[list] [--json]\nshow N\nsearch WORD... [--json]\nexport N FILE\nrm N...",
+            .about = "list: the stories, newest first. show: one story. search: the stories that "
+                     "contain all of these words. export: writes a story as .md, .txt or .json; "
+                     "- is standard output, as text. rm: deletes stories permanently.",
+            .options = stories_options,
+            .option_count = COUNT(stories_options),
+            .settings = stories_settings,
+            .setting_count = COUNT(stories_settings),
+            .operand = DT_OPERAND_STORIES,
+            .notes = "Exit codes: 0 success, 1 failure, 2 usage, 3 no such story.",
+        },
+};
+
+const struct dt_verb_page *dt_verb_page(enum dt_verb_id verb)
+{
+    return &pages[verb];
+}
