@@ -1,38 +1,77 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""fill.py TEMPLATE TABLES KEYS.C SCRIPT.C SCDOC OUT: puts the program's own tables into the manual page, and makes roff of it."""
+"""Makes a man page from a template.
+
+fill.py TEMPLATE VERB TABLES KEYS.C SCRIPT.C SCDOC OUT
+
+A line @WORD@ of the template is replaced by the program's own tables (TABLES WORD [VERB]), by the
+exit codes, or by the key and script tables of the full screen.
+"""
 import pathlib
 import re
 import subprocess
 import sys
 
-template, tables, keys, script, scdoc, out = sys.argv[1:]
-page = pathlib.Path(template).read_text()
-for mark, word in (("@COMMANDS@", "commands"), ("@SETTINGS@", "settings")):
-    page = page.replace(mark, subprocess.run([tables, word], check=True, capture_output=True, text=True).stdout.strip())
+EXIT = """*0*
+	Success.
+
+*1*
+	Failure; among others, standard output was closed.
+
+*2*
+	A mistake on the command line, in the environment or in the settings file.
+
+*3*
+	A model or input file is missing, damaged or of an unknown format.
+
+*4*
+	Not enough memory.
+
+*130*
+	Interrupted."""
+
+template, verb, tables, keys, script, scdoc, out = sys.argv[1:]
 
 
 def escape(text):
     return re.sub(r"([*_\\#\[\]<>])", r"\\\1", text)
 
 
-# the full screen's own tables: keys with their help, words of a script with theirs
-rows = re.findall(r'"((?:[^"\\]|\\.)+)", "((?:[^"\\]|\\.)+)"\},', pathlib.Path(keys).read_text())
-page = page.replace("@KEYS@", "\n\n".join(f"*{escape(k.replace(chr(92) * 2, chr(92)))}*\n\t{escape(h)}" for k, h in rows))
-words = re.findall(r"^//   (\S.*?)  +(\S.*)$", pathlib.Path(script).read_text(), re.M)
-page = page.replace("@SCRIPT@", "\n\n".join(f"*{escape(w)}*\n\t{escape(h)}" for w, h in words))
-if len(rows) < 10 or len(words) < 5:
-    sys.exit(f"{keys}, {script}: {len(rows)} keys and {len(words)} words of scripts were found: are the tables written otherwise now?")
-while "\n\n\n" in page:
-    page = page.replace("\n\n\n", "\n\n")
-lines = subprocess.run([scdoc], input=page, check=True, capture_output=True, text=True).stdout.splitlines()
-# scdoc writes paragraphs where there is no text, which mandoc's lint is right about
+def rows(file, pattern, least, flags=0):
+    """A table of the full screen, as a definition list."""
+    found = re.findall(pattern, pathlib.Path(file).read_text(encoding="utf-8"), flags)
+    if len(found) < least:
+        sys.exit(f"{file}: only {len(found)} rows match; has the layout of the table changed?")
+    found = [(a.replace("\\\\", "\\"), b) for a, b in found]
+    return "\n\n".join(f"*{escape(a)}*\n\t{escape(b)}" for a, b in found)
+
+
+def replacement(match):
+    word = match[1]
+    if word == "KEYS":
+        return rows(keys, r'"((?:[^"\\]|\\.)+)", "((?:[^"\\]|\\.)+)"\},', 10)
+    if word == "SCRIPT":
+        return rows(script, r"^//   (\S.*?)  +(\S.*)$", 5, re.M)
+    if word == "EXIT":
+        return EXIT
+    command = [tables, word.lower()]
+    if word not in ("COMMANDS", "SETTINGS"):
+        command.append(verb)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+page = re.sub(r"@([A-Z]+)@", replacement, pathlib.Path(template).read_text(encoding="utf-8"))
+page = re.sub(r"\n{3,}", "\n\n", page)
+lines = subprocess.run([scdoc], input=page, check=True, capture_output=True,
+                       text=True).stdout.splitlines()
+# scdoc writes empty paragraphs, which mandoc's lint reports
 BREAKS = (".P", ".SH", ".SS", ".RE")
 clean = []
 for i, line in enumerate(lines):
     following = next((other for other in lines[i + 1:] if other), ".SH")
     before = next((other for other in reversed(clean) if other), ".SH")
-    if line == ".P" and (following.startswith(BREAKS) or before.startswith((".P", ".SH", ".SS", ".TH"))):
+    if line == ".P" and (following.startswith(BREAKS)
+                         or before.startswith((".P", ".SH", ".SS", ".TH"))):
         continue
     clean.append(line)
-pathlib.Path(out).write_text("\n".join(clean) + "\n")
+pathlib.Path(out).write_text("\n".join(clean) + "\n", encoding="utf-8")
