@@ -64,18 +64,20 @@ static struct flag flag_of_setting(int id)
 // Flag i of a page: its own options, then its settings. False past the last one.
 static bool flag_at(const struct dt_verb_page *page, size_t i, struct flag *out)
 {
-    if (i < page->option_count) {
-        *out = flag_of_option(&page->options[i]);
+    const struct dt_option *o = page->options;
+    for (size_t k = 0; o->name && k < i; k++)
+        o++;
+    if (o->name) {
+        *out = flag_of_option(o);
         return true;
     }
-    i -= page->option_count;
+    i -= (size_t)(o - page->options);
     if (i >= page->setting_count)
         return false;
-    int id = page->settings ? page->settings[i] : (int)i;
-    *out = flag_of_setting(id);
-    // an option of the page's own has precedence over the letter of a setting
-    for (size_t k = 0; k < page->option_count; k++) {
-        if (page->options[k].letter && page->options[k].letter == out->letter)
+    *out = flag_of_setting(page->settings ? page->settings[i] : (int)i);
+    // the letter of an own option has precedence over that of a setting
+    for (o = page->options; o->name; o++) {
+        if (o->letter && o->letter == out->letter)
             out->letter = 0;
     }
     return true;
@@ -233,7 +235,7 @@ static void bash(void)
           "verb=${COMP_WORDS[1]}\n"
           "    [ \"$verb\" = help ] && return\n"
           "    COMPREPLY=()\n"
-          "    # bash takes '=' for a word of its own\n"
+          "    # bash splits words at '='\n"
           "    if [ \"$word\" = = ]; then\n"
           "        word='' before=$before=\n"
           "    elif [ \"$before\" = = ] && [ \"$COMP_CWORD\" -gt 1 ]; then\n"

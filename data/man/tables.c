@@ -138,8 +138,8 @@ static void option(const struct dt_option *o)
 
 static void options(const struct dt_verb_page *page)
 {
-    for (size_t i = 0; i < page->option_count; i++)
-        option(&page->options[i]);
+    for (const struct dt_option *o = page->options; o->name; o++)
+        option(o);
     for (size_t i = 0; page->settings && i < page->setting_count; i++) {
         setting(&dt_settings_table()[page->settings[i]]);
         printf("\n\n");

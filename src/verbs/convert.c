@@ -187,9 +187,10 @@ static dt_status write_llama2c(struct work *w, const struct dt_engine *engine, s
     const struct dt_model *m = dt_engine_model(engine);
     int version;
     if (!version_for(w, m, &version))
-        return dt_error_set(err, DT_UNSUPPORTED, w->out,
-                            "llama2.c files hold f32 or i8, not %s; choose one with --format",
-                            dt_form_name(w->c.form ? w->c.form : m->layers[0].query.form));
+        return dt_error_set(
+            err, DT_UNSUPPORTED, w->out,
+            "llama2.c files hold f32 or int8 groups (i8), not %s; choose one with --format",
+            dt_form_name(w->c.form ? w->c.form : m->layers[0].query.form));
     if (version == 2 && !w->grouped && m->layers[0].query.form == DT_FORM_Q8_0 && !w->c.form)
         w->c.group = 32;
     dt_status status = dt_convert_llama2c(&w->c, version, w->out, err);

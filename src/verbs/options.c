@@ -120,10 +120,9 @@ static bool make_tables(const struct dt_verb_page *page, struct option **options
     static const int none[1];
     struct option rows[ROWS_MAX] = {0};
     char own[2 * ROWS_MAX + 1];
-    size_t n = 0;
-    for (size_t i = 0; i < page->option_count; i++) {
-        const struct dt_option *o = &page->options[i];
-        rows[i] = (struct option){o->name, argument_of(o), NULL, OWN + (int)i};
+    size_t n = 0, count = 0;
+    for (const struct dt_option *o = page->options; o->name; o++, count++) {
+        rows[count] = (struct option){o->name, argument_of(o), NULL, OWN + (int)count};
         if (o->letter) {
             own[n++] = o->letter;
             if (o->type != DT_OPTION_SWITCH)
@@ -133,8 +132,7 @@ static bool make_tables(const struct dt_verb_page *page, struct option **options
     own[n] = 0;
     const int *ids = page->setting_count ? page->settings : none;
     char *joined;
-    *options =
-        dt_settings_options(ids, page->setting_count, rows, page->option_count, own, letters);
+    *options = dt_settings_options(ids, page->setting_count, rows, count, own, letters);
     if (!*options)
         return false;
     joined = malloc(strlen(*letters) + 2);
@@ -143,7 +141,7 @@ static bool make_tables(const struct dt_verb_page *page, struct option **options
         free(*letters);
         return false;
     }
-    joined[0] = ':'; // getopt_long prints nothing, and tells a missing value from an unknown option
+    joined[0] = ':'; // getopt_long returns ':' for a missing value, and prints nothing
     memcpy(joined + 1, *letters, strlen(*letters) + 1);
     free(*letters);
     *letters = joined;
@@ -152,10 +150,9 @@ static bool make_tables(const struct dt_verb_page *page, struct option **options
 
 static const struct dt_option *row_of(const struct dt_verb_page *page, int result)
 {
-    for (size_t i = 0; i < page->option_count; i++) {
-        if (result == OWN + (int)i ||
-            (page->options[i].letter && result == page->options[i].letter))
-            return &page->options[i];
+    for (const struct dt_option *o = page->options; o->name; o++) {
+        if (result == OWN + (int)(o - page->options) || (o->letter && result == o->letter))
+            return o;
     }
     return NULL;
 }
@@ -284,8 +281,8 @@ int dt_options_help(enum dt_verb_id verb)
     putchar('\n');
     paragraphs(page->about);
     puts("\nOptions:");
-    for (size_t i = 0; i < page->option_count; i++)
-        print_option(&page->options[i]);
+    for (const struct dt_option *o = page->options; o->name; o++)
+        print_option(o);
     if (page->setting_count) {
         putchar('\n');
         dt_settings_help(stdout, page->settings, page->setting_count, COLUMNS);

@@ -118,8 +118,7 @@ struct dt_verb_page {
     const char *help;     // one line
     const char *synopsis; // the operands and main options; several forms are separated by '\n'
     const char *about;    // what it does: paragraphs separated by '\n'
-    const struct dt_option *options;
-    size_t option_count;
+    const struct dt_option *options; // ended by a row without a name
     const int *settings;  // the settings it takes as options; NULL where it takes every one
     size_t setting_count; // 0: it takes none
     enum dt_operand operand;

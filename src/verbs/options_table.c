@@ -1,34 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Data only: the generators of man pages and completions are built from this file too.
 #include "core/model.h"
-#include "verbs/options.h"
+#include "verbs/option_rows.h"
 
 #define MODEL_SETTINGS                                                                             \
     DT_SET_TOKENIZER, DT_SET_BACKEND, DT_SET_THREADS, DT_SET_CONTEXT, DT_SET_BATCH, DT_SET_KV,     \
         DT_SET_MEM_LIMIT, DT_SET_SHORTLIST
-
-#define MODEL_OPTIONS                                                                              \
-    {                                                                                              \
-        .name = "pack",                                                                            \
-        .id = DT_OPTION_PACK,                                                                      \
-        .type = DT_OPTION_CHOICE,                                                                  \
-        .value = "WHEN",                                                                           \
-        .choices = "never always",                                                                 \
-        .help = "Uses a backend's own weight layout; without this option, where memory allows.",   \
-    },                                                                                             \
-    {                                                                                              \
-        .name = "check-scales", .id = DT_OPTION_CHECK_SCALES,                                      \
-        .help = "Checks every scale in the model file before using it.",                           \
-    }
-
-#define JSON_OPTION(text)                                                                          \
-    {                                                                                              \
-        .name = "json", .id = DT_OPTION_JSON, .help = text                                         \
-    }
-#define HELP_OPTION                                                                                \
-    {                                                                                              \
-        .name = "help", .id = DT_OPTION_HELP, .letter = 'h', .help = "Prints this help."           \
-    }
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -84,6 +61,7 @@ static const struct dt_option session_options[] = {
         .letter = 'V',
         .help = "Prints the version.",
     },
+    {NULL},
 };
 
 static const struct dt_option run_options[] = {
@@ -146,6 +124,7 @@ static const struct dt_option run_options[] = {
         .help = "Prints what is loaded, and from where.",
     },
     HELP_OPTION,
+    {NULL},
 };
 
 static const struct dt_option backends_options[] = {
@@ -183,6 +162,7 @@ static const struct dt_option backends_options[] = {
                 "attention as well.",
     },
     HELP_OPTION,
+    {NULL},
 };
 
 static const struct dt_option inspect_options[] = {
@@ -194,6 +174,7 @@ static const struct dt_option inspect_options[] = {
     JSON_OPTION("Prints one JSON object."),
     MODEL_OPTIONS,
     HELP_OPTION,
+    {NULL},
 };
 
 static const struct dt_option eval_options[] = {
@@ -225,224 +206,13 @@ static const struct dt_option eval_options[] = {
     JSON_OPTION("Prints one JSON object."),
     MODEL_OPTIONS,
     HELP_OPTION,
-};
-
-static const struct dt_option bench_options[] = {
-    {
-        .name = "prompt",
-        .id = DT_OPTION_PROMPT,
-        .type = DT_OPTION_INT,
-        .value = "N",
-        .maximum = 4096,
-        .initial = "64",
-        .help = "Tokens of the prompt; 0: none.",
-    },
-    {
-        .name = "gen",
-        .id = DT_OPTION_GEN,
-        .type = DT_OPTION_INT,
-        .value = "N",
-        .maximum = DT_MAX_CONTEXT,
-        .initial = "256",
-        .help = "Tokens to decode, at most the context. Decoding is measured apart from the "
-                "prompt, from an empty context.",
-    },
-    {
-        .name = "at",
-        .id = DT_OPTION_AT,
-        .type = DT_OPTION_INT,
-        .value = "POSITION",
-        .maximum = DT_MAX_CONTEXT,
-        .initial = "0",
-        .help = "Decodes from this position, over a KV cache filled with fixed values.",
-    },
-    {
-        .name = "runs",
-        .id = DT_OPTION_RUNS,
-        .type = DT_OPTION_INT,
-        .value = "N",
-        .minimum = 1,
-        .maximum = 10000,
-        .initial = "5",
-        .help = "Measured runs; with --contest, 30 is the default.",
-    },
-    {
-        .name = "warm",
-        .id = DT_OPTION_WARM,
-        .type = DT_OPTION_INT,
-        .value = "N",
-        .maximum = 10000,
-        .initial = "1",
-        .help = "Runs before the measured ones.",
-    },
-    {
-        .name = "temperature",
-        .id = DT_OPTION_TEMPERATURE,
-        .letter = 't',
-        .type = DT_OPTION_REAL,
-        .value = "T",
-        .maximum = 1000,
-        .initial = "0",
-        .help = "Sampling temperature; 0: greedy.",
-    },
-    {
-        .name = "top-p",
-        .id = DT_OPTION_TOP_P,
-        .letter = 'p',
-        .type = DT_OPTION_REAL,
-        .value = "P",
-        .maximum = 1000,
-        .initial = "0.9",
-        .help = "Samples among the likeliest tokens that together have this probability; 1 and "
-                "above: among all.",
-    },
-    {
-        .name = "seed",
-        .id = DT_OPTION_SEED,
-        .letter = 's',
-        .type = DT_OPTION_RANDOM,
-        .value = "N",
-        .initial = "1",
-        .help = "Seed of the sampler.",
-    },
-    {
-        .name = "no-start",
-        .id = DT_OPTION_NO_START,
-        .help = "Starts no processes to measure start-up time and memory.",
-    },
-    JSON_OPTION("Prints one JSON object instead of the table."),
-    {
-        .name = "csv",
-        .id = DT_OPTION_CSV,
-        .help = "Prints CSV instead of the table.",
-    },
-    {
-        .name = "svg",
-        .id = DT_OPTION_SVG,
-        .type = DT_OPTION_FILE,
-        .value = "FILE",
-        .help = "Also writes a chart.",
-    },
-    {
-        .name = "kernels",
-        .id = DT_OPTION_KERNELS,
-        .help = "Measures every kernel by itself, on one thread.",
-    },
-    {
-        .name = "shapes",
-        .id = DT_OPTION_SHAPES,
-        .type = DT_OPTION_TEXT,
-        .value = "LIST",
-        .help = "With --kernels: the model sizes to use, out of 260K,15M,110M,1.1B,7B; all of them "
-                "without this option.",
-    },
-    {
-        .name = "baseline",
-        .id = DT_OPTION_BASELINE,
-        .type = DT_OPTION_FILE,
-        .value = "REPORT",
-        .help = "With --kernels: compares with an earlier report of --kernels --json.",
-    },
-    {
-        .name = "contest",
-        .id = DT_OPTION_CONTEST,
-        .help = "Reports as the RVSPOC S2311 contest does: runs with -t 1.0 -p 0.9 -s 123 -i "
-                "\"Once upon a time\", or logs of such runs.",
-    },
-    {
-        .name = "against",
-        .id = DT_OPTION_AGAINST,
-        .type = DT_OPTION_FILE,
-        .value = "FILE",
-        .help = "With --contest: compares the stories with the one of this fp32 model or log.",
-    },
-    {
-        .name = "speak",
-        .id = DT_OPTION_SPEAK,
-        .help = "Measures the same stories with and without reading them aloud.",
-    },
-    {
-        .name = "voice",
-        .id = DT_OPTION_VOICE,
-        .type = DT_OPTION_VOICES,
-        .value = "NAME",
-        .initial = "auto",
-        .help = "With --speak: the voice; `duotale voices` lists them.",
-    },
-    MODEL_OPTIONS,
-    HELP_OPTION,
-};
-
-static const struct dt_option profile_options[] = {
-    {
-        .name = "gen",
-        .id = DT_OPTION_GEN,
-        .type = DT_OPTION_INT,
-        .value = "N",
-        .minimum = 1,
-        .maximum = DT_MAX_CONTEXT,
-        .initial = "128",
-        .help = "Tokens to decode in each round.",
-    },
-    {
-        .name = "at",
-        .id = DT_OPTION_AT,
-        .type = DT_OPTION_INT,
-        .value = "POSITION",
-        .maximum = DT_MAX_CONTEXT,
-        .initial = "0",
-        .help = "Decodes from this position, over a KV cache filled with fixed values.",
-    },
-    {
-        .name = "rounds",
-        .id = DT_OPTION_ROUNDS,
-        .type = DT_OPTION_INT,
-        .value = "N",
-        .minimum = 1,
-        .maximum = 1000,
-        .initial = "5",
-        .help = "Rounds with the profiling hooks on, and as many with them off.",
-    },
-    {
-        .name = "temperature",
-        .id = DT_OPTION_TEMPERATURE,
-        .letter = 't',
-        .type = DT_OPTION_REAL,
-        .value = "T",
-        .maximum = 1e30,
-        .initial = "0",
-        .help = "Sampling temperature; 0: greedy. Every round uses the same seed.",
-    },
-    {
-        .name = "top-p",
-        .id = DT_OPTION_TOP_P,
-        .letter = 'p',
-        .type = DT_OPTION_REAL,
-        .value = "P",
-        .maximum = 1,
-        .initial = "0.9",
-        .help = "Samples among the likeliest tokens that together have this probability.",
-    },
-    {
-        .name = "layers",
-        .id = DT_OPTION_LAYERS,
-        .help = "Also prints the time of each layer.",
-    },
-    JSON_OPTION("Prints one JSON object instead of the tables."),
-    {
-        .name = "svg",
-        .id = DT_OPTION_SVG,
-        .type = DT_OPTION_FILE,
-        .value = "FILE",
-        .help = "Also writes a chart of the time of each token.",
-    },
-    MODEL_OPTIONS,
-    HELP_OPTION,
+    {NULL},
 };
 
 static const struct dt_option voices_options[] = {
     JSON_OPTION("Prints one JSON object per line."),
     HELP_OPTION,
+    {NULL},
 };
 
 static const struct dt_option convert_options[] = {
@@ -512,6 +282,7 @@ static const struct dt_option convert_options[] = {
     },
     JSON_OPTION("Prints one JSON object: every tensor, its form and its error."),
     HELP_OPTION,
+    {NULL},
 };
 
 static const struct dt_option stories_options[] = {
@@ -527,6 +298,7 @@ static const struct dt_option stories_options[] = {
     },
     JSON_OPTION("Prints JSON."),
     HELP_OPTION,
+    {NULL},
 };
 
 static const struct dt_verb_page pages[DT_VERB_COUNT] = {
@@ -537,7 +309,6 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .synopsis = "[MODEL] [options]",
             .about = "Opens an interactive session. From a pipe, it generates one story and exits.",
             .options = session_options,
-            .option_count = COUNT(session_options),
             .setting_count = DT_SET_COUNT,
             .operand = DT_OPERAND_MODEL,
             .notes = "Every setting can also be set in the configuration file (NAME = VALUE) or in "
@@ -554,7 +325,6 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
                      "options are those of llama2.c. The settings file and the environment are "
                      "not read, so that one command line generates one story everywhere.",
             .options = run_options,
-            .option_count = COUNT(run_options),
             .settings = run_settings,
             .setting_count = COUNT(run_settings),
             .operand = DT_OPERAND_MODEL,
@@ -577,7 +347,6 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
                      "over random shapes, including odd sizes and tails, in memory that ends at "
                      "an unreadable page. One line is printed per operator.",
             .options = backends_options,
-            .option_count = COUNT(backends_options),
             .operand = DT_OPERAND_NONE,
             .notes = "A stack of backends is written from the bottom up: int8+fastexp. int8@avx2 "
                      "selects one variant.\n"
@@ -592,7 +361,6 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .about = "Prints hyperparameters, weight forms, vocabulary, and the memory plan for a "
                      "backend. Reads no weights.",
             .options = inspect_options,
-            .option_count = COUNT(inspect_options),
             .settings = model_settings,
             .setting_count = COUNT(model_settings),
             .operand = DT_OPERAND_MODEL,
@@ -606,7 +374,6 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
                      "<|endoftext|>. Bits per byte can be compared between models with different "
                      "vocabularies; nats per token cannot.",
             .options = eval_options,
-            .option_count = COUNT(eval_options),
             .settings = model_settings,
             .setting_count = COUNT(model_settings),
             .operand = DT_OPERAND_MODEL_AND_FILES,
@@ -621,8 +388,7 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
                         "--speak [MODEL...] [--voice NAME]",
             .about = "Measures the speed of prompts and of decoding. Runs are interleaved over "
                      "models and stacks. Tokens are sampled and discarded.",
-            .options = bench_options,
-            .option_count = COUNT(bench_options),
+            .options = dt_option_rows_bench,
             .settings = model_settings,
             .setting_count = COUNT(model_settings),
             .operand = DT_OPERAND_MODEL_AND_FILES,
@@ -635,8 +401,7 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .about = "Prints the time of decoding by operator, by layer and by token; the bytes "
                      "read, and their share of the memory bandwidth measured in the same run; "
                      "the memory of the engine, and that of the process as the kernel counts it.",
-            .options = profile_options,
-            .option_count = COUNT(profile_options),
+            .options = dt_option_rows_profile,
             .settings = model_settings,
             .setting_count = COUNT(model_settings),
             .operand = DT_OPERAND_MODEL,
@@ -649,7 +414,6 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .about = "Lists the voices that can read stories aloud and the speech recognisers "
                      "(ears). The first usable one of each kind is the default.",
             .options = voices_options,
-            .option_count = COUNT(voices_options),
             .operand = DT_OPERAND_NONE,
         },
     [DT_VERB_CONVERT] =
@@ -661,7 +425,6 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
                      "not at all. Sizes, and the mean and largest error of every tensor, go to "
                      "standard output.",
             .options = convert_options,
-            .option_count = COUNT(convert_options),
             .settings = convert_settings,
             .setting_count = COUNT(convert_settings),
             .operand = DT_OPERAND_MODEL_AND_FILES,
@@ -677,7 +440,6 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
                      "contain all of these words. export: writes a story as .md, .txt or .json; "
                      "- is standard output, as text. rm: deletes stories permanently.",
             .options = stories_options,
-            .option_count = COUNT(stories_options),
             .settings = stories_settings,
             .setting_count = COUNT(stories_settings),
             .operand = DT_OPERAND_STORIES,

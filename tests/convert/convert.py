@@ -108,7 +108,7 @@ def roads(work):
     # what cannot be
     for args, code, output in (([p("f32.gguf"), "-o", p("x.bin"), "-f", "q4_0"], 3, "int8 groups"),
                              ([p("f32.gguf"), "-o", p("x.txt")], 2, "choose the format with --to"),
-                             ([p("f32.gguf"), "-o", p("x.gguf"), "-f", "q9"], 2, "--format takes"),
+                             ([p("f32.gguf"), "-o", p("x.gguf"), "-f", "q9"], 2, "--format: must be one of"),
                              ([p("f32.gguf"), "-o", p("shards"), "--shard"], 1, "already exists"),
                              ([p("f32.gguf"), "-o", p("none/x.gguf")], 1, "No such file"),
                              ([p("nothing.gguf"), "-o", p("x.gguf")], 3, "nothing.gguf")):

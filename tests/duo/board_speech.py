@@ -106,6 +106,6 @@ def listening(console, need):
     console.run(f"tools/espeak-ng -v en-us --stdout '{REQUEST}' >/tmp/asked.wav", 60)
     out, parts, least = watched(console, "./duotale run -t 0 -n 20 --listen /tmp/asked.wav </dev/null", 400)
     print("board: listening: " + output(parts, least))
-    print("board: " + " | ".join(line for line in out.splitlines() if line.startswith(("heard", "ear ", "duotale:"))))
-    need("heard: " + REQUEST in out, "the ear understands a request")
+    print("board: " + " | ".join(line for line in out.splitlines() if line.startswith(("understood", "ear ", "duotale:"))))
+    need("understood: " + REQUEST in out, "the ear understands a request")
     need(least > 2 * 1024, f"MemAvailable stays above 2 MB (least {least} kB)")

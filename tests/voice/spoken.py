@@ -236,7 +236,7 @@ class Spoken(unittest.TestCase):
         output = self.run_story("--listen", asked, "--json",
                                 story=["run", MODEL, "-t", "0", "-n", "40"])
         self.assertEqual(output.returncode, 0, output.stderr)
-        self.assertIn("heard: Tell me a story about a dragon.", output.stderr)
+        self.assertIn("understood: Tell me a story about a dragon.", output.stderr)
         figures = json.loads(output.stdout.splitlines()[-1])
         self.assertTrue(figures["ear"]["converted"] and figures["ear"]["sound_s"] > 1)
         text = "".join(json.loads(line).get("text", "") for line in output.stdout.splitlines())
@@ -249,7 +249,7 @@ class Spoken(unittest.TestCase):
             os.symlink(os.path.join(installed, name), os.path.join(folder, name))
         self.env["POCKETSPHINX_PATH"] = os.path.dirname(folder)
         output = self.run_story("--listen", asked, story=["run", MODEL, "-t", "0", "-n", "40"])
-        self.assertIn("heard: Tell me a story about a dragon.", output.stderr)
+        self.assertIn("understood: Tell me a story about a dragon.", output.stderr)
         output = self.run_story("--listen", asked, "--ear", "pocketsphinx:free",
                                 story=["run", MODEL, "-t", "0", "-n", "40"])
         self.assertEqual(output.returncode, 0, output.stderr)

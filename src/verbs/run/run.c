@@ -31,18 +31,18 @@ static void catch_interrupt(struct dt_engine *engine)
 // Replaces the prompt by a spoken one, unless nothing was understood.
 static dt_status listen(struct dt_run *run, char **text, size_t *n, struct dt_error *err)
 {
-    char *heard = dt_verb_voice_listen(&run->options->voice, run->engine);
+    char *spoken = dt_verb_voice_listen(&run->options->voice, run->engine);
     if (dt_engine_cancelled(run->engine)) {
-        free(heard);
+        free(spoken);
         return dt_error_set(err, DT_CANCELLED, NULL, "interrupted");
     }
-    if (!heard)
+    if (!spoken)
         return DT_OK;
     // A request and its story are two paragraphs.
     char *request = NULL;
-    if (asprintf(&request, run->options->chat ? "%s" : "%s\n\n", heard) < 0)
+    if (asprintf(&request, run->options->chat ? "%s" : "%s\n\n", spoken) < 0)
         request = NULL;
-    free(heard);
+    free(spoken);
     if (!request)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for the prompt");
     free(*text);

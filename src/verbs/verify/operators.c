@@ -332,7 +332,7 @@ PRESENT(has_attention, dt_rig.table.attention != NULL)
 PRESENT(has_softmax, dt_rig.table.softmax != NULL)
 PRESENT(has_silu_mul, dt_rig.table.silu_mul != NULL)
 PRESENT(has_add, dt_rig.table.add != NULL)
-PRESENT(has_argmax, dt_rig.table.argmax && dt_rig.table.select)
+PRESENT(has_argmax, dt_rig.table.argmax &&dt_rig.table.select)
 PRESENT(has_screen, dt_rig.table.screen != NULL)
 
 const struct dt_rig_operator dt_rig_operators[] = {

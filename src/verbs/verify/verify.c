@@ -46,7 +46,7 @@ _Noreturn void dt_rig_fail(const char *format, ...)
     _exit(EXIT_FAULT);
 }
 
-// splitmix64: near seeds give unrelated states, and none is 0.
+// splitmix64, so that consecutive seeds give unrelated states; never 0.
 static uint64_t state_of(uint64_t seed)
 {
     uint64_t z = seed * 0x9e3779b97f4a7c15ull + 0x9e3779b97f4a7c15ull;

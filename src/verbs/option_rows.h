@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// Rows that several verbs share, and the rows of verbs with many options. Only for the tables.
+#ifndef DT_VERBS_OPTION_ROWS_H
+#define DT_VERBS_OPTION_ROWS_H
+
+#include "verbs/options.h"
+
+#define MODEL_OPTIONS                                                                              \
+    {                                                                                              \
+        .name = "pack",                                                                            \
+        .id = DT_OPTION_PACK,                                                                      \
+        .type = DT_OPTION_CHOICE,                                                                  \
+        .value = "WHEN",                                                                           \
+        .choices = "never always",                                                                 \
+        .help = "Uses a backend's own weight layout; without this option, where memory allows.",   \
+    },                                                                                             \
+    {                                                                                              \
+        .name = "check-scales", .id = DT_OPTION_CHECK_SCALES,                                      \
+        .help = "Checks every scale in the model file before using it.",                           \
+    }
+
+#define JSON_OPTION(text)                                                                          \
+    {                                                                                              \
+        .name = "json", .id = DT_OPTION_JSON, .help = text                                         \
+    }
+#define HELP_OPTION                                                                                \
+    {                                                                                              \
+        .name = "help", .id = DT_OPTION_HELP, .letter = 'h', .help = "Prints this help."           \
+    }
+
+extern const struct dt_option dt_option_rows_bench[], dt_option_rows_profile[];
+
+#endif
