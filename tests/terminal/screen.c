@@ -223,7 +223,7 @@ static uint64_t now_ms(void)
     return (uint64_t)at.tv_sec * 1000 + (uint64_t)at.tv_nsec / 1000000;
 }
 
-// ---- the scene's lines ----
+// ---- the commands of a scene ----
 
 static void wait_for(const char *text, bool there)
 {
@@ -298,7 +298,7 @@ static void picture(const char *path)
             "rx=\"6\" fill=\"#1c1c1c\"/>\n",
             t.cols * wide + 20, t.rows * high + 20);
     for (int row = 0; row < t.rows; row++) {
-        for (int col = 0, end; col < t.cols; col = end) { // a run of cells that look the same
+        for (int col = 0, end; col < t.cols; col = end) { // a run of cells with the same look
             VTermScreenCell first, cell;
             char text[2048];
             size_t n = 0;

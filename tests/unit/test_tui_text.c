@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The screen's text layout and input editor, without a screen.
+// The layout and the input editor of the full screen, without a screen.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -31,7 +31,7 @@ static void expect_rows(const char *text, unsigned width, const char *const *row
     for (; rows[i]; i++) {
         assert_true(i < l.row_count);
         char row[256] = {0};
-        if (l.rows[i].end > l.rows[i].begin) // an empty layout has no text at all
+        if (l.rows[i].end > l.rows[i].begin) // not for an empty row
             memcpy(row, l.text + l.rows[i].begin, l.rows[i].end - l.rows[i].begin);
         assert_string_equal(row, rows[i]);
     }
@@ -54,11 +54,10 @@ static void wraps_at_words(void **state)
     ROWS("\xe4\xbd\xa0\xe5\xa5\xbd\xe4\xbd\xa0", 4, "\xe4\xbd\xa0\xe5\xa5\xbd", "\xe4\xbd\xa0");
     ROWS("e\xcc\x81\x61", 1, "e\xcc\x81", "a");
     ROWS("\xe4\xbd\xa0", 1,
-         "\xe4\xbd\xa0"); // too wide for the screen: shown all the same, one a row
+         "\xe4\xbd\xa0"); // wider than the screen: one a row
 }
 
-// Whatever is appended in whatever pieces, the rows are those of the whole text; nothing is lost
-// but break characters.
+// Text appended in pieces has the same rows as the whole text; only break characters are missing.
 static void pieces_make_the_same_rows(void **state)
 {
     (void)state;
@@ -92,7 +91,7 @@ static void pieces_make_the_same_rows(void **state)
             unsigned columns =
                 tui_columns(l.text + l.rows[i].begin, l.rows[i].end - l.rows[i].begin, 0);
             assert_true(columns <= l.width ||
-                        l.width < 8); // a wide character or tab on a very narrow screen
+                        l.width < 8); // a tab or a wide character on a very narrow screen
         }
         assert_int_equal(expected, l.length);
         tui_layout_free(&l);
@@ -147,7 +146,7 @@ static void edits(void **state)
     assert_string_equal(e->text, "a[2J b\nc\nd");
     e = editor("xe\xcc\x81y");
     tui_editor_left(e);
-    tui_editor_backspace(e); // the letter goes with its accent
+    tui_editor_backspace(e); // deletes the letter with its accent
     assert_string_equal(e->text, "xy");
     tui_editor_delete(e);
     assert_string_equal(e->text, "x");
@@ -184,7 +183,7 @@ static void history(void **state)
     tui_editor_set(e, "a blue bird");
     tui_editor_finish(e, out, sizeof out);
     tui_editor_set(e, "a blue bird");
-    tui_editor_finish(e, out, sizeof out); // not twice
+    tui_editor_finish(e, out, sizeof out); // not added twice
     assert_int_equal(e->history_count, 2);
     tui_editor_set(e, "draft");
     assert_true(tui_editor_up(e));

@@ -195,7 +195,7 @@ static void interrupt_prompt(struct line *l)
 {
     bool empty = rl_end == 0 && !l->collected && !l->editing && !l->question;
     const struct dt_app_voice *voice = l->api->voice(l->app);
-    bool hushed = voice->speaking || voice->listening; // then Ctrl-C does no more than end it
+    bool hushed = voice->speaking || voice->listening; // then Ctrl-C only ends that
     if (voice->listening)
         enter_command(l, "/listen off");
     l->api->stop(l->app); // a voice may still be reading
@@ -447,8 +447,7 @@ static void loop(struct line *l)
             l->hung_up = true;
         handle_signals(l); // a signal before this line does not end the wait below
         if (!busy(l) && !l->asking) {
-            // whole lines typed ahead are entered; the beginning of a line is continued at the
-            // prompt
+            // whole lines typed ahead are entered; an unfinished one is continued at the prompt
             struct pollfd ahead = {STDIN_FILENO, POLLIN, 0};
             if (poll(&ahead, 1, 0) > 0 && (ahead.revents & POLLIN)) {
                 read_ahead(l);

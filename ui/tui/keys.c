@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/setting.h"
 #include "base/text.h"
 #include "tui.h"
 
@@ -71,7 +72,7 @@ static void interrupt(struct tui *ui)
         tui_editor_clear(&ui->input);
         ui->editing = false;
         ui->message[0] = 0;
-    } else if (strcmp(ui->api->get(ui->app, DT_SET_INTERRUPT), "quit") == 0) {
+    } else if (ui_setting_is(ui->api, ui->app, DT_SET_INTERRUPT, "quit")) {
         tui_commandf(ui, "/quit");
     } else {
         tui_message(ui, TUI_TEXT_NOTICE,

@@ -4,7 +4,7 @@
 #include "base/format.h"
 #include "panels.h"
 
-#define WIDE 70 // on a narrower screen, the help stands in a row below its key
+#define WIDE 70 // on a narrower screen, the help is in the row below its key
 
 static int count_lines(struct tui *ui, size_t *keys, size_t *commands)
 {

@@ -16,7 +16,7 @@ static void search(struct tui *ui)
 
 void tui_library_open(struct tui *ui)
 {
-    search(ui); // for nothing: the newest stories
+    search(ui); // an empty search finds the newest stories
 }
 
 int tui_library_rows(struct tui *ui)
