@@ -14,7 +14,6 @@
 #include "../common/message.h"
 #include "../common/setting.h"
 #include "../common/stream.h"
-#include "base/format.h"
 #include "plain.h"
 
 #define INPUT_MAX (64u * 1024)

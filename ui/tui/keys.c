@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // All keys in one table: code, function, and the text for the help panel.
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include <string.h>
-
 #include "panels.h"
 
 void tui_backends_open(struct tui *ui)

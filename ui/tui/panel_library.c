@@ -3,7 +3,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/format.h"
 #include "base/text.h"
 #include "panels.h"
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "panels.h"
 
-#include <string.h>
-
 bool tui_list_key(struct tui *ui, int key, wint_t wide, int count)
 {
     int page = ui->panel_rows > 2 ? ui->panel_rows - 2 : 1;
