@@ -16,8 +16,8 @@ program, screen, scenes = sys.argv[1:4]
 ENDLESS = ["--seed", "5", "--temperature", "1", "--length", "0", "--stop", "bos",
            "--overflow", "shift", "--backend", "reference"]
 failed = []
-# ignored if a shell started this in the background; the program would inherit that
-for number in (signal.SIGINT, signal.SIGQUIT):
+# the program would inherit signals that are ignored here, as in a background job or under nohup
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
     signal.signal(number, signal.SIG_DFL)
 # scenes without a story, or whose crash comes within the first second of it
 UNSAVED = {"idle.scene", "segv.scene", "abrt.scene"}

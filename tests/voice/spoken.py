@@ -335,4 +335,7 @@ class Spoken(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    # the program would inherit signals that are ignored here, as in a background job
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     unittest.main()
