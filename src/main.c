@@ -26,7 +26,7 @@ static const struct dt_ui *const compiled[] = {
 
 static int print_help(void)
 {
-    puts("duotale tells stories and chats, with small language models, in a terminal.\n\n"
+    puts("Tell stories and chat with small language models in a terminal.\n\n"
          "usage: duotale [MODEL] [options]         an interactive session\n"
          "       duotale VERB [arguments]          one of these:");
     for (int i = DT_VERB_SESSION + 1; i < DT_VERB_COUNT; i++) {

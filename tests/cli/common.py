@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the command line tests share: running the program, saying what went wrong."""
+"""Shared by the command line tests: running the program and reporting failures."""
 import os
 import pathlib
 import subprocess
@@ -10,20 +10,35 @@ PROGRAM = os.path.abspath(sys.argv[1])
 SOURCE = pathlib.Path(sys.argv[2])
 SHARED = SOURCE / ".." / "shared"
 DATA = SOURCE / "data" / "models"
-SLOW = "DT_SLOW" in os.environ  # an instrumented build: less of what only takes time
+SLOW = "DT_SLOW" in os.environ  # an instrumented build: slow checks are left out
 FAILURES = []
 DONE = 0
 
 
-def run(*arguments, env=None, stdin=subprocess.DEVNULL, cwd=None, text=None, timeout=120, program=PROGRAM):
-    """Runs the program; the result's stdout and stderr are bytes."""
+def run(
+    *arguments,
+    env=None,
+    stdin=subprocess.DEVNULL,
+    cwd=None,
+    text=None,
+    timeout=120,
+    program=PROGRAM,
+):
+    """Runs the program; stdout and stderr of the result are bytes."""
     timeout *= 5 if SLOW else 1
     environment = dict(os.environ)
     environment.pop("DUOTALE_MODULES", None)
     environment.update(env or {})
     options = {"input": text} if text is not None else {"stdin": stdin}
-    return subprocess.run([program, *map(str, arguments)], capture_output=True, check=False, env=environment, cwd=cwd,
-                          timeout=timeout, **options)
+    return subprocess.run(
+        [program, *map(str, arguments)],
+        capture_output=True,
+        check=False,
+        env=environment,
+        cwd=cwd,
+        timeout=timeout,
+        **options,
+    )
 
 
 def expect(what, good, detail=""):
@@ -37,11 +52,19 @@ def expect(what, good, detail=""):
 
 
 def expect_run(what, result, code, stdout=None, stderr=None):
-    """One test of a finished run: exit code, and what its streams hold (bytes that must occur)."""
+    """One test of a finished run: its exit code, and bytes that its streams must contain."""
     good = result.returncode == code
-    good = good and (stdout is None or stdout in result.stdout) and (stderr is None or stderr in result.stderr)
-    return expect(what, good, f"exit code {result.returncode} (wanted {code})\n  stdout: {result.stdout[:300]!r}"
-                  f"\n  stderr: {result.stderr[:600]!r}\n  wanted: {stdout!r} {stderr!r}")
+    good = (
+        good
+        and (stdout is None or stdout in result.stdout)
+        and (stderr is None or stderr in result.stderr)
+    )
+    return expect(
+        what,
+        good,
+        f"exit code {result.returncode} (expected {code})\n  stdout: {result.stdout[:300]!r}"
+        f"\n  stderr: {result.stderr[:600]!r}\n  expected: {stdout!r} {stderr!r}",
+    )
 
 
 def folder():
@@ -49,5 +72,5 @@ def folder():
 
 
 def done():
-    print(f"{DONE - len(FAILURES)} of {DONE} good")
+    print(f"{DONE - len(FAILURES)} of {DONE} tests passed")
     sys.exit(1 if FAILURES else 0)

@@ -100,7 +100,8 @@ class Zsh:
         while time.monotonic() < end and b"<END>" not in text:
             if select.select([self.terminal], [], [], 1)[0]:
                 text += os.read(self.terminal, 65536)
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", " ", text.decode(errors="replace").replace("\0", ""))
+        plain = text.decode(errors="replace").replace("\0", "")  # NULs delay a slow terminal
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", " ", plain)
 
     def offers(self, line):
         self.type(line + "\x14")

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Loadable modules: one built out of tree from the installed headers, broken and foreign ones, where they are looked for."""
+"""Loadable modules: one built from the installed headers, broken and foreign ones, and the folders
+that are searched."""
 import json
 import os
 import pathlib
@@ -17,7 +18,21 @@ FLAGS = shlex.split(os.environ.get("DT_TEST_CFLAGS", ""))
 
 
 def compile_module(source, out, *flags):
-    command = [*CC, "-std=c11", "-O2", "-ffp-contract=off", "-shared", "-fPIC", *FLAGS, *flags, "-x", "c", str(source), "-o", str(out)]
+    command = [
+        *CC,
+        "-std=c11",
+        "-O2",
+        "-ffp-contract=off",
+        "-shared",
+        "-fPIC",
+        *FLAGS,
+        *flags,
+        "-x",
+        "c",
+        str(source),
+        "-o",
+        str(out),
+    ]
     return subprocess.run(command, capture_output=True, check=False)
 
 
@@ -27,22 +42,34 @@ def listed(env):
 
 
 def third_party(here):
-    """From `meson install` to a story, with nothing of the source tree but the example."""
+    """From `meson install` to a story, with only the example from the source tree."""
     root = here / "root"
-    result = subprocess.run(["meson", "install", "-C", str(BUILD), "--no-rebuild", "--destdir", str(root), "--quiet"],
-                            capture_output=True, check=False)
+    result = subprocess.run(
+        ["meson", "install", "-C", str(BUILD), "--no-rebuild", "--destdir", str(root), "--quiet"],
+        capture_output=True,
+        check=False,
+    )
     if not expect("meson install", result.returncode == 0, result.stdout + result.stderr):
         return
     packages = next(root.rglob("duotale.pc")).parent
     prefix = next(root.rglob("bin/duotale")).parent.parent
-    flags = subprocess.run(["pkg-config", "--cflags", f"--define-variable=prefix={prefix}", "duotale"], capture_output=True, text=True,
-                           env={**os.environ, "PKG_CONFIG_PATH": str(packages)}, check=False)
+    flags = subprocess.run(
+        ["pkg-config", "--cflags", f"--define-variable=prefix={prefix}", "duotale"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PKG_CONFIG_PATH": str(packages)},
+        check=False,
+    )
     include = f"-I{prefix}/include" if not flags.stdout.strip() else flags.stdout.strip()
     folder_of_modules = here / "mine"
     folder_of_modules.mkdir(mode=0o755)
     module = folder_of_modules / "duotale-backend-schoolbook.so"
-    result = compile_module(SOURCE / "tests" / "thirdparty" / "schoolbook.c", module, *shlex.split(include))
-    if not expect("it compiles against the installed headers", result.returncode == 0, result.stderr):
+    result = compile_module(
+        SOURCE / "tests" / "thirdparty" / "schoolbook.c", module, *shlex.split(include)
+    )
+    if not expect(
+        "it compiles against the installed headers", result.returncode == 0, result.stderr
+    ):
         return
     env = {"DUOTALE_MODULES": str(folder_of_modules)}
     row = listed(env).get(str(module))
@@ -50,16 +77,32 @@ def third_party(here):
     model, words = here / "m.bin", here / "t.bin"
     synth.legacy(model)
     synth.tokenizer(words, 400)
-    output = run("run", model, "-z", words, "-s", "5", "-n", "60", "-b", "schoolbook", "-q", env=env)
-    expect_run("it tells a story", output, 0)
-    expect("the reference's story: the schoolbook adds in the same order",
-           output.stdout == run("run", model, "-z", words, "-s", "5", "-n", "60", "-b", "reference", "-q").stdout)
-    # The installed program finds its own modules and its model from its own place.
+    output = run(
+        "run", model, "-z", words, "-s", "5", "-n", "60", "-b", "schoolbook", "-q", env=env
+    )
+    expect_run("it generates a story", output, 0)
+    expect(
+        "the story of the reference: both add in the same order",
+        output.stdout
+        == run("run", model, "-z", words, "-s", "5", "-n", "60", "-b", "reference", "-q").stdout,
+    )
+    # The installed program finds its modules and model wherever it is.
     moved = here / "moved"
     shutil.copytree(prefix, moved)
-    rows = json.loads(run("backends", "--json", program=str(moved / "bin" / "duotale")).stdout)["backends"]
-    expect("an installed program finds its modules", any("moved/lib" in row["file"] for row in rows), rows)
-    expect_run("and its model", run("run", "-n", "3", program=str(moved / "bin" / "duotale"), cwd="/"), 0, stderr=b"share/duotale/models")
+    rows = json.loads(run("backends", "--json", program=str(moved / "bin" / "duotale")).stdout)[
+        "backends"
+    ]
+    expect(
+        "an installed program finds its modules",
+        any("moved/lib" in row["file"] for row in rows),
+        rows,
+    )
+    expect_run(
+        "and its model",
+        run("run", "-n", "3", program=str(moved / "bin" / "duotale"), cwd="/"),
+        0,
+        stderr=b"share/duotale/models",
+    )
 
 
 def broken(here):
@@ -69,7 +112,9 @@ def broken(here):
     (modules / "a-text.so").write_text("this is no shared object\n")
     (modules / "b-empty.so").write_bytes(b"")
     (modules / "c-cut.so").write_bytes(good[:4096])
-    (modules / "d-foreign.so").write_bytes(good[:18] + (0xF3 if good[18] != 0xF3 else 0x3E).to_bytes(2, "little") + good[20:])
+    (modules / "d-foreign.so").write_bytes(
+        good[:18] + (0xF3 if good[18] != 0xF3 else 0x3E).to_bytes(2, "little") + good[20:]
+    )
     (modules / "e-wide.so").write_bytes(good[:4] + bytes([3 - good[4]]) + good[5:])
     (modules / "f-writable.so").write_bytes(good)
     (modules / "f-writable.so").chmod(0o666)
@@ -79,69 +124,143 @@ def broken(here):
     shutil.copy(SOURCE / "src" / "abi" / "backend.h", here / "include" / "duotale" / "backend.h")
     source.write_text("int nothing_of_the_kind;\n")
     compile_module(source, modules / "g-symbol.so", include)
-    head = '#include <duotale/backend.h>\nstatic int p(const struct dt_cpu *c) { (void)c; return %d; }\nDT_BACKEND_EXPORT(x) = {'
-    source.write_text(head % 1 + ".abi = 99, .size = sizeof(struct dt_backend), .name = \"x\", .probe = p};\n")
+    head = (
+        '#include <duotale/backend.h>\n'
+        'static int p(const struct dt_cpu *c) { (void)c; return %d; }\n'
+        'DT_BACKEND_EXPORT(x) = {'
+    )
+    source.write_text(
+        head % 1 + ".abi = 99, .size = sizeof(struct dt_backend), .name = \"x\", .probe = p};\n"
+    )
     compile_module(source, modules / "h-version.so", include)
     source.write_text(head % 1 + ".abi = DT_BACKEND_ABI, .size = 12, .name = \"x\", .probe = p};\n")
     compile_module(source, modules / "i-size.so", include)
-    source.write_text(head % 0 + ".abi = DT_BACKEND_ABI, .size = sizeof(struct dt_backend), .name = \"never\", .variant = \"\", .probe = p};\n")
+    source.write_text(
+        head % 0
+        + ".abi = DT_BACKEND_ABI, .size = sizeof(struct dt_backend), .name = \"never\", "
+        ".variant = \"\", .probe = p};\n"
+    )
     compile_module(source, modules / "j-probe.so", include)
-    source.write_text(head % 1 + ".abi = DT_BACKEND_ABI, .size = sizeof(struct dt_backend), .name = \"\\033[2J\", .probe = p};\n")
+    source.write_text(
+        head % 1
+        + ".abi = DT_BACKEND_ABI, .size = sizeof(struct dt_backend), .name = \"\\033[2J\", "
+        ".probe = p};\n"
+    )
     compile_module(source, modules / "k-name.so", include)
-    source.write_text('#include <duotale/backend.h>\nstatic int p(const struct dt_cpu *c) { (void)c; return 1; }\n'
-                      "static int make(const struct dt_services *s, void **c, char *r, size_t n)\n"
-                      "{ (void)s; (void)c; __builtin_strncpy(r, \"no luck today\", n); return -1; }\n"
-                      "DT_BACKEND_EXPORT(x) = {.abi = DT_BACKEND_ABI, .size = sizeof(struct dt_backend), .name = \"unlucky\", .variant = \"\",\n"
-                      ".probe = p, .create = make};\n")
+    source.write_text(
+        '#include <duotale/backend.h>\n'
+        'static int p(const struct dt_cpu *c) { (void)c; return 1; }\n'
+        "static int make(const struct dt_services *s, void **c, char *r, size_t n)\n"
+        "{ (void)s; (void)c; __builtin_strncpy(r, \"no luck today\", n); return -1; }\n"
+        "DT_BACKEND_EXPORT(x) = {.abi = DT_BACKEND_ABI, .size = sizeof(struct dt_backend),\n"
+        ".name = \"unlucky\", .variant = \"\",\n"
+        ".probe = p, .create = make};\n"
+    )
     compile_module(source, modules / "l-create.so", include)
     source.write_text("extern int somewhere_else(void); int f(void) { return somewhere_else(); }\n")
     compile_module(source, modules / "m-missing.so", include)
     env = {"DUOTALE_MODULES": str(modules)}
     rows = listed(env)
-    wanted = {
-        "a-text": "ELF", "b-empty": "ELF", "c-cut": "truncated", "d-foreign": "another machine", "e-wide": "-bit",
-        "f-writable": "writable by everybody", "g-symbol": "dt_backend_module", "h-version": "version 99", "i-size": "12 bytes",
-        "j-probe": "cannot run on this CPU", "k-name": "invalid name", "m-missing": "cannot be loaded",
+    reasons = {
+        "a-text": "ELF",
+        "b-empty": "ELF",
+        "c-cut": "truncated",
+        "d-foreign": "another machine",
+        "e-wide": "-bit",
+        "f-writable": "writable by everybody",
+        "g-symbol": "dt_backend_module",
+        "h-version": "version 99",
+        "i-size": "12 bytes",
+        "j-probe": "cannot run on this CPU",
+        "k-name": "invalid name",
+        "m-missing": "cannot be loaded",
     }
-    for name, reason in wanted.items():
+    for name, reason in reasons.items():
         row = rows.get(str(modules / f"{name}.so"))
-        expect(f"{name} is refused: {reason}", row and not row["usable"] and reason in row["reason"], row)
+        expect(
+            f"{name} is refused: {reason}",
+            row and not row["usable"] and reason in row["reason"],
+            row,
+        )
     row = rows.get(str(modules / "h-version.so"), {"reason": ""})
     expect("both versions are named", "99" in row["reason"] and "1" in row["reason"], row)
     model = DATA / "bedtime-2m-q80-g32.bin"
-    expect_run("the rest goes on", run("run", model, "-n", "5", "-b", "int8", env=env), 0)
-    expect_run("one that cannot start says why", run("run", model, "-n", "5", "-b", "unlucky", env=env), 1, stderr=b"no luck today")
-    expect_run("one that cannot run here", run("run", model, "-n", "5", "-b", "never", env=env), 3, stderr=b"cannot run on this CPU")
+    expect_run("the others still work", run("run", model, "-n", "5", "-b", "int8", env=env), 0)
+    expect_run(
+        "one that cannot start has a reason",
+        run("run", model, "-n", "5", "-b", "unlucky", env=env),
+        1,
+        stderr=b"no luck today",
+    )
+    expect_run(
+        "one that cannot run here",
+        run("run", model, "-n", "5", "-b", "never", env=env),
+        3,
+        stderr=b"cannot run on this CPU",
+    )
     modules.chmod(0o777)
     rows = listed(env)
-    expect("a folder that everybody can write", str(modules) in rows and "writable by everybody" in rows[str(modules)]["reason"], rows.keys())
+    expect(
+        "a folder that others can write",
+        str(modules) in rows and "writable by everybody" in rows[str(modules)]["reason"],
+        rows.keys(),
+    )
     modules.chmod(0o755)
 
 
 def places(here):
-    # never the current folder, however it is written
+    # the current folder is never searched
     spot = here / "spot"
     spot.mkdir(mode=0o755)
     shutil.copy(next((BUILD / "backends").rglob("duotale-backend-int8.so")), spot / "x.so")
     for value in (".", "", "spot", ":", "./"):
-        rows = json.loads(run("backends", "--json", env={"DUOTALE_MODULES": value}, cwd=spot if value != "spot" else here).stdout)
-        expect(f"DUOTALE_MODULES={value!r}: nothing of the current folder", not any("spot" in r["file"] for r in rows["backends"]), rows)
-    # no module at all: the reference still tells stories
+        rows = json.loads(
+            run(
+                "backends",
+                "--json",
+                env={"DUOTALE_MODULES": value},
+                cwd=spot if value != "spot" else here,
+            ).stdout
+        )
+        expect(
+            f"DUOTALE_MODULES={value!r}: nothing of the current folder",
+            not any("spot" in r["file"] for r in rows["backends"]),
+            rows,
+        )
+    # without any module, the reference generates
     alone = here / "alone"
     alone.mkdir(mode=0o755)
     program = alone / "duotale"
     shutil.copy(PROGRAM, program)
     rows = json.loads(run("backends", "--json", program=str(program)).stdout)["backends"]
     installed = [row for row in rows if row["file"] != "compiled in"]
-    output = run("run", DATA / "bedtime-2m-q80-g32.bin", "-t", "0", "-n", "20", program=str(program))
-    expect_run("alone it tells a story", output, 0)
+    output = run(
+        "run", DATA / "bedtime-2m-q80-g32.bin", "-t", "0", "-n", "20", program=str(program)
+    )
+    expect_run("it generates a story alone", output, 0)
     expect("with the reference", b"reference" in output.stderr or installed, output.stderr)
     # variants and masks
     for mask, variant in (("none", b"int8;"), ("avx2", b"int8@avx2")):
-        output = run("run", DATA / "bedtime-2m-q80-g32.bin", "-n", "3", "-b", "int8", env={"DUOTALE_CPU": mask})
+        output = run(
+            "run",
+            DATA / "bedtime-2m-q80-g32.bin",
+            "-n",
+            "3",
+            "-b",
+            "int8",
+            env={"DUOTALE_CPU": mask},
+        )
         if b"int8@avx2" in output.stderr or mask == "none":
             expect(f"DUOTALE_CPU={mask}", variant in output.stderr, output.stderr)
-    output = run("run", DATA / "bedtime-2m-q80-g32.bin", "-n", "3", "-b", "int8@avx2", env={"DUOTALE_CPU": "none"})
+    output = run(
+        "run",
+        DATA / "bedtime-2m-q80-g32.bin",
+        "-n",
+        "3",
+        "-b",
+        "int8@avx2",
+        env={"DUOTALE_CPU": "none"},
+    )
     expect("a forced variant without its CPU is refused", output.returncode in (2, 3), output)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""duotale run: streams, exit codes, llama2.c's conventions, interruption, outputs that go away."""
+"""duotale run: streams, exit codes, llama2.c's conventions, interruption, closed outputs."""
 import json
 import os
 import pathlib
@@ -19,29 +19,64 @@ def streams():
     expect_run("a story goes to stdout", result, 0, b"Once upon a time", b"achieved tok/s: ")
     expect("it ends with a newline", result.stdout.endswith(b"\n"), result.stdout)
     expect("no figures on stdout", b"tok/s" not in result.stdout)
-    expect("the tokenizer found is told", b"bedtime-2m.tok.bin" in result.stderr, result.stderr)
-    expect_run("flags before the model", run("run", "-t", "0", "-n", "40", "-i", "Once upon a time", MODEL), 0, result.stdout)
-    long = run("run", MODEL, "--temperature", "0", "--steps", "40", "--prompt", "Once upon a time", "--backend", "int8", "--threads", "2")
-    expect("long options mean the same", long.stdout == result.stdout, long)
+    expect("the tokenizer is named", b"bedtime-2m.tok.bin" in result.stderr, result.stderr)
+    expect_run(
+        "flags before the model",
+        run("run", "-t", "0", "-n", "40", "-i", "Once upon a time", MODEL),
+        0,
+        result.stdout,
+    )
+    long = run(
+        "run",
+        MODEL,
+        "--temperature",
+        "0",
+        "--steps",
+        "40",
+        "--prompt",
+        "Once upon a time",
+        "--backend",
+        "int8",
+        "--threads",
+        "2",
+    )
+    expect("long options are the same", long.stdout == result.stdout, long)
     expect_run("quiet", run("run", MODEL, "-n", "4", "--quiet"), 0, stderr=b"")
     expect("quiet is quiet", run("run", MODEL, "-n", "4", "-q").stderr == b"")
     expect_run("the default model", run("run", "-n", "4"), 0, stderr=b"models/")
     with folder() as name:
         prompt = pathlib.Path(name) / "prompt"
         prompt.write_bytes(b"Once upon a time")
-        expect("a prompt from a file", run("run", MODEL, "-t", "0", "-n", "40", "--prompt-file", prompt).stdout == result.stdout)
-    expect("a prompt from stdin", run("run", MODEL, "-t", "0", "-n", "40", "--prompt-file", "-", text=b"Once upon a time").stdout
-           == result.stdout)
+        expect(
+            "a prompt from a file",
+            run("run", MODEL, "-t", "0", "-n", "40", "--prompt-file", prompt).stdout
+            == result.stdout,
+        )
+    expect(
+        "a prompt from stdin",
+        run(
+            "run", MODEL, "-t", "0", "-n", "40", "--prompt-file", "-", text=b"Once upon a time"
+        ).stdout
+        == result.stdout,
+    )
 
 
 def seeds():
     output = run("run", MODEL, "-n", "30", "-s", "7")
-    expect("a seed gives one story", output.stdout == run("run", MODEL, "-n", "30", "-s", "7").stdout)
+    expect(
+        "a seed gives one story", output.stdout == run("run", MODEL, "-n", "30", "-s", "7").stdout
+    )
     expect("another seed another", output.stdout != run("run", MODEL, "-n", "30", "-s", "8").stdout)
-    expect("threads change nothing", output.stdout == run("run", MODEL, "-n", "30", "-s", "7", "-j", "3").stdout)
+    expect(
+        "threads change nothing",
+        output.stdout == run("run", MODEL, "-n", "30", "-s", "7", "-j", "3").stdout,
+    )
     free = run("run", MODEL, "-n", "30")
     seed = free.stderr.decode().split("seed ")[1].split()[0]
-    expect("the seed from the clock is told and repeats the story", run("run", MODEL, "-n", "30", "-s", seed).stdout == free.stdout)
+    expect(
+        "the seed from the clock is printed and repeats the story",
+        run("run", MODEL, "-n", "30", "-s", seed).stdout == free.stdout,
+    )
     expect("-s 0 is the clock's", b"seed 0" not in run("run", MODEL, "-n", "3", "-s", "0").stderr)
 
 
@@ -49,14 +84,24 @@ def steps():
     # llama2.c: -n counts positions, so n tokens after BOS are printed; a longer prompt is cut
     ids = run("run", MODEL, "-t", "0", "-n", "12", "--stop", "bos", "--ids", "-q").stdout.split()
     expect("-n 12: BOS and 12 tokens", len(ids) == 13 and ids[0] == b"1", ids)
-    ids = run("run", MODEL, "-t", "0", "-n", "3", "-i", "Once upon a time there was a tree", "--ids", "-q").stdout.split()
+    ids = run(
+        "run", MODEL, "-t", "0", "-n", "3", "-i", "Once upon a time there was a tree", "--ids", "-q"
+    ).stdout.split()
     expect("a prompt longer than -n is cut", len(ids) == 4, ids)
-    result = run("run", MODEL, "-t", "0", "-n", "0", "--stop", "bos", "--json", "-q", "--context", "64")
+    result = run(
+        "run", MODEL, "-t", "0", "-n", "0", "--stop", "bos", "--json", "-q", "--context", "64"
+    )
     last = json.loads(result.stdout.decode().strip().split("\n")[-1])
     expect("-n 0 fills the context", last["context_used"] == last["context"], last)
-    last = json.loads(run("run", MODEL, "-n", "100000", "--context", "32", "--stop", "bos", "--json", "-q").stdout.decode()
-                      .strip().split("\n")[-1])
-    expect("-n above the context is the context", last["context_used"] == 32 == last["context"], last)
+    last = json.loads(
+        run("run", MODEL, "-n", "100000", "--context", "32", "--stop", "bos", "--json", "-q")
+        .stdout.decode()
+        .strip()
+        .split("\n")[-1]
+    )
+    expect(
+        "-n above the context is the context", last["context_used"] == 32 == last["context"], last
+    )
 
 
 def machine_readable():
@@ -65,33 +110,87 @@ def machine_readable():
     text = "".join(row["text"] for row in rows[:-1])
     plain = run("run", MODEL, "-t", "0", "-n", "40", "-i", "Once upon", "-q").stdout.decode()
     expect("JSON holds the same text", text == plain[:-1], (text, plain))
-    expect("JSON's last object has the figures", {"done", "stop", "tokens", "tok_s", "seed", "backend"} <= set(rows[-1]), rows[-1])
+    expect(
+        "JSON's last object has the figures",
+        {"done", "stop", "tokens", "tok_s", "seed", "backend"} <= set(rows[-1]),
+        rows[-1],
+    )
 
 
 def conventions():
-    """llama2.c's own flags take any number, and the settings that a session shares are read as there; files and environment are not heard."""
+    """The options of llama2.c accept any number. Settings are read as in a session, but not from
+    files and environment."""
     story = ("run", MODEL, "-n", "30", "-i", "Once", "-q")
     greedy, usual = run(*story, "-t", "0").stdout, run(*story, "-s", "7").stdout
     expect("-t below 0 is 0", run(*story, "-t", "-3").stdout == greedy)
-    expect("-p out of range is 0.9", usual == run(*story, "-s", "7", "-p", "7").stdout == run(*story, "-s", "7", "-p", "-1").stdout)
+    expect(
+        "-p out of range is 0.9",
+        usual
+        == run(*story, "-s", "7", "-p", "7").stdout
+        == run(*story, "-s", "7", "-p", "-1").stdout,
+    )
     expect_run("a negative seed wraps", run(*story, "-s", "-1"), 0)
     expect_run("a very high temperature", run(*story, "-t", "1e5"), 0)
-    expect("the usual values, said", usual == run(*story, "-s", "7", "-t", "1.0", "-p", "0.9", "--top-k", "0", "--min-p", "0",
-                                                  "--repeat-penalty", "1", "-m", "generate", "--stop", "end", "--chat-template", "auto").stdout)
+    expect(
+        "the default values, given",
+        usual
+        == run(
+            *story,
+            "-s",
+            "7",
+            "-t",
+            "1.0",
+            "-p",
+            "0.9",
+            "--top-k",
+            "0",
+            "--min-p",
+            "0",
+            "--repeat-penalty",
+            "1",
+            "-m",
+            "generate",
+            "--stop",
+            "end",
+            "--chat-template",
+            "auto",
+        ).stdout,
+    )
     expect("-m story is generate", usual == run(*story, "-s", "7", "-m", "story").stdout)
     expect("-k 1 is greedy", greedy == run(*story, "-k", "1").stdout)
     expect_run("a size in words", run(*story, "--mem-limit", "64MiB"), 0)
-    expect_run("a very long system prompt", run("run", MODEL, "-m", "chat", "-n", "100", "-y", "Be kind.\n" * 200, text=b"Hello\n"), 0)
+    expect_run(
+        "a very long system prompt",
+        run("run", MODEL, "-m", "chat", "-n", "100", "-y", "Be kind.\n" * 200, text=b"Hello\n"),
+        0,
+    )
     environment = {"DUOTALE_TEMPERATURE": "0", "DUOTALE_TOP_P": "nonsense"}
-    expect("the environment is not heard", usual == run(*story, "-s", "7", env=environment).stdout)
+    expect("the environment is ignored", usual == run(*story, "-s", "7", env=environment).stdout)
 
 
 def usage():
-    for arguments in (["-t", "warm"], ["-n", "-3"], ["-j", "9999"], ["--nonsense"], ["-m", "sing"], ["--mem-limit", "5X"], ["-s", "x"],
-                      ["--min-p", "2"], ["--kv", "f8"], ["a.bin", "b.bin"], ["-b", "nonsense"], ["-b", "int8+"], ["--stop", "never"]):
+    for arguments in (
+        ["-t", "warm"],
+        ["-n", "-3"],
+        ["-j", "9999"],
+        ["--nonsense"],
+        ["-m", "sing"],
+        ["--mem-limit", "5X"],
+        ["-s", "x"],
+        ["--min-p", "2"],
+        ["--kv", "f8"],
+        ["a.bin", "b.bin"],
+        ["-b", "nonsense"],
+        ["-b", "int8+"],
+        ["--stop", "never"],
+    ):
         result = run("run", *([MODEL] if arguments[0] == "-b" else []), *arguments)
         expect_run(f"usage: {arguments}", result, 2)
-        expect(f"one line: {arguments}", result.stderr.count(b"\n") == 1 or arguments[0] == "-b", result.stderr)
+        expect(
+            f"one line: {arguments}",
+            result.stderr.count(b"\n") == 1 or arguments[0] == "-b",
+            result.stderr,
+        )
     expect_run("unknown verb", run("sing"), 2, stderr=b"sing")
     expect_run("help", run("--help"), 0, b"usage: duotale")
     expect_run("a verb's help", run("run", "--help"), 0, b"--top-p")
@@ -100,54 +199,144 @@ def usage():
 
 def outputs():
     with open("/dev/full", "wb") as full:
-        result = subprocess.run([PROGRAM, "run", MODEL, "-n", "20"], stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                                check=False)
-    expect("a full disk is told", result.returncode == 1 and b"No space left" in result.stderr, result)
-    result = subprocess.run(["/bin/sh", "-c", f'"{PROGRAM}" run "{MODEL}" -n 20 >&-'], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                            check=False)
-    expect("a closed stdout is told", result.returncode == 1 and b"standard output" in result.stderr, result)
-    result = subprocess.run(["/bin/sh", "-c", f'("{PROGRAM}" run "{MODEL}" -n 0 --stop bos -q; echo "code $?" >&2) | head -c 5'],
-                            capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    expect("a reader who leaves ends it quietly", b"code 1" in result.stderr and len(result.stdout) == 5, result)
+        result = subprocess.run(
+            [PROGRAM, "run", MODEL, "-n", "20"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    expect(
+        "a full disk is reported",
+        result.returncode == 1 and b"No space left" in result.stderr,
+        result,
+    )
+    result = subprocess.run(
+        ["/bin/sh", "-c", f'"{PROGRAM}" run "{MODEL}" -n 20 >&-'],
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    expect(
+        "a closed stdout is reported",
+        result.returncode == 1 and b"standard output" in result.stderr,
+        result,
+    )
+    result = subprocess.run(
+        [
+            "/bin/sh",
+            "-c",
+            f'("{PROGRAM}" run "{MODEL}" -n 0 --stop bos -q; echo "code $?" >&2) | head -c 5',
+        ],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    expect(
+        "a closed pipe ends it without a message",
+        b"code 1" in result.stderr and len(result.stdout) == 5,
+        result,
+    )
 
 
 def interruption():
-    child = subprocess.Popen([PROGRAM, "run", MODEL, "-n", "0", "--stop", "bos", "-b", "reference", "-t", "0"],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [PROGRAM, "run", MODEL, "-n", "0", "--stop", "bos", "-b", "reference", "-t", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+    )
     first = child.stdout.read(20)
     child.send_signal(signal.SIGINT)
     rest, errors = child.communicate(timeout=60)
-    expect("Ctrl-C: 130, text stands, figures told", child.returncode == 130 and b"achieved" in errors and len(first + rest) >= 20,
-           (child.returncode, first + rest, errors))
+    expect(
+        "Ctrl-C: 130, the text stays, figures are printed",
+        child.returncode == 130 and b"achieved" in errors and len(first + rest) >= 20,
+        (child.returncode, first + rest, errors),
+    )
 
 
 def filtered():
-    """A model that can say every byte: nothing but newline and tab gets out of C0, and what comes out is UTF-8."""
+    """A model that generates every byte: newline and tab alone of C0 are printed, all is UTF-8."""
     with folder() as name:
         model, words = pathlib.Path(name) / "m.bin", pathlib.Path(name) / "t.bin"
         synth.legacy(model)
         synth.tokenizer(words, 400)
         for seed in range(1, 9):
-            out = run("run", model, "-z", words, "-t", "8", "-p", "1", "-s", seed, "-n", "0", "--stop", "bos").stdout
+            out = run(
+                "run",
+                model,
+                "-z",
+                words,
+                "-t",
+                "8",
+                "-p",
+                "1",
+                "-s",
+                seed,
+                "-n",
+                "0",
+                "--stop",
+                "bos",
+            ).stdout
             bad = [b for b in out if (b < 0x20 and b not in b"\n\t") or b == 0x7F]
             try:
                 text = out.decode("utf-8")
             except UnicodeDecodeError as problem:
                 bad.append(problem)
                 text = ""
-            expect(f"clean text, seed {seed}", not bad and not any(0x80 <= ord(c) < 0xA0 for c in text), out)
-        reference = run("run", model, "-z", words, "-t", "1", "-s", "3", "-n", "0", "-b", "reference", "-q")
+            expect(
+                f"clean text, seed {seed}",
+                not bad and not any(0x80 <= ord(c) < 0xA0 for c in text),
+                out,
+            )
+        reference = run(
+            "run", model, "-z", words, "-t", "1", "-s", "3", "-n", "0", "-b", "reference", "-q"
+        )
         for threads in ("1", "2", "4"):
             for batch in ("1", "7"):
-                same = run("run", model, "-z", words, "-t", "1", "-s", "3", "-n", "0", "-b", "reference", "-q", "-j", threads,
-                           "--batch", batch)
+                same = run(
+                    "run",
+                    model,
+                    "-z",
+                    words,
+                    "-t",
+                    "1",
+                    "-s",
+                    "3",
+                    "-n",
+                    "0",
+                    "-b",
+                    "reference",
+                    "-q",
+                    "-j",
+                    threads,
+                    "--batch",
+                    batch,
+                )
                 expect(f"{threads} threads, batch {batch}", same.stdout == reference.stdout)
 
 
 def chat():
-    result = run("run", MODEL, "-m", "chat", "-y", "Be kind.", "-t", "0", "-n", "120", text=b"Hello\nAnd then?\n")
+    result = run(
+        "run",
+        MODEL,
+        "-m",
+        "chat",
+        "-y",
+        "Be kind.",
+        "-t",
+        "0",
+        "-n",
+        "120",
+        text=b"Hello\nAnd then?\n",
+    )
     expect_run("chat reads turns from stdin", result, 0)
-    expect("chat draws nothing in a pipe", b"> " not in result.stdout and b"User" not in result.stdout, result.stdout)
+    expect(
+        "chat prints no prompt in a pipe",
+        b"> " not in result.stdout and b"User" not in result.stdout,
+        result.stdout,
+    )
 
 
 def tokenizers():
@@ -162,27 +351,70 @@ def tokenizers():
         expect_run("beside the model", result, 0, stderr=b"models/tokenizer.bin")
         synth.tokenizer(here / "tokenizer.bin", 400)
         result = run("run", here / "models" / "m.bin", "-n", "3", cwd=here)
-        expect("the current folder's comes first", b"vocabulary: tokenizer.bin" in result.stderr, result.stderr)
+        expect(
+            "the current folder's comes first",
+            b"vocabulary: tokenizer.bin" in result.stderr,
+            result.stderr,
+        )
         synth.tokenizer(here / "other.bin", 400)
-        result = run("run", here / "models" / "m.bin", "-n", "3", "-z", here / "other.bin", cwd=here)
-        expect("-z comes before all", b"other.bin" in result.stderr, result.stderr)
+        result = run(
+            "run", here / "models" / "m.bin", "-n", "3", "-z", here / "other.bin", cwd=here
+        )
+        expect("-z comes first", b"other.bin" in result.stderr, result.stderr)
 
 
 def truncated_in_use():
-    """A file that is cut while a story is told ends it with a line, not with a crash."""
+    """A file that is cut during generation ends it with a message, not with a crash."""
     with folder() as name:
         model, words = pathlib.Path(name) / "m.bin", pathlib.Path(name) / "t.bin"
-        synth.int8(model, dim=256, hidden=512, layers=8, heads=4, kv_heads=4, vocab=8000, context=8192)
+        synth.int8(
+            model, dim=256, hidden=512, layers=8, heads=4, kv_heads=4, vocab=8000, context=8192
+        )
         synth.tokenizer(words, 8000)
-        child = subprocess.Popen([PROGRAM, "run", model, "-z", words, "-n", "0", "--stop", "bos", "-b", "reference", "-t", "1"],
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            [
+                PROGRAM,
+                "run",
+                model,
+                "-z",
+                words,
+                "-n",
+                "0",
+                "--stop",
+                "bos",
+                "-b",
+                "reference",
+                "-t",
+                "1",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+        )
         child.stdout.read(40)
         os.truncate(model, 4096)
         deadline = time.time() + 60
         out, errors = child.communicate(timeout=max(1, deadline - time.time()))
-        expect("a cut file is told", child.returncode == 3 and b"can no longer be read" in errors, (child.returncode, errors, out[-80:]))
+        expect(
+            "a cut file is reported",
+            child.returncode == 3 and b"can no longer be read" in errors,
+            (child.returncode, errors, out[-80:]),
+        )
 
 
-for part in (streams, seeds, steps, machine_readable, conventions, usage, outputs, interruption, filtered, chat, tokenizers, truncated_in_use):
+for part in (
+    streams,
+    seeds,
+    steps,
+    machine_readable,
+    conventions,
+    usage,
+    outputs,
+    interruption,
+    filtered,
+    chat,
+    tokenizers,
+    truncated_in_use,
+):
     part()
 done()

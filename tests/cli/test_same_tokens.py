@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The classifier's shortlist in the whole program: the same tokens with and without it, in every backend that has it, and it is really used."""
+"""The classifier's shortlist: the same tokens with and without it, and it is used, in every backend
+that has it."""
 import json
 import os
 import random
@@ -11,7 +12,7 @@ import tempfile
 
 program = sys.argv[1]
 DIM, HIDDEN, LAYERS, HEADS, VOCAB, CONTEXT = 64, 128, 2, 4, 6000, 128
-USED = 500  # tokens that come; the others' rows lie close together
+USED = 500  # tokens that are likely; the rows of the others are close together
 
 
 def floats(random_, n, size):
@@ -48,19 +49,71 @@ def run(*args):
 with tempfile.TemporaryDirectory() as folder:
     whole, small = os.path.join(folder, "m.bin"), os.path.join(folder, "m-q80.bin")
     write_model(whole)
-    run("convert", whole, "-o", small, "-f", "q8_0", "--to", "llama2c-v2", "--group", "32", "--quiet")
+    run(
+        "convert",
+        whole,
+        "-o",
+        small,
+        "-f",
+        "q8_0",
+        "--to",
+        "llama2c-v2",
+        "--group",
+        "32",
+        "--quiet",
+    )
     for model, backend in ((whole, "fp32"), (small, "int8"), (whole, "reference")):
-        for sampling in (["-t", "0"], ["-t", "1", "-p", "0.9"], ["-t", "0.6", "-p", "0.95"], ["-t", "0.8", "-p", "0.95", "--min-p", "0.05"],
-                         ["-t", "0.8", "-p", "1", "-k", "40"], ["-t", "1", "--repeat-penalty", "1.2"]):
+        for sampling in (
+            ["-t", "0"],
+            ["-t", "1", "-p", "0.9"],
+            ["-t", "0.6", "-p", "0.95"],
+            ["-t", "0.8", "-p", "0.95", "--min-p", "0.05"],
+            ["-t", "0.8", "-p", "1", "-k", "40"],
+            ["-t", "1", "--repeat-penalty", "1.2"],
+        ):
             for seed in ("1", "2"):
-                tell = ["run", model, "-b", backend, "-s", seed, "-n", "120", "--ids", "--stop", "bos", "-q", *sampling]
-                with_list, without = run(*tell), run(*tell, "--no-shortlist")
+                command = [
+                    "run",
+                    model,
+                    "-b",
+                    backend,
+                    "-s",
+                    seed,
+                    "-n",
+                    "120",
+                    "--ids",
+                    "--stop",
+                    "bos",
+                    "-q",
+                    *sampling,
+                ]
+                with_list, without = run(*command), run(*command, "--no-shortlist")
                 if with_list != without or len(with_list.split()) < 100:
-                    sys.exit("%s: with the shortlist\n%s\nwithout\n%s" % (" ".join(tell), with_list, without))
+                    sys.exit(
+                        "%s: with the shortlist\n%s\nwithout\n%s"
+                        % (" ".join(command), with_list, without)
+                    )
         for more, decides in (([], backend != "reference"), (["--no-shortlist"], False)):
-            output = json.loads(run("profile", model, "-b", backend, "--gen", "60", "--rounds", "1", "-t", "0.6", "--json", *more))
+            output = json.loads(
+                run(
+                    "profile",
+                    model,
+                    "-b",
+                    backend,
+                    "--gen",
+                    "60",
+                    "--rounds",
+                    "1",
+                    "-t",
+                    "0.6",
+                    "--json",
+                    *more
+                )
+            )
             listed = output["shortlist"]
-            if (listed["decided"] > 20) != decides or (decides and listed["rows_per_list"] > VOCAB / 2):
+            if (listed["decided"] > 20) != decides or (
+                decides and listed["rows_per_list"] > VOCAB / 2
+            ):
                 sys.exit("%s %s: %s" % (backend, more, listed))
             if (output["memory_bytes"]["shortlist"] > 0) != decides:
                 sys.exit("%s %s: memory %s" % (backend, more, output["memory_bytes"]))

@@ -59,11 +59,11 @@ static dt_status round_of(struct dt_token_profile *p, bool hooks, double *second
         p->token_ns[i] += done - at;
         at = done;
     }
-    uint64_t wall = dt_clock_ns() - begun;
+    uint64_t elapsed = dt_clock_ns() - begun;
     dt_session_set_profile(session, NULL);
-    *seconds = (double)wall / 1e9;
+    *seconds = (double)elapsed / 1e9;
     if (hooks)
-        p->wall_ns += wall;
+        p->elapsed_ns += elapsed;
     return status;
 }
 
@@ -72,7 +72,7 @@ static void reset(struct dt_token_profile *p)
     memset(p->op, 0, sizeof p->op);
     memset(p->layer, 0, p->layers * sizeof *p->layer);
     memset(p->token_ns, 0, p->gen * sizeof *p->token_ns);
-    p->sampler_ns = p->wall_ns = 0;
+    p->sampler_ns = p->elapsed_ns = 0;
 }
 
 static dt_status measure(struct dt_token_profile *p, struct dt_error *err)

@@ -19,7 +19,7 @@ struct dt_token_profile {
     struct dt_spent op[DT_OP_COUNT];
     struct dt_spent *layer; // one per layer of the model
     uint64_t sampler_ns;
-    uint64_t wall_ns;
+    uint64_t elapsed_ns;
     uint64_t *token_ns; // one per token of a round
     double *on, *off;   // seconds of each round, with and without hooks
     struct dt_shortlist_facts listed;

@@ -150,7 +150,7 @@ static void print_operators(const struct dt_token_profile *p, double total)
     printf("%-18s %10.2f %6.1f%%\n", "sampler", per_token_us(p, p->sampler_ns),
            100 * (double)p->sampler_ns / total);
     printf("%-18s %10.2f %6.1f%%  (between the operators)\n", "other",
-           per_token_us(p, p->wall_ns - accounted(p)),
+           per_token_us(p, p->elapsed_ns - accounted(p)),
            100 * (total - (double)accounted(p)) / total);
 }
 
@@ -196,7 +196,7 @@ void dt_profile_print(struct dt_token_profile *p, bool by_layers)
     char line[64 * 3 + 1];
     uint32_t threads = dt_engine_threads(p->engine);
     const char *plural = threads == 1 ? "" : "s";
-    double total = (double)p->wall_ns, speed = (double)p->gen * p->rounds / (total / 1e9);
+    double total = (double)p->elapsed_ns, speed = (double)p->gen * p->rounds / (total / 1e9);
     printf("%s, %s, %u thread%s; %u tokens from position %u, %u rounds: %.1f tok/s\n",
            dt_engine_path(p->engine), dt_engine_stack_name(p->engine), threads, plural, p->gen,
            p->at, p->rounds, speed);
@@ -206,7 +206,7 @@ void dt_profile_print(struct dt_token_profile *p, bool by_layers)
            threads, plural, p->bandwidth / 1e9, bytes_moved(p) / 1e6, (double)p->token_bytes / 1e6,
            limit(p), limit(p) > 0 ? 100 * speed / limit(p) : 0);
     print_operators(p, total);
-    printf("%-18s %10.2f; the hooks add %.2f %%\n\n", "wall", per_token_us(p, p->wall_ns),
+    printf("%-18s %10.2f; the hooks add %.2f %%\n\n", "wall time", per_token_us(p, p->elapsed_ns),
            100 * overhead(p));
     for (uint32_t i = 0; by_layers && i < p->layers; i++)
         printf("layer %-12u %10.2f %6.1f%% %10.3f %8.2f\n", i, per_token_us(p, p->layer[i].ns),
@@ -224,7 +224,7 @@ static void put_spent(struct dt_json *json, const struct dt_token_profile *p,
                       const struct dt_spent *s)
 {
     dt_json_put_number(json, "us_per_token", per_token_us(p, s->ns));
-    dt_json_put_number(json, "share", (double)s->ns / (double)p->wall_ns);
+    dt_json_put_number(json, "share", (double)s->ns / (double)p->elapsed_ns);
     dt_json_put_number(json, "bytes_per_token", (double)s->bytes / ((double)p->gen * p->rounds));
     dt_json_put_number(json, "gb_s", rate(s));
     dt_json_put_number(json, "share_of_bandwidth",
@@ -287,8 +287,8 @@ void dt_profile_json(struct dt_token_profile *p)
     dt_json_put_uint(&json, "tokens", p->gen);
     dt_json_put_uint(&json, "at", p->at);
     dt_json_put_uint(&json, "rounds", p->rounds);
-    dt_json_put_number(&json, "wall_us_per_token", per_token_us(p, p->wall_ns));
-    dt_json_put_number(&json, "accounted_share", (double)accounted(p) / (double)p->wall_ns);
+    dt_json_put_number(&json, "wall_us_per_token", per_token_us(p, p->elapsed_ns));
+    dt_json_put_number(&json, "accounted_share", (double)accounted(p) / (double)p->elapsed_ns);
     dt_json_put_number(&json, "overhead", overhead(p));
     dt_json_put_number(&json, "bandwidth_gb_s", p->bandwidth / 1e9);
     dt_json_put_uint(&json, "weight_bytes_per_token", p->token_bytes);

@@ -10,7 +10,7 @@
 struct dt_rig dt_rig;
 
 // xorshift64*
-uint64_t dt_rig_random(void)
+static uint64_t random_bits(void)
 {
     dt_rig.state ^= dt_rig.state >> 12;
     dt_rig.state ^= dt_rig.state << 25;
@@ -20,7 +20,7 @@ uint64_t dt_rig_random(void)
 
 uint32_t dt_rig_below(uint32_t n)
 {
-    return (uint32_t)((dt_rig_random() >> 32) * n >> 32);
+    return (uint32_t)((random_bits() >> 32) * n >> 32);
 }
 
 uint32_t dt_rig_between(uint32_t from, uint32_t to)
@@ -33,7 +33,7 @@ float dt_rig_normal(void)
 {
     float sum = 0.0f;
     for (int i = 0; i < 4; i++)
-        sum += (float)(dt_rig_random() >> 40) * 0x1p-24f - 0.5f;
+        sum += (float)(random_bits() >> 40) * 0x1p-24f - 0.5f;
     sum *= 1.7f;
     uint32_t kind = dt_rig_below(64);
     return kind == 0 ? 0.0f : kind == 1 ? sum * 30.0f : sum;
@@ -133,7 +133,7 @@ static void fill_blocks(unsigned char *at, size_t count, size_t block)
             scale = (uint16_t)dt_rig_below(1024); // subnormal
         memcpy(at, &scale, 2);
         for (size_t i = 2; i < block; i++)
-            at[i] = (unsigned char)(dt_rig_random() >> 56);
+            at[i] = (unsigned char)(random_bits() >> 56);
     }
 }
 
@@ -146,7 +146,7 @@ struct dt_matrix dt_rig_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint
         w.scale_type = DT_SCALE_F32;
         int8_t *q = dt_rig_guarded(values, 0);
         for (size_t i = 0; i < values; i++) // files of other programs may contain -128
-            q[i] = (int8_t)(dt_rig_random() >> 56);
+            q[i] = (int8_t)(random_bits() >> 56);
         size_t scales = values / group;
         unsigned char *s = dt_rig_guarded(scales * 4, dt_rig_below(4));
         for (size_t i = 0; i < scales; i++) {

@@ -35,7 +35,6 @@ void dt_rig_near(const char *what, const float *got, const float *expected, size
                  double relative, double absolute);
 
 // Random numbers.
-uint64_t dt_rig_random(void);
 uint32_t dt_rig_below(uint32_t n);                   // 0 to n - 1
 uint32_t dt_rig_between(uint32_t from, uint32_t to); // both included; small values are likely
 float dt_rig_normal(void); // about N(0, 1), sometimes 0 or 30 times as large
