@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 struct sink {
     char *out;
@@ -32,7 +33,7 @@ static void put_padded(struct sink *sink, const char *text, size_t length, int w
         put(sink, ' ');
 }
 
-// Writes the digits of value backwards from end; returns where they begin.
+// Writes the digits of value backwards from end. Returns the first one.
 static char *digits(char *end, uint64_t value, unsigned base)
 {
     do {
@@ -50,7 +51,7 @@ static size_t put_word(char *out, const char *word)
     return n;
 }
 
-// A finite |value| < 1e18 with `decimals` places, rounded half up. Returns the length.
+// Writes a finite |value| < 1e18 with `decimals` places, rounded half up. Returns the length.
 static size_t fixed(char *out, double value, int decimals)
 {
     static const double scales[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
@@ -126,103 +127,154 @@ static size_t float_text(char *out, double value, char kind, int decimals)
     return n;
 }
 
+// What stands between a '%' and its letter.
+struct conversion {
+    bool zero, left;
+    int width, precision; // precision -1: not given
+    int longs;            // of the argument's type: 0 int, 1 long, 2 long long
+};
+
+// A number, or '*' for an argument; *f moves behind it.
+static int number(const char **f, va_list *args)
+{
+    int n = 0;
+    if (**f == '*') {
+        n = va_arg(*args, int);
+        ++*f;
+    }
+    for (; **f >= '0' && **f <= '9'; ++*f)
+        n = n * 10 + (**f - '0');
+    return n;
+}
+
+// Reads a conversion that begins at f, behind the '%'. Returns its letter.
+static const char *read_conversion(const char *f, va_list *args, struct conversion *c)
+{
+    *c = (struct conversion){.precision = -1};
+    for (; *f == '0' || *f == '-'; f++) {
+        c->zero |= *f == '0';
+        c->left |= *f == '-';
+    }
+    c->width = number(&f, args);
+    if (*f == '.') {
+        f++;
+        c->precision = number(&f, args);
+    }
+    for (; *f == 'l' || *f == 'z' || *f == 'h'; f++)
+        c->longs += *f == 'l' || *f == 'z';
+    return f;
+}
+
+static char visible(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f ? '?' : c;
+}
+
+static void put_text(struct sink *sink, const struct conversion *c, const char *s)
+{
+    size_t n = 0;
+    if (!s)
+        s = "(null)";
+    while ((c->precision < 0 || n < (size_t)c->precision) && s[n])
+        n++;
+    size_t pad = c->width > 0 && (size_t)c->width > n ? (size_t)c->width - n : 0;
+    for (size_t i = 0; !c->left && i < pad; i++)
+        put(sink, ' ');
+    for (size_t i = 0; i < n; i++)
+        put(sink, visible(s[i]));
+    for (size_t i = 0; c->left && i < pad; i++)
+        put(sink, ' ');
+}
+
+// An integer: `magnitude` with a sign or a prefix before it.
+static void put_integer(struct sink *sink, const struct conversion *c, const char *prefix,
+                        uint64_t magnitude, unsigned base)
+{
+    char text[64], *end = text + sizeof text, *p = digits(end, magnitude, base);
+    for (size_t n = strlen(prefix); n > 0; n--)
+        *--p = prefix[n - 1];
+    put_padded(sink, p, (size_t)(end - p), c->width, c->zero, c->left);
+}
+
+static void put_signed(struct sink *sink, const struct conversion *c, va_list *args)
+{
+    long long v = c->longs > 1    ? va_arg(*args, long long)
+                  : c->longs == 1 ? (long long)va_arg(*args, long)
+                                  : (long long)va_arg(*args, int);
+    put_integer(sink, c, v < 0 ? "-" : "", v < 0 ? 0 - (uint64_t)v : (uint64_t)v, 10);
+}
+
+static void put_unsigned(struct sink *sink, const struct conversion *c, va_list *args,
+                         unsigned base)
+{
+    uint64_t v = c->longs > 1    ? va_arg(*args, unsigned long long)
+                 : c->longs == 1 ? (uint64_t)va_arg(*args, unsigned long)
+                                 : (uint64_t)va_arg(*args, unsigned);
+    put_integer(sink, c, "", v, base);
+}
+
+static void put_float(struct sink *sink, const struct conversion *c, char kind, double value)
+{
+    char text[64];
+    int decimals = c->precision < 0 ? 6 : c->precision > 9 ? 9 : c->precision;
+    size_t n = float_text(text, value, kind, decimals);
+    put_padded(sink, text, n, c->width, c->zero, c->left);
+}
+
+static void put_argument(struct sink *sink, const struct conversion *c, char kind, va_list *args)
+{
+    switch (kind) {
+    case '%':
+        put(sink, '%');
+        break;
+    case 'c':
+        put(sink, visible((char)va_arg(*args, int)));
+        break;
+    case 's':
+        put_text(sink, c, va_arg(*args, const char *));
+        break;
+    case 'd':
+    case 'i':
+        put_signed(sink, c, args);
+        break;
+    case 'u':
+    case 'x':
+        put_unsigned(sink, c, args, kind == 'x' ? 16 : 10);
+        break;
+    case 'p': {
+        struct conversion blanks = *c;
+        blanks.zero = false;
+        put_integer(sink, &blanks, "0x", (uint64_t)(uintptr_t)va_arg(*args, void *), 16);
+        break;
+    }
+    case 'f':
+    case 'g':
+        put_float(sink, c, kind, va_arg(*args, double));
+        break;
+    default: // a mistake in the format, which -Wformat reports: print it as it is
+        put(sink, '%');
+        if (kind)
+            put(sink, kind);
+    }
+}
+
 size_t dt_vformat(char *out, size_t size, const char *format, va_list args)
 {
     struct sink sink = {out, size, 0};
+    va_list rest; // a parameter of this type may be an array, whose address is another type
+    va_copy(rest, args);
     for (const char *f = format; *f; f++) {
+        struct conversion c;
         if (*f != '%') {
             put(&sink, *f);
             continue;
         }
-        bool zero = false, left = false;
-        int width = 0, precision = -1, longs = 0;
-        for (f++; *f == '0' || *f == '-'; f++) {
-            zero |= *f == '0';
-            left |= *f == '-';
-        }
-        if (*f == '*') {
-            width = va_arg(args, int);
-            f++;
-        }
-        for (; *f >= '0' && *f <= '9'; f++)
-            width = width * 10 + (*f - '0');
-        if (*f == '.') {
-            precision = 0;
-            if (*++f == '*') {
-                precision = va_arg(args, int);
-                f++;
-            }
-            for (; *f >= '0' && *f <= '9'; f++)
-                precision = precision * 10 + (*f - '0');
-        }
-        for (; *f == 'l' || *f == 'z' || *f == 'h'; f++)
-            longs += *f == 'l' || *f == 'z';
-        char text[64], *end = text + sizeof text, *p;
-        switch (*f) {
-        case '%':
-            put(&sink, '%');
+        f = read_conversion(f + 1, &rest, &c);
+        put_argument(&sink, &c, *f, &rest);
+        if (!*f)
             break;
-        case 'c': {
-            char c = (char)va_arg(args, int);
-            put(&sink, (unsigned char)c < 0x20 || c == 0x7f ? '?' : c);
-            break;
-        }
-        case 's': {
-            const char *s = va_arg(args, const char *);
-            size_t n = 0;
-            if (!s)
-                s = "(null)";
-            while ((precision < 0 || n < (size_t)precision) && s[n])
-                n++;
-            for (size_t i = n; !left && i < (size_t)(width > 0 ? width : 0); i++)
-                put(&sink, ' ');
-            for (size_t i = 0; i < n; i++)
-                put(&sink, (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i]);
-            for (size_t i = n; left && i < (size_t)(width > 0 ? width : 0); i++)
-                put(&sink, ' ');
-            break;
-        }
-        case 'd':
-        case 'i': {
-            long long v = longs > 1    ? va_arg(args, long long)
-                          : longs == 1 ? (long long)va_arg(args, long)
-                                       : (long long)va_arg(args, int);
-            p = digits(end, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, 10);
-            if (v < 0)
-                *--p = '-';
-            put_padded(&sink, p, (size_t)(end - p), width, zero, left);
-            break;
-        }
-        case 'u':
-        case 'x': {
-            uint64_t v = longs > 1    ? va_arg(args, unsigned long long)
-                         : longs == 1 ? (uint64_t)va_arg(args, unsigned long)
-                                      : (uint64_t)va_arg(args, unsigned);
-            p = digits(end, v, *f == 'x' ? 16 : 10);
-            put_padded(&sink, p, (size_t)(end - p), width, zero, left);
-            break;
-        }
-        case 'p':
-            p = digits(end, (uint64_t)(uintptr_t)va_arg(args, void *), 16);
-            *--p = 'x';
-            *--p = '0';
-            put_padded(&sink, p, (size_t)(end - p), width, false, left);
-            break;
-        case 'f':
-        case 'g': {
-            int decimals = precision < 0 ? 6 : precision > 9 ? 9 : precision;
-            size_t n = float_text(text, va_arg(args, double), *f, decimals);
-            put_padded(&sink, text, n, width, zero, left);
-            break;
-        }
-        default: // a format error is ours, and -Wformat finds it; show it rather than stop
-            put(&sink, '%');
-            if (!*f)
-                f--;
-            else
-                put(&sink, *f);
-        }
     }
+    va_end(rest);
     if (size > 0)
         out[sink.length < size ? sink.length : size - 1] = 0;
     return sink.length;
