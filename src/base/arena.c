@@ -6,7 +6,7 @@ void *dt_arena_alloc(struct dt_arena *arena, size_t count, size_t item)
     size_t bytes;
     if (__builtin_mul_overflow(count, item, &bytes) || bytes > SIZE_MAX / 4 ||
         arena->wanted > SIZE_MAX / 4) {
-        arena->wanted = SIZE_MAX / 2; // sticks: nothing fits from here on
+        arena->wanted = SIZE_MAX / 2; // permanent: nothing fits any more
         return NULL;
     }
     bytes = (bytes + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN;

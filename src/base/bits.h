@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A float as the 32 bits of IEEE 754 binary32, and back. Pure: any thread.
+// Converts a float to its 32 bits (IEEE 754 binary32) and back. Pure: any thread.
 #ifndef DT_BASE_BITS_H
 #define DT_BASE_BITS_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Fields and words in the bytes of a file.
+// Little-endian fields at any alignment, and words, in the bytes of a file. Pure: any thread.
 #ifndef DT_BASE_BYTES_H
 #define DT_BASE_BYTES_H
 
@@ -29,14 +29,14 @@ static inline float dt_read_f32(const unsigned char *p)
     return v;
 }
 
-// Whether text, of so many bytes, is this word.
+// Whether text[0..length) is this word.
 static inline bool dt_read_is(const char *text, size_t length, const char *word)
 {
     return length == strlen(word) && memcmp(text, word, length) == 0;
 }
 
-// The first place in text[0..n) where the word stands, length bytes of it; NULL if it does not, or
-// if it is empty.
+// The first occurrence in text[0..n) of a word of length bytes; NULL if there is none, or if the
+// word is empty.
 const char *dt_read_find(const char *text, size_t n, const void *word, size_t length);
 
 #endif

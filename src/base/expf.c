@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Source of the method: "ARM optimized routines" (math/expf), which glibc (since 2.27) and musl
-// adopted. With N = 32:
+// Source: "ARM optimized routines" (math/expf), also used by glibc (since 2.27) and musl. With N =
+// 32:
 //     x * N/ln2 = k + r, k an integer, |r| <= 1/2
 //     e^x = 2^(k/N) * 2^(r/N): a table of N entries and the exponent, and a cubic in r
-// all in double, rounded to float once at the end; 0.502 ulp.
+// in double, rounded to float once at the end; the error is at most 0.502 ulp.
 //
-// glibc picks a build with fused multiply-adds where the CPU has them. Of all those sums only one
-// shows in the result: r. Rounded twice (x * N/ln2, then - k) instead of once it gives another
-// float for two arguments, 0x1.04845ep+5 and -0x1.f8cbb2p+5. So r is rounded once here, without
-// needing the instruction, and every other choice of fusing gives the same floats (all 2^32 were
-// tried).
+// glibc uses fused multiply-adds where the CPU has them. Only for r does fusing change a result:
+// rounded twice (x * N/ln2, then - k) instead of once, two arguments give another float,
+// 0x1.04845ep+5 and -0x1.f8cbb2p+5. So r is rounded once here, without that instruction. Fusing the
+// other sums or not gives the same floats (tested for all 2^32 arguments).
 #include "base/expf.h"
 
 #include <string.h>
@@ -38,10 +37,11 @@ float dt_expf(float x)
     unsigned long long k;
     memcpy(&k, &shifted, sizeof k);
 
-    // Both products and the difference are exact, the sum rounds: this is fma(SCALE, x, -k).
+    // The products and the difference are exact, only the sum is rounded: this is fma(SCALE, x,
+    // -k).
     double r = (DT_EXPF_SCALE_HIGH * wide - (shifted - DT_EXPF_SHIFT)) + DT_EXPF_SCALE_LOW * wide;
 
-    // The table has i << 47 taken off, so that k << 47 adds the exponent and nothing of i.
+    // The table entries lack i << 47, so that k << 47 adds only the exponent.
     unsigned long long bits = dt_expf_table[k % 32] + (k << 47);
     double power;
     memcpy(&power, &bits, sizeof power);

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT
-// expf with the bits of glibc's, on every machine and whatever the C library.
+// expf with the same bits as glibc's, on every machine and with every C library.
 #ifndef DT_BASE_EXPF_H
 #define DT_BASE_EXPF_H
 
-// e^x. Bit for bit the result of glibc's expf (as it is on machines with fused multiply-add) in
-// round-to-nearest for every float; NaN gives NaN. Sets no errno. Any thread.
+// e^x, for every float the bits of glibc's expf (on machines with fused multiply-add) in
+// round-to-nearest mode. NaN gives NaN. Does not set errno. Any thread.
 float dt_expf(float x);
 
-// What a vector version of the same method needs. It keeps the bits by doing, lane by lane, in
-// double:
+// For vector versions of the same method. They give the same bits if each lane computes, in double:
 //     shifted = SCALE * x + SHIFT
 //     r       = fma(SCALE, x, -(shifted - SHIFT)), or without the instruction
 //               (SCALE_HIGH * x - (shifted - SHIFT)) + SCALE_LOW * x, which is the same
 //     power   = the double with the bits table[k % 32] + (k << 47), k the 64 bits of shifted
 //     result  = (float)(((C0 * r + C1) * (r * r) + (C2 * r + 1)) * power)
-// and by giving +inf where x > MAX, 0 where x < MIN, NaN where x is NaN (the middle part gives
-// rubbish there, and traps nothing). Only r must be rounded once; every other product and sum may
-// be fused or not: each combination was run over all arguments. The table is a gather of 8-byte
-// elements, or with AVX-512 two vpermi2pd of 16 entries each and a blend.
-extern const unsigned long long dt_expf_table[32]; // 2^(i/32) as the bits of a double, less i << 47
+// and gives +inf where x > MAX, 0 where x < MIN, NaN where x is NaN (the computation above is
+// meaningless there, but does not trap). Only r must be rounded once; every other product and sum
+// may be fused or not: all combinations were tested for all arguments. A table look-up is a gather
+// of 8-byte elements, or with AVX-512 two vpermi2pd of 16 entries each and a blend.
+extern const unsigned long long
+    dt_expf_table[32]; // the bits of 2^(i/32) as a double, minus i << 47
 
 #define DT_EXPF_SCALE      0x1.71547652b82fep+5 // 32 / ln 2
 #define DT_EXPF_SCALE_HIGH 0x1.7154765p+5       // its upper 29 bits: exact times a float

@@ -8,12 +8,12 @@ enum unit_class {
     UNIT_CONTROL,
     UNIT_SPACE,
     UNIT_NEWLINE,
-    UNIT_STOP,      // ends a sentence if the rest agrees
-    UNIT_FULL_STOP, // ends one by itself: ideographic stops have no space behind them
+    UNIT_STOP,      // may end a sentence
+    UNIT_FULL_STOP, // always ends one: no space follows an ideographic stop
     UNIT_CLOSER,
     UNIT_LOWER,
     UNIT_UPPER,
-    UNIT_JOINER, // punctuation that goes on with the same sentence
+    UNIT_JOINER, // punctuation after which the sentence continues
 };
 
 static bool is_digit(char c)
@@ -81,7 +81,7 @@ static bool word_is(const char *word, size_t n, const char *title)
     if (n != strlen(title))
         return false;
     for (size_t i = 0; i < n; i++) {
-        // Titles are kept in small letters; a first capital is as good.
+        // The list is in small letters; the first letter may be a capital.
         char c = i == 0 && is_upper(word[i]) ? (char)(word[i] - 'A' + 'a') : word[i];
         if (c != title[i])
             return false;
@@ -89,7 +89,7 @@ static bool word_is(const char *word, size_t n, const char *title)
     return true;
 }
 
-// Whether the '.' that ends text[0..n) belongs to its word and not to the sentence.
+// Whether the '.' at the end of text[0..n) is part of a word and does not end the sentence.
 static bool is_abbreviation(const char *text, size_t n)
 {
     static const char *const titles[] = {
@@ -104,13 +104,13 @@ static bool is_abbreviation(const char *text, size_t n)
     for (size_t i = 0; i < sizeof titles / sizeof titles[0]; i++)
         if (word_is(word, length, titles[i]))
             return true;
-    // "1. Take the bread": a number that opens the sentence counts its points.
+    // "1. Take the bread": a number at the start.
     size_t digits = 0;
     while (digits < end && is_digit(text[digits]))
         digits++;
     if (digits > 0 && digits == end)
         return true;
-    // Initials, "J. Smith" and "U.S."; but "It was I." ends.
+    // Initials, "J. Smith" and "U.S."; but "It was I." is an end.
     if (length == 0 || (length == 1 && word[0] == 'I'))
         return false;
     for (size_t i = 0; i < length; i++)
@@ -119,13 +119,13 @@ static bool is_abbreviation(const char *text, size_t n)
     return length % 2 == 1;
 }
 
-// Whether there is anything to say.
+// Whether the text has anything to read aloud.
 static bool is_speakable(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (is_letter(text[i]) || is_digit(text[i]))
             return true;
-        // Other scripts; general punctuation (U+2000..U+206F) says nothing.
+        // Other scripts, but not general punctuation (U+2000..U+206F).
         if ((unsigned char)text[i] >= 0xc3 &&
             !((unsigned char)text[i] == 0xe2 && i + 1 < n && (unsigned char)text[i + 1] <= 0x81))
             return true;
@@ -133,8 +133,8 @@ static bool is_speakable(const char *text, size_t n)
     return false;
 }
 
-// Makes text[0..n) the sentence and keeps the rest. False, and nothing kept, if it has nothing to
-// say.
+// Moves text[0..n) to the sentence and leaves the rest. False if it has nothing to read aloud; then
+// it is dropped.
 static bool complete_at(struct dt_sentence *s, size_t n)
 {
     bool speakable = is_speakable(s->text, n);
@@ -152,8 +152,8 @@ static bool complete_at(struct dt_sentence *s, size_t n)
     return speakable;
 }
 
-// Where to cut a sentence that fills the buffer: behind the last comma of its second half, else
-// before its last space, else at the last whole character.
+// Where to split a sentence that fills the buffer: after the last comma of its second half, else
+// before its last space, else after the last complete character.
 static size_t cut_point(const struct dt_sentence *s)
 {
     size_t space = 0;
@@ -175,12 +175,12 @@ static bool has_boundary(const struct dt_sentence *s, enum unit_class next)
         return false;
     if (s->gap)
         return s->end > 0 || (s->newlines > 0 && s->text[s->length - 1] != '.');
-    // "the end.Then": a forgotten space. "U.S.A" and "3.14" are no such thing.
+    // "the end.Then": a missing space; but not "U.S.A" and "3.14".
     return s->end >= 2 && s->end == s->length && next == UNIT_UPPER &&
            is_lower(s->text[s->end - 2]);
 }
 
-// Takes one character; true when that completed a sentence.
+// Adds one character; true if that completed a sentence.
 static bool put(struct dt_sentence *s, const char *unit, size_t n)
 {
     enum unit_class class = classify(unit, n);
@@ -193,7 +193,7 @@ static bool put(struct dt_sentence *s, const char *unit, size_t n)
             return false;
         s->gap = true;
         s->newlines += class == UNIT_NEWLINE;
-        // A line's end behind a stop needs no second look; nor does an empty line behind anything.
+        // The end of a line after a stop ends the sentence, and so does an empty line.
         if (s->newlines >= 2 || (s->newlines == 1 && s->end > 0))
             return complete_at(s, s->length);
         return false;
@@ -231,10 +231,10 @@ size_t dt_sentence_push(struct dt_sentence *s, const char *text, size_t n, bool 
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)text[i];
         if (s->unit_length > 0 && (c & 0xc0) != 0x80)
-            s->unit_length = 0; // a cut sequence is dropped
+            s->unit_length = 0; // drops an incomplete sequence
         if (s->unit_length == 0) {
             if (c >= 0x80 && c < 0xc0)
-                continue; // as is a stray continuation byte
+                continue; // drops a stray continuation byte
             s->unit_need = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
         }
         s->unit[s->unit_length++] = (char)c;

@@ -43,7 +43,7 @@ dt_status dt_error_set(struct dt_error *err, dt_status status, const char *file,
         return status;
     err->status = status;
     err->file[0] = 0;
-    if (file) { // the end of a long path tells more than its beginning
+    if (file) { // the end of a long path is more useful than its beginning
         size_t length = strlen(file);
         size_t skip = length >= sizeof err->file ? length - (sizeof err->file - 1) : 0;
         memcpy(err->file, file + skip, length - skip + 1);

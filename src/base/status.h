@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-// One list makes the enum and its names. The values are part of no file and no ABI.
+// Makes the enum and its names. The values are not part of any file or ABI.
 #define DT_STATUS_LIST(X)                                                                          \
     X(DT_OK, "ok")                                                                                 \
     X(DT_FAILED, "failed")                                                                         \
@@ -24,27 +24,27 @@ enum dt_status {
 };
 typedef enum dt_status dt_status;
 
-// An error as a user reads it: what was tried, what was found, what to do. Plain value, no
-// ownership: copy it freely. A zeroed struct means "no error".
+// An error as the user reads it: what was tried, what was found, what to do. A plain value that may
+// be copied. All zero: no error.
 struct dt_error {
     dt_status status;
-    char file[256];    // the file concerned, empty if none; cut at the front when too long
+    char file[256];    // the file concerned, or empty; a long path is truncated at the front
     char message[512]; // one line, no final newline
 };
 
 // The name of a status, static.
 const char *dt_status_name(dt_status status);
 
-// The exit code that the manual promises: 0 done, 1 failed, 2 usage, 3 bad input or unsupported, 4
-// memory, 130 cancelled.
+// The exit code of a status, as documented in the manual: 0 done, 1 failed, 2 usage, 3 bad input or
+// unsupported, 4 not enough memory, 130 cancelled.
 int dt_status_exit_code(dt_status status);
 
-// Fills *err (may be NULL) and returns status, so that `return dt_error_set(...)` reads well.
-// file may be NULL. The format is dt_format's. Keeps nothing it is given. Any thread.
+// Fills *err (may be NULL) and returns status, for `return dt_error_set(...)`. file may be NULL;
+// the format is dt_format's. Does not refer to its arguments afterwards. Any thread.
 dt_status dt_error_set(struct dt_error *err, dt_status status, const char *file, const char *format,
                        ...) __attribute__((format(printf, 4, 5)));
 
-// Writes the whole line a user sees: "FILE: MESSAGE", or MESSAGE alone. Returns out.
+// Writes the line that the user sees to out: "FILE: MESSAGE", or only MESSAGE. Returns out.
 const char *dt_error_line(const struct dt_error *err, char *out, size_t out_size);
 
 #endif

@@ -11,7 +11,7 @@ struct width_range {
 
 // ---- UTF-8 ----
 
-// Bytes of the sequence that a byte begins: 1 to 4, or 0 if none begins so.
+// The bytes of a sequence by its first byte: 1 to 4, or 0 if no sequence begins with it.
 static size_t sequence_length(unsigned char lead)
 {
     if (lead < 0x80)
@@ -21,9 +21,9 @@ static size_t sequence_length(unsigned char lead)
     return lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
 }
 
-// Can `next` be byte `place` (1 to 3) of a sequence that begins with lead? The Unicode Standard,
-// table 3-7: only the second byte is narrower than 80..BF, against overlong forms, surrogates and
-// the end of the code space.
+// Whether `next` can be byte `place` (1 to 3) of a sequence that begins with lead. Source: the
+// Unicode Standard, table 3-7. Only the second byte has a smaller range than 80..BF, which excludes
+// overlong forms, surrogates and codes above U+10FFFF.
 static bool continues(unsigned char lead, size_t place, unsigned char next)
 {
     unsigned char low = 0x80, high = 0xBF;
@@ -34,7 +34,7 @@ static bool continues(unsigned char lead, size_t place, unsigned char next)
     return next >= low && next <= high;
 }
 
-// The code point of a whole valid sequence.
+// The code point of a valid sequence.
 static uint32_t sequence_code(const unsigned char *s, size_t length)
 {
     if (length == 1)
@@ -102,7 +102,7 @@ int dt_text_width(uint32_t code)
 {
     if (code < 0x20 || (code >= 0x7F && code < 0xA0))
         return -1;
-    if (code < 0x300) // the first that combines
+    if (code < 0x300) // the first combining character
         return 1;
     if (within(code, width_none, sizeof width_none / sizeof *width_none))
         return 0;
@@ -123,7 +123,7 @@ size_t dt_text_columns(const char *s, size_t n)
 
 // ---- the filter ----
 
-// What could move the cursor, ring, switch modes or turn the direction of what others write.
+// Whether a character could move the cursor, ring the bell, change a mode or the text direction.
 static bool dropped(uint32_t code)
 {
     if (code < 0x20)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// UTF-8, terminal columns, and the filter that every byte of model text passes before anybody sees
-// it.
+// UTF-8, terminal columns, and the filter that all text of models passes before it is shown.
 #ifndef DT_BASE_TEXT_H
 #define DT_BASE_TEXT_H
 
@@ -10,41 +9,41 @@
 
 #define DT_REPLACEMENT 0xFFFDu
 
-// Decodes one character of s[0..n), n > 0: returns its length 1..4 and sets *code. An invalid or
-// cut byte counts as one character of length 1 with *code = DT_REPLACEMENT (overlong forms,
-// surrogates and values above U+10FFFF are invalid).
+// Decodes the first character of s[0..n), n > 0: returns its length 1..4 and sets *code. An invalid
+// byte or an incomplete sequence is one character of length 1 with *code = DT_REPLACEMENT (overlong
+// forms, surrogates and values above U+10FFFF are invalid).
 size_t dt_utf8_decode(const char *s, size_t n, uint32_t *code);
 
-// Encodes code into out[0..4), returns the length; what is no character becomes U+FFFD.
+// Encodes code into out[0..4) and returns the length. Invalid codes become U+FFFD.
 size_t dt_utf8_encode(uint32_t code, char out[4]);
 
-// 1 if all of s[0..n) is valid UTF-8.
+// Whether all of s[0..n) is valid UTF-8.
 bool dt_utf8_valid(const char *s, size_t n);
 
-// Columns of a character on a terminal: 0 (combining, zero width), 1 or 2 (wide and fullwidth,
-// emoji presentation), -1 for control characters. Our own table (width_table.py), so every libc
-// gives the same screen. Character by character: sequences that some terminals draw as one (joined
+// Columns of a character on a terminal: 0 (combining, zero width), 1, 2 (wide and fullwidth, emoji
+// presentation), or -1 for control characters. Uses a table (width_table.py), so that the screen
+// does not depend on the C library. Sequences that some terminals draw as one character (joined
 // emoji, variation selector 16) count as their parts, as in ncurses.
 int dt_text_width(uint32_t code);
 
-// Columns of s[0..n), controls counted as 0.
+// Columns of s[0..n); control characters count as 0.
 size_t dt_text_columns(const char *s, size_t n);
 
-// Joins bytes into whole clean characters: control characters other than newline and tab (C0, DEL,
-// C1, and the Unicode line/paragraph separators and bidi overrides) are dropped, characters split
-// over pieces are held back until whole, invalid bytes become U+FFFD (one for each maximal part of
-// a sequence, as Unicode recommends). Zeroed it is fresh. How the bytes were cut into pieces makes
-// no difference to what comes out.
+// Makes clean text of bytes that arrive in pieces. Control characters except newline and tab are
+// dropped (C0, DEL, C1, the Unicode line and paragraph separators and bidi overrides). A character
+// that is split over pieces is held until it is complete. Invalid bytes become U+FFFD (one for each
+// maximal part of a sequence, as Unicode recommends). The output does not depend on how the bytes
+// are divided into pieces. All zero: a new filter.
 struct dt_text_filter {
     unsigned char held[4];
     uint8_t held_count;
 };
 
-// Passes n bytes; writes at most 3 * (n + 4) bytes to out and returns how many.
+// Filters n bytes; writes at most 3 * (n + 4) bytes to out and returns how many.
 size_t dt_text_filter_push(struct dt_text_filter *filter, const char *s, size_t n, char *out);
 
-// The end of the text: an unfinished character becomes U+FFFD. Writes at most 12 bytes. The filter
-// is fresh again.
+// Ends the text: an incomplete character becomes U+FFFD. Writes at most 12 bytes and returns how
+// many. The filter is new again.
 size_t dt_text_filter_flush(struct dt_text_filter *filter, char *out);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A model as the engine sees it: a read-only view over the bytes of a file, whatever its format.
+// A model: a read-only view of the bytes of its files, whatever their format.
 #ifndef DT_CORE_MODEL_H
 #define DT_CORE_MODEL_H
 
@@ -13,7 +13,7 @@
 #include "core/quant/forms.h"
 #include "core/text/vocab.h"
 
-// Caps on what a file may claim; far above any model that fits the machines we know.
+// Limits for the fields of a file, far above any real model.
 #define DT_MAX_LAYERS  1024u
 #define DT_MAX_DIM     65536u
 #define DT_MAX_HIDDEN  262144u
@@ -28,14 +28,15 @@ struct dt_hparams {
     uint32_t kv_heads;  // key/value heads, divides heads
     uint32_t head_size; // channels of a head; heads * head_size may differ from dim
     uint32_t vocab;
-    uint32_t context;    // positions it was trained for
-    uint32_t rotated;    // channels of a head that RoPE turns (even)
+    uint32_t context;    // positions the model was trained for
+    uint32_t rotated;    // channels of a head that RoPE rotates (even)
     uint32_t rope_style; // enum dt_rope_style
     float rope_base;     // theta
-    float rope_scale;    // linear scaling: position is multiplied by this (1 = none)
+    float rope_scale;    // linear scaling: positions are multiplied by this (1: none)
     float norm_epsilon;
-    bool tied;                 // the classifier is the embedding
-    const float *rope_factors; // rotated/2 divisors of the frequencies (GGUF's rope_freqs), or NULL
+    bool tied; // the classifier is the embedding
+    const float
+        *rope_factors; // rotated / 2 divisors of the frequencies (GGUF's rope_freqs), or NULL
 };
 
 struct dt_layer {
@@ -46,20 +47,20 @@ struct dt_layer {
     const float *query_bias, *key_bias, *value_bias; // or NULL
 };
 
-// What the file says about how it likes to be used. Absent fields hold DT_UNSET.
+// Defaults that the file suggests. Absent numbers are DT_UNSET.
 #define DT_UNSET (-1.0f)
 struct dt_model_hints {
     float temperature, top_p, top_k, min_p, repeat_penalty;
-    uint32_t length;     // tokens of a usual story, 0 if not said
-    bool chat;           // the program should start in chat mode
-    const char *opening; // bytes in the file, not terminated; or NULL
+    uint32_t length;     // tokens of a usual story, 0: absent
+    bool chat;           // start in chat mode
+    const char *opening; // a first prompt, in the file's bytes, not terminated; or NULL
     size_t opening_length;
 };
 
 struct dt_model {
     const char *format; // "llama2.c legacy", "llama2.c version 2", "GGUF v3", "safetensors": static
     const char *architecture; // "llama", "qwen2" ...: static
-    const char *name; // the model's own name, in the file's bytes, not terminated; NULL if none
+    const char *name;         // in the file's bytes, not terminated; NULL: none
     size_t name_length;
     const char *license; // likewise
     size_t license_length;
@@ -69,19 +70,19 @@ struct dt_model {
     struct dt_matrix embedding;  // (vocab, dim), read row by row, never expanded
     struct dt_matrix classifier; // (vocab, dim); the embedding again where tied
     const float *final_norm;     // dim floats
-    const float *rope_tables;    // legacy llama2.c files end with cos and sin, context * head_size
-                                 // floats that nobody reads: kept for conversion; else NULL
+    const float *rope_tables;    // the cosines and sines that end a legacy llama2.c file: context *
+                                 // head_size floats, used for conversion only; else NULL
     struct dt_layer *layers;     // hp.layers of them, in the arena
-    struct dt_vocab vocab;       // kind DT_VOCAB_NONE where the file has none
+    struct dt_vocab vocab;       // kind DT_VOCAB_NONE: the file has none
     struct dt_model_hints hints;
     size_t file_bytes;
-    size_t weight_bytes; // all matrices and norms as they lie in the file
+    size_t weight_bytes; // of all matrices and norms in the file
 };
 
-// One file of a model. Most models are one file; GGUF may be split into several, and a Hugging Face
-// folder is its config.json first, then the others.
+// One file of a model. Most models are one file. GGUF models may be split into several; a Hugging
+// Face folder is its config.json first, then the others.
 struct dt_model_part {
-    const unsigned char *bytes; // 4-byte aligned (a mapping is), outlives the model, never written
+    const unsigned char *bytes; // aligned to 4 (a mapping is); outlive the model; not written
     size_t n;
     const char *name; // for messages
 };

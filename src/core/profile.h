@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Where a session tells what its operators take. The engine has no clock: the host brings one.
+// Measures the operators of a session. The host provides the clock.
 #ifndef DT_CORE_PROFILE_H
 #define DT_CORE_PROFILE_H
 
@@ -32,9 +32,9 @@ enum dt_operator {
 struct dt_profile {
     void *arg;
     uint64_t (*now)(void *arg); // nanoseconds, monotonic
-    // One operator of one layer (DT_NO_LAYER outside them) over `columns` positions took
-    // `nanoseconds` and read `bytes` of weights, or of the KV cache for attention. Residual
-    // additions count with the matrix before them. Worker thread.
+    // Receives one operator of one layer (DT_NO_LAYER: outside the layers) over `columns`
+    // positions: its duration, and the bytes it read of the weights or, for attention, of the KV
+    // cache. Residual additions count with the matrix before them. Worker thread.
     void (*record)(void *arg, enum dt_operator op, uint32_t layer, uint32_t columns,
                    uint64_t nanoseconds, size_t bytes);
 };

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The reference backend: scalar, one value after the other, every sum in the order of llama2.c's
-// run.c and runq.c. Slow on purpose and right by definition: what it computes is what every int8
-// backend must compute. The build switches contraction off, so a multiplication and an addition are
-// rounded apart.
+// The reference backend: scalar, every sum in the order of llama2.c's run.c and runq.c. It defines
+// the results that other backends are tested against, so it is simple rather than fast. The build
+// disables contraction, so that products and sums are rounded separately.
 #include <math.h>
 #include <string.h>
 
@@ -14,7 +13,7 @@
 static float load_f32(const void *p)
 {
     float value;
-    memcpy(&value, p, sizeof value); // scales have no alignment
+    memcpy(&value, p, sizeof value); // scales may be unaligned
     return value;
 }
 
@@ -34,8 +33,7 @@ static int is_quantised(const struct dt_matrix *w)
     return w->group != 0;
 }
 
-// ---- matrices
-// -------------------------------------------------------------------------------------
+// ---- matrices ----
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
@@ -54,7 +52,7 @@ static int can_matmul(void *ctx, const struct dt_matrix *w)
     }
 }
 
-// A prepared column: cols int8, then cols / group floats; both padded to 64 bytes.
+// A prepared column is cols int8, then cols / group floats, each padded to 64 bytes.
 static size_t quants_bytes(const struct dt_matrix *w)
 {
     return ((size_t)w->cols + 63) / 64 * 64;
@@ -89,8 +87,8 @@ static void act_prepare(void *ctx, void *act, const float *x, size_t x_stride, u
             float scale = largest / 127.0f;
             scales[g] = scale;
             for (uint32_t i = 0; i < w->group; i++) {
-                // 0 where the group is all zero; NaN (from broken weights) must not become
-                // undefined behaviour
+                // A group of zeros gives 0. Converting NaN (from broken weights) would be
+                // undefined behaviour.
                 float quant = scale != 0.0f ? roundf(values[i] / scale) : 0.0f;
                 q[(size_t)g * w->group + i] =
                     quant >= -127.0f && quant <= 127.0f ? (int8_t)quant : 0;
@@ -182,8 +180,8 @@ static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const 
         out[k] = dot(w, index[k], act);
 }
 
-// Rounding: a sum of n products in sequence is within (n + 2) u of the sum of their magnitudes, u =
-// 2^-24.
+// Rounding: a sequential sum of n products is within (n + 2) u of the sum of their magnitudes, with
+// u = 2^-24.
 static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
 {
     (void)ctx;
@@ -197,7 +195,7 @@ static float act_error(void *ctx, const void *act, const float *x, const struct 
             changed += (x[i] - value) * (x[i] - value);
             norm += value * value;
         }
-        terms = w->cols / w->group + 2; // and a conversion and two multiplications a group
+        terms = w->cols / w->group + 2; // with a conversion and two products for each group
     } else {
         for (uint32_t i = 0; i < w->cols; i++)
             norm += (double)x[i] * (double)x[i];
@@ -211,8 +209,7 @@ static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row
     dt_matrix_row(w, row, out);
 }
 
-// ---- everything else
-// ------------------------------------------------------------------------------
+// ---- other operations ----
 
 static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
                     const float *weight, uint32_t n, uint32_t columns, float epsilon)
@@ -355,7 +352,7 @@ static uint32_t screen(void *ctx, const uint32_t *bounds, uint32_t n, float alon
         else
             index[count++] = i;
     }
-    *rest = sum * (1 + 0x1p-20) + n * 0x1p-126; // u - threshold is rounded
+    *rest = sum * (1 + 0x1p-20) + n * 0x1p-126; // for the rounding of u - threshold
     return count;
 }
 
@@ -365,7 +362,7 @@ static int probe(const struct dt_cpu *cpu)
     return 1;
 }
 
-// The table twice: as a module would export it, and as the instance at the bottom of every stack.
+// Used twice: as the table that a module would export, and in the instance at the bottom of stacks.
 // clang-format off
 #define TABLE \
     { \
@@ -374,7 +371,7 @@ static int probe(const struct dt_cpu *cpu)
         .name = "reference", \
         .variant = "", \
         .description = "scalar, llama2.c's order of operations, bit for bit; " \
-                       "the oracle of all others", \
+                       "all other backends are tested against it", \
         .row_tile = 1, \
         .form_count = 6, \
         .forms = {DT_FORM_F32, DT_FORM_I8, DT_FORM_Q8_0, DT_FORM_F16, DT_FORM_BF16, DT_FORM_Q4_0}, \

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// The table of a model's tensors.
 #include "core/slots.h"
 
 #include <string.h>
@@ -33,7 +32,7 @@ static uint32_t size_of(const struct dt_hparams *hp, enum size_of what)
 }
 
 struct entry {
-    size_t at; // in its struct
+    size_t at; // offset in struct dt_layer or struct dt_model
     bool vector, optional;
     enum size_of rows, cols;
 };
@@ -63,7 +62,8 @@ static const struct entry table[DT_SLOT_COUNT] = {
     [DT_SLOT_ROPE_TABLES] = {MODEL(rope_tables), VECTOR(TABLES), .optional = true},
 };
 
-// "blk.12.attn_q.weight" to 12 and the rest; -1, and nothing moved, where the name is no layer's.
+// Splits "blk.12.attn_q.weight": returns 12 and moves *name to the rest. Returns -1 and moves
+// nothing if the name has no layer.
 static int64_t layer_of(const char *prefix, const char **name, size_t *n)
 {
     size_t begin = strlen(prefix), i = begin;

@@ -19,35 +19,34 @@ dt_status dt_stack_make(struct dt_stack *out, const struct dt_instance *const *i
 {
     memset(out, 0, sizeof *out);
     if (count + 1 > DT_STACK_MAX)
-        return dt_error_set(err, DT_USAGE, NULL,
-                            "a stack of %u backends; at most %d can be stacked", count,
-                            DT_STACK_MAX - 1);
+        return dt_error_set(err, DT_USAGE, NULL, "a stack has at most %d backends (got %u)",
+                            DT_STACK_MAX - 1, count);
     out->level[out->count++] = &dt_instance_reference;
     for (uint32_t i = 0; i < count; i++) {
-        // naming the reference itself is no second level
+        // the reference is in the stack already
         if (instances[i]->table.matmul != dt_backend_reference.matmul)
             out->level[out->count++] = instances[i];
     }
     for (uint32_t i = 0; i < out->count; i++) {
         const struct dt_instance *level = out->level[i];
-#define TAKE(op)                                                                                   \
+#define RESOLVE(op)                                                                                \
     if (level->table.op)                                                                           \
         out->op = level;
-        TAKE(rmsnorm)
-        TAKE(rope)
-        TAKE(attention)
-        TAKE(softmax)
-        TAKE(silu_mul)
-        TAKE(add)
-        TAKE(argmax)
-        TAKE(select)
-        TAKE(screen)
-#undef TAKE
+        RESOLVE(rmsnorm)
+        RESOLVE(rope)
+        RESOLVE(attention)
+        RESOLVE(softmax)
+        RESOLVE(silu_mul)
+        RESOLVE(add)
+        RESOLVE(argmax)
+        RESOLVE(select)
+        RESOLVE(screen)
+#undef RESOLVE
     }
     return DT_OK;
 }
 
-static bool takes(const struct dt_instance *level, const struct dt_matrix *w)
+static bool accepts(const struct dt_instance *level, const struct dt_matrix *w)
 {
     const struct dt_backend *b = &level->table;
     if (!b->matmul)
@@ -64,7 +63,7 @@ const struct dt_instance *dt_stack_for_matrix(const struct dt_stack *stack,
                                               const struct dt_matrix *w)
 {
     for (uint32_t i = stack->count; i-- > 0;) {
-        if (takes(stack->level[i], w))
+        if (accepts(stack->level[i], w))
             return stack->level[i];
     }
     return NULL;

@@ -5,7 +5,7 @@
 
 #include "core/quant/quantise.h"
 
-// What becomes of one matrix.
+// How one matrix is used.
 struct decision {
     const struct dt_instance *by;
     enum { IN_PLACE, CONVERT, PACK } kind;
@@ -31,8 +31,8 @@ static bool lists(const struct dt_instance *level, uint32_t form)
     return false;
 }
 
-static bool takes_converted(const struct dt_instance *by, uint32_t form, uint32_t group,
-                            const struct dt_matrix *w)
+static bool accepts_form(const struct dt_instance *by, uint32_t form, uint32_t group,
+                         const struct dt_matrix *w)
 {
     if (dt_quantise_bytes(form, w->rows, w->cols, group) == 0)
         return false;
@@ -40,9 +40,9 @@ static bool takes_converted(const struct dt_instance *by, uint32_t form, uint32_
     return !by->table.can_matmul || by->table.can_matmul(by->ctx, &target);
 }
 
-// A backend refuses some shapes; then what is below it does them, in place if it can. A form the
-// top backend does not know at all is converted to the best form that it does: the user asked for
-// this backend's arithmetic.
+// A shape that the top backend refuses is computed by one below it, in place if possible. A form
+// that the top backend does not have at all is converted to its best form, because the user chose
+// that backend's arithmetic.
 static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack,
                         const struct dt_matrix *w, struct decision *out, struct dt_error *err)
 {
@@ -59,8 +59,8 @@ static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack,
     }
     if (w->form == DT_FORM_PACKED && !out->by)
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "the weights are packed as %s, which no backend in this stack reads; "
-                            "choose that backend",
+                            "the weights are packed as %s, which no backend of this stack "
+                            "reads; choose the backend that does",
                             w->layout ? w->layout : "(unnamed)");
     if (out->by && (out->by == top || lists(top, w->form))) {
         out->kind = IN_PLACE;
@@ -72,8 +72,8 @@ static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack,
         for (uint32_t f = 0; level->table.matmul && f < level->table.form_count; f++) {
             uint32_t form = level->table.forms[f];
             uint32_t group = form == DT_FORM_I8 ? dt_quantise_group(w->cols, 32) : 0;
-            // groups below 8 would cost more in scales than they save
-            if ((form == DT_FORM_I8 && group < 8) || !takes_converted(level, form, group, w))
+            // the scales of groups below 8 cost more than the quants save
+            if ((form == DT_FORM_I8 && group < 8) || !accepts_form(level, form, group, w))
                 continue;
             out->by = level;
             out->form = form;
@@ -87,8 +87,7 @@ static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack,
                         dt_form_name(w->form));
 }
 
-// Every matrix that is multiplied with, in the order of use: index 0 .. 7 * layers - 1, then the
-// classifier.
+// The matrices of products in the order of use: index 0 to 7 * layers - 1, then the classifier.
 static const struct dt_matrix *matrix_of(const struct dt_model *model, size_t index)
 {
     if (index == (size_t)model->hp.layers * 7)
@@ -109,7 +108,7 @@ static struct dt_linear *linear_of(struct dt_weights *weights, size_t index)
     return of[index % 7];
 }
 
-// The most columns a matrix has: a row of floats on its way from one form to another.
+// The most columns of any matrix: the floats of a row during conversion.
 static uint32_t longest_row(const struct dt_model *model)
 {
     uint32_t attended = model->hp.heads * model->hp.head_size;
@@ -159,7 +158,8 @@ struct conversion {
     float *row; // NULL when packing
 };
 
-// Some rows of one matrix. Conversion is bounded by the reading of the file, so one thread does it.
+// Converts or packs some rows of a matrix. Reading the file takes most of the time, so one thread
+// is enough.
 static void convert_rows(const struct conversion *c, uint32_t begin, uint32_t end)
 {
     if (!c->row) {
@@ -204,12 +204,12 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
         row = dt_arena_alloc(arena, longest_row(model), sizeof *row);
     if (dt_arena_failed(arena))
         return dt_error_set(err, DT_NO_MEMORY, NULL,
-                            "%zu bytes are needed for converted weights, %zu are there",
-                            plan.arena_bytes, arena->size);
+                            "converted weights need %zu bytes; %zu are available", plan.arena_bytes,
+                            arena->size);
     out->embedding.matrix = model->embedding;
     out->embedding.by = dt_stack_for_matrix(stack, &model->embedding);
     if (!out->embedding.by || !out->embedding.by->table.embed)
-        // it reads single rows of every form but packed ones
+        // it reads rows of every form except packed ones
         out->embedding.by = &dt_instance_reference;
 
     size_t count = (size_t)model->hp.layers * 7 + 1, done = 0;
@@ -226,7 +226,7 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
         unsigned char *copy = dt_arena_alloc(arena, d.bytes, 1);
         if (!copy)
             return dt_error_set(err, DT_NO_MEMORY, NULL,
-                                "%zu bytes are needed for converted weights, %zu are there",
+                                "converted weights need %zu bytes; %zu are available",
                                 plan.arena_bytes, arena->size);
         if (d.kind == PACK) {
             to->matrix = *from;
@@ -238,7 +238,7 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
             to->matrix = dt_quantise_matrix(d.form, from->rows, from->cols, d.group, copy);
         }
         struct conversion c = {from, &to->matrix, d.by, copy, d.kind == PACK ? NULL : row};
-        // in pieces of about 1 MB, so that a stop is felt
+        // in parts of about 1 MB, so that it stops soon when cancelled
         uint32_t tile = d.kind == PACK ? d.by->table.row_tile : 1;
         uint32_t step = (uint32_t)((1u << 20) / ((from->bytes / from->rows + 1) * tile) + 1) * tile;
         for (uint32_t r = 0; r < from->rows; r += step) {
@@ -253,8 +253,7 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
             }
             size_t part = (size_t)((double)d.bytes * end / from->rows);
             if (progress && progress(progress_arg, done + part, plan.copied_bytes))
-                return dt_error_set(err, DT_CANCELLED, NULL,
-                                    "stopped while weights were converted");
+                return dt_error_set(err, DT_CANCELLED, NULL, "stopped while converting weights");
         }
         done += d.bytes;
     }

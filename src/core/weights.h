@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A model's matrices in the forms that a stack of backends computes from: in place where it can,
-// converted or packed where it must. The plan tells the cost before anything is done.
+// A model's matrices in the forms that a stack of backends computes from: used in place, converted
+// or packed. The plan gives the cost before anything is allocated.
 #ifndef DT_CORE_WEIGHTS_H
 #define DT_CORE_WEIGHTS_H
 
@@ -13,41 +13,43 @@ struct dt_weights_layer {
 
 struct dt_weights {
     const struct dt_model *model;
-    struct dt_linear embedding; // the model's own matrix, or converted where no backend reads it
+    struct dt_linear embedding; // the model's matrix
     struct dt_linear classifier;
     struct dt_weights_layer *layers; // model->hp.layers, in the arena
-    size_t in_place_bytes;           // weights used where they lie in the file
+    size_t in_place_bytes;           // weights used where they are in the file
     size_t copied_bytes;             // converted and packed copies
 };
 
 struct dt_weights_plan {
     size_t in_place_bytes; // as above
     size_t copied_bytes;
-    size_t arena_bytes; // what dt_weights_build takes: copies and tables
-    uint32_t from_form; // of the first matrix that is converted; DT_FORM_NONE where none is
-    uint32_t to_form;   // what it becomes
-    bool packed;        // some matrices are packed into a backend's own layout
+    size_t arena_bytes; // that dt_weights_build allocates: copies and tables
+    uint32_t from_form; // of the first matrix that is converted; DT_FORM_NONE: none is
+    uint32_t to_form;   // the form it is converted to
+    bool packed;        // some matrices are packed into a backend's layout
 };
 
-// How matrices that could be used in place, but for which the backend has a faster layout, are
-// treated.
+// Whether matrices are packed that could also be used in place.
 enum dt_pack_policy {
-    DT_PACK_NEVER = 0, // in place whenever any backend of the stack can
-    DT_PACK_ALWAYS,    // packed whenever the top backend offers it
+    DT_PACK_NEVER = 0, // used in place if any backend of the stack can
+    DT_PACK_ALWAYS,    // packed if the top backend has a packed layout
 };
 
-// What building would take; reads no weights. DT_UNSUPPORTED as below. Pure.
+// Computes the memory plan only: reads no weights and allocates nothing. DT_UNSUPPORTED as below.
+// Pure.
 dt_status dt_weights_plan(const struct dt_model *model, const struct dt_stack *stack,
                           enum dt_pack_policy pack, struct dt_weights_plan *out,
                           struct dt_error *err);
 
-// Called between pieces of the work with bytes done and in all; non-zero stops it (DT_CANCELLED).
+// Called between parts of the work with the bytes done and the total. Returns non-zero to stop
+// (DT_CANCELLED).
 typedef int dt_progress(void *arg, size_t done, size_t total);
 
-// Builds the view, which model, stack and the arena's memory outlive. Converted matrices take the
-// best form of the topmost backend that has a matmul. services may be NULL; with them small
-// matrices are packed by all workers, the rest is the calling thread's work. progress may be NULL.
-// DT_UNSUPPORTED names a matrix that nobody computes; DT_NO_MEMORY; DT_CANCELLED.
+// Builds *out. The model, the stack's instances and the arena's memory outlive it. A matrix is
+// converted to the best form of the topmost backend that has a matmul. services may be NULL; with
+// them, small matrices are packed by all workers, and everything else by the calling thread.
+// progress may be NULL. DT_UNSUPPORTED: no backend computes a matrix, which the message describes.
+// DT_NO_MEMORY, DT_CANCELLED: the arena's memory may be reused.
 dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *stack,
                            enum dt_pack_policy pack, struct dt_arena *arena,
                            const struct dt_services *services, dt_progress *progress,

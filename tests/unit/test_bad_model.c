@@ -68,7 +68,7 @@ static void broken_files_are_refused(void **state)
         dt_error_line(&err, line, sizeof line);
         if (dt_status_exit_code(status) != 3 || !strstr(line, message) ||
             strncmp(line, "broken.bin: ", 12) || (kind == BAD_TOKENIZER && status != DT_BAD_INPUT))
-            wrong++, print_error("%s: status %s, message \"%s\", wanted \"%s\"\n", name,
+            wrong++, print_error("%s: status %s, message \"%s\"; expected \"%s\"\n", name,
                                  dt_status_name(status), line, message);
         models += kind == BAD_MODEL;
         tokenizers += kind == BAD_TOKENIZER;

@@ -228,9 +228,9 @@ static void merges_that_lie(void **state)
     (void)state;
     static const struct {
         const char *merge, *message;
-    } rows[] = {{"t", "item 0 is \"t\", wanted two pieces"},
-                {"t ", "wanted two pieces"},
-                {" t", "wanted two pieces"},
+    } rows[] = {{"t", "item 0 is \"t\"; expected two pieces"},
+                {"t ", "expected two pieces"},
+                {" t", "expected two pieces"},
                 {"t zzzz", "the vocabulary has no piece \"zzzz\""},
                 {"zzzz t", "the vocabulary has no piece \"zzzz\""},
                 {"z q", "the vocabulary has no piece \"zq\""}};

@@ -76,7 +76,7 @@ static void bombs(void **state)
     struct dt_error err = {0};
     memset(text, '[', n);
     assert_int_equal(dt_json_check(text, n, "x", &v, &err), DT_BAD_INPUT);
-    assert_non_null(strstr(err.message, "at byte 64, wanted at most 64 levels"));
+    assert_non_null(strstr(err.message, "at byte 64; expected at most 64 levels"));
     for (size_t i = 0; i + 5 <= n; i += 5)
         memcpy(text + i, "{\"\":[", 5);
     assert_int_equal(dt_json_check(text, n, "x", &v, &err), DT_BAD_INPUT);

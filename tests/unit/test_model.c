@@ -311,7 +311,7 @@ static void gguf_in_parts(void **state)
     assert_non_null(strstr(err.message, "split.count is 3, but 2 files are there"));
     struct dt_model_part swapped[3] = {parts[0], parts[2], parts[1]};
     assert_int_equal(dt_model_open_parts(swapped, 3, &arena, &model, &err), DT_BAD_INPUT);
-    assert_non_null(strstr(err.message, "split.no is 2, wanted 1"));
+    assert_non_null(strstr(err.message, "split.no is 2; expected 1"));
     free(memory);
     close_synth(&whole);
     for (int i = 0; i < 3; i++)

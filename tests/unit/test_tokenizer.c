@@ -413,7 +413,7 @@ static void capacity_and_memory(void **state)
         dt_tokenizer_encode(&f.tokenizer, text, MAX_TEXT, 7, ids, MAX_TEXT + 2, &count, &err),
         DT_NO_MEMORY);
     assert_int_equal(count, MAX_TEXT + 3);
-    assert_string_equal(err.message, "the text is 4099 tokens, there is room for 4098");
+    assert_string_equal(err.message, "the text has 4099 tokens; at most 4098 fit");
     // Alignment leaves some slack; far beyond it, it is refused.
     char *longer = calloc(1, 2 * MAX_TEXT);
     assert_int_equal(
@@ -576,8 +576,8 @@ static void broken_files(void **state)
     put_piece(&f, 0, " a", 2);
     refused(&f, 0, f.size, "longest piece: the file has 0 bytes");
     refused(&f, 3, f.size, "longest piece: the file has 3 bytes");
-    refused(&f, 4, f.size, "the model wants 260 pieces, 4 bytes hold at most 0");
-    refused(&f, f.file_size - 1, f.size, "piece 259: length: found 2, the file has 1 more bytes");
+    refused(&f, 4, f.size, "the model has 260 pieces, but 4 bytes hold at most 0");
+    refused(&f, f.file_size - 1, f.size, "piece 259: length is 2, the file has 1 more bytes");
     refused(&f, f.file_size - 3, f.size, "piece 259 of 260: the file ends at byte");
     refused(&f, f.file_size - 10, f.size, "piece 259 of 260: the file ends at byte");
     refused(&f, f.file_size, f.size + 1, "piece 260 of 261: the file ends");
@@ -594,7 +594,7 @@ static void broken_files(void **state)
     }
     uint32_t longest = 0;
     memcpy(f.file, &longest, 4);
-    refused(&f, f.file_size, f.size, "longest piece: found 0, wanted 1 to 512");
+    refused(&f, f.file_size, f.size, "longest piece is 0; expected 1 to 512");
     longest = DT_PIECE_MAX + 1;
     memcpy(f.file, &longest, 4);
     refused(&f, f.file_size, f.size, "longest piece: found 513");

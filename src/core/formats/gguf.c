@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
-// GGUF's container, versions 2 and 3 (little-endian), after its specification in ggml's
-// docs/gguf.md.
+// The GGUF container, versions 2 and 3, little-endian. Source: docs/gguf.md of ggml.
 #include "core/formats/gguf.h"
 
 #include <math.h>
 
 #include "core/formats/reader.h"
 
-// Where we are in a header. After the first refusal nothing moves.
+// A position in a header. After the first error nothing advances.
 struct cursor {
     const struct dt_gguf *g;
     struct dt_error *err;
@@ -15,16 +14,15 @@ struct cursor {
     dt_status status;
 };
 
-// The next count bytes, or NULL and a refusal. what: a part of the message.
+// The next count bytes; NULL and an error if the file is shorter. what: names them in the message.
 static const unsigned char *take(struct cursor *c, uint64_t count, const char *what)
 {
     if (c->status)
         return NULL;
     if (count > c->g->n - c->at) {
-        c->status =
-            dt_error_set(c->err, DT_BAD_INPUT, c->g->name,
-                         "cut short in the header: %s needs %llu bytes at %zu, the file has %zu",
-                         what, (unsigned long long)count, c->at, c->g->n);
+        c->status = dt_error_set(c->err, DT_BAD_INPUT, c->g->name,
+                                 "truncated header: %s needs %llu bytes at %zu, the file has %zu",
+                                 what, (unsigned long long)count, c->at, c->g->n);
         return NULL;
     }
     const unsigned char *p = c->g->bytes + c->at;
@@ -66,8 +64,8 @@ static dt_status bad_type(struct cursor *c, const struct dt_gguf_value *v, uint3
     if (c->status)
         return c->status;
     c->status = dt_error_set(c->err, DT_BAD_INPUT, c->g->name,
-                             "key %.*s has a value of type %u, wanted 0 to 12", (int)v->key_length,
-                             (const char *)v->key, type);
+                             "key %.*s has a value of type %u; expected 0 to 12",
+                             (int)v->key_length, (const char *)v->key, type);
     return c->status;
 }
 
@@ -83,13 +81,13 @@ static void take_array(struct cursor *c, struct dt_gguf_value *v)
             dt_error_set(c->err, DT_UNSUPPORTED, c->g->name, "key %.*s is an array of arrays",
                          (int)v->key_length, (const char *)v->key);
     } else if (v->item == DT_GGUF_STRING) {
-        // Every string takes 8 bytes at least, so a count that lies ends at the end of the file.
+        // A string needs at least 8 bytes, so a false count stops at the end of the file.
         size_t begin = c->at;
         if (v->count > (c->g->n - c->at) / 8) {
-            c->status = dt_error_set(
-                c->err, DT_BAD_INPUT, c->g->name,
-                "key %.*s claims %llu strings, more than the file has room for", (int)v->key_length,
-                (const char *)v->key, (unsigned long long)v->count);
+            c->status = dt_error_set(c->err, DT_BAD_INPUT, c->g->name,
+                                     "key %.*s claims %llu strings, more than fit in the file",
+                                     (int)v->key_length, (const char *)v->key,
+                                     (unsigned long long)v->count);
             return;
         }
         for (uint64_t i = 0; i < v->count && !c->status; i++) {
@@ -102,7 +100,7 @@ static void take_array(struct cursor *c, struct dt_gguf_value *v)
     } else if (v->count > (c->g->n - c->at) / bytes_of_type(v->item)) {
         c->status =
             dt_error_set(c->err, DT_BAD_INPUT, c->g->name,
-                         "key %.*s claims %llu values, more than the file has room for",
+                         "key %.*s claims %llu values, more than fit in the file",
                          (int)v->key_length, (const char *)v->key, (unsigned long long)v->count);
     } else {
         v->bytes = (size_t)v->count * bytes_of_type(v->item);
@@ -151,14 +149,14 @@ static void take_keys(struct cursor *c, struct dt_gguf *g, uint64_t count)
             return;
         if (!length || length > DT_GGUF_MAX_KEY) {
             c->status = dt_error_set(
-                c->err, DT_BAD_INPUT, g->name, "key %llu has %llu bytes, wanted 1 to %u",
+                c->err, DT_BAD_INPUT, g->name, "key %llu has %llu bytes; expected 1 to %u",
                 (unsigned long long)i, (unsigned long long)length, DT_GGUF_MAX_KEY);
             return;
         }
         v.key_length = (uint32_t)length;
         for (uint32_t k = 0; k < g->keys; k++)
             if (same_key(&g->key[k], (const char *)v.key, v.key_length)) {
-                c->status = dt_error_set(c->err, DT_BAD_INPUT, g->name, "key %.*s is there twice",
+                c->status = dt_error_set(c->err, DT_BAD_INPUT, g->name, "key %.*s appears twice",
                                          (int)v.key_length, (const char *)v.key);
                 return;
             }
@@ -175,12 +173,12 @@ dt_status dt_gguf_tensor(const struct dt_gguf *g, size_t *at, struct dt_gguf_ten
     out->name = (const char *)take_string(&c, &length, "a tensor's name");
     if (!c.status && (!length || length > DT_GGUF_MAX_NAME))
         return dt_error_set(err, DT_BAD_INPUT, g->name,
-                            "a tensor's name has %llu bytes, wanted 1 to %u",
+                            "a tensor's name has %llu bytes; expected 1 to %u",
                             (unsigned long long)length, DT_GGUF_MAX_NAME);
     out->name_length = (uint32_t)length;
     out->dims = take_u32(&c, "a tensor's dimensions");
     if (!c.status && (out->dims < 1 || out->dims > 4))
-        return dt_error_set(err, DT_BAD_INPUT, g->name, "%.*s has %u dimensions, wanted 1 to 4",
+        return dt_error_set(err, DT_BAD_INPUT, g->name, "%.*s has %u dimensions; expected 1 to 4",
                             (int)length, out->name, out->dims);
     for (uint32_t d = 0; d < 4; d++)
         out->size[d] = !c.status && d < out->dims ? take_u64(&c, "a tensor's dimensions") : 1;
@@ -201,14 +199,14 @@ dt_status dt_gguf_read(struct dt_gguf *g, const unsigned char *bytes, size_t n, 
     struct cursor c = {.g = g, .err = err};
     const unsigned char *magic = take(&c, 4, "the magic");
     if (magic && memcmp(magic, "GGUF", 4) != 0)
-        return dt_error_set(err, DT_BAD_INPUT, name, "the file does not begin with GGUF");
+        return dt_error_set(err, DT_BAD_INPUT, name, "the file does not begin with \"GGUF\"");
     g->version = take_u32(&c, "the version");
     if (!c.status && g->version != 2 && g->version != 3) {
         if (g->version && !(g->version & 0xffff))
             return dt_error_set(err, DT_UNSUPPORTED, name,
-                                "big-endian GGUF (version field %u), wanted a little-endian file",
+                                "big-endian GGUF (version field %u); expected a little-endian file",
                                 g->version);
-        return dt_error_set(err, DT_UNSUPPORTED, name, "GGUF version %u, wanted 2 or 3",
+        return dt_error_set(err, DT_UNSUPPORTED, name, "GGUF version %u; expected 2 or 3",
                             g->version);
     }
     uint64_t tensors = take_u64(&c, "the number of tensors");
@@ -217,11 +215,11 @@ dt_status dt_gguf_read(struct dt_gguf *g, const unsigned char *bytes, size_t n, 
         return c.status;
     if (!tensors || tensors > DT_GGUF_MAX_TENSORS)
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "the number of tensors is %llu, wanted 1 to %u",
+                            "the number of tensors is %llu; expected 1 to %u",
                             (unsigned long long)tensors, DT_GGUF_MAX_TENSORS);
     if (keys > DT_GGUF_MAX_KEYS)
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "the number of keys is %llu, wanted at most %u",
+                            "the number of keys is %llu; expected at most %u",
                             (unsigned long long)keys, DT_GGUF_MAX_KEYS);
     g->tensors = (uint32_t)tensors;
     take_keys(&c, g, keys);
@@ -232,7 +230,7 @@ dt_status dt_gguf_read(struct dt_gguf *g, const unsigned char *bytes, size_t n, 
     dt_status status = dt_gguf_uint(g, "general.alignment", 8, 65536, &g->alignment, err);
     if (!status && g->alignment & (g->alignment - 1))
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "general.alignment is %u, wanted a power of two", g->alignment);
+                            "general.alignment is %u; expected a power of two", g->alignment);
     size_t at = g->infos;
     for (uint32_t i = 0; i < g->tensors && !status; i++) {
         struct dt_gguf_tensor t;
@@ -241,12 +239,12 @@ dt_status dt_gguf_read(struct dt_gguf *g, const unsigned char *bytes, size_t n, 
     if (status)
         return status;
     g->data = (at + g->alignment - 1) & ~(size_t)(g->alignment - 1);
-    if (g->data > n) // only padding is missing: no tensor can lie there
+    if (g->data > n) // only the padding is missing; no tensor fits there
         g->data = n;
     return DT_OK;
 }
 
-// An integer value of any width; false if it is another type or negative.
+// Reads an integer of any width; false if the value has another type or is negative.
 static bool integer(const struct dt_gguf_value *v, uint64_t *out)
 {
     int64_t value = 0;
@@ -271,7 +269,7 @@ static bool integer(const struct dt_gguf_value *v, uint64_t *out)
         break;
     case DT_GGUF_U64:
     case DT_GGUF_I64:
-        value = (int64_t)dt_read_u64(v->data); // above 2^63: negative, and refused
+        value = (int64_t)dt_read_u64(v->data); // 2^63 and more becomes negative: refused
         break;
     default:
         return false;
@@ -291,14 +289,14 @@ dt_status dt_gguf_uint(const struct dt_gguf *g, const char *key, uint64_t least,
         bool negative = v->type != DT_GGUF_ARRAY && bytes_of_type(v->type) &&
                         v->type != DT_GGUF_F32 && v->type != DT_GGUF_F64 && v->type != DT_GGUF_BOOL;
         return dt_error_set(err, DT_BAD_INPUT, g->name,
-                            "%s is %s, wanted a whole number from %llu to %llu", key,
+                            "%s is %s; expected a whole number from %llu to %llu", key,
                             negative                   ? "negative"
                             : v->type == DT_GGUF_ARRAY ? "an array"
-                                                       : "of another type",
+                                                       : "not an integer",
                             (unsigned long long)least, (unsigned long long)most);
     }
     if (value < least || value > most)
-        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is %llu, wanted %llu to %llu", key,
+        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is %llu; expected %llu to %llu", key,
                             (unsigned long long)value, (unsigned long long)least,
                             (unsigned long long)most);
     *out = (uint32_t)value;
@@ -320,9 +318,9 @@ dt_status dt_gguf_float(const struct dt_gguf *g, const char *key, double least, 
     else if (integer(v, &whole))
         value = (double)whole;
     else
-        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is no number", key);
+        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is not a number", key);
     if (!(value >= least && value <= most)) // NaN too
-        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is %g, wanted %g to %g", key, value,
+        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is %g; expected %g to %g", key, value,
                             least, most);
     *out = (float)value;
     return DT_OK;
@@ -334,7 +332,7 @@ dt_status dt_gguf_bool(const struct dt_gguf *g, const char *key, bool *out, stru
     if (!v)
         return DT_OK;
     if (v->type != DT_GGUF_BOOL || v->data[0] > 1)
-        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is neither true nor false", key);
+        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is not true or false", key);
     *out = v->data[0];
     return DT_OK;
 }
@@ -346,7 +344,7 @@ dt_status dt_gguf_text(const struct dt_gguf *g, const char *key, const char **ou
     if (!v)
         return DT_OK;
     if (v->type != DT_GGUF_STRING)
-        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is no text", key);
+        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is not a string", key);
     *out = (const char *)v->data;
     *length = v->bytes;
     return DT_OK;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A llama out of GGUF files: its keys to hyperparameters, and the files of a split model together.
+// Reads a model from GGUF files: hyperparameters from the keys, and all files of a split model.
 #include <math.h>
 
 #include "base/format.h"
@@ -44,7 +44,8 @@ static dt_status read_architecture(struct dt_gguf_reader *r, const struct dt_ggu
             r->model->hp.rope_style = known[i].rope_style;
             return DT_OK;
         }
-    return dt_error_set(r->err, DT_UNSUPPORTED, g->name, "architecture %.*s, wanted llama or qwen2",
+    return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
+                        "architecture is %.*s; expected llama or qwen2",
                         length < 64 ? (int)length : 64, name);
 }
 
@@ -62,13 +63,13 @@ static dt_status read_heads(struct dt_gguf_reader *r, const struct dt_gguf *g)
     if (hp->kv_heads > hp->heads || hp->heads % hp->kv_heads)
         return dt_error_set(
             r->err, DT_BAD_INPUT, g->name,
-            "attention.head_count is %u, which attention.head_count_kv %u does not divide",
-            hp->heads, hp->kv_heads);
+            "attention.head_count is %u, not a multiple of attention.head_count_kv %u", hp->heads,
+            hp->kv_heads);
     hp->head_size = hp->dim / hp->heads;
     bool given = dt_gguf_find(g, arch_key(r, key, "attention.key_length")) != NULL;
     if (!given && hp->dim % hp->heads)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
-                            "embedding_length is %u, which attention.head_count %u does not divide",
+                            "embedding_length is %u, not a multiple of attention.head_count %u",
                             hp->dim, hp->heads);
     if ((status = number(r, g, "attention.key_length", DT_MAX_DIM, false, &hp->head_size)))
         return status;
@@ -76,20 +77,21 @@ static dt_status read_heads(struct dt_gguf_reader *r, const struct dt_gguf *g)
     if ((status = number(r, g, "attention.value_length", DT_MAX_DIM, false, &value_size)))
         return status;
     if (value_size != hp->head_size)
-        return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
-                            "attention.key_length is %u and value_length %u, wanted the same",
-                            hp->head_size, value_size);
+        return dt_error_set(
+            r->err, DT_UNSUPPORTED, g->name,
+            "attention.key_length is %u, but value_length is %u; they must be equal", hp->head_size,
+            value_size);
     if (hp->head_size % 2 || (uint64_t)hp->head_size * hp->heads > 4 * DT_MAX_DIM)
         return dt_error_set(
             r->err, DT_BAD_INPUT, g->name,
-            "%u heads have %u channels each, wanted an even number and at most %u together",
+            "%u heads of %u channels: expected an even number of channels and at most %u in all",
             hp->heads, hp->head_size, 4 * DT_MAX_DIM);
     if ((status =
              dt_gguf_uint(g, arch_key(r, key, "expert_count"), 0, UINT32_MAX, &experts, r->err)))
         return status;
     if (experts)
         return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
-                            "a mixture of %u experts, wanted a dense model", experts);
+                            "expert_count is %u; mixtures of experts are not supported", experts);
     return DT_OK;
 }
 
@@ -116,11 +118,11 @@ static dt_status read_rope(struct dt_gguf_reader *r, const struct dt_gguf *g)
         return status;
     if (hp->rotated % 2)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
-                            "rope.dimension_count is %u, wanted an even number", hp->rotated);
+                            "rope.dimension_count is %u; expected an even number", hp->rotated);
     if (scaling && !dt_read_is(scaling, length, "none") && !dt_read_is(scaling, length, "linear") &&
         factor != 1.0f)
         return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
-                            "rope.scaling.type is %.*s, wanted none or linear",
+                            "rope.scaling.type is %.*s; expected none or linear",
                             length < 32 ? (int)length : 32, scaling);
     if (!scaling || dt_read_is(scaling, length, "linear"))
         hp->rope_scale = 1.0f / factor;
@@ -144,11 +146,11 @@ static dt_status read_hparams(struct dt_gguf_reader *r, const struct dt_gguf *g)
                                &window, r->err)) ||
         (status = read_heads(r, g)) || (status = read_rope(r, g)))
         return status;
-    // Within its window a model with sliding attention is an ordinary one: that is how far we let
-    // it go.
+    // A model with sliding-window attention computes the same as others within its window, so the
+    // context is limited to it.
     if (window && window < hp->context)
         hp->context = window;
-    if (hp->context > DT_MAX_CONTEXT) // a claim, not a need: less is always possible
+    if (hp->context > DT_MAX_CONTEXT) // an upper limit: less always works
         hp->context = DT_MAX_CONTEXT;
     return DT_OK;
 }
@@ -175,7 +177,7 @@ static dt_status read_hints(struct dt_gguf_reader *r, const struct dt_gguf *g)
     return dt_gguf_uint(g, "duotale.packed.group", 1, DT_MAX_DIM, &r->packed_group, r->err);
 }
 
-// The name of the layout of packed matrices, as a C string in the arena.
+// Copies the name of the layout of packed matrices to the arena, terminated.
 static dt_status read_layout(struct dt_gguf_reader *r, const struct dt_gguf *g)
 {
     const char *layout = NULL;
@@ -185,7 +187,7 @@ static dt_status read_layout(struct dt_gguf_reader *r, const struct dt_gguf *g)
         return status;
     if (!length || length > 63)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
-                            "duotale.packed.layout has %zu bytes, wanted 1 to 63", length);
+                            "duotale.packed.layout has %zu bytes; expected 1 to 63", length);
     char *copy = dt_arena_alloc(r->arena, length + 1, 1);
     r->layout = "";
     if (copy) {
@@ -198,7 +200,7 @@ static dt_status read_layout(struct dt_gguf_reader *r, const struct dt_gguf *g)
 
 // ---- files ----
 
-// Split files count themselves: number i of count.
+// Checks that a file is number i of `count`.
 static dt_status check_split(const struct dt_gguf_reader *r, const struct dt_gguf *g, uint32_t i,
                              uint32_t count)
 {
@@ -214,8 +216,8 @@ static dt_status check_split(const struct dt_gguf_reader *r, const struct dt_ggu
                             files, count, count == 1 ? " is" : "s are");
     if (no != i)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
-                            "split.no is %u, wanted %u: the files of a model must come in order",
-                            no, i);
+                            "split.no is %u; expected %u: give the files of a model in order", no,
+                            i);
     return DT_OK;
 }
 
@@ -229,7 +231,7 @@ uint32_t dt_gguf_split_count(const unsigned char *bytes, size_t n)
     return count ? count : 1;
 }
 
-// What the first file says about the whole.
+// Reads what the first file says about the whole model.
 static dt_status read_first(struct dt_gguf_reader *r, const struct dt_gguf *g)
 {
     struct dt_model *m = r->model;
@@ -243,7 +245,6 @@ static dt_status read_first(struct dt_gguf_reader *r, const struct dt_gguf *g)
         return status;
     if ((status = read_hints(r, g)) || (status = read_layout(r, g)))
         return status;
-    // needs the template and the vocabulary
     dt_template_turn_end(&m->vocab, m->chat_template, m->chat_template_length);
     m->layers = dt_arena_alloc(r->arena, m->hp.layers, sizeof *m->layers);
     if (m->layers)

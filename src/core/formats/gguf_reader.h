@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Between the parts of the GGUF reader (gguf_model.c, gguf_vocab.c, gguf_tensors.c): what they hand
-// to each other.
+// Shared by the parts of the GGUF reader: gguf_model.c, gguf_vocab.c, gguf_tensors.c.
 #ifndef DT_CORE_GGUF_READER_H
 #define DT_CORE_GGUF_READER_H
 
@@ -8,10 +7,10 @@
 #include "core/formats/reader.h"
 #include "core/slots.h"
 
-// What stays the same over the parts of a model.
+// The state of reading one model.
 struct dt_gguf_reader {
     struct dt_arena *arena;
-    struct dt_model *model; // never NULL: where only measuring, a dropped one without layers
+    struct dt_model *model; // never NULL; when measuring, a temporary one without layers
     struct dt_error *err;
     const char *file;
     const char *prefix; // "llama"
@@ -24,11 +23,11 @@ struct dt_gguf_reader {
 // has no vocabulary (vocab.kind DT_VOCAB_NONE), hp.vocab is left alone.
 dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g);
 
-// Puts every tensor of one file into its place in the model; norms and biases that are not F32 are
-// copied to the arena.
+// Assigns every tensor of one file to its slot in the model. Norms and biases that are not F32 are
+// converted into the arena.
 dt_status dt_gguf_place_all(const struct dt_gguf_reader *r, const struct dt_gguf *g);
 
-// DT_BAD_INPUT names the first tensor that no file had.
+// DT_BAD_INPUT: names the first tensor that is in no file.
 dt_status dt_gguf_check_complete(const struct dt_gguf_reader *r);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// GGUF's tensors to their places in a model, in place.
+// Assigns GGUF tensors to the slots of a model; they stay where they are in the file.
 #include "base/format.h"
 #include "core/formats/gguf_reader.h"
 
@@ -27,19 +27,19 @@ const struct dt_slot_names dt_gguf_names = {
         },
 };
 
-// A tensor with everything that messages and checks want.
+// A tensor of a file, located.
 struct found {
     const struct dt_gguf *g;
     struct dt_gguf_tensor t;
     const unsigned char *data;
-    uint64_t capacity; // bytes from data to the end of the file
+    uint64_t available; // bytes from data to the end of the file
     char name[DT_GGUF_MAX_NAME + 1];
 };
 
 static dt_status cut_short(const struct dt_gguf_reader *r, const struct found *f, uint64_t bytes)
 {
     return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
-                        "cut short: %s needs %llu bytes at %zu, the file has %zu", f->name,
+                        "truncated: %s needs %llu bytes at %zu, the file has %zu", f->name,
                         (unsigned long long)bytes, (size_t)(f->data - f->g->bytes), f->g->n);
 }
 
@@ -48,14 +48,14 @@ static dt_status locate(const struct dt_gguf_reader *r, struct found *f)
     const struct dt_gguf *g = f->g;
     if (f->t.offset % g->alignment)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
-                            "%s has offset %llu, wanted a multiple of %u", f->name,
+                            "%s has offset %llu; expected a multiple of %u", f->name,
                             (unsigned long long)f->t.offset, g->alignment);
     if (f->t.offset > g->n - g->data)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
                             "%s has offset %llu, the file has %zu bytes of weights", f->name,
                             (unsigned long long)f->t.offset, g->n - g->data);
     f->data = g->bytes + g->data + f->t.offset;
-    f->capacity = g->n - g->data - f->t.offset;
+    f->available = g->n - g->data - f->t.offset;
     return DT_OK;
 }
 
@@ -65,20 +65,21 @@ static dt_status check_shape(const struct dt_gguf_reader *r, const struct found 
     const uint64_t *size = f->t.size;
     if (size[0] == cols && size[1] == rows && size[2] == 1 && size[3] == 1)
         return DT_OK;
-    return dt_error_set(r->err, DT_BAD_INPUT, f->g->name, "%s is %llu x %llu%s, wanted %u x %u",
+    return dt_error_set(r->err, DT_BAD_INPUT, f->g->name, "%s is %llu x %llu%s; expected %u x %u",
                         f->name, (unsigned long long)size[0], (unsigned long long)size[1],
                         size[2] != 1 || size[3] != 1 ? " x more" : "", cols, rows);
 }
 
 static dt_status unknown_type(const struct dt_gguf_reader *r, const struct found *f)
 {
-    return dt_error_set(r->err, DT_UNSUPPORTED, f->g->name,
-                        "%s has type %s (%u), wanted F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, "
-                        "Q2_K to Q6_K or IQ4_NL",
-                        f->name, dt_gguf_type_name(f->t.type), f->t.type);
+    return dt_error_set(
+        r->err, DT_UNSUPPORTED, f->g->name,
+        "%s has type %s (%u); expected F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, "
+        "Q2_K to Q6_K or IQ4_NL",
+        f->name, dt_gguf_type_name(f->t.type), f->t.type);
 }
 
-// A tensor of a weight form: checked, described.
+// Checks and describes a tensor of a weight form.
 static dt_status blocks(const struct dt_gguf_reader *r, const struct found *f, uint32_t rows,
                         uint32_t cols, struct dt_matrix *out)
 {
@@ -90,10 +91,10 @@ static dt_status blocks(const struct dt_gguf_reader *r, const struct found *f, u
         return unknown_type(r, f);
     if (cols % block)
         return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
-                            "%s has rows of %u values, which blocks of %u (%s) do not divide",
+                            "%s has rows of %u values, not a multiple of the block size %u (%s)",
                             f->name, cols, block, dt_gguf_type_name(f->t.type));
     uint64_t bytes = (uint64_t)rows * (cols / block) * dt_form_block_bytes(form); // below 2^42
-    if (bytes > f->capacity)
+    if (bytes > f->available)
         return cut_short(r, f, bytes);
     *out = dt_matrix_blocks(form, rows, cols, f->data);
     return DT_OK;
@@ -107,7 +108,7 @@ static dt_status place_vector(const struct dt_gguf_reader *r, const struct found
     if (status)
         return status;
     const float *values = (const float *)w.quants;
-    if (w.form != DT_FORM_F32) { // rare: norms are F32 in every file we know
+    if (w.form != DT_FORM_F32) { // rare: norms are nearly always F32
         float *copy = dt_arena_alloc(r->arena, n, sizeof *copy);
         if (r->measuring)
             return DT_OK;
@@ -122,7 +123,7 @@ static dt_status place_vector(const struct dt_gguf_reader *r, const struct found
     for (uint32_t i = 0; slot == DT_SLOT_ROPE_FACTORS && i < n; i++)
         if (!(values[i] > 0))
             return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
-                                "%s: value %u is %g, wanted a positive number", f->name, i,
+                                "%s: value %u is %g; expected a positive number", f->name, i,
                                 (double)values[i]);
     *out = values;
     return DT_OK;
@@ -131,7 +132,7 @@ static dt_status place_vector(const struct dt_gguf_reader *r, const struct found
 static dt_status place_packed(const struct dt_gguf_reader *r, const struct found *f, uint32_t rows,
                               uint32_t cols, struct dt_matrix *out)
 {
-    if (f->t.size[0] > f->capacity)
+    if (f->t.size[0] > f->available)
         return cut_short(r, f, f->t.size[0]);
     *out = (struct dt_matrix){.form = DT_FORM_PACKED,
                               .rows = rows,
@@ -143,31 +144,32 @@ static dt_status place_packed(const struct dt_gguf_reader *r, const struct found
     return DT_OK;
 }
 
-// llama2.c's groups: quants and scales are two tensors, in any order; `group` 0 and `quants` or
-// `scales` NULL until both were there.
+// llama2.c's int8 groups: quants and scales are two tensors in any order. Until both are found,
+// `group` is 0 and `quants` or `scales` is NULL.
 static dt_status place_groups(const struct dt_gguf_reader *r, const struct found *f, uint32_t rows,
                               uint32_t cols, bool scales, struct dt_matrix *out)
 {
     dt_status status;
     if (scales) {
         if (f->t.type != dt_gguf_type_of_form(DT_FORM_F32))
-            return dt_error_set(r->err, DT_BAD_INPUT, f->g->name, "%s has type %s, wanted F32",
+            return dt_error_set(r->err, DT_BAD_INPUT, f->g->name, "%s has type %s; expected F32",
                                 f->name, dt_gguf_type_name(f->t.type));
         if (!f->t.size[0] || f->t.size[0] > cols || cols % f->t.size[0])
-            return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
-                                "%s has %llu scales a row, which do not divide its %u values",
-                                f->name, (unsigned long long)f->t.size[0], cols);
+            return dt_error_set(
+                r->err, DT_BAD_INPUT, f->g->name,
+                "%s has %llu scales for each row, which do not divide its %u values", f->name,
+                (unsigned long long)f->t.size[0], cols);
         uint32_t groups = (uint32_t)f->t.size[0];
         if ((status = check_shape(r, f, rows, groups)))
             return status;
-        if ((uint64_t)rows * groups * sizeof(float) > f->capacity)
+        if ((uint64_t)rows * groups * sizeof(float) > f->available)
             return cut_short(r, f, (uint64_t)rows * groups * sizeof(float));
         out->scales = f->data;
         out->group = cols / groups;
     } else {
         if ((status = check_shape(r, f, rows, cols)))
             return status;
-        if ((uint64_t)rows * cols > f->capacity)
+        if ((uint64_t)rows * cols > f->available)
             return cut_short(r, f, (uint64_t)rows * cols);
         out->quants = f->data;
     }
@@ -197,30 +199,29 @@ static dt_status place(const struct dt_gguf_reader *r, struct found *f)
         dt_slot_find(&dt_gguf_names, name, length - (scales ? sizeof suffix - 1 : 0), &layer);
     if (layer >= (int64_t)m->hp.layers)
         return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
-                            "%s is of layer %lld, block_count is %u", f->name, (long long)layer,
-                            m->hp.layers);
+                            "%s belongs to layer %lld, but block_count is %u", f->name,
+                            (long long)layer, m->hp.layers);
     if (slot == DT_SLOT_COUNT || (scales && dt_slot_is_vector(slot)))
         return dt_error_set(r->err, DT_UNSUPPORTED, f->g->name,
-                            "tensor %s does not belong to a %s model as we know it", f->name,
-                            m->architecture);
+                            "tensor %s is not part of a %s model", f->name, m->architecture);
 
     uint32_t rows, cols;
     dt_slot_shape(&m->hp, slot, &rows, &cols);
-    struct dt_matrix no_matrix = {0}; // measuring checks and counts, but keeps nothing
+    struct dt_matrix no_matrix = {0}; // where only measuring
     const float *no_vector = NULL;
     void *at = r->measuring ? NULL : dt_slot_place(m, slot, (uint32_t)layer);
     if (dt_slot_is_vector(slot)) {
         const float **out = at ? at : &no_vector;
         if (*out)
-            return dt_error_set(r->err, DT_BAD_INPUT, f->g->name, "%s is there twice", f->name);
+            return dt_error_set(r->err, DT_BAD_INPUT, f->g->name, "%s appears twice", f->name);
         return place_vector(r, f, slot, cols, out);
     }
     struct dt_matrix *out = at ? at : &no_matrix;
     if (scales ? out->scales != NULL : out->quants != NULL)
-        return dt_error_set(r->err, DT_BAD_INPUT, f->g->name, "%s is there twice", f->name);
+        return dt_error_set(r->err, DT_BAD_INPUT, f->g->name, "%s appears twice", f->name);
     if (scales && out->quants && out->form != DT_FORM_I8)
         return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
-                            "%s are scales of a tensor of form %s", f->name,
+                            "%s: scales, but the tensor has form %s", f->name,
                             dt_form_name(out->form));
     if (r->layout && f->t.type == DT_GGUF_TENSOR_I8 && f->t.dims == 1)
         return place_packed(r, f, rows, cols, out);
@@ -228,7 +229,7 @@ static dt_status place(const struct dt_gguf_reader *r, struct found *f)
         return place_groups(r, f, rows, cols, scales, out);
     if (out->scales)
         return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
-                            "%s has type %s, but %s_scales are there too", f->name,
+                            "%s has type %s, but there is also %s_scales", f->name,
                             dt_gguf_type_name(f->t.type), f->name);
     return blocks(r, f, rows, cols, out);
 }

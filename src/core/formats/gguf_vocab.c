@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// GGUF's vocabulary: pieces, scores, types and merges, where they lie in the file.
+// Reads the vocabulary of a GGUF file: pieces, scores, types and merges stay in the file.
 #include "core/formats/gguf_reader.h"
 
-// An array of a type with a given number of items; *data NULL where the key is absent.
+// Finds an array of a type with `count` items (0: any number). *data is NULL if the key is absent.
 static dt_status array(const struct dt_gguf_reader *r, const struct dt_gguf *g, const char *key,
                        uint32_t item, uint64_t count, const unsigned char **data)
 {
@@ -11,10 +11,10 @@ static dt_status array(const struct dt_gguf_reader *r, const struct dt_gguf *g, 
     if (!v)
         return DT_OK;
     if (v->type != DT_GGUF_ARRAY || v->item != item)
-        return dt_error_set(r->err, DT_BAD_INPUT, g->name, "%s is no array of %s", key,
-                            item == DT_GGUF_STRING ? "texts"
+        return dt_error_set(r->err, DT_BAD_INPUT, g->name, "%s is not an array of %s", key,
+                            item == DT_GGUF_STRING ? "strings"
                             : item == DT_GGUF_F32  ? "floats"
-                                                   : "whole numbers");
+                                                   : "integers");
     if (count && v->count != count)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
                             "%s has %llu items, tokenizer.ggml.tokens has %llu", key,
@@ -29,7 +29,7 @@ static dt_status token_id(const struct dt_gguf_reader *r, const struct dt_gguf *
     const struct dt_gguf_value *v = dt_gguf_find(g, key);
     if (v && (v->type == DT_GGUF_U32 || v->type == DT_GGUF_I32) &&
         dt_read_u32(v->data) == UINT32_MAX)
-        return DT_OK; // -1: there is none
+        return DT_OK; // -1: no such token
     return dt_gguf_uint(g, key, 0, r->model->vocab.size - 1, out, r->err);
 }
 
@@ -59,7 +59,7 @@ static dt_status read_pretokenizer(struct dt_gguf_reader *r, const struct dt_ggu
             return DT_OK;
         }
     return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
-                        "tokenizer.ggml.pre is %.*s, wanted gpt-2, llama-bpe, qwen2 or smollm",
+                        "tokenizer.ggml.pre is %.*s; expected gpt-2, llama-bpe, qwen2 or smollm",
                         length < 32 ? (int)length : 32, pre);
 }
 
@@ -75,7 +75,7 @@ static dt_status read_merges(struct dt_gguf_reader *r, const struct dt_gguf *g)
                             "key tokenizer.ggml.merges is missing (tokenizer.ggml.model is gpt2)");
     if (v->count > 2 * DT_MAX_VOCAB)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
-                            "tokenizer.ggml.merges has %llu items, wanted at most %u",
+                            "tokenizer.ggml.merges has %llu items; expected at most %u",
                             (unsigned long long)v->count, 2 * DT_MAX_VOCAB);
     r->model->vocab.merges = merges;
     r->model->vocab.merges_count = v->count;
@@ -83,7 +83,7 @@ static dt_status read_merges(struct dt_gguf_reader *r, const struct dt_gguf *g)
     return DT_OK;
 }
 
-// Where each piece lies.
+// Records the offset and length of each piece.
 static dt_status read_pieces(struct dt_gguf_reader *r, const struct dt_gguf *g,
                              const struct dt_gguf_value *tokens)
 {
@@ -97,11 +97,11 @@ static dt_status read_pieces(struct dt_gguf_reader *r, const struct dt_gguf *g,
     vocab->offset = offset;
     vocab->length = length;
     const unsigned char *p = tokens->data;
-    for (uint32_t i = 0; i < vocab->size; i++) { // dt_gguf_read has looked at every length
+    for (uint32_t i = 0; i < vocab->size; i++) { // dt_gguf_read has checked every length
         uint64_t n = dt_read_u64(p);
         if (n > DT_PIECE_MAX)
             return dt_error_set(r->err, DT_BAD_INPUT, g->name,
-                                "token %u has %llu bytes, wanted at most %u", i,
+                                "token %u has %llu bytes; expected at most %u", i,
                                 (unsigned long long)n, DT_PIECE_MAX);
         if (offset && length) {
             offset[i] = (uint32_t)(p + 8 - vocab->bytes);
@@ -132,7 +132,7 @@ dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g)
         vocab->kind = DT_VOCAB_BPE;
     else
         return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
-                            "tokenizer.ggml.model is %.*s, wanted llama or gpt2",
+                            "tokenizer.ggml.model is %.*s; expected llama or gpt2",
                             length < 32 ? (int)length : 32, kind);
     if (!tokens)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name, "key tokenizer.ggml.tokens is missing");
@@ -140,7 +140,7 @@ dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g)
         return status;
     if (!tokens->count || tokens->count > DT_MAX_VOCAB)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
-                            "tokenizer.ggml.tokens has %llu items, wanted 1 to %u",
+                            "tokenizer.ggml.tokens has %llu items; expected 1 to %u",
                             (unsigned long long)tokens->count, DT_MAX_VOCAB);
     vocab->size = r->model->hp.vocab = (uint32_t)tokens->count;
     if ((status =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A llama out of a Hugging Face folder: config.json, then tokenizer.json, tokenizer_config.json and
-// the index of the shards where there are any, then the safetensors files, used in place. Which
-// part is which is seen by what it holds.
+// Reads a model from a Hugging Face folder: config.json; tokenizer.json, tokenizer_config.json and
+// the index of the shards where they exist; and the safetensors files, used in place. Parts are
+// recognised by their content.
 #include <math.h>
 
 #include "core/formats/hf_reader.h"
@@ -36,7 +36,7 @@ static dt_status sort_parts(struct dt_hf_reader *r)
     }
     if (!r->config.n)
         return dt_error_set(r->err, DT_BAD_INPUT, r->parts[0].name,
-                            "no part is a config.json with model_type and hidden_size");
+                            "no config.json with model_type or hidden_size among the files");
     return DT_OK;
 }
 
@@ -57,8 +57,8 @@ static dt_status number(const struct dt_hf_reader *r, const char *key, uint32_t 
         return required ? dt_error_set(r->err, DT_BAD_INPUT, r->config_name, "%s is missing", key)
                         : DT_OK;
     if (!dt_json_uint_of(v, &value) || value < 1 || value > most)
-        return dt_error_set(r->err, DT_BAD_INPUT, r->config_name, "%s is %.*s, wanted 1 to %u", key,
-                            v.n < 40 ? (int)v.n : 40, v.at, most);
+        return dt_error_set(r->err, DT_BAD_INPUT, r->config_name, "%s is %.*s; expected 1 to %u",
+                            key, v.n < 40 ? (int)v.n : 40, v.at, most);
     *out = (uint32_t)value;
     return DT_OK;
 }
@@ -71,14 +71,14 @@ static dt_status real(const struct dt_hf_reader *r, struct dt_json_value from, c
     if (!v.n || dt_json_is(v, "null"))
         return DT_OK;
     if (!dt_json_number_of(v, &value) || !(value >= least && value <= most))
-        return dt_error_set(r->err, DT_BAD_INPUT, r->config_name, "%s is %.*s, wanted %g to %g",
+        return dt_error_set(r->err, DT_BAD_INPUT, r->config_name, "%s is %.*s; expected %g to %g",
                             key, v.n < 40 ? (int)v.n : 40, v.at, least, most);
     *out = (float)value;
     return DT_OK;
 }
 
-// Llama 3.1's scaling: long waves are slowed by `factor`, short ones not at all, those between in
-// proportion (as published with the model).
+// Llama 3.1's RoPE scaling, as published with the model: long waves are slowed by `factor`, short
+// ones not at all, and those between in proportion.
 static dt_status llama3_factors(const struct dt_hf_reader *r, struct dt_json_value scaling,
                                 float factor)
 {
@@ -92,7 +92,7 @@ static dt_status llama3_factors(const struct dt_hf_reader *r, struct dt_json_val
     if (!(high > low))
         return dt_error_set(
             r->err, DT_BAD_INPUT, r->config_name,
-            "rope_scaling.high_freq_factor is %g, wanted more than low_freq_factor %g",
+            "rope_scaling.high_freq_factor is %g; expected more than low_freq_factor %g",
             (double)high, (double)low);
     float *factors = dt_arena_alloc(r->arena, hp->rotated / 2, sizeof *factors);
     for (uint32_t i = 0; factors && i < hp->rotated / 2; i++) {
@@ -129,8 +129,8 @@ static dt_status read_rope(const struct dt_hf_reader *r)
         hp->rope_scale = 1.0f / factor;
     else if (!dt_json_is(type, "\"default\""))
         return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
-                            "rope_scaling is %.*s, wanted linear or llama3",
-                            type.n < 40 ? (int)type.n : 40, type.n ? type.at : "of no type");
+                            "rope_scaling type is %.*s; expected linear or llama3",
+                            type.n < 40 ? (int)type.n : 40, type.n ? type.at : "missing");
     return DT_OK;
 }
 
@@ -149,11 +149,11 @@ static dt_status read_config(const struct dt_hf_reader *r)
             r->model->architecture = known[i].architecture;
     if (!r->model->architecture)
         return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
-                            "model_type is %.*s, wanted llama, mistral or qwen2",
+                            "model_type is %.*s; expected llama, mistral or qwen2",
                             type.n < 40 ? (int)type.n : 40, type.n ? type.at : "missing");
     if (act.n && !dt_json_is(act, "\"silu\""))
         return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
-                            "hidden_act is %.*s, wanted silu", act.n < 40 ? (int)act.n : 40,
+                            "hidden_act is %.*s; expected silu", act.n < 40 ? (int)act.n : 40,
                             act.at);
     hp->norm_epsilon = 1e-6f;
     if ((status = number(r, "hidden_size", DT_MAX_DIM, true, &hp->dim)) ||
@@ -168,29 +168,27 @@ static dt_status read_config(const struct dt_hf_reader *r)
     if ((status = number(r, "num_key_value_heads", DT_MAX_HEADS, false, &hp->kv_heads)))
         return status;
     if (hp->kv_heads > hp->heads || hp->heads % hp->kv_heads)
-        return dt_error_set(
-            r->err, DT_BAD_INPUT, r->config_name,
-            "num_attention_heads is %u, which num_key_value_heads %u does not divide", hp->heads,
-            hp->kv_heads);
+        return dt_error_set(r->err, DT_BAD_INPUT, r->config_name,
+                            "num_attention_heads is %u, not a multiple of num_key_value_heads %u",
+                            hp->heads, hp->kv_heads);
     if (!given(r, "head_dim") && hp->dim % hp->heads)
         return dt_error_set(r->err, DT_BAD_INPUT, r->config_name,
-                            "hidden_size is %u, which num_attention_heads %u does not divide",
-                            hp->dim, hp->heads);
+                            "hidden_size is %u, not a multiple of num_attention_heads %u", hp->dim,
+                            hp->heads);
     hp->head_size = hp->dim / hp->heads;
     if ((status = number(r, "head_dim", DT_MAX_DIM, false, &hp->head_size)))
         return status;
     if (!hp->head_size || hp->head_size % 2 || (uint64_t)hp->head_size * hp->heads > 4 * DT_MAX_DIM)
         return dt_error_set(
             r->err, DT_BAD_INPUT, r->config_name,
-            "%u heads have %u channels each, wanted an even number and at most %u together",
+            "%u heads of %u channels: expected an even number of channels and at most %u in all",
             hp->heads, hp->head_size, 4 * DT_MAX_DIM);
     bool windowed = given(r, "sliding_window") &&
                     !dt_json_is(dt_json_find(r->config, "use_sliding_window"), "false");
     if (windowed && (status = number(r, "sliding_window", UINT32_MAX, false, &window)))
         return status;
-    hp->context = window && window < hp->context
-                      ? window
-                      : hp->context; // within its window an ordinary model
+    if (window && window < hp->context) // within its window it computes the same as other models
+        hp->context = window;
     hp->context = hp->context < DT_MAX_CONTEXT ? hp->context : DT_MAX_CONTEXT;
     hp->rope_style = DT_ROPE_HALVES;
     hp->tied = dt_json_is(dt_json_find(r->config, "tie_word_embeddings"), "true");
@@ -205,7 +203,7 @@ static void token_id(const struct dt_hf_reader *r, const char *key, uint32_t *ou
     struct dt_json_walk walk = {0};
     uint64_t id;
     if (v.n && v.at[0] == '[' && dt_json_next(v, &walk, &item_key, &item))
-        v = item; // of several the first
+        v = item; // the first of several
     if (dt_json_uint_of(v, &id) && id < r->model->vocab.size)
         *out = (uint32_t)id;
 }
@@ -230,13 +228,13 @@ static dt_status read_vocab(const struct dt_hf_reader *r)
         if (add.n)
             vocab->add_bos = dt_json_is(add, "true");
         else if (vocab->kind == DT_VOCAB_BPE &&
-                 dt_read_find(post.at, post.n, piece, n)) // a template that begins with it
+                 dt_read_find(post.at, post.n, piece, n)) // its template has BOS
             vocab->add_bos = true;
     }
     return DT_OK;
 }
 
-// chat_template is a text, or a list of named ones of which "default" counts.
+// chat_template is a string, or a list of named templates of which "default" is used.
 static dt_status read_template(const struct dt_hf_reader *r)
 {
     struct dt_json_value t = dt_json_find(r->tokenizer_config, "chat_template"), key, item;
@@ -278,8 +276,9 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
     m->format = "safetensors";
     m->layers = dt_arena_alloc(arena, m->hp.layers, sizeof *m->layers);
     if (!m->layers && out)
-        return dt_error_set(err, DT_NO_MEMORY, r.config_name, "the table of %u layers",
-                            m->hp.layers);
+        return dt_error_set(err, DT_NO_MEMORY, r.config_name,
+                            "the table of %u layers needs %zu bytes", m->hp.layers,
+                            m->hp.layers * sizeof *m->layers);
     if (m->layers)
         memset(m->layers, 0, m->hp.layers * sizeof *m->layers);
     bool tied = m->hp.tied;
@@ -289,8 +288,7 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
             weights = true;
         }
     if (!status && !weights)
-        status = dt_error_set(err, DT_BAD_INPUT, r.config_name,
-                              "there is no safetensors file beside it");
+        status = dt_error_set(err, DT_BAD_INPUT, r.config_name, "no safetensors file is beside it");
     if (!status && r.index.n && dt_json_count(dt_json_find(r.index, "weight_map")) != tensors)
         status = dt_error_set(err, DT_BAD_INPUT, r.index_name,
                               "weight_map has %zu tensors, the files have %zu",

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Between the parts of the reader of Hugging Face folders (hf_model.c, hf_tensors.c): what they
-// hand to each other.
+// Shared by the parts of the reader of Hugging Face folders: hf_model.c, hf_tensors.c.
 #ifndef DT_CORE_HF_READER_H
 #define DT_CORE_HF_READER_H
 
@@ -12,21 +11,21 @@ struct dt_hf_reader {
     const struct dt_model_part *parts;
     uint32_t count;
     struct dt_arena *arena;
-    struct dt_model *model; // never NULL: where only measuring, a dropped one
+    struct dt_model *model; // never NULL; when measuring, a temporary one
     struct dt_error *err;
     bool measuring;
-    // parts that are JSON, by what they are; n 0: not there
+    // the parts that are JSON, by their purpose; n 0: absent
     struct dt_json_value config, tokenizer, tokenizer_config, index;
     const char *config_name, *tokenizer_name, *tokenizer_config_name, *index_name;
 };
 
-// Puts every tensor of one safetensors file into its place in the model, and adds how many there
-// are to *tensors; norms and biases that are not F32 are copied to the arena. DT_BAD_INPUT or
-// DT_UNSUPPORTED names the tensor, or says what the index has against it.
+// Assigns every tensor of one safetensors file to its slot in the model, and adds their number to
+// *tensors. Norms and biases that are not F32 are converted into the arena. DT_BAD_INPUT or
+// DT_UNSUPPORTED: names the tensor, or how it differs from the index.
 dt_status dt_hf_place_all(const struct dt_hf_reader *r, const struct dt_model_part *part,
                           size_t *tensors);
 
-// DT_BAD_INPUT names the first tensor that no file had.
+// DT_BAD_INPUT: names the first tensor that is in no file.
 dt_status dt_hf_check_complete(const struct dt_hf_reader *r);
 
 #endif

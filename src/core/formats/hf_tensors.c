@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The tensors of safetensors files to their places in a model, in place.
+// Assigns the tensors of safetensors files to the slots of a model; they stay in the files.
 #include "base/format.h"
 #include "core/formats/hf_reader.h"
 #include "core/slots.h"
@@ -32,34 +32,34 @@ static dt_status place(const struct dt_hf_reader *r, const struct dt_safetensors
                        const struct dt_safetensor *t)
 {
     struct dt_model *m = r->model;
-    const char *name = t->name.at + 1; // plain names have no escapes; others are found nowhere
+    const char *name = t->name.at + 1; // known names have no escapes
     size_t n = t->name.n - 2;
     int shown = t->name.n < 100 ? (int)t->name.n : 100;
     if (n > 20 && memcmp(name + n - 19, "rotary_emb.inv_freq", 19) == 0)
-        return DT_OK; // old files keep what RoPE's base says already
+        return DT_OK; // redundant: it follows from the RoPE base
     int64_t layer;
     enum dt_slot slot = dt_slot_find(&names, name, n, &layer);
     if (layer >= (int64_t)m->hp.layers)
         return dt_error_set(r->err, DT_BAD_INPUT, s->name,
-                            "%.*s is of layer %lld, num_hidden_layers is %u", shown, t->name.at,
-                            (long long)layer, m->hp.layers);
+                            "%.*s belongs to layer %lld, but num_hidden_layers is %u", shown,
+                            t->name.at, (long long)layer, m->hp.layers);
     if (slot == DT_SLOT_COUNT)
         return dt_error_set(r->err, DT_UNSUPPORTED, s->name,
-                            "tensor %.*s does not belong to a %s model as we know it", shown,
-                            t->name.at, m->architecture);
+                            "tensor %.*s is not part of a %s model", shown, t->name.at,
+                            m->architecture);
     bool vector = dt_slot_is_vector(slot);
     uint32_t rows, cols;
     dt_slot_shape(&m->hp, slot, &rows, &cols);
     bool fits = vector ? t->dims == 1 && t->size[0] == cols
                        : t->dims == 2 && t->size[0] == rows && t->size[1] == cols;
     if (!fits)
-        return dt_error_set(r->err, DT_BAD_INPUT, s->name, "%.*s is %llu x %llu, wanted %u x %u",
+        return dt_error_set(r->err, DT_BAD_INPUT, s->name, "%.*s is %llu x %llu; expected %u x %u",
                             shown, t->name.at, (unsigned long long)t->size[0],
                             (unsigned long long)t->size[1], vector ? cols : rows,
                             vector ? 1 : cols);
     if (t->form == DT_FORM_NONE)
         return dt_error_set(r->err, DT_UNSUPPORTED, s->name,
-                            "%.*s has dtype %s, wanted F32, F16 or BF16", shown, t->name.at,
+                            "%.*s has dtype %s; expected F32, F16 or BF16", shown, t->name.at,
                             t->type);
 
     struct dt_matrix w = dt_matrix_blocks(t->form, rows, cols, t->data);
@@ -78,8 +78,7 @@ static dt_status place(const struct dt_hf_reader *r, const struct dt_safetensors
     void *at = dt_slot_place(m, slot, (uint32_t)layer);
     bool twice = vector ? *(const float **)at != NULL : ((struct dt_matrix *)at)->quants != NULL;
     if (twice)
-        return dt_error_set(r->err, DT_BAD_INPUT, s->name, "%.*s is there twice", shown,
-                            t->name.at);
+        return dt_error_set(r->err, DT_BAD_INPUT, s->name, "%.*s appears twice", shown, t->name.at);
     if (!vector) {
         *(struct dt_matrix *)at = w;
         return DT_OK;
@@ -126,13 +125,13 @@ static dt_status check_overlaps(const struct dt_hf_reader *r, const struct dt_sa
     return DT_OK;
 }
 
-// The index says in which file a tensor lies; it must be this one.
+// Checks that the index places a tensor in this file.
 static dt_status check_index(const struct dt_hf_reader *r, const struct dt_safetensors *s,
                              const struct dt_safetensor *t)
 {
     struct dt_json_value map = dt_json_find(r->index, "weight_map"), key, item;
     struct dt_json_walk walk = {0};
-    const char *base = s->name; // without its folder
+    const char *base = s->name; // without the folder
     for (const char *c = s->name; *c; c++)
         base = *c == '/' ? c + 1 : base;
     int shown = t->name.n < 100 ? (int)t->name.n : 100;
@@ -146,7 +145,7 @@ static dt_status check_index(const struct dt_hf_reader *r, const struct dt_safet
                             item.n < 100 ? (int)item.n : 100, item.at, base);
     }
     return dt_error_set(r->err, DT_BAD_INPUT, r->index_name,
-                        "weight_map does not know %.*s, which is in %s", shown, t->name.at, base);
+                        "weight_map does not list %.*s, which is in %s", shown, t->name.at, base);
 }
 
 dt_status dt_hf_place_all(const struct dt_hf_reader *r, const struct dt_model_part *part,
@@ -160,7 +159,7 @@ dt_status dt_hf_place_all(const struct dt_hf_reader *r, const struct dt_model_pa
     if (status)
         return status;
     if (s.tensors > TENSORS_MOST)
-        return dt_error_set(r->err, DT_BAD_INPUT, s.name, "it has %u tensors, wanted at most %u",
+        return dt_error_set(r->err, DT_BAD_INPUT, s.name, "it has %u tensors; expected at most %u",
                             s.tensors, TENSORS_MOST);
     struct extent *extents = dt_arena_alloc(r->arena, s.tensors, sizeof *extents);
     size_t n = 0;

@@ -5,7 +5,7 @@
 
 #include "core/formats/reader.h"
 
-// What is built: pieces in the order in which they stand in the JSON.
+// The vocabulary being built: pieces in the order of the JSON.
 struct builder {
     const char *name;
     struct dt_error *err;
@@ -52,7 +52,7 @@ static dt_status add_piece(struct builder *b, struct dt_json_value text,
     uint64_t id;
     if (!dt_json_is_text(text) || !dt_json_uint_of(id_value, &id))
         return dt_error_set(b->err, DT_BAD_INPUT, b->name,
-                            "a token is %.*s with the id %.*s, wanted a text and a number",
+                            "a token is %.*s with the id %.*s; expected a string and a number",
                             text.n < 64 ? (int)text.n : 64, text.at,
                             id_value.n < 32 ? (int)id_value.n : 32, id_value.at);
     if (id >= b->size)
@@ -62,7 +62,7 @@ static dt_status add_piece(struct builder *b, struct dt_json_value text,
     size_t n = dt_json_text_of(text, (char *)b->text + b->text_used);
     if (n > DT_PIECE_MAX)
         return dt_error_set(b->err, DT_BAD_INPUT, b->name,
-                            "token %llu has %zu bytes, wanted at most %u", (unsigned long long)id,
+                            "token %llu has %zu bytes; expected at most %u", (unsigned long long)id,
                             n, DT_PIECE_MAX);
     if (b->types[id] != DT_TOKEN_UNUSED) {
         bool same =
@@ -87,7 +87,7 @@ static bool is_byte_piece(const unsigned char *p, size_t n)
     return n == 6 && memcmp(p, "<0x", 3) == 0 && p[5] == '>';
 }
 
-// One merge: "left right", or ["left", "right"] as newer files have it; into GGUF's form.
+// One merge, "left right", or ["left", "right"] in newer files, into GGUF's form.
 static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_t rank, bool spm)
 {
     struct dt_json_walk walk = {0};
@@ -104,14 +104,14 @@ static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_
                     !dt_json_next(item, &walk, &key, &third) && item.at[0] == '[';
         if (!pair || !dt_json_is_text(left) || !dt_json_is_text(right))
             return dt_error_set(b->err, DT_BAD_INPUT, b->name,
-                                "merge %u is %.*s, wanted two pieces", rank,
+                                "merge %u is %.*s; expected two pieces", rank,
                                 item.n < 64 ? (int)item.n : 64, item.at);
         split = dt_json_text_of(left, (char *)out);
         out[split] = ' ';
         n = split + 1 + dt_json_text_of(right, (char *)out + split + 1);
     }
     if (!split || split + 1 >= n || n > 2 * DT_PIECE_MAX)
-        return dt_error_set(b->err, DT_BAD_INPUT, b->name, "merge %u is %.*s, wanted two pieces",
+        return dt_error_set(b->err, DT_BAD_INPUT, b->name, "merge %u is %.*s; expected two pieces",
                             rank, item.n < 64 ? (int)item.n : 64, item.at);
     uint64_t length = n;
     memcpy(out - 8, &length, 8);
@@ -121,9 +121,9 @@ static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_
     uint32_t id = b->index[slot_of(b, joined, n - 1)];
     if (!id)
         return dt_error_set(b->err, DT_BAD_INPUT, b->name,
-                            "merge %u makes \"%.*s\", which is no token", rank,
+                            "merge %u makes \"%.*s\", which is not a token", rank,
                             n < 64 ? (int)n - 1 : 64, (const char *)joined);
-    if (spm) { // the best merge that makes a piece is its score
+    if (spm) { // the rank of the best merge that makes a piece becomes its score
         if (b->scores[id - 1] < -1e9f)
             b->scores[id - 1] = -(float)rank;
     } else {
@@ -132,9 +132,9 @@ static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_
     return DT_OK;
 }
 
-// SentencePiece numbers its pieces by their scores, 0, -1, -2 ... after the bytes; where the ranks
-// of the merges agree with the ids, those were the scores. Else the ranks serve as well: only their
-// order counts.
+// SentencePiece numbers its pieces by score: 0, -1, -2 ... after the bytes. If the ranks of the
+// merges agree with the ids, these are the original scores. Otherwise the ranks do as well, because
+// only the order of scores matters.
 static void number_scores(const struct builder *b)
 {
     uint32_t first = UINT32_MAX;
@@ -167,12 +167,12 @@ static dt_status read_pretokenizer(struct builder *b, struct dt_json_value pre,
     else
         return dt_error_set(
             b->err, DT_UNSUPPORTED, b->name,
-            "its pre_tokenizer is none of GPT-2's, Llama 3's, Qwen 2's or SmolLM's: %.*s",
+            "its pre_tokenizer is not one of GPT-2, Llama 3, Qwen 2 or SmolLM: %.*s",
             pre.n < 200 ? (int)pre.n : 200, pre.at);
     return DT_OK;
 }
 
-// Tables for `size` pieces; texts as long as the JSON that holds them.
+// Allocates tables for `size` pieces; their text is at most as long as the JSON.
 static bool take_all(struct builder *b, struct dt_arena *arena, struct dt_json_value model,
                      struct dt_json_value merges, struct dt_json_value added)
 {
@@ -194,7 +194,7 @@ static bool take_all(struct builder *b, struct dt_arena *arena, struct dt_json_v
     for (uint32_t i = 0; i < b->size; i++) {
         b->offset[i] = 0;
         b->length[i] = 0;
-        b->scores[i] = -1e10f; // merges never lead to it
+        b->scores[i] = -1e10f; // no merge results in it
         b->types[i] = DT_TOKEN_UNUSED;
     }
     return true;
@@ -212,18 +212,19 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
     struct dt_json_walk walk = {0};
     dt_status status = DT_OK;
     if (!dt_json_is(dt_json_find(model, "type"), "\"BPE\"") && !merges.n)
-        return dt_error_set(err, DT_UNSUPPORTED, name, "its model is no BPE");
+        return dt_error_set(err, DT_UNSUPPORTED, name, "its model is not BPE");
     if (!pieces.n || pieces.at[0] != '{' || !merges.n || merges.at[0] != '[')
         return dt_error_set(err, DT_BAD_INPUT, name, "model.vocab and model.merges are missing");
     bool spm = dt_json_is(dt_json_find(model, "byte_fallback"), "true");
     if (!spm && !contains(pre, "\"ByteLevel\""))
         return dt_error_set(err, DT_UNSUPPORTED, name,
-                            "its BPE is neither byte-level nor has byte_fallback");
+                            "its BPE is not byte-level and has no byte_fallback");
     bool taken = take_all(&b, arena, model, merges, added);
     if (!out)
         return DT_OK;
     if (!taken)
-        return dt_error_set(err, DT_NO_MEMORY, name, "the tables of %u tokens", size);
+        return dt_error_set(err, DT_NO_MEMORY, name, "the tables of %u tokens do not fit in memory",
+                            size);
 
     while (!status && dt_json_next(pieces, &walk, &key, &item))
         status = add_piece(&b, key, item, DT_TOKEN_NORMAL);
@@ -231,8 +232,7 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
     walk = (struct dt_json_walk){0};
     while (!status && dt_json_next(merges, &walk, &key, &item))
         status = add_merge(&b, item, rank++, spm);
-    for (uint32_t i = 0; i < size && spm && !status;
-         i++) // single characters never merge, bytes are bytes
+    for (uint32_t i = 0; i < size && spm && !status; i++) // single characters are never merged
         if (b.types[i] == DT_TOKEN_NORMAL && is_byte_piece(b.text + b.offset[i], b.length[i]))
             b.types[i] = DT_TOKEN_BYTE;
     walk = (struct dt_json_walk){0};

@@ -11,7 +11,7 @@
 struct checker {
     const char *text;
     size_t n, at;
-    const char *what; // what was wanted where it stopped, NULL while all is well
+    const char *what; // what was expected where it failed; NULL: no error so far
 };
 
 static bool is_space(char c)
@@ -132,7 +132,7 @@ static bool check_scalar(struct checker *c)
     }
 }
 
-// Without recursion: open[depth] is the bracket that closes what is open.
+// Not recursive: open[0..depth) are the closing brackets of the open values.
 static bool check_value(struct checker *c)
 {
     char open[DT_JSON_MOST_NESTED];
@@ -190,15 +190,15 @@ dt_status dt_json_check(const char *text, size_t n, const char *name, struct dt_
         return DT_OK;
     }
     if (c.at >= n)
-        return dt_error_set(err, DT_BAD_INPUT, name, "this JSON ends at byte %zu, wanted %s", n,
+        return dt_error_set(err, DT_BAD_INPUT, name, "this JSON ends at byte %zu; expected %s", n,
                             c.what ? c.what : "a value");
-    return dt_error_set(err, DT_BAD_INPUT, name, "this JSON has '%c' at byte %zu, wanted %s",
+    return dt_error_set(err, DT_BAD_INPUT, name, "this JSON has '%c' at byte %zu; expected %s",
                         text[c.at], c.at, good ? "its end" : c.what);
 }
 
-// ---- looking ----
+// ---- access ----
 
-// The end of the value that begins at p, in a checked text: brackets are counted, strings skipped.
+// The end of the value at p in a checked text. Counts brackets and skips strings.
 static const char *end_of(const char *p, const char *end)
 {
     size_t depth = 0;
@@ -340,7 +340,7 @@ bool dt_json_number_of(struct dt_json_value v, double *out)
         } else if (digits < UINT64_MAX / 16) {
             digits = digits * 10 + (uint64_t)(*p - '0');
             scale -= fraction;
-        } else { // digits that no double holds
+        } else { // more digits than a double holds
             scale += !fraction;
         }
     }
@@ -352,7 +352,7 @@ bool dt_json_number_of(struct dt_json_value v, double *out)
     }
     exponent += scale;
     double value = (double)digits;
-    // Powers up to 10^22 are exact, so that one rounding is all in the usual cases.
+    // Powers up to 10^22 are exact, so the usual cases are rounded once.
     if (!digits)
         value = 0;
     else if (exponent < -22 || exponent > 22)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Reading foreign JSON in place: the text is checked once as a whole, then looked at in slices. No
-// memory is taken.
+// Reads untrusted JSON in place: the whole text is checked once, then accessed as slices. Allocates
+// nothing.
 #ifndef DT_CORE_JSON_READ_H
 #define DT_CORE_JSON_READ_H
 
@@ -12,43 +12,42 @@
 
 #define DT_JSON_MOST_NESTED 64u
 
-// A value within a checked text: from its first byte to its last, without white space around it. n
-// 0: there is none.
+// A value in a checked text, without white space around it. n 0: no value.
 struct dt_json_value {
     const char *at;
     size_t n;
 };
 
-// Checks that text[0..n) is one JSON value (RFC 8259; bytes above 127 are taken as they are) nested
-// at most DT_JSON_MOST_NESTED deep. Everything else here wants a value of a text that passed.
-// DT_BAD_INPUT names the byte and what stands there. Linear.
+// Checks that text[0..n) is one JSON value (RFC 8259; bytes above 127 are not checked), nested at
+// most DT_JSON_MOST_NESTED deep. All other functions need a value of a text that passed.
+// DT_BAD_INPUT: names the position, what is there and what was expected. Linear in n.
 dt_status dt_json_check(const char *text, size_t n, const char *name, struct dt_json_value *out,
                         struct dt_error *err);
 
-// Walks through the members of an object or the items of an array: begins with {0}; false at the
-// end (and at once for other values). key is a string value for an object's members, empty for an
-// array's items.
+// Iterates over the members of an object or the items of an array; *walk starts as {0}. False at
+// the end, and at once for other values. key is a string value for members, empty for items.
 struct dt_json_walk {
-    const char *at; // NULL: not begun
+    const char *at; // NULL: not started
 };
 bool dt_json_next(struct dt_json_value in, struct dt_json_walk *walk, struct dt_json_value *key,
                   struct dt_json_value *item);
 
-// The first member with this name (plain ASCII, no escapes); n 0 if there is none or `object` is no
-// object. Linear in the object.
+// The first member with this name (plain ASCII, no escapes); n 0 if there is none or the value is
+// not an object. Linear in the object.
 struct dt_json_value dt_json_find(struct dt_json_value object, const char *name);
-size_t dt_json_count(struct dt_json_value list); // members or items
+// The number of members or items.
+size_t dt_json_count(struct dt_json_value list);
 
 bool dt_json_is_text(struct dt_json_value v);
-bool dt_json_is(struct dt_json_value v,
-                const char *literal); // "true", "null", or a string with its quotes
+// Whether v is literally this: "true", "null", or a string with its quotes and without escapes.
+bool dt_json_is(struct dt_json_value v, const char *literal);
 
-// The text of a string value with its escapes undone (a lone surrogate is U+FFFD), at most v.n
-// bytes, to out (may be NULL: only counts). Returns how many; 0 for other values.
+// Writes the text of a string value with its escapes resolved (a lone surrogate becomes U+FFFD) to
+// out, at most v.n bytes; out NULL only counts. Returns the bytes; 0 for other values.
 size_t dt_json_text_of(struct dt_json_value v, char *out);
 
-// A whole number from 0 to 2^53; false for anything else. A number, the nearest double to within
-// one unit in the last place (infinity where it is too large).
+// Reads an integer from 0 to 2^53, or a number as a double within one unit in the last place of the
+// nearest one (infinity where it is too large). False for other values.
 bool dt_json_uint_of(struct dt_json_value v, uint64_t *out);
 bool dt_json_number_of(struct dt_json_value v, double *out);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// llama2.c's model files: legacy fp32 (no magic), version 1 (fp32) and version 2 (int8 groups), as
-// its export.py writes them.
+// llama2.c's model files, as its export.py writes them: legacy fp32 (no magic), version 1 (fp32)
+// and version 2 (int8 groups).
 #include "core/formats/llama2c.h"
 
 #include <string.h>
@@ -18,31 +18,34 @@ static const uint32_t field_caps[FIELDS] = {DT_MAX_DIM,    DT_MAX_HIDDEN, DT_MAX
                                             DT_MAX_HEADS,  DT_MAX_HEADS,  DT_MAX_VOCAB,
                                             DT_MAX_CONTEXT};
 
-// The fields and what must hold between them.
+// Checks each field and the relations between them.
 static dt_status check_fields(const int32_t *f, const char *name, bool legacy, struct dt_error *err)
 {
     for (int i = 0; i < FIELDS; i++) {
         int64_t value = f[i];
-        if (legacy && i == 5 &&
-            value < 0) // a legacy file says so that it has a classifier of its own
+        if (legacy && i == 5 && value < 0) // legacy: the classifier is not the embedding
             value = -value;
-        if (value < 1 || value > field_caps[i])
-            return dt_error_set(err, DT_BAD_INPUT, name, "%s is %d, wanted 1 to %u%s",
-                                field_names[i], (int)f[i], field_caps[i],
-                                legacy ? " (no GGUF or ak42 magic: read as a legacy llama2.c file)"
-                                       : "");
+        if (value >= 1 && value <= field_caps[i])
+            continue;
+        if (legacy)
+            return dt_error_set(err, DT_BAD_INPUT, name,
+                                "not a model file: no GGUF or llama2.c header (as a legacy "
+                                "llama2.c file, %s would be %d; 1 to %u is valid)",
+                                field_names[i], (int)f[i], field_caps[i]);
+        return dt_error_set(err, DT_BAD_INPUT, name, "%s is %d; expected 1 to %u", field_names[i],
+                            (int)f[i], field_caps[i]);
     }
     int dim = f[0], heads = f[3], kv_heads = f[4];
     if (dim % heads)
-        return dt_error_set(err, DT_BAD_INPUT, name, "dim is %d, which n_heads %d does not divide",
-                            dim, heads);
+        return dt_error_set(err, DT_BAD_INPUT, name, "dim is %d, not a multiple of n_heads %d", dim,
+                            heads);
     if (dim / heads % 2)
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "dim %d / n_heads %d gives heads of %d channels, wanted an even number",
+                            "dim %d / n_heads %d is %d channels a head; expected an even number",
                             dim, heads, dim / heads);
     if (kv_heads > heads || heads % kv_heads)
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "n_heads is %d, which n_kv_heads %d does not divide", heads, kv_heads);
+                            "n_heads is %d, not a multiple of n_kv_heads %d", heads, kv_heads);
     return DT_OK;
 }
 
@@ -53,27 +56,25 @@ dt_status dt_llama2c_read_header(const unsigned char *bytes, size_t n, const cha
     bool magic = n >= 4 && dt_read_u32(bytes) == DT_LLAMA2C_MAGIC;
     size_t at = magic ? 8 : 0;
     if (n < 4)
-        return dt_error_set(err, DT_BAD_INPUT, name,
-                            "the file has %zu bytes: too short for a model", n);
+        return dt_error_set(err, DT_BAD_INPUT, name, "the file has %zu bytes, too few for a model",
+                            n);
     if (magic && n >= 8) {
         h.version = dt_read_u32(bytes + 4);
         if (h.version != 1 && h.version != 2)
             return dt_error_set(err, DT_UNSUPPORTED, name,
-                                "llama2.c file of version %d, wanted 1 (fp32) or 2 (int8 groups)",
+                                "llama2.c version is %d; expected 1 (fp32) or 2 (int8 groups)",
                                 (int)h.version);
     } else if (magic) {
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "cut short in the header: version needs bytes 4 to 7, the file has %zu",
-                            n);
+                            "truncated header: version needs bytes 4 to 7, the file has %zu", n);
     }
 
     int32_t f[FIELDS];
     for (int i = 0; i < FIELDS; i++, at += 4) {
         if (n < at + 4)
-            return dt_error_set(
-                err, DT_BAD_INPUT, name,
-                "cut short in the header: %s needs bytes %zu to %zu, the file has %zu",
-                field_names[i], at, at + 3, n);
+            return dt_error_set(err, DT_BAD_INPUT, name,
+                                "truncated header: %s needs bytes %zu to %zu, the file has %zu",
+                                field_names[i], at, at + 3, n);
         f[i] = (int32_t)dt_read_u32(bytes + at);
     }
     dt_status status = check_fields(f, name, !magic, err);
@@ -91,10 +92,10 @@ dt_status dt_llama2c_read_header(const unsigned char *bytes, size_t n, const cha
     if (magic) {
         if (n < DT_LLAMA2C_HEADER)
             return dt_error_set(err, DT_BAD_INPUT, name,
-                                "cut short in the header: it has %u bytes, the file has %zu",
+                                "truncated header: %u bytes are needed, the file has %zu",
                                 DT_LLAMA2C_HEADER, n);
         if (bytes[at] > 1)
-            return dt_error_set(err, DT_BAD_INPUT, name, "shared_classifier is %d, wanted 0 or 1",
+            return dt_error_set(err, DT_BAD_INPUT, name, "shared_classifier is %d; expected 0 or 1",
                                 bytes[at]);
         h.shared = bytes[at];
         h.bytes = DT_LLAMA2C_HEADER;
@@ -103,23 +104,23 @@ dt_status dt_llama2c_read_header(const unsigned char *bytes, size_t n, const cha
         int32_t group = (int32_t)dt_read_u32(bytes + at + 1);
         if (group < 1 || (uint32_t)group > h.hidden + h.dim)
             return dt_error_set(err, DT_BAD_INPUT, name,
-                                "group_size is %d, wanted 1 to the length of a row", (int)group);
+                                "group_size is %d; expected 1 to the length of a row", (int)group);
         h.group = (uint32_t)group;
     }
     *out = h;
     return DT_OK;
 }
 
-// Walks through the weights of a file.
+// A position in the weights of a file.
 struct cursor {
     const struct dt_model_part *file;
     struct dt_error *err;
     uint64_t at;
     uint32_t group;   // version 2
-    dt_status status; // the first refusal; what follows does nothing
+    dt_status status; // the first error; later calls do nothing
 };
 
-// What a tensor is called in messages: "w2 of layer 3", or the name alone with layer < 0.
+// The name of a tensor in messages: "w2 of layer 3", or "w2" where layer < 0.
 static const char *label(char *out, size_t size, const char *tensor, int layer)
 {
     if (layer >= 0)
@@ -129,8 +130,8 @@ static const char *label(char *out, size_t size, const char *tensor, int layer)
     return out;
 }
 
-// The next count bytes; NULL and a refusal if the file is shorter. The caps keep every count below
-// 2^50: no sum can overflow.
+// The next count bytes; NULL and an error if the file is shorter. The caps keep every count below
+// 2^50, so no sum overflows.
 static const unsigned char *take(struct cursor *c, uint64_t count, const char *tensor, int layer)
 {
     if (c->status)
@@ -138,7 +139,7 @@ static const unsigned char *take(struct cursor *c, uint64_t count, const char *t
     if (count > c->file->n - c->at) {
         char what[64];
         c->status = dt_error_set(c->err, DT_BAD_INPUT, c->file->name,
-                                 "cut short: %s needs bytes %llu to %llu, the file has %zu",
+                                 "truncated: %s needs bytes %llu to %llu, the file has %zu",
                                  label(what, sizeof what, tensor, layer), (unsigned long long)c->at,
                                  (unsigned long long)(c->at + count - 1), c->file->n);
         return NULL;
@@ -148,7 +149,7 @@ static const unsigned char *take(struct cursor *c, uint64_t count, const char *t
     return p;
 }
 
-// A norm's weights: finite floats. They lie at multiples of 4 in every version.
+// A norm's weights: finite floats, at a multiple of 4 bytes in every version.
 static const float *take_norm(struct cursor *c, uint32_t dim, const char *tensor, int layer)
 {
     const unsigned char *p = take(c, (uint64_t)dim * sizeof(float), tensor, layer);
@@ -171,7 +172,7 @@ static struct dt_matrix take_matrix(struct cursor *c, uint32_t rows, uint32_t co
     }
     if (!c->status && cols % c->group)
         c->status = dt_error_set(c->err, DT_BAD_INPUT, c->file->name,
-                                 "%s has rows of %u values, which groups of %u do not divide",
+                                 "%s has rows of %u values, not a multiple of the group size %u",
                                  label(what, sizeof what, tensor, layer), cols, c->group);
     const unsigned char *quants = take(c, count, tensor, layer);
     const unsigned char *scales = take(c, count / c->group * sizeof(float), tensor, layer);
@@ -199,7 +200,7 @@ static const char *const slot_names[DT_SLOT_COUNT] = {
     [DT_SLOT_CLASSIFIER] = "wcls",
 };
 
-// Everything of attention, then of the feed-forward, norms between.
+// Legacy: in the order of evaluation.
 static const enum dt_slot legacy_order[] = {
     DT_SLOT_EMBEDDING,  DT_SLOT_ATTENTION_NORM, DT_SLOT_QUERY, DT_SLOT_KEY,  DT_SLOT_VALUE,
     DT_SLOT_OUTPUT,     DT_SLOT_FFN_NORM,       DT_SLOT_GATE,  DT_SLOT_DOWN, DT_SLOT_UP,
@@ -212,7 +213,7 @@ static const enum dt_slot versioned_order[] = {
     DT_SLOT_GATE,           DT_SLOT_DOWN,     DT_SLOT_UP,
 };
 
-// A slot's tensor; of a layer's slot those of all layers, which lie together.
+// The tensor of a slot; for a slot of a layer, the tensors of all layers, which are contiguous.
 static void take_slot(struct cursor *c, struct dt_model *m, enum dt_slot slot)
 {
     bool in_layer = slot < DT_SLOT_LAYER_END;
@@ -228,7 +229,7 @@ static void take_slot(struct cursor *c, struct dt_model *m, enum dt_slot slot)
     }
 }
 
-// Legacy files: RoPE's cosines and sines, which nobody needs, side by side.
+// Legacy files end with RoPE's cosines and sines. They are not used, only kept for conversion.
 static void take_tables(struct cursor *c, struct dt_model *m)
 {
     uint64_t half = (uint64_t)m->hp.context * m->hp.head_size / 2 * sizeof(float);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Which reader takes a file, and what is checked whatever the file.
 #include "core/formats/open_model.h"
 
 #include <string.h>
@@ -15,7 +14,7 @@ static bool is_gguf(const unsigned char *bytes, size_t n)
     return n >= 4 && memcmp(bytes, "GGUF", 4) == 0;
 }
 
-// config.json, the first file of a Hugging Face folder.
+// Whether this may be config.json, the first file of a Hugging Face folder.
 static bool is_json(const unsigned char *bytes, size_t n)
 {
     size_t i = 0;
@@ -48,11 +47,12 @@ static dt_status dispatch(const struct dt_model_part *parts, uint32_t count, str
                           struct dt_model *out, struct dt_error *err)
 {
     for (uint32_t i = 0; i < count; i++)
-        if ((uintptr_t)parts[i].bytes % sizeof(float)) // ours to keep: a mapping is aligned
+        if ((uintptr_t)parts[i].bytes %
+            sizeof(float)) // an error of the caller: mappings are aligned
             return dt_error_set(err, DT_FAILED, parts[i].name,
-                                "the bytes of a model must be aligned to 4");
+                                "the bytes of a model must be aligned to 4 bytes");
     if (!count)
-        return dt_error_set(err, DT_FAILED, NULL, "a model of no files");
+        return dt_error_set(err, DT_FAILED, NULL, "a model needs at least one file");
     if (is_gguf(parts[0].bytes, parts[0].n))
         return dt_gguf_open(parts, count, arena, out, err);
     if (count > 1 && is_json(parts[0].bytes, parts[0].n))
@@ -60,10 +60,11 @@ static dt_status dispatch(const struct dt_model_part *parts, uint32_t count, str
     if (dt_safetensors_recognise(parts[0].bytes, parts[0].n) || is_json(parts[0].bytes, parts[0].n))
         return dt_error_set(
             err, DT_BAD_INPUT, parts[0].name,
-            "a part of a Hugging Face model: open the folder that holds it and its config.json");
+            "part of a Hugging Face model: open the folder that has it and its config.json");
     if (count != 1)
         return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
-                            "one of %u files, but only GGUF files can be split", count);
+                            "not a GGUF file, but one of %u files; only GGUF models can be split",
+                            count);
     return dt_llama2c_open(parts, arena, out, err);
 }
 
@@ -75,7 +76,7 @@ size_t dt_model_measure_parts(const struct dt_model_part *parts, uint32_t count,
         return 0;
     if (dt_arena_failed(&counting)) {
         dt_error_set(err, DT_BAD_INPUT, parts[0].name,
-                     "its tables would need more memory than there can be");
+                     "its tables need more memory than can be addressed");
         return 0;
     }
     return counting.used;

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Words in what a file brings, and checks of its floats.
 #include "core/formats/reader.h"
 
 static bool not_finite(uint32_t bits)
@@ -7,19 +6,21 @@ static bool not_finite(uint32_t bits)
     return (bits & 0x7f800000) == 0x7f800000;
 }
 
-size_t dt_reader_first_not_finite(const void *floats, size_t n, size_t stride)
+// The index of the first of n contiguous floats (any alignment) that is infinite or NaN; n if none
+// is.
+static size_t first_not_finite(const void *floats, size_t n)
 {
     const unsigned char *p = floats;
     size_t i = 0;
-    // Whole runs without a branch: compilers vectorise this, and start-up waits for it.
-    for (; stride == sizeof(float) && i + 256 <= n; i += 256) {
+    // Runs without branches, which compilers vectorise: this is part of the start-up time.
+    for (; i + 256 <= n; i += 256) {
         uint32_t any = 0;
         for (size_t k = 0; k < 256; k++)
             any |= not_finite(dt_read_u32(p + (i + k) * sizeof(float)));
         if (any)
             break;
     }
-    while (i < n && !not_finite(dt_read_u32(p + i * stride)))
+    while (i < n && !not_finite(dt_read_u32(p + i * sizeof(float))))
         i++;
     return i;
 }
@@ -27,10 +28,10 @@ size_t dt_reader_first_not_finite(const void *floats, size_t n, size_t stride)
 dt_status dt_reader_check_finite(const char *file, const char *tensor, const void *floats, size_t n,
                                  struct dt_error *err)
 {
-    size_t i = dt_reader_first_not_finite(floats, n, sizeof(float));
+    size_t i = first_not_finite(floats, n);
     if (i == n)
         return DT_OK;
-    return dt_error_set(err, DT_BAD_INPUT, file, "%s: value %zu is %g, wanted a finite number",
+    return dt_error_set(err, DT_BAD_INPUT, file, "%s: value %zu is %g; expected a finite number",
                         tensor, i,
                         (double)dt_read_f32((const unsigned char *)floats + i * sizeof(float)));
 }
@@ -39,8 +40,8 @@ static dt_status bad_scale(const char *file, const char *tensor, uint32_t row, u
                            float value, struct dt_error *err)
 {
     return dt_error_set(err, DT_BAD_INPUT, file,
-                        "%s: scale %u of row %u is %g, wanted a finite number", tensor, group, row,
-                        (double)value);
+                        "%s: scale %u of row %u is %g; expected a finite number", tensor, group,
+                        row, (double)value);
 }
 
 dt_status dt_reader_check_scales(const char *file, const char *tensor, const struct dt_matrix *w,
@@ -48,7 +49,7 @@ dt_status dt_reader_check_scales(const char *file, const char *tensor, const str
 {
     if (w->form == DT_FORM_I8) {
         uint32_t groups = w->cols / w->group;
-        size_t i = dt_reader_first_not_finite(w->scales, (size_t)w->rows * groups, sizeof(float));
+        size_t i = first_not_finite(w->scales, (size_t)w->rows * groups);
         if (i == (size_t)w->rows * groups)
             return DT_OK;
         return bad_scale(file, tensor, (uint32_t)(i / groups), (uint32_t)(i % groups),
@@ -57,7 +58,7 @@ dt_status dt_reader_check_scales(const char *file, const char *tensor, const str
     if (!all || dt_form_scale_at(w->form, 0) < 0)
         return DT_OK;
     uint32_t blocks = w->cols / dt_form_block(w->form), stride = dt_form_block_bytes(w->form);
-    // Blocks begin at the quants, but where the scales are described apart (Q8_0, Q4_0).
+    // Blocks begin at the quants, except where the matrix describes scales separately (Q8_0, Q4_0).
     const unsigned char *first = w->scales ? w->scales : w->quants;
     for (uint32_t r = 0; r < w->rows; r++) {
         const unsigned char *block = first + r * w->row_stride;

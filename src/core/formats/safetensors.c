@@ -19,27 +19,28 @@ dt_status dt_safetensors_read(struct dt_safetensors *s, const unsigned char *byt
     *s = (struct dt_safetensors){.bytes = bytes, .n = n, .name = name};
     if (n < 8)
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "the file has %zu bytes: too short for safetensors", n);
+                            "the file has %zu bytes, too few for safetensors", n);
     uint64_t length = dt_read_u64(bytes);
     if (length > n - 8 || length > HEADER_MOST)
-        return dt_error_set(err, DT_BAD_INPUT, name,
-                            "its header has %llu bytes, the file has %zu more and %u are allowed",
-                            (unsigned long long)length, n - 8, HEADER_MOST);
+        return dt_error_set(
+            err, DT_BAD_INPUT, name,
+            "its header has %llu bytes, but the file has only %zu more, and at most %u are valid",
+            (unsigned long long)length, n - 8, HEADER_MOST);
     dt_status status =
         dt_json_check((const char *)bytes + 8, (size_t)length, name, &s->header, err);
     if (status)
         return status;
     if (s->header.at[0] != '{')
-        return dt_error_set(err, DT_BAD_INPUT, name, "its header is no JSON object");
+        return dt_error_set(err, DT_BAD_INPUT, name, "its header is not a JSON object");
     s->data = 8 + (size_t)length;
     size_t count = dt_json_count(s->header);
     if (count > DT_SAFETENSORS_MAX)
-        return dt_error_set(err, DT_BAD_INPUT, name, "it has %zu tensors, wanted at most %u", count,
-                            DT_SAFETENSORS_MAX);
+        return dt_error_set(err, DT_BAD_INPUT, name, "it has %zu tensors; expected at most %u",
+                            count, DT_SAFETENSORS_MAX);
     s->tensors = (uint32_t)(count - (dt_json_find(s->header, "__metadata__").n > 0));
     if (s->data % 4)
         return dt_error_set(err, DT_UNSUPPORTED, name,
-                            "its tensors begin at byte %zu, wanted a multiple of 4", s->data);
+                            "its tensors begin at byte %zu; expected a multiple of 4", s->data);
     return DT_OK;
 }
 
@@ -77,13 +78,13 @@ static dt_status read_shape(const struct dt_safetensors *s, struct dt_json_value
     for (int i = 0; i < 4; i++)
         t->size[i] = 1;
     if (!shape.n || shape.at[0] != '[')
-        return bad(s, t, err, "its shape is no list");
+        return bad(s, t, err, "its shape is not a list");
     while (dt_json_next(shape, &walk, &key, &item)) {
         if (t->dims == 4)
             return bad(s, t, err, "its shape has more than 4 dimensions");
         uint64_t size;
         if (!dt_json_uint_of(item, &size) || __builtin_mul_overflow(*values, size, values))
-            return bad(s, t, err, "its shape is no list of sizes, or too large");
+            return bad(s, t, err, "its shape is not a list of sizes, or is too large");
         t->size[t->dims++] = size;
     }
     return DT_OK;
@@ -111,7 +112,7 @@ dt_status dt_safetensors_next(const struct dt_safetensors *s, struct dt_json_wal
             width = types[i].bytes;
         }
     if (!width)
-        return bad(s, out, err, "its dtype is none that we know");
+        return bad(s, out, err, "its dtype is unknown");
     dt_status status = read_shape(s, dt_json_find(item, "shape"), out, &values, err);
     if (status)
         return status;
@@ -119,7 +120,7 @@ dt_status dt_safetensors_next(const struct dt_safetensors *s, struct dt_json_wal
     if (!dt_json_next(offsets, &pair, &key, &begin) || !dt_json_next(offsets, &pair, &key, &end) ||
         !dt_json_uint_of(begin, &out->begin) || !dt_json_uint_of(end, &out->end) ||
         dt_json_count(offsets) != 2)
-        return bad(s, out, err, "its data_offsets are no pair of numbers");
+        return bad(s, out, err, "its data_offsets are not a pair of numbers");
     if (out->begin > out->end || out->end > s->n - s->data)
         return dt_error_set(
             err, DT_BAD_INPUT, s->name,
@@ -128,16 +129,17 @@ dt_status dt_safetensors_next(const struct dt_safetensors *s, struct dt_json_wal
             (unsigned long long)out->begin, (unsigned long long)out->end, s->n - s->data);
     if (__builtin_mul_overflow(values, width, &bytes) || bytes != out->end - out->begin)
         return dt_error_set(err, DT_BAD_INPUT, s->name,
-                            "tensor %.*s: its shape wants %llu values of %u bytes, its "
+                            "tensor %.*s: its shape needs %llu values of %u bytes, but its "
                             "data_offsets hold %llu bytes",
                             out->name.n < 100 ? (int)out->name.n : 100, out->name.at,
                             (unsigned long long)values, width,
                             (unsigned long long)(out->end - out->begin));
     if (out->begin % (width < 4 ? width : 4))
-        return dt_error_set(err, DT_UNSUPPORTED, s->name,
-                            "tensor %.*s begins at byte %llu of the data, wanted a multiple of %u",
-                            out->name.n < 100 ? (int)out->name.n : 100, out->name.at,
-                            (unsigned long long)out->begin, width);
+        return dt_error_set(
+            err, DT_UNSUPPORTED, s->name,
+            "tensor %.*s begins at byte %llu of the data; expected a multiple of %u",
+            out->name.n < 100 ? (int)out->name.n : 100, out->name.at,
+            (unsigned long long)out->begin, width);
     out->data = s->bytes + s->data + out->begin;
     return DT_OK;
 }

@@ -6,8 +6,8 @@
 #include "abi/backend.h"
 #include "core/quant/half.h"
 
-const int8_t dt_iq4nl_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                    1,    13,   25,  38,  53,  69,  89,  113};
+static const int8_t iq4nl_levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                        1,    13,   25,  38,  53,  69,  89,  113};
 
 static float half_at(const unsigned char *p)
 {
@@ -16,7 +16,7 @@ static float half_at(const unsigned char *p)
     return dt_half_to_float(half);
 }
 
-// Blocks of 32: nibble i holds value i in its low half and value i + 16 in its high half.
+// Blocks of 32 values: byte i has value i in its low half and value i + 16 in its high half.
 
 static void q8_0(const unsigned char *b, float *out)
 {
@@ -70,15 +70,15 @@ static void iq4_nl(const unsigned char *b, float *out)
 {
     float d = half_at(b);
     for (int i = 0; i < 16; i++) {
-        out[i] = d * (float)dt_iq4nl_levels[b[2 + i] & 15];
-        out[i + 16] = d * (float)dt_iq4nl_levels[b[2 + i] >> 4];
+        out[i] = d * (float)iq4nl_levels[b[2 + i] & 15];
+        out[i + 16] = d * (float)iq4nl_levels[b[2 + i] >> 4];
     }
 }
 
-// Super-blocks of 256.
+// Super-blocks of 256 values.
 
-// 16 bytes of scale (low half) and minimum (high half) for 16 values each, 64 bytes of 2-bit
-// quants, d, dmin.
+// 16 bytes with scale (low half) and minimum (high half) of 16 values each; 64 bytes of 2-bit
+// quants; d, dmin.
 static void q2_k(const unsigned char *b, float *out)
 {
     const unsigned char *scales = b, *quants = b + 16;
@@ -92,8 +92,8 @@ static void q2_k(const unsigned char *b, float *out)
     }
 }
 
-// 32 bytes of high bits (inverted: set means do not subtract 4), 64 bytes of 2-bit quants, 12 bytes
-// of 6-bit scales, d.
+// 32 bytes of high bits (inverted: 0 subtracts 4), 64 bytes of 2-bit quants, 12 bytes of 6-bit
+// scales, d.
 static void q3_k(const unsigned char *b, float *out)
 {
     const unsigned char *high = b, *quants = b + 32, *packed = b + 96;
@@ -103,13 +103,13 @@ static void q3_k(const unsigned char *b, float *out)
         int low4 = g < 8 ? packed[g] & 15 : packed[g - 8] >> 4;
         int scale = (low4 | (packed[8 + g % 4] >> (g / 4 * 2) & 3) << 4) - 32;
         int q = quants[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
-        int keep = high[i % 32] >> (i / 32) & 1;
+        int high_bit = high[i % 32] >> (i / 32) & 1;
         float step = d * (float)scale;
-        out[i] = step * (float)(q - (keep ? 0 : 4));
+        out[i] = step * (float)(q - (high_bit ? 0 : 4));
     }
 }
 
-// The j-th 6-bit scale and minimum of the 12 bytes of Q4_K and Q5_K.
+// The j-th 6-bit scale and minimum in the 12 bytes of Q4_K and Q5_K.
 static void scale_and_minimum(const unsigned char *p, int j, int *scale, int *minimum)
 {
     if (j < 4) {
@@ -154,7 +154,7 @@ static void q6_k(const unsigned char *b, float *out)
 {
     float d = half_at(b + 208);
     for (int i = 0; i < 256; i++) {
-        int chunk = i / 128, part = i % 128 / 32, lane = i % 32; // part 0..3 of a half
+        int chunk = i / 128, part = i % 128 / 32, lane = i % 32; // part 0 to 3 of 128 values
         int low = b[chunk * 64 + part % 2 * 32 + lane] >> (part / 2 * 4) & 15;
         int high = b[128 + chunk * 32 + lane] >> (part * 2) & 3;
         float step = d * (float)(int8_t)b[192 + i / 16];

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Weight forms: their names and sizes, descriptions of matrices, and one row as floats.
 #include "core/quant/forms.h"
 
 #include <string.h>
@@ -7,13 +6,13 @@
 #include "core/quant/dequant.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "weights are used in place from little-endian files: this needs a little-endian machine"
+#error "weights of little-endian files are used in place: this needs a little-endian machine"
 #endif
 
 struct form {
     const char *name;
-    uint16_t block, block_bytes; // 0: not made of blocks
-    int16_t scale_at[2]; // byte offsets of the f16 scales in a block, -1 where there is none
+    uint16_t block, block_bytes; // 0: has no blocks
+    int16_t scale_at[2];         // byte offsets of the f16 scales in a block; -1: none
 };
 
 static const struct form forms[] = {
@@ -63,7 +62,7 @@ struct dt_matrix dt_matrix_blocks(uint32_t form, uint32_t rows, uint32_t cols, c
         w.group = f->block;
         w.scale_type = DT_SCALE_F16;
         w.scales = data;
-        w.quants = (const void *)((uintptr_t)data + 2); // NULL for a shape alone
+        w.quants = (const void *)((uintptr_t)data + 2); // even where data is NULL
         w.group_stride = w.scale_group_stride = f->block_bytes;
         w.scale_row_stride = w.row_stride;
     }
@@ -88,8 +87,8 @@ struct dt_matrix dt_matrix_i8(uint32_t rows, uint32_t cols, uint32_t group, cons
     return w;
 }
 
-// Q8_0 and Q4_0 are described by strides, not by the place of their blocks, so that views and tails
-// work as well.
+// A row of a form with scales. Uses the strides, not the layout of blocks, so that it also works
+// for views.
 static void row_scaled(const struct dt_matrix *w, uint32_t r, float *out)
 {
     const unsigned char *q = (const unsigned char *)w->quants + r * w->row_stride;
@@ -144,7 +143,7 @@ void dt_matrix_row(const struct dt_matrix *w, uint32_t r, float *out)
         break;
     default: {
         const struct form *f = form_of(w->form);
-        if (!f->block) // PACKED: only its backend can tell
+        if (!f->block) // PACKED: the layout is the backend's
             break;
         for (uint32_t i = 0; i < w->cols; i += f->block, row += f->block_bytes)
             dt_dequant_block(w->form, row, out + i);

@@ -23,13 +23,13 @@ uint16_t dt_float_to_half(float value)
 {
     uint32_t bits = dt_bits_of(value);
     uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
-    if (magnitude >= 0x7f800000) // infinity stays, NaN stays quiet
+    if (magnitude >= 0x7f800000) // infinity and NaN, made quiet
         return (uint16_t)(sign | 0x7c00 |
                           (magnitude > 0x7f800000 ? 0x200 | (magnitude >> 13 & 1023) : 0));
     if (magnitude >= 0x47800000) // 65536 and more
         return (uint16_t)(sign | 0x7c00);
     uint32_t keep, rest, half;
-    if (magnitude >= 0x38800000) { // normal: 13 bits go
+    if (magnitude >= 0x38800000) { // normal: drops 13 bits
         keep = (magnitude >> 13) - (112 << 10);
         rest = magnitude & 0x1fff;
         half = 0x1000;
@@ -43,6 +43,6 @@ uint16_t dt_float_to_half(float value)
         half = 1u << (shift - 1);
     }
     keep += rest > half ||
-            (rest == half && (keep & 1)); // a carry into the exponent is right, infinity included
+            (rest == half && (keep & 1)); // a carry into the exponent gives the right result
     return (uint16_t)(sign | keep);
 }

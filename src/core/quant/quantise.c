@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// Floats to weight forms: halves, rows of bytes with scales, blocks of 4 and 5 bits.
 #include "core/quant/quantise.h"
 
 #include <math.h>
@@ -16,7 +15,8 @@ uint32_t dt_quantise_group(uint32_t cols, uint32_t most)
     return group;
 }
 
-static bool is_small(uint32_t form) // blocks of 32 values of 4 or 5 bits
+// Whether a form has blocks of 32 values of 4 or 5 bits.
+static bool is_small(uint32_t form)
 {
     return form == DT_FORM_Q4_0 || form == DT_FORM_Q4_1 || form == DT_FORM_Q5_0 ||
            form == DT_FORM_Q5_1;
@@ -48,12 +48,13 @@ struct dt_matrix dt_quantise_matrix(uint32_t form, uint32_t rows, uint32_t cols,
                         (const void *)((uintptr_t)data + (values + 3) / 4 * 4));
 }
 
-static float clamp(float value, float low, float high) // no number: low
+// NaN becomes low.
+static float clamp(float value, float low, float high)
 {
     return !(value > low) ? low : value > high ? high : value;
 }
 
-// The one of largest magnitude, with its sign; of equals the first.
+// The value of largest magnitude with its sign; the first of equal ones.
 static float extreme_of(const float *x, uint32_t n)
 {
     float extreme = 0.0f;
@@ -69,7 +70,8 @@ static void put_half(unsigned char *at, float value)
     memcpy(at, &half, sizeof half);
 }
 
-static void put_bf16(unsigned char *at, float value) // the upper half, to nearest, ties to even
+// Rounds to nearest, ties to even.
+static void put_bf16(unsigned char *at, float value)
 {
     uint32_t bits = dt_bits_of(value);
     bits += 0x7fff + (bits >> 16 & 1);
@@ -94,9 +96,10 @@ static void q8_0_block(const float *x, unsigned char *quants, unsigned char *sca
         quants[i] = (unsigned char)(int8_t)clamp(roundf(x[i] * inverse), -127, 127);
 }
 
-// The levels 0 to 15 or 31 begin at the block's minimum (the forms that end in 1), or lie around 0
-// with the extreme value at level 0, the end that has one more step. Behind the scale: the minimum,
-// if any; the fifth bits, if any; 16 bytes, value i in the low half, i + 16 in the high one.
+// Forms that end in 1: levels 0 to 15 or 31 begin at the block's minimum. Others: levels are around
+// 0, with the extreme value at level 0, the side with one more step. A block is the scale, the
+// minimum (if any), the fifth bits (if any), and 16 bytes with value i in the low half and value i
+// + 16 in the high half.
 static void small_block(uint32_t form, const float *x, unsigned char *scale_at, unsigned char *rest)
 {
     bool from_minimum = form == DT_FORM_Q4_1 || form == DT_FORM_Q5_1;
@@ -130,7 +133,7 @@ static void small_block(uint32_t form, const float *x, unsigned char *scale_at, 
         memcpy(rest, &fifth, sizeof fifth);
 }
 
-// Described by strides, as dt_matrix_row reads them: a group's quants and its scale.
+// A row of a form with scales, by the strides.
 static void scaled_row(const struct dt_matrix *w, uint32_t r, const float *x)
 {
     unsigned char *quants = (unsigned char *)(uintptr_t)w->quants + r * w->row_stride;

@@ -8,11 +8,11 @@
 #include "base/expf.h"
 #include "core/sampling/sampler_quick.h"
 
-#define REPEAT_LAST_USUAL 64
-#define REPEAT_LAST_MOST  1024
-#define HEAP_PATIENCE     512 // longer fronts than this are cheaper to sort by digits
+#define REPEAT_LAST_DEFAULT 64
+#define REPEAT_LAST_MOST    1024
+#define HEAP_MOST           512 // more candidates than this are cheaper to sort by digits
 
-// ---- the generator ----
+// ---- random numbers ----
 
 // xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators, scrambled"
 // (2016).
@@ -49,9 +49,9 @@ void dt_sampler_init(struct dt_sampler *s, uint32_t vocab, const struct dt_stack
     s->keys = memory;
 }
 
-// ---- operations that a stack may do better ----
+// ---- operations of the stack ----
 
-// The smallest index of the largest of n; 0 if all are NaN.
+// The first index of the largest of n values; 0 if all are NaN.
 static uint32_t argmax(const struct dt_sampler *s, const float *x, uint32_t n)
 {
     if (s->stack) {
@@ -84,7 +84,7 @@ static void softmax(const struct dt_sampler *s, float *x, float largest)
         x[i] /= sum;
 }
 
-// The indices with p >= threshold, ascending.
+// Writes the indices with p >= threshold, ascending; returns how many.
 static uint32_t select_above(const struct dt_sampler *s, const float *p, float threshold,
                              uint32_t *index)
 {
@@ -100,22 +100,23 @@ static uint32_t select_above(const struct dt_sampler *s, const float *p, float t
     return count;
 }
 
-// ---- candidates, the likeliest first ----
+// ---- tokens by probability ----
 
-// Ordered as far as anybody asks: by a heap at first, then all of them by digits. Equal ones by
-// index, as glibc's qsort (a merge sort) leaves them in llama2.c.
-struct candidates {
+// Tokens in the order of their probability, sorted on demand: by a heap at first, then all of them
+// by digits. Equal ones are ordered by index, as glibc's qsort (a merge sort) leaves them in
+// llama2.c.
+struct ranking {
     const struct dt_sampler *s;
     const float *p;
     float threshold;
     uint32_t count;
-    uint32_t taken;         // heap: the i-th is keys[count - 1 - i], i < taken
-    const uint32_t *sorted; // all of them, once there is patience no more
+    uint32_t ordered;       // heap: the i-th is keys[count - 1 - i], for i < ordered
+    const uint32_t *sorted; // all of them, once sorted by digits
 };
 
-static void candidates_begin(struct candidates *c)
+static void ranking_begin(struct ranking *c)
 {
-    // The indices go to the second half of the memory, the keys grow over them from the front.
+    // The indices are in the second half of the memory; the keys overwrite them from the front.
     uint32_t *index = (uint32_t *)c->s->keys + c->s->vocab;
     c->count = select_above(c->s, c->p, c->threshold, index);
     for (uint32_t i = 0; i < c->count; i++) {
@@ -125,9 +126,9 @@ static void candidates_begin(struct candidates *c)
     dt_sampler_heap_make(c->s->keys, c->count);
 }
 
-// Radix sort, least digit first, in three digits of 11 bits: stable, so equal ones stay in order of
-// index.
-static void candidates_sort(struct candidates *c)
+// Radix sort by three digits of 11 bits, least digit first. Stable, so equal ones stay in the order
+// of their index.
+static void ranking_sort(struct ranking *c)
 {
     enum { DIGIT = 11, VALUES = 1 << DIGIT };
     uint32_t *from = (uint32_t *)c->s->keys, *to = from + c->s->vocab;
@@ -154,15 +155,15 @@ static void candidates_sort(struct candidates *c)
     c->sorted = from;
 }
 
-// The i-th likeliest, i < count, at most one beyond those asked for before.
-static uint32_t candidate(struct candidates *c, uint32_t i)
+// The i-th token, i < count; i is at most one more than in earlier calls.
+static uint32_t ranked(struct ranking *c, uint32_t i)
 {
-    if (!c->sorted && i == HEAP_PATIENCE && i == c->taken)
-        candidates_sort(c);
+    if (!c->sorted && i == HEAP_MOST && i == c->ordered)
+        ranking_sort(c);
     if (c->sorted)
         return c->sorted[i];
-    if (i == c->taken)
-        dt_sampler_heap_pop(c->s->keys, c->count - c->taken++);
+    if (i == c->ordered)
+        dt_sampler_heap_pop(c->s->keys, c->count - c->ordered++);
     return dt_sampler_key_index(c->s->keys[c->count - 1 - i]);
 }
 
@@ -179,46 +180,45 @@ static uint32_t draw_from_all(const struct dt_sampler *s, const float *p, float 
     return s->vocab - 1;
 }
 
-static uint32_t draw_from_likeliest(const struct dt_sampler *s, const float *p, float coin,
-                                    uint32_t best)
+static uint32_t draw_filtered(const struct dt_sampler *s, const float *p, float coin, uint32_t best)
 {
     const struct dt_sampling *settings = &s->settings;
-    struct candidates c = {.s = s, .p = p};
+    struct ranking c = {.s = s, .p = p};
     float least = settings->min_p > 0.0f ? settings->min_p * p[best] : 0.0f;
     c.threshold = least;
     if (dt_sampling_has_top_p(settings)) {
-        // Whatever is below cannot be needed to exceed top_p (llama2.c).
+        // Tokens below this are not needed to exceed top_p (llama2.c).
         float cutoff = (1.0f - settings->top_p) / (float)(s->vocab - 1);
         c.threshold = cutoff > least ? cutoff : least;
     }
-    candidates_begin(&c);
+    ranking_begin(&c);
     if (c.count == 0)
-        return best; // flat, and a top_p below one token's share
+        return best; // a flat distribution, and top_p below one token's probability
     uint32_t most = settings->top_k > 0 && settings->top_k < c.count ? settings->top_k : c.count;
     uint32_t kept = 0;
     float sum = 0.0f;
     while (kept < most) {
-        sum += p[candidate(&c, kept++)];
+        sum += p[ranked(&c, kept++)];
         if (dt_sampling_has_top_p(settings) && sum > settings->top_p)
             break;
     }
     float r = coin * sum, running = 0.0f;
     for (uint32_t i = 0; i < kept; i++) {
-        running += p[candidate(&c, i)];
+        running += p[ranked(&c, i)];
         if (r < running)
-            return candidate(&c, i);
+            return ranked(&c, i);
     }
-    return candidate(&c, kept - 1);
+    return ranked(&c, kept - 1);
 }
 
 // ---- the next token ----
 
-static int penalty_is_on(const struct dt_sampling *settings)
+static bool penalty_is_on(const struct dt_sampling *settings)
 {
     return settings->repeat_penalty > 0.0f && settings->repeat_penalty != 1.0f;
 }
 
-// Whether fewer than all tokens can be drawn.
+// Whether a filter removes tokens.
 static bool is_narrowed(const struct dt_sampling *settings)
 {
     return dt_sampling_has_top_p(settings) || settings->top_k > 0 || settings->min_p > 0.0f;
@@ -228,7 +228,7 @@ static void penalise(const struct dt_sampler *s, float *logits, const uint32_t *
                      uint32_t count)
 {
     float penalty = s->settings.repeat_penalty;
-    uint32_t last = s->settings.repeat_last ? s->settings.repeat_last : REPEAT_LAST_USUAL;
+    uint32_t last = s->settings.repeat_last ? s->settings.repeat_last : REPEAT_LAST_DEFAULT;
     last = last > REPEAT_LAST_MOST ? REPEAT_LAST_MOST : last;
     if (!penalty_is_on(&s->settings))
         return;
@@ -240,7 +240,7 @@ static void penalise(const struct dt_sampler *s, float *logits, const uint32_t *
         uint32_t later = i + 1;
         while (later < count && recent[later] != recent[i])
             later++;
-        if (later < count || recent[i] >= s->vocab) // once each
+        if (later < count || recent[i] >= s->vocab) // penalises each token once
             continue;
         float *logit = &logits[recent[i]];
         *logit = *logit > 0.0f ? *logit / penalty : *logit * penalty;
@@ -279,10 +279,10 @@ uint32_t dt_sampler_next(struct dt_sampler *s, float *logits, const uint32_t *re
     softmax(s, logits, largest);
     if (!narrowed)
         return draw_from_all(s, logits, coin);
-    return draw_from_likeliest(s, logits, coin, best);
+    return draw_filtered(s, logits, coin, best);
 }
 
-// ---- by some of the logits ----
+// ---- from candidates ----
 
 struct dt_sampler_bound dt_sampler_bound(const struct dt_sampler *s)
 {

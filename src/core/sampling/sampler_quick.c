@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-// llama2.c's top-p: p = softmax(logits / temperature), sorted; the nucleus is the shortest front
-// whose sum exceeds top_p; the token is the first of it where the running sum exceeds coin * (the
-// nucleus' sum). All sums are float, in that order.
+// llama2.c's top-p: p = softmax(logits / temperature), sorted. The nucleus is the shortest prefix
+// whose sum exceeds top_p. The token is the first of it where the running sum exceeds coin * (the
+// sum of the nucleus). All sums are floats, in that order.
 //
-// Here only the logits near the largest ("near": within 2^-13 of its probability) get their
-// exponential e, and are sorted. The rest, the tail, is summed by straight lines through the powers
-// of two, which are at most 6.15 % above 2^y. So the sum S of all e lies in a known interval, and
-// with E(i) the sum of the i + 1 largest e:
-//   - the nucleus ends at the first i with E(i) > top_p * S: between the ends for the two ends of
-//   the interval;
-//   - the token is the first i with E(i) > coin * E(end): S cancels.
-// top_k and min_p end it earlier: behind so many, and before the first e below min_p, as the
-// largest e is 1. If both ends give the same token, and no comparison is closer than rounding could
-// turn it, it is llama2.c's. u = 2^-24 is the rounding of one operation. Sums here are double,
-// whose rounding disappears beside the rest.
+// Here only "near" logits, with a probability of at least 2^-13 of the largest, get their
+// exponential e and are sorted. The rest, the tail, is summed with straight lines between the
+// powers of two, which are at most 6.15 % above 2^y. So the sum S of all e is in a known interval.
+// With E(i) the sum of the i + 1 largest e:
+//   - the nucleus ends at the first i with E(i) > top_p * S, which lies between the results for the
+//     two ends of the interval;
+//   - the token is the first i with E(i) > coin * E(end), where S cancels.
+// top_k and min_p end the nucleus earlier: after top_k tokens, and before the first e below min_p
+// (the largest e is 1). If both ends give the same token, and rounding cannot change any
+// comparison, the token is llama2.c's. u = 2^-24 is the rounding error of one operation. Sums here
+// are doubles, whose own rounding is negligible.
 #include "core/sampling/sampler_quick.h"
 
 #include <string.h>
@@ -21,8 +21,8 @@
 #include "base/expf.h"
 
 #define U         0x1p-24
-#define NEAR      13.0f       // powers of two below the largest: e^-DT_SAMPLER_QUICK_MARGIN, nearly
-#define TAIL_MOST 0x1.02p-13f // above 2^-NEAR, with rounding: more than any e of the tail
+#define NEAR      13.0f       // powers of two below the largest, about e^-DT_SAMPLER_QUICK_MARGIN
+#define TAIL_MOST 0x1.02p-13f // more than any e of the tail: 2^-NEAR and rounding
 #define LOG2E     1.44269504f
 #define BLOCK     16
 
@@ -66,11 +66,12 @@ struct split {
     double tail_low, tail_high;
 };
 
-struct line { // (logit - largest) * scale + offset are the bits of a float on the straight line
+// (logit - largest) * scale + offset are the bits of a float on the straight line.
+struct line {
     float largest, scale, offset, edge;
 };
 
-// The bits of the floats on the line, 0 where they underflow and where x is not below the edge.
+// The bits of the floats on the line; 0 where they underflow or x is not below the edge.
 static masks below_edge(const float *x, const struct line *line, masks *below)
 {
     lanes v;
@@ -81,14 +82,14 @@ static masks below_edge(const float *x, const struct line *line, masks *below)
     return __builtin_convertvector(z, masks) & *below;
 }
 
-// The next BLOCK logits, padded at the end with what counts as nothing.
-static const float *block_at(const float *logits, uint32_t n, uint32_t i, float *capacity)
+// The next BLOCK logits, at the end padded in `padding` with values that add nothing.
+static const float *block_at(const float *logits, uint32_t n, uint32_t i, float *padding)
 {
     if (n - i >= BLOCK)
         return logits + i;
     for (uint32_t j = 0; j < BLOCK; j++)
-        capacity[j] = i + j < n ? logits[i + j] : -__builtin_inff();
-    return capacity;
+        padding[j] = i + j < n ? logits[i + j] : -__builtin_inff();
+    return padding;
 }
 
 static double sum_of(const lanes *sums)
@@ -99,16 +100,16 @@ static double sum_of(const lanes *sums)
     return sum;
 }
 
-// How far a tail sum may be off besides the approximation of 2^y: the n / 16 additions of a lane;
+// The relative error of a tail sum besides the approximation of 2^y: n / 16 additions in each lane;
 // the arguments, here (their bits are those of a float near 2^30) and in llama2.c (logit /
-// temperature is rounded before the largest is taken off).
+// temperature is rounded before the largest is subtracted).
 static double tail_slack(const struct line *line, uint32_t n, float temperature)
 {
     return (n / 16 + 4 * ((double)__builtin_fabsf(line->largest / temperature) + 128)) * U +
            0x1p-15;
 }
 
-// 0 when there are NaNs, or too many near ones.
+// Returns 0 if there are NaNs or too many near logits.
 static int split_logits(const struct dt_sampler_view *view, float temperature,
                         const struct line *line, uint64_t *keys, struct split *out)
 {
@@ -116,8 +117,8 @@ static int split_logits(const struct dt_sampler_view *view, float temperature,
     float top = line->largest / temperature;
     uint32_t n = view->count, most = view->vocab / 2;
     for (uint32_t i = 0; i < n; i += BLOCK) {
-        float capacity[BLOCK];
-        const float *x = block_at(view->logits, n, i, capacity);
+        float padding[BLOCK];
+        const float *x = block_at(view->logits, n, i, padding);
         masks below[4];
         for (int j = 0; j < 4; j++)
             sums[j] += (lanes)below_edge(x + 4 * j, line, &below[j]);
@@ -144,34 +145,34 @@ static int split_logits(const struct dt_sampler_view *view, float temperature,
 
 // ---- the decision ----
 
-// The near ones in order, as far as they were asked for: the i-th is keys[count - 1 - i].
+// The near logits by size, sorted on demand: the i-th is keys[count - 1 - i], i < ordered.
 struct order {
     uint64_t *keys;
-    uint32_t count, taken;
+    uint32_t count, ordered;
 };
 
-// 1 and the i-th largest e, or 0 when there are no more. i is at most one beyond those asked for
-// before.
+// Returns 1 and the i-th largest e, or 0 if there are no more. i is at most one more than in
+// earlier calls.
 static int nth(struct order *order, uint32_t i, float *e)
 {
     if (i >= order->count)
         return 0;
-    if (i == order->taken)
-        dt_sampler_heap_pop(order->keys, order->count - order->taken++);
+    if (i == order->ordered)
+        dt_sampler_heap_pop(order->keys, order->count - order->ordered++);
     *e = dt_sampler_key_value(order->keys[order->count - 1 - i]);
     return 1;
 }
 
-// Division by S may make two unequal neighbours equal, and then their indices decide, not e.
+// Whether division by S may make two unequal values equal, so that their indices decide.
 static int too_close(float a, float b)
 {
     return a != b && __builtin_fabsf(a - b) < 0x1p-20f * a;
 }
 
-// 1 if the place of the i-th among its likes is certain.
+// Whether the rank of the i-th token is certain.
 static int place_is_certain(struct order *order, uint32_t i)
 {
-    float e = 0, other = 0; // gcc 14 does not see that nth sets them
+    float e = 0, other = 0; // initialised for gcc 14, which warns otherwise
     nth(order, i, &e);
     for (uint32_t j = i; j > 0; j--) {
         nth(order, j - 1, &other);
@@ -183,20 +184,20 @@ static int place_is_certain(struct order *order, uint32_t i)
     }
     for (uint32_t j = i + 1;; j++) {
         if (!nth(order, j, &other))
-            return e > TAIL_MOST; // the next is in the tail
+            return e > TAIL_MOST; // the next one is in the tail
         if (other != e)
             return !too_close(e, other);
     }
 }
 
-// Whether top_k and min_p leave the i-th largest, i at most one beyond those asked for before: 1
-// and its e, 0, or -1 if rounding decides.
+// Whether top_k and min_p keep the i-th largest token: 1 and its e, 0, or -1 if rounding decides. i
+// is at most one more than in earlier calls.
 static int is_left(const struct dt_sampling *settings, struct order *order, uint32_t i, float *e)
 {
     double least = (double)settings->min_p;
     if (settings->top_k > 0 && i >= settings->top_k)
         return 0;
-    if (!nth(order, i, e)) // it is in the tail
+    if (!nth(order, i, e)) // in the tail
         return least * (1 - 8 * U) > TAIL_MOST ? 0 : -1;
     if ((double)*e < least * (1 - 8 * U))
         return 0;
@@ -206,19 +207,20 @@ static int is_left(const struct dt_sampling *settings, struct order *order, uint
 static uint32_t decide(const struct dt_sampling *settings, uint32_t n, float coin,
                        const struct split *split, struct order *order)
 {
-    float top_p = dt_sampling_has_top_p(settings) ? settings->top_p : 2.0f; // no sum exceeds that
-    // llama2.c's float sum S of all e, in order of index. An addition is wrong by u of the sum, or
-    // by what is added if that is less.
+    float top_p = dt_sampling_has_top_p(settings) ? settings->top_p : 2.0f; // more than any sum
+    // llama2.c's float sum S of all e, in the order of their index. The error of an addition is at
+    // most u times the sum, and at most the summand.
     double near_count = split->near_count, most = split->near_sum + split->tail_high;
     double tail_error = (n - near_count) * U * most;
     double error =
         near_count * U * most + (tail_error < split->tail_high ? tail_error : split->tail_high);
     double sum_low = split->near_sum + split->tail_low - 1.01 * error;
     double sum_high = most + 1.01 * error;
-    // Running sums of e / S in float, and near-equal neighbours changing places (too_close).
+    // For the running float sums of e / S, and for nearly equal values in another order
+    // (too_close).
     double epsilon = (near_count + 8) * U + 0x1p-19;
 
-    // Where the nucleus may end, and the sums up to there.
+    // The first and last possible end of the nucleus, and the sums up to them.
     double running = 0, low_sum = 0;
     uint32_t low_end = 0;
     float e = 0, next;
@@ -240,13 +242,12 @@ static uint32_t decide(const struct dt_sampling *settings, uint32_t n, float coi
         if (running * (1 - epsilon) > (double)top_p * sum_high)
             break;
     }
-    // llama2.c leaves out what is below this before it sorts; nothing of the nucleus may be near
-    // it.
+    // llama2.c drops tokens below this before it sorts; the nucleus must be clearly above it.
     float cutoff = (1.0f - top_p) / (float)(n - 1);
     if (!((double)e * (1 - 4 * U) > (double)cutoff * sum_high))
         return DT_SAMPLER_UNSURE;
 
-    // The first sum that may be the draw, and the first that must have reached it.
+    // The least and the largest sum that the draw may correspond to.
     double first = (double)coin * low_sum * (1 - 2 * epsilon),
            last = (double)coin * running * (1 + 2 * epsilon);
     running = 0;
@@ -266,7 +267,7 @@ uint32_t dt_sampler_quick(const struct dt_sampler_view *view, float largest,
                           const struct dt_sampling *settings, float coin, uint64_t *keys)
 {
     float temperature = settings->temperature;
-    // Larger ones are rounded too coarsely when they are divided.
+    // The division rounds larger ones too coarsely.
     if (!(__builtin_fabsf(largest / temperature) < 4096.0f))
         return DT_SAMPLER_UNSURE;
     struct line line = {

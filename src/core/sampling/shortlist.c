@@ -8,7 +8,7 @@
 #include "base/bits.h"
 
 #define VOCAB_LEAST   4096u
-#define SLICES        8u // evaluations until all rows are known
+#define SLICES        8u // evaluations until all bounds are known
 #define ROWS_AT_ONCE  64u
 #define SAMPLES       512u // rows whose mean gives the direction
 #define RECENT_MOST   64u
@@ -32,7 +32,7 @@ bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_insta
     return !t->row_products || t->row_products(by->ctx, NULL, classifier, 0, 0, NULL);
 }
 
-static void take(struct dt_shortlist *list, uint32_t vocab, uint32_t dim, struct dt_arena *arena)
+static void alloc(struct dt_shortlist *list, uint32_t vocab, uint32_t dim, struct dt_arena *arena)
 {
     list->direction = dt_arena_alloc(arena, dim, sizeof *list->direction);
     list->row = dt_arena_alloc(arena, dim, sizeof *list->row);
@@ -46,7 +46,7 @@ size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim)
 {
     struct dt_shortlist unused;
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    take(&unused, vocab, dim, &counter);
+    alloc(&unused, vocab, dim, &counter);
     return counter.wanted;
 }
 
@@ -55,7 +55,7 @@ void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classi
     memset(list, 0, sizeof *list);
     uint32_t vocab = classifier->matrix.rows, dim = classifier->matrix.cols;
     struct dt_arena arena = dt_arena_over(memory, dt_shortlist_measure(vocab, dim));
-    take(list, vocab, dim, &arena);
+    alloc(list, vocab, dim, &arena);
     list->classifier = classifier;
     list->vocab = vocab;
     list->pause = PAUSE_FIRST;
@@ -92,15 +92,15 @@ static void find_direction(struct dt_shortlist *list)
     bool usable = length > 1e-18 && length < 1e18;
     for (uint32_t i = 0; i < dim; i++)
         d[i] = usable ? (float)((double)d[i] / length) : i == 0;
-    list->direction_scale = 1 / sqrt(dot(d, d, dim)); // it is rounded
+    list->direction_scale = 1 / sqrt(dot(d, d, dim)); // corrects the rounding of d
 }
 
 struct products {
     double square, along; // of a row with itself, and with the direction
-    double error;         // of both, relative to the square, and to the norm
+    double error;         // relative: of square to itself, of along to the norm
 };
 
-// In lanes of floats: it is done once for every weight. A lane adds up n / 8 products.
+// Uses lanes of floats, because it runs over all weights. A lane adds n / 8 products.
 static struct products products_of(struct dt_shortlist *list, uint32_t row)
 {
     read_row(list, row);
@@ -125,7 +125,7 @@ static struct products products_of(struct dt_shortlist *list, uint32_t row)
     return p;
 }
 
-// The next bfloat16 that is not below a float >= 0.
+// The least bfloat16 that is not below a float >= 0.
 static uint32_t bfloat_above(float f)
 {
     uint32_t bits = dt_bits_of(f);
@@ -135,7 +135,7 @@ static uint32_t bfloat_above(float f)
 static uint32_t bound_of(struct dt_shortlist *list, struct products p)
 {
     double norm = sqrt(p.square);
-    if (!(norm < 1e18)) // no number, or too large to be multiplied with: always a candidate
+    if (!(norm < 1e18)) // NaN, or too large for products: always a candidate
         return 0x7f80;
     float a = dt_float_of(dt_bits_of((float)p.along) & 0xffff0000);
     double left = p.square - p.along * p.along,
@@ -149,7 +149,7 @@ static uint32_t bound_of(struct dt_shortlist *list, struct products p)
     return dt_bits_of(a) | bfloat_above((float)(across * (1 + 1e-6)));
 }
 
-// The same rows by the backend's own way.
+// The bounds of rows by the backend's operation.
 static void learn_products(struct dt_shortlist *list, uint32_t end)
 {
     const struct dt_linear *c = list->classifier;
@@ -184,7 +184,7 @@ void dt_shortlist_learn(struct dt_shortlist *list)
 
 // ---- using ----
 
-// The largest of some logits; -inf where all are NaN.
+// The largest of some logits; -inf if all are NaN.
 static float largest_of(const float *logits, uint32_t count)
 {
     float largest = -infinite;
@@ -193,6 +193,7 @@ static float largest_of(const float *logits, uint32_t count)
     return largest;
 }
 
+// A lower bound of the largest logit.
 static float least_certain(struct dt_shortlist *list, const struct dt_shortlist_request *q)
 {
     uint32_t n = q->recent_count < RECENT_MOST ? q->recent_count : RECENT_MOST;
@@ -224,15 +225,14 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
            along = dot(q->x, list->direction, dim) * list->direction_scale;
     double left = square - along * along;
     double length = sqrt(square), across = sqrt(left > 0 ? left : 0) + 1e-6 * length;
-    // what a bound may be short of, for any row
+    // the most that any bound may be too low
     double slack = (double)list->norm_most * ((double)q->error + ROUNDING * length) +
                    (double)list->along_error * fabs(along);
     double certain = (double)least_certain(list, q);
     double limit = certain - (double)q->bound.margin - slack;
-    float threshold = (float)(limit - fabs(limit) * 0x1p-23); // below it, rounded too
+    float threshold = (float)(limit - fabs(limit) * 0x1p-23); // rounded down
 
-    // A part first: where nearly all of it stays, so will the rest, and need not be looked at or
-    // written down.
+    // Screens a part first. If nearly all of its rows remain, the rest need not be screened.
     double rest = 0, more = 0;
     float turned = (float)(across * (1 + 1e-6)),
           scale = q->bound.temperature > 0 ? 1.44269504f / q->bound.temperature : 0.0f;
@@ -264,9 +264,10 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
     list->facts.rows += count;
     *out = (struct dt_candidates){
         .index = list->index, .logits = list->logits, .count = count, .bound = q->bound};
-    if (q->bound.temperature >
-        0) { // the others are at most threshold + slack, whose exponentials `rest` is relative to
-        float largest = list->logits[best]; // it may be NaN where others are not
+    if (q->bound.temperature > 0) {
+        // The others are at most threshold + slack, and `rest` is relative to its exponential. The
+        // argmax may be NaN while other logits are not.
+        float largest = list->logits[best];
         if (largest != largest)
             largest = largest_of(list->logits, count);
         double above = (double)threshold + slack * (1 + 1e-6) - (double)largest;

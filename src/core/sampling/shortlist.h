@@ -1,85 +1,85 @@
 // SPDX-License-Identifier: MIT
-// The rows of the classifier that can still matter. Of a large vocabulary most rows are of tokens
-// that a model was never asked for: they all point the same way, far from anything it says, and a
-// bound excludes them without their being read.
+// The shortlist: computes only those logits that can affect the next token. In a large vocabulary
+// most rows of the classifier belong to tokens the model was hardly trained on. These rows have
+// nearly the same direction, so a bound excludes them without reading them.
 //
-// With d a unit vector and, for every row w, a = w . d and b = |w - a d| (kept as two bfloat16, so
-// that a pass over all of them reads 4 bytes a row), Cauchy and Schwarz say for any x = p d + y, y
-// at right angles to d:
+// Let d be a unit vector and, for each row w, a = w . d and b = |w - a d|. For any x = p d + y with
+// y orthogonal to d, the Cauchy-Schwarz inequality gives
 //     w . x = a p + (w - a d) . y  <=  a p + b |y|.
-// d is the direction of the mean of some rows. A few logits computed exactly, those of the latest
-// tokens and of the likeliest ones of the last lists, are a lower bound of the largest one; the
-// rows whose upper bound is within `reach` of it are computed exactly, the others' exponentials are
-// bounded in sum. What the kernel's own arithmetic may lose (dt_backend.act_error) and the rounding
-// of the bounds are added to every bound.
+// a and b are stored as two bfloat16, so that a pass over all bounds reads 4 bytes for each row. d
+// is the direction of the mean of some rows. The exact logits of a few tokens (the recent ones, and
+// the most likely ones of the last lists) give a lower bound of the largest logit. Rows whose upper
+// bound is within the margin of it are computed exactly; for the others the sum of exponentials is
+// bounded. Every bound allows for the error of the kernel (dt_backend.act_error) and for rounding.
 //
-// The bounds are learned from the weights in slices, one an evaluation, so that nothing waits for
-// them at the start.
+// The bounds are computed from the weights in slices, one in each evaluation, so that the start is
+// not delayed.
 #ifndef DT_CORE_SHORTLIST_H
 #define DT_CORE_SHORTLIST_H
 
 #include "core/linear.h"
 #include "core/sampling/sampling.h"
 
-// What came of it, summed up over all evaluations.
+// Statistics over all evaluations.
 struct dt_shortlist_facts {
-    uint64_t used; // evaluations for which the list was made
-    uint64_t full; // and for which all rows were computed: while learning, when too many were left,
-                   // or by request
-    uint64_t rows; // rows computed in the `used` ones
-    uint32_t learned; // rows whose bound is known
+    uint64_t used; // evaluations with a list
+    uint64_t full; // evaluations with all logits: not all bounds are known, the list was too long,
+                   // or all were requested
+    uint64_t rows; // rows in these lists, in all
+    uint32_t learned; // rows with a known bound
 };
 
 struct dt_shortlist {
     const struct dt_linear *classifier;
     uint32_t vocab, learned;
-    uint32_t passing, pause; // evaluations still to pass after too long a list; the next pause
-    float *direction, *row;  // of cols each
+    uint32_t passing, pause; // evaluations to skip after a list that was too long; the next pause
+    float *direction, *row;  // cols floats each
     uint32_t *bounds, *index;
     float *logits;
     double direction_scale;
-    uint32_t first[32], firsts; // the likeliest tokens of the last lists
+    uint32_t first[32], firsts; // the most likely token of each of the last lists
     float norm_most;            // the largest |w|
     float along_error;          // the largest |w . d - a|
     struct dt_shortlist_facts facts;
 };
 
-// Whether a list is worth its memory for this classifier of a model whose tokens read weight_bytes:
-// it is a large part of them, of a large vocabulary, and the backend has what it takes. The
-// reference is never shortened.
+// Whether a list is useful for this classifier of a model whose tokens read weight_bytes: the
+// vocabulary is large, the classifier is a large part of the weights, and the backend has the
+// operations. False for the reference, which always computes everything.
 bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_instance *by,
                        size_t weight_bytes);
 
 // Bytes of memory for a classifier of vocab rows and dim columns.
 size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim);
 
-// memory: DT_ALIGN-aligned, dt_shortlist_measure bytes; it and the classifier outlive the list.
-// Reads no weights.
+// Makes a list. memory (DT_ALIGN-aligned, dt_shortlist_measure bytes) and the classifier outlive
+// it. Reads no weights.
 void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classifier, void *memory);
 
-// Reads the next slice of rows, if any are left. Worker thread, as everything here.
+// Computes the bounds of the next slice of rows, if any are left. Worker thread, as all functions
+// here.
 void dt_shortlist_learn(struct dt_shortlist *list);
 
 // Computes the logits of rows index[0 .. count) into out, on all threads.
 typedef void dt_shortlist_rows(void *arg, float *out, const uint32_t *index, uint32_t count);
 
 struct dt_shortlist_request {
-    const float *x;         // dim floats: what the classifier multiplies with
+    const float *x;         // dim floats, the classifier's input
     float error;            // dt_backend.act_error of its preparation
-    const uint32_t *recent; // tokens that are likely again, newest last
+    const uint32_t *recent; // recent tokens, newest last
     uint32_t recent_count;
     struct dt_sampler_bound bound; // partial
     dt_shortlist_rows *rows;
     void *arg;
 };
 
-// Asked once an evaluation, before anything is prepared for a list: true where none can be made, as
-// not all rows are known yet, or none is tried, as the last one was too long.
+// True if this evaluation should make no list: not all bounds are known, or a list was too long a
+// short time ago. Call it once in each evaluation, before preparing anything for the list.
 bool dt_shortlist_passes(struct dt_shortlist *list);
 
-// The candidates for one x, valid until the next call, screened by this stack. false where the list
-// is not made: not all rows are known, or so many are left that the full product is as quick (then
-// dt_shortlist_passes says so for a while).
+// Computes the candidates for one x, valid until the next call; the stack screens the bounds. False
+// if no list was made: not all bounds are known, or the list is so long that the full product is as
+// fast (then dt_shortlist_passes is true for some evaluations).
 bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
                        const struct dt_shortlist_request *request, struct dt_candidates *out);
 

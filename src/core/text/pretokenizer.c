@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The expressions, with L, N and S for letters, numbers and white space (sources: the pre_tokenizer
-// sections of the families' tokenizer.json):
+// The regular expressions, where L, N and S are letters, numbers and white space (source: the
+// pre_tokenizer section of each family's tokenizer.json):
 //   GPT-2:   's|'t|'re|'ve|'m|'ll|'d | ?L+ | ?N+ | ?[^SLN]+ | S+(?!non-S) | S+
-//   SmolLM:  each N alone, then GPT-2's on what lies between
+//   SmolLM:  each N alone, then GPT-2's for the text between
 //   Llama 3: (the same contractions, any case) | [^\r\nLN]?L+ | N{1,3} | ?[^SLN]+[\r\n]*
 //            | S*[\r\n]+ | S+(?!non-S) | S+
 //   Qwen 2:  as Llama 3, but N alone
@@ -21,7 +21,7 @@ static enum kind look(const char *text, size_t n, size_t at, size_t *length)
         return END;
     uint32_t code = (unsigned char)text[at];
     if (code >= 0x80)
-        *length = dt_utf8_decode(text + at, n - at, &code); // what is no UTF-8: U+FFFD, OTHER
+        *length = dt_utf8_decode(text + at, n - at, &code); // invalid UTF-8: U+FFFD, OTHER
     return dt_unicode_letter(code)   ? LETTER
            : dt_unicode_number(code) ? NUMBER
            : dt_unicode_space(code)  ? SPACE
@@ -56,8 +56,8 @@ static size_t contraction(const char *text, size_t n, size_t at, bool any_case)
     return at;
 }
 
-// White space that begins at `at`: all of it at the end of the text (or of the part), else all but
-// its last character, which goes with the word after it; one character is a word of its own.
+// The end of white space that begins at `at`. At the end of the text (or of the part) it is one
+// word; otherwise its last character belongs to the next word, unless it is the only one.
 static size_t spaces(const char *text, size_t n, size_t at, bool numbers_end)
 {
     size_t end = at, last = at, length;
@@ -104,7 +104,7 @@ static size_t llama3(const char *text, size_t n, size_t at, size_t numbers)
             end++;
         return end;
     }
-    // Only white space is left: up to its last newline, if it has one.
+    // White space: up to its last newline, if it has one.
     end = at;
     for (size_t i = at; look(text, n, i, &length) == SPACE; i += length)
         if (newline(text[i]))

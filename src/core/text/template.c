@@ -5,8 +5,8 @@
 
 #include "base/bytes.h"
 
-// One row a family: how it is known, and the token that ends a turn. The first row whose markers
-// are all there is it.
+// For each family the markers that identify it, and the token that ends a turn. The first row whose
+// markers are all present is the family.
 static const struct family {
     const char *name;
     const char *markers[2];
@@ -20,7 +20,7 @@ static const struct family {
     [DT_TEMPLATE_ZEPHYR] = {"zephyr", {"<|user|>", "<|assistant|>"}, NULL},
     [DT_TEMPLATE_GEMMA] = {"gemma", {"<start_of_turn>", "<end_of_turn>"}, "<end_of_turn>"},
     [DT_TEMPLATE_MISTRAL] = {"mistral", {"[INST]", "[/INST]"}, NULL},
-    // by the comment that data/recipe/export.py puts before it: it has no markers of its own
+    // has no markers: identified by the comment that data/recipe/export.py writes into it
     [DT_TEMPLATE_STORY] = {"story", {"{# duotale story turns", "eos_token"}, NULL},
 };
 
@@ -52,7 +52,7 @@ enum dt_template dt_template_recognise(const char *text, size_t n)
         return DT_TEMPLATE_PLAIN;
     for (size_t i = DT_TEMPLATE_LLAMA2; i < FAMILIES; i++)
         if (find(text, n, families[i].markers[0]) && find(text, n, families[i].markers[1]))
-            // Phi has Zephyr's markers, but ends a turn with one of its own.
+            // Phi has Zephyr's markers, but another one ends a turn.
             return i == DT_TEMPLATE_ZEPHYR && find(text, n, "<|end|>") ? DT_TEMPLATE_UNKNOWN
                                                                        : (enum dt_template)i;
     return DT_TEMPLATE_UNKNOWN;
@@ -85,49 +85,49 @@ struct pieces {
     size_t count;
 };
 
-static void say_n(struct pieces *p, const char *text, size_t length, bool marker)
+static void put_n(struct pieces *p, const char *text, size_t length, bool marker)
 {
     if (length)
         p->out[p->count++] = (struct dt_template_piece){text, length, marker};
 }
 
-static void say(struct pieces *p, const char *text)
+static void put(struct pieces *p, const char *text)
 {
-    say_n(p, text, strlen(text), false);
+    put_n(p, text, strlen(text), false);
 }
 
 static void mark(struct pieces *p, const char *marker)
 {
-    say_n(p, marker, strlen(marker), true);
+    put_n(p, marker, strlen(marker), true);
 }
 
 static void chatml(struct pieces *p, const char *role, const char *text, size_t length)
 {
     mark(p, "<|im_start|>");
-    say(p, role);
-    say(p, "\n");
-    say_n(p, text, length, false);
+    put(p, role);
+    put(p, "\n");
+    put_n(p, text, length, false);
     mark(p, "<|im_end|>");
-    say(p, "\n");
+    put(p, "\n");
 }
 
 static void llama3(struct pieces *p, const char *role, const char *text, size_t length)
 {
     mark(p, "<|start_header_id|>");
-    say(p, role);
+    put(p, role);
     mark(p, "<|end_header_id|>");
-    say(p, "\n\n");
-    say_n(p, text, length, false);
+    put(p, "\n\n");
+    put_n(p, text, length, false);
     mark(p, "<|eot_id|>");
 }
 
 static void zephyr(struct pieces *p, const char *role, const char *text, size_t length)
 {
     mark(p, role);
-    say(p, "\n");
-    say_n(p, text, length, false);
+    put(p, "\n");
+    put_n(p, text, length, false);
     mark(p, "</s>");
-    say(p, "\n");
+    put(p, "\n");
 }
 
 size_t dt_template_turn(enum dt_template family, bool first, const char *system,
@@ -140,73 +140,73 @@ size_t dt_template_turn(enum dt_template family, bool first, const char *system,
     case DT_TEMPLATE_UNKNOWN:
     case DT_TEMPLATE_PLAIN:
         if (with_system) {
-            say_n(&p, system, system_length, false);
-            say(&p, "\n\n");
+            put_n(&p, system, system_length, false);
+            put(&p, "\n\n");
         }
-        say_n(&p, user, user_length, false);
-        say(&p, "\n");
+        put_n(&p, user, user_length, false);
+        put(&p, "\n");
         break;
-    case DT_TEMPLATE_STORY: // has no system turn: the model has never seen one
-        say_n(&p, user, user_length, false);
-        say(&p, "\n\n");
+    case DT_TEMPLATE_STORY: // has no system turn: the model is not trained on one
+        put_n(&p, user, user_length, false);
+        put(&p, "\n\n");
         break;
     case DT_TEMPLATE_LLAMA2:
         if (!first)
             mark(&p, "<s>");
-        say(&p, "[INST] ");
+        put(&p, "[INST] ");
         if (with_system) {
-            say(&p, "<<SYS>>\n");
-            say_n(&p, system, system_length, false);
-            say(&p, "\n<</SYS>>\n\n");
+            put(&p, "<<SYS>>\n");
+            put_n(&p, system, system_length, false);
+            put(&p, "\n<</SYS>>\n\n");
         }
-        say_n(&p, user, user_length, false);
-        say(&p, " [/INST]");
+        put_n(&p, user, user_length, false);
+        put(&p, " [/INST]");
         break;
     case DT_TEMPLATE_LLAMA3:
         if (with_system)
             llama3(&p, "system", system, system_length);
         llama3(&p, "user", user, user_length);
         mark(&p, "<|start_header_id|>");
-        say(&p, "assistant");
+        put(&p, "assistant");
         mark(&p, "<|end_header_id|>");
-        say(&p, "\n\n");
+        put(&p, "\n\n");
         break;
     case DT_TEMPLATE_CHATML:
         if (with_system)
             chatml(&p, "system", system, system_length);
         chatml(&p, "user", user, user_length);
         mark(&p, "<|im_start|>");
-        say(&p, "assistant\n");
+        put(&p, "assistant\n");
         break;
     case DT_TEMPLATE_ZEPHYR:
         if (with_system)
             zephyr(&p, "<|system|>", system, system_length);
         zephyr(&p, "<|user|>", user, user_length);
         mark(&p, "<|assistant|>");
-        say(&p, "\n");
+        put(&p, "\n");
         break;
-    case DT_TEMPLATE_GEMMA: // has no system turn: it stands before the first question
+    case DT_TEMPLATE_GEMMA: // has no system turn: the prompt is put before the first question
         mark(&p, "<start_of_turn>");
-        say(&p, "user\n");
+        put(&p, "user\n");
         if (with_system) {
-            say_n(&p, system, system_length, false);
-            say(&p, "\n\n");
+            put_n(&p, system, system_length, false);
+            put(&p, "\n\n");
         }
-        say_n(&p, user, user_length, false);
+        put_n(&p, user, user_length, false);
         mark(&p, "<end_of_turn>");
-        say(&p, "\n");
+        put(&p, "\n");
         mark(&p, "<start_of_turn>");
-        say(&p, "model\n");
+        put(&p, "model\n");
         break;
-    case DT_TEMPLATE_MISTRAL: // likewise
+    case DT_TEMPLATE_MISTRAL: // the same
         mark(&p, "[INST]");
-        say(&p, " ");
+        put(&p, " ");
         if (with_system) {
-            say_n(&p, system, system_length, false);
-            say(&p, "\n\n");
+            put_n(&p, system, system_length, false);
+            put(&p, "\n\n");
         }
-        say_n(&p, user, user_length, false);
-        say(&p, " ");
+        put_n(&p, user, user_length, false);
+        put(&p, " ");
         mark(&p, "[/INST]");
         break;
     }
@@ -219,7 +219,7 @@ size_t dt_template_close(enum dt_template family, bool ended, struct dt_template
     switch (family) {
     case DT_TEMPLATE_UNKNOWN:
     case DT_TEMPLATE_PLAIN:
-        say(&p, "\n");
+        put(&p, "\n");
         break;
     case DT_TEMPLATE_STORY:
     case DT_TEMPLATE_LLAMA2:
@@ -234,17 +234,17 @@ size_t dt_template_close(enum dt_template family, bool ended, struct dt_template
     case DT_TEMPLATE_CHATML:
         if (!ended)
             mark(&p, "<|im_end|>");
-        say(&p, "\n");
+        put(&p, "\n");
         break;
     case DT_TEMPLATE_ZEPHYR:
         if (!ended)
             mark(&p, "</s>");
-        say(&p, "\n");
+        put(&p, "\n");
         break;
     case DT_TEMPLATE_GEMMA:
         if (!ended)
             mark(&p, "<end_of_turn>");
-        say(&p, "\n");
+        put(&p, "\n");
         break;
     }
     return p.count;
@@ -254,7 +254,7 @@ size_t dt_template_close(enum dt_template family, bool ended, struct dt_template
 
 uint32_t dt_template_marker(const struct dt_vocab *vocab, const char *text, size_t length)
 {
-    if (!vocab->types) // llama2.c's vocabularies have no markers but BOS and EOS
+    if (!vocab->types) // vocabularies without types have no markers except BOS and EOS
         return DT_NO_TOKEN;
     for (uint32_t id = 0; id < vocab->size; id++) {
         if (vocab->length[id] != length ||

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Turns of a dialogue to tokens.
 #include <string.h>
 
 #include "core/text/template.h"
 
-// llama2.c's vocabularies write BOS and EOS as they like: there the two are known by their ids.
+// The token of a marker. Without types (llama2.c) the pieces of BOS and EOS vary, so they are found
+// by their ids.
 static uint32_t marker_token(const struct dt_vocab *vocab, const struct dt_template_piece *piece)
 {
     if (piece->length == 3 && memcmp(piece->text, "<s>", 3) == 0 && vocab->bos != DT_NO_TOKEN)
@@ -28,9 +28,9 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
         uint32_t marker =
             i < count && pieces[i].marker ? marker_token(vocab, &pieces[i]) : DT_NO_TOKEN;
         if (i < count &&
-            marker == DT_NO_TOKEN) { // text, or a marker that is text to this vocabulary
+            marker == DT_NO_TOKEN) { // text, or a marker that this vocabulary does not have
             if (pieces[i].length > scratch_size - joined)
-                return dt_error_set(err, DT_NO_MEMORY, NULL, "a turn of more than %zu bytes",
+                return dt_error_set(err, DT_NO_MEMORY, NULL, "a turn must be at most %zu bytes",
                                     scratch_size);
             memcpy(scratch + joined, pieces[i].text, pieces[i].length);
             joined += pieces[i].length;
@@ -38,7 +38,7 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
         }
         if (joined || flags & DT_ENCODE_BOS) {
             size_t found = 0;
-            if (used && joined && scratch[0] == ' ') // the template has put the space there itself
+            if (used && joined && scratch[0] == ' ') // the template has added the space
                 flags &= ~(unsigned)DT_ENCODE_PREFIX;
             status = dt_tokenizer_encode(t, scratch, joined, flags, tokens + used, capacity - used,
                                          &found, err);
@@ -50,7 +50,7 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
         }
         if (i < count) {
             if (used == capacity)
-                return dt_error_set(err, DT_NO_MEMORY, NULL, "a turn of more than %zu tokens",
+                return dt_error_set(err, DT_NO_MEMORY, NULL, "a turn must be at most %zu tokens",
                                     capacity);
             tokens[used++] = marker;
             flags = DT_ENCODE_PREFIX;

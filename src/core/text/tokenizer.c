@@ -24,11 +24,11 @@ dt_status dt_tokenizer_init(struct dt_tokenizer *t, const struct dt_vocab *vocab
     memset(t, 0, sizeof *t);
     if (vocab->kind == DT_VOCAB_NONE)
         return dt_error_set(err, DT_BAD_INPUT, NULL,
-                            "the model has no vocabulary: give a tokenizer.bin (-z)");
+                            "the model has no vocabulary; give a tokenizer.bin with -z");
     size_t least = dt_tokenizer_measure(vocab, 0);
     if (!memory || memory_size < least)
         return dt_error_set(err, DT_NO_MEMORY, NULL,
-                            "a tokenizer over %u pieces takes at least %zu bytes, got %zu",
+                            "a tokenizer of %u pieces needs at least %zu bytes (got %zu)",
                             vocab->size, least, memory ? memory_size : 0);
     t->vocab = vocab;
     t->arena = dt_arena_over(memory, memory_size);
@@ -37,7 +37,7 @@ dt_status dt_tokenizer_init(struct dt_tokenizer *t, const struct dt_vocab *vocab
 
 // ---- encoding ----
 
-// The special piece that text[0..n) begins with, the longest if several do; *length gets its bytes.
+// The longest special piece at the start of text[0..n); *length is its bytes.
 static uint32_t special_here(struct dt_tokenizer *t, const char *text, size_t n, size_t *length)
 {
     if (n == 0 || !t->starts_special[(unsigned char)text[0]])
@@ -73,8 +73,7 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
             return status;
     }
 
-    // In llama2.c BOS is a symbol like others while pairs are merged. A text of nothing must begin
-    // with something.
+    // In llama2.c BOS takes part in merging like any other symbol. Empty text needs a first token.
     uint32_t first = DT_NO_TOKEN, begin = vocab->bos < vocab->size ? vocab->bos
                                           : n == 0                 ? vocab->eos
                                                                    : DT_NO_TOKEN;
@@ -100,7 +99,7 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
                     : dt_spm_encode(t, text + at, end - at, first, prefix, tokens, capacity, count);
         if (status != DT_OK)
             return dt_error_set(err, DT_NO_MEMORY, NULL,
-                                "a text of %zu bytes is longer than this tokenizer has memory for",
+                                "a text of %zu bytes exceeds the memory of this tokenizer",
                                 end - at);
         if (id != DT_NO_TOKEN)
             append(id, tokens, capacity, count);
@@ -109,8 +108,8 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
     if ((flags & DT_ENCODE_EOS) && vocab->eos < vocab->size)
         append(vocab->eos, tokens, capacity, count);
     if (*count > capacity)
-        return dt_error_set(err, DT_NO_MEMORY, NULL,
-                            "the text is %zu tokens, there is room for %zu", *count, capacity);
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "the text has %zu tokens; at most %zu fit",
+                            *count, capacity);
     return DT_OK;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Pieces are written in 256 visible characters, one a byte (GPT-2's byte_encoder): printable
-// Latin-1 stands for itself, the other 68 bytes are U+0100 and on. A merge is looked up by its two
-// tokens; a tournament tree over the symbols of a word holds the merge of lowest rank, the leftmost
-// among equals, so a word of a million letters costs n log n as well.
+// Pieces are written in 256 visible characters, one for each byte (GPT-2's byte_encoder): printable
+// Latin-1 is itself, the other 68 bytes are U+0100 and up. A hash table finds a merge by its two
+// tokens. A tournament tree over the symbols of a word gives the merge of lowest rank, the leftmost
+// of equal ones, so that even a word of a million letters takes n log n steps.
 #include "core/text/tokenizer_bpe.h"
 
 #include <string.h>
@@ -13,13 +13,13 @@
 
 struct merges {
     uint32_t *left, *right, *merged; // by rank
-    uint32_t *slot;                  // rank + 1 by a hash of the pair; 0 is free
+    uint32_t *slot;                  // hash table of the pairs: rank + 1, or 0: free
     uint32_t mask;
 };
 
 // ---- bytes and characters ----
 
-// Bytes that are not themselves: 0..32, 127..160, 173.
+// The character of a byte. These bytes are not their own: 0..32, 127..160, 173.
 static uint32_t byte_character(unsigned char byte)
 {
     if (byte < 33)
@@ -78,7 +78,7 @@ static uint32_t slots_for(uint64_t count)
     return slots;
 }
 
-static bool take_table(struct merges **table, struct dt_arena *arena, uint64_t count)
+static bool alloc_table(struct merges **table, struct dt_arena *arena, uint64_t count)
 {
     struct merges unused, *m = dt_arena_alloc(arena, 1, sizeof *m);
     *table = m;
@@ -94,7 +94,7 @@ size_t dt_bpe_measure_table(const struct dt_vocab *vocab)
 {
     struct dt_arena counter = dt_arena_over(NULL, 0);
     struct merges *table;
-    take_table(&table, &counter, vocab->merges_count);
+    alloc_table(&table, &counter, vocab->merges_count);
     return counter.wanted;
 }
 
@@ -104,7 +104,7 @@ static uint32_t hash_pair(uint32_t left, uint32_t right)
     return (uint32_t)(hash >> 32) ^ (uint32_t)(hash >> 15);
 }
 
-// The slot that holds this pair, or the free one where it would go.
+// The slot of this pair, or the free slot where it belongs.
 static uint32_t slot_of(const struct merges *m, uint32_t left, uint32_t right)
 {
     uint32_t slot = hash_pair(left, right) & m->mask;
@@ -116,7 +116,7 @@ static uint32_t slot_of(const struct merges *m, uint32_t left, uint32_t right)
     return slot;
 }
 
-// One merge, "left right".
+// Enters one merge, "left right".
 static dt_status enter(struct dt_tokenizer *t, struct merges *m, uint32_t rank, const char *text,
                        size_t n, struct dt_error *err)
 {
@@ -124,7 +124,7 @@ static dt_status enter(struct dt_tokenizer *t, struct merges *m, uint32_t rank, 
     char joined[2 * DT_PIECE_MAX];
     if (!space || space + 1 == text + n || n > sizeof joined)
         return dt_error_set(err, DT_BAD_INPUT, NULL,
-                            "tokenizer.ggml.merges: item %u is \"%.*s\", wanted two pieces", rank,
+                            "tokenizer.ggml.merges: item %u is \"%.*s\"; expected two pieces", rank,
                             n < 64 ? (int)n : 64, text);
     size_t left = (size_t)(space - text), right = n - left - 1;
     memcpy(joined, text, left);
@@ -145,7 +145,7 @@ static dt_status enter(struct dt_tokenizer *t, struct merges *m, uint32_t rank, 
             : m->right[rank] == DT_NO_TOKEN ? space + 1
                                             : joined);
     uint32_t slot = slot_of(m, m->left[rank], m->right[rank]);
-    if (m->slot[slot] == 0) // of two with the same pair the first counts
+    if (m->slot[slot] == 0) // the first of two merges of a pair counts
         m->slot[slot] = rank + 1;
     return DT_OK;
 }
@@ -155,14 +155,14 @@ dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err)
     const struct dt_vocab *vocab = t->vocab;
     struct dt_arena saved = t->arena;
     struct merges *m;
-    if (!take_table(&m, &t->arena, vocab->merges_count)) {
+    if (!alloc_table(&m, &t->arena, vocab->merges_count)) {
         t->arena = saved;
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "the table of %llu merges takes %zu bytes",
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "the table of %llu merges needs %zu bytes",
                             (unsigned long long)vocab->merges_count, dt_bpe_measure_table(vocab));
     }
     m->mask = slots_for(vocab->merges_count) - 1;
     memset(m->slot, 0, (m->mask + 1) * sizeof *m->slot);
-    // a GGUF array of strings, whose lengths the reader has looked at
+    // a GGUF array of strings; the reader has checked their lengths
     const unsigned char *at = vocab->merges;
     for (uint32_t rank = 0; rank < vocab->merges_count; rank++) {
         uint64_t n;
@@ -189,14 +189,14 @@ dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err)
 struct word {
     const struct merges *m;
     uint32_t count;
-    uint32_t *token;  // of each symbol, NONE once merged into the one before
-    uint32_t *before; // neighbours that still stand, NONE at the ends
+    uint32_t *token;  // of each symbol; NONE: merged into the one before it
+    uint32_t *before; // the remaining neighbours, NONE at the ends
     uint32_t *after;
-    uint32_t *rank; // of the merge of a symbol with the next, NONE if there is none
-    uint32_t *tree; // tree[count + i] is i; tree[j] the better of tree[2j], tree[2j + 1]; [1] wins
+    uint32_t *rank; // of the merge of a symbol with the next; NONE: no merge
+    uint32_t *tree; // tree[count + i] is i; tree[j] is the better of tree[2j] and tree[2j + 1]
 };
 
-static bool take_word(struct word *w, struct dt_arena *arena, size_t count)
+static bool alloc_word(struct word *w, struct dt_arena *arena, size_t count)
 {
     w->token = dt_arena_alloc(arena, count, sizeof(uint32_t));
     w->before = dt_arena_alloc(arena, count, sizeof(uint32_t));
@@ -210,7 +210,7 @@ size_t dt_bpe_measure(size_t n)
 {
     struct dt_arena counter = dt_arena_over(NULL, 0);
     struct word w;
-    take_word(&w, &counter, n + 1);
+    alloc_word(&w, &counter, n + 1);
     return counter.wanted;
 }
 
@@ -227,7 +227,7 @@ static void enter_pair(struct word *w, uint32_t i)
     if (w->token[i] == NONE || w->after[i] == NONE)
         return;
     uint32_t slot = slot_of(w->m, w->token[i], w->token[w->after[i]]);
-    w->rank[i] = w->m->slot[slot] - 1; // a free slot: NONE
+    w->rank[i] = w->m->slot[slot] - 1; // NONE for a free slot
 }
 
 static void update_pair(struct word *w, uint32_t i)
@@ -264,8 +264,7 @@ static void merge_all(struct word *w)
     }
 }
 
-// Llama 3 takes a word that is a piece as it is, whether or not merges lead there
-// ("ignore_merges").
+// Llama 3: a word that is a piece becomes that token, whatever the merges ("ignore_merges").
 static uint32_t whole_word(struct dt_tokenizer *t, const char *text, size_t n)
 {
     unsigned char spelled[DT_PIECE_MAX + 2];
@@ -287,7 +286,7 @@ dt_status dt_bpe_encode(struct dt_tokenizer *t, const char *text, size_t n, uint
     struct dt_arena saved = t->arena;
     struct word w = {.m = t->merges};
     dt_status status = DT_NO_MEMORY;
-    if (n > NONE / 4 || !take_word(&w, &t->arena, n + 1))
+    if (n > NONE / 4 || !alloc_word(&w, &t->arena, n + 1))
         goto out;
     for (size_t at = 0, end; at < n; at = end) {
         end = dt_pretokenizer_word(t->vocab->pretokenizer, text, n, at);

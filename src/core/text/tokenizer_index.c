@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 
-// Half full at most.
+// A power of two: the table is at most half full.
 static uint32_t index_slots(uint32_t size)
 {
     uint32_t slots = 16;
@@ -42,7 +42,7 @@ static void find_byte_tokens(struct dt_tokenizer *t)
     const struct dt_vocab *vocab = t->vocab;
     for (uint32_t byte = 0; byte < 256; byte++)
         t->byte_token[byte] = vocab->unknown < vocab->size ? vocab->unknown : DT_NO_TOKEN;
-    if (!vocab->types) { // llama2.c takes their place for granted
+    if (!vocab->types) { // their ids are fixed in llama2.c
         for (uint32_t byte = 0; byte < 256 && byte + 3 < vocab->size; byte++)
             t->byte_token[byte] = byte + 3;
         return;
@@ -58,7 +58,7 @@ static void find_byte_tokens(struct dt_tokenizer *t)
     }
 }
 
-// Words of eight bytes; what is left over is read as two words that overlap, or as first, middle
+// Hashes eight bytes at a time. The rest is read as two words that overlap, or as the first, middle
 // and last byte.
 static uint64_t hash_piece(const unsigned char *piece, size_t n)
 {
@@ -83,13 +83,13 @@ bool dt_tokenizer_is_special(const struct dt_vocab *vocab, uint32_t id)
     return type == DT_TOKEN_CONTROL || type == DT_TOKEN_USER_DEFINED;
 }
 
-// A slot holds the piece's number and one, or 0, and above that some bits of its hash: pieces are
-// compared only where these agree.
+// A slot is 0 if free, else the piece's id + 1 with some bits of its hash above it; pieces are
+// compared only if these bits agree.
 #define ID_BITS 21
 #define ID_MASK ((1u << ID_BITS) - 1)
-_Static_assert(DT_MAX_VOCAB <= ID_MASK, "a piece's number and one must fit");
+_Static_assert(DT_MAX_VOCAB <= ID_MASK, "id + 1 must fit in a slot");
 
-// The slot that holds this piece, or the free one where it would go.
+// The slot of this piece, or the free slot where it belongs.
 static uint32_t slot_of(const struct dt_tokenizer *t, const uint32_t *index,
                         const unsigned char *piece, size_t n, uint32_t *tag)
 {

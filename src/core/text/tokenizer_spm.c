@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The rules are those of llama2.c's encode(). There each merge looks at every pair again; here the
-// symbols are a linked list, and a tournament tree over their places holds the best pair, so that a
-// merge costs log n.
+// The rules are those of llama2.c's encode(), which searches all pairs for each merge. Here the
+// symbols are a linked list, and a tournament tree gives the best pair, so that a merge takes log n
+// steps.
 #include "core/text/tokenizer_spm.h"
 
 #include <string.h>
@@ -9,20 +9,20 @@
 #define META_SPACE "\xe2\x96\x81" // U+2581
 #define NONE       UINT32_MAX
 
-// Scores at or below this never merge (llama2.c starts its search here), nor do NaN.
-#define SCORE_FLOOR (-1e10f)
+// Pieces with this score or less, or NaN, are never merged (llama2.c starts its search here).
+#define SCORE_LEAST (-1e10f)
 
 struct list {
     struct dt_tokenizer *t;
     uint32_t count;
     uint32_t *token;  // of each symbol
-    uint32_t *before; // neighbours that still stand, NONE at the ends
+    uint32_t *before; // the remaining neighbours, NONE at the ends
     uint32_t *after;
-    uint32_t *merged; // what a symbol and the next would become, DT_NO_TOKEN if nothing
-    uint32_t *tree;   // tree[count + i] is i or NONE; tree[j] the better of tree[2j], tree[2j + 1]
+    uint32_t *merged; // the token of a symbol and the next, or DT_NO_TOKEN
+    uint32_t *tree;   // tree[count + i]: i or NONE; tree[j]: the better of tree[2j], tree[2j + 1]
 };
 
-static bool take(struct list *list, struct dt_arena *arena, size_t count)
+static bool alloc(struct list *list, struct dt_arena *arena, size_t count)
 {
     list->token = dt_arena_alloc(arena, count, sizeof(uint32_t));
     list->before = dt_arena_alloc(arena, count, sizeof(uint32_t));
@@ -36,7 +36,7 @@ size_t dt_spm_measure(size_t n)
 {
     struct list list;
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    take(&list, &counter, n + 2); // a symbol a byte, the prefix and BOS
+    alloc(&list, &counter, n + 2); // a symbol for each byte, the prefix and BOS
     return counter.wanted;
 }
 
@@ -60,8 +60,7 @@ static void append_character(struct list *list, const char *text, size_t n)
 
 static void append_text(struct list *list, const char *text, size_t n)
 {
-    // A character is a byte with the continuation bytes after it, at most four bytes in all,
-    // whatever the first one is.
+    // A character is any byte with the continuation bytes after it, at most four bytes in all.
     for (size_t i = 0; i < n;) {
         size_t length = 1;
         while (length < 4 && i + length < n && ((unsigned char)text[i + length] & 0xC0) == 0x80)
@@ -84,7 +83,7 @@ static uint32_t better(const struct list *list, uint32_t a, uint32_t b)
     return score_a > score_b ? a : b;
 }
 
-// What symbol i and the one after it become together.
+// The token of symbol i and the next one together, or DT_NO_TOKEN.
 static uint32_t merged_with_next(const struct list *list, uint32_t i)
 {
     const struct dt_vocab *vocab = list->t->vocab;
@@ -92,7 +91,7 @@ static uint32_t merged_with_next(const struct list *list, uint32_t i)
     size_t left, right;
     if (list->token[i] == NONE || list->after[i] == NONE)
         return DT_NO_TOKEN;
-    // Pieces, not text: a byte token joins as "<0x41>", as in llama2.c.
+    // Joins pieces, not text: a byte token is "<0x41>" here, as in llama2.c.
     const unsigned char *first = dt_vocab_piece(vocab, list->token[i], &left);
     const unsigned char *second = dt_vocab_piece(vocab, list->token[list->after[i]], &right);
     if (left + right > list->t->longest)
@@ -100,7 +99,7 @@ static uint32_t merged_with_next(const struct list *list, uint32_t i)
     memcpy(joined, first, left);
     memcpy(joined + left, second, right);
     uint32_t id = dt_tokenizer_find(list->t, joined, left + right);
-    if (id == DT_NO_TOKEN || !(dt_vocab_score(vocab, id) > SCORE_FLOOR))
+    if (id == DT_NO_TOKEN || !(dt_vocab_score(vocab, id) > SCORE_LEAST))
         return DT_NO_TOKEN;
     if (vocab->types) {
         enum dt_token_type type = dt_vocab_type(vocab, id);
@@ -155,7 +154,7 @@ dt_status dt_spm_encode(struct dt_tokenizer *t, const char *text, size_t n, uint
     struct dt_arena saved = t->arena;
     struct list list = {.t = t};
     dt_status status = DT_NO_MEMORY;
-    if (n > NONE / 4 || !take(&list, &t->arena, n + 2))
+    if (n > NONE / 4 || !alloc(&list, &t->arena, n + 2))
         goto out;
 
     if (first != DT_NO_TOKEN)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which characters are letters, numbers and spaces: what the pre-tokenizers of byte-level BPE ask.
+// Whether a character is a letter, a number or a space, for pre-tokenizers. Pure.
 #ifndef DT_CORE_UNICODE_CLASSES_H
 #define DT_CORE_UNICODE_CLASSES_H
 

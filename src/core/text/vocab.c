@@ -18,49 +18,46 @@ dt_status dt_vocab_open_bin(const unsigned char *bytes, size_t n, const char *na
 {
     memset(out, 0, sizeof *out);
     if (size == 0)
-        return dt_error_set(err, DT_BAD_INPUT, name,
-                            "the model says that its vocabulary has no pieces");
+        return dt_error_set(err, DT_BAD_INPUT, name, "the model has a vocabulary of no pieces");
     if (n < 4)
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "longest piece: the file has %zu bytes, the field alone takes 4: this "
-                            "is no tokenizer.bin",
+                            "not a tokenizer.bin: the file has %zu bytes, the first field needs 4",
                             n);
     uint32_t longest = dt_read_u32(bytes);
     if (longest == 0 || longest > DT_PIECE_MAX)
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "longest piece: found %u, wanted 1 to %u: this is no tokenizer.bin",
-                            longest, DT_PIECE_MAX);
-    // Before memory is asked for: a piece takes 8 bytes at least.
+                            "not a tokenizer.bin: longest piece is %u; expected 1 to %u", longest,
+                            DT_PIECE_MAX);
+    // Checked before the allocation: a piece needs at least 8 bytes.
     if (size > (n - 4) / 8)
         return dt_error_set(err, DT_BAD_INPUT, name,
-                            "the model wants %u pieces, %zu bytes hold at most %zu: is it another "
-                            "model's tokenizer?",
+                            "the model has %u pieces, but %zu bytes hold at most %zu; use the "
+                            "tokenizer of this model",
                             size, n, (n - 4) / 8);
 
     uint32_t *offset = dt_arena_alloc(arena, size, sizeof *offset);
     uint16_t *length = dt_arena_alloc(arena, size, sizeof *length);
     if (!offset || !length)
-        return dt_error_set(err, DT_NO_MEMORY, name, "a vocabulary of %u pieces takes %zu bytes",
+        return dt_error_set(err, DT_NO_MEMORY, name, "a vocabulary of %u pieces needs %zu bytes",
                             size, dt_vocab_measure(size));
 
     size_t at = 4;
     for (uint32_t i = 0; i < size; i++) {
         if (n - at < 8)
             return dt_error_set(err, DT_BAD_INPUT, name,
-                                "piece %u of %u: the file ends at byte %zu: is it cut, or another "
-                                "model's tokenizer?",
+                                "piece %u of %u: the file ends at byte %zu; it is truncated or the "
+                                "tokenizer of another model",
                                 i, size, n);
-        // a signed field: negative is above every limit
+        // a signed field: negative values exceed every limit
         uint32_t bytes_here = dt_read_u32(bytes + at + 4);
         if (bytes_here > longest)
-            return dt_error_set(
-                err, DT_BAD_INPUT, name,
-                "piece %u: length: found %d, wanted 0 to %u (the longest, by the file)", i,
-                (int)bytes_here, longest);
+            return dt_error_set(err, DT_BAD_INPUT, name,
+                                "piece %u: length is %d; expected 0 to %u (the longest piece)", i,
+                                (int)bytes_here, longest);
         at += 8;
         if (bytes_here > n - at)
             return dt_error_set(err, DT_BAD_INPUT, name,
-                                "piece %u: length: found %u, the file has %zu more bytes", i,
+                                "piece %u: length is %u, the file has %zu more bytes", i,
                                 bytes_here, n - at);
         offset[i] = (uint32_t)at;
         length[i] = (uint16_t)bytes_here;
@@ -69,15 +66,15 @@ dt_status dt_vocab_open_bin(const unsigned char *bytes, size_t n, const char *na
     if (at != n)
         return dt_error_set(
             err, DT_BAD_INPUT, name,
-            "%zu bytes follow the %u pieces that the model wants: it is another model's tokenizer",
-            n - at, size);
+            "%zu bytes after the %u pieces of the model; use the tokenizer of this model", n - at,
+            size);
 
     out->kind = DT_VOCAB_SPM;
     out->size = size;
     out->bytes = bytes;
     out->offset = offset;
     out->length = length;
-    out->scores = bytes; // each stands 8 bytes before its piece
+    out->scores = bytes; // each is 8 bytes before its piece
     out->scores_stride = 0;
     out->add_bos = true;
     out->add_space_prefix = true;

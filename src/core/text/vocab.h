@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A vocabulary: pieces of text with ids, as the model's file or a tokenizer.bin holds them. A view:
-// pieces stay where they are in the file's bytes.
+// A vocabulary: the pieces of text behind token ids, from a model's file or a tokenizer.bin. A
+// view: the pieces stay in the file's bytes.
 #ifndef DT_CORE_VOCAB_H
 #define DT_CORE_VOCAB_H
 
@@ -12,7 +12,7 @@
 #include "base/status.h"
 
 enum dt_vocab_kind {
-    DT_VOCAB_NONE = 0, // the file has none: a tokenizer.bin must be given
+    DT_VOCAB_NONE = 0, // the file has none: a tokenizer.bin is needed
     DT_VOCAB_SPM,      // SentencePiece BPE: merges by score; byte fallback <0xNN>
     DT_VOCAB_BPE,      // byte-level BPE: merges by rank (GPT-2 family)
 };
@@ -27,7 +27,8 @@ enum dt_token_type {
     DT_TOKEN_BYTE = 6,
 };
 
-enum dt_pretokenizer { // how byte-level BPE splits text before it merges
+// How byte-level BPE splits text into words.
+enum dt_pretokenizer {
     DT_PRETOKENIZER_GPT2 = 0,
     DT_PRETOKENIZER_LLAMA3,
     DT_PRETOKENIZER_QWEN2,
@@ -36,45 +37,45 @@ enum dt_pretokenizer { // how byte-level BPE splits text before it merges
 
 #define DT_NO_TOKEN  UINT32_MAX
 #define DT_MAX_VOCAB 1048576u // pieces; far above any model's
-#define DT_PIECE_MAX 512u     // bytes of the longest piece a file may hold
+#define DT_PIECE_MAX 512u     // bytes of the longest accepted piece
 
 struct dt_vocab {
     enum dt_vocab_kind kind;
     enum dt_pretokenizer pretokenizer; // BPE
     uint32_t size;
-    const unsigned char *bytes;  // the pieces' text: piece i is bytes[offset[i]] .. + length[i]
-    const uint32_t *offset;      // size entries, arena: 2^20 pieces and their fields end below 4 GB
-    const uint16_t *length;      // size entries, arena
+    const unsigned char *bytes;  // piece i is bytes[offset[i]], length[i] bytes
+    const uint32_t *offset;      // size entries, in the arena; 32 bits are enough for DT_MAX_VOCAB
+    const uint16_t *length;      // size entries, in the arena
     const unsigned char *scores; // size floats, scores_stride bytes apart, unaligned; NULL for BPE
-    size_t scores_stride;        // 0: a score is the float 8 bytes before its piece (tokenizer.bin)
-    const unsigned char *types;  // size int32 (unaligned) of enum dt_token_type; NULL: as llama2.c
-                                 // has it (0 unknown, 1 BOS, 2 EOS, 3..258 bytes, else normal)
-    bool meta_space;             // spaces are U+2581 in the pieces (GGUF); in llama2.c plain
-    bool add_bos, add_eos;       // what encoding adds by itself
+    size_t scores_stride;        // 0: a score is 8 bytes before its piece (tokenizer.bin)
+    const unsigned char *types;  // size int32 (unaligned), enum dt_token_type; NULL: as in llama2.c
+                                 // (0 unknown, 1 BOS, 2 EOS, 3..258 bytes, others normal)
+    bool meta_space;             // spaces in pieces are U+2581 (not in llama2.c)
+    bool add_bos, add_eos;       // encoding adds these tokens
     bool add_space_prefix;       // SPM: a space before the text
-    uint32_t bos, eos, unknown;  // DT_NO_TOKEN where there is none
+    uint32_t bos, eos, unknown;  // DT_NO_TOKEN: none
     uint32_t eot;                // a second token that ends a turn (<|eot_id|>), or DT_NO_TOKEN
-    const unsigned char *merges; // BPE: GGUF's array of strings ("left right"); else NULL
+    const unsigned char *merges; // BPE: GGUF's array of strings "left right"; others: NULL
     uint64_t merges_count;
     size_t merges_bytes;
 };
 
 // Reads llama2.c's tokenizer.bin: uint32 longest piece, then for each of `size` pieces f32 score,
-// int32 length, bytes. The file does not tell its count: size comes from the model. name is for
-// messages. Takes 6 * size bytes and a little from the arena (dt_vocab_measure tells).
-// DT_BAD_INPUT names the piece and the field. Only the lengths are looked at. A header that
-// understates a piece, or bytes after the last one, are refused too.
+// int32 length, bytes. The file does not contain the number of pieces; it comes from the model.
+// bytes and the arena's memory outlive *out; name is for messages. Allocates
+// dt_vocab_measure(size) bytes. DT_BAD_INPUT: names the piece and the field; also for a piece
+// longer than the header says, and for bytes after the last piece. DT_NO_MEMORY.
 dt_status dt_vocab_open_bin(const unsigned char *bytes, size_t n, const char *name, uint32_t size,
                             struct dt_arena *arena, struct dt_vocab *out, struct dt_error *err);
 
-// Arena bytes that a vocabulary of `size` pieces takes.
+// The arena bytes of a vocabulary of `size` pieces.
 size_t dt_vocab_measure(uint32_t size);
 
-// The score (SPM; 0 elsewhere) and the type of a piece, id below size. Pure.
+// The score (0 for BPE) and the type of a piece; id is below size. Pure.
 float dt_vocab_score(const struct dt_vocab *vocab, uint32_t id);
 enum dt_token_type dt_vocab_type(const struct dt_vocab *vocab, uint32_t id);
 
-// Piece i as it stands in the file (not decoded), *length bytes.
+// A piece as it is in the file (not decoded), *length bytes.
 static inline const unsigned char *dt_vocab_piece(const struct dt_vocab *vocab, uint32_t id,
                                                   size_t *length)
 {
