@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes width_table.h from the Unicode data that Python carries.
+"""Writes width_table.h from Python's Unicode data.
 
     python3 src/base/width_table.py > src/base/width_table.h
     python3 src/base/width_table.py --check src/base/width_table.h    (77: another Unicode version)
 
-Wide: East_Asian_Width W and F, unassigned places of the CJK blocks included (their default is W), and the
-hexagrams between those (W since Unicode 16).
-No width: Mn, Me, Cf and the vowels and finals of Hangul, which join the syllable before them.
-The soft hyphen and the Arabic signs that enclose what follows are Cf and have a glyph: one column.
+Wide: East_Asian_Width W and F, also unassigned codes of the CJK blocks (their default is W), and the
+hexagrams between them (W since Unicode 16).
+No width: Mn, Me, Cf, and the vowels and finals of Hangul, which combine with the syllable before them.
+The soft hyphen and the Arabic signs that enclose digits are Cf but have a glyph: one column.
 """
 import sys
 import unicodedata
@@ -31,7 +31,7 @@ def width(code):
         return 1 if code in VISIBLE_FORMAT else 0
     if within(code, CJK):
         return 2
-    # Python says F of some that are not assigned.
+    # Python gives F for some unassigned codes.
     return 2 if category not in ('Cn', 'Cs') and unicodedata.east_asian_width(character) in 'WF' else 1
 
 
@@ -67,10 +67,10 @@ def main():
     with open(sys.argv[2], encoding='ascii') as file:
         committed = file.read()
     if f'Unicode {unicodedata.unidata_version}:' not in committed:
-        print(f'skipped: this Python knows Unicode {unicodedata.unidata_version}, the table is of another')
+        print(f'skipped: this Python has Unicode {unicodedata.unidata_version}, the table another version')
         return 77
     if committed != text:
-        print(f'{sys.argv[2]} is not what width_table.py makes: run it again')
+        print(f'{sys.argv[2]} differs from the output of width_table.py; run it again')
         return 1
     return 0
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What every fuzzer has. A broken invariant ends the run as a crash does.
+// Shared by the fuzzers. A broken invariant ends the run like a crash.
 #ifndef DT_TESTS_FUZZ_H
 #define DT_TESTS_FUZZ_H
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Any text, by SentencePiece and by every family of byte-level BPE: it comes back as it was. The
-// first byte chooses.
+// Encodes any text with SentencePiece or a family of byte-level BPE (chosen by the first byte); it
+// must decode to itself.
 #include "core/text/tokenizer.h"
 #include "fuzz.h"
 #include "synth.h"
 #include "core/formats/open_model.h"
 
-#define KINDS 6 // tokenizer.bin, GGUF SentencePiece, four of BPE
+#define KINDS 6 // tokenizer.bin, GGUF SentencePiece, four BPE families
 
 static struct dt_tokenizer tokenizers[KINDS];
 static struct dt_vocab vocabs[KINDS];
@@ -14,7 +14,7 @@ enum { MOST_TEXT = 65536 };
 
 static void make(int kind)
 {
-    struct synth file = {0}; // kept: vocabularies point into it
+    struct synth file = {0}; // not freed: vocabularies point into it
     struct dt_error err = {0};
     struct synth_shape shape = {.dim = 8,
                                 .hidden = 8,
@@ -64,8 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         n += dt_tokenizer_decode(&tokenizers[kind], i ? tokens[i - 1] : DT_NO_TOKEN, tokens[i],
                                  back + n);
     }
-    // Markers give no text, U+2581 is a space in SentencePiece's files, and a tokenizer.bin drops
-    // what it has no byte tokens for.
+    // Markers decode to nothing, SentencePiece decodes U+2581 to a space, and a tokenizer.bin drops
+    // bytes without tokens.
     if (kind >= 2 && !flags)
         FUZZ_HOLDS(n == size - 1 && memcmp(back, text, n) == 0);
     return 0;

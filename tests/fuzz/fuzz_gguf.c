@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Files of one part, and of several: a part begins wherever GGUF and a version stand at a multiple
-// of 8.
+// Models of one or several files: a file begins at each multiple of 8 where "GGUF" and a version are.
 #include "open_model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -14,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (at + 8 < size && (memcmp(data + at, "GGUF\3", 5) != 0 || count == 3))
             continue;
         size_t end = at + 8 < size ? at : size;
-        copy[count] = malloc(end - begin); // each ends with its block
+        copy[count] = malloc(end - begin); // exact size: sanitizers detect overruns
         memcpy(copy[count], data + begin, end - begin);
         parts[count] = (struct dt_model_part){copy[count], end - begin, "fuzz"};
         count++;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A Hugging Face folder: its files one after another, "--FILE--" between them.
+// A Hugging Face folder: its files, separated by "--FILE--".
 #include "open_model.h"
 
 #define MOST 8
@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t begin = 0; count < MOST && begin <= size;) {
         const uint8_t *end = memmem(data + begin, size - begin, "--FILE--", 8);
         size_t n = end ? (size_t)(end - data) - begin : size - begin;
-        copy[count] = malloc(n ? n : 1); // each ends with its block
+        copy[count] = malloc(n ? n : 1); // exact size: sanitizers detect overruns
         memcpy(copy[count], data + begin, n);
         parts[count] = (struct dt_model_part){copy[count], n, names[count]};
         count++;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Any text as JSON; what passes the check is looked at everywhere.
+// Any text as JSON; all values of a text that passes the check are read.
 #include "core/formats/json_read.h"
 #include "fuzz.h"
 
@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct dt_json_value v;
     struct dt_error err = {0};
-    if (size > 16384) // looking is done again at every level
+    if (size > 16384) // every level is read again
         return 0;
     if (dt_json_check((const char *)data, size, "fuzz", &v, &err) == DT_OK)
         look(v, 0);

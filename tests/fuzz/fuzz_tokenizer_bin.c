@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A tokenizer.bin for a model of as many pieces as the first two bytes say.
+// A tokenizer.bin; the first two bytes are the model's number of pieces.
 #include "core/text/tokenizer.h"
 #include "fuzz.h"
 

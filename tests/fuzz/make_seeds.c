@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Writes the fuzzers' seeds: tiny sound files of every kind.
+// Writes the fuzzers' seeds: tiny valid files of every kind.
 #include <sys/stat.h>
 
 #include "fuzz.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Opens foreign bytes as a model and looks at everything the reader vouches for.
+// Opens untrusted bytes as a model and reads everything that the reader guarantees.
 #ifndef DT_TESTS_OPEN_MODEL_H
 #define DT_TESTS_OPEN_MODEL_H
 
@@ -30,7 +30,7 @@ static void fuzz_open_parts(const struct dt_model_part *parts, uint32_t count)
         FUZZ_HOLDS(err.status != DT_OK && err.message[0] && !strchr(err.message, '\n'));
         return;
     }
-    FUZZ_HOLDS(need < 64u << 20); // nothing small asks for much
+    FUZZ_HOLDS(need < 64u << 20); // a small file needs little memory
     void *memory = aligned_alloc(DT_ALIGN, need);
     struct dt_arena arena = dt_arena_over(memory, need);
     struct dt_model m;

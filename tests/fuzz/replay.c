@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs a fuzzer's function once over each file (or each file of a folder) named: the seeds as an
-// ordinary test, with any compiler.
+// Runs a fuzzer's function once on each file, or each file of a folder: tests the seeds with any
+// compiler.
 #include <dirent.h>
 
 #include "fuzz.h"
@@ -15,12 +15,12 @@ static int replay_file(const char *path)
     size_t n = fread(data, 1, capacity, f);
     fclose(f);
     uint8_t *exact =
-        malloc(n ? n : 1); // ends with its block, so that sanitizers see one byte too many
+        malloc(n ? n : 1); // exact size: sanitizers detect overruns
     memcpy(exact, data, n);
     free(data);
     LLVMFuzzerTestOneInput(exact, n);
     for (size_t cut = 0; cut < n && cut < 4096;
-         cut += 1 + cut / 8) // and what is left of it when it is cut
+         cut += 1 + cut / 8) // and on truncated copies
         LLVMFuzzerTestOneInput(exact, cut);
     free(exact);
     return 1;

@@ -32,7 +32,7 @@ enum base {
     NOTHING
 };
 
-// How each sound file is made; a llama2.c version, or GGUF's ways, or a vocabulary.
+// How each valid file is made: a llama2.c version, a GGUF variant or a vocabulary.
 static const struct {
     enum { LLAMA2C, AS_GGUF, VOCABULARY, EMPTY } make;
     int version;
@@ -80,9 +80,9 @@ void bad_file_companion(struct synth *out)
     base_file(out, V0, NULL, NULL);
 }
 
-// What is done to a sound file. `at` counts from the end where it is negative, from the end of the
-// text `find` where that is given (the key or the tensor's name: its value's type follows, then the
-// value; its dimensions, type and offset).
+// A change to a valid file. `at` is an offset; negative, from the end of the file; with `find` (a
+// key or the name of a tensor), from the end of that text, where a key's type and value, or a
+// tensor's dimensions, type and offset follow.
 enum act { CUT, SET32, SET64, SET8, TEXT, SKIP, TWICE };
 
 struct row {
@@ -97,7 +97,8 @@ struct row {
 
 #define NAN32 0x7fc00000u
 #define INF32 0xff800000u
-// Version 2: the norms of 2 layers, the final one, then the quants of the embedding and its scales.
+// Version 2: the norms of 2 layers, the final norm, then the quants of the embedding and its
+// scales.
 #define V2_NORM  256
 #define V2_EMBED (V2_NORM + 5 * 32 * 4)
 #define V2_SCALE (V2_EMBED + BAD_FILE_VOCAB * 32)
@@ -105,7 +106,7 @@ struct row {
 
 static const struct row rows[] = {
     // llama2.c, legacy
-    {"v0-empty", V0, CUT, 0, 0, "too short"},
+    {"v0-empty", V0, CUT, 0, 0, "too few for a model"},
     {"v0-3-bytes", V0, CUT, 3, 0, "the file has 3 bytes"},
     {"v0-cut-at-hidden", V0, CUT, 4, 0, "hidden_dim needs bytes 4 to 7, the file has 4"},
     {"v0-cut-at-layers", V0, CUT, 8, 0, "n_layers needs bytes 8 to 11, the file has 8"},
@@ -120,36 +121,34 @@ static const struct row rows[] = {
      "wk of layer 1 needs bytes 48924 to 50971, the file has 50000"},
     {"v0-cut-in-rope", V0, CUT, -4, 0, "freq_cis_imag needs bytes"},
     {"v0-cut-in-classifier", V0_OWN, CUT, -1, 0, "wcls needs bytes"},
-    {"v0-zero-dim", V0, SET32, 0, 0, "dim is 0; expected 1 to"},
-    {"v0-zero-hidden", V0, SET32, 4, 0, "hidden_dim is 0; expected 1 to"},
-    {"v0-zero-layers", V0, SET32, 8, 0, "n_layers is 0; expected 1 to"},
-    {"v0-zero-heads", V0, SET32, 12, 0, "n_heads is 0; expected 1 to"},
-    {"v0-zero-kv-heads", V0, SET32, 16, 0, "n_kv_heads is 0; expected 1 to"},
-    {"v0-zero-vocab", V0, SET32, 20, 0, "vocab_size is 0; expected 1 to"},
-    {"v0-zero-context", V0, SET32, 24, 0, "max_seq_len is 0; expected 1 to"},
-    {"v0-dim-2^31", V0, SET32, 0, 0x80000000, "dim is -2147483648; expected 1 to"},
-    {"v0-hidden-2^31-1", V0, SET32, 4, 0x7fffffff, "hidden_dim is 2147483647; expected 1 to"},
-    {"v0-layers-2^31-1", V0, SET32, 8, 0x7fffffff, "n_layers is 2147483647; expected 1 to"},
-    {"v0-heads-minus-1", V0, SET32, 12, 0xffffffff, "n_heads is -1; expected 1 to"},
-    {"v0-vocab-2^31", V0, SET32, 20, 0x80000000, "vocab_size is -2147483648; expected 1 to"},
-    {"v0-context-2^31-1", V0, SET32, 24, 0x7fffffff, "max_seq_len is 2147483647; expected 1 to"},
+    {"v0-zero-dim", V0, SET32, 0, 0, "dim would be 0; 1 to"},
+    {"v0-zero-hidden", V0, SET32, 4, 0, "hidden_dim would be 0; 1 to"},
+    {"v0-zero-layers", V0, SET32, 8, 0, "n_layers would be 0; 1 to"},
+    {"v0-zero-heads", V0, SET32, 12, 0, "n_heads would be 0; 1 to"},
+    {"v0-zero-kv-heads", V0, SET32, 16, 0, "n_kv_heads would be 0; 1 to"},
+    {"v0-zero-vocab", V0, SET32, 20, 0, "vocab_size would be 0; 1 to"},
+    {"v0-zero-context", V0, SET32, 24, 0, "max_seq_len would be 0; 1 to"},
+    {"v0-dim-2^31", V0, SET32, 0, 0x80000000, "dim would be -2147483648; 1 to"},
+    {"v0-hidden-2^31-1", V0, SET32, 4, 0x7fffffff, "hidden_dim would be 2147483647; 1 to"},
+    {"v0-layers-2^31-1", V0, SET32, 8, 0x7fffffff, "n_layers would be 2147483647; 1 to"},
+    {"v0-heads-minus-1", V0, SET32, 12, 0xffffffff, "n_heads would be -1; 1 to"},
+    {"v0-vocab-2^31", V0, SET32, 20, 0x80000000, "vocab_size would be -2147483648; 1 to"},
+    {"v0-context-2^31-1", V0, SET32, 24, 0x7fffffff, "max_seq_len would be 2147483647; 1 to"},
     {"v0-product-overflows", V0, SET32, 20, 0x00100000,
      "token_embedding_table needs bytes 28 to 134217755"},
     {"v0-dim-not-divisible", V0, SET32, 12, 5, "dim is 32, not a multiple of n_heads 5"},
-    {"v0-odd-heads", V0, SET32, 12, 32, "gives heads of 1 channels; expected an even number"},
-    {"v0-kv-heads-not-dividing", V0, SET32, 16, 3,
-     "n_heads is 4, not a multiple of n_kv_heads 3"},
+    {"v0-odd-heads", V0, SET32, 12, 32, "dim 32 / n_heads 32 = 1; expected an even number"},
+    {"v0-kv-heads-not-dividing", V0, SET32, 16, 3, "n_heads is 4, not a multiple of n_kv_heads 3"},
     {"v0-kv-heads-above", V0, SET32, 16, 8, "n_heads is 4, not a multiple of n_kv_heads 8"},
     {"v0-nan-norm", V0, SET32, 28 + 38400, NAN32, "rms_att_weight of layer 0: value 0 is nan"},
-    {"v0-text", NOTHING, TEXT, 0, 0, "no GGUF or ak42 magic"},
+    {"v0-text", NOTHING, TEXT, 0, 0, "not a model file: no GGUF or llama2.c header"},
     // llama2.c, version 1
     {"v1-cut", V1, CUT, -8, 0, "w3 of layer 1 needs bytes"},
     // llama2.c, version 2
     {"v2-cut-at-version", V2, CUT, 6, 0, "version needs bytes 4 to 7, the file has 6"},
     {"v2-cut-at-dim", V2, CUT, 8, 0, "dim needs bytes 8 to 11, the file has 8"},
     {"v2-cut-at-context", V2, CUT, 32, 0, "max_seq_len needs bytes 32 to 35, the file has 32"},
-    {"v2-cut-at-shared", V2, CUT, 36, 0,
-     "truncated header: 256 bytes are needed, the file has 36"},
+    {"v2-cut-at-shared", V2, CUT, 36, 0, "truncated header: 256 bytes are needed, the file has 36"},
     {"v2-cut-at-group", V2, CUT, 37, 0, "256 bytes are needed, the file has 37"},
     {"v2-cut-in-padding", V2, CUT, 255, 0, "256 bytes are needed, the file has 255"},
     {"v2-header-only", V2, CUT, 256, 0,
@@ -159,8 +158,8 @@ static const struct row rows[] = {
     {"v2-cut-in-scales", V2, CUT, V2_SCALE + 5, 0,
      "token_embedding_table needs bytes 10496 to 12895"},
     {"v2-cut-in-classifier", V2_OWN, CUT, -1, 0, "wcls needs bytes"},
-    {"v2-version-3", V2, SET32, 4, 3, "llama2.c file of version 3; expected 1 (fp32) or 2"},
-    {"v2-version-minus-1", V2, SET32, 4, 0xffffffff, "llama2.c file of version -1"},
+    {"v2-version-3", V2, SET32, 4, 3, "llama2.c version is 3; expected 1 (fp32) or 2"},
+    {"v2-version-minus-1", V2, SET32, 4, 0xffffffff, "llama2.c version is -1"},
     {"v2-zero-heads", V2, SET32, 20, 0, "n_heads is 0; expected 1 to"},
     {"v2-negative-vocab", V2, SET32, 28, 0xfffffed4, "vocab_size is -300; expected 1 to"},
     {"v2-shared-7", V2, SET8, 36, 7, "shared_classifier is 7; expected 0 or 1"},
@@ -187,8 +186,7 @@ static const struct row rows[] = {
     {"tok-longest-understated", TOKENIZER, SET32, 0, 4, "piece 0: length is 5; expected 0 to 4"},
     {"tok-cut-in-pieces", TOKENIZER, CUT, 2404, 0, "piece "},
     {"tok-cut-in-text", TOKENIZER, CUT, -1, 0, "the file has"},
-    {"tok-length-minus-1", TOKENIZER, SET32, 8, 0xffffffff,
-     "piece 0: length is -1; expected 0 to"},
+    {"tok-length-minus-1", TOKENIZER, SET32, 8, 0xffffffff, "piece 0: length is -1; expected 0 to"},
     {"tok-length-2^31-1", TOKENIZER, SET32, 8, 0x7fffffff,
      "piece 0: length is 2147483647; expected 0 to"},
     {"tok-length-lies", TOKENIZER, SET32, 8, 6, "piece "},
@@ -234,25 +232,26 @@ static const struct row rows[] = {
     // GGUF: hyperparameters
     {"gguf-no-architecture", GGUF, SKIP, 0, 0, "key general.architecture is missing",
      "general.architecture"},
-    {"gguf-unknown-architecture", GGUF, SET8, 12, 'L', "architecture Llama; expected llama or qwen2",
-     "general.architecture"},
+    {"gguf-unknown-architecture", GGUF, SET8, 12, 'L',
+     "architecture is Llama; expected llama or qwen2", "general.architecture"},
     {"gguf-no-context", GGUF, SKIP, 0, 0, "key llama.context_length is missing",
      "llama.context_length"},
     {"gguf-zero-dim", GGUF, SET32, 4, 0, "llama.embedding_length is 0; expected 1 to",
      "llama.embedding_length"},
     {"gguf-negative-layers", GGUF, SET64, 0, 0xffffffff00000005,
-     "llama.block_count is negative; expected a whole number", "llama.block_count"},
+     "llama.block_count is negative; expected 1 to 1024", "llama.block_count"},
     {"gguf-layers-2^31", GGUF, SET32, 4, 1u << 31,
      "llama.block_count is 2147483648; expected 1 to 1024", "llama.block_count"},
-    {"gguf-hidden-is-a-float", GGUF, SET32, 0, 6, "llama.feed_forward_length is of another type",
-     "llama.feed_forward_length"},
+    {"gguf-hidden-is-a-float", GGUF, SET32, 0, 6,
+     "llama.feed_forward_length is not an integer; expected 1 to", "llama.feed_forward_length"},
     {"gguf-zero-heads", GGUF, SET32, 4, 0, "llama.attention.head_count is 0; expected 1 to",
      "llama.attention.head_count"},
     {"gguf-dim-not-divisible", GGUF, SET32, 4, 6,
      "embedding_length is 32, not a multiple of attention.head_count 6",
      "llama.attention.head_count"},
     {"gguf-kv-heads-not-dividing", GGUF, SET32, 4, 3,
-     "attention.head_count is 4, which attention.head_count_kv 3", "llama.attention.head_count_kv"},
+     "attention.head_count is 4, not a multiple of attention.head_count_kv 3",
+     "llama.attention.head_count_kv"},
     {"gguf-nan-epsilon", GGUF, SET32, 4, NAN32, "layer_norm_rms_epsilon is nan; expected 0 to 1",
      "llama.attention.layer_norm_rms_epsilon"},
     {"gguf-odd-rotation", GGUF, SET32, 4, 3, "rope.dimension_count is 3; expected an even number",
@@ -270,8 +269,8 @@ static const struct row rows[] = {
      "tokenizer.ggml.model"},
     {"gguf-nan-score", GGUF, SET32, 16, NAN32, "tokenizer.ggml.scores: value 0 is nan",
      "tokenizer.ggml.scores"},
-    {"gguf-bos-outside", GGUF, SET32, 4, 300, "tokenizer.ggml.bos_token_id is 300; expected 0 to 299",
-     "tokenizer.ggml.bos_token_id"},
+    {"gguf-bos-outside", GGUF, SET32, 4, 300,
+     "tokenizer.ggml.bos_token_id is 300; expected 0 to 299", "tokenizer.ggml.bos_token_id"},
     {"gguf-bool-of-7", GGUF, SET8, 4, 7, "tokenizer.ggml.add_bos_token is not true or false",
      "tokenizer.ggml.add_bos_token"},
     {"gguf-no-merges", GGUF_BPE, SKIP, 0, 0, "key tokenizer.ggml.merges is missing",
@@ -287,8 +286,8 @@ static const struct row rows[] = {
      "blk.0.attn_q.weight"},
     {"gguf-layer-outside", GGUF, SET8, -15, '7',
      "blk.7.attn_q.weight belongs to layer 7, but block_count is 2", "blk.1.attn_q.weight"},
-    {"gguf-unknown-tensor", GGUF, SET8, -8, 'z', "tensor blk.1.attn_z.weight does not belong",
-     "blk.1.attn_q.weight"},
+    {"gguf-unknown-tensor", GGUF, SET8, -8, 'z',
+     "tensor blk.1.attn_z.weight is not part of a llama model", "blk.1.attn_q.weight"},
     {"gguf-wrong-shape", GGUF, SET64, 4, 40, "blk.0.attn_k.weight is 40 x 16; expected 32 x 16",
      "blk.0.attn_k.weight"},
     {"gguf-shape-overflows", GGUF, SET64, 12, 1ull << 62,
@@ -309,17 +308,17 @@ static const struct row rows[] = {
     {"gguf-half-cut", GGUF_HALF, CUT, -1, 0, "truncated: blk.1.ffn_up.weight needs 4096 bytes at",
      NULL},
     {"gguf-scales-missing", GGUF_GROUPS, SET32, 20, 0,
-     "blk.0.attn_q.weight_scales are scales of a tensor of form f32", "blk.0.attn_q.weight"},
+     "blk.0.attn_q.weight_scales: scales, but the tensor has form f32", "blk.0.attn_q.weight"},
     {"gguf-scales-of-7", GGUF_GROUPS, SET64, 4, 7,
-     "has 7 scales a row, which do not divide its 32 values", "blk.0.attn_q.weight_scales"},
+     "has 7 scales for each row, which do not divide its 32 values", "blk.0.attn_q.weight_scales"},
     {"gguf-part-of-two", GGUF_SPLIT, CUT, 1000000, 0, "split.count is 2, but 1 file is there",
      NULL},
     {"gguf-second-part-first", GGUF_SPLIT, SET64, 0, 0x100000004, "split.count is 2, but",
      "split.no"},
 };
 
-// Where the data of a vector begin whose description goes on at `info`: the data of all tensors end
-// with the file.
+// Where the data of a vector begins whose description continues at `info`; the data of all tensors
+// ends with the file.
 static size_t norm_data(const struct synth *file, const unsigned char *info)
 {
     uint64_t offset, last = 0;
@@ -341,8 +340,7 @@ bool bad_file(size_t i, struct synth *out, const char **name, enum bad_kind *kin
     base_file(out, r->base, r->act == SKIP ? r->find : NULL, r->act == TWICE ? r->find : NULL);
     size_t at = r->at < 0 ? out->n - (size_t)-r->at : (size_t)r->at;
     if (r->find && r->act != SKIP && r->act != TWICE) {
-        // "@NAME" is the first byte of the tensor's data, which the readers' own tables do not
-        // tell: it is looked for by its offset.
+        // "@NAME" is the first byte of the tensor's data, found by its offset.
         const char *text = r->find + (r->find[0] == '@');
         unsigned char *found = memmem(out->bytes, out->n, text, strlen(text));
         at = (size_t)(found - out->bytes) + strlen(text) + (size_t)r->at;

@@ -65,7 +65,7 @@ float synth_random(uint64_t *state)
     return (float)((int)(*state >> 53) - 1024) / 1024.0f;
 }
 
-// n weights of tensor number `tensor`: the same in every format.
+// n weights of tensor number `tensor`, the same in every format.
 static void weights(float *out, size_t n, const struct synth_shape *shape, uint32_t tensor)
 {
     uint64_t state = shape->seed * 0x9e3779b97f4a7c15u + tensor;
@@ -124,7 +124,7 @@ static void put_matrix(struct synth *out, const struct synth_shape *s, int versi
         put_floats(out, s, n, tensor, false);
 }
 
-// Numbers of tensors, so that every format draws the same weights: kind * 4096 + layer.
+// Tensor numbers, so that every format gets the same weights: kind * 4096 + layer.
 enum { EMBEDDING, ATT_NORM, WQ, WK, WV, WO, FFN_NORM, W1, W2, W3, FINAL_NORM, WCLS };
 
 void synth_llama2c(struct synth *out, const struct synth_shape *s, int version)
@@ -164,7 +164,7 @@ void synth_llama2c(struct synth *out, const struct synth_shape *s, int version)
                 put_floats(out, s, count[legacy[i]], (uint32_t)legacy[i] * 4096 + l,
                            legacy[i] == ATT_NORM || legacy[i] == FFN_NORM);
         put_floats(out, s, dim, FINAL_NORM * 4096, true);
-        for (size_t i = 0; i < s->context * (dim / s->heads); i++) // RoPE tables that nobody reads
+        for (size_t i = 0; i < s->context * (dim / s->heads); i++) // RoPE tables, not used
             synth_f32(out, 0);
     }
     if (!s->shared)
@@ -201,7 +201,7 @@ void synth_gguf_text(struct synth *s, const char *text)
     synth_put(s, text, strlen(text));
 }
 
-// Counts keys while they are written.
+// Writes keys and counts them.
 struct keys {
     struct synth *out;
     const char *skip;
@@ -257,7 +257,7 @@ static bool key_array(struct keys *k, const char *name, uint32_t item, uint64_t 
     return true;
 }
 
-// GPT-2's visible characters for bytes, as UTF-8.
+// A byte as GPT-2's visible character in UTF-8.
 static void byte_character(unsigned char b, char out[4])
 {
     uint32_t c = b;
@@ -319,7 +319,7 @@ static void put_vocab(struct keys *k, const struct synth_shape *s, const struct 
         uint32_t length;
         char piece[64] = "";
         memcpy(&length, file.bytes + at + 4, 4);
-        for (uint32_t c = 0; c < length; c++) { // spaces are written U+2581
+        for (uint32_t c = 0; c < length; c++) { // a space becomes U+2581
             char one[2] = {(char)file.bytes[at + 8 + c], 0};
             strcat(piece, one[0] == ' ' ? "\xe2\x96\x81" : one);
         }
@@ -339,7 +339,7 @@ static void put_vocab(struct keys *k, const struct synth_shape *s, const struct 
     synth_free(&file);
 }
 
-// Tensors: the descriptions first, then the data.
+// Tensors: first the descriptions, then the data.
 struct tensors {
     const struct synth_shape *shape;
     const struct synth_gguf *how;
@@ -375,7 +375,7 @@ static void tensor_groups(struct tensors *t, const char *name, uint32_t rows, ui
     synth_free(&both);
 }
 
-// rows 0: a vector, a norm where its name says so.
+// rows 0: a vector; a norm if its name contains "norm".
 static void tensor(struct tensors *t, const char *name, uint32_t rows, uint32_t cols,
                    uint32_t number)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Small model files made by tests: no file of anybody is needed to test the readers.
+// Small synthetic model files for tests.
 #ifndef DT_TESTS_SYNTH_H
 #define DT_TESTS_SYNTH_H
 
@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Bytes that grow. Freed by synth_free; 64-byte aligned; running out of memory aborts.
+// A growing file in memory, aligned to 64 bytes, freed by synth_free. Aborts if memory runs out.
 struct synth {
     unsigned char *bytes;
     size_t n, capacity;
@@ -25,10 +25,10 @@ struct synth_shape {
     uint32_t dim, hidden, layers, heads, kv_heads, vocab, context;
     bool shared;
     uint32_t group; // llama2.c version 2
-    uint64_t seed;  // 0: weights i/64 - pattern; else random normal-ish
+    uint64_t seed;  // 0: weights in a pattern of multiples of 1/64; else random
 };
 
-// n floats of a tensor as every format draws them; tensors are numbered kind * 4096 + layer.
+// n floats of a tensor, the same for every format; its number is kind * 4096 + layer.
 enum synth_kind {
     SYNTH_EMBEDDING,
     SYNTH_ATT_NORM,
@@ -49,19 +49,18 @@ enum synth_kind {
 void synth_floats(struct synth *out, const struct synth_shape *shape, size_t n,
                   enum synth_kind kind, uint32_t layer);
 
-// The next value of a small generator, in [-1, 1), a multiple of 2^-10.
+// The next pseudo-random value in [-1, 1), a multiple of 2^-10.
 float synth_random(uint64_t *state);
 
-// llama2.c files: version 0, 1 or 2. The same seed gives the same weights in 0 and 1, and in 2
-// quantised as llama2.c's exporter does.
+// Writes a llama2.c file of version 0, 1 or 2. The same seed gives the same weights in 0 and 1, and
+// in 2 quantised as by llama2.c's exporter.
 void synth_llama2c(struct synth *out, const struct synth_shape *shape, int version);
 
-// A tokenizer.bin for a vocabulary of `vocab` pieces (>= 260): <unk>, BOS, EOS, 256 bytes, then
-// letters and short words.
+// Writes a tokenizer.bin of `vocab` pieces (>= 260): <unk>, BOS, EOS, 256 bytes, then letters and
+// short words.
 void synth_tokenizer(struct synth *out, uint32_t vocab);
 
-// How a GGUF file differs from the plainest one: version 3, architecture llama, F32, everything
-// there. Zeroed is the plainest.
+// How a GGUF file differs from the default (all zero): version 3, architecture llama, F32, complete.
 struct synth_gguf {
     uint32_t version;         // 0: 3
     const char *architecture; // NULL: "llama"
@@ -69,20 +68,20 @@ struct synth_gguf {
     bool bpe;                 // a byte-level BPE vocabulary instead of a SentencePiece one
     bool biases;              // of query, key and value (qwen2)
     bool half_norms;          // F16
-    bool groups;              // matrices as I8 with scales apart
+    bool groups;              // matrices as I8 with separate scales
     uint32_t head_size;       // 0: dim / heads
     uint32_t split_no,
-        split_count;      // parts by layers; the first holds the keys, the embedding and the output
-    const char *skip;     // the key or tensor that is left out
-    const char *twice;    // the tensor that is written twice
+        split_count;      // parts by layers; the first has the keys, the embedding and the output
+    const char *skip;     // the key or tensor to leave out
+    const char *twice;    // the tensor to write twice
     const char *template; // tokenizer.chat_template
 };
 
-// The same weights as synth_llama2c's for the same shape and seed (those of the matrices in the
-// form asked for).
+// Writes a GGUF file. The same shape and seed give the weights of synth_llama2c, matrices in the given
+// form.
 void synth_gguf(struct synth *out, const struct synth_shape *shape, const struct synth_gguf *how);
 
-// Writers of keys, for files that synth_gguf does not make.
+// Write single keys, for other GGUF files.
 void synth_gguf_text(struct synth *s, const char *text);
 void synth_gguf_u32(struct synth *s, const char *key, uint32_t v);
 

@@ -40,8 +40,8 @@ static void put_merge(struct synth *s, const struct synth_hf *how, const char *l
     say(s, how->new_merges ? "%s[\"%s\", \"%s\"]" : "%s\"%s %s\"", first ? "" : ", ", left, right);
 }
 
-// Byte-level: 256 bytes in escapes, two markers, a merge. SentencePiece: the specials, 256 bytes,
-// letters, two merges.
+// Byte-level: 256 bytes as escapes, two markers, one merge. SentencePiece: the special pieces, 256
+// bytes, letters, two merges.
 static void put_tokenizer(struct synth *s, const struct synth_shape *shape,
                           const struct synth_hf *how)
 {

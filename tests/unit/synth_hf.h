@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Hugging Face folders made by tests, as the files they hold.
+// Synthetic Hugging Face folders for tests, as files in memory.
 #ifndef DT_TESTS_SYNTH_HF_H
 #define DT_TESTS_SYNTH_HF_H
 
@@ -8,11 +8,11 @@
 struct synth_hf {
     const char *model_type; // NULL: "llama"
     uint32_t form;          // DT_FORM_F32 (0 too), F16 or BF16
-    uint32_t shards;        // 0: model.safetensors; else so many files and an index
+    uint32_t shards;        // 0: model.safetensors; else this many files and an index
     bool biases, bpe;
     bool new_merges;    // ["a", "b"] instead of "a b"
-    const char *config; // more members of config.json, each with its comma before: ", \"a\": 1"
-    const char *skip;   // the tensor that is left out
+    const char *config; // more members of config.json, each after a comma: ", \"a\": 1"
+    const char *skip;   // the tensor to leave out
 };
 
 enum {
@@ -24,8 +24,8 @@ enum {
     SYNTH_HF_FILES = 8
 };
 
-// The files, out[SYNTH_HF_WEIGHTS ...] the shards; those not asked for stay empty. The weights are
-// those of synth_llama2c, query and key rows in the order that Hugging Face has (halves).
+// Makes the files; shards are out[SYNTH_HF_WEIGHTS] and up, and unused files are empty. The weights
+// are those of synth_llama2c, with query and key rows in Hugging Face's order (halves).
 void synth_hf(struct synth out[SYNTH_HF_FILES], const struct synth_shape *shape,
               const struct synth_hf *how);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every row of the table of broken files is refused with DT_BAD_INPUT or DT_UNSUPPORTED (exit code
-// 3) and one line that names the file, the field and what was found. Nothing of a broken file is
-// read out of bounds: the bytes end where the heap block does.
+// 3) and one line that names the file, the field and its value. Nothing is read out of bounds: the
+// bytes end where the heap block ends.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include "bad_files.h"
 #include "core/formats/open_model.h"
 
-// A copy that ends with its block, so that sanitizers see one byte too many.
+// A copy of the exact size, so that sanitizers detect overruns.
 static unsigned char *exact_copy(const struct synth *s)
 {
     unsigned char *copy = malloc(s->n ? s->n : 1);
@@ -33,7 +33,7 @@ static dt_status open_model(const unsigned char *bytes, size_t n, const char *na
     struct dt_arena arena = dt_arena_over(*memory, need);
     dt_status status = dt_model_open(bytes, n, name, &arena, model, err);
     if (!status)
-        assert_int_equal(arena.used, need); // measured exactly
+        assert_int_equal(arena.used, need); // the measure is exact
     return status;
 }
 
@@ -79,7 +79,7 @@ static void broken_files_are_refused(void **state)
     assert_true(models >= 120 && tokenizers >= 10);
 }
 
-// Files so small that every length and many changes can be tried.
+// Files so small that every length and many changes can be tested.
 enum { SMALL_FILES = 4 };
 
 static void small_file(struct synth *out, int which)
@@ -101,7 +101,7 @@ static void small_file(struct synth *out, int which)
         synth_gguf(out, &gguf, NULL);
 }
 
-// Cut at every length: refused up to the whole file, read from there on.
+// Truncated at every length: refused, until the whole file is there.
 static void every_length_of_a_file(void **state)
 {
     (void)state;
@@ -123,8 +123,8 @@ static void every_length_of_a_file(void **state)
     }
 }
 
-// Any single byte changed anywhere, and random headers: an answer, never a crash (sanitizers
-// watch).
+// With any byte changed, and with random headers, the readers return a status and do not crash (run
+// with sanitizers).
 static void any_byte_changed(void **state)
 {
     (void)state;

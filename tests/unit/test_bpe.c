@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Byte-level BPE against the ids of an independent tokenizer (tests/golden/bpe), and what must hold
-// for any text.
+// Compares byte-level BPE with the ids of an independent tokenizer (tests/golden/bpe), and checks
+// properties for any text.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@
 
 #define MAX_PIECES 2048
 
-// A vocabulary made of merges.
+// A vocabulary made from merges.
 struct bpe {
     struct synth text, merges;
     uint32_t offset[MAX_PIECES];
@@ -56,7 +56,7 @@ static void add_piece(struct bpe *b, const char *piece, size_t n)
     synth_put(&b->text, piece, n);
 }
 
-// Piece i is byte i, in GPT-2's visible characters.
+// Piece i is byte i in GPT-2's visible characters.
 static void add_bytes(struct bpe *b)
 {
     uint32_t other = 256;
@@ -157,7 +157,7 @@ static void ids_of_an_independent_tokenizer(void **state)
     }
 }
 
-// Any bytes come back as they were, in every family; invalid UTF-8 too.
+// In every family any bytes decode to themselves, also invalid UTF-8.
 static void round_trip(void **state)
 {
     (void)state;
@@ -196,8 +196,7 @@ static void round_trip(void **state)
     }
 }
 
-// A megabyte without a single cut is no worse than one with many: the order of merges costs n log
-// n. (Its time is printed.)
+// A megabyte of one word takes n log n steps, as one of many words. (Its time is printed.)
 static void a_megabyte(void **state)
 {
     (void)state;
@@ -245,7 +244,7 @@ static void merges_that_lie(void **state)
         synth_put(&b.merges, rows[i].merge, strlen(rows[i].merge));
         b.vocab.merges = b.merges.bytes;
         b.vocab.merges_count = 1;
-        for (int again = 0; again < 2; again++) { // and it stays refused
+        for (int again = 0; again < 2; again++) { // refused again
             assert_int_equal(
                 dt_tokenizer_encode(&b.tokenizer, "the", 3, 0, tokens, 8, &count, &err),
                 DT_BAD_INPUT);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Chat templates: families known by their markers, and dialogues of every family as exact tokens.
-// The vocabularies hold the bytes and the family's markers only, so what is expected can be written
-// down as text: a marker in it is its token, every other byte a token of its own.
+// Chat templates: families are recognised by their markers, and dialogues of every family have exact
+// tokens. The vocabularies have only the bytes and the family's markers, so that the expected tokens
+// can be written as text: a marker is its token, every other byte is a token.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -75,7 +75,7 @@ static void toy_make(struct toy *t, bool bpe, const char *const *markers)
     v->types = t->types.bytes;
     v->scores = bpe ? NULL : t->scores.bytes;
     v->scores_stride = sizeof(float);
-    v->merges = t->text.bytes; // none of them
+    v->merges = t->text.bytes; // no merges
     size_t need = dt_tokenizer_measure(v, 4096);
     t->memory = aligned_alloc(DT_ALIGN, need);
     struct dt_error err = {0};
@@ -90,7 +90,7 @@ static void toy_free(struct toy *t)
     free(t->memory);
 }
 
-// The text's tokens as said above. "<s>" and "</s>" are markers where the vocabulary has them.
+// The tokens of a text as above. "<s>" and "</s>" are markers if the vocabulary has them.
 static size_t expect(const struct toy *t, const char *text, uint32_t *out)
 {
     size_t count = 0;
@@ -111,8 +111,7 @@ static size_t expect(const struct toy *t, const char *text, uint32_t *out)
     return count;
 }
 
-// Two turns: the first with a system prompt, answered to its end; the second stopped in the middle;
-// and a third.
+// Three turns: the first with a system prompt and a complete answer; the second stopped; a third.
 static const struct dialogue {
     enum dt_template family;
     bool bpe;
@@ -149,7 +148,7 @@ static const struct dialogue {
      "<|im_start|>user\nMore?<|im_end|>\n<|im_start|>assistant\n",
      "<|im_end|>\n",
      "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"},
-    // TinyLlama: the roles are text, only the end is a token; a space where text begins after one
+    // TinyLlama: roles are text, only the end is a token; a space begins the text after it
     {DT_TEMPLATE_ZEPHYR,
      false,
      {NULL},
@@ -223,7 +222,7 @@ static void dialogues_to_tokens(void **state)
     }
 }
 
-// What a user types never becomes a marker.
+// User input never becomes a marker.
 static void nobody_forges_a_turn(void **state)
 {
     (void)state;
@@ -243,7 +242,7 @@ static void nobody_forges_a_turn(void **state)
     for (size_t i = 0; i < count; i++)
         marks += tokens[i] >= 256;
     assert_int_equal(marks, 3);
-    // too little room is told, not overrun
+    // too little memory is an error, not an overrun
     assert_int_equal(
         dt_template_encode(&t.tokenizer, pieces, n, true, scratch, 20, tokens, 1024, &count, &err),
         DT_NO_MEMORY);

@@ -24,10 +24,10 @@ static void known_values(void **state)
         {INFINITY, 0x7f800000},
         {-INFINITY, 0x00000000},
         {0x1.62e42ep6f, 0x7f7fff84},
-        {0x1.62e430p6f, 0x7f800000}, // the last finite one
+        {0x1.62e430p6f, 0x7f800000}, // the last finite result
         {-0x1.9fe368p6f, 0x00000001},
-        {-0x1.9fe36ap6f, 0x00000000}, // the last above zero
-        // the two where a build without fused multiply-add goes another way
+        {-0x1.9fe36ap6f, 0x00000000}, // the last result above zero
+        // the two arguments where a glibc without fused multiply-add differs
         {0x1.04845ep+5f, 0x56fc9f1c},
         {-0x1.f8cbb2p+5f, 0x11fa2993},
     };
@@ -42,13 +42,13 @@ static uint64_t mix(uint64_t sum, uint32_t u)
     float x = dt_float_of(u);
     if (isnan(x))
         return sum;
-    float ours = dt_expf(x), theirs = expf(x); // any C library is this close
+    float ours = dt_expf(x), theirs = expf(x); // within this of any C library
     assert_true(ours == theirs || fabsf(ours - theirs) <= 2e-7f * theirs + 0x1p-149f);
     return (sum ^ dt_bits_of(ours)) * 0x100000001b3u;
 }
 
-// Every 4099th float, and 128 around each power of two. The checksum pins the bits where there is
-// no glibc to compare with; it was taken when test_expf_all found no difference over all floats.
+// Every 4099th float, and 128 around each power of two. The checksum fixes the bits without glibc; it
+// was computed when test_expf_all found no difference for any float.
 static void strided(void **state)
 {
     (void)state;

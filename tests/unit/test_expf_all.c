@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// dt_expf against the C library over all 2^32 floats, in parallel. Only glibc is the promise.
+// Compares dt_expf with the C library for all 2^32 floats, in parallel. Equal bits are required for
+// glibc only.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -28,7 +29,7 @@
 struct part {
     uint64_t begin, end;
     uint64_t differ;
-    float first; // where the first difference is
+    float first; // the first difference
 };
 
 static void *compare(void *arg)
@@ -43,7 +44,7 @@ static void *compare(void *arg)
         float ours = dt_expf(x), theirs = expf(x);
         if (memcmp(&ours, &theirs, sizeof ours) == 0)
             continue;
-        // A glibc on a CPU without fused multiply-add differs here, as expf.c tells.
+        // A glibc on a CPU without fused multiply-add differs here (expf.c).
         if (x == 0x1.04845ep+5f || x == -0x1.f8cbb2p+5f)
             continue;
         if (part->differ++ == 0)
@@ -62,8 +63,8 @@ static void every_float(void **state)
     struct part parts[PARTS_MAX];
     pthread_t threads[PARTS_MAX];
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    // Twice as many parts as cores, for one half of the floats (the far ones) is quicker than the
-    // other.
+    // Twice as many parts as cores, because half of the floats (the large ones) are faster than the
+    // others.
     uint32_t count = cores < 1 ? 1 : cores * 2 > PARTS_MAX ? PARTS_MAX : (uint32_t)cores * 2;
     for (uint32_t i = 0; i < count; i++) {
         parts[i] = (struct part){(UINT64_C(1) << 32) * i / count,

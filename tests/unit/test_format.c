@@ -12,7 +12,7 @@
 #include "base/format.h"
 #include "base/status.h"
 
-// Against the C library, where the two are meant to agree.
+// Compares with the C library where both should agree.
 #define SAME(...)                                                                                  \
     do {                                                                                           \
         char ours[128], theirs[128];                                                               \

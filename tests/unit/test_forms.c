@@ -11,7 +11,7 @@
 #include "base/bits.h"
 #include "core/model.h"
 
-// Every half, by the definition of the format in double.
+// Every half float, by the definition of the format in double.
 static void half_to_float_is_exact(void **state)
 {
     (void)state;
@@ -32,7 +32,7 @@ static void half_to_float_is_exact(void **state)
     }
 }
 
-// Between each pair of neighbouring halves: below, at and above the middle.
+// Between each pair of adjacent half floats: below, at and above the middle.
 static void float_to_half_rounds_to_nearest_even(void **state)
 {
     (void)state;
@@ -83,7 +83,7 @@ static void sizes_and_names(void **state)
     }
 }
 
-// Known values by hand: the whole formats are compared with an independent decoder in tests/golden.
+// Values computed by hand. tests/golden compares whole formats with an independent decoder.
 static void rows_by_hand(void **state)
 {
     (void)state;
@@ -144,8 +144,8 @@ static void rows_by_hand(void **state)
     assert_int_equal(dt_bits_of(out[2]), dt_bits_of(-16.0f));
 }
 
-// A row depends on its own bytes only, in every block form: rows of a matrix and the matrix of that
-// row alone agree.
+// In every block form a row depends only on its own bytes: a row of a matrix equals the matrix of
+// that row alone.
 static void rows_stand_alone(void **state)
 {
     (void)state;

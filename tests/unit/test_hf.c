@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Hugging Face folders: what is read from sound ones, and how broken ones are refused.
+// Hugging Face folders: valid ones are read, broken ones are refused.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -45,7 +45,7 @@ static const char *const names[] = {"dir/config.json",
 static dt_status open_folder(struct folder *f)
 {
     for (int i = 0; i < SYNTH_HF_FILES; i++)
-        if (f->file[i].n) { // copies that end with their blocks
+        if (f->file[i].n) { // copies of the exact size, so that sanitizers detect overruns
             f->bytes[i] = malloc(f->file[i].n);
             memcpy(f->bytes[i], f->file[i].bytes, f->file[i].n);
             f->parts[f->count++] = (struct dt_model_part){f->bytes[i], f->file[i].n, names[i]};
@@ -79,8 +79,8 @@ static void make(struct folder *f, const struct synth_hf *how)
         fail_msg("%s: %s", f->err.file, f->err.message);
 }
 
-// Row r of a matrix of the folder against the same of a llama2.c file; hs: rows are in halves
-// within heads of hs.
+// Compares row r of a matrix with a llama2.c file; hs: within heads of hs rows, the order is by
+// halves.
 static double worst_off(const struct dt_matrix *a, const struct dt_matrix *b, uint32_t hs)
 {
     double worst = 0;
@@ -145,7 +145,7 @@ static void folders_hold_the_model(void **state)
         }
         assert_true(worst <= rows[i].bound);
         assert_true(worst_off(&m->classifier, &plain.classifier, 0) <= rows[i].bound);
-        // the vocabulary: ids, kinds, and merges in their order
+        // the vocabulary: ids, types, and the order of merges
         const struct dt_vocab *v = &m->vocab;
         size_t n;
         assert_true(v->kind == DT_VOCAB_SPM && v->size == 270 && v->bos == 1 && v->eos == 2 &&
@@ -165,7 +165,7 @@ static void folders_hold_the_model(void **state)
     free(memory);
 }
 
-// Qwen2: biases, byte-level BPE, ends of turns; its own names.
+// Qwen2: biases, byte-level BPE, ends of turns, its names.
 static void qwen2(void **state)
 {
     (void)state;
@@ -197,8 +197,8 @@ static void qwen2(void **state)
     close_folder(&f);
 }
 
-// What config.json says of positions. Heads of 6: waves of 2 pi, 2 pi * 10000^(1/3) = 135.4 and
-// 2 pi * 10000^(2/3) = 2916; with Llama 3.1's scaling here short below 16, long above 64.
+// Positions in config.json. Heads of 6 have waves of 2 pi, 2 pi * 10000^(1/3) = 135.4 and 2 pi *
+// 10000^(2/3) = 2916; with Llama 3.1's scaling, waves are short below 16 and long above 64.
 static void positions(void **state)
 {
     (void)state;
@@ -237,7 +237,7 @@ enum {
     WEIGHTS = SYNTH_HF_WEIGHTS,
 };
 
-// Row: a sound folder in which one text is replaced (to NULL: the file ends there).
+// A row is a valid folder in which one text is replaced (with NULL: the file ends there).
 static const struct row {
     const char *name;
     int file;
@@ -276,8 +276,10 @@ static const struct row {
      "model.vocab and model.merges are missing"},
     {"tokenizer-no-fallback", TOKENIZER, "\"byte_fallback\": true", "\"byte_fallback\": null",
      "is not byte-level and has no byte_fallback"},
-    {"tokenizer-id-text", TOKENIZER, "\"th\": 259", "\"th\": \"9\"", "expected a string and a number"},
-    {"tokenizer-id-minus", TOKENIZER, "\"th\": 259", "\"th\": -59", "expected a string and a number"},
+    {"tokenizer-id-text", TOKENIZER, "\"th\": 259", "\"th\": \"9\"",
+     "expected a string and a number"},
+    {"tokenizer-id-minus", TOKENIZER, "\"th\": 259", "\"th\": -59",
+     "expected a string and a number"},
     {"tokenizer-id-twice", TOKENIZER, "\"t\": 262", "\"t\": 261", "two tokens have the id 261"},
     {"tokenizer-id-huge", TOKENIZER, "\"th\": 259", "\"th\": 1e9",
      "has the id 1000000000, vocab_size is 270"},
@@ -343,7 +345,7 @@ static void broken_folders_are_refused(void **state)
             uint64_t header;
             memcpy(&header, changed.bytes, 8);
             header += strlen(r->replace) - strlen(r->find);
-            struct synth padded = {0}; // spaces after the JSON, as writers put them
+            struct synth padded = {0}; // spaces after the JSON, as some writers add
             synth_put(&padded, changed.bytes, 8 + header);
             while (padded.n % 8)
                 synth_u8(&padded, ' ');
@@ -367,7 +369,7 @@ static void broken_folders_are_refused(void **state)
     assert_true(sizeof rows / sizeof *rows >= 40);
 }
 
-static void missing_parts_are_told(void **state)
+static void missing_parts_are_named(void **state)
 {
     (void)state;
     static const struct {
@@ -375,8 +377,8 @@ static void missing_parts_are_told(void **state)
         int without;
         const char *message;
     } missing[] = {
-        {{0}, SYNTH_HF_WEIGHTS, "there is no safetensors file beside it"},
-        {{0}, SYNTH_HF_CONFIG, "no part is a config.json"},
+        {{0}, SYNTH_HF_WEIGHTS, "no safetensors file is beside it"},
+        {{0}, SYNTH_HF_CONFIG, "no config.json with model_type or hidden_size"},
         {{.skip = "model.norm.weight"}, -1, "tensor model.norm.weight is in none of the files"},
         {{.skip = "model.layers.1.mlp.up_proj.weight"},
          -1,
@@ -405,7 +407,7 @@ int main(void)
         cmocka_unit_test(qwen2),
         cmocka_unit_test(positions),
         cmocka_unit_test(broken_folders_are_refused),
-        cmocka_unit_test(missing_parts_are_told),
+        cmocka_unit_test(missing_parts_are_named),
     };
     return cmocka_run_group_tests_name("hf", tests, NULL, NULL);
 }

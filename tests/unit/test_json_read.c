@@ -66,7 +66,7 @@ static void broken(void **state)
     }
 }
 
-// Deep nesting is refused without depth of stack, in any mixture of brackets; 64 levels pass.
+// Nesting deeper than 64 levels is refused, in any mixture of brackets, without recursion.
 static void bombs(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the readers make of sound files: shapes, places, values.
+// The readers with valid files: shapes, places, values.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -68,7 +68,7 @@ static dt_status find_one(void *arg, const char *tensor, const struct dt_matrix 
     return DT_OK;
 }
 
-// Every row of every matrix against the same matrix of another file.
+// Compares every row of every matrix with the same matrix of another file.
 static dt_status compare_one(void *arg, const char *tensor, const struct dt_matrix *w)
 {
     struct compare *c = arg;
@@ -94,7 +94,7 @@ static dt_status compare_one(void *arg, const char *tensor, const struct dt_matr
     return DT_OK;
 }
 
-// The same weights through the three formats.
+// The same weights in the three formats.
 static void llama2c_formats_agree(void **state)
 {
     (void)state;
@@ -156,7 +156,7 @@ static void weights_stay_in_the_file(void **state)
     close_synth(&o);
 }
 
-// Groups that divide the rows are all right, whatever they are; odd ones leave scales unaligned.
+// Any group that divides the rows is valid; odd groups leave scales unaligned.
 static void any_group_that_divides(void **state)
 {
     (void)state;
@@ -184,14 +184,13 @@ static void any_group_that_divides(void **state)
     }
 }
 
-// The same weights as GGUF, in every form, tied or not; norms as halves; llama2.c's groups kept
-// exactly.
+// The same weights as GGUF in every form, tied or not; F16 norms; llama2.c's groups exactly.
 static void gguf_agrees_with_llama2c(void **state)
 {
     (void)state;
     static const struct {
         struct synth_gguf how;
-        double bound; // of an error of a weight; weights are below 0.25
+        double bound; // of the error of a weight; weights are below 0.25
     } rows[] = {
         {{0}, 0},
         {{.version = 2}, 0},
@@ -247,8 +246,8 @@ static void gguf_agrees_with_llama2c(void **state)
     close_synth(&b);
 }
 
-// qwen2: the other way of rotating, biases, byte-level BPE, heads that are wider than dim / heads;
-// the end of a turn from the template.
+// qwen2: RoPE by halves, biases, byte-level BPE, heads wider than dim / heads, and the end of a turn
+// from the template.
 static void gguf_qwen2(void **state)
 {
     (void)state;
@@ -276,7 +275,8 @@ static void gguf_qwen2(void **state)
     close_synth(&o);
 }
 
-// A model in three files is the model in one; in another order, or with one too few, it is none.
+// A model in three files equals the model in one; in another order or with a file missing it is
+// refused.
 static void gguf_in_parts(void **state)
 {
     (void)state;
@@ -318,7 +318,7 @@ static void gguf_in_parts(void **state)
         synth_free(&files[i]);
 }
 
-// NaN in a block's scale is found by the full check, which names it.
+// The full check finds and names a NaN in a block's scale.
 static void scales_in_blocks(void **state)
 {
     (void)state;
@@ -333,14 +333,14 @@ static void scales_in_blocks(void **state)
     assert_int_equal(dt_model_check_scales(&o.model, "x", &err), DT_OK);
     unsigned char *block =
         o.file.bytes + ((const unsigned char *)o.model.layers[1].down.scales - o.file.bytes);
-    block[34 * (2 * 5 + 1)] = 0x00; // row 5, block 1: half infinity
+    block[34 * (2 * 5 + 1)] = 0x00; // row 5, block 1: infinity as F16
     block[34 * (2 * 5 + 1) + 1] = 0x7c;
     assert_int_equal(dt_model_check_scales(&o.model, "x", &err), DT_BAD_INPUT);
     assert_non_null(strstr(err.message, "blk.1.ffn_down.weight: scale 1 of row 5 is inf"));
     close_synth(&o);
 }
 
-// Files made by llama.cpp's own quantizer hold what the llama2.c file holds.
+// Files made by llama.cpp's quantizer have the same values as the llama2.c file.
 static bool read_shared(const char *name, struct synth *out)
 {
     char path[1024], block[4096];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The sampler against a plain restatement of llama2.c's, which computes everything and sorts.
+// Compares the sampler with a simple version of llama2.c's, which computes and sorts everything.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)((uint64_t)dt_random_u32(&random_state) * n >> 32);
 }
 
-// Nearly: the sum of four, with variance 1.
+// Approximately normal: the sum of four uniform values, with variance 1.
 static float random_normal(void)
 {
     float sum = -2.0f;
@@ -31,7 +31,7 @@ static float random_normal(void)
     return sum * 1.7320508f;
 }
 
-// ---- the rules, restated ----
+// ---- the simple version ----
 
 struct chance {
     float p;
@@ -43,7 +43,7 @@ static int likelier_first(const void *a, const void *b)
     const struct chance *x = a, *y = b;
     if (x->p != y->p)
         return x->p > y->p ? -1 : 1;
-    return x->index < y->index ? -1 : 1; // what a stable sort does
+    return x->index < y->index ? -1 : 1; // as a stable sort
 }
 
 static uint32_t naive_next(uint64_t *state, const struct dt_sampling *settings, float *p,
@@ -123,7 +123,7 @@ static uint32_t naive_next(uint64_t *state, const struct dt_sampling *settings, 
     return chances[last].index;
 }
 
-// ---- logits of every sort ----
+// ---- logits of all kinds ----
 
 enum shape { FLAT, PEAKED, STEEP, TIED, EQUAL, LANGUAGE, HUGE_VALUES, CLOSE, ODD, SHAPES };
 
@@ -155,7 +155,7 @@ static void fill(float *x, uint32_t n, enum shape shape)
             break;
         case CLOSE:
             x[i] = 1e-7f * (float)random_below(6) - (random_below(40) ? 20 : 0);
-            break; // e differ by an ulp, p perhaps not
+            break; // e differ by an ulp, p possibly not
         default:
             x[i] = 4 * z;
             break;
@@ -163,7 +163,7 @@ static void fill(float *x, uint32_t n, enum shape shape)
     }
     if (shape == ODD) {
         static const float odd[] = {NAN, -INFINITY, INFINITY, 3e38f, -3e38f, 1e-40f, 0, -0.0f};
-        uint32_t kinds = random_below(3) ? 2 : 8; // mostly NaN and -inf: the rest decides all
+        uint32_t kinds = random_below(3) ? 2 : 8; // mostly NaN and -inf
         for (uint32_t i = 0, many = random_below(n) + 1; i < many; i++)
             x[random_below(n)] = odd[random_below(kinds)];
         if (random_below(20) == 0)
@@ -172,7 +172,7 @@ static void fill(float *x, uint32_t n, enum shape shape)
     }
 }
 
-// ---- the two compared ----
+// ---- comparison ----
 
 struct bench {
     float logits[VOCAB_MAX], theirs[VOCAB_MAX];
@@ -197,8 +197,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-// What a shortlist would leave of the logits: no more is known of the others than a bound of their
-// sum, sometimes a loose one.
+// Candidates as a shortlist would make them: of the other logits only a bound of their sum is known,
+// sometimes a loose one.
 static uint32_t by_some(uint32_t n)
 {
     static uint32_t index[VOCAB_MAX];
@@ -271,7 +271,7 @@ static void every_shape_and_size(void **state)
     }
 }
 
-// What people use, at length: here the quick road decides.
+// Usual settings: the quick method must choose most tokens.
 static void usual_settings(void **state)
 {
     (void)state;
@@ -280,7 +280,7 @@ static void usual_settings(void **state)
     for (int shape = 0; shape < SHAPES; shape++) {
         for (int i = 0; i < 30; i++) {
             struct dt_sampling settings = {.temperature = 1, .top_p = i % 3 ? 0.9f : 0.95f};
-            if (i % 2) // as llama.cpp's users have it
+            if (i % 2) // llama.cpp's defaults
                 settings = (struct dt_sampling){.temperature = 0.8f,
                                                 .top_p = i % 3 ? 0.95f : 0,
                                                 .top_k = i % 4 == 1 ? 40 : 0,
@@ -291,7 +291,7 @@ static void usual_settings(void **state)
         }
     }
     print_message("decided quickly %u, in full %u\n", (unsigned)quick, (unsigned)exact);
-    assert_true(quick > 5 * exact); // a count, not a time: the quick road is worth its name
+    assert_true(quick > 5 * exact); // a count, not a time
 }
 
 static void filters_and_penalty(void **state)
@@ -318,8 +318,8 @@ static void filters_and_penalty(void **state)
 static void generator(void **state)
 {
     (void)state;
-    // xorshift64* from its definition: 1 -> 0x2000001 after the shifts, times 0x2545F4914F6CDD1D,
-    // upper half
+    // xorshift64* by its definition: 1 becomes 0x2000001 by the shifts; times 0x2545F4914F6CDD1D, upper
+    // half
     uint64_t s = 1;
     assert_int_equal(dt_random_u32(&s),
                      (uint32_t)((0x2000001u * UINT64_C(0x2545F4914F6CDD1D)) >> 32));
@@ -328,7 +328,7 @@ static void generator(void **state)
         float f = dt_random_f32(&s);
         assert_true(f >= 0 && f < 1);
     }
-    // greedy draws nothing
+    // greedy uses no random number
     struct dt_sampling greedy = {.temperature = 0};
     uint64_t keys[8];
     struct dt_sampler sampler;

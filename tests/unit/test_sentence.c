@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Cutting stories into sentences: a table of cases, then properties over every way of feeding them.
+// Splitting stories into sentences: a table of cases, then properties for all divisions into pieces.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,14 +12,14 @@
 
 #include "base/sentence.h"
 
-// Each case: the text, and its sentences with '|' between them.
+// Each case is a text and its sentences, separated by '|'.
 static const char *const cases[][2] = {
     {"Once upon a time. The end.", "Once upon a time.|The end."},
     {"No stop at the end", "No stop at the end"},
     {"", ""},
     {"   \n\n  ", ""},
     {"She ran! Why? Nobody knew.", "She ran!|Why?|Nobody knew."},
-    // Quotes close with their sentence, and what is said goes on in small letters.
+    // Quotes close with their sentence; a small letter continues it.
     {"\"Look!\" said Tom. \"A dog.\" Lily smiled.", "\"Look!\" said Tom.|\"A dog.\"|Lily smiled."},
     {"She said, \"Hello there. How are you?\" Tom hid.",
      "She said, \"Hello there.|How are you?\"|Tom hid."},
@@ -50,15 +50,15 @@ static const char *const cases[][2] = {
     {"The Dragon\nOnce upon", "The Dragon|Once upon"},
     {"a line that\ngoes on. Yes", "a line that goes on.|Yes"},
     {"Tell me a story about a dragon.\n\nOnce", "Tell me a story about a dragon.|Once"},
-    // Forgotten spaces; names of files and the like are left whole.
+    // Missing spaces; file names are not split.
     {"It was the end.Then they slept.", "It was the end.|Then they slept."},
     {"Read story.txt now.", "Read story.txt now."},
-    // Nothing to say.
+    // Nothing to read aloud.
     {"*** \n\n --- Hello. \" ... \" !", "--- Hello."},
     {"One.\n\n***\n\nTwo.", "One.|Two."},
-    // Control characters, blanks.
+    // Control characters, white space.
     {"A\tbig \x1b[1m  dog\x07 ran.", "A big [1m dog ran."},
-    // Other scripts have full stops of their own.
+    // Full stops of other scripts.
     {"\xe4\xbd\xa0\xe5\xa5\xbd\xe3\x80\x82\xe4\xbd\xa0\xe3\x80\x82",
      "\xe4\xbd\xa0\xe5\xa5\xbd\xe3\x80\x82|\xe4\xbd\xa0\xe3\x80\x82"},
     {"Caf\xc3\xa9. \xc3\x89t\xc3\xa9.", "Caf\xc3\xa9.|\xc3\x89t\xc3\xa9."},
@@ -104,7 +104,7 @@ static void test_cases(void **state)
     }
 }
 
-// A sentence is complete as soon as the next one begins: speech cannot wait for more.
+// A sentence is complete as soon as the next one begins, so that speech is not delayed.
 static void test_latency(void **state)
 {
     (void)state;
@@ -119,8 +119,7 @@ static void test_latency(void **state)
     assert_false(dt_sentence_flush(&s));
 }
 
-// Text without any stop is cut into pieces that fit, at commas or spaces, and nothing of it is
-// lost.
+// Text without stops is split at commas or spaces into pieces that fit, and nothing is lost.
 static void test_long(void **state)
 {
     (void)state;
@@ -153,8 +152,8 @@ static void test_long(void **state)
     }
 }
 
-// Any bytes at all: the pieces fit, do not depend on how they were fed, and hold no controls or
-// blanks at their ends.
+// For any bytes: sentences fit, do not depend on the division into pieces, and have no control
+// characters and no white space at their ends.
 static void test_noise(void **state)
 {
     (void)state;

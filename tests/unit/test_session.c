@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The promise: a position's bits depend on the tokens before it and on nothing else: not on the
-// batch, the threads, or what was cached. Checked over random shapes, with models made here.
+// A position's bits depend only on the tokens before it: not on the batch, the threads, or what was
+// cached. Checked for synthetic models of random shapes.
 #include <pthread.h>
 #include <stdarg.h>
 #include <setjmp.h>
@@ -73,7 +73,7 @@ static struct dt_matrix matrix(uint32_t form, uint32_t group, uint32_t rows, uin
 
 static struct dt_model model(uint32_t form, uint32_t group)
 {
-    // told to be larger than a cache, so that work is split at its smallest
+    // more than a core's cache, so that even small work is split
     struct dt_model m = {.format = "test", .architecture = "llama", .weight_bytes = 64u << 20};
     uint32_t temperature = form == DT_FORM_Q8_0 || form == DT_FORM_Q4_0 ? 32 : group ? group : 2;
     m.hp.kv_heads = 1 + pick(3);
@@ -111,7 +111,7 @@ static struct dt_model model(uint32_t form, uint32_t group)
     return m;
 }
 
-// ---- services: every item on a thread of its own, to be as unkind as possible ----
+// ---- services: one thread for each item ----
 
 struct piece {
     dt_loop_body *body;
@@ -222,7 +222,7 @@ static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
     assert_int_equal(dt_session_position(a.session), n);
     assert_int_equal(dt_session_eval(a.session, tokens, 1, NULL, NULL, &err), DT_CONTEXT_FULL);
 
-    // any batch, any cut into calls, any number of threads
+    // any batch, any division into calls, any number of threads
     for (int round = 0; round < 3; round++) {
         struct made b;
         make(&b, &m, 1 + pick(40), 1 + pick(4), kv_type);
@@ -235,7 +235,7 @@ static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
         }
         assert_memory_equal(one.logits, other.logits, bytes);
 
-        // rolled back and told again, with the prefix from the cache
+        // rolled back and evaluated again, with the prefix from the cache
         uint32_t back = pick(n);
         dt_session_truncate(b.session, back);
         assert_null(dt_session_logits(b.session));
@@ -246,7 +246,7 @@ static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
                          DT_OK);
         assert_memory_equal(one.logits, other.logits, bytes);
 
-        // without a sink only the last position is classified, to the same bits
+        // without a sink only the last position has logits, with the same bits
         dt_session_truncate(b.session, back);
         assert_int_equal(dt_session_eval(b.session, tokens + back, n - back, NULL, NULL, &err),
                          DT_OK);
@@ -256,8 +256,8 @@ static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
     drop_all();
 }
 
-// With a shortlist: what the candidates decide is what all logits decide, and all can still be had,
-// after a swap of the stack too.
+// With a shortlist, the candidates give the same token as all logits, and all logits can still be
+// computed, also after a swap of the stack.
 static void candidates_decide(uint32_t form, uint32_t group)
 {
     struct dt_error err = {0};
@@ -265,7 +265,7 @@ static void candidates_decide(uint32_t form, uint32_t group)
     m.hp.vocab = 2000;
     m.embedding = m.classifier = matrix(form, group, m.hp.vocab, m.hp.dim);
     float *row = keep(m.hp.dim * sizeof *row);
-    for (uint32_t r = 200; r < m.hp.vocab; r++) { // tokens that never come
+    for (uint32_t r = 200; r < m.hp.vocab; r++) { // tokens that are never likely
         for (uint32_t i = 0; i < m.hp.dim; i++)
             row[i] = 0.01f * small();
         dt_quantise_row(&m.classifier, r, row);
@@ -280,7 +280,7 @@ static void candidates_decide(uint32_t form, uint32_t group)
     struct dt_candidates c;
     uint32_t token = 1, decided = 0;
     for (uint32_t i = 0; i < m.hp.context; i++) {
-        if (i == 20) { // rolled back, told again
+        if (i == 20) { // rolled back and evaluated again
             dt_session_truncate(a.session, 12);
             dt_session_truncate(b.session, 12);
             assert_false(dt_session_candidates(b.session, &c));
@@ -367,7 +367,7 @@ static void a_swap_keeps_the_story(void **state)
 
     static const char poison[64] = {0};
     struct dt_arena none =
-        dt_arena_over((void *)(uintptr_t)poison, 0); // no room: refused, nothing changed
+        dt_arena_over((void *)(uintptr_t)poison, 0); // too small: refused, nothing changed
     assert_int_equal(dt_session_swap(b.session, &a.weights, &a.stack, &none, &err), DT_NO_MEMORY);
     assert_int_equal(dt_session_eval(b.session, tokens + 7, 9, NULL, NULL, &err), DT_OK);
 
@@ -375,7 +375,7 @@ static void a_swap_keeps_the_story(void **state)
     struct dt_session_options options = {.batch = 8};
     assert_int_equal(dt_session_measure(&a.weights, &a.stack, &options, NULL, &bytes, &err), DT_OK);
     struct dt_arena scratch = dt_arena_over(keep(bytes.scratch), bytes.scratch);
-    memset(&b.weights, 0xff, sizeof b.weights); // the old one is not looked at any more
+    memset(&b.weights, 0xff, sizeof b.weights); // the old weights are no longer used
     assert_int_equal(dt_session_swap(b.session, &a.weights, &a.stack, &scratch, &err), DT_OK);
     assert_int_equal(dt_session_eval(b.session, tokens + 16, m.hp.context - 16, NULL, NULL, &err),
                      DT_OK);
@@ -389,7 +389,7 @@ static void a_swap_keeps_the_story(void **state)
     drop_all();
 }
 
-// A story is set aside, another one told over it, and it goes on as if nothing had been.
+// A story is saved, another one overwrites it, and after a restore it continues unchanged.
 static void a_story_set_aside(void **state)
 {
     (void)state;
@@ -409,7 +409,7 @@ static void a_story_set_aside(void **state)
         assert_int_equal(dt_session_eval(a.session, tokens, n, NULL, NULL, &err), DT_OK);
         assert_int_equal(dt_session_eval(b.session, tokens, begun, NULL, NULL, &err), DT_OK);
         size_t bytes = dt_session_saved_bytes(b.session, kept);
-        char *saved = malloc(bytes + 1); // no more than it says: a sanitizer looks
+        char *saved = malloc(bytes + 1); // exactly this size, so that sanitizers detect overruns
         assert_non_null(saved);
         saved[bytes] = 42;
         dt_session_save(b.session, kept, saved);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The classifier's shortlist against all logits: nothing that may matter is left out, and what is
-// left out adds up to no more than is said.
+// Compares the shortlist with all logits: every token within the margin is listed, and the others'
+// sum is within the bound.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -52,8 +52,8 @@ static void rows(void *arg, float *out, const uint32_t *index, uint32_t count)
     dt_backend_reference.matmul_rows(NULL, out, &r->classifier.matrix, index, count, r->act);
 }
 
-// Most rows lie close together, as those of tokens that were never trained; some are anywhere, some
-// are odd.
+// Most rows are close together, like those of untrained tokens; some are anywhere, some are special
+// values.
 static void row_of(const struct rig *r, uint32_t dim, float *out)
 {
     uint32_t kind = below(40);
@@ -98,7 +98,7 @@ static void tear_down(struct rig *r)
         free(all[i]);
 }
 
-// A vector as a model would make them: away from the centre of the unused rows, or any.
+// An input as in a model: away from the centre of the unused rows, or any.
 static void new_x(struct rig *r, uint32_t dim)
 {
     float away = below(4) ? 0.3f * dt_random_f32(&random_state) : 0,
@@ -151,7 +151,7 @@ static void one_model(uint32_t form)
     struct dt_candidates c;
     struct dt_shortlist_request q = {
         .x = r.x, .recent = recent, .recent_count = 5, .rows = rows, .arg = &r};
-    for (int i = 0; i < 8; i++) { // not before everything is known
+    for (int i = 0; i < 8; i++) { // no list before all bounds are known
         assert_int_equal(dt_shortlist_make(&r.list, &r.stack, &q, &c), false);
         dt_shortlist_learn(&r.list);
     }
@@ -164,12 +164,12 @@ static void one_model(uint32_t form)
         for (uint32_t k = 0; k < 5; k++)
             recent[k] = below(vocab);
         for (uint32_t k = 0, most = below(8) ? vocab : 0; k < most;
-             k++) // mostly a good one is among them
+             k++) // the best token is mostly among them
             recent[2] = r.logits[k] > r.logits[recent[2]] ? k : recent[2];
         if (dt_shortlist_make(&r.list, &r.stack, &q, &c))
             check(&r, &q, &c);
     }
-    if (r.list.facts.used < 10) // else nothing was tested
+    if (r.list.facts.used < 10) // otherwise nothing was tested
         fail_msg("only %u lists of 60 were made", (unsigned)r.list.facts.used);
     assert_true(r.list.facts.rows < r.list.facts.used * vocab / 2);
     tear_down(&r);
@@ -184,7 +184,7 @@ static void lists(void **state)
         one_model(forms[i % 6]);
 }
 
-// After lists that were too long, it is not tried every time.
+// After a list that was too long, some evaluations are skipped.
 static void pauses(void **state)
 {
     (void)state;

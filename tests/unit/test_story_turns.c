@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The storyteller's chat template: known by its comment, a request and two newlines, EOS at the
+// The storyteller's chat template: recognised by its comment; a request and two newlines, EOS at the
 // end.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@ static void test_known(void **state)
     assert_int_equal(dt_template_recognise(jinja, sizeof jinja - 1), DT_TEMPLATE_STORY);
     assert_true(dt_template_by_name("story", &by_name));
     assert_int_equal(by_name, DT_TEMPLATE_STORY);
-    // without the comment it is just somebody's template
+    // without the comment it is an unknown template
     const char *bare = strstr(jinja, "{{ bos_token");
     assert_int_equal(dt_template_recognise(bare, strlen(bare)), DT_TEMPLATE_UNKNOWN);
 }

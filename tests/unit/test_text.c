@@ -35,7 +35,7 @@ static void every_code_point(void **state)
         assert_int_equal(dt_utf8_decode(out, n, &back), n);
         assert_int_equal(back, surrogate ? DT_REPLACEMENT : code);
         assert_true(dt_utf8_valid(out, n));
-        if (n > 1) { // cut, it is not
+        if (n > 1) { // truncated, it is invalid
             assert_false(dt_utf8_valid(out, n - 1));
             assert_int_equal(dt_utf8_decode(out, n - 1, &back), 1);
             assert_int_equal(back, DT_REPLACEMENT);
@@ -46,8 +46,7 @@ static void every_code_point(void **state)
     assert_memory_equal(out, "\xef\xbf\xbd", 3);
 }
 
-// Whether four bytes are valid, by the bit patterns alone; the shortest form is asked for by
-// encoding again.
+// Whether four bytes are valid, by the bit patterns; the shortest form is checked by encoding again.
 static bool plainly_valid(const unsigned char *s, size_t n)
 {
     uint32_t code = n == 2 ? s[0] & 0x1Fu : n == 3 ? s[0] & 0x0Fu : s[0] & 0x07u;
@@ -71,7 +70,7 @@ static void every_short_sequence(void **state)
     (void)state;
     for (uint32_t u = 0; u < 1u << 24; u++) {
         unsigned char s[3] = {(unsigned char)(u >> 16), (unsigned char)(u >> 8), (unsigned char)u};
-        if (s[0] < 0xC0 && (u & 0xffff)) // continuation bytes and ASCII end at once
+        if (s[0] < 0xC0 && (u & 0xffff)) // continuation bytes and ASCII are one byte
             continue;
         size_t wanted = plainly_valid(s, 1)   ? 1
                         : plainly_valid(s, 2) ? 2
@@ -134,7 +133,7 @@ static void control_characters(void **state)
              "c\xE2\x81\xA9",
              "abc");
     FILTERED("\xE2\x80\x94\xE2\x80\x9C\xE2\x81\xA5\xE2\x81\xAA",
-             "\xE2\x80\x94\xE2\x80\x9C\xE2\x81\xA5\xE2\x81\xAA"); // their neighbours stay
+             "\xE2\x80\x94\xE2\x80\x9C\xE2\x81\xA5\xE2\x81\xAA"); // adjacent codes are kept
     // every code point: what remains is printable, newline or tab
     for (uint32_t code = 0; code < 0x110000; code++) {
         char in[4], out[32];
@@ -147,8 +146,8 @@ static void control_characters(void **state)
     }
 }
 
-// Random bytes, cut anywhere: the same text, valid, within the promised room, and clean text
-// unchanged.
+// Random bytes divided anywhere give the same text, valid and within the documented size; clean text
+// is unchanged.
 static void cuts_make_no_difference(void **state)
 {
     (void)state;
@@ -205,7 +204,7 @@ static void columns(void **state)
     assert_int_equal(dt_text_columns(text, 0), 0);
 }
 
-// The C library has a table of its own, of another Unicode version: nearly the same.
+// The C library's table is of another Unicode version: nearly the same.
 static void columns_as_the_c_library(void **state)
 {
     (void)state;
@@ -219,7 +218,7 @@ static void columns_as_the_c_library(void **state)
     uint32_t compared = 0, differ = 0;
     for (uint32_t code = 0; code < 0x20000; code++) {
         int theirs = wcwidth((wchar_t)code);
-        if (theirs < 0) // unassigned there, or control
+        if (theirs < 0) // unassigned there, or a control character
             continue;
         compared++;
         if (theirs != dt_text_width(code)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The tokenizer against a plain restatement of llama2.c's rules that looks at every pair at every
+// Compares the tokenizer with a simple version of llama2.c's rules that searches all pairs for each
 // merge.
 #include <stdarg.h>
 #include <setjmp.h>
@@ -24,7 +24,7 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)((random_state >> 20) % n);
 }
 
-// ---- a tokenizer.bin in memory, and all that stands on it ----
+// ---- a tokenizer.bin in memory ----
 
 struct fixture {
     unsigned char *file;
@@ -66,7 +66,7 @@ static int by_piece(const void *a, const void *b)
     return order != 0 ? order : n != m ? (n < m ? -1 : 1) : i < j ? -1 : 1;
 }
 
-// Opens f->file; the whole of it must be read.
+// Opens f->file.
 static void open_fixture(struct fixture *f)
 {
     struct dt_error err;
@@ -108,8 +108,8 @@ static void put_start(struct fixture *f, uint32_t longest)
     }
 }
 
-// Letters of a small alphabet (two of them beyond ASCII), pieces made of two earlier ones, few
-// different scores so that many are equal, some that must never win, and duplicates.
+// Letters of a small alphabet (two not ASCII), pieces made of two earlier ones, few different
+// scores so that many are equal, some too low to be merged, and duplicates.
 static void random_vocabulary(struct fixture *f, uint32_t pieces)
 {
     static const char *const letters[] = {" ", "a", "b", "c", "d", "\n", "\xc3\xa9", "\xe4\xbd\xa0",
@@ -119,7 +119,7 @@ static void random_vocabulary(struct fixture *f, uint32_t pieces)
     put_start(f, 16);
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++) {
         if (random_below(8) == 0 && i > 0)
-            continue; // this letter goes by bytes
+            continue; // this letter is encoded as bytes
         put_piece(f, -1000, letters[i], strlen(letters[i]));
         snprintf(kept[kept_count++], sizeof kept[0], "%s", letters[i]);
     }
@@ -134,8 +134,8 @@ static void random_vocabulary(struct fixture *f, uint32_t pieces)
         put_piece(f, score, joined, (size_t)n);
         memcpy(kept[kept_count++], joined, (size_t)n + 1);
     }
-    put_piece(f, 1, "<0x41><0x42>", 12); // bytes join by the names of their pieces
-    put_piece(f, 1, "\n<s>\n ", 6);      // and BOS is a symbol like others
+    put_piece(f, 1, "<0x41><0x42>", 12); // bytes are joined by the names of their pieces
+    put_piece(f, 1, "\n<s>\n ", 6);      // BOS takes part in merging
     open_fixture(f);
 }
 
@@ -161,7 +161,7 @@ static bool read_fixture(struct fixture *f, const char *path)
     return true;
 }
 
-// ---- the rules, restated ----
+// ---- the simple version ----
 
 static uint32_t naive_find(const struct fixture *f, const unsigned char *piece, size_t n)
 {
@@ -239,7 +239,7 @@ static size_t naive_encode(const struct fixture *f, const unsigned char *text, s
     return count;
 }
 
-// ---- the two compared ----
+// ---- comparison ----
 
 static void compare(struct fixture *f, const unsigned char *text, size_t n, unsigned flags)
 {
@@ -254,14 +254,14 @@ static void compare(struct fixture *f, const unsigned char *text, size_t n, unsi
     assert_int_equal(count, wanted);
     assert_memory_equal(ours, theirs, count * sizeof *ours);
 
-    // Without BOS and the prefix, what was encoded decodes to the same bytes again.
+    // Without BOS and the prefix, tokens decode to the same bytes.
     if (flags == 0 && n > 0) {
         char out[DT_PIECE_MAX];
         size_t at = 0;
         for (size_t i = 0; i < count; i++) {
             size_t m = dt_tokenizer_decode(&f->tokenizer, i == 0 ? 1 : ours[i - 1], ours[i], out);
             if (f->tokenizer.longest >
-                16) // of real vocabularies: a synthetic one has pieces that hold the names of bytes
+                16) // real vocabularies only: synthetic pieces contain the names of bytes
                 assert_memory_equal(out, text + at, m);
             at += m;
         }
@@ -368,7 +368,7 @@ static void known_ids(void **state)
         uint32_t ids[8];
         size_t count;
     } rows[] = {
-        // as the original Llama 2 tokenizer gives them
+        // from the original Llama 2 tokenizer
         {"", {1}, 1},
         {"Once upon a time", {1, 9038, 2501, 263, 931}, 5},
         {"\xff", {1, 29871, 258}, 3},
@@ -392,7 +392,7 @@ static void known_ids(void **state)
     close_fixture(&f);
 }
 
-// ---- memory, room, decoding, GGUF's manners ----
+// ---- memory, capacity, decoding, GGUF ----
 
 static void capacity_and_memory(void **state)
 {
@@ -404,7 +404,7 @@ static void capacity_and_memory(void **state)
     size_t count;
     put_start(&f, 6);
     open_fixture(&f);
-    memset(text, '?', sizeof text); // no merges: a token a byte
+    memset(text, '?', sizeof text); // no merges: one token for each byte
     assert_int_equal(
         dt_tokenizer_encode(&f.tokenizer, text, MAX_TEXT, 7, ids, MAX_TEXT + 8, &count, &err),
         DT_OK);
@@ -414,13 +414,13 @@ static void capacity_and_memory(void **state)
         DT_NO_MEMORY);
     assert_int_equal(count, MAX_TEXT + 3);
     assert_string_equal(err.message, "the text has 4099 tokens; at most 4098 fit");
-    // Alignment leaves some slack; far beyond it, it is refused.
+    // Alignment leaves some slack; much longer text is refused.
     char *longer = calloc(1, 2 * MAX_TEXT);
     assert_int_equal(
         dt_tokenizer_encode(&f.tokenizer, longer, 2 * MAX_TEXT, 7, ids, 8, &count, &err),
         DT_NO_MEMORY);
     free(longer);
-    // and the tokenizer still works
+    // the tokenizer still works
     compare(&f, (const unsigned char *)"a b", 3, DT_ENCODE_BOS);
 
     struct dt_tokenizer small;
@@ -451,7 +451,7 @@ static void decoding(void **state)
     decode_is(t, 1, 259, "a", 1);
     decode_is(t, 5, 259, " a", 2);
     decode_is(t, DT_NO_TOKEN, 259, " a", 2);
-    decode_is(t, 1, 260, " ", 1); // one space only
+    decode_is(t, 1, 260, " ", 1); // only one space
     decode_is(t, 1, 261, "", 0);
     decode_is(t, 1, 3 + 0x20, " ", 1); // a byte is never stripped
     decode_is(t, 5, 3, "\0", 1);
@@ -462,11 +462,11 @@ static void decoding(void **state)
     assert_true(dt_tokenizer_is_end(t, 2));
     assert_false(dt_tokenizer_is_end(t, 1));
     assert_false(dt_tokenizer_is_end(t, DT_NO_TOKEN));
-    assert_null(t->index); // decoding needed none
+    assert_null(t->index); // decoding needs none
     close_fixture(&f);
 }
 
-// A vocabulary as GGUF tells it: types, U+2581 for spaces, bytes anywhere.
+// A vocabulary as in GGUF: types, U+2581 for spaces, byte pieces at any id.
 static void types_and_special_pieces(void **state)
 {
     (void)state;
@@ -519,12 +519,12 @@ static void types_and_special_pieces(void **state)
          "a",
          0,
          {6},
-         1},                        // as SentencePiece does
+         1},                        // as SentencePiece
         {"\n?", 0, {7, 0}, 2},      // no token for the byte of '?': unknown
-        {"<s>a", 0, {9, 10, 3}, 3}, // typed text forges nothing
+        {"<s>a", 0, {9, 10, 3}, 3}, // text does not become a marker
         {"<s>a", DT_ENCODE_SPECIAL, {1, 3}, 2},
         {"a<s>a</s>", DT_ENCODE_SPECIAL | DT_ENCODE_PREFIX, {6, 1, 6, 2}, 4},
-        {"<s><s><s>", DT_ENCODE_SPECIAL, {13, 1}, 2}, // the longest first
+        {"<s><s><s>", DT_ENCODE_SPECIAL, {13, 1}, 2}, // the longest piece first
         {"<s", DT_ENCODE_SPECIAL, {9}, 1},
         {"", DT_ENCODE_BOS | DT_ENCODE_EOS | DT_ENCODE_PREFIX, {1, 2}, 2},
     };
@@ -547,7 +547,7 @@ static void types_and_special_pieces(void **state)
     close_fixture(&f);
 }
 
-// ---- files that cannot be right ----
+// ---- invalid files ----
 
 static void refused(const struct fixture *f, size_t n, uint32_t size, const char *words)
 {
@@ -557,8 +557,7 @@ static void refused(const struct fixture *f, size_t n, uint32_t size, const char
     void *memory;
     assert_int_equal(posix_memalign(&memory, DT_ALIGN, bytes), 0);
     struct dt_arena arena = dt_arena_over(memory, bytes);
-    unsigned char *copy =
-        malloc(n + 1); // its own block, so that a sanitizer sees a byte too many read
+    unsigned char *copy = malloc(n + 1); // the exact size, so that sanitizers detect overruns
     memcpy(copy, f->file, n);
     assert_int_equal(dt_vocab_open_bin(copy, n, "t.bin", size, &arena, &vocab, &err), DT_BAD_INPUT);
     assert_string_equal(err.file, "t.bin");
@@ -574,30 +573,30 @@ static void broken_files(void **state)
     struct fixture f = {0};
     put_start(&f, 6);
     put_piece(&f, 0, " a", 2);
-    refused(&f, 0, f.size, "longest piece: the file has 0 bytes");
-    refused(&f, 3, f.size, "longest piece: the file has 3 bytes");
+    refused(&f, 0, f.size, "not a tokenizer.bin: the file has 0 bytes");
+    refused(&f, 3, f.size, "not a tokenizer.bin: the file has 3 bytes");
     refused(&f, 4, f.size, "the model has 260 pieces, but 4 bytes hold at most 0");
     refused(&f, f.file_size - 1, f.size, "piece 259: length is 2, the file has 1 more bytes");
     refused(&f, f.file_size - 3, f.size, "piece 259 of 260: the file ends at byte");
     refused(&f, f.file_size - 10, f.size, "piece 259 of 260: the file ends at byte");
     refused(&f, f.file_size, f.size + 1, "piece 260 of 261: the file ends");
-    refused(&f, f.file_size, f.size - 1, "10 bytes follow the 259 pieces");
-    refused(&f, f.file_size, 0, "no pieces");
-    refused(&f, f.file_size, UINT32_MAX, "the model wants 4294967295 pieces");
-    refused(&f, f.file_size, 0x80000000u, "the model wants 2147483648 pieces");
-    for (size_t n = 4; n < f.file_size; n++) // cut anywhere
+    refused(&f, f.file_size, f.size - 1, "10 bytes after the 259 pieces");
+    refused(&f, f.file_size, 0, "a vocabulary of no pieces");
+    refused(&f, f.file_size, UINT32_MAX, "the model has 4294967295 pieces");
+    refused(&f, f.file_size, 0x80000000u, "the model has 2147483648 pieces");
+    for (size_t n = 4; n < f.file_size; n++) // truncated at every length
         refused(&f, n, f.size, "");
     static const int32_t lies[] = {-1, INT32_MIN, INT32_MAX, 7, 1 << 20};
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         memcpy(f.file + 4 + 4, &lies[i], 4);
-        refused(&f, f.file_size, f.size, "piece 0: length: found");
+        refused(&f, f.file_size, f.size, "piece 0: length is ");
     }
     uint32_t longest = 0;
     memcpy(f.file, &longest, 4);
     refused(&f, f.file_size, f.size, "longest piece is 0; expected 1 to 512");
     longest = DT_PIECE_MAX + 1;
     memcpy(f.file, &longest, 4);
-    refused(&f, f.file_size, f.size, "longest piece: found 513");
+    refused(&f, f.file_size, f.size, "longest piece is 513");
     close_fixture(&f);
 
     struct fixture good = {0};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// write_bad_files FOLDER: the table of broken files as files, and on stdout a line for each: file,
-// kind, part of the message. For the test of the whole program (tests/cli/test_bad_table.py).
+// write_bad_files FOLDER: writes the table of broken files as files, and for each a line to stdout:
+// file, kind, part of the message. For tests/cli/test_bad_table.py.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

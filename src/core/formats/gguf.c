@@ -288,8 +288,7 @@ dt_status dt_gguf_uint(const struct dt_gguf *g, const char *key, uint64_t least,
     if (!integer(v, &value)) {
         bool negative = v->type != DT_GGUF_ARRAY && bytes_of_type(v->type) &&
                         v->type != DT_GGUF_F32 && v->type != DT_GGUF_F64 && v->type != DT_GGUF_BOOL;
-        return dt_error_set(err, DT_BAD_INPUT, g->name,
-                            "%s is %s; expected a whole number from %llu to %llu", key,
+        return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is %s; expected %llu to %llu", key,
                             negative                   ? "negative"
                             : v->type == DT_GGUF_ARRAY ? "an array"
                                                        : "not an integer",

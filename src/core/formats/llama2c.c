@@ -40,9 +40,10 @@ static dt_status check_fields(const int32_t *f, const char *name, bool legacy, s
         return dt_error_set(err, DT_BAD_INPUT, name, "dim is %d, not a multiple of n_heads %d", dim,
                             heads);
     if (dim / heads % 2)
-        return dt_error_set(err, DT_BAD_INPUT, name,
-                            "dim %d / n_heads %d is %d channels a head; expected an even number",
-                            dim, heads, dim / heads);
+        return dt_error_set(
+            err, DT_BAD_INPUT, name,
+            "channels per head are dim %d / n_heads %d = %d; expected an even number", dim, heads,
+            dim / heads);
     if (kv_heads > heads || heads % kv_heads)
         return dt_error_set(err, DT_BAD_INPUT, name,
                             "n_heads is %d, not a multiple of n_kv_heads %d", heads, kv_heads);
@@ -56,8 +57,8 @@ dt_status dt_llama2c_read_header(const unsigned char *bytes, size_t n, const cha
     bool magic = n >= 4 && dt_read_u32(bytes) == DT_LLAMA2C_MAGIC;
     size_t at = magic ? 8 : 0;
     if (n < 4)
-        return dt_error_set(err, DT_BAD_INPUT, name, "the file has %zu bytes, too few for a model",
-                            n);
+        return dt_error_set(err, DT_BAD_INPUT, name, "the file has %zu byte%s, too few for a model",
+                            n, n == 1 ? "" : "s");
     if (magic && n >= 8) {
         h.version = dt_read_u32(bytes + 4);
         if (h.version != 1 && h.version != 2)

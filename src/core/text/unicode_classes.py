@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes unicode_classes.c: the ranges of Unicode's letters (L*) and numbers (N*), from Python's own tables.
+"""Writes unicode_classes.c: the ranges of letters (L*) and numbers (N*) from Python's Unicode data.
 
     src/core/text/unicode_classes.py >src/core/text/unicode_classes.c
 """
