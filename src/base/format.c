@@ -127,14 +127,14 @@ static size_t float_text(char *out, double value, char kind, int decimals)
     return n;
 }
 
-// What stands between a '%' and its letter.
+// A conversion such as %-8.3ld, without its letter.
 struct conversion {
     bool zero, left;
     int width, precision; // precision -1: not given
     int longs;            // of the argument's type: 0 int, 1 long, 2 long long
 };
 
-// A number, or '*' for an argument; *f moves behind it.
+// Reads a number, or an argument for '*'. *f moves to the next character.
 static int number(const char **f, va_list *args)
 {
     int n = 0;
@@ -147,7 +147,7 @@ static int number(const char **f, va_list *args)
     return n;
 }
 
-// Reads a conversion that begins at f, behind the '%'. Returns its letter.
+// Reads the conversion at f, after the '%'. Returns a pointer to its letter.
 static const char *read_conversion(const char *f, va_list *args, struct conversion *c)
 {
     *c = (struct conversion){.precision = -1};
@@ -186,7 +186,7 @@ static void put_text(struct sink *sink, const struct conversion *c, const char *
         put(sink, ' ');
 }
 
-// An integer: `magnitude` with a sign or a prefix before it.
+// Prints an integer: `magnitude` with a sign or prefix.
 static void put_integer(struct sink *sink, const struct conversion *c, const char *prefix,
                         uint64_t magnitude, unsigned base)
 {

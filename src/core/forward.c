@@ -29,7 +29,7 @@ void dt_forward_init(struct dt_forward *f, const struct dt_model *model, uint32_
 void dt_forward_set_frequencies(struct dt_forward *f)
 {
     const struct dt_hparams *hp = &f->model->hp;
-    // llama2.c: 1 / powf(base, channel / head_size); GGUF's factors divide
+    // as in llama2.c: 1 / powf(base, channel / head_size); GGUF's factors are divisors
     for (uint32_t i = 0; i < hp->rotated / 2; i++) {
         f->frequency[i] = 1.0f / powf(hp->rope_base, (float)(2 * i) / (float)hp->rotated);
         if (hp->rope_factors)
@@ -123,8 +123,7 @@ static void add_columns(const struct dt_forward *f, float *x, const float *y, ui
         by->table.add(by->ctx, x + c * f->dim_stride, y + c * f->dim_stride, f->model->hp.dim);
 }
 
-// What is done column by column, on the workers in a prompt. Floats that are computed with one at a
-// time: as long as reading many.
+// Work done column by column. Computing with one float takes as long as reading several.
 #define COLUMN_COST 16u
 
 static void spread_columns(const struct dt_forward *f, dt_loop_body *body, void *arg,
@@ -179,7 +178,7 @@ struct rotation {
     const struct dt_kv *kv;
 };
 
-// Rotates queries and keys, and puts keys and values into the cache.
+// Rotates queries and keys, and stores keys and values in the cache.
 static void rotate_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
 {
     (void)worker;

@@ -26,7 +26,7 @@ void dt_compute_spread(const struct dt_compute *on, dt_loop_body *body, void *ar
         body(arg, 0, items, 0);
 }
 
-// Up to three matrices over the same activations: one preparation, one parallel loop.
+// A parallel loop over the rows of up to three matrices with the same prepared activations.
 struct product {
     const struct dt_compute *on;
     const struct dt_linear *linear[3];
@@ -34,7 +34,7 @@ struct product {
     size_t out_stride[3];
     uint32_t rows_per_item[3],
         first_item[4];         // items of matrix m: first_item[m] .. first_item[m + 1] - 1
-    uint32_t items_at_once[3]; // no more than POLL_BYTES
+    uint32_t items_at_once[3]; // POLL_BYTES at most, or one
     const void *act;
     size_t x_stride;
     uint32_t columns;
@@ -47,7 +47,7 @@ static void product_body(void *arg, uint32_t begin, uint32_t end, uint32_t worke
     while (begin < end && !dt_compute_cancelled(p->on)) {
         int m = begin >= p->first_item[2] ? 2 : begin >= p->first_item[1] ? 1 : 0;
         const struct dt_linear *l = p->linear[m];
-        // as many at once as lie in one matrix, but for a look at the flag now and then
+        // as many items as are in one matrix, up to items_at_once
         uint32_t last = end < p->first_item[m + 1] ? end : p->first_item[m + 1];
         if (last - begin > p->items_at_once[m])
             last = begin + p->items_at_once[m];

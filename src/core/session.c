@@ -142,8 +142,7 @@ dt_status dt_session_init(struct dt_session **out, const struct dt_weights *weig
     return DT_OK;
 }
 
-// Before the weights or the shortlist go: computes logits that are still pending, and drops the
-// candidates.
+// Computes pending logits and drops the candidates, before the weights or the shortlist change.
 static void settle_logits(struct dt_session *s)
 {
     (void)dt_session_logits(s);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Models of one or several files: a file begins at each multiple of 8 where "GGUF" and a version are.
+// Models of one or several files: a file begins at each multiple of 8 where "GGUF" and a version
+// are.
 #include "open_model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -14,13 +14,11 @@ static int replay_file(const char *path)
     uint8_t *data = malloc(capacity);
     size_t n = fread(data, 1, capacity, f);
     fclose(f);
-    uint8_t *exact =
-        malloc(n ? n : 1); // exact size: sanitizers detect overruns
+    uint8_t *exact = malloc(n ? n : 1); // exact size: sanitizers detect overruns
     memcpy(exact, data, n);
     free(data);
     LLVMFuzzerTestOneInput(exact, n);
-    for (size_t cut = 0; cut < n && cut < 4096;
-         cut += 1 + cut / 8) // and on truncated copies
+    for (size_t cut = 0; cut < n && cut < 4096; cut += 1 + cut / 8) // and on truncated copies
         LLVMFuzzerTestOneInput(exact, cut);
     free(exact);
     return 1;

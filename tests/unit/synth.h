@@ -60,7 +60,8 @@ void synth_llama2c(struct synth *out, const struct synth_shape *shape, int versi
 // short words.
 void synth_tokenizer(struct synth *out, uint32_t vocab);
 
-// How a GGUF file differs from the default (all zero): version 3, architecture llama, F32, complete.
+// How a GGUF file differs from the default (all zero): version 3, architecture llama, F32,
+// complete.
 struct synth_gguf {
     uint32_t version;         // 0: 3
     const char *architecture; // NULL: "llama"
@@ -77,8 +78,8 @@ struct synth_gguf {
     const char *template; // tokenizer.chat_template
 };
 
-// Writes a GGUF file. The same shape and seed give the weights of synth_llama2c, matrices in the given
-// form.
+// Writes a GGUF file. The same shape and seed give the weights of synth_llama2c, matrices in the
+// given form.
 void synth_gguf(struct synth *out, const struct synth_shape *shape, const struct synth_gguf *how);
 
 // Write single keys, for other GGUF files.

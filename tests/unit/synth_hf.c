@@ -8,7 +8,7 @@
 
 #include "core/quant/quantise.h"
 
-static void say(struct synth *s, const char *format, ...)
+static void print(struct synth *s, const char *format, ...)
 {
     char text[2048];
     va_list args;
@@ -20,24 +20,25 @@ static void say(struct synth *s, const char *format, ...)
 
 static void put_config(struct synth *s, const struct synth_shape *shape, const struct synth_hf *how)
 {
-    say(s,
-        "{\"model_type\": \"%s\", \"hidden_size\": %u, \"intermediate_size\": %u, "
-        "\"num_hidden_layers\": %u,\n"
-        " \"num_attention_heads\": %u, \"num_key_value_heads\": %u, \"vocab_size\": %u, "
-        "\"max_position_embeddings\": %u,\n"
-        " \"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\", "
-        "\"tie_word_embeddings\": %s,\n"
-        " \"bos_token_id\": %s, \"eos_token_id\": %u%s}\n",
-        how->model_type ? how->model_type : "llama", shape->dim, shape->hidden, shape->layers,
-        shape->heads, shape->kv_heads, shape->vocab, shape->context,
-        shape->shared ? "true" : "false", how->bpe ? "null" : "1", how->bpe ? 257u : 2u,
-        how->config ? how->config : "");
+    print(s,
+          "{\"model_type\": \"%s\", \"hidden_size\": %u, \"intermediate_size\": %u, "
+          "\"num_hidden_layers\": %u,\n"
+          " \"num_attention_heads\": %u, \"num_key_value_heads\": %u, \"vocab_size\": %u, "
+          "\"max_position_embeddings\": %u,\n"
+          " \"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\", "
+          "\"tie_word_embeddings\": %s,\n"
+          " \"bos_token_id\": %s, \"eos_token_id\": %u%s}\n",
+          how->model_type ? how->model_type : "llama", shape->dim, shape->hidden, shape->layers,
+          shape->heads, shape->kv_heads, shape->vocab, shape->context,
+          shape->shared ? "true" : "false", how->bpe ? "null" : "1", how->bpe ? 257u : 2u,
+          how->config ? how->config : "");
 }
 
 static void put_merge(struct synth *s, const struct synth_hf *how, const char *left,
                       const char *right, bool first)
 {
-    say(s, how->new_merges ? "%s[\"%s\", \"%s\"]" : "%s\"%s %s\"", first ? "" : ", ", left, right);
+    print(s, how->new_merges ? "%s[\"%s\", \"%s\"]" : "%s\"%s %s\"", first ? "" : ", ", left,
+          right);
 }
 
 // Byte-level: 256 bytes as escapes, two markers, one merge. SentencePiece: the special pieces, 256
@@ -45,38 +46,39 @@ static void put_merge(struct synth *s, const struct synth_hf *how, const char *l
 static void put_tokenizer(struct synth *s, const struct synth_shape *shape,
                           const struct synth_hf *how)
 {
-    say(s, "{\"version\": \"1.0\", \"added_tokens\": [");
+    print(s, "{\"version\": \"1.0\", \"added_tokens\": [");
     if (how->bpe)
-        say(s, "{\"id\": 256, \"content\": \"<|im_start|>\", \"special\": true}, {\"id\": 257, "
-               "\"content\": \"<|im_end|>\", \"special\": true}]");
+        print(s, "{\"id\": 256, \"content\": \"<|im_start|>\", \"special\": true}, {\"id\": 257, "
+                 "\"content\": \"<|im_end|>\", \"special\": true}]");
     else
-        say(s, "{\"id\": 0, \"content\": \"<unk>\", \"special\": true}, {\"id\": 1, \"content\": "
-               "\"<s>\", \"special\": true},"
-               " {\"id\": 2, \"content\": \"</s>\", \"special\": true}]");
-    say(s, how->bpe ? ", \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
-                    : ", \"pre_tokenizer\": null");
-    say(s, ", \"model\": {\"type\": \"BPE\", \"byte_fallback\": %s, \"vocab\": {",
-        how->bpe ? "false" : "true");
+        print(s, "{\"id\": 0, \"content\": \"<unk>\", \"special\": true}, {\"id\": 1, \"content\": "
+                 "\"<s>\", \"special\": true},"
+                 " {\"id\": 2, \"content\": \"</s>\", \"special\": true}]");
+    print(s, how->bpe
+                 ? ", \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
+                 : ", \"pre_tokenizer\": null");
+    print(s, ", \"model\": {\"type\": \"BPE\", \"byte_fallback\": %s, \"vocab\": {",
+          how->bpe ? "false" : "true");
     if (how->bpe) {
         uint32_t other = 256;
         for (uint32_t byte = 0; byte < 256; byte++) {
             bool visible = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
-            say(s, "\"\\u%04x\": %u, ", visible ? byte : other++, byte);
+            print(s, "\"\\u%04x\": %u, ", visible ? byte : other++, byte);
         }
-        say(s, "\"th\": 258, \"the\": 259}, \"merges\": [");
+        print(s, "\"th\": 258, \"the\": 259}, \"merges\": [");
         put_merge(s, how, "t", "h", true);
         put_merge(s, how, "th", "e", false);
     } else {
-        say(s, "\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2");
+        print(s, "\"<unk>\": 0, \"<s>\": 1, \"</s>\": 2");
         for (uint32_t byte = 0; byte < 256; byte++)
-            say(s, ", \"<0x%02X>\": %u", byte, byte + 3);
-        say(s, ", \"th\": 259, \"\\u2581the\": 260, \"the\": 261, \"t\": 262, \"h\": 263, \"e\": "
-               "264, \"\\u2581\": 265}, \"merges\": [");
+            print(s, ", \"<0x%02X>\": %u", byte, byte + 3);
+        print(s, ", \"th\": 259, \"\\u2581the\": 260, \"the\": 261, \"t\": 262, \"h\": 263, \"e\": "
+                 "264, \"\\u2581\": 265}, \"merges\": [");
         put_merge(s, how, "t", "h", true);
         put_merge(s, how, "\xe2\x96\x81", "the", false);
         put_merge(s, how, "th", "e", false);
     }
-    say(s, "]}}\n");
+    print(s, "]}}\n");
     (void)shape;
 }
 
@@ -116,15 +118,15 @@ static void tensor(struct writer *w, const char *name, uint32_t rows, uint32_t c
     static const char *const types[] = {
         [DT_FORM_F32] = "F32", [DT_FORM_F16] = "F16", [DT_FORM_BF16] = "BF16"};
     struct synth *header = &w->header[part], *at = &w->data[part];
-    say(header, "%s\"%s\": {\"dtype\": \"%s\", \"shape\": [", header->n ? ", " : "", name,
-        types[form]);
+    print(header, "%s\"%s\": {\"dtype\": \"%s\", \"shape\": [", header->n ? ", " : "", name,
+          types[form]);
     if (rows)
-        say(header, "%u, ", rows);
-    say(header, "%u], \"data_offsets\": [%zu, %zu]}", cols, at->n, at->n + bytes);
+        print(header, "%u, ", rows);
+    print(header, "%u], \"data_offsets\": [%zu, %zu]}", cols, at->n, at->n + bytes);
     synth_put(at, data, bytes);
     char file[64];
     shard_name(file, part, w->shards);
-    say(&w->map, "%s\"%s\": \"%s\"", w->map.n ? ", " : "", name, file);
+    print(&w->map, "%s\"%s\": \"%s\"", w->map.n ? ", " : "", name, file);
     free(data);
     synth_free(&floats);
 }
@@ -158,9 +160,10 @@ void synth_hf(struct synth out[SYNTH_HF_FILES], const struct synth_shape *s,
     struct writer w = {.shape = s, .how = how, .out = out, .shards = how->shards ? how->shards : 1};
     put_config(&out[SYNTH_HF_CONFIG], s, how);
     put_tokenizer(&out[SYNTH_HF_TOKENIZER], s, how);
-    say(&out[SYNTH_HF_TOKENIZER_CONFIG], "{\"tokenizer_class\": \"T\", \"chat_template\": \"%s\"}",
-        how->bpe ? "<|im_start|>{{ role }}\\n{{ text }}<|im_end|>\\n"
-                 : "[INST] <<SYS>>{{ \\\"x\\\" }}");
+    print(&out[SYNTH_HF_TOKENIZER_CONFIG],
+          "{\"tokenizer_class\": \"T\", \"chat_template\": \"%s\"}",
+          how->bpe ? "<|im_start|>{{ role }}\\n{{ text }}<|im_end|>\\n"
+                   : "[INST] <<SYS>>{{ \\\"x\\\" }}");
     tensor(&w, "model.embed_tokens.weight", s->vocab, s->dim, 0, SYNTH_EMBEDDING, 0);
     for (uint32_t l = 0; l < s->layers; l++)
         put_layer(&w, l);
@@ -170,11 +173,11 @@ void synth_hf(struct synth out[SYNTH_HF_FILES], const struct synth_shape *s,
     for (uint32_t i = 0; i < w.shards; i++) {
         struct synth *file = &out[SYNTH_HF_WEIGHTS + i];
         struct synth header = {0};
-        say(&header, "{\"__metadata__\": {\"format\": \"pt\"}, ");
+        print(&header, "{\"__metadata__\": {\"format\": \"pt\"}, ");
         synth_put(&header, w.header[i].bytes, w.header[i].n);
-        say(&header, "}");
+        print(&header, "}");
         while (header.n % 8)
-            say(&header, " ");
+            print(&header, " ");
         synth_u64(file, header.n);
         synth_put(file, header.bytes, header.n);
         synth_put(file, w.data[i].bytes, w.data[i].n);
@@ -183,9 +186,9 @@ void synth_hf(struct synth out[SYNTH_HF_FILES], const struct synth_shape *s,
         synth_free(&w.data[i]);
     }
     if (how->shards) {
-        say(&out[SYNTH_HF_INDEX], "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {");
+        print(&out[SYNTH_HF_INDEX], "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {");
         synth_put(&out[SYNTH_HF_INDEX], w.map.bytes, w.map.n);
-        say(&out[SYNTH_HF_INDEX], "}}");
+        print(&out[SYNTH_HF_INDEX], "}}");
     }
     synth_free(&w.map);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Chat templates: families are recognised by their markers, and dialogues of every family have exact
-// tokens. The vocabularies have only the bytes and the family's markers, so that the expected tokens
-// can be written as text: a marker is its token, every other byte is a token.
+// Chat templates: families are recognised by their markers, and dialogues of every family have
+// exact tokens. The vocabularies have only the bytes and the family's markers, so that the expected
+// tokens can be written as text: a marker is its token, every other byte is a token.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>

@@ -47,8 +47,8 @@ static uint64_t mix(uint64_t sum, uint32_t u)
     return (sum ^ dt_bits_of(ours)) * 0x100000001b3u;
 }
 
-// Every 4099th float, and 128 around each power of two. The checksum fixes the bits without glibc; it
-// was computed when test_expf_all found no difference for any float.
+// Every 4099th float, and 128 around each power of two. The checksum fixes the bits without glibc;
+// it was computed when test_expf_all found no difference for any float.
 static void strided(void **state)
 {
     (void)state;

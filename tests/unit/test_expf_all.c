@@ -57,7 +57,7 @@ static void every_float(void **state)
 {
     (void)state;
 #if !defined(__GLIBC__) || defined(TOO_SLOW_HERE)
-    print_message("skipped: every_float wants glibc and an optimised build without sanitizers\n");
+    print_message("skipped: every_float needs glibc and an optimised build without sanitizers\n");
     skip();
 #endif
     struct part parts[PARTS_MAX];

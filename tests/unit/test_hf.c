@@ -395,7 +395,7 @@ static void missing_parts_are_named(void **state)
             synth_free(&f.file[missing[i].without]);
         assert_int_equal(dt_status_exit_code(open_folder(&f)), 3);
         if (!strstr(f.err.message, missing[i].message))
-            fail_msg("%s: wanted %s", f.err.message, missing[i].message);
+            fail_msg("%s: expected %s", f.err.message, missing[i].message);
         close_folder(&f);
     }
 }

@@ -246,8 +246,8 @@ static void gguf_agrees_with_llama2c(void **state)
     close_synth(&b);
 }
 
-// qwen2: RoPE by halves, biases, byte-level BPE, heads wider than dim / heads, and the end of a turn
-// from the template.
+// qwen2: RoPE by halves, biases, byte-level BPE, heads wider than dim / heads, and the end of a
+// turn from the template.
 static void gguf_qwen2(void **state)
 {
     (void)state;

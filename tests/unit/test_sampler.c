@@ -197,8 +197,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-// Candidates as a shortlist would make them: of the other logits only a bound of their sum is known,
-// sometimes a loose one.
+// Candidates as a shortlist would make them: of the other logits only a bound of their sum is
+// known, sometimes a loose one.
 static uint32_t by_some(uint32_t n)
 {
     static uint32_t index[VOCAB_MAX];
@@ -245,7 +245,7 @@ static void compare(uint32_t n, enum shape shape, const struct dt_sampling *sett
         uint32_t wanted = naive_next(&state, settings, bench->theirs, n, bench->recent, count);
         if (token != wanted || bench->sampler.state != state)
             fail_msg("vocabulary %u, shape %d, temperature %g, top-p %g, top-k %u, min-p %g, draw "
-                     "%d: %u, wanted %u",
+                     "%d: %u, expected %u",
                      n, (int)shape, (double)settings->temperature, (double)settings->top_p,
                      settings->top_k, (double)settings->min_p, i, token, wanted);
     }
@@ -318,8 +318,8 @@ static void filters_and_penalty(void **state)
 static void generator(void **state)
 {
     (void)state;
-    // xorshift64* by its definition: 1 becomes 0x2000001 by the shifts; times 0x2545F4914F6CDD1D, upper
-    // half
+    // xorshift64* by its definition: 1 becomes 0x2000001 by the shifts; times 0x2545F4914F6CDD1D,
+    // upper half
     uint64_t s = 1;
     assert_int_equal(dt_random_u32(&s),
                      (uint32_t)((0x2000001u * UINT64_C(0x2545F4914F6CDD1D)) >> 32));

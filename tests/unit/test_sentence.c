@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Splitting stories into sentences: a table of cases, then properties for all divisions into pieces.
+// Splitting stories into sentences: a table of cases, then properties for all divisions into
+// pieces.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The storyteller's chat template: recognised by its comment; a request and two newlines, EOS at the
-// end.
+// The storyteller's chat template: recognised by its comment; a request and two newlines, EOS at
+// the end.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -46,7 +46,8 @@ static void every_code_point(void **state)
     assert_memory_equal(out, "\xef\xbf\xbd", 3);
 }
 
-// Whether four bytes are valid, by the bit patterns; the shortest form is checked by encoding again.
+// Whether four bytes are valid, by the bit patterns; the shortest form is checked by encoding
+// again.
 static bool plainly_valid(const unsigned char *s, size_t n)
 {
     uint32_t code = n == 2 ? s[0] & 0x1Fu : n == 3 ? s[0] & 0x0Fu : s[0] & 0x07u;
@@ -146,8 +147,8 @@ static void control_characters(void **state)
     }
 }
 
-// Random bytes divided anywhere give the same text, valid and within the documented size; clean text
-// is unchanged.
+// Random bytes divided anywhere give the same text, valid and within the documented size; clean
+// text is unchanged.
 static void cuts_make_no_difference(void **state)
 {
     (void)state;
@@ -196,8 +197,8 @@ static void columns(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (dt_text_width(rows[i].code) != rows[i].width)
-            fail_msg("U+%04X has %d columns, wanted %d", rows[i].code, dt_text_width(rows[i].code),
-                     rows[i].width);
+            fail_msg("U+%04X has %d columns, expected %d", rows[i].code,
+                     dt_text_width(rows[i].code), rows[i].width);
     }
     const char *text = "a\xCC\x81\xE4\xBD\xA0\n\xFF\xF0\x9F\x99\x82";
     assert_int_equal(dt_text_columns(text, strlen(text)), 1 + 0 + 2 + 0 + 1 + 2);

@@ -15,7 +15,7 @@ struct cursor {
 };
 
 // The next count bytes; NULL and an error if the file is shorter. what: names them in the message.
-static const unsigned char *take(struct cursor *c, uint64_t count, const char *what)
+static const unsigned char *next_bytes(struct cursor *c, uint64_t count, const char *what)
 {
     if (c->status)
         return NULL;
@@ -30,22 +30,22 @@ static const unsigned char *take(struct cursor *c, uint64_t count, const char *w
     return p;
 }
 
-static uint32_t take_u32(struct cursor *c, const char *what)
+static uint32_t next_u32(struct cursor *c, const char *what)
 {
-    const unsigned char *p = take(c, 4, what);
+    const unsigned char *p = next_bytes(c, 4, what);
     return p ? dt_read_u32(p) : 0;
 }
 
-static uint64_t take_u64(struct cursor *c, const char *what)
+static uint64_t next_u64(struct cursor *c, const char *what)
 {
-    const unsigned char *p = take(c, 8, what);
+    const unsigned char *p = next_bytes(c, 8, what);
     return p ? dt_read_u64(p) : 0;
 }
 
-static const unsigned char *take_string(struct cursor *c, uint64_t *length, const char *what)
+static const unsigned char *next_string(struct cursor *c, uint64_t *length, const char *what)
 {
-    *length = take_u64(c, what);
-    return take(c, *length, what);
+    *length = next_u64(c, what);
+    return next_bytes(c, *length, what);
 }
 
 static const unsigned char value_bytes[] = {
@@ -69,10 +69,10 @@ static dt_status bad_type(struct cursor *c, const struct dt_gguf_value *v, uint3
     return c->status;
 }
 
-static void take_array(struct cursor *c, struct dt_gguf_value *v)
+static void next_array(struct cursor *c, struct dt_gguf_value *v)
 {
-    v->item = take_u32(c, "the type of an array");
-    v->count = take_u64(c, "the length of an array");
+    v->item = next_u32(c, "the type of an array");
+    v->count = next_u64(c, "the length of an array");
     v->data = c->g->bytes + c->at;
     if (c->status)
         return;
@@ -92,7 +92,7 @@ static void take_array(struct cursor *c, struct dt_gguf_value *v)
         }
         for (uint64_t i = 0; i < v->count && !c->status; i++) {
             uint64_t length;
-            take_string(c, &length, "a string of an array");
+            next_string(c, &length, "a string of an array");
         }
         v->bytes = c->at - begin;
     } else if (!bytes_of_type(v->item)) {
@@ -104,24 +104,24 @@ static void take_array(struct cursor *c, struct dt_gguf_value *v)
                          (int)v->key_length, (const char *)v->key, (unsigned long long)v->count);
     } else {
         v->bytes = (size_t)v->count * bytes_of_type(v->item);
-        take(c, v->bytes, "an array");
+        next_bytes(c, v->bytes, "an array");
     }
 }
 
-static void take_value(struct cursor *c, struct dt_gguf_value *v)
+static void next_value(struct cursor *c, struct dt_gguf_value *v)
 {
-    v->type = take_u32(c, "the type of a value");
+    v->type = next_u32(c, "the type of a value");
     v->count = 1;
     if (v->type == DT_GGUF_ARRAY) {
-        take_array(c, v);
+        next_array(c, v);
     } else if (v->type == DT_GGUF_STRING) {
-        v->data = take_string(c, &v->count, "a string");
+        v->data = next_string(c, &v->count, "a string");
         v->bytes = (size_t)v->count;
     } else if (!bytes_of_type(v->type)) {
         bad_type(c, v, v->type);
     } else {
         v->bytes = bytes_of_type(v->type);
-        v->data = take(c, v->bytes, "a value");
+        v->data = next_bytes(c, v->bytes, "a value");
     }
 }
 
@@ -139,12 +139,12 @@ const struct dt_gguf_value *dt_gguf_find(const struct dt_gguf *g, const char *ke
     return NULL;
 }
 
-static void take_keys(struct cursor *c, struct dt_gguf *g, uint64_t count)
+static void next_keys(struct cursor *c, struct dt_gguf *g, uint64_t count)
 {
     for (uint64_t i = 0; i < count && !c->status; i++) {
         struct dt_gguf_value v = {0};
         uint64_t length;
-        v.key = take_string(c, &length, "a key");
+        v.key = next_string(c, &length, "a key");
         if (c->status)
             return;
         if (!length || length > DT_GGUF_MAX_KEY) {
@@ -160,7 +160,7 @@ static void take_keys(struct cursor *c, struct dt_gguf *g, uint64_t count)
                                          (int)v.key_length, (const char *)v.key);
                 return;
             }
-        take_value(c, &v);
+        next_value(c, &v);
         g->key[g->keys++] = v;
     }
 }
@@ -170,20 +170,20 @@ dt_status dt_gguf_tensor(const struct dt_gguf *g, size_t *at, struct dt_gguf_ten
 {
     struct cursor c = {.g = g, .err = err, .at = *at};
     uint64_t length;
-    out->name = (const char *)take_string(&c, &length, "a tensor's name");
+    out->name = (const char *)next_string(&c, &length, "a tensor's name");
     if (!c.status && (!length || length > DT_GGUF_MAX_NAME))
         return dt_error_set(err, DT_BAD_INPUT, g->name,
                             "a tensor's name has %llu bytes; expected 1 to %u",
                             (unsigned long long)length, DT_GGUF_MAX_NAME);
     out->name_length = (uint32_t)length;
-    out->dims = take_u32(&c, "a tensor's dimensions");
+    out->dims = next_u32(&c, "a tensor's dimensions");
     if (!c.status && (out->dims < 1 || out->dims > 4))
         return dt_error_set(err, DT_BAD_INPUT, g->name, "%.*s has %u dimensions; expected 1 to 4",
                             (int)length, out->name, out->dims);
     for (uint32_t d = 0; d < 4; d++)
-        out->size[d] = !c.status && d < out->dims ? take_u64(&c, "a tensor's dimensions") : 1;
-    out->type = take_u32(&c, "a tensor's type");
-    out->offset = take_u64(&c, "a tensor's offset");
+        out->size[d] = !c.status && d < out->dims ? next_u64(&c, "a tensor's dimensions") : 1;
+    out->type = next_u32(&c, "a tensor's type");
+    out->offset = next_u64(&c, "a tensor's offset");
     *at = c.at;
     return c.status;
 }
@@ -197,10 +197,10 @@ dt_status dt_gguf_read(struct dt_gguf *g, const unsigned char *bytes, size_t n, 
     g->keys = 0;
     g->alignment = DT_GGUF_ALIGNMENT;
     struct cursor c = {.g = g, .err = err};
-    const unsigned char *magic = take(&c, 4, "the magic");
+    const unsigned char *magic = next_bytes(&c, 4, "the magic");
     if (magic && memcmp(magic, "GGUF", 4) != 0)
         return dt_error_set(err, DT_BAD_INPUT, name, "the file does not begin with \"GGUF\"");
-    g->version = take_u32(&c, "the version");
+    g->version = next_u32(&c, "the version");
     if (!c.status && g->version != 2 && g->version != 3) {
         if (g->version && !(g->version & 0xffff))
             return dt_error_set(err, DT_UNSUPPORTED, name,
@@ -209,8 +209,8 @@ dt_status dt_gguf_read(struct dt_gguf *g, const unsigned char *bytes, size_t n, 
         return dt_error_set(err, DT_UNSUPPORTED, name, "GGUF version %u; expected 2 or 3",
                             g->version);
     }
-    uint64_t tensors = take_u64(&c, "the number of tensors");
-    uint64_t keys = take_u64(&c, "the number of keys");
+    uint64_t tensors = next_u64(&c, "the number of tensors");
+    uint64_t keys = next_u64(&c, "the number of keys");
     if (c.status)
         return c.status;
     if (!tensors || tensors > DT_GGUF_MAX_TENSORS)
@@ -222,7 +222,7 @@ dt_status dt_gguf_read(struct dt_gguf *g, const unsigned char *bytes, size_t n, 
                             "the number of keys is %llu; expected at most %u",
                             (unsigned long long)keys, DT_GGUF_MAX_KEYS);
     g->tensors = (uint32_t)tensors;
-    take_keys(&c, g, keys);
+    next_keys(&c, g, keys);
     if (c.status)
         return c.status;
     g->infos = c.at;

@@ -133,7 +133,8 @@ static const char *label(char *out, size_t size, const char *tensor, int layer)
 
 // The next count bytes; NULL and an error if the file is shorter. The caps keep every count below
 // 2^50, so no sum overflows.
-static const unsigned char *take(struct cursor *c, uint64_t count, const char *tensor, int layer)
+static const unsigned char *next_bytes(struct cursor *c, uint64_t count, const char *tensor,
+                                       int layer)
 {
     if (c->status)
         return NULL;
@@ -151,9 +152,9 @@ static const unsigned char *take(struct cursor *c, uint64_t count, const char *t
 }
 
 // A norm's weights: finite floats, at a multiple of 4 bytes in every version.
-static const float *take_norm(struct cursor *c, uint32_t dim, const char *tensor, int layer)
+static const float *next_norm(struct cursor *c, uint32_t dim, const char *tensor, int layer)
 {
-    const unsigned char *p = take(c, (uint64_t)dim * sizeof(float), tensor, layer);
+    const unsigned char *p = next_bytes(c, (uint64_t)dim * sizeof(float), tensor, layer);
     char what[64];
     if (p)
         c->status = dt_reader_check_finite(c->file->name, label(what, sizeof what, tensor, layer),
@@ -161,22 +162,22 @@ static const float *take_norm(struct cursor *c, uint32_t dim, const char *tensor
     return (const float *)(const void *)p;
 }
 
-static struct dt_matrix take_matrix(struct cursor *c, uint32_t rows, uint32_t cols,
+static struct dt_matrix next_matrix(struct cursor *c, uint32_t rows, uint32_t cols,
                                     const char *tensor, int layer)
 {
     struct dt_matrix none = {0};
     uint64_t count = (uint64_t)rows * cols;
     char what[64];
     if (!c->group) {
-        const unsigned char *p = take(c, count * sizeof(float), tensor, layer);
+        const unsigned char *p = next_bytes(c, count * sizeof(float), tensor, layer);
         return p ? dt_matrix_blocks(DT_FORM_F32, rows, cols, p) : none;
     }
     if (!c->status && cols % c->group)
         c->status = dt_error_set(c->err, DT_BAD_INPUT, c->file->name,
                                  "%s has rows of %u values, not a multiple of the group size %u",
                                  label(what, sizeof what, tensor, layer), cols, c->group);
-    const unsigned char *quants = take(c, count, tensor, layer);
-    const unsigned char *scales = take(c, count / c->group * sizeof(float), tensor, layer);
+    const unsigned char *quants = next_bytes(c, count, tensor, layer);
+    const unsigned char *scales = next_bytes(c, count / c->group * sizeof(float), tensor, layer);
     if (!scales)
         return none;
     struct dt_matrix w = dt_matrix_i8(rows, cols, c->group, quants, scales);
@@ -215,7 +216,7 @@ static const enum dt_slot versioned_order[] = {
 };
 
 // The tensor of a slot; for a slot of a layer, the tensors of all layers, which are contiguous.
-static void take_slot(struct cursor *c, struct dt_model *m, enum dt_slot slot)
+static void next_slot(struct cursor *c, struct dt_model *m, enum dt_slot slot)
 {
     bool in_layer = slot < DT_SLOT_LAYER_END;
     uint32_t rows, cols;
@@ -224,19 +225,19 @@ static void take_slot(struct cursor *c, struct dt_model *m, enum dt_slot slot)
         void *at = dt_slot_place(m, slot, l);
         int layer = in_layer ? (int)l : -1;
         if (dt_slot_is_vector(slot))
-            *(const float **)at = take_norm(c, cols, slot_names[slot], layer);
+            *(const float **)at = next_norm(c, cols, slot_names[slot], layer);
         else
-            *(struct dt_matrix *)at = take_matrix(c, rows, cols, slot_names[slot], layer);
+            *(struct dt_matrix *)at = next_matrix(c, rows, cols, slot_names[slot], layer);
     }
 }
 
 // Legacy files end with RoPE's cosines and sines. They are not used, only kept for conversion.
-static void take_tables(struct cursor *c, struct dt_model *m)
+static void next_tables(struct cursor *c, struct dt_model *m)
 {
     uint64_t half = (uint64_t)m->hp.context * m->hp.head_size / 2 * sizeof(float);
-    const unsigned char *tables = take(c, half, "freq_cis_real", -1);
+    const unsigned char *tables = next_bytes(c, half, "freq_cis_real", -1);
     m->rope_tables = (const float *)(const void *)tables;
-    take(c, half, "freq_cis_imag", -1);
+    next_bytes(c, half, "freq_cis_imag", -1);
 }
 
 dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *arena,
@@ -277,14 +278,14 @@ dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *are
     };
     struct cursor c = {.file = file, .err = err, .at = h.bytes, .group = h.group};
     for (size_t i = 0; h.version && i < COUNT(versioned_order); i++)
-        take_slot(&c, out, versioned_order[i]);
+        next_slot(&c, out, versioned_order[i]);
     for (size_t i = 0; !h.version && i < COUNT(legacy_order); i++)
-        take_slot(&c, out, legacy_order[i]);
+        next_slot(&c, out, legacy_order[i]);
     if (!h.version)
-        take_tables(&c, out);
+        next_tables(&c, out);
     if (h.shared)
         out->classifier = out->embedding;
     else
-        take_slot(&c, out, DT_SLOT_CLASSIFIER);
+        next_slot(&c, out, DT_SLOT_CLASSIFIER);
     return c.status;
 }

@@ -5,7 +5,7 @@
 
 #include "core/quant/half.h"
 
-#define STORED_AT_ONCE 8u // positions of a prompt
+#define STORED_AT_ONCE 8u // positions
 
 static size_t padded(size_t n)
 {
@@ -31,8 +31,8 @@ void dt_kv_cache_init(struct dt_kv_cache *cache, const struct dt_hparams *hp, ui
     cache->heads = hp->kv_heads;
     cache->head_size = hp->head_size;
     cache->capacity = capacity;
-    // 16 more than a multiple of a power of two: neighbouring channels must not fall into the same
-    // cache set.
+    // 16 more, so that for a context of a power of two the keys of adjacent channels do not fall
+    // into the same set of a CPU cache.
     cache->key_slots = padded(capacity) + 16;
     cache->value_slots = padded(capacity);
 }
@@ -70,9 +70,8 @@ struct dt_kv dt_kv_cache_layer(const struct dt_kv_cache *cache, uint32_t layer)
     };
 }
 
-// Keys and values of n neighbouring positions, a stride apart as they were computed, into as many
-// slots of the cache: a channel's keys lie side by side there. Inlined for one position and for
-// several.
+// Stores n adjacent positions, as dt_kv_cache_store. Inlined for one position and for several, so
+// that n is a constant.
 static inline __attribute__((always_inline)) void store_run(const struct dt_kv *kv, uint32_t slot,
                                                             const float *key, const float *value,
                                                             size_t stride, uint32_t n)

@@ -31,8 +31,8 @@ void dt_tokenizer_index_build(struct dt_tokenizer *t);
 // Builds the index if it does not exist yet.
 uint32_t dt_tokenizer_find(struct dt_tokenizer *t, const void *piece, size_t n);
 
-// Whether a token's piece becomes that token when it stands in text that may hold markers: it is a
-// control or user-defined piece of a vocabulary that has types.
+// Whether a token is special: a control or user-defined piece of a vocabulary with types. In text
+// that may contain markers (DT_ENCODE_SPECIAL), its piece becomes the token.
 bool dt_tokenizer_is_special(const struct dt_vocab *vocab, uint32_t id);
 
 // The byte of a piece "<0xNN>", or -1 for other pieces.
