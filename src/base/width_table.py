@@ -71,7 +71,7 @@ def main():
     with open(sys.argv[2], encoding='ascii') as file:
         committed = file.read()
     if f'Unicode {unicodedata.unidata_version}:' not in committed:
-        print(f'skipped: this Python has Unicode {unicodedata.unidata_version}; the table has another')
+        print(f'skipped: the table is of another Unicode than {unicodedata.unidata_version}')
         return 77
     if committed != text:
         print(f'{sys.argv[2]} differs from the output of width_table.py; run it again')

@@ -79,8 +79,8 @@ struct dt_model {
     size_t weight_bytes; // of all matrices and norms in the file
 };
 
-// One file of a model. Most models are one file. GGUF models may be split into several; a Hugging
-// Face folder is its config.json first, then the others.
+// One file of a model. Most models are one file; GGUF models may be split into several. The files
+// of a Hugging Face folder begin with its config.json.
 struct dt_model_part {
     const unsigned char *bytes; // aligned to 4 (a mapping is); outlive the model; not written
     size_t n;

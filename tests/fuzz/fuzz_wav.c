@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Sound files in pieces: whole or in small steps, the samples are the same, and nobody reads beyond
-// the bytes.
+// Sound files: whole or in small pieces, the samples are the same, and nothing is read beyond the
+// bytes.
 #include "fuzz.h"
 
-// The fuzzers link core and base alone.
+// The fuzzers link only core and base.
 #include "host/array.c"
 #include "host/audio/resample.c"
 #include "host/audio/wav.c"
@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t step = size ? data[size - 1] % 23 + 1u : 1;
     for (size_t at = 0; at < size && again == DT_OK; at += step) {
         size_t n = size - at < step ? size - at : step;
-        uint8_t *piece = malloc(n); // it ends with its block
+        uint8_t *piece = malloc(n); // exact size: sanitizers detect overruns
         memcpy(piece, data + at, n);
         again = dt_wav_parser_push(&b, piece, n, NULL);
         free(piece);

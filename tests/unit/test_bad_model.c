@@ -155,7 +155,7 @@ static void any_byte_changed(void **state)
     }
 }
 
-static void too_small_an_arena_is_told(void **state)
+static void too_small_an_arena_is_refused(void **state)
 {
     (void)state;
     struct synth file = {0};
@@ -175,7 +175,7 @@ int main(void)
         cmocka_unit_test(broken_files_are_refused),
         cmocka_unit_test(every_length_of_a_file),
         cmocka_unit_test(any_byte_changed),
-        cmocka_unit_test(too_small_an_arena_is_told),
+        cmocka_unit_test(too_small_an_arena_is_refused),
     };
     return cmocka_run_group_tests_name("bad_model", tests, NULL, NULL);
 }

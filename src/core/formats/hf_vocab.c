@@ -173,8 +173,8 @@ static dt_status read_pretokenizer(struct builder *b, struct dt_json_value pre,
 }
 
 // Allocates tables for `size` pieces; their text is at most as long as the JSON.
-static bool take_all(struct builder *b, struct dt_arena *arena, struct dt_json_value model,
-                     struct dt_json_value merges, struct dt_json_value added)
+static bool alloc_all(struct builder *b, struct dt_arena *arena, struct dt_json_value model,
+                      struct dt_json_value merges, struct dt_json_value added)
 {
     uint32_t slots = 16;
     while (slots < 2 * (uint64_t)b->size)
@@ -219,10 +219,10 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
     if (!spm && !contains(pre, "\"ByteLevel\""))
         return dt_error_set(err, DT_UNSUPPORTED, name,
                             "its BPE is not byte-level and has no byte_fallback");
-    bool taken = take_all(&b, arena, model, merges, added);
+    bool fits = alloc_all(&b, arena, model, merges, added);
     if (!out)
         return DT_OK;
-    if (!taken)
+    if (!fits)
         return dt_error_set(err, DT_NO_MEMORY, name, "the tables of %u tokens do not fit in memory",
                             size);
 

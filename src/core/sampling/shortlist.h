@@ -3,8 +3,8 @@
 // most rows of the classifier belong to tokens the model was hardly trained on. These rows have
 // nearly the same direction, so a bound excludes them without reading them.
 //
-// Let d be a unit vector and, for each row w, a = w . d and b = |w - a d|. For any x = p d + y with
-// y orthogonal to d, the Cauchy-Schwarz inequality gives
+// Let d be a vector of length 1 and, for each row w, a = w . d and b = |w - a d|. For any x = p d +
+// y with y orthogonal to d, the Cauchy-Schwarz inequality gives
 //     w . x = a p + (w - a d) . y  <=  a p + b |y|.
 // a and b are stored as two bfloat16, so that a pass over all bounds reads 4 bytes for each row. d
 // is the direction of the mean of some rows. The exact logits of a few tokens (the recent ones, and
