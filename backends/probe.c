@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Whether a variant runs on this CPU. Built without the instructions it asks about: DT_MODULE_NEEDS
-// is the set of DT_CPU_* bits, DT_MODULE_SCORE what the variant is worth where they are all there.
+// dt_backend.probe of a variant: its score if the CPU has all features it needs, else 0. Compiled
+// without the variant's instructions.
 #include "probe.h"
 
 int DT_MODULE_PROBE(const struct dt_cpu *cpu)

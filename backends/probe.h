@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the build tells a module about the variant it is: DT_MODULE_ID (name_variant),
-// DT_MODULE_VARIANT, DT_MODULE_NEEDS (DT_CPU_* bits) and DT_MODULE_SCORE.
+// The probe of a variant. The build defines for each variant: DT_MODULE_ID (name_variant),
+// DT_MODULE_VARIANT (a string), DT_MODULE_NEEDS (DT_CPU_* bits) and DT_MODULE_SCORE.
 #ifndef DT_BACKENDS_PROBE_H
 #define DT_BACKENDS_PROBE_H
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// A matrix times prepared columns in tiles of eight rows by one column and four by four, with NEON.
-// Included by int8 and int4 behind their own neon_tile_of, which multiplies one tile.
-#ifndef DT_BACKENDS_INT8_COLUMNS_NEON_H
-#define DT_BACKENDS_INT8_COLUMNS_NEON_H
+// A matrix times prepared columns with NEON: four columns in tiles of four rows, single columns in
+// tiles of eight rows. int8 and int4 include it after their neon_tile_of, which multiplies a tile.
+#ifndef DT_BACKENDS_COMMON_COLUMNS_NEON_H
+#define DT_BACKENDS_COMMON_COLUMNS_NEON_H
 
-#include "common/act.h"
+#include "common/activations.h"
 #include "common/tile_neon.h"
 
-// The first `count` of eight rows times one column.
+// Eight rows times one column; stores the first `count` values.
 static void neon_column(float *out, const struct dt_matrix *w, const struct neon_rows_at *t,
                         uint32_t count, const struct act_column *x)
 {
@@ -16,6 +16,7 @@ static void neon_column(float *out, const struct dt_matrix *w, const struct neon
     neon_store(out, value, count);
 }
 
+// Eight rows times four columns; stores the first `count` values of each.
 static void neon_four_columns(float *out, size_t out_stride, const struct dt_matrix *w,
                               const struct neon_rows_at *t, uint32_t count,
                               const struct act_column *x)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Rows anywhere times one prepared column with AVX2, eight side by side. Included by int8 and int4
-// behind their own avx2_tile_of, which multiplies one tile.
-#ifndef DT_BACKENDS_INT8_LISTED_AVX2_H
-#define DT_BACKENDS_INT8_LISTED_AVX2_H
+// Rows of an index times one prepared column with AVX2, eight at a time. int8 and int4 include it
+// after their avx2_tile_of, which multiplies a tile.
+#ifndef DT_BACKENDS_COMMON_LISTED_AVX2_H
+#define DT_BACKENDS_COMMON_LISTED_AVX2_H
 
 static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index,
                         uint32_t count, const struct act_column *x)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-// A panel for AVX2: eight rows of quants, unpacked so that four columns of all eight rows are one
-// vector, and its product with many prepared columns. Weights lie in planes of four bits: unsigned,
-// so that the products of 32 columns fit the 16 bits in which pairs of them are added: 8 * 2 * 15 *
-// 127. int4 has one plane; int8 two, w + 128 = 16 * high + low.
-#ifndef DT_BACKENDS_INT8_PANEL_AVX2_H
-#define DT_BACKENDS_INT8_PANEL_AVX2_H
+// A panel for AVX2, and its product with many prepared columns. A panel is eight rows of quants,
+// unpacked so that a vector holds four columns of all eight rows. Weights are unsigned and in
+// planes of four bits, so that the products of 32 columns, added in pairs, fit in 16 bits: 8 * 2 *
+// 15 * 127. int4 has one plane; int8 has two: w + 128 = 16 * high + low.
+#ifndef DT_BACKENDS_COMMON_PANEL_AVX2_H
+#define DT_BACKENDS_COMMON_PANEL_AVX2_H
 
-#include "common/act.h"
+#include "common/activations.h"
 
 enum {
     avx2_panel_cols = 1024,
-    avx2_min_columns = 4, // fewer are as fast one by one
+    avx2_min_columns = 4, // a panel is not faster for fewer columns
 };
 
 struct avx2_panel {
@@ -19,7 +19,7 @@ struct avx2_panel {
     float scales[avx2_panel_cols / 4][8]; // [group][row]
 } __attribute__((aligned(64)));
 
-// Eight vectors of eight 32-bit lanes, transposed.
+// Transposes eight vectors of eight 32-bit lanes.
 KIT_INLINE void avx2_transpose(__m256i s[8])
 {
     __m256i a[8], b[8];
@@ -29,7 +29,7 @@ KIT_INLINE void avx2_transpose(__m256i s[8])
         a[2 * i + 1] = _mm256_unpackhi_epi32(s[2 * i], s[2 * i + 1]);
     }
     KIT_UNROLL
-    for (int i = 0; i < 2; i++) { // b[4 * i + k]: lane k of each half, of rows 4 * i ..
+    for (int i = 0; i < 2; i++) { // b[4 * i + k]: lane k of both halves of rows 4 * i .. 4 * i + 3
         b[4 * i] = _mm256_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
         b[4 * i + 1] = _mm256_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
         b[4 * i + 2] = _mm256_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
@@ -42,8 +42,8 @@ KIT_INLINE void avx2_transpose(__m256i s[8])
     }
 }
 
-// `cols` columns (prepared side by side) at once over n groups. A first panel begins the values at
-// 0, later ones go on with what is in out.
+// Multiplies the panel, groups [first, first + n), with `cols` columns (1 to 4) that are contiguous
+// in act. Sums start at 0 for the first group, else at the values in out.
 KIT_INLINE void avx2_panel_columns(float *out, size_t out_stride, uint32_t rows,
                                    const struct avx2_panel *p, uint32_t group, uint32_t first,
                                    uint32_t n, const unsigned char *act, const struct act_layout *l,
@@ -106,7 +106,7 @@ KIT_INLINE void avx2_panel_columns(float *out, size_t out_stride, uint32_t rows,
         kit_store_n(out + c * out_stride, (kit_f)value[c], rows);
 }
 
-// out: row 0 of the panel in column 0. The panel holds groups [first, first + n) of the rows.
+// As avx2_panel_columns, for any number of columns. out: row 0 of the panel, column 0.
 KIT_INLINE void avx2_panel_times_columns(float *out, size_t out_stride, uint32_t rows,
                                          const struct avx2_panel *p, uint32_t group, uint32_t first,
                                          uint32_t n, const void *act, const struct act_layout *l,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-// A panel: sixteen rows of quants, unpacked so that four columns of all sixteen rows are one
-// vector, and its product with many prepared columns. int8 and int4 fill it, each from its own
-// blocks.
-#ifndef DT_BACKENDS_INT8_PANEL_VNNI_H
-#define DT_BACKENDS_INT8_PANEL_VNNI_H
+// A panel for AVX-512 VNNI, and its product with many prepared columns. A panel is sixteen rows of
+// quants, unpacked so that a vector holds four columns of all sixteen rows. int8 and int4 fill it
+// from their own blocks.
+#ifndef DT_BACKENDS_COMMON_PANEL_VNNI_H
+#define DT_BACKENDS_COMMON_PANEL_VNNI_H
 
 #include <stdbool.h>
 
-#include "common/act.h"
+#include "common/activations.h"
 
-enum { vnni_panel_cols = 1024 }; // 16 KB of quants, in the first-level cache
+enum { vnni_panel_cols = 1024 }; // 16 KiB of quants: fits in the first-level cache
 
 struct vnni_panel {
     unsigned char quants[vnni_panel_cols / 4]
@@ -17,14 +17,14 @@ struct vnni_panel {
     float scales[vnni_panel_cols / 4][16]; // [group][row]
 } __attribute__((aligned(64)));
 
-// What the next panel will be filled from, asked for while this one is multiplied: `step` bytes for
-// every four columns of weights from quants on, a line for every group from scales on.
-struct vnni_next {
+// The source of the next panel, prefetched while this one is multiplied: `step` bytes from quants
+// on for every four columns of weights, and a cache line from scales on for every group.
+struct vnni_prefetch {
     const unsigned char *quants, *scales;
     size_t step;
 };
 
-// Sixteen vectors of sixteen 32-bit lanes, transposed.
+// Transposes sixteen vectors of sixteen 32-bit lanes.
 KIT_INLINE void vnni_transpose(__m512i s[16])
 {
     __m512i a[16], b[16];
@@ -34,7 +34,7 @@ KIT_INLINE void vnni_transpose(__m512i s[16])
         a[2 * i + 1] = _mm512_unpackhi_epi32(s[2 * i], s[2 * i + 1]);
     }
     KIT_UNROLL
-    for (int i = 0; i < 4; i++) { // b[4 * i + k]: lane k of each 128-bit part, of rows 4 * i ..
+    for (int i = 0; i < 4; i++) { // b[4 * i + k]: lane k of each 128-bit part of rows 4 * i ..
         b[4 * i] = _mm512_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
         b[4 * i + 1] = _mm512_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
         b[4 * i + 2] = _mm512_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
@@ -53,20 +53,20 @@ KIT_INLINE void vnni_transpose(__m512i s[16])
     }
 }
 
-// sum += the products of q and the four bytes at x, in every lane. Written out, since compilers
-// that see the intrinsic load first and copy sums about.
+// sum += the products of q and the four bytes at x, in every lane. In assembly, because compilers
+// load x into a register and copy the sums if they see the intrinsic.
 KIT_INLINE __m512i vnni_products(__m512i sum, __m512i q, const int8_t *x)
 {
     __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(q), "m"(*(const int8_t(*)[4])x));
     return sum;
 }
 
-// `cols` columns (up to 12, prepared side by side) at once over n groups. A first panel begins the
-// values at 0, later ones go on with what is in out.
+// Multiplies the panel, groups [first, first + n), with `cols` columns (1 to 12) that are
+// contiguous in act. Sums start at 0 for the first group, else at the values in out.
 KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
                                    const struct vnni_panel *p, uint32_t group, uint32_t first,
                                    uint32_t n, const unsigned char *act, const struct act_layout *l,
-                                   const struct vnni_next *next, int cols)
+                                   const struct vnni_prefetch *next, int cols)
 {
     const size_t stride = l->column;
     __m512 value[12];
@@ -74,7 +74,7 @@ KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
     for (int c = 0; c < cols; c++)
         value[c] = first ? (__m512)kit_load_n(out + c * out_stride, rows) : _mm512_setzero_ps();
     const unsigned char(*w)[64] = p->quants;
-    // three bases, each for four columns
+    // three base addresses, one for every four columns
     const int8_t *x[3];
     for (int b = 0; b < 3; b++)
         x[b] = (const int8_t *)act + (size_t)first * group + (size_t)b * 4 * stride;
@@ -115,10 +115,11 @@ KIT_INLINE void vnni_panel_columns(float *out, size_t out_stride, uint32_t rows,
         kit_store_n(out + c * out_stride, (kit_f)value[c], rows);
 }
 
+// As vnni_panel_columns, for any number of columns; group is a constant where that is faster.
 KIT_INLINE void vnni_panel_sized(float *out, size_t out_stride, uint32_t rows,
                                  const struct vnni_panel *p, uint32_t group, uint32_t first,
                                  uint32_t n, const void *act, const struct act_layout *layout,
-                                 struct vnni_next next, uint32_t columns)
+                                 struct vnni_prefetch next, uint32_t columns)
 {
     for (uint32_t c = 0; c < columns;) {
         uint32_t left = columns - c;
@@ -137,15 +138,15 @@ KIT_INLINE void vnni_panel_sized(float *out, size_t out_stride, uint32_t rows,
             vnni_panel_columns(to, out_stride, rows, p, group, first, n, at, layout, &next, 1);
             c += 1;
         }
-        next = (struct vnni_next){.quants = p->quants[0]}; // once is enough
+        next = (struct vnni_prefetch){.quants = p->quants[0]}; // prefetched by the first call only
     }
 }
 
-// out: row 0 of the panel in column 0. The panel holds groups [first, first + n) of the rows.
+// out: row 0 of the panel, column 0. The panel holds groups [first, first + n) of the rows.
 KIT_INLINE void vnni_panel_times_columns(float *out, size_t out_stride, uint32_t rows,
                                          const struct vnni_panel *p, uint32_t group, uint32_t first,
                                          uint32_t n, const void *act,
-                                         const struct act_layout *layout, struct vnni_next next,
+                                         const struct act_layout *layout, struct vnni_prefetch next,
                                          uint32_t columns)
 {
     if (group == 32)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Eight rows of a quantised matrix where they lie, and what becomes of the sums of a group: what
-// int8 and int4 share with NEON.
-#ifndef DT_BACKENDS_INT8_TILE_NEON_H
-#define DT_BACKENDS_INT8_TILE_NEON_H
+// Eight rows of a quantised matrix, read in place with NEON, and the arithmetic after the sums of a
+// group. Shared by int8 and int4.
+#ifndef DT_BACKENDS_COMMON_TILE_NEON_H
+#define DT_BACKENDS_COMMON_TILE_NEON_H
 
 #include "common/weights.h"
 
@@ -12,7 +12,8 @@ struct neon_rows_at {
     const unsigned char *quants[neon_rows], *scales[neon_rows];
 };
 
-// The eight rows from `first` on, or index[first] and so on; past the end: the last one again.
+// Finds the quants and scales of `count` rows: first, first + 1, ..., or index[first],
+// index[first + 1], ... if index is not NULL. Fills up to eight with the last one.
 KIT_INLINE struct neon_rows_at neon_rows_of(const struct dt_matrix *w, const uint32_t *index,
                                             uint32_t first, uint32_t count)
 {
@@ -45,7 +46,7 @@ KIT_INLINE int32x4_t neon_lane_sums(const int32x4_t s[4])
     return vpaddq_s32(vpaddq_s32(s[0], s[1]), vpaddq_s32(s[2], s[3]));
 }
 
-// The next group of four rows, rounded as the reference rounds it.
+// Adds the next group to the values of four rows, with the reference's rounding.
 KIT_INLINE float32x4_t neon_add_group(float32x4_t value, int32x4_t sum, float32x4_t scale,
                                       float x_scale)
 {
@@ -53,7 +54,7 @@ KIT_INLINE float32x4_t neon_add_group(float32x4_t value, int32x4_t sum, float32x
     return vaddq_f32(value, vmulq_n_f32(part, x_scale));
 }
 
-// The first `count` (up to 4 a vector) of the values.
+// Stores the first `count` values: up to four of value[0], the rest of value[1].
 KIT_INLINE void neon_store(float *out, const float32x4_t *value, uint32_t count)
 {
     if (count == 8) {

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Sixteen rows of a quantised matrix where they lie: what int8 and int4 go through side by side.
-#ifndef DT_BACKENDS_INT8_TILE_VNNI_H
-#define DT_BACKENDS_INT8_TILE_VNNI_H
+// Sixteen rows of a quantised matrix, read in place with AVX-512. Shared by int8 and int4.
+#ifndef DT_BACKENDS_COMMON_TILE_VNNI_H
+#define DT_BACKENDS_COMMON_TILE_VNNI_H
 
 #include "common/weights.h"
 
-// Sixteen rows; those past the end of a range are the last one again.
+// Sixteen rows; if there are fewer, one of them fills the rest.
 struct vnni_tile {
     const unsigned char *rows[16];
-    const unsigned char *scales;
-    __m512i offsets; // of each row's scales, in bytes
+    const unsigned char *scales; // of the first row
+    __m512i offsets;             // from there to the scales of each row, in bytes
 };
 
+// Rows [row, row + count).
 KIT_INLINE struct vnni_tile vnni_tile_at(const struct dt_matrix *w, uint32_t row, uint32_t count)
 {
     struct vnni_tile t;
@@ -24,7 +25,7 @@ KIT_INLINE struct vnni_tile vnni_tile_at(const struct dt_matrix *w, uint32_t row
     return t;
 }
 
-// Rows index[0 .. count), in any order. Offsets have 32 bits: where they do not reach, count is 1.
+// Rows index[0 .. count), in any order; count is at most vnni_tile_capacity.
 KIT_INLINE struct vnni_tile vnni_tile_listed(const struct dt_matrix *w, const uint32_t *index,
                                              uint32_t count)
 {
@@ -39,14 +40,14 @@ KIT_INLINE struct vnni_tile vnni_tile_listed(const struct dt_matrix *w, const ui
     return t;
 }
 
-// How many listed rows a tile may hold.
-KIT_INLINE uint32_t vnni_tile_reach(const struct dt_matrix *w)
+// How many rows of an index fit in a tile: one if the offsets of scales could exceed 32 bits.
+KIT_INLINE uint32_t vnni_tile_capacity(const struct dt_matrix *w)
 {
     return (uint64_t)w->rows * w->scale_row_stride < 1u << 31 ? 16 : 1;
 }
 
-// Asks for all of the rows index[0 .. count): nothing else foresees them.
-KIT_INLINE void vnni_listed_ahead(const struct dt_matrix *w, const uint32_t *index, uint32_t count)
+// Prefetches rows index[0 .. count), which the hardware cannot predict.
+KIT_INLINE void vnni_prefetch_rows(const struct dt_matrix *w, const uint32_t *index, uint32_t count)
 {
     size_t bytes = w->cols / w->group * w->group_stride;
     for (uint32_t k = 0; k < count; k++) {
@@ -54,22 +55,22 @@ KIT_INLINE void vnni_listed_ahead(const struct dt_matrix *w, const uint32_t *ind
         const char *scales = (const char *)w->scales + index[k] * w->scale_row_stride;
         for (size_t i = 0; i < bytes; i += 64)
             _mm_prefetch(row + i, _MM_HINT_T0);
-        if (w->group_stride == w->group) { // else they lie in the blocks
+        if (w->group_stride == w->group) { // else the scales are in the blocks
             for (size_t i = 0; i < w->cols / w->group * w->scale_group_stride; i += 64)
                 _mm_prefetch(scales + i, _MM_HINT_T0);
         }
     }
 }
 
-// The scales of one block of each row: two bytes and more lie behind a scale of 16 bits, so that 32
-// can be gathered.
+// The f16 scales of one block of each row. Gathers 32 bits: at least two more bytes of the block
+// follow each scale.
 KIT_INLINE __m512 vnni_block_scales(const struct vnni_tile *t, size_t at)
 {
     return _mm512_cvtph_ps(
         _mm512_cvtepi32_epi16(_mm512_i32gather_epi32(t->offsets, t->scales + at, 1)));
 }
 
-// The scales of one group.
+// The scales of group g of each row.
 KIT_INLINE __m512 vnni_scales(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t g)
 {
     const unsigned char *at = t->scales + g * w->scale_group_stride;

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Many columns with Intel AMX: a tile product is 16 rows of weights times 16 columns of activations
-// over one group, exact in 32-bit integers, and comes back as sixteen vectors with a column in
-// every lane. Each is then made a float, multiplied by its row's scale and the columns' scales and
-// added, as the reference does group by group. Rows are read where they lie; the columns are
-// prepared in blocks of sixteen, interleaved as the instruction wants them (Intel 64 manual,
-// TDPBSSD).
+// Many columns with Intel AMX. A tile product is 16 rows of weights times 16 columns of activations
+// over one group, exact in 32-bit integers; the result is sixteen vectors, one for each row, with a
+// column in each lane. Each vector is converted to float, multiplied by the row's scale and the
+// columns' scales and added, group by group as the reference does. Rows are read in place; columns
+// are prepared in blocks of sixteen, interleaved as TDPBSSD requires (Intel 64 manual).
 //
-// A thread's tiles are configured for the length of one call and released at its end, so that
-// between calls the kernel has no tile data to save for it.
-#ifndef DT_BACKENDS_INT8_TILES_AMX_H
-#define DT_BACKENDS_INT8_TILES_AMX_H
+// A call configures the tiles of its thread and releases them at its end, so that the kernel saves
+// no tile data on context switches between calls.
+#ifndef DT_BACKENDS_COMMON_TILES_AMX_H
+#define DT_BACKENDS_COMMON_TILES_AMX_H
 
 #include <stdbool.h>
 #include <sys/syscall.h>
@@ -19,14 +18,13 @@
 #include "common/tile_vnni.h"
 
 enum {
-    amx_min_columns = 6,     // fewer are as fast with VNNI
-    amx_panel_cols = 1024,   // of the rows that are unpacked
-    amx_panel_stride = 1088, // a line more: neighbouring rows must not fall into the same cache set
+    amx_min_columns = 6,     // AMX is not faster than VNNI for fewer columns
+    amx_panel_cols = 1024,   // columns of weights that are unpacked at a time
+    amx_panel_stride = 1088, // bytes; a cache line more, so that rows are in different cache sets
 };
 
 // ---- instructions ----
-// Written out: compilers' own are macros over tile numbers, too, and say nothing of the memory they
-// touch.
+// In assembly: the compilers' intrinsics do not declare the memory they access.
 
 #define AMX_LOAD(tile, from, stride)                                                               \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile                                            \
@@ -34,24 +32,21 @@ enum {
                      : "r"(from), "r"((size_t)(stride))                                            \
                      : "memory")
 #define AMX_STORE(tile, to)                                                                        \
-    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)"                                        \
-                     :                                                                             \
-                     : "r"(to), "r"((size_t)64)                                                    \
-                     : "memor"                                                                     \
-                       "y")
+    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(to), "r"((size_t)64) : "memor" \
+                                                                                           "y")
 #define AMX_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile : : : "memory")
 #define AMX_PRODUCTS(sum, a, b)                                                                    \
     __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : : : "memory")
 
-// The instruction's operand: palette 1, then bytes a row and rows of each tile.
+// The operand of ldtilecfg: palette 1; for each tile, bytes of a row and number of rows.
 struct amx_config {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
     uint8_t rows[16];
 };
 
-// Tiles 0 and 3 hold weights, 1 and 4 activations, 2 and 5 sums; `step` quants of a group at a
-// time.
+// Configures the tiles: 0 and 3 hold weights, 1 and 4 activations, 2 and 5 sums. step: quants of a
+// group that one tile holds.
 KIT_INLINE void amx_begin(uint32_t step)
 {
     struct amx_config config __attribute__((aligned(64))) = {.palette = 1};
@@ -69,8 +64,8 @@ KIT_INLINE void amx_end(void)
     __asm__ volatile("tilerelease" : : : "memory");
 }
 
-// Asks the kernel to keep tile data for this process (arch_prctl(2): ARCH_REQ_XCOMP_PERM of
-// XFEATURE_XTILEDATA). Once granted it stays; asking again is free.
+// Requests permission for AMX from the kernel (arch_prctl(2), ARCH_REQ_XCOMP_PERM for
+// XFEATURE_XTILEDATA). The permission is valid for the process; requesting it again has no effect.
 static bool amx_permitted(void)
 {
     return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
@@ -78,7 +73,7 @@ static bool amx_permitted(void)
 
 // ---- activations ----
 
-// Sixteen columns: quants as [cols / 4][column][4], then scales as [group][column].
+// Layout of sixteen prepared columns: quants [cols / 4][column][4], then scales [group][column].
 struct amx_block {
     size_t scales, bytes;
 };
@@ -94,15 +89,15 @@ KIT_INLINE size_t amx_act_bytes(const struct dt_matrix *w, uint32_t columns)
     return amx_block_of(w).bytes * ((columns + 15) / 16);
 }
 
-// Whether these columns are prepared and multiplied here. Groups of fewer than 32 would leave most
-// of a tile empty.
-KIT_INLINE bool amx_takes(const struct dt_matrix *w, uint32_t columns)
+// Whether AMX computes this product. Groups of fewer than 32 values would leave most of a tile
+// empty.
+KIT_INLINE bool amx_supports(const struct dt_matrix *w, uint32_t columns)
 {
     return columns >= amx_min_columns && w->group % 32 == 0 && w->group <= amx_panel_cols &&
            (w->group_stride == w->group || w->group == 32 || w->form == DT_FORM_Q4_0);
 }
 
-// Lane c: the largest lane of m[c].
+// Lane c of the result is the largest lane of m[c].
 KIT_INLINE __m512 amx_max_lanes(const __m512 m[16])
 {
     __m512 four[4];
@@ -121,7 +116,7 @@ KIT_INLINE __m512 amx_max_lanes(const __m512 m[16])
                          _mm512_shuffle_f32x4(low, high, 0xdd));
 }
 
-// The scales of one group of n columns, and their inverses (of act_inverse).
+// The scales of one group of n columns, and their inverses (act_inverse).
 KIT_INLINE void amx_group_scales(float *scales, float *inverse, const float *x, size_t x_stride,
                                  uint32_t n, uint32_t group)
 {
@@ -138,14 +133,14 @@ KIT_INLINE void amx_group_scales(float *scales, float *inverse, const float *x, 
         inverse[c] = act_inverse(scales[c]);
 }
 
-// 32 quants of one column.
+// Quantises 32 values of one column.
 KIT_INLINE void amx_quantise(int8_t *to, const float *x, float scale, float inverse)
 {
     for (int i = 0; i < 32; i += 16)
         act_store(to + i, act_quantise_by(kit_load(x + i), kit_set(scale), kit_set(inverse)), 16);
 }
 
-// One block of n columns.
+// Prepares one block of n columns, n <= 16.
 KIT_INLINE void amx_prepare_block(unsigned char *block, const float *x, size_t x_stride, uint32_t n,
                                   const struct dt_matrix *w)
 {
@@ -183,20 +178,21 @@ static void amx_prepare(void *act, const float *x, size_t x_stride, uint32_t col
 
 // ---- products ----
 
-// Groups of sixteen rows, in place or unpacked, and their scales.
+// Some groups of sixteen rows, in place or unpacked, and their scales.
 struct amx_rows {
     float scales[amx_panel_cols / 32][16]; // [group][row]
     const unsigned char *quants;
     size_t row_stride, group_stride;
 } __attribute__((aligned(64)));
 
-// A part of the next rows, asked for while these are multiplied by one block of columns: `step`
-// bytes a group.
-struct amx_next {
+// A part of the next rows, prefetched while these are multiplied with one block of columns: `step`
+// bytes for each group.
+struct amx_prefetch {
     const unsigned char *at;
     size_t step;
 };
 
+// a * *by in every lane. In assembly, so that the factor is read from memory by the instruction.
 KIT_INLINE __m512 amx_times_float(__m512 a, const float *by)
 {
     __asm__("vmulps %2%{1to16%}, %1, %0" : "=v"(a) : "v"(a), "m"(*by));
@@ -228,13 +224,13 @@ KIT_INLINE void amx_add_group(__m512 value[16], const int32_t *sums, const float
         }                                                                                          \
     } while (0)
 
-// `count` rows times one block of `columns` columns over n groups from `first` on. A group is
-// computed two before it is added, and written to memory one before: what is read then has arrived.
-// A first panel begins at 0, later ones go on with what is in out.
+// `count` rows times one block of `columns` columns, over groups [first, first + n). Sums start at
+// 0 for the first group, else at the values in out. The product of a group is computed two steps
+// before it is added and stored one step before, so that the load does not wait for the store.
 KIT_INLINE void amx_rows_times_block(float *out, size_t out_stride, uint32_t count,
                                      const struct amx_rows *rows, uint32_t first, uint32_t n,
                                      const unsigned char *block, const struct amx_block *layout,
-                                     uint32_t columns, struct amx_next next, uint32_t group,
+                                     uint32_t columns, struct amx_prefetch next, uint32_t group,
                                      uint32_t step)
 {
     int32_t sums[4][16][16] __attribute__((aligned(64)));
@@ -277,12 +273,12 @@ KIT_INLINE void amx_rows_times_block(float *out, size_t out_stride, uint32_t cou
     }
 }
 
-// Fills quants (amx_panel_stride bytes a row) with groups [g, g + n) of the tile's rows; of each
-// module.
+// Unpacks groups [g, g + n) of the tile's rows to quants, amx_panel_stride bytes apart. Each module
+// has its own.
 typedef void amx_unpack_fn(int8_t *quants, const struct dt_matrix *w, const struct vnni_tile *t,
                            uint32_t g, uint32_t n);
 
-// in_place: sixteen rows need not be unpacked.
+// in_place: sixteen full rows are read without unpacking.
 KIT_INLINE void amx_rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w,
                                        uint32_t begin, uint32_t end, const void *act,
                                        uint32_t columns, bool in_place, amx_unpack_fn *unpack)
@@ -311,7 +307,7 @@ KIT_INLINE void amx_rows_times_columns(float *out, size_t out_stride, const stru
                 rows.row_stride = amx_panel_stride;
                 rows.group_stride = w->group;
             }
-            struct amx_next next = {t.rows[0] + 16 * w->row_stride + g * group_bytes, step};
+            struct amx_prefetch next = {t.rows[0] + 16 * w->row_stride + g * group_bytes, step};
             for (uint32_t c = 0; c < columns; c += 16) {
                 const unsigned char *block = (const unsigned char *)act + c / 16 * layout.bytes;
                 float *to = out + c * out_stride + r;

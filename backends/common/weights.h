@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Where the quants and scales of a quantised matrix lie.
-#ifndef DT_BACKENDS_INT8_WEIGHTS_H
-#define DT_BACKENDS_INT8_WEIGHTS_H
+// The addresses of the quants and the values of the scales of a quantised matrix.
+#ifndef DT_BACKENDS_COMMON_WEIGHTS_H
+#define DT_BACKENDS_COMMON_WEIGHTS_H
 
 #include "abi/backend.h"
 #include "abi/kit/vector.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// fp32: matrices of F32, F16 and BF16 in place. A row's products are summed in KIT_W lanes and the
-// lanes by a fixed tree, the same for any number of columns and any range of rows. Built once a CPU
-// variant.
+// fp32: F32, F16 and BF16 matrices in place. The products of a row are summed in KIT_W lanes, and
+// the lanes by a fixed tree, which does not depend on the number of columns or the range of rows.
+// Compiled once for each CPU variant.
 #include "abi/backend.h"
 #include "abi/kit/attention.h"
 #include "abi/kit/ops.h"
@@ -9,7 +9,7 @@
 
 enum {
     decode_rows = 8, // rows at a time for one column
-    batch_rows = 4,  // rows x columns at a time for many
+    batch_rows = 4,  // rows, and batch_cols columns, at a time for many columns
 #if defined(KIT_AVX512)
     batch_cols = 6,
 #elif defined(KIT_NEON)
@@ -60,7 +60,7 @@ KIT_INLINE void lane_sums(float out[4], const kit_f v[4])
     __m128 ab = _mm_add_ps(_mm_unpacklo_ps(half[0], half[1]), _mm_unpackhi_ps(half[0], half[1]));
     __m128 cd = _mm_add_ps(_mm_unpacklo_ps(half[2], half[3]), _mm_unpackhi_ps(half[2], half[3]));
     _mm_storeu_ps(out, _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab)));
-#elif defined(KIT_NEON) // neighbours first
+#elif defined(KIT_NEON) // vpaddq adds neighbouring lanes
     float32x4_t ab = vpaddq_f32((float32x4_t)v[0], (float32x4_t)v[1]);
     float32x4_t cd = vpaddq_f32((float32x4_t)v[2], (float32x4_t)v[3]);
     vst1q_f32(out, vpaddq_f32(ab, cd));
@@ -70,7 +70,7 @@ KIT_INLINE void lane_sums(float out[4], const kit_f v[4])
 #endif
 }
 
-// rows x cols dot products of length n. w[r]: rows; x: columns at x_stride.
+// rows x cols dot products of length n. w[r]: the rows; columns start x_stride floats apart in x.
 KIT_INLINE void dots(float *out, size_t out_stride, const unsigned char *const *w, const float *x,
                      size_t x_stride, uint32_t n, uint32_t form, int rows, int cols)
 {
@@ -108,7 +108,7 @@ KIT_INLINE void dots(float *out, size_t out_stride, const unsigned char *const *
     }
 }
 
-// Rows past the end are computed as the last one, into a spare place.
+// The addresses of `count` rows; the last one again for those past the end.
 KIT_INLINE void rows_at(const unsigned char **at, const struct dt_matrix *w, uint32_t row,
                         uint32_t count, int rows)
 {
@@ -135,7 +135,7 @@ KIT_INLINE void matmul_one(float *out, const struct dt_matrix *w, uint32_t begin
     }
 }
 
-// The same for rows anywhere; the next ones are asked for meanwhile, as nothing else foresees them.
+// The rows of an index times one column. Prefetches the next rows, which hardware cannot predict.
 KIT_INLINE void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index,
                             uint32_t count, const float *x, uint32_t form)
 {
@@ -225,8 +225,8 @@ static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const 
         listed_rows(out, w, index, count, act, DT_FORM_BF16);
 }
 
-// Floats go in as they are; a sum of n products, in any order, is within n u of that of their
-// magnitudes, u = 2^-24.
+// Nothing is quantised. The sum of n rounded products, in any order, differs from the exact one by
+// at most n 2^-24 times the sum of their magnitudes.
 static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
 {
     (void)ctx;
@@ -237,7 +237,7 @@ static float act_error(void *ctx, const void *act, const float *x, const struct 
     return (float)(1.01 * (w->cols + 2) * 0x1p-24 * __builtin_sqrt(norm));
 }
 
-// The sum of squares in lanes, where the reference's runs in sequence.
+// The sum of squares is in lanes; the reference's is in sequence.
 static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
                     const float *weight, uint32_t n, uint32_t columns, float epsilon)
 {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Rows of Q4_0 blocks times many prepared columns with AMX: sixteen at a time become bytes. A few
-// columns as with VNNI.
+// Rows of Q4_0 blocks times many prepared columns with AMX: sixteen rows at a time are unpacked to
+// bytes. Few columns are computed with VNNI.
 #ifndef DT_BACKENDS_INT4_BLOCKS_AMX_H
 #define DT_BACKENDS_INT4_BLOCKS_AMX_H
 
 #include "int4/blocks_vnni.h"
 #include "common/tiles_amx.h"
 
+// An amx_unpack_fn.
 KIT_INLINE void amx_unpack_blocks(int8_t *quants, const struct dt_matrix *w,
                                   const struct vnni_tile *t, uint32_t g, uint32_t n)
 {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Rows of Q4_0 blocks times prepared columns with AVX2: eight rows side by side. Halves of bytes go
-// in unsigned; eight times the sum of the block's activations comes off again. 15 * 127 * 2 fits
-// the 16 bits of the multiplication.
+// Rows of Q4_0 blocks times prepared columns with AVX2, eight rows at a time. Weights are passed as
+// w + 8, unsigned; the correction of the group (activations.h) subtracts eight times the sum of its
+// activations. 15 * 127 * 2 fits in the 16-bit sums of the instruction.
 #ifndef DT_BACKENDS_INT4_BLOCKS_AVX2_H
 #define DT_BACKENDS_INT4_BLOCKS_AVX2_H
 
 #include <stdbool.h>
 
-#include "common/act.h"
+#include "common/activations.h"
 #include "common/panel_avx2.h"
-#include "common/weights.h"
+#include "common/tile_avx2.h"
 
 enum { row_tile = 8, weight_bias = 8 };
 
-// The 32 values of a block, as bytes 0 .. 15.
+// The 32 values of a block as bytes, 0 to 15.
 KIT_INLINE __m256i avx2_nibbles(const unsigned char *q)
 {
     __m128i both = _mm_loadu_si128((const void *)q);
@@ -21,14 +21,14 @@ KIT_INLINE __m256i avx2_nibbles(const unsigned char *q)
     return _mm256_and_si256(wide, _mm256_set1_epi8(15));
 }
 
-// ahead: more rows lie behind these, and are asked for.
+// Eight rows times one column. ahead: prefetch the rows after these.
 KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *const *rows,
                                const unsigned char *const *scales, const struct act_column *x,
                                bool ahead)
 {
     __m256 value = _mm256_setzero_ps();
-    const char *next =
-        (const char *)scales[0] + 16 * w->row_stride; // two tiles: the first would come late
+    // two tiles ahead: the next one would arrive too late
+    const char *next = (const char *)scales[0] + 16 * w->row_stride;
     for (uint32_t g = 0; g < w->cols / 32; g++, next += 8 * w->group_stride) {
         for (int i = 0; ahead && i < 144; i += 64)
             _mm_prefetch(next + i, _MM_HINT_T0);
@@ -44,29 +44,12 @@ KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *c
         KIT_UNROLL
         for (int r = 0; r < 8; r++)
             s[r] = _mm256_madd_epi16(s[r], ones);
-        __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
-        __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
-        __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
-                                       _mm256_permute2x128_si256(a, b, 0x31));
-        sum = _mm256_add_epi32(sum, _mm256_set1_epi32(x->corrections[g]));
+        __m256i sum = _mm256_add_epi32(avx2_lane_sums(s), _mm256_set1_epi32(x->corrections[g]));
         __m256 scale = _mm256_cvtph_ps(_mm_loadu_si128((const void *)half));
         __m256 part = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale);
         value = _mm256_add_ps(value, _mm256_mul_ps(part, _mm256_set1_ps(x->scales[g])));
     }
     return value;
-}
-
-// The eight rows from `first` on, or of index[first] and so on; past the end: the last one again.
-KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **scales,
-                             const struct dt_matrix *w, const uint32_t *index, uint32_t first,
-                             uint32_t count)
-{
-    for (uint32_t k = 0; k < 8; k++) {
-        uint32_t row = first + (k < count ? k : count - 1);
-        row = index ? index[row] : row;
-        rows[k] = (const unsigned char *)w->quants + row * w->row_stride;
-        scales[k] = (const unsigned char *)w->scales + row * w->scale_row_stride;
-    }
 }
 
 // Fills a panel with blocks [g, g + count) of the rows.

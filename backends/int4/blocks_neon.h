@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Rows of Q4_0 blocks times prepared columns with NEON: eight rows for one column, four by four for
-// many. Halves of bytes go in unsigned; eight times the sum of the block's activations comes off
-// again.
+// Rows of Q4_0 blocks times prepared columns with NEON; weights are read in place and used as w
+// + 8. The correction of the group (activations.h) subtracts eight times the sum of its
+// activations.
 #ifndef DT_BACKENDS_INT4_BLOCKS_NEON_H
 #define DT_BACKENDS_INT4_BLOCKS_NEON_H
 
-#include "common/act.h"
+#include "common/activations.h"
 #include "common/tile_neon.h"
 #include "common/weights.h"
 
 enum { row_tile = neon_rows, weight_bias = 8 };
 
-// The 32 products of a block, summed in lanes; and those lanes' sums of four rows.
+// neon_block: the 32 products of a block, summed in lanes. neon_part_sums: the sums of the lanes of
+// four rows.
 #ifdef __ARM_FEATURE_DOTPROD
 typedef int32x4_t neon_part;
 
@@ -25,8 +26,8 @@ KIT_INLINE int32x4_t neon_part_sums(const neon_part p[4])
     return neon_lane_sums(p);
 }
 #else
-typedef int16x8_t
-    neon_part; // four products of at most 15 * 127; sixteen, two additions on, still fit
+// a lane is four products of at most 15 * 127; the sum of sixteen still fits in 16 bits
+typedef int16x8_t neon_part;
 
 KIT_INLINE neon_part neon_block(const int8x16_t q[2], const int8x16_t x[2])
 {
@@ -42,8 +43,8 @@ KIT_INLINE int32x4_t neon_part_sums(const neon_part p[4])
 }
 #endif
 
-// rows (4 or 8) x cols (up to 4) values: value[c * rows / 4 + r / 4] holds rows r .. r + 3 of
-// column c.
+// `rows` rows (4 or 8) times `cols` columns (1 to 4): value[c * rows / 4 + r / 4] is rows r to r +
+// 3 of column c.
 KIT_INLINE void neon_tile_of(float32x4_t *value, const struct dt_matrix *w,
                              const unsigned char *const *quants, const unsigned char *const *scales,
                              const struct act_column *x, int rows, int cols)

@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: MIT
-// Rows of Q4_0 blocks times prepared columns with AVX-512 VNNI: sixteen rows side by side. Halves
-// of bytes go in unsigned; eight times the sum of the block's activations comes off again.
+// Rows of Q4_0 blocks times prepared columns with AVX-512 VNNI, sixteen rows at a time. Weights are
+// passed as w + 8, unsigned; the correction of the group (activations.h) subtracts eight times the
+// sum of its activations.
 #ifndef DT_BACKENDS_INT4_BLOCKS_VNNI_H
 #define DT_BACKENDS_INT4_BLOCKS_VNNI_H
 
-#include "common/act.h"
+#include "common/activations.h"
 #include "common/panel_vnni.h"
 #include "common/tile_vnni.h"
 
 enum { row_tile = 16, weight_bias = 8 };
 
-// Asks for what the next sixteen rows need, whole lines in their order: rows lie side by side.
-KIT_INLINE void vnni_ahead(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t block)
+// Prefetches a part of the next sixteen rows, cache line by cache line: rows are contiguous.
+KIT_INLINE void vnni_prefetch_tile(const struct dt_matrix *w, const struct vnni_tile *t,
+                                   uint32_t block)
 {
     const char *at = (const char *)t->scales + 16 * w->scale_row_stride + (size_t)block * 288;
     for (int i = 0; i < 5; i++)
         _mm_prefetch(at + i * 64, _MM_HINT_T0);
 }
 
-// One block of rows i, i + 4, i + 8, i + 12, a 128-bit part each.
+// One block of rows i, i + 4, i + 8 and i + 12, each in a 128-bit part.
 KIT_INLINE __m512i vnni_blocks(const struct vnni_tile *t, int i, size_t at)
 {
     __m512i q = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(t->rows[i] + at)));
@@ -27,7 +29,7 @@ KIT_INLINE __m512i vnni_blocks(const struct vnni_tile *t, int i, size_t at)
     return _mm512_inserti32x4(q, _mm_loadu_si128((const void *)(t->rows[i + 12] + at)), 3);
 }
 
-// ahead: the next rows lie behind these.
+// Sixteen rows times one column. ahead: prefetch the rows after these.
 KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t,
                                    const struct act_column *x, bool ahead)
 {
@@ -40,7 +42,7 @@ KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_
             _mm_loadu_si128((const void *)(x->quants + (size_t)g * 32 + 16)));
         __m512i s[4];
         if (ahead)
-            vnni_ahead(w, t, g);
+            vnni_prefetch_tile(w, t, g);
         KIT_UNROLL
         for (int i = 0; i < 4; i++) {
             __m512i q = vnni_blocks(t, i, g * w->group_stride);
@@ -48,7 +50,7 @@ KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_
             s[i] =
                 _mm512_dpbusd_epi32(s[i], _mm512_and_si512(_mm512_srli_epi16(q, 4), low), second);
         }
-        // a lane holds at most 8 * 15 * 127: it fits 16 bits, and so does the sum of two
+        // a lane is at most 8 * 15 * 127; it and the sum of two fit in 16 bits
         __m512i ab = _mm512_madd_epi16(_mm512_packs_epi32(s[0], s[1]), ones);
         __m512i cd = _mm512_madd_epi16(_mm512_packs_epi32(s[2], s[3]), ones);
         __m512i sum = _mm512_dpwssd_epi32(_mm512_set1_epi32(x->corrections[g]),
@@ -67,7 +69,7 @@ KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w,
     const __m256i low = _mm256_set1_epi8(15);
     for (uint32_t k = 0; k < count; k++)
         _mm512_store_ps(p->scales[k], vnni_scales(w, t, g + k));
-    for (uint32_t k = 0; k < count; k += 2) { // two blocks: 64 quants
+    for (uint32_t k = 0; k < count; k += 2) { // two blocks, 64 quants
         uint32_t next = k + 1 < count ? k + 1 : k;
         __m512i s[16];
         for (int r = 0; r < 16; r++) {
@@ -95,9 +97,10 @@ static void rows_times_columns(float *out, size_t out_stride, const struct dt_ma
         if (columns > 2) {
             for (uint32_t g = 0; g < blocks; g += fit) {
                 uint32_t n = blocks - g < fit ? blocks - g : fit;
-                struct vnni_next next = {.quants = t.scales + 16 * w->row_stride + (size_t)g * 288,
-                                         .scales = t.scales,
-                                         .step = 36}; // 16 rows of 18 bytes for 32 columns
+                struct vnni_prefetch next = {.quants =
+                                                 t.scales + 16 * w->row_stride + (size_t)g * 288,
+                                             .scales = t.scales,
+                                             .step = 36}; // 16 rows of 18 bytes for 32 columns
                 vnni_fill(&panel, w, &t, g, n);
                 vnni_panel_times_columns(out + r, out_stride, count, &panel, 32, g, n, act, &layout,
                                          next, columns);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// int4: Q4_0 matrices in place with 8-bit activations by groups of 32, bit-identical to the
-// reference. A block's products are integers (value: half a byte, minus 8); blocks are added in
-// their order, as in int8. Built once a CPU variant.
+// int4: Q4_0 matrices in place with 8-bit activations in groups of 32, bit-identical to the
+// reference. Products within a block are summed as integers (a weight is half a byte, minus 8);
+// blocks are added in order, as in int8. Compiled once for each CPU variant.
 #include "common/weights.h"
 
 #if defined(__AMX_INT8__)
@@ -15,7 +15,7 @@
 #else
 #include "int4/blocks_plain.h"
 #endif
-#include "common/module.h"
+#include "common/quantised_entries.h"
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
@@ -45,5 +45,5 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .forms = {DT_FORM_Q4_0},
     .can_matmul = can_matmul,
     .embed = embed,
-    MODULE_ENTRIES,
+    QUANTISED_ENTRIES,
 };

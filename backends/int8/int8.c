@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// int8: I8 (llama2.c version 2) and Q8_0 matrices in place, bit-identical to the reference in every
-// operator. Within a group the products are integers; groups are added in their order: value +=
-// ((float)sum * weight scale) * activation scale. Rows go side by side, never the groups of one
-// row. Built once a CPU variant.
+// int8: I8 (llama2.c version 2) and Q8_0 matrices in place; every operator is bit-identical to the
+// reference. Products within a group are summed as integers; groups are added in order:
+// value += ((float)sum * weight scale) * activation scale. Vector lanes are rows, never the groups
+// of one row. Compiled once for each CPU variant.
 #include "common/weights.h"
 
 #if defined(__AMX_INT8__)
@@ -16,14 +16,14 @@
 #else
 #include "int8/rows_plain.h"
 #endif
-#include "common/module.h"
+#include "common/quantised_entries.h"
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
     (void)ctx;
     if (w->form != DT_FORM_I8 && w->form != DT_FORM_Q8_0)
         return 0;
-    // the bounds keep a group's sum and the rows' offsets in 32 bits
+    // within these bounds, the sum of a group and the offsets of rows fit in 32 bits
     return w->group > 0 && w->group <= 32768 && w->cols % w->group == 0 &&
            w->scale_row_stride < 1u << 26 &&
            (w->scale_type == DT_SCALE_F32 || w->scale_type == DT_SCALE_F16);
@@ -48,5 +48,5 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .forms = {DT_FORM_I8, DT_FORM_Q8_0},
     .can_matmul = can_matmul,
     .embed = embed,
-    MODULE_ENTRIES,
+    QUANTISED_ENTRIES,
 };

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Rows of an 8-bit matrix times many prepared columns with AMX: where they lie, but for the last
-// ones, of which there are not sixteen. A few columns as with VNNI.
+// Rows of an 8-bit matrix times many prepared columns with AMX. Rows are read in place, except the
+// last ones if they are fewer than sixteen. Few columns are computed with VNNI.
 #ifndef DT_BACKENDS_INT8_ROWS_AMX_H
 #define DT_BACKENDS_INT8_ROWS_AMX_H
 
 #include "int8/rows_vnni.h"
 #include "common/tiles_amx.h"
 
+// An amx_unpack_fn.
 KIT_INLINE void amx_copy_rows(int8_t *quants, const struct dt_matrix *w, const struct vnni_tile *t,
                               uint32_t g, uint32_t n)
 {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Rows of an 8-bit matrix times prepared columns with AVX2: eight rows side by side. The products
-// of 32 quants are |w| times x with w's sign, so that the unsigned times signed multiplication
-// serves; 128 * 127 * 2 fits its 16 bits.
+// Rows of an 8-bit matrix times prepared columns with AVX2, eight rows at a time. The instruction
+// multiplies unsigned with signed bytes, so that w * x is computed as |w| times x with the sign of
+// w; 128 * 127 * 2 fits in its 16-bit sums.
 #ifndef DT_BACKENDS_INT8_ROWS_AVX2_H
 #define DT_BACKENDS_INT8_ROWS_AVX2_H
 
 #include <stdbool.h>
 
-#include "common/act.h"
+#include "common/activations.h"
 #include "common/panel_avx2.h"
-#include "common/weights.h"
+#include "common/tile_avx2.h"
 
-enum { row_tile = 8, weight_bias = 128 }; // the bias is the panel's
+enum { row_tile = 8, weight_bias = 128 }; // the panel adds the bias; single columns do not
 
 // Eight 32-bit sums of 32 products.
 KIT_INLINE __m256i avx2_products(__m256i w, __m256i x)
@@ -20,17 +20,8 @@ KIT_INLINE __m256i avx2_products(__m256i w, __m256i x)
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-// The sum of the lanes of each of eight vectors.
-KIT_INLINE __m256i avx2_lane_sums(const __m256i s[8])
-{
-    __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
-    __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
-    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
-                            _mm256_permute2x128_si256(a, b, 0x31));
-}
-
-// Sums of one group of eight rows; of 32 quants a step, or one by one where 32 does not divide the
-// group.
+// The sums of one group of eight rows. Adds 32 quants at a time; one by one if 32 does not divide
+// the group.
 KIT_INLINE __m256i avx2_group(const unsigned char *const *rows, size_t at, const int8_t *x,
                               uint32_t group)
 {
@@ -58,6 +49,7 @@ KIT_INLINE __m256i avx2_group(const unsigned char *const *rows, size_t at, const
     return _mm256_loadu_si256((const void *)sums);
 }
 
+// The scales of eight rows, `at` bytes from the row's first.
 KIT_INLINE __m256 avx2_scales(const unsigned char *const *scales, size_t at, uint32_t type)
 {
     float s[8];
@@ -68,14 +60,14 @@ KIT_INLINE __m256 avx2_scales(const unsigned char *const *scales, size_t at, uin
     return _mm256_loadu_ps(s);
 }
 
-// ahead: more rows lie behind these, and are asked for.
+// Eight rows times one column. ahead: prefetch the rows after these.
 KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *const *rows,
                             const unsigned char *const *scales, const struct act_column *x,
                             uint32_t group, bool ahead)
 {
     __m256 value = _mm256_setzero_ps();
-    const char *next =
-        (const char *)rows[0] + 16 * w->row_stride; // two tiles: the first would come late
+    // two tiles ahead: the next one would arrive too late
+    const char *next = (const char *)rows[0] + 16 * w->row_stride;
     for (uint32_t g = 0; g < w->cols / group; g++, next += 8 * w->group_stride) {
         for (uint32_t i = 0; ahead && i < 8 * group; i += 64)
             _mm_prefetch(next + i, _MM_HINT_T0);
@@ -88,19 +80,6 @@ KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *cons
     return value;
 }
 
-// The eight rows from `first` on, or of index[first] and so on; past the end: the last one again.
-KIT_INLINE void avx2_rows_at(const unsigned char **rows, const unsigned char **scales,
-                             const struct dt_matrix *w, const uint32_t *index, uint32_t first,
-                             uint32_t count)
-{
-    for (uint32_t k = 0; k < 8; k++) {
-        uint32_t row = first + (k < count ? k : count - 1);
-        row = index ? index[row] : row;
-        rows[k] = (const unsigned char *)w->quants + row * w->row_stride;
-        scales[k] = (const unsigned char *)w->scales + row * w->scale_row_stride;
-    }
-}
-
 KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *const *rows,
                                const unsigned char *const *scales, const struct act_column *x,
                                bool ahead)
@@ -110,7 +89,7 @@ KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *c
                             : avx2_tile(w, rows, scales, x, w->group, ahead);
 }
 
-// ---- many columns: eight rows are unpacked into a panel once, and every column multiplied with it
+// ---- many columns: eight rows are unpacked into a panel, which every column is multiplied with
 // ----
 
 // Fills a panel with groups [g, g + count) of the rows.

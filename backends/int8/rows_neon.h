@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Rows of an 8-bit matrix times prepared columns with NEON, weights where they lie: eight rows for
-// one column, four by four for many. With DotProd (Armv8.2) an instruction makes sixteen products;
-// without, two of at most 128 * 127 are added in 16 bits, which they fit.
+// Rows of an 8-bit matrix times prepared columns with NEON; weights are read in place. With DotProd
+// (Armv8.2), one instruction computes sixteen products. Without it, two products of at most
+// 128 * 127 are added, which fit in 16 bits.
 #ifndef DT_BACKENDS_INT8_ROWS_NEON_H
 #define DT_BACKENDS_INT8_ROWS_NEON_H
 
-#include "common/act.h"
+#include "common/activations.h"
 #include "common/tile_neon.h"
 #include "common/weights.h"
 
 enum { row_tile = neon_rows, weight_bias = 0 };
 
-// sum += the products of sixteen quants, four a lane.
+// sum += sixteen products, four in each lane.
 KIT_INLINE int32x4_t neon_products(int32x4_t sum, int8x16_t w, int8x16_t x)
 {
 #ifdef __ARM_FEATURE_DOTPROD
@@ -21,7 +21,7 @@ KIT_INLINE int32x4_t neon_products(int32x4_t sum, int8x16_t w, int8x16_t x)
 #endif
 }
 
-// Fewer than sixteen quants, zeros behind them; the sizes that small groups have are one load.
+// Loads n < 16 quants, followed by zeros. The usual sizes of small groups are one load.
 KIT_INLINE int8x16_t neon_load_n(const void *p, uint32_t n)
 {
     int8x16_t v = vdupq_n_s8(0);
@@ -34,8 +34,8 @@ KIT_INLINE int8x16_t neon_load_n(const void *p, uint32_t n)
     return v;
 }
 
-// rows (4 or 8) x cols (up to 4) values: value[c * rows / 4 + r / 4] holds rows r .. r + 3 of
-// column c.
+// `rows` rows (4 or 8) times `cols` columns (1 to 4): value[c * rows / 4 + r / 4] is rows r to r +
+// 3 of column c.
 KIT_INLINE void neon_tile(float32x4_t *value, const struct dt_matrix *w,
                           const unsigned char *const *quants, const unsigned char *const *scales,
                           const struct act_column *x, uint32_t group, uint32_t type, int rows,

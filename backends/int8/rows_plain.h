@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Rows of an 8-bit matrix times prepared columns, in C that compilers vectorise: the integers of a
-// group in any order.
+// Rows of an 8-bit matrix times prepared columns, in plain C. The compiler vectorises the sums of a
+// group, which are integers, so that their order does not matter.
 #ifndef DT_BACKENDS_INT8_ROWS_PLAIN_H
 #define DT_BACKENDS_INT8_ROWS_PLAIN_H
 
-#include "common/act.h"
+#include "common/activations.h"
 #include "common/weights.h"
 
 enum { row_tile = 1, weight_bias = 0 };
@@ -36,22 +36,6 @@ KIT_INLINE float plain_row_of(const struct dt_matrix *w, uint32_t row, const str
                             : plain_row(w, row, x, w->group);
 }
 
-static void rows_times_columns(float *out, size_t out_stride, const struct dt_matrix *w,
-                               uint32_t begin, uint32_t end, const void *act, uint32_t columns)
-{
-    struct act_layout layout = act_layout_of(w);
-    for (uint32_t c = 0; c < columns; c++, out += out_stride) {
-        struct act_column x = act_column_at(act, &layout, c);
-        for (uint32_t r = begin; r < end; r++)
-            out[r] = plain_row_of(w, r, &x);
-    }
-}
-
-static void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index,
-                        uint32_t count, const struct act_column *x)
-{
-    for (uint32_t k = 0; k < count; k++)
-        out[k] = plain_row_of(w, index[k], x);
-}
+#include "common/columns_plain.h"
 
 #endif

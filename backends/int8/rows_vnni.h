@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: MIT
-// Rows of an 8-bit matrix times prepared columns with AVX-512 VNNI: sixteen rows side by side. The
-// multiplication takes unsigned times signed bytes: the weights go in as w + 128, and 128 times the
-// sum of the group's activations comes off again.
+// Rows of an 8-bit matrix times prepared columns with AVX-512 VNNI, sixteen rows at a time. The
+// instruction multiplies unsigned with signed bytes: weights are passed as w + 128, and the
+// correction of the group (activations.h) subtracts 128 times the sum of its activations.
 #ifndef DT_BACKENDS_INT8_ROWS_VNNI_H
 #define DT_BACKENDS_INT8_ROWS_VNNI_H
 
-#include "common/act.h"
+#include "common/activations.h"
 #include "common/panel_vnni.h"
 #include "common/tile_vnni.h"
 #include "common/weights.h"
 
 enum { row_tile = 16, weight_bias = 128 };
 
-// Asks for what a later tile needs, whole lines in their order: the rows of a tile lie side by
-// side. The next but one where rows are long, as the next would come late. Into L2: the few buffers
-// of L1 are those of the loads themselves.
-KIT_INLINE void vnni_ahead(const struct dt_matrix *w, const struct vnni_tile *t, uint32_t step)
+// Prefetches a part of a later tile, cache line by cache line: the rows of a tile are contiguous.
+// Long rows: two tiles ahead, as the next one would arrive too late. Into L2, because the loads
+// themselves need the few fill buffers of L1.
+KIT_INLINE void vnni_prefetch_tile(const struct dt_matrix *w, const struct vnni_tile *t,
+                                   uint32_t step)
 {
     size_t rows = w->row_stride < 512 ? 16 : 32;
     const char *at = (const char *)t->rows[0] + rows * w->row_stride + (size_t)step * 1024;
@@ -26,7 +27,7 @@ KIT_INLINE void vnni_ahead(const struct dt_matrix *w, const struct vnni_tile *t,
     _mm_prefetch(at + 64, _MM_HINT_T1);
 }
 
-// The scales of two groups that are floats side by side.
+// The scales of groups g and g + 1, which are contiguous floats.
 KIT_INLINE void vnni_scales_pair(__m512 out[2], const struct vnni_tile *t, uint32_t g)
 {
     const unsigned char *at = t->scales + g * 4;
@@ -39,10 +40,10 @@ KIT_INLINE void vnni_scales_pair(__m512 out[2], const struct vnni_tile *t, uint3
                                     (__m512)high);
 }
 
-// ---- one column, weights where they lie ----
+// ---- one column, weights in place ----
 
-// Of sixteen vectors: four, lane k of each in the 128-bit part p: what part p of vector 4 * i + k
-// sums to.
+// Sums the 128-bit parts of sixteen vectors: lane k of part p of out[i] is the sum of part p of
+// s[4 * i + k].
 KIT_INLINE void vnni_part_sums(__m512i out[4], const __m512i s[16])
 {
     KIT_UNROLL
@@ -55,13 +56,13 @@ KIT_INLINE void vnni_part_sums(__m512i out[4], const __m512i s[16])
     }
 }
 
-// Parts 0 and 2 of a and b, plus their parts 1 and 3.
+// The sums of parts 0 and 1 and of parts 2 and 3 of a, then of b.
 KIT_INLINE __m512i vnni_add_parts(__m512i a, __m512i b)
 {
     return _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
 }
 
-// The sums of each of sixteen vectors' halves: low halves in out[0], high ones in out[1].
+// The sums of the halves of sixteen vectors: out[0] the low halves, out[1] the high halves.
 KIT_INLINE void vnni_half_sums(__m512i out[2], const __m512i s[16])
 {
     __m512i parts[4];
@@ -71,6 +72,7 @@ KIT_INLINE void vnni_half_sums(__m512i out[2], const __m512i s[16])
     out[1] = _mm512_shuffle_i32x4(a, b, 0xdd);
 }
 
+// The sums of sixteen vectors.
 KIT_INLINE __m512i vnni_sums(const __m512i s[16])
 {
     __m512i parts[4];
@@ -86,7 +88,7 @@ KIT_INLINE __m512 vnni_add_group(__m512 value, __m512i sum, int32_t correction, 
                          _mm512_mul_ps(_mm512_mul_ps(exact, scale), _mm512_set1_ps(x_scale)));
 }
 
-// Groups of 32, two a step; gap: bytes between the groups of a row.
+// Groups of 32, two at a time. gap: bytes between the groups of a row.
 KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile *t,
                                const struct act_column *x, size_t gap, bool ahead)
 {
@@ -109,7 +111,7 @@ KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile
             s[r] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_xor_si512(q, flip), v);
         }
         if (ahead)
-            vnni_ahead(w, t, g / 2);
+            vnni_prefetch_tile(w, t, g / 2);
         vnni_half_sums(sums, s);
         if (gap || w->scale_group_stride != 4) {
             scale[0] = vnni_scales(w, t, g);
@@ -137,7 +139,7 @@ KIT_INLINE __m512 vnni_tile_32(const struct dt_matrix *w, const struct vnni_tile
     return value;
 }
 
-// Groups of any size, one a step, 64 quants at a time.
+// Groups of any size, one at a time, 64 quants in a step.
 KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_tile *t,
                                 const struct act_column *x, uint32_t group, bool ahead)
 {
@@ -153,7 +155,7 @@ KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_til
         for (uint32_t i = 0; i < group; i += 64) {
             uint32_t left = group - i;
             if (ahead)
-                vnni_ahead(w, t, (g * group + i) / 64);
+                vnni_prefetch_tile(w, t, (g * group + i) / 64);
             if (left >= 64) {
                 __m512i v = _mm512_loadu_si512(from + i);
                 KIT_UNROLL
@@ -177,7 +179,7 @@ KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_til
     return value;
 }
 
-// ahead: the next rows lie behind these.
+// Sixteen rows times one column. ahead: prefetch the rows after these.
 KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t,
                                    const struct act_column *x, bool ahead)
 {
@@ -199,8 +201,8 @@ KIT_INLINE void vnni_one_column(float *out, const struct dt_matrix *w, uint32_t 
     }
 }
 
-// ---- many columns: sixteen rows are unpacked into a panel once, and every column multiplied with
-// it ----
+// ---- many columns: sixteen rows are unpacked into a panel, which each column is multiplied with
+// ----
 
 // Fills a panel with groups [g, g + count) of the tile's rows.
 KIT_INLINE void vnni_fill(struct vnni_panel *p, const struct dt_matrix *w,
@@ -245,7 +247,7 @@ KIT_INLINE void vnni_many_columns(float *out, size_t out_stride, const struct dt
         struct vnni_tile t = vnni_tile_at(w, r, count);
         for (uint32_t g = 0; g < groups; g += fit) {
             uint32_t n = groups - g < fit ? groups - g : fit;
-            struct vnni_next next = {
+            struct vnni_prefetch next = {
                 .quants = t.rows[0] + 16 * w->row_stride + (size_t)g * w->group / 4 * step,
                 .scales = t.scales + 16 * w->scale_row_stride + (size_t)g * 64,
                 .step = step,

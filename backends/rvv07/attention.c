@@ -10,7 +10,7 @@ void rvv07_softmax(float *x, uint32_t n)
 {
     if (n == 0)
         return;
-    // a leading NaN is never replaced as the maximum, in the reference
+    // in the reference, a NaN at index 0 stays the maximum
     float largest = x[0] != x[0] ? x[0] : dt_rvv07_max(x, n);
     dt_rvv07_exp_sub(x, x, n, largest);
     dt_rvv07_divide(x, n, dt_rvv07_sum(x, n));
@@ -45,8 +45,8 @@ static void mix_plain(float *out, const float *scores, const struct dt_kv *kv, s
     }
 }
 
-// Channels in pieces that fill groups of registers: 64, 48, then what is left as two halves or one
-// part.
+// Computes the channels in parts that fill groups of registers: 64, 48, then the rest in one part
+// or as two halves.
 static void mix(float *out, const float *scores, const float *values, size_t stride,
                 uint32_t channels, uint32_t entries)
 {

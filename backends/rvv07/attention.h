@@ -4,13 +4,12 @@
 
 #include "abi/backend.h"
 
-// As in struct dt_backend: the host's layout of an f32 cache in vectors, any other one value by
-// value.
+// dt_backend.attention. Uses vectors for the host's layout of an f32 cache; plain C for others.
 void rvv07_attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
                      float *scores, size_t score_stride);
 
-// x = softmax(x), n >= 1, in the reference's order.
+// x = softmax(x) in the reference's order. Nothing if n is 0.
 void rvv07_softmax(float *x, uint32_t n);
 
 #endif

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-# The operators between the matrices, for RVV 0.7.1. Element by element in vectors; float sums stay in
-# sequence, in scalar registers, because their order is the result. Prototypes: kernels.h.
-#include "asm.h"
+# The operators other than matrix products, for RVV 0.7.1. Vector lanes are elements; float sums run
+# in sequence in scalar registers, because their order determines the result. Prototypes: kernels.h.
+#include "asm.inc"
 
-# Elements past vl are cleared by every operation: the tail has a register and a reduction of its own.
+# Every operation clears the elements past vl, so the tail has its own register and reduction.
 FUNCTION dt_rvv07_max
     li      t1, 32
     th.vsetvli x0, t1, e32, m8
@@ -24,7 +24,7 @@ FUNCTION dt_rvv07_max
 3:  th.vfmv.f.s fa0, v16
     ret
 
-# What is left behind the unrolled loops of the two sums, one by one; then the function's end.
+# The end of the two sums: adds the elements after the unrolled loop one by one, and returns.
 .macro ADD_THE_REST square
     beqz    a1, 4f
 3:  flw     fa1, 0(a0)
@@ -163,8 +163,9 @@ FUNCTION dt_rvv07_rotate
     add     a1, a1, t2
     NEXT_STRIP a4
 
-# a0 q, a1 x, a2 n. There is no rounding mode "half away" in vectors that leaves the others alone: round to even, and where
-# half was left over, one more. v8 |x| / scale, v16 its nearest integer, v24 what is left.
+# a0 q, a1 x, a2 n. RVV 0.7.1 has no instruction that rounds halves away from zero without changing
+# the rounding mode: round to even, and add one where a half was left. v8 |x| / scale, v16 the
+# nearest integer, v24 the remainder.
 FUNCTION dt_rvv07_quantise
     fmv.w.x fa0, zero
     mv      t1, a1

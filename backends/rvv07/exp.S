@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
-# exp for RVV 0.7.1 with the bits of the C library's expf, without vectors of doubles (the C906 has none).
+# exp for RVV 0.7.1, with the bits of the C library's expf. The C906 has no vectors of doubles.
 #
-# The C library computes in double: x * 32/ln2 = k + r, then 2^(k/32) from a table times a cubic in r. Here 16 lanes do
-# the same in pairs of floats (x * 32/ln2 and the table as high + low), which leaves an error below 2^-28 of
-# the result's leading power of two. Each result is rounded twice, from the value 2^-28 above and from that 2^-28 below: where both
-# agree it is the C library's result; where they do not (about 1 in 25), or |x| > 87 or x is no number,
-# the lane is done again in double, step for step as the C library does. tests/duo/prove-exp.c shows over all floats that
-# this gives the C library's bits.
-#include "asm.h"
+# The C library computes in double: x * 32/ln2 = k + r; then 2^(k/32), from a table, times a cubic
+# polynomial in r. Here 16 lanes compute the same in pairs of floats: x * 32/ln2 and the table are
+# sums high + low. The error is below 2^-28 of the result's leading power of two. Each result is
+# rounded twice, from the value plus 2^-28 and from the value minus 2^-28. If both agree, that is
+# the C library's result. If not (about 1 in 25), or if |x| > 87 or x is NaN, the lane is computed
+# again in double with the steps of the C library. tests/duo/prove-exp.c proves this for every
+# float.
+#include "asm.inc"
 
-# a0 out, a1 x, a2 n, fa0 m. v4 argument, v8 z high then r, v12 z low, v16 k, v20 the cubic, v24 and v28 the table.
+# a0 out, a1 x, a2 n, fa0 m. v4 the argument, v8 z high, later r, v12 z low, v16 k, v20 the cubic,
+# v24 and v28 the table.
 .macro EXP argument
     beqz    a2, 9f
     addi    sp, sp, -64
@@ -127,22 +129,31 @@ FUNCTION dt_rvv07_exp_neg
     .section .rodata
     .balign 64
 .Lhigh: # 2^(i/32), the nearest float
-    .word  0x3f800000, 0x3f82cd87, 0x3f85aac3, 0x3f88980f, 0x3f8b95c2, 0x3f8ea43a, 0x3f91c3d3, 0x3f94f4f0
-    .word  0x3f9837f0, 0x3f9b8d3a, 0x3f9ef532, 0x3fa27043, 0x3fa5fed7, 0x3fa9a15b, 0x3fad583f, 0x3fb123f6
-    .word  0x3fb504f3, 0x3fb8fbaf, 0x3fbd08a4, 0x3fc12c4d, 0x3fc5672a, 0x3fc9b9be, 0x3fce248c, 0x3fd2a81e
-    .word  0x3fd744fd, 0x3fdbfbb8, 0x3fe0ccdf, 0x3fe5b907, 0x3feac0c7, 0x3fefe4ba, 0x3ff5257d, 0x3ffa83b3
-.Llow: # what is missing to the nearest double
-    .word  0x00000000, 0xb34ea7a9, 0x334f9891, 0xb37eda4b, 0xb260aba1, 0xb3697465, 0x33675624, 0xb32e0212
-    .word  0x33231b71, 0xb30c5563, 0x33412342, 0x30c3125a, 0xb32c9d5e, 0xb3162b08, 0xb22deaf6, 0xb37c5aa8
-    .word  0x32cfe77a, 0x330ec5f7, 0xb3414fe8, 0xb2d6663e, 0x320aa837, 0xb37323a2, 0x3228fc24, 0xb35c1daa
-    .word  0xb2d4a58a, 0xb3504a1c, 0xb21eab59, 0xb2441be6, 0xb24116de, 0xb348464a, 0x32292436, 0xb2923758
-.Lfloats: # 32/ln2 high and low, 1.5 * 2^23, cubic, quadratic and linear term, 2^-28, 87
-    .word  0x4238aa3b, 0x35257060, 0x4b400000, 0x35e357c2, 0x3975fe73, 0x3cb17218, 0x31800000, 0x42ae0000
+    .word  0x3f800000, 0x3f82cd87, 0x3f85aac3, 0x3f88980f
+    .word  0x3f8b95c2, 0x3f8ea43a, 0x3f91c3d3, 0x3f94f4f0
+    .word  0x3f9837f0, 0x3f9b8d3a, 0x3f9ef532, 0x3fa27043
+    .word  0x3fa5fed7, 0x3fa9a15b, 0x3fad583f, 0x3fb123f6
+    .word  0x3fb504f3, 0x3fb8fbaf, 0x3fbd08a4, 0x3fc12c4d
+    .word  0x3fc5672a, 0x3fc9b9be, 0x3fce248c, 0x3fd2a81e
+    .word  0x3fd744fd, 0x3fdbfbb8, 0x3fe0ccdf, 0x3fe5b907
+    .word  0x3feac0c7, 0x3fefe4ba, 0x3ff5257d, 0x3ffa83b3
+.Llow: # 2^(i/32) minus .Lhigh, rounded to float
+    .word  0x00000000, 0xb34ea7a9, 0x334f9891, 0xb37eda4b
+    .word  0xb260aba1, 0xb3697465, 0x33675624, 0xb32e0212
+    .word  0x33231b71, 0xb30c5563, 0x33412342, 0x30c3125a
+    .word  0xb32c9d5e, 0xb3162b08, 0xb22deaf6, 0xb37c5aa8
+    .word  0x32cfe77a, 0x330ec5f7, 0xb3414fe8, 0xb2d6663e
+    .word  0x320aa837, 0xb37323a2, 0x3228fc24, 0xb35c1daa
+    .word  0xb2d4a58a, 0xb3504a1c, 0xb21eab59, 0xb2441be6
+    .word  0xb24116de, 0xb348464a, 0x32292436, 0xb2923758
+.Lfloats: # 32/ln2 high and low, 1.5 * 2^23, coefficients 3 to 1, 2^-28, 87
+    .word  0x4238aa3b, 0x35257060, 0x4b400000, 0x35e357c2
+    .word  0x3975fe73, 0x3cb17218, 0x31800000, 0x42ae0000
     .balign 8
-.Ldoubles: # 32/ln2, 1.5 * 2^52, cubic, quadratic and linear term, the largest argument worth telling apart
+.Ldoubles: # 32/ln2, 1.5 * 2^52, coefficients 3 to 1, the limit that arguments are clamped to
     .dword  0x40471547652b82fe, 0x4338000000000000, 0x3ebc6af84b912394
     .dword  0x3f2ebfce50fac4f3, 0x3f962e42ff0c52d6, 0x4069000000000000
-.Ltable: # 2^(i/32) as the bits of a double, less i << 47; directly behind .Ldoubles
+.Ltable: # the bits of the double 2^(i/32), minus i << 47; must follow .Ldoubles
     .dword  0x3ff0000000000000, 0x3fefd9b0d3158574, 0x3fefb5586cf9890f, 0x3fef9301d0125b51
     .dword  0x3fef72b83c7d517b, 0x3fef54873168b9aa, 0x3fef387a6e756238, 0x3fef1e9df51fdee1
     .dword  0x3fef06fe0a31b715, 0x3feef1a7373aa9cb, 0x3feedea64c123422, 0x3feece086061892d

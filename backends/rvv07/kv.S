@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-# Attention for RVV 0.7.1: scores of many positions at once (keys lie channel by channel, positions
-# side by side), and the mix of values over the channels of a head. Prototypes: kernels.h.
-#include "asm.h"
+# Attention for RVV 0.7.1: scores with positions in vector lanes (the keys of a channel are
+# contiguous), and the sum of weighted values with channels in lanes. Prototypes: kernels.h.
+#include "asm.inc"
 
-# v0 += the row at `from` times the float at `weight`, `rows` times over; rows lie a3 bytes apart. All three
-# registers move.
+# Repeats `rows` times: v0 += the row at `from` times the float at `weight`. Rows are a3 bytes
+# apart. Changes all three registers.
 .macro ADD_ROWS weight, from, rows
 10: flw     fa1, 0(\weight)
     th.vle.v v16, (\from)
@@ -16,7 +16,7 @@
     bnez    \rows, 10b
 .endm
 
-# The same at once for v0 from `low` and v8 from `high`.
+# As above for two rows at a time: v0 from `low`, v8 from `high`.
 .macro ADD_ROW_PAIRS weight, low, high, rows
 10: flw     fa1, 0(\weight)
     th.vle.v v16, (\low)
@@ -33,7 +33,7 @@
 .endm
 
 # a0 scores, a1 q, a2 keys, a3 bytes between channels, a4 channels, a5 positions, fa0 divisor.
-# Each lane sums its position over the channels in sequence from 0.
+# Each lane sums the channels of its position in sequence, starting from 0.
 FUNCTION dt_rvv07_scores
 1:  li      t0, 64
     bltu    a5, t0, 3f
@@ -59,7 +59,7 @@ FUNCTION dt_rvv07_scores
 3:  beqz    a5, 9f
     li      t0, 16
     bleu    a5, t0, 6f
-    # 17 to 32 positions, more than once for up to 63
+    # 17 to 32 positions; repeated for up to 63
     th.vsetvli t0, a5, e32, m8
     th.vmv.v.i v0, 0
     mv      t1, a1
@@ -73,7 +73,7 @@ FUNCTION dt_rvv07_scores
     add     a0, a0, t0
     add     a2, a2, t0
     j       3b
-    # up to 16 positions: a vector costs what its group of registers costs, full or not
+    # up to 16 positions: a smaller group of registers is faster
 6:  th.vsetvli t0, a5, e32, m4
     th.vmv.v.i v0, 0
     ADD_ROWS a1, a2, a4
@@ -81,8 +81,8 @@ FUNCTION dt_rvv07_scores
     th.vse.v v0, (a0)
 9:  ret
 
-# a0 out, a1 weights, a2 values, a3 bytes between positions, a4 channels (1..32), a5 positions (>= 1):
-# out[c] = sum over positions, in sequence, of weight * value[c].
+# a0 out, a1 weights, a2 values, a3 bytes between positions, a4 channels (1..32), a5 positions (>=
+# 1): out[c] = sum over positions, in sequence, of weight * value[c].
 FUNCTION dt_rvv07_mix
     th.vsetvli x0, a4, e32, m8
     th.vmv.v.i v0, 0

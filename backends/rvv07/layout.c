@@ -74,7 +74,7 @@ const struct rvv07_header *rvv07_header_of(const struct dt_matrix *w)
         return NULL;
     if (h->kind == RVV07_Q4 && h->group != 32)
         return NULL;
-    // w->group tells callers which matrices share prepared activations: it must be the header's
+    // the host shares prepared activations among matrices of the same w->group
     if (w->group != h->group || w->bytes < total_bytes(h->kind, h->rows, h->cols, h->group))
         return NULL;
     return h;
@@ -87,22 +87,22 @@ size_t rvv07_pack_bytes(void *ctx, const struct dt_matrix *w)
     return kind ? total_bytes(kind, w->rows, w->cols, w->group) : 0;
 }
 
-const struct dt_matrix *rvv07_in_place(const struct dt_matrix *w, struct dt_matrix *capacity)
+const struct dt_matrix *rvv07_in_place(const struct dt_matrix *w, struct dt_matrix *out)
 {
     const struct rvv07_header *h = w->quants;
     if (w->form != DT_FORM_PACKED || h->kind != RVV07_I8_ROWS)
         return w;
     const unsigned char *first = (const unsigned char *)(h + 1);
-    *capacity = *w;
-    capacity->form = DT_FORM_I8;
-    capacity->scale_type = DT_SCALE_F32;
-    capacity->quants = first;
-    capacity->scales = first + h->cols;
-    capacity->row_stride = capacity->scale_row_stride = rvv07_row_bytes(h->kind, h->cols, h->group);
-    capacity->group_stride = h->group;
-    capacity->scale_group_stride = sizeof(float);
-    capacity->layout = NULL;
-    return capacity;
+    *out = *w;
+    out->form = DT_FORM_I8;
+    out->scale_type = DT_SCALE_F32;
+    out->quants = first;
+    out->scales = first + h->cols;
+    out->row_stride = out->scale_row_stride = rvv07_row_bytes(h->kind, h->cols, h->group);
+    out->group_stride = h->group;
+    out->scale_group_stride = sizeof(float);
+    out->layout = NULL;
+    return out;
 }
 
 static int q4_value(const unsigned char *block, uint32_t i)
@@ -110,8 +110,8 @@ static int q4_value(const unsigned char *block, uint32_t i)
     return (i < 16 ? block[i] & 15 : block[i - 16] >> 4) - 8;
 }
 
-// Column block by column block, so that the source is read in runs and the tile is written from
-// front to back.
+// Goes through blocks of columns, so that the source is read in contiguous runs and the tile is
+// written from its first byte to its last.
 static void pack_tile(unsigned char *to, const struct dt_matrix *w, uint32_t kind, uint32_t begin,
                       uint32_t tile)
 {
@@ -257,6 +257,7 @@ int rvv07_is_sparse(const struct dt_matrix *w)
             across[at] = across[at - 1];
         across[at] = b;
     }
-    // squares: the common row is less than half as long across the mean as one of the longest tenth
+    // compares squares: the median length across the mean is less than half that of the ninth
+    // decile
     return across[SAMPLE_ROWS / 2] * 4 < across[SAMPLE_ROWS - SAMPLE_ROWS / 10];
 }

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: MIT
-# Rows anywhere in a file, as they lie there, for RVV 0.7.1: the shortlist of a classifier, and screening for it. Along a row and with
-# a reduction a group: dearer than the packed tiles, but what comes from memory is these rows. Prototypes: kernels.h.
-#include "asm.h"
+# Rows of an index, in place, for RVV 0.7.1, and screening: the kernels of a classifier's shortlist.
+# Vector lanes are columns of a row, with a reduction for each group. This needs more instructions
+# than the packed tiles, but reads only these rows from memory. Prototypes: kernels.h.
+#include "asm.inc"
 
-# a0 sums, a1 x, a2 weights, a3 offsets, a4 columns a group (a multiple of 32), a5 rows (a multiple of 4), a6 groups, a7 bytes between
-# groups. Four rows at once, each from its first byte to its last: the order in which memory is quick. A product fits into 16
-# bits. v24..27 the sums of four rows, in their first elements.
+# a0 sums, a1 x, a2 weights, a3 offsets, a4 columns of a group (a multiple of 32), a5 rows (a
+# multiple of 4), a6 groups, a7 bytes between groups. Four rows at a time, each from its first byte
+# to its last, because sequential reads are fastest. A product fits in 16 bits. v24 to v27: the sums
+# of four rows, in element 0.
 FUNCTION dt_rvv07_i8_sums
     addi    sp, sp, -16
     sd      s0, 0(sp)
     li      t0, 32
     mul     a6, a6, a4
     sub     a7, a7, a4
-    add     a6, a6, a1      # where x ends
+    add     a6, a6, a1      # the end of x
 1:  lwu     t3, 0(a3)
     lwu     t4, 4(a3)
     lwu     t5, 8(a3)
@@ -90,8 +92,8 @@ FUNCTION dt_rvv07_gather_floats
     th.vse.v v0, (a0)
     ret
 
-# The same of halves. What is no number keeps its fraction and gets the exponent of floats that are none; all others, subnormal ones
-# too, are their bits times 2^112.
+# The same for halves. Infinity and NaN get the exponent of a float's infinity and their fraction;
+# all other halves, including subnormal ones, are their shifted bits times 2^112.
 FUNCTION dt_rvv07_gather_halves
     th.vsetvli x0, a3, e32, m8
     th.vle.v v8, (a2)
@@ -115,7 +117,8 @@ FUNCTION dt_rvv07_gather_halves
     th.vse.v v8, (a0)
     ret
 
-# a0 two products, a1 weights, a2 scales, a3 direction, a4 groups, a5 columns a group (a multiple of 32), a6 bytes between groups
+# a0 two products, a1 weights, a2 scales, a3 direction, a4 groups, a5 columns of a group (a multiple
+# of 32), a6 bytes between groups
 FUNCTION dt_rvv07_row_products
     li      t1, 32
     th.vsetvli x0, t1, e32, m8
@@ -148,8 +151,10 @@ FUNCTION dt_rvv07_row_products
     fsw     fa2, 4(a0)
     ret
 
-# a0 index, a1 bounds, a2 n, a3 number of the first, a4 where the sum goes, fa0 along, fa1 across, fa2 threshold, fa3 scale * 2^23.
-# The strip that is not full comes first: later it would clear lanes of the sum. Groups of 4: vcompress costs their square.
+# a0 index, a1 bounds, a2 n, a3 number of the first pair, a4 address of the sum, fa0 along, fa1
+# across, fa2 threshold, fa3 scale * 2^23. The strip that is not full comes first, because later it
+# would clear lanes of the sum. Groups of 4 registers: the cost of vcompress grows with their
+# square.
 FUNCTION dt_rvv07_screen
     mv      t1, a0
     li      t0, 16

@@ -61,7 +61,7 @@ int rvv07_listed(float *out, const struct dt_matrix *w, const uint32_t *index, u
         rows = count < 32 ? count : 32;
         for (uint32_t r = 0; r < rows; r++)
             offsets[r] = (uint32_t)((index ? index[r] : first + r) * w->row_stride);
-        for (uint32_t r = rows; r % 4 != 0; r++) // rows of no use, up to a multiple of 4
+        for (uint32_t r = rows; r % 4 != 0; r++) // unused rows, up to a multiple of 4
             offsets[r] = offsets[0];
         scales_begin(&scales, w, index, first, rows);
         memset(out, 0, rows * sizeof *out);
@@ -78,7 +78,7 @@ int rvv07_listed(float *out, const struct dt_matrix *w, const uint32_t *index, u
     return 1;
 }
 
-// ---- learning and screening ----
+// ---- bounds and screening ----
 
 int rvv07_row_products(void *ctx, float *products, const struct dt_matrix *w, uint32_t row_begin,
                        uint32_t row_end, const float *direction)
@@ -108,7 +108,7 @@ uint32_t rvv07_screen(void *ctx, const uint32_t *bounds, uint32_t n, float along
                       float threshold, float scale, uint32_t *index, double *rest)
 {
     (void)ctx;
-    enum { most = 4096 }; // a lane of 16 adds up 256
+    enum { most = 4096 }; // each of 16 lanes sums 256 terms
     uint32_t count = 0;
     double sum = 0;
     for (uint32_t i = 0; i < n; i += most) {
@@ -117,7 +117,6 @@ uint32_t rvv07_screen(void *ctx, const uint32_t *bounds, uint32_t n, float along
                                            i, &part, along, across, threshold, scale * 0x1p23f);
         sum += (double)part;
     }
-    *rest =
-        sum * (1 + 0x1p-11) + n * 0x1p-126; // powers of two by straight lines, as in abi/kit/ops.h
+    *rest = sum * (1 + 0x1p-11) + n * 0x1p-126; // the bounds of kit_screen, abi/kit/ops.h
     return count;
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Rows of 8-bit matrices in place, side by side, and what the classifier's shortlist asks for
-// beside them.
+// Unpacked rows of 8-bit matrices, up to 32 at a time, and the other entries of the shortlist.
 #ifndef DT_RVV07_LISTED_H
 #define DT_RVV07_LISTED_H
 
 #include "layout.h"
 
-// Scales of up to 32 rows, group by group.
+// Reads the scales of up to 32 rows, group by group.
 struct rvv07_scales {
     const struct dt_matrix *w;
     const unsigned char *base;
@@ -16,17 +15,18 @@ struct rvv07_scales {
     float of[32];
 };
 
+// Starts reading the scales of rows [first, first + rows); w outlives s.
 void rvv07_scales_of_range(struct rvv07_scales *s, const struct dt_matrix *w, uint32_t first,
                            uint32_t rows);
-// The scales of group g, valid until the next call.
+// The scales of group g; valid until the next call.
 const float *rvv07_scales_at(struct rvv07_scales *s, uint32_t g);
 
-// As dt_backend.matmul_rows, or, index NULL, of rows first .. first + count - 1; 0 and nothing
-// written where the matrix is not one in place of 8 bits and whole groups of 32.
+// dt_backend.matmul_rows, or for rows [first, first + count) if index is NULL. Returns 1; or 0 with
+// nothing written, unless w is an unpacked 8-bit matrix whose groups are multiples of 32.
 int rvv07_listed(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t first,
                  uint32_t count, const void *act);
 
-// As in struct dt_backend.
+// Entries of struct dt_backend.
 uint32_t rvv07_screen(void *ctx, const uint32_t *bounds, uint32_t n, float along, float across,
                       float threshold, float scale, uint32_t *index, double *rest);
 int rvv07_row_products(void *ctx, float *products, const struct dt_matrix *w, uint32_t row_begin,

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
-# Matrix times vector for RVV 0.7.1 (XTheadVector), VLEN 128 exactly. Prototypes and layouts: kernels.h.
+# Matrix times vector for RVV 0.7.1 (XTheadVector) with VLEN 128. Prototypes and layouts: kernels.h.
 #
-# The rows of a tile lie side by side, so a vector holds one column's weights of 64 (or 32) rows, one
-# activation multiplies them all, and each row's sum stays in its own lane: no reductions, and the float
-# part is added group by group in the reference's order and roundings.
+# The rows of a tile are interleaved: a vector holds the weights of 64 (or 32) rows for one column,
+# which are multiplied with one activation, and the sum of a row is in one lane. There are no
+# reductions, and the float part is added group by group with the reference's order and roundings.
 #
-# Registers as arguments: a0 y, a1 x, a2 x scales, a3 weights; the rest as said at each function.
-#include "asm.h"
+# Arguments: a0 y, a1 x, a2 x scales, a3 weights; the others are listed at each function.
+#include "asm.inc"
 
-# int8, 64 rows: a4 groups, a5 columns a group. Two products of |w| <= 128 and |x| <= 127 fit into 16 bits, so pairs of
-# columns are summed there and then widened: v0..15 32-bit sums, v16..23 16-bit pairs, v24..31 two columns.
+# int8, 64 rows: a4 groups, a5 columns of a group. Two products of |w| <= 128 and |x| <= 127 fit in
+# 16 bits, so that pairs of columns are summed there and then widened. v0 to v15 the 32-bit sums,
+# v16 to v23 16-bit pairs, v24 to v31 two columns.
 FUNCTION dt_rvv07_i8_tile64
     li      t0, 32
     li      t1, 64
@@ -80,8 +81,9 @@ FUNCTION dt_rvv07_i8_tile64
     bnez    a4, 1b
     ret
 
-# int8, 32 rows: a4 groups, a5 columns a group. Half as many rows leave room for the float sums (v8..15) and for
-# a sign-extending load, so nothing switches the vector type inside a group.
+# int8, 32 rows: a4 groups, a5 columns of a group. With half as many rows there are registers for
+# the float sums (v8 to v15) and for a sign-extending load, so that a group needs no change of
+# vector type.
 FUNCTION dt_rvv07_i8_tile32
     li      t0, 32
     th.vsetvli x0, t0, e32, m8
@@ -128,9 +130,9 @@ FUNCTION dt_rvv07_i8_tile32
     th.vse.v v8, (a0)
     ret
 
-# 4-bit weights in groups of 32: a4 groups. 32 * 8 * 127 fits into 16 bits: a whole group is summed there, and is
-# converted to float from there, a quarter at a time because the float sums stay in registers.
-# v0..7 16-bit sums, v8..23 float sums, v24..31 a pair of columns.
+# 4-bit weights in groups of 32: a4 groups. 32 * 8 * 127 fits in 16 bits: a whole group is summed
+# there and converted to float, a quarter at a time, because the float sums stay in registers. v0 to
+# v7 16-bit sums, v8 to v23 float sums, v24 to v31 a pair of columns.
 .macro Q4_QUARTER sum, y
     th.vsetvli x0, t2, e16, m2
     th.vfwcvt.f.x.v v24, \sum
@@ -203,7 +205,8 @@ FUNCTION dt_rvv07_q4_tile32
     th.vse.v v8, (a0)
     ret
 
-# fp32, 64 and 32 rows: a2 weights, a3 columns. Product and sum are rounded apart, as the reference does.
+# fp32, 64 and 32 rows: a2 weights, a3 columns. Product and sum are rounded separately, as in the
+# reference.
 .macro F32_TILE rows
     li      t0, 32
     th.vsetvli x0, t0, e32, m8

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The rvv07 backend: int8, 4-bit and fp32 weights on cores with RVV 0.7.1 (T-Head C906, C910),
-// bit-identical to the reference in every operator. Vectors live in the .S files alone; this is
+// rvv07: int8, 4-bit and fp32 weights on cores with RVV 0.7.1 (T-Head C906, C910). Every operator
+// is bit-identical to the reference. Only the .S files contain vector instructions; this file is
 // plain rv64gc.
 #include <math.h>
 #include <string.h>
@@ -10,10 +10,10 @@
 #include "layout.h"
 #include "listed.h"
 
-// What a matrix is multiplied as: PACKED is asked for its header, once for each call.
+// How a matrix is multiplied. Filled once for each call, from the header if it is PACKED.
 struct view {
     uint32_t kind, group;
-    const unsigned char *tiles; // NULL: rows in place
+    const unsigned char *tiles; // NULL: unpacked rows
 };
 
 static int view_of(const struct dt_matrix *w, struct view *out)
@@ -43,7 +43,7 @@ static size_t column_bytes(const struct dt_matrix *w)
 static size_t act_bytes(void *ctx, const struct dt_matrix *w, uint32_t columns)
 {
     (void)ctx;
-    return w->group ? column_bytes(w) * columns : 0; // fp32 takes the floats themselves
+    return w->group ? column_bytes(w) * columns : 0; // fp32 multiplies the floats
 }
 
 static void act_prepare(void *ctx, void *act, const float *x, size_t x_stride, uint32_t columns,
@@ -78,8 +78,8 @@ static void multiply_tile(float *y, const struct view *v, const struct dt_matrix
                                                                v->group);
 }
 
-// Up to 32 rows in place times one column. Scales may be halves and may be unaligned: they are
-// gathered first.
+// Up to 32 unpacked rows times one column. Scales may be halves and may be unaligned, so they are
+// copied first.
 static void multiply_rows(float *y, const struct view *v, const struct dt_matrix *w, uint32_t row,
                           uint32_t rows, const void *x)
 {
@@ -98,7 +98,8 @@ static void multiply_rows(float *y, const struct view *v, const struct dt_matrix
             y, q, from, w->row_stride, w->group, rows, rvv07_scales_at(&scales, g), xs[g]);
 }
 
-// Tile by tile, all columns of a batch before the next tile: weights come from memory once.
+// Multiplies a tile with all columns before the next tile, so that weights are read from memory
+// once.
 static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w,
                    uint32_t row_begin, uint32_t row_end, const void *act, size_t x_stride,
                    uint32_t columns)
@@ -111,7 +112,7 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
         return;
     size_t column = v.kind == RVV07_F32 ? x_stride * sizeof(float) : column_bytes(w);
     size_t row_bytes = rvv07_row_bytes(v.kind, w->cols, v.group);
-    float whole[RVV07_TILE]; // a tile may be longer than what is asked for
+    float whole[RVV07_TILE]; // for tiles that are not wholly in the range
     for (uint32_t r = row_begin; r < row_end;) {
         uint32_t begin = v.tiles ? r / RVV07_TILE * RVV07_TILE : r;
         uint32_t tile = v.tiles ? rvv07_tile_rows(w->rows, begin) : 32;
@@ -184,7 +185,7 @@ static void add(void *ctx, float *x, const float *y, uint32_t n)
 static uint32_t argmax(void *ctx, const float *x, uint32_t n)
 {
     (void)ctx;
-    if (n == 0 || x[0] != x[0]) // nothing is larger than a leading NaN, in the reference
+    if (n == 0 || x[0] != x[0]) // in the reference, no value is larger than a NaN at index 0
         return 0;
     return (uint32_t)dt_rvv07_find(x, n, dt_rvv07_max(x, n));
 }
@@ -196,8 +197,7 @@ static uint32_t select_above(void *ctx, const float *x, uint32_t n, float thresh
     return (uint32_t)dt_rvv07_select(index, x, n, threshold);
 }
 
-// Rows in any order. Of tiles those that hold one are computed, each for the rows of it that follow
-// one another in the list.
+// Computes whole tiles; neighbours in the index that are rows of one tile share its product.
 static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index,
                         uint32_t count, const void *act)
 {
@@ -223,9 +223,10 @@ static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const 
     }
 }
 
-// What preparing changed, and the rounding of the conversion, two multiplications and one addition
-// a group (of one column: a multiplication and an addition), 2^-24 each of what is added up. Sums
-// of squares of a group in floats are off by less than 1 %.
+// Let x + d be the column that the quants stand for. The bound is |d| plus the rounding of the
+// sums, 2^-24 |x + d| for each operation: one conversion, two multiplications and one addition in a
+// group; for fp32, a multiplication and an addition in a column. The factor 1.01 covers the
+// rounding of the sums of squares here, which are floats within a group.
 static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
 {
     (void)ctx;
@@ -247,7 +248,7 @@ static float act_error(void *ctx, const void *act, const float *x, const struct 
     return (float)(1.01 * (sqrt(changed) + (w->cols / step + 4) * 0x1p-24 * sqrt(norm)));
 }
 
-// The kernels know where each part of a register group begins: VLEN 128 or nothing.
+// The kernels address the parts of register groups, which requires VLEN 128.
 static int probe(const struct dt_cpu *cpu)
 {
     return (cpu->features & DT_CPU_RVV07) && cpu->vlen == 128 ? 50 : 0;

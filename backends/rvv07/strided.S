@@ -1,9 +1,9 @@
-# SPDX-License-Identifier: MIT
-# Matrix times vector on rows as they lie in a file, for RVV 0.7.1: up to 32 rows at once, their weights of a
-# column gathered with a stride. Slower than the packed tiles, but nothing has to be copied. Prototypes: kernels.h.
-#include "asm.h"
+# SPDX-License-Identifier: MIT Matrix times vector on unpacked rows, for RVV 0.7.1: up to 32 rows at
+# a time; strided loads read the weights of a column. Slower than the packed tiles, but needs no
+# copy of the weights. Prototypes: kernels.h.
+#include "asm.inc"
 
-# v0..7 sums to floats, times the scales at a6, times fa0, added to y at a0; vl rows
+# y (at a0) += (float)sum * scale (at a6) * fa0 for vl rows; the sums are in v0 to v7
 .macro ADD_GROUP
     th.vfcvt.f.x.v v0, v0
     th.vle.v v8, (a6)
@@ -30,8 +30,8 @@ FUNCTION dt_rvv07_i8_strided
     th.vsetvli x0, a5, e32, m8
     ADD_GROUP
 
-# The same for a block of Q4_0: 16 bytes, value i in the low half, i + 16 in the high one, both plus 8.
-# a4 is not used.
+# The same for a block of Q4_0: 16 bytes, value i in the low half of byte i, value i + 16 in its
+# high half, each plus 8. a4 is not used.
 FUNCTION dt_rvv07_q4_strided
     li      a4, 16
     th.vsetvli x0, a5, e32, m8

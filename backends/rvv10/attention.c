@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Attention for RVV 1.0: positions side by side for the scores, channels side by side for the
-// values.
+// Attention for RVV 1.0. Vector lanes are positions for the scores, channels for the values.
 #include <riscv_vector.h>
 #include <string.h>
 

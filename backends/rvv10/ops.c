@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The operators between the matrices for RVV 1.0. Element by element in vectors; float sums in
-// sequence.
+// The operators other than matrix products, for RVV 1.0. Vector lanes are elements; float sums run
+// in sequence.
 #include <math.h>
 #include <riscv_vector.h>
 
 #include "rvv10.h"
 
-// ---- exp with the bits of the C library's expf: its own steps in double, 2^(i/32) from a table
-// ----
+// ---- exp with the bits of the C library's expf: the same steps in double ----
+
+// Entry i: the bits of the double 2^(i/32), minus i << 47.
 
 static const uint64_t exp_table[32] = {
     0x3ff0000000000000, 0x3fefd9b0d3158574, 0x3fefb5586cf9890f, 0x3fef9301d0125b51,
@@ -20,15 +21,16 @@ static const uint64_t exp_table[32] = {
     0x3fef5818dcfba487, 0x3fef7c97337b9b5f, 0x3fefa4afa2a490da, 0x3fefd0765b6e4540,
 };
 
-// e^x for vl lanes.
+// e^x of vl lanes.
 static inline vfloat32m2_t exp_lanes(vfloat32m2_t x, size_t vl)
 {
     const double shift = 0x1.8p+52;
     vbool16_t number = __riscv_vmfeq_vv_f32m2_b16(x, x, vl);
-    // beyond +-200 the float result is infinity or zero as at +-200
-    vfloat32m2_t kept = __riscv_vfmin_vf_f32m2(__riscv_vfmax_vf_f32m2(x, -200.0f, vl), 200.0f, vl);
-    vfloat64m4_t z =
-        __riscv_vfmul_vf_f64m4(__riscv_vfwcvt_f_f_v_f64m4(kept, vl), 0x1.71547652b82fep+0 * 32, vl);
+    // beyond +-200 the result is infinity or zero, as at +-200
+    vfloat32m2_t clamped =
+        __riscv_vfmin_vf_f32m2(__riscv_vfmax_vf_f32m2(x, -200.0f, vl), 200.0f, vl);
+    vfloat64m4_t z = __riscv_vfmul_vf_f64m4(__riscv_vfwcvt_f_f_v_f64m4(clamped, vl),
+                                            0x1.71547652b82fep+0 * 32, vl);
     vfloat64m4_t kd = __riscv_vfadd_vf_f64m4(z, shift, vl);
     vuint64m4_t k = __riscv_vreinterpret_v_f64m4_u64m4(kd);
     vfloat64m4_t r = __riscv_vfsub_vv_f64m4(z, __riscv_vfsub_vf_f64m4(kd, shift, vl), vl);
@@ -115,7 +117,7 @@ void rvv10_add(void *ctx, float *x, const float *y, uint32_t n)
 uint32_t rvv10_argmax(void *ctx, const float *x, uint32_t n)
 {
     (void)ctx;
-    if (n == 0 || x[0] != x[0]) // nothing is larger than a leading NaN, in the reference
+    if (n == 0 || x[0] != x[0]) // in the reference, no value is larger than a NaN at index 0
         return 0;
     float largest = x[0];
     for (size_t i = 0, vl; i < n; i += vl) {

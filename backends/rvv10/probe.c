@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Built without vectors: whether int8@rvv10 runs here is asked before any of it does.
+// The probe of int8@rvv10, compiled without vector instructions.
 #include "rvv10.h"
 
 int rvv10_probe(const struct dt_cpu *cpu)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// int8 for RVV 1.0 at any vector length from 128 bits: matrices. A lane is a row, so integer sums
-// need no reduction and float sums keep the reference's order. Reads rvv07's packed layout (rows
-// side by side), or rows in place with a stride.
+// int8 for RVV 1.0 with vectors of 128 bits or more: the matrices and the table. A vector lane is a
+// row, so that integer sums need no reduction and float sums have the reference's order. Reads
+// rvv07's packed layout, or unpacked rows with strided loads.
 #include "rvv10.h"
 
 #include <riscv_vector.h>
@@ -9,8 +9,8 @@
 
 #include "../rvv07/layout.h"
 
-#define LANES                                                                                      \
-    32u // rows at once: int32 sums of 32 rows fill the eight registers of a group at VLEN 128
+// Rows at a time: with VLEN 128, int32 sums of 32 rows fill the eight registers of a group.
+#define LANES 32u
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
@@ -27,15 +27,9 @@ static size_t pack_bytes(void *ctx, const struct dt_matrix *w)
     return rvv07_kind_of(w) == RVV07_I8 ? rvv07_pack_bytes(ctx, w) : 0;
 }
 
-// A prepared column: cols int8 padded to 64 bytes, then the scales, padded likewise.
-static size_t quants_bytes(const struct dt_matrix *w)
-{
-    return ((size_t)w->cols + 63) / 64 * 64;
-}
-
 static size_t column_bytes(const struct dt_matrix *w)
 {
-    return quants_bytes(w) + ((size_t)(w->cols / w->group) * sizeof(float) + 63) / 64 * 64;
+    return rvv07_quants_bytes(w) + ((size_t)(w->cols / w->group) * sizeof(float) + 63) / 64 * 64;
 }
 
 static size_t act_bytes(void *ctx, const struct dt_matrix *w, uint32_t columns)
@@ -44,7 +38,7 @@ static size_t act_bytes(void *ctx, const struct dt_matrix *w, uint32_t columns)
     return column_bytes(w) * columns;
 }
 
-// One group; returns its scale.
+// Quantises one group; returns its scale.
 static float quantise(int8_t *q, const float *x, size_t n)
 {
     float largest = 0.0f;
@@ -62,8 +56,9 @@ static float quantise(int8_t *q, const float *x, size_t n)
     for (size_t i = 0, vl; i < n; i += vl) {
         vl = __riscv_vsetvl_e32m4(n - i);
         vfloat32m4_t v = __riscv_vfdiv_vf_f32m4(__riscv_vle32_v_f32m4(x + i, vl), scale, vl);
-        vint32m4_t r = __riscv_vfcvt_x_f_v_i32m4_rm(v, __RISCV_FRM_RMM, vl); // half away from zero
-        // what is outside -127 .. 127, or no number, is 0
+        vint32m4_t r =
+            __riscv_vfcvt_x_f_v_i32m4_rm(v, __RISCV_FRM_RMM, vl); // halves away from zero
+        // 0 for NaN and for values outside -127 to 127
         vbool8_t in = __riscv_vmand_mm_b8(__riscv_vmsle_vx_i32m4_b8(r, 127, vl),
                                           __riscv_vmsge_vx_i32m4_b8(r, -127, vl), vl);
         r = __riscv_vmerge_vvm_i32m4(__riscv_vmv_v_x_i32m4(0, vl), r, in, vl);
@@ -79,21 +74,21 @@ static void act_prepare(void *ctx, void *act, const float *x, size_t x_stride, u
     (void)ctx;
     for (uint32_t c = 0; c < columns; c++, x += x_stride) {
         int8_t *q = (int8_t *)act + c * column_bytes(w);
-        float *scales = (float *)(void *)(q + quants_bytes(w));
+        float *scales = (float *)(void *)(q + rvv07_quants_bytes(w));
         for (uint32_t g = 0; g < w->cols / w->group; g++)
             scales[g] = quantise(q + (size_t)g * w->group, x + (size_t)g * w->group, w->group);
     }
 }
 
-// Sums of n columns for vl rows; weights of a column are contiguous (packed), `step` bytes apart
-// from the next column's.
+// The sums of n columns for vl rows of a tile: the weights of a column are contiguous, columns are
+// `step` bytes apart.
 static inline vint32m8_t sums_packed(const int8_t *w, size_t step, const int8_t *x, size_t n,
                                      size_t vl)
 {
     vint32m8_t sum = __riscv_vmv_v_x_i32m8(0, vl);
     size_t k = 0;
-    for (; k + 2 <= n;
-         k += 2, w += 2 * step) { // two products of |w| <= 128 and |x| <= 127 fit into 16 bits
+    for (; k + 2 <= n; k += 2, w += 2 * step) {
+        // two products of |w| <= 128 and |x| <= 127 fit in 16 bits
         vint16m4_t pair = __riscv_vwmul_vx_i16m4(__riscv_vle8_v_i8m2(w, vl), x[k], vl);
         pair = __riscv_vwmacc_vx_i16m4(pair, x[k + 1], __riscv_vle8_v_i8m2(w + step, vl), vl);
         sum = __riscv_vwadd_wv_i32m8(sum, pair, vl);
@@ -104,6 +99,7 @@ static inline vint32m8_t sums_packed(const int8_t *w, size_t step, const int8_t 
     return sum;
 }
 
+// The same for unpacked rows, row_stride bytes apart.
 static inline vint32m8_t sums_strided(const int8_t *w, size_t row_stride, const int8_t *x, size_t n,
                                       size_t vl)
 {
@@ -121,6 +117,7 @@ static inline vint32m8_t sums_strided(const int8_t *w, size_t row_stride, const 
     return sum;
 }
 
+// y + ((float)sum * scale) * xs, in the reference's order.
 static inline vfloat32m8_t add_group(vfloat32m8_t y, vint32m8_t sum, vfloat32m8_t scale, float xs,
                                      size_t vl)
 {
@@ -169,13 +166,13 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
     struct dt_matrix by_rows;
     w = rvv07_in_place(w, &by_rows);
     for (uint32_t r = row_begin, vl; r < row_end; r += vl) {
-        vl = LANES - r % LANES; // never across the middle of a tile
+        vl = LANES - r % LANES; // within a half of a tile, as the last tile may be a half
         if (vl > row_end - r)
             vl = row_end - r;
         for (uint32_t c = 0; c < columns; c++) {
             const int8_t *x = (const int8_t *)act + c * column_bytes(w);
             multiply(out + c * out_stride + r, w, r, vl, x,
-                     (const float *)(const void *)(x + quants_bytes(w)));
+                     (const float *)(const void *)(x + rvv07_quants_bytes(w)));
         }
     }
 }

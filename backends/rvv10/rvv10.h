@@ -6,7 +6,7 @@
 
 int rvv10_probe(const struct dt_cpu *cpu);
 
-// ops.c: as in struct dt_backend, bit-identical to the reference.
+// Entries of struct dt_backend, bit-identical to the reference: ops.c
 void rvv10_rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
                    const float *weight, uint32_t n, uint32_t columns, float epsilon);
 void rvv10_softmax(void *ctx, float *x, uint32_t n);

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Activations in 8 bits, by groups: what int8 and int4 multiply with. A prepared column: quants
-// padded with zeros to 64, a float scale a group, and a correction a group: minus the sum of its
-// quants times the bias that a kernel adds to its weights. Each part is padded to 64 bytes.
-#ifndef DT_BACKENDS_INT8_ACT_H
-#define DT_BACKENDS_INT8_ACT_H
+// Activations quantised to 8 bits in groups, the second operand of int8 and int4. A prepared column
+// has three parts, each padded to 64 bytes: the quants, padded with zeros; a float scale for each
+// group; and an int32 correction for each group. A kernel that adds a bias to its weights, to make
+// them unsigned, adds the correction to its sum: minus the bias times the sum of the group's
+// quants.
+#ifndef DT_BACKENDS_COMMON_ACTIVATIONS_H
+#define DT_BACKENDS_COMMON_ACTIVATIONS_H
 
 #include "abi/backend.h"
 #include "abi/kit/vector.h"
 
 struct act_layout {
-    size_t scales, corrections, column; // byte offsets in a column, and its length
+    size_t scales, corrections; // byte offsets in a column
+    size_t column;              // bytes of a column
 };
 
-// One column, prepared.
+// The parts of one prepared column.
 struct act_column {
     const int8_t *quants;
     const float *scales;
@@ -36,40 +39,40 @@ KIT_INLINE struct act_column act_column_at(const void *act, const struct act_lay
                                (const int32_t *)(const void *)(at + l->corrections)};
 }
 
-// round(x / scale), half away from zero, where the result is within -127 .. 127 (it is, unless the
-// scale is subnormal or not finite), else 0.
+// round(x / scale), halves away from zero; 0 if the result is outside -127 .. 127, which happens
+// only if the scale is subnormal or not finite.
 KIT_INLINE kit_i act_quantise(kit_f x, kit_f scale)
 {
     kit_f v = x / scale;
-    kit_i known = kit_abs(v) < 127.5f; // false for NaN
+    kit_i valid = kit_abs(v) < 127.5f; // false for NaN
 #ifdef KIT_NEON
-    return (kit_i)vcvtaq_s32_f32((float32x4_t)v) & known; // rounds half away from zero
+    return (kit_i)vcvtaq_s32_f32((float32x4_t)v) & valid; // rounds halves away from zero
 #else
-    kit_i q = kit_to_int(kit_select(known, v, kit_set(0.0f)));
+    kit_i q = kit_to_int(kit_select(valid, v, kit_set(0.0f)));
     kit_f rest = v - kit_to_float(q);   // exact
-    q -= (kit_i)(rest >= 0.5f) & known; // comparisons give -1
-    q += (kit_i)(rest <= -0.5f) & known;
+    q -= (kit_i)(rest >= 0.5f) & valid; // a true comparison is -1
+    q += (kit_i)(rest <= -0.5f) & valid;
     return q;
 #endif
 }
 
-// The same, mostly without a division: x times the reciprocal is within 2.3e-5 of the quotient, so
-// that what does not lie that near to a half is rounded alike. inverse: of act_inverse.
+// The same result, mostly without a division: x * inverse is within 2.3e-5 of x / scale, so both
+// round to the same number unless the quotient is that close to a half. inverse: from act_inverse.
 KIT_INLINE kit_i act_quantise_by(kit_f x, kit_f scale, kit_f inverse)
 {
-    const float shift = 0x1.8p+23f; // added and taken off again, it rounds to a whole number
+    const float shift = 0x1.8p+23f; // adding and subtracting it rounds to a whole number
     kit_f v = x * inverse, whole = (v + shift) - shift;
     kit_i clear = kit_abs(v - whole) < 0.49996f; // false for NaN
     return kit_bits(clear) == (1u << KIT_W) - 1 ? kit_to_int(whole) : act_quantise(x, scale);
 }
 
-// 1 / scale, or NaN where that would not be a number like others.
+// 1 / scale; NaN for a scale so small or large that the bound of act_quantise_by does not hold.
 KIT_INLINE float act_inverse(float scale)
 {
     return scale >= 0x1p-100f && scale <= 0x1p+100f ? 1.0f / scale : __builtin_nanf("");
 }
 
-// Writes n quants (n <= KIT_W).
+// Stores the first n lanes of q as int8, n <= KIT_W.
 KIT_INLINE void act_store(int8_t *to, kit_i q, size_t n)
 {
 #if defined(KIT_AVX512)
@@ -89,7 +92,7 @@ KIT_INLINE void act_store(int8_t *to, kit_i q, size_t n)
 #endif
 }
 
-// whole: vectors fill the group.
+// Quantises one group of n values. whole: n is a multiple of KIT_W (a constant, to be inlined).
 KIT_INLINE void act_group_of(const float *x, uint32_t n, int8_t *quants, float *scale_out,
                              int32_t *correction, int32_t bias, int whole)
 {
@@ -102,7 +105,7 @@ KIT_INLINE void act_group_of(const float *x, uint32_t n, int8_t *quants, float *
         size_t left = whole || n - i >= KIT_W ? KIT_W : n - i;
         kit_i q = act_quantise_by(kit_load_n(x + i, left), kit_set(scale), kit_set(inverse));
         act_store(quants + i, q, left);
-        sums += q; // lanes past the end are 0 / scale: 0, or NaN: 0
+        sums += q; // lanes past the end are 0
     }
     *scale_out = scale;
     *correction = -bias * kit_sum_lanes(sums);
@@ -117,6 +120,7 @@ KIT_INLINE void act_group(const float *x, uint32_t n, int8_t *quants, float *sca
         act_group_of(x, n, quants, scale, correction, bias, 0);
 }
 
+// dt_backend.act_prepare, for kernels that add `bias` to their weights.
 KIT_INLINE void act_prepare_columns(void *act, const float *x, size_t x_stride, uint32_t columns,
                                     const struct dt_matrix *w, int32_t bias)
 {
@@ -132,9 +136,10 @@ KIT_INLINE void act_prepare_columns(void *act, const float *x, size_t x_stride, 
     }
 }
 
-// dt_backend.act_error: the prepared column is x + d; |d|, and the rounding of the conversion, two
-// multiplications and one addition a group, (groups + 4) 2^-24 of |x + d|. Sums of squares in
-// floats, a group each, are off by less than 1 %.
+// dt_backend.act_error. Let x + d be the column that the quants stand for. The bound is |d|, the
+// error of quantising, plus (groups + 4) 2^-24 |x + d|, for the rounding of one conversion, two
+// multiplications and one addition in each group. The factor 1.01 covers the rounding of the sums
+// of squares here, which are floats within a group.
 KIT_INLINE float act_error_of(const struct act_column *column, const float *x,
                               const struct dt_matrix *w)
 {
