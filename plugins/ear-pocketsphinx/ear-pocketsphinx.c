@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// PocketSphinx, with the English model of Debian's pocketsphinx-en-us. A request for a story is
-// understood with a grammar and the few hundred pronunciations it needs (16.5 MB); anything else
-// with the whole language model (109 MB), where memory allows. The engine runs as a child process
-// that reads sound on its standard input, so the memory is gone when the words are there.
+// An ear with PocketSphinx and the English model of Debian's pocketsphinx-en-us. Requests for a
+// story are recognised with a grammar and the few hundred pronunciations it needs (16.5 MB); other
+// speech with the whole language model (109 MB) if memory allows. The engine is a child process
+// that reads sound from its standard input, so that its memory is free again after each request.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +12,12 @@
 #include "story_gram.h"
 
 #define PROGRAM     "pocketsphinx_continuous"
-#define LANGUAGE    "en-us.lm.bin" // a board's bundle may do without
-#define FREE_MEMORY (160ull << 20) // the whole model and as much again for the rest of the machine
+#define LANGUAGE    "en-us.lm.bin" // missing in the bundle for boards
+#define FREE_MEMORY (160ull << 20) // the whole language model, and a reserve for other programs
 
 #define FOLDER_MAX 200
 
-// Where models are installed; the first is pocketsphinx's own variable.
+// Where models are installed. The first is an environment variable of pocketsphinx.
 static const char *const folders[] = {
     "POCKETSPHINX_PATH",
     "/usr/share/pocketsphinx/model",
@@ -28,7 +28,7 @@ struct sphinx {
     const struct dt_speech_host *host;
     uint32_t mode;
     char folder[FOLDER_MAX];
-    char *dictionary; // of the grammar's words
+    char *dictionary; // pronunciations of the grammar's words
     size_t dictionary_length;
 };
 
@@ -55,11 +55,10 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
     char folder[FOLDER_MAX];
     if (!host->find_program(host->host, PROGRAM, NULL, 0))
         snprintf(reason, reason_size,
-                 "needs the program " PROGRAM ", which is not installed (Debian: pocketsphinx)");
+                 "needs the program " PROGRAM "; install it (Debian: pocketsphinx)");
     else if (!find_folder(folder))
         snprintf(reason, reason_size,
-                 "needs an English model at %s/en-us, which is not installed (Debian: "
-                 "pocketsphinx-en-us)",
+                 "needs an English model in %s/en-us; install it (Debian: pocketsphinx-en-us)",
                  folders[1]);
     else
         return 10;
@@ -68,8 +67,7 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
 
 // ---- the dictionary of the grammar ----
 
-// The words of the grammar, sorted, as pointers into it with their lengths: what stands outside of
-// comments and rule names.
+// A word of the grammar: a pointer into its text. Comments and names of rules are not words.
 struct word {
     const char *text;
     size_t length;
@@ -82,6 +80,7 @@ static int by_text(const void *a, const void *b)
     return order ? order : (x->length > y->length) - (x->length < y->length);
 }
 
+// Fills words with the grammar's words, sorted, at most `most`; returns how many.
 static size_t grammar_words(struct word *words, size_t most)
 {
     size_t count = 0;
@@ -103,19 +102,19 @@ static size_t grammar_words(struct word *words, size_t most)
     return count;
 }
 
-// Copies the lines of the installed dictionary that the grammar needs: "word W ER D", variants as
+// Copies the lines of the installed dictionary that the grammar needs: "word W ER D"; variants are
 // "word(2) W ER D".
 static int make_dictionary(struct sphinx *s, char *reason, size_t reason_size)
 {
-    enum { ROOM = 65536, WORDS = 1024 };
+    enum { CAPACITY = 65536, WORDS = 1024 };
     char path[256], line[512];
     struct word words[WORDS];
     size_t count = grammar_words(words, WORDS);
     snprintf(path, sizeof path, "%s/cmudict-en-us.dict", s->folder);
     FILE *file = fopen(path, "re");
-    s->dictionary = s->host->allocate(s->host->host, ROOM);
+    s->dictionary = s->host->allocate(s->host->host, CAPACITY);
     if (!file || !s->dictionary) {
-        snprintf(reason, reason_size, "cannot read the pronunciations in %s", path);
+        snprintf(reason, reason_size, "%s: cannot be read; install pocketsphinx-en-us again", path);
         if (file)
             fclose(file);
         return DT_SPEECH_FAILED;
@@ -124,7 +123,7 @@ static int make_dictionary(struct sphinx *s, char *reason, size_t reason_size)
         size_t n = strcspn(line, " (");
         size_t length = strlen(line);
         const struct word word = {line, n};
-        if (n > 0 && s->dictionary_length + length < ROOM &&
+        if (n > 0 && s->dictionary_length + length < CAPACITY &&
             bsearch(&word, words, count, sizeof word, by_text)) {
             memcpy(s->dictionary + s->dictionary_length, line, length);
             s->dictionary_length += length;
@@ -136,13 +135,13 @@ static int make_dictionary(struct sphinx *s, char *reason, size_t reason_size)
 
 // ---- preparing sound ----
 
-// What the recogniser's model was made from is recorded speech: some noise everywhere, brighter
-// than most cheap microphones and synthetic voices. So: an even loudness, a first difference that
-// lifts the treble, and noise at -65 dB in place of digital silence. On espeak-ng's voice this
-// takes 60 % of requests understood to 85 %.
+// Makes sound similar to the recordings that the recogniser's model was trained on, which contain
+// some noise and more treble than cheap microphones and synthetic voices: normalises the loudness,
+// raises the treble with a first difference, and adds noise at -65 dB, so that no sample run is
+// digital silence. Returns *total samples, owned by the caller, or NULL without memory.
 static int16_t *prepare(struct sphinx *s, const int16_t *samples, size_t n, size_t *total)
 {
-    enum { MARGIN = DT_EAR_RATE / 4 }; // of silence around, for the first and the last sound
+    enum { MARGIN = DT_EAR_RATE / 4 }; // samples of silence before and after the speech
     int peak = 1;
     uint32_t random = 1;
     int16_t *out = s->host->allocate(s->host->host, (n + 2 * MARGIN) * sizeof *out);
@@ -151,7 +150,7 @@ static int16_t *prepare(struct sphinx *s, const int16_t *samples, size_t n, size
     for (size_t i = 0; i < n; i++)
         peak = abs(samples[i]) > peak ? abs(samples[i]) : peak;
     double gain = 16000.0 / peak;
-    gain = gain > 30 ? 30 : gain; // what is as soft as that is noise
+    gain = gain > 30 ? 30 : gain; // softer sound is only noise
     for (size_t i = 0; i < n + 2 * MARGIN; i++) {
         int now = i >= MARGIN && i < MARGIN + n ? samples[i - MARGIN] : 0;
         int before = i > MARGIN && i <= MARGIN + n ? samples[i - MARGIN - 1] : 0;
@@ -167,25 +166,27 @@ static int16_t *prepare(struct sphinx *s, const int16_t *samples, size_t n, size
     return out;
 }
 
-// ---- understanding ----
+// ---- recognising ----
 
 static int open_ear(const struct dt_speech_host *host, const struct dt_ear_settings *settings,
                     void **ctx, char *reason, size_t reason_size)
 {
     struct sphinx *s = host->allocate(host->host, sizeof *s);
     if (!s) {
-        snprintf(reason, reason_size, "no memory for an ear");
+        snprintf(reason, reason_size, "no memory for the ear (%zu bytes); close other programs",
+                 sizeof *s);
         return DT_SPEECH_FAILED;
     }
     s->host = host;
     s->mode = settings->mode;
     int result = DT_SPEECH_DONE;
-    find_folder(s->folder); // the probe has found it
+    find_folder(s->folder); // the probe succeeded, so it exists
     if (s->mode != DT_EAR_FREE) {
         result = make_dictionary(s, reason, reason_size);
     } else if (!is_there(s->folder, LANGUAGE)) {
         snprintf(reason, reason_size,
-                 "any English needs the language model %s/" LANGUAGE ", which is not installed",
+                 "any English needs the language model %s/" LANGUAGE
+                 ", which is not installed; use --ear pocketsphinx:request",
                  s->folder);
         result = DT_SPEECH_FAILED;
     }
@@ -198,8 +199,7 @@ static int open_ear(const struct dt_speech_host *host, const struct dt_ear_setti
     return DT_SPEECH_DONE;
 }
 
-// The engine prints one line for each stretch of speech between pauses: make them one line, blanks
-// folded.
+// Joins the engine's lines, one for each part of speech between pauses, with single spaces.
 static void join_lines(char *text)
 {
     char *out = text;
@@ -239,9 +239,8 @@ static int listen(struct sphinx *s, int free_speech, const int16_t *samples, siz
         free_speech ? words : DT_SPEECH_FILE_0,
         free_speech ? "-lm" : "-jsgf",
         free_speech ? language : "/proc/self/fd/21",
-        // Its noise filter takes more from clean speech than it gives; a pause within a request
-        // must not end it; the grammar's own weights count for more than usual, and the search is
-        // wider.
+        // Without the noise filter, which makes clean speech worse; pauses within a request do not
+        // end it; a higher weight of the grammar and a wider search than by default.
         "-remove_noise",
         "no",
         "-vad_postspeech",
@@ -264,7 +263,7 @@ static int listen(struct sphinx *s, int free_speech, const int16_t *samples, siz
         .input_length = n * sizeof *samples,
         .files = files,
         .file_count = free_speech ? 0 : 2,
-        .hang_milliseconds = 60000, // a board thinks longer about a sentence than it takes to say
+        .hang_milliseconds = 60000, // a board needs longer than the speech lasts
         .text = text,
         .text_size = text_size,
     };
@@ -283,7 +282,8 @@ static int hear(void *ctx, const int16_t *samples, size_t n, char *text, size_t 
     int16_t *prepared = prepare(s, samples, n, &total);
     text[0] = '\0';
     if (!prepared) {
-        snprintf(reason, reason_size, "no memory for %zu samples of sound", n);
+        snprintf(reason, reason_size, "no memory for %zu samples of sound; use a shorter recording",
+                 n);
         return DT_SPEECH_FAILED;
     }
     if (s->mode != DT_EAR_FREE)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// espeak-ng: small, clear, in a hundred languages. One child process a sentence; measured at 12 ms
-// and 7.5 MB each on a desktop machine, so that keeping one alive between sentences would gain
-// nothing worth its memory.
+// A voice with espeak-ng. Each sentence is one child process: it starts so fast that a permanent
+// one would only occupy memory between sentences.
 #include <stdio.h>
 #include <string.h>
 
@@ -26,8 +25,7 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
 {
     if (find(host))
         return 20;
-    snprintf(reason, reason_size,
-             "needs the program espeak-ng, which is not installed (Debian: espeak-ng)");
+    snprintf(reason, reason_size, "needs the program espeak-ng; install it (Debian: espeak-ng)");
     return 0;
 }
 
@@ -57,19 +55,21 @@ static int open_voice(const struct dt_speech_host *host, const struct dt_voice_s
                       void **ctx, char *reason, size_t reason_size)
 {
     const char *variant = settings->variant;
-    // Variants are names of files: letters, and no way out of espeak's folder.
+    // espeak opens a file of this name: no path may leave its folder
     if (strlen(variant) >= sizeof((struct espeak *)0)->voice ||
         variant[strspn(variant,
                        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-_")]) {
         snprintf(
             reason, reason_size,
-            "\"%s\" is no espeak voice; try en-us, en-gb, en-us+f3, en-us+m7 (espeak-ng --voices)",
+            "espeak-ng voice \"%s\": not a valid name; use en-us, en-gb, en-us+f3 or another of "
+            "espeak-ng --voices",
             variant);
         return DT_SPEECH_FAILED;
     }
     struct espeak *e = host->allocate(host->host, sizeof *e);
     if (!e) {
-        snprintf(reason, reason_size, "no memory for a voice");
+        snprintf(reason, reason_size, "no memory for the voice (%zu bytes); close other programs",
+                 sizeof *e);
         return DT_SPEECH_FAILED;
     }
     e->host = host;
@@ -77,7 +77,7 @@ static int open_voice(const struct dt_speech_host *host, const struct dt_voice_s
     snprintf(e->voice, sizeof e->voice, "%s", *variant ? variant : "en-us");
     snprintf(e->speed, sizeof e->speed, "%u", settings->words_per_minute);
     snprintf(e->pitch, sizeof e->pitch, "%u", settings->pitch > 99 ? 99 : settings->pitch);
-    if (*variant) { // espeak alone knows which there are
+    if (*variant) { // only espeak can check it
         const struct dt_speech_sink nowhere = {.size = sizeof nowhere, .play = drop};
         char why[256];
         int result = run(e, "a\n", 2, &nowhere, why, sizeof why);
@@ -101,7 +101,7 @@ static int say(void *ctx, const char *sentence, const struct dt_speech_sink *sin
     size_t n = 0;
     for (; sentence[n] && n + 2 < sizeof text; n++) {
         char c = sentence[n];
-        // "[[" begins phonemes.
+        // "[[" starts phonemes
         text[n] = c == '[' ? '(' : c == ']' ? ')' : c;
     }
     text[n++] = '\n';

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
-// flite: recorded American voices, softer than espeak-ng's and heavier (15 to 22 MB a sentence).
-// One child process a sentence.
+// A voice with flite: recorded American voices, which need more memory than espeak-ng's. Each
+// sentence is one child process.
 #include <stdio.h>
 #include <string.h>
 
 #include "abi/voice.h"
 
-// The voices that Debian's flite has, with the mean pitch each was made at, in Hz: flite takes
-// absolute ones.
+// The voices of Debian's flite, and the mean pitch of each in Hz, as flite's option is in Hz.
 static const struct {
     const char *name;
     unsigned hertz;
@@ -25,8 +24,7 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
 {
     if (host->find_program(host->host, "flite", NULL, 0))
         return 10;
-    snprintf(reason, reason_size,
-             "needs the program flite, which is not installed (Debian: flite)");
+    snprintf(reason, reason_size, "needs the program flite; install it (Debian: flite)");
     return 0;
 }
 
@@ -39,24 +37,25 @@ static int open_voice(const struct dt_speech_host *host, const struct dt_voice_s
             chosen++;
         if (chosen == count) {
             snprintf(reason, reason_size,
-                     "flite has no voice \"%s\"; there are slt, kal, kal16, awb and rms",
+                     "flite has no voice \"%s\"; use slt, kal, kal16, awb or rms",
                      settings->variant);
             return DT_SPEECH_FAILED;
         }
     }
     struct flite *f = host->allocate(host->host, sizeof *f);
     if (!f) {
-        snprintf(reason, reason_size, "no memory for a voice");
+        snprintf(reason, reason_size, "no memory for the voice (%zu bytes); close other programs",
+                 sizeof *f);
         return DT_SPEECH_FAILED;
     }
     f->host = host;
     f->voice = voices[chosen].name;
-    // Its own speed is about 175 words a minute. No decimal comma here: the host's numbers are
-    // written in the C locale.
+    // flite's normal speed is about 175 words per minute. Formats integers, so that the locale's
+    // decimal comma does not matter.
     unsigned stretch = 175000u / (settings->words_per_minute ? settings->words_per_minute : 175);
     snprintf(f->stretch, sizeof f->stretch, "duration_stretch=%u.%03u", stretch / 1000,
              stretch % 1000);
-    // 0 .. 100 is half to one and a half times its pitch.
+    // 0 to 100 is 0.5 to 1.5 times the normal pitch
     snprintf(f->pitch, sizeof f->pitch, "int_f0_target_mean=%u.0",
              voices[chosen].hertz * (50 + settings->pitch) / 100);
     *ctx = f;
@@ -67,8 +66,7 @@ static int say(void *ctx, const char *sentence, const struct dt_speech_sink *sin
                size_t reason_size)
 {
     struct flite *f = ctx;
-    // Given a file of text, flite writes a WAV by seeking in it, which a pipe cannot; given -t, it
-    // writes one from front to back.
+    // with a text file, flite seeks in its output, which a pipe cannot; with -t it does not
     const char *argv[] = {"flite",  "-voice", f->voice, "--setf", f->stretch,       "--setf",
                           f->pitch, "-t",     sentence, "-o",     DT_SPEECH_STDOUT, NULL};
     struct dt_speech_child child = {

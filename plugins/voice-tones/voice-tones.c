@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A voice that whistles: one tone a word, as long as its syllables take, the pitch by its letters.
-// It needs no engine and gives the same samples everywhere, so tests use it; it is also the
-// shortest example of a voice. Variants are for tests of what voices can do wrong: slow, fail,
-// hang.
+// A voice for tests: one tone for each word. The length depends on its syllables, the pitch on its
+// letters. It needs no engine and gives the same samples everywhere. The variants slow, fail and
+// hang behave as faulty voices do.
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +24,7 @@ struct tones {
 static int probe(const struct dt_speech_host *host, char *reason, size_t reason_size)
 {
     (void)host, (void)reason, (void)reason_size;
-    return 1; // by name only
+    return 1; // used only if named
 }
 
 static int open_voice(const struct dt_speech_host *host, const struct dt_voice_settings *settings,
@@ -38,20 +37,20 @@ static int open_voice(const struct dt_speech_host *host, const struct dt_voice_s
     struct tones *t = variant < 4 ? host->allocate(host->host, sizeof *t) : NULL;
     if (!t) {
         snprintf(reason, reason_size,
-                 variant < 4 ? "no memory for a voice"
-                             : "tones has no variant \"%s\"; there are slow, fail and hang",
+                 variant < 4 ? "no memory for the voice; close other programs"
+                             : "tones has no variant \"%s\"; use slow, fail or hang",
                  settings->variant);
         return DT_SPEECH_FAILED;
     }
     t->host = host;
     t->variant = (enum variant)variant;
-    t->syllable = RATE * 40 / settings->words_per_minute; // 60 seconds, 1.5 syllables a word
+    t->syllable = RATE * 40 / settings->words_per_minute; // 1.5 syllables for each word
     t->hertz = 220.0 + 4.0 * settings->pitch;
     *ctx = t;
     return DT_SPEECH_DONE;
 }
 
-// Sleeps, but not through a request for silence.
+// Sleeps until the time is over or the speech is cancelled.
 static int wait_for(struct tones *t, int milliseconds)
 {
     const struct timespec step = {0, 5000000};
@@ -81,7 +80,7 @@ static int play_tone(struct tones *t, uint32_t length, double hertz,
     uint32_t most = sizeof t->samples / sizeof t->samples[0];
     length = length < most ? length : most;
     for (uint32_t i = 0; i < length; i++) {
-        // Faded in and out over 5 ms, so that it does not click.
+        // fades in and out over 5 ms, to avoid clicks
         uint32_t edge = i < length - i ? i : length - i;
         double fade = edge < 80 ? edge / 80.0 : 1.0;
         t->samples[i] = (int16_t)(hertz > 0 ? 8000.0 * fade * sin(2 * pi * hertz * i / RATE) : 0);
@@ -95,11 +94,10 @@ static int say(void *ctx, const char *sentence, const struct dt_speech_sink *sin
     struct tones *t = ctx;
     int result = DT_SPEECH_DONE;
     if (t->variant == FAIL) {
-        snprintf(reason, reason_size, "tones was asked to fail");
+        snprintf(reason, reason_size, "tones: the variant fail always fails; use another one");
         return DT_SPEECH_FAILED;
     }
-    if (t->variant ==
-        HANG) // what a voice without a child can do worst: nothing, until it is told to stop
+    if (t->variant == HANG) // until the speech is cancelled
         return wait_for(t, 1000000);
     if (t->variant == SLOW)
         result = wait_for(t, 300);
@@ -142,7 +140,7 @@ DT_SPEECH_EXPORT(voice_tones) = {
     .size = sizeof(struct dt_speech_module),
     .kind = DT_SPEECH_VOICE,
     .name = "tones",
-    .description = "a whistled tone a word, for tests; needs no engine",
+    .description = "one tone for each word, for tests; needs no engine",
     .probe = probe,
     .voice = &voice,
 };
