@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
-// In place of libraries that the speech engines of the bundle are linked with and never call there:
+// Replaces libraries that the speech engines of the bundle are linked with but do not call there:
 // sound servers and microphones (espeak-ng writes to its standard output, pocketsphinx reads its
-// standard input; aplay and arecord have the card) and the linear algebra of speaker adaptation.
-// Debian's own bring 30 MB with them. What opens a device is told that there is none; the rest ends
-// the program with one line. Calls and results are those of pcaudiolib's audio.h and sphinxbase's
-// ad.h.
+// standard input; aplay and arecord use the sound card), and the linear algebra of speaker
+// adaptation. Debian's own libraries add 30 MB. Functions that open a device return NULL: no
+// device. The others end the program with a message. Calls and results are those of pcaudiolib's
+// audio.h and sphinxbase's ad.h.
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static _Noreturn void absent(const char *what)
 {
-    fprintf(stderr, "%s is not part of this bundle\n", what);
+    fprintf(stderr,
+            "duotale bundle: %s is not included; install the engine from the system's packages\n",
+            what);
     exit(1);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Says which vector unit runs this: "rvv 0" none, "rvv 7 vlen N" RVV 0.7.1, "rvv 10" RVV 1.0.
-// th.vsetvli t0,x0,e16,m1 as a bare word: 0.7.1 answers VLEN/16, 1.0 sees a reserved LMUL (vl 0).
+// Prints the vector unit of this CPU: "rvv 0" for none, "rvv 7 vlen N" for RVV 0.7.1, "rvv 10" for
+// RVV 1.0. Executes th.vsetvli t0,x0,e16,m1, written as a number: with RVV 0.7.1 the result is
+// VLEN/16; RVV 1.0 decodes a reserved LMUL and gives 0.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
