@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: MIT
 """Instructions, modelled C906 cycles and bytes loaded, from counts per address and a disassembly.
 
-cycles.py DISASSEMBLY COUNTS_SHORT COUNTS_LONG TOKENS [--by-function]
+    cycles.py DISASSEMBLY COUNTS_SHORT COUNTS_LONG TOKENS [--by-function]
 
-COUNTS are vcount's files of two runs whose lengths differ by TOKENS; the figures are for one token. Instructions are
-counted. Cycles are MODELLED, for ranking: a vector operation costs 2 cycles for each 128-bit register of its group (4 where it widens,
-by what rvv-bench measured on a C906), loads and stores 2 a register, reductions 2 * LMUL + 1, division 36 * LMUL, scalar
-multiplications and float operations 2, integer division 12, float division 15, loads 1.5, all else 1; no cache misses. Bytes loaded: scalar
-loads by their width, vector loads as if every one filled its group (an upper bound: tails load less).
+COUNTS are files of vcount for two runs whose lengths differ by TOKENS; the figures are for one token.
+Instructions are counted. Cycles are MODELLED, to compare programs, without cache misses: a vector
+operation costs 2 cycles for each 128-bit register of its group, 4 if it widens (rvv-bench's
+measurements on a C906); loads and stores 2 for each register; reductions 2 * LMUL + 1; division
+36 * LMUL; scalar multiplications and float operations 2; integer division 12; float division 15;
+loads 1.5; all else 1. Bytes loaded: scalar loads by their width, vector loads as if each filled its
+group of registers, which is an upper bound.
 """
 import collections
 import re
@@ -20,7 +22,8 @@ def counts(name):
 
 
 def main():
-    listing, short, long, tokens = sys.argv[1], counts(sys.argv[2]), counts(sys.argv[3]), float(sys.argv[4])
+    listing, tokens = sys.argv[1], float(sys.argv[4])
+    short, long = counts(sys.argv[2]), counts(sys.argv[3])
     sew, lmul, function = 8, 1, "?"
     cost, of, loaded = {}, {}, {}
     width = {"b": 1, "h": 2, "w": 4, "d": 8}
@@ -47,8 +50,9 @@ def main():
             if memory:
                 c = max(2 * lmul, 2)
                 if memory.group(1) == "l":
-                    b = lmul * 128 // sew * (sew // 8 if memory.group(3) == "e" else width[memory.group(3)])
-                    if memory.group(2): # strided or indexed: an element a cycle
+                    element = sew // 8 if memory.group(3) == "e" else width[memory.group(3)]
+                    b = lmul * 128 // sew * element
+                    if memory.group(2):  # strided or indexed: one element in each cycle
                         c = max(c, lmul * 128 // sew)
             elif "red" in kind:
                 c = 2 * lmul + 1 + (2 if kind.startswith("vf") else 0)
@@ -56,7 +60,8 @@ def main():
                 c = 4 * lmul
             elif kind.startswith(("vfdiv", "vfrdiv", "vfsqrt")):
                 c = 36 * lmul
-            elif kind in ("vmv.x.s", "vext.x.v") or kind.startswith(("vmv.s", "vfmv.f", "vmfirst", "vmpopc")):
+            elif kind in ("vmv.x.s", "vext.x.v") or \
+                    kind.startswith(("vmv.s", "vfmv.f", "vmfirst", "vmpopc")):
                 c = 4
             elif kind.startswith("vcompress"):
                 c = 4 * lmul * lmul

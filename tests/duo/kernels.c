@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The assembly kernels of rvv07 against plain C in the reference's order of operations, bit for
-// bit, over odd shapes. Cross-compiled without contraction and run under the RVV 0.7.1 emulator
-// (tests/duo/check).
+// Compares the assembly kernels of rvv07, bit for bit and over odd shapes, with plain C in the
+// reference's order of operations. Cross-compiled without contraction; tests/duo/check runs it in
+// the RVV 0.7.1 emulator.
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -77,7 +77,7 @@ static void test_i8(size_t rows, size_t groups, size_t group, int extreme)
     free(w), free(x), free(ws), free(xs), free(stream);
 }
 
-// rows as they lie in a file: int8 and Q4_0 blocks
+// unpacked rows: int8 and Q4_0 blocks
 static void test_strided(size_t rows, size_t group)
 {
     unsigned char w[32 * 150], nibbles[32 * 20];
@@ -116,8 +116,7 @@ static void test_strided(size_t rows, size_t group)
     same("strided f32", rows, group, y, want, 4 * (rows + 1));
 }
 
-// Rows anywhere: groups of 32 and 64, apart from one another or not, sums and products with a
-// direction.
+// Rows of an index, with and without gaps between groups: sums, and products with a direction.
 static void test_rows(size_t rows, size_t groups, size_t group, size_t gap)
 {
     size_t stride = groups * (group + gap) + 7, n = groups * group, padded = (rows + 3) / 4 * 4;
@@ -137,7 +136,7 @@ static void test_rows(size_t rows, size_t groups, size_t group, size_t gap)
         offsets[r] = (uint32_t)(rnd() % 50 * stride);
     memset(sums, 0x55, sizeof sums);
     memset(want, 0x55, sizeof want);
-    float products[2], squares[2] = {0, 0}; // small whole numbers: any order of sums is exact
+    float products[2], squares[2] = {0, 0}; // of small integers, so exact in any order
     for (size_t g = 0; g < groups; g++) {
         for (size_t r = 0; r < padded; r++) {
             want[32 * g + r] = 0;
@@ -374,7 +373,7 @@ static void test_elementwise(size_t n)
     dt_rvv07_silu(y, e, w, n);
     same("silu", n, 0, y, want, 4 * n + 4);
 
-    // rotate: pairs side by side, and halves apart
+    // rotate: adjacent channels, and channels of the two halves
     if (n % 2 == 0)
         for (int halves = 0; halves < 2; halves++) {
             memcpy(y, x, 4 * n);

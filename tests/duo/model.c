@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// A whole model on rvv07, packed and in place, against the reference: the logits of every position
-// bit for bit. Linked against base and core alone, run under the RVV 0.7.1 emulator.
+// Compares rvv07, packed and in place, with the reference on a whole model: the logits of every
+// position, bit for bit. Linked with base and core only; runs in the RVV 0.7.1 emulator.
 //
-//   model FILE [POSITIONS [BATCH]]      compares; exit 0 when all are the same
-//   model --count FILE AT TOKENS        packed, greedy from position AT on; for counting
-//   instructions (prints tokens)
+//   model FILE [POSITIONS [BATCH]]      compares; exit code 0 if all logits are equal
+//   model --count FILE AT TOKENS        generates greedily from position AT on, packed, and prints
+//   the
+//                                       tokens; for counting instructions
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,7 +81,7 @@ int main(int argc, char **argv)
     struct stat st;
     int fd = open(path, O_RDONLY);
     if (fd < 0 || fstat(fd, &st) != 0) {
-        printf("model: cannot open '%s'\n", path);
+        printf("model: %s: cannot be opened\n", path);
         return 1;
     }
     unsigned char *file = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -126,7 +127,6 @@ int main(int argc, char **argv)
     }
     int bad = hash[1] != hash[0] || hash[2] != hash[0];
     printf("model: %s, %u positions: %016llx, packed %s, in place %s\n", path, positions, hash[0],
-           hash[1] == hash[0] ? "the same" : "DIFFERS",
-           hash[2] == hash[0] ? "the same" : "DIFFERS");
+           hash[1] == hash[0] ? "equal" : "DIFFERS", hash[2] == hash[0] ? "equal" : "DIFFERS");
     return bad;
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Shows that rvv07's exp (backends/rvv07/exp.S) gives the bits of dt_expf for every float: its
-// lanes are repeated here operation by operation in C (all of them are exact or correctly rounded,
-// so the machine does not matter), and each lane that the assembly would keep is compared. Lanes
-// that it would do again in double need no proof.
+// Proves that rvv07's exp (backends/rvv07/exp.S) gives the bits of dt_expf for every float.
+// Computes its lanes in C, operation by operation; each operation is exact or correctly rounded, so
+// the CPU does not matter. Compares each lane that the assembly accepts; lanes that it computes
+// again in double need no proof.
 //
 //   cc -O2 -mfma -ffp-contract=off -Isrc -o prove-exp tests/duo/prove-exp.c src/base/expf.c -lm
-//   ./prove-exp [STEP]     STEP 1 (all 2.2e9 arguments, about a minute) is the proof; larger ones
-//   are a sample
+//   ./prove-exp [STEP]     checks every STEP-th argument; 1, the proof, has 2.2e9 of them and takes
+//                          about a minute
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ int main(int argc, char **argv)
         table_high[i] = (float)t;
         table_low[i] = (float)(t - table_high[i]);
     }
-    unsigned long long kept = 0, again = 0, wrong = 0;
+    unsigned long long accepted = 0, again = 0, wrong = 0;
     for (int sign = 0; sign < 2; sign++) {
         for (uint32_t u = 0; u <= LARGEST; u += step) {
             float x = dt_float_of(u | (uint32_t)sign << 31);
@@ -46,13 +46,14 @@ int main(int argc, char **argv)
                 again++;
                 continue;
             }
-            kept++;
+            accepted++;
             if (dt_bits_of(above) + (k >> 5 << 23) != dt_bits_of(dt_expf(x)) && wrong++ < 5)
                 printf("prove-exp: exp(%a) is %a, the lanes give %a\n", (double)x,
                        (double)dt_expf(x), (double)above);
         }
     }
-    printf("prove-exp: %llu arguments kept, %llu done again in double (%.2f %%), %llu wrong\n",
-           kept, again, 100.0 * (double)again / (double)(kept + again), wrong);
+    printf("prove-exp: %llu arguments accepted, %llu computed again in double (%.2f %%), "
+           "%llu wrong\n",
+           accepted, again, 100.0 * (double)again / (double)(accepted + again), wrong);
     return wrong != 0;
 }

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
-// watch NAME...: what programs take of a small machine's memory, looked at every 20 ms until
-// standard input ends.
+// watch NAME...: reads the memory figures of programs every 20 ms until standard input ends.
 //
-// NAME is a substring of the path of a program, of what the bundle's loader was given to start.
-// Prints, in kB:
+// NAME is a part of the path of a program, or of the path that the bundle's loader starts. Prints:
 //   least MemAvailable: N kB
 //   NAME: most resident N kB, of which anonymous N kB, runs N
-// Short-lived ones are caught in their last 20 ms by VmHWM, the kernel's own high-water mark.
+// "most resident" is VmHWM, the kernel's high-water mark, so that short peaks count too.
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -19,7 +17,7 @@
 struct watched {
     const char *name;
     long resident, anonymous, runs;
-    long pid; // seen last
+    long pid; // of the last process found
 };
 
 static long field(const char *text, const char *name)
@@ -28,7 +26,8 @@ static long field(const char *text, const char *name)
     return at ? strtol(at + strlen(name), NULL, 10) : -1;
 }
 
-// The file's text, NUL bytes as blanks; an empty one when it cannot be read.
+// Reads a file as text, with spaces for NUL bytes; an empty text if it cannot be read. Returns the
+// length.
 static size_t slurp(const char *path, char *text, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -42,8 +41,7 @@ static size_t slurp(const char *path, char *text, size_t size)
     return (size_t)n;
 }
 
-// The program of a command line: the first word, or, behind a loader, the word behind its own
-// options.
+// The program of a command line: the first word; after a loader, the word after its options.
 static const char *program(char *line)
 {
     char *word = strtok(line, " ");
