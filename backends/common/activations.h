@@ -136,7 +136,7 @@ KIT_INLINE void act_prepare_columns(void *act, const float *x, size_t x_stride, 
     }
 }
 
-// dt_backend.act_error. Let x + d be the column that the quants stand for. The bound is |d|, the
+// dt_backend.act_error. Let x + d be the dequantised column. The bound is |d|, the
 // error of quantising, plus (groups + 4) 2^-24 |x + d|, for the rounding of one conversion, two
 // multiplications and one addition in each group. The factor 1.01 covers the rounding of the sums
 // of squares here, which are floats within a group.

@@ -53,8 +53,8 @@ KIT_INLINE void vnni_transpose(__m512i s[16])
     }
 }
 
-// sum += the products of q and the four bytes at x, in every lane. In assembly, because compilers
-// load x into a register and copy the sums if they see the intrinsic.
+// sum += the products of q and the four bytes at x, in every lane. With inline asm, because
+// compilers load x into a register and copy the sums if they see the intrinsic.
 KIT_INLINE __m512i vnni_products(__m512i sum, __m512i q, const int8_t *x)
 {
     __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(q), "m"(*(const int8_t(*)[4])x));

@@ -24,19 +24,19 @@ enum {
 };
 
 // ---- instructions ----
-// In assembly: the compilers' intrinsics do not declare the memory they access.
+// Inline asm, as the compilers' intrinsics do not declare the memory they access.
+// clang-format off
 
 #define AMX_LOAD(tile, from, stride)                                                               \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile                                            \
-                     :                                                                             \
-                     : "r"(from), "r"((size_t)(stride))                                            \
-                     : "memory")
+                     : : "r"(from), "r"((size_t)(stride)) : "memory")
 #define AMX_STORE(tile, to)                                                                        \
-    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(to), "r"((size_t)64) : "memor" \
-                                                                                           "y")
+    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)"                                        \
+                     : : "r"(to), "r"((size_t)64) : "memory")
 #define AMX_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile : : : "memory")
 #define AMX_PRODUCTS(sum, a, b)                                                                    \
     __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : : : "memory")
+// clang-format on
 
 // The operand of ldtilecfg: palette 1; for each tile, bytes of a row and number of rows.
 struct amx_config {
@@ -192,7 +192,7 @@ struct amx_prefetch {
     size_t step;
 };
 
-// a * *by in every lane. In assembly, so that the factor is read from memory by the instruction.
+// a * *by in every lane. Inline asm, so that the factor is read from memory by the instruction.
 KIT_INLINE __m512 amx_times_float(__m512 a, const float *by)
 {
     __asm__("vmulps %2%{1to16%}, %1, %0" : "=v"(a) : "v"(a), "m"(*by));

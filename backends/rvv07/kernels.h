@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The assembly kernels of rvv07. They require VLEN 128, access only their operands, and have the
-// reference's order of float operations: products and sums are rounded separately. Operands need
-// the alignment of their types only.
+// The kernels of rvv07 in its .S files. They require VLEN 128, access only their operands, and have
+// the reference's order of float operations: products and sums are rounded separately. Operands
+// need the alignment of their types only.
 #ifndef DT_RVV07_KERNELS_H
 #define DT_RVV07_KERNELS_H
 

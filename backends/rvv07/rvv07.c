@@ -223,7 +223,7 @@ static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const 
     }
 }
 
-// Let x + d be the column that the quants stand for. The bound is |d| plus the rounding of the
+// Let x + d be the dequantised column. The bound is |d| plus the rounding of the
 // sums, 2^-24 |x + d| for each operation: one conversion, two multiplications and one addition in a
 // group; for fp32, a multiplication and an addition in a column. The factor 1.01 covers the
 // rounding of the sums of squares here, which are floats within a group.

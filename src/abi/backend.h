@@ -88,8 +88,8 @@ enum dt_scale {
 //    at scales + r * scale_row_stride + (c / group) * scale_group_stride.
 //    The weight is quant * scale.
 //  - F32, F16, BF16: element c of row r is at quants + r * row_stride + c * its size; group is 0.
-//  - PACKED: rows, cols, group (that of the matrix that was packed), quants, bytes and layout have a
-//    meaning; the other fields have any value.
+//  - PACKED: rows, cols, group (of the matrix that was packed), quants, bytes and layout are set.
+//    The other fields have any value.
 struct dt_matrix {
     uint32_t form; // enum dt_form
     uint32_t rows;
@@ -311,7 +311,7 @@ struct dt_backend {
     // [together with matmul_rows] A bound e >= 0 of the error of matmul for one column x, prepared
     // in act: for every row, |out[r] - W_r . x| <= e |W_r|, where W_r is the row as embed gives it,
     // W_r . x the exact product and |.| the Euclidean norm. By Cauchy and Schwarz e may be the sum
-    // of |x' - x|, x' being the column that the prepared quants stand for, and of a bound of the
+    // of |x' - x|, x' being the dequantised column, and of a bound of the
     // rounding of the sums, as a multiple of |x'|. e is a float, rounded up.
     float (*act_error)(void *ctx, const void *act, const float *x, const struct dt_matrix *w);
     // [optional] bounds[i] holds two bfloat16 numbers: a in its upper half, b in its lower half.

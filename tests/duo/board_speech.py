@@ -59,8 +59,8 @@ def loud(samples):
 
 
 def written_story(stage):
-    """(seconds, share of loud samples) of the WAV at the start of the disk; (0, 0) unless it is a mono
-    WAV of 16 bits."""
+    """(seconds, share of loud samples) of the WAV at the start of the disk; (0, 0) unless it is a
+    mono WAV of 16 bits."""
     try:
         with wave.open(io.BytesIO((stage / "story.img").read_bytes())) as w:
             if (w.getnchannels(), w.getsampwidth()) != (1, 2):
@@ -72,16 +72,16 @@ def written_story(stage):
 
 
 def loud_seconds(stage):
-    """Seconds of loud samples that the card played. QEMU writes the lengths in the WAV header only when
-    it ends, so everything after the header counts as samples."""
+    """Seconds of loud samples that the card played. QEMU writes the lengths in the WAV header only
+    when it ends, so everything after the header counts as samples."""
     data = (stage / "card.wav").read_bytes()[44:]
     samples = array.array("h", data[:len(data) // 2 * 2])
     return sum(abs(s) > 500 for s in samples) / 22050
 
 
 def check(console, need, stage, megabytes):
-    """Uses the sound card only with the larger memory: the drivers of the emulated card, which is one of
-    desktop machines, need 6.6 MB; those of the board's cards need less."""
+    """Uses the sound card only with the larger memory: the drivers of the emulated card, which is
+    one of desktop machines, need 6.6 MB; those of the board's cards need less."""
     listed = console.run("./duotale voices", 60)
     need(re.search(r"espeak +espeak-ng;", listed) is not None, "the add-on's espeak-ng is found")
     into_a_file(console, need, stage)
@@ -91,7 +91,8 @@ def check(console, need, stage, megabytes):
 
 
 def into_a_file(console, need, stage):
-    out, parts, least = watched(console, f"./duotale run {STORY} --speak-to /dev/vdb --voice espeak", 400)
+    command = f"./duotale run {STORY} --speak-to /dev/vdb --voice espeak"
+    out, parts, least = watched(console, command, 400)
     need("code 0" in out and len(out) > 400, "generates a story and reads it into a WAV file")
     print("board: reading into a file: " + figures_line(parts, least))
     print("board: " + " | ".join(line for line in out.splitlines()
@@ -117,7 +118,8 @@ def through_the_card(console, need, stage):
 
 def listening(console, need):
     console.run(f"tools/espeak-ng -v en-us --stdout '{REQUEST}' >/tmp/asked.wav", 60)
-    out, parts, least = watched(console, "./duotale run -t 0 -n 20 --listen /tmp/asked.wav </dev/null", 400)
+    command = "./duotale run -t 0 -n 20 --listen /tmp/asked.wav </dev/null"
+    out, parts, least = watched(console, command, 400)
     print("board: listening: " + figures_line(parts, least))
     print("board: " + " | ".join(line for line in out.splitlines()
                                  if line.startswith(("understood", "ear ", "duotale:"))))

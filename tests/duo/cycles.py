@@ -4,7 +4,7 @@
 
     cycles.py DISASSEMBLY COUNTS_SHORT COUNTS_LONG TOKENS [--by-function]
 
-COUNTS are files of vcount for two runs whose lengths differ by TOKENS; the figures are for one token.
+COUNTS are files of vcount for two runs whose lengths differ by TOKENS; the figures are per token.
 Instructions are counted. Cycles are MODELLED, to compare programs, without cache misses: a vector
 operation costs 2 cycles for each 128-bit register of its group, 4 if it widens (rvv-bench's
 measurements on a C906); loads and stores 2 for each register; reductions 2 * LMUL + 1; division

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Compares the assembly kernels of rvv07, bit for bit and over odd shapes, with plain C in the
-// reference's order of operations. Cross-compiled without contraction; tests/duo/check runs it in
-// the RVV 0.7.1 emulator.
+// Compares the kernels in the .S files of rvv07, bit for bit and over odd shapes, with plain C in
+// the reference's order of operations. Cross-compiled without contraction; tests/duo/check runs it
+// in the RVV 0.7.1 emulator.
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>

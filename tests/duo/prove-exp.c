@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Proves that rvv07's exp (backends/rvv07/exp.S) gives the bits of dt_expf for every float.
 // Computes its lanes in C, operation by operation; each operation is exact or correctly rounded, so
-// the CPU does not matter. Compares each lane that the assembly accepts; lanes that it computes
+// the CPU does not matter. Compares each lane that exp.S accepts; lanes that it computes
 // again in double need no proof.
 //
 //   cc -O2 -mfma -ffp-contract=off -Isrc -o prove-exp tests/duo/prove-exp.c src/base/expf.c -lm
