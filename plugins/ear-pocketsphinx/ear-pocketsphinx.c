@@ -55,10 +55,11 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
     char folder[FOLDER_MAX];
     if (!host->find_program(host->host, PROGRAM, NULL, 0))
         snprintf(reason, reason_size,
-                 "needs the program " PROGRAM "; install it (Debian: pocketsphinx)");
+                 "needs " PROGRAM ", which is not installed; install it (Debian: pocketsphinx)");
     else if (!find_folder(folder))
         snprintf(reason, reason_size,
-                 "needs an English model in %s/en-us; install it (Debian: pocketsphinx-en-us)",
+                 "needs an English model in %s/en-us, which is not installed; install it (Debian: "
+                 "pocketsphinx-en-us)",
                  folders[1]);
     else
         return 10;

@@ -25,7 +25,8 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
 {
     if (find(host))
         return 20;
-    snprintf(reason, reason_size, "needs the program espeak-ng; install it (Debian: espeak-ng)");
+    snprintf(reason, reason_size,
+             "needs espeak-ng, which is not installed; install it (Debian: espeak-ng)");
     return 0;
 }
 

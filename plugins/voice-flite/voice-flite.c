@@ -24,7 +24,8 @@ static int probe(const struct dt_speech_host *host, char *reason, size_t reason_
 {
     if (host->find_program(host->host, "flite", NULL, 0))
         return 10;
-    snprintf(reason, reason_size, "needs the program flite; install it (Debian: flite)");
+    snprintf(reason, reason_size,
+             "needs flite, which is not installed; install it (Debian: flite)");
     return 0;
 }
 
