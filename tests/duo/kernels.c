@@ -323,11 +323,71 @@ static void test_exp(void)
         failures++, printf("kernels: exp(NaN) is %g\n", (double)y[0]);
 }
 
+// y: n floats of scratch memory.
+static void test_quantise(const float *x, float *y, size_t n)
+{
+    for (int kind = 0; kind < 7; kind++) {
+        int8_t *qa = calloc(n + 1, 1), *qb = calloc(n + 1, 1);
+        // kind 1: exact halves; 2: all zero; 3: one value below a half
+        for (size_t i = 0; i < n; i++)
+            y[i] = kind == 0   ? x[i] * 3.7f
+                   : kind == 1 ? (float)((int)(rnd() % 255) - 127) * 0.5f
+                   : kind == 2 ? -0.0f
+                   : kind == 3 ? 0x1.fffffep-2f
+                               : x[i] * (kind == 4 ? 3e-43f : 1e38f);
+        if (kind == 1 || kind == 3)
+            y[n / 2] = 127.0f;
+        if (kind == 5)
+            y[n / 2] = -INFINITY;
+        if (kind == 6)
+            y[n / 2] = NAN;
+        float wmax = 0.0f;
+        for (size_t i = 0; i < n; i++)
+            if (fabsf(y[i]) > wmax)
+                wmax = fabsf(y[i]);
+        float scale = wmax / 127.0f;
+        for (size_t i = 0; i < n; i++)
+            qb[i] = (int8_t)(scale == 0.0f || !(fabsf(roundf(y[i] / scale)) <= 127.0f)
+                                 ? 0
+                                 : roundf(y[i] / scale));
+        float s = dt_rvv07_quantise(qa, y, n);
+        same("quantise scale", n, (size_t)kind, &s, &scale, 4);
+        same("quantise", n, (size_t)kind, qa, qb, n + 1);
+        free(qa), free(qb);
+    }
+}
+
+static void test_search(const float *x, size_t n)
+{
+    uint32_t *ia = malloc(4 * n + 4), *ib = malloc(4 * n + 4);
+    float target = x[rnd() % n];
+    size_t at = 0;
+    while (x[at] != target)
+        at++;
+    size_t found = dt_rvv07_find(x, n, target);
+    same("find", n, 0, &found, &at, sizeof at);
+    found = dt_rvv07_find(x, n, 9.0f);
+    same("find none", n, 0, &found, &n, sizeof n);
+
+    for (int kind = 0; kind < 3; kind++) {
+        float threshold = kind == 0 ? 0.9f : kind == 1 ? -2.0f : 0.0f;
+        size_t count = 0;
+        memset(ia, 0, 4 * n + 4);
+        memset(ib, 0, 4 * n + 4);
+        for (size_t i = 0; i < n; i++)
+            if (x[i] >= threshold)
+                ib[count++] = (uint32_t)i;
+        size_t k = dt_rvv07_select(ia, x, n, threshold);
+        same("select count", n, (size_t)kind, &k, &count, sizeof k);
+        same("select", n, (size_t)kind, ia, ib, 4 * n + 4);
+    }
+    free(ia), free(ib);
+}
+
 static void test_elementwise(size_t n)
 {
     float *x = malloc(4 * n + 4), *y = malloc(4 * n + 4), *w = malloc(4 * n + 4),
           *want = malloc(4 * n + 4);
-    uint32_t *ia = malloc(4 * n + 4), *ib = malloc(4 * n + 4);
     for (size_t i = 0; i < n; i++) {
         x[i] = unit();
         w[i] = unit();
@@ -388,58 +448,9 @@ static void test_elementwise(size_t n)
             same("rotate", n, (size_t)halves, y, want, 4 * n + 4);
         }
 
-    for (int kind = 0; kind < 7; kind++) {
-        int8_t *qa = calloc(n + 1, 1), *qb = calloc(n + 1, 1);
-        for (size_t i = 0; i < n;
-             i++) // kind 1: exact halves; 2: all zero; 3: one value below a half
-            y[i] = kind == 0   ? x[i] * 3.7f
-                   : kind == 1 ? (float)((int)(rnd() % 255) - 127) * 0.5f
-                   : kind == 2 ? -0.0f
-                   : kind == 3 ? 0x1.fffffep-2f
-                               : x[i] * (kind == 4 ? 3e-43f : 1e38f);
-        if (kind == 1 || kind == 3)
-            y[n / 2] = 127.0f;
-        if (kind == 5)
-            y[n / 2] = -INFINITY;
-        if (kind == 6)
-            y[n / 2] = NAN;
-        float wmax = 0.0f;
-        for (size_t i = 0; i < n; i++)
-            if (fabsf(y[i]) > wmax)
-                wmax = fabsf(y[i]);
-        float scale = wmax / 127.0f;
-        for (size_t i = 0; i < n; i++)
-            qb[i] = (int8_t)(scale == 0.0f || !(fabsf(roundf(y[i] / scale)) <= 127.0f)
-                                 ? 0
-                                 : roundf(y[i] / scale));
-        float s = dt_rvv07_quantise(qa, y, n);
-        same("quantise scale", n, (size_t)kind, &s, &scale, 4);
-        same("quantise", n, (size_t)kind, qa, qb, n + 1);
-        free(qa), free(qb);
-    }
-
-    float target = x[rnd() % n];
-    size_t at = 0;
-    while (x[at] != target)
-        at++;
-    size_t found = dt_rvv07_find(x, n, target);
-    same("find", n, 0, &found, &at, sizeof at);
-    found = dt_rvv07_find(x, n, 9.0f);
-    same("find none", n, 0, &found, &n, sizeof n);
-
-    for (int kind = 0; kind < 3; kind++) {
-        float threshold = kind == 0 ? 0.9f : kind == 1 ? -2.0f : 0.0f;
-        size_t count = 0;
-        memset(ia, 0, 4 * n + 4);
-        memset(ib, 0, 4 * n + 4);
-        for (size_t i = 0; i < n; i++)
-            if (x[i] >= threshold)
-                ib[count++] = (uint32_t)i;
-        size_t k = dt_rvv07_select(ia, x, n, threshold);
-        same("select count", n, (size_t)kind, &k, &count, sizeof k);
-        same("select", n, (size_t)kind, ia, ib, 4 * n + 4);
-    }
-    free(x), free(y), free(w), free(want), free(e), free(ia), free(ib);
+    test_quantise(x, y, n);
+    test_search(x, n);
+    free(x), free(y), free(w), free(want), free(e);
 }
 
 int main(void)

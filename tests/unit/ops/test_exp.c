@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The exponentials of the kernels, built once a vector width. The fast one over all 2^32 floats on
-// the widest vectors this CPU has, over every 61st on the others; the exact one over every 61st
-// against dt_expf. --every N: every N-th for both.
+// Tests the exponentials of the kernels; compiled once for each vector width. Checks the fast one
+// for all 2^32 floats with the widest vectors of this CPU, for every 61st float with the others;
+// and compares the exact one with dt_expf for every 61st float. --every N: every N-th float for
+// both.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdbool.h>
@@ -25,7 +26,7 @@ static uint64_t fast_step = 61, exact_step = 61;
 struct part {
     pthread_t thread;
     uint64_t begin, end; // bit patterns
-    double worst;        // relative error within -87 .. 88
+    double worst;        // the largest relative error within -87 .. 88
     float worst_at, broken_at;
     uint64_t broken; // outside of it: not finite, not positive, or past the ends; exact: other bits
 };
@@ -38,8 +39,8 @@ static kit_f floats_from(uint64_t bits, uint64_t step)
     return (kit_f)v;
 }
 
-// Relative errors of KIT_WD lanes in double; the exact method before its last rounding is the
-// measure.
+// Relative errors of KIT_WD lanes in double, compared with the exact method before its last
+// rounding.
 static void measure(struct part *part, kit_f x, kit_f y)
 {
     kit_d wide[2], value[2];
@@ -57,11 +58,11 @@ static void measure(struct part *part, kit_f x, kit_f y)
     }
 }
 
-// The bits of x are counted through, over the sign bit too.
+// Counts through the bits of x, including the sign bit.
 __attribute__((no_sanitize("signed-integer-overflow"))) static void *fast_part(void *arg)
 {
     struct part *part = arg;
-    // where it is clamped: what the ends give
+    // the results at the limits, where the argument is clamped
     kit_f low = fast_exp(kit_set(-87.0f)), high = fast_exp(kit_set(88.0f));
     kit_i lane = kit_iota() * (int32_t)fast_step;
     for (uint64_t u = part->begin; u < part->end; u += KIT_W * fast_step) {
@@ -130,7 +131,7 @@ static void fast_is_within_its_bound(void **state)
         fail_msg("%llu floats give no number within the ends, one of them %a",
                  (unsigned long long)all.broken, (double)all.broken_at);
     assert_true(all.worst <= 1e-3);
-    assert_true(all.worst > 1e-6); // a measure that finds nothing measures nothing
+    assert_true(all.worst > 1e-6); // the approximation has an error, and the test finds it
     assert_true(fast_exp(kit_set(0.0f))[0] == 1.0f);
 }
 
