@@ -13,7 +13,18 @@
 
 #include <string.h>
 
-const unsigned long long dt_expf_table[32] = {
+#define SCALE      0x1.71547652b82fep+5 // 32 / ln 2
+#define SCALE_HIGH 0x1.7154765p+5       // its upper 29 bits: exact times a float
+#define SCALE_LOW  0x1.5c17fp-26        // the rest
+#define SHIFT      0x1.8p+52
+#define C0         (0x1.c6af84b912394p-5 / 32768) // 2^(r/32) = 1 + C2 r + C1 r^2 + C0 r^3
+#define C1         (0x1.ebfce50fac4f3p-3 / 1024)
+#define C2         (0x1.62e42ff0c52d6p-1 / 32)
+#define MAX        0x1.62e42ep6f    // above it: infinity
+#define MIN        (-0x1.9fe368p6f) // below it: 0
+
+// The bits of 2^(i/32) as a double, minus i << 47.
+static const unsigned long long table[32] = {
     0x3ff0000000000000, 0x3fefd9b0d3158574, 0x3fefb5586cf9890f, 0x3fef9301d0125b51,
     0x3fef72b83c7d517b, 0x3fef54873168b9aa, 0x3fef387a6e756238, 0x3fef1e9df51fdee1,
     0x3fef06fe0a31b715, 0x3feef1a7373aa9cb, 0x3feedea64c123422, 0x3feece086061892d,
@@ -26,28 +37,28 @@ const unsigned long long dt_expf_table[32] = {
 
 float dt_expf(float x)
 {
-    if (!(x <= DT_EXPF_MAX)) // also NaN
-        return x > DT_EXPF_MAX ? __builtin_inff() : x + x;
-    if (x < DT_EXPF_MIN)
+    if (!(x <= MAX)) // also NaN
+        return x > MAX ? __builtin_inff() : x + x;
+    if (x < MIN)
         return 0.0f;
 
     // Adding 1.5 * 2^52 rounds to an integer and leaves it in the low bits of the mantissa.
     double wide = x;
-    double shifted = DT_EXPF_SCALE * wide + DT_EXPF_SHIFT;
+    double shifted = SCALE * wide + SHIFT;
     unsigned long long k;
     memcpy(&k, &shifted, sizeof k);
 
     // The products and the difference are exact, only the sum is rounded: this is fma(SCALE, x,
     // -k).
-    double r = (DT_EXPF_SCALE_HIGH * wide - (shifted - DT_EXPF_SHIFT)) + DT_EXPF_SCALE_LOW * wide;
+    double r = (SCALE_HIGH * wide - (shifted - SHIFT)) + SCALE_LOW * wide;
 
     // The table entries lack i << 47, so that k << 47 adds only the exponent.
-    unsigned long long bits = dt_expf_table[k % 32] + (k << 47);
+    unsigned long long bits = table[k % 32] + (k << 47);
     double power;
     memcpy(&power, &bits, sizeof power);
 
-    double high = DT_EXPF_C0 * r + DT_EXPF_C1;
-    double low = DT_EXPF_C2 * r + 1.0;
+    double high = C0 * r + C1;
+    double low = C2 * r + 1.0;
     double y = high * (r * r) + low;
     return (float)(y * power);
 }
