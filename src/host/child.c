@@ -43,7 +43,7 @@ void dt_stop_set(struct dt_stop *stop)
     int saved = errno;
     uint64_t one = 1;
     atomic_store(&stop->set, true);
-    // A full counter cannot be: it is cleared long before 2^64 stops.
+    // Cannot fail: the counter would have to reach 2^64.
     if (write(stop->fd, &one, sizeof one) < 0)
         atomic_store(&stop->set, true);
     errno = saved;
@@ -97,13 +97,13 @@ void dt_child_close(int *fd)
     *fd = -1;
 }
 
-// An anonymous file with these bytes, read-only for whoever opens it again; -1 and errno.
+// Makes an anonymous file with these bytes. Returns its descriptor, or -1 and errno.
 static int memory_file(const struct dt_child_file *file)
 {
     int low = memfd_create("duotale", MFD_CLOEXEC);
     if (low < 0)
         return -1;
-    // Out of the way of the numbers the child will have.
+    // Above the descriptors that the child will use.
     int fd = fcntl(low, F_DUPFD_CLOEXEC, 64);
     close(low);
     const char *bytes = file->bytes;
@@ -138,13 +138,12 @@ static bool make_pipe(int ends[2])
     return true;
 }
 
-// Between vfork and exec, in memory borrowed from the parent: only async-signal-safe calls, nothing
-// written but its own frame. Errors go through `report`.
+// Runs between vfork and exec, in the parent's memory: only async-signal-safe calls, and writes
+// only to its own frame. Sends an error number through `report`.
 static _Noreturn void become(const char *path, const struct dt_child_spec *spec, const int ends[3],
                              const int *files, int report, pid_t parent)
 {
-    // The kernel's promise that we die with our parent; and if it died before the promise was made,
-    // nobody is there to read us.
+    // The kernel kills this process when its parent ends. The parent may have ended already.
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
         _exit(127);
     setpgid(0, 0);
@@ -155,12 +154,12 @@ static _Noreturn void become(const char *path, const struct dt_child_spec *spec,
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (spec->nice && nice(spec->nice) == -1)
-        errno = 0; // then it runs as it is
-    // Where memory does not suffice for both, the kernel shall take the helper and not the story.
+        errno = 0; // not fatal
+    // If memory runs out, the kernel should kill this process rather than the program.
     static const char expendable[] = "800";
     int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (score >= 0 && write(score, expendable, sizeof expendable - 1) < 0)
-        errno = 0; // then they are equals
+        errno = 0; // not fatal
     if (score >= 0)
         close(score);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -170,7 +169,7 @@ static _Noreturn void become(const char *path, const struct dt_child_spec *spec,
             goto failed;
     }
 #ifdef SYS_close_range
-    // Everything else goes away at exec, also what somebody opened without O_CLOEXEC. 4:
+    // Closes all other descriptors at exec, also those opened without O_CLOEXEC. 4 is
     // CLOSE_RANGE_CLOEXEC.
     syscall(SYS_close_range, 3u, ~0u, 4u);
 #endif
@@ -185,9 +184,9 @@ failed:;
     _exit(127);
 }
 
-// The process, or -1 and errno. A copy of our page tables would cost every page that the story
-// writes a fault, for each sentence spoken; so the child borrows our memory until it is another
-// program, and no handler of ours may run in it meanwhile.
+// Starts the process; returns its id, or -1 and errno. vfork, because fork would copy the page
+// tables and cause a fault for every page written afterwards, with each sentence spoken. Signals
+// are blocked so that no handler runs in the child, which shares this process's memory until exec.
 static __attribute__((noinline)) pid_t launch(const char *path, const struct dt_child_spec *spec,
                                               const int ends[3], const int *files, int report)
 {
@@ -213,7 +212,7 @@ static bool set_nonblocking(int fd)
 bool dt_child_lower(int steps)
 {
     errno = 0;
-    // Linux keeps a niceness for each thread, and 0 is the calling one.
+    // On Linux this changes the calling thread only.
     return nice(steps) != -1 || errno == 0;
 }
 
@@ -229,8 +228,7 @@ dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spe
     memset(child, 0, sizeof *child);
     child->in = child->out = child->err = -1;
     if (!dt_child_find(spec->argv[0], path, sizeof path))
-        return dt_error_set(err, DT_UNSUPPORTED, NULL, "the program %s is not installed",
-                            spec->argv[0]);
+        return dt_error_set(err, DT_UNSUPPORTED, NULL, "%s is not installed", spec->argv[0]);
     for (int i = 0; i < 4; i++) {
         if ((i == 3 || (spec->pipes & (1u << i))) && !make_pipe(pipes[i])) {
             status = dt_error_set(err, DT_FAILED, NULL, "cannot start %s: no pipe: %s",
@@ -247,7 +245,7 @@ dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spe
             goto out;
         }
     }
-    // The child's ends; ours are the other ones.
+    // the child's ends of the pipes
     const int ends[3] = {pipes[0][0], pipes[1][1], pipes[2][1]};
     pid_t pid = launch(path, spec, ends, files, pipes[3][1]);
     if (pid < 0) {
@@ -256,7 +254,7 @@ dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spe
         goto out;
     }
     child->pid = pid;
-    setpgid(pid, pid); // whichever of us comes first; the other call fails harmlessly
+    setpgid(pid, pid); // the child does so too; whichever is first succeeds
 
     dt_child_close(&pipes[3][1]);
     int code = 0;
@@ -275,7 +273,7 @@ dt_status dt_child_start(struct dt_child *child, const struct dt_child_spec *spe
     if ((child->in >= 0 && !set_nonblocking(child->in)) ||
         (child->out >= 0 && !set_nonblocking(child->out)) ||
         (child->err >= 0 && !set_nonblocking(child->err))) {
-        status = dt_error_set(err, DT_FAILED, NULL, "cannot talk to %s: %s", spec->argv[0],
+        status = dt_error_set(err, DT_FAILED, NULL, "cannot start %s: pipes: %s", spec->argv[0],
                               strerror(errno));
         dt_child_finish(child, NULL);
     }
@@ -289,7 +287,7 @@ out:
     return status;
 }
 
-// ---- talking ----
+// ---- input and output ----
 
 bool dt_child_read_error(struct dt_child *child)
 {
@@ -311,7 +309,7 @@ bool dt_child_read_error(struct dt_child *child)
             }
             if (!child->line_open) {
                 if (bytes[i] == ' ' || bytes[i] == '\r')
-                    continue; // an empty line replaces nothing
+                    continue; // an empty line does not replace the last one
                 child->line_length = 0;
                 child->line_open = true;
             }
@@ -326,7 +324,7 @@ bool dt_child_read_error(struct dt_child *child)
 
 ssize_t dt_child_write(struct dt_child *child, const void *bytes, size_t n)
 {
-    // A pipe has no MSG_NOSIGNAL: hold SIGPIPE back on this thread and take it away if we caused
+    // write() has no MSG_NOSIGNAL: block SIGPIPE on this thread and consume it if this write raised
     // it.
     sigset_t pipe_only, before, pending;
     sigemptyset(&pipe_only);
@@ -351,14 +349,6 @@ ssize_t dt_child_write(struct dt_child *child, const void *bytes, size_t n)
 }
 
 // ---- ending ----
-
-void dt_child_kill(struct dt_child *child)
-{
-    if (child->pid <= 0)
-        return;
-    kill(-child->pid, SIGKILL); // whatever it started, if it is a script
-    kill(child->pid, SIGKILL);
-}
 
 static bool reap(struct dt_child *child, bool block, struct dt_child_end *end)
 {
@@ -392,7 +382,7 @@ bool dt_child_wait(struct dt_child *child, int milliseconds, struct dt_stop *sto
 {
     if (child->pid <= 0)
         return true;
-    // No descriptor of a process before Linux 5.3: look now and then, soon at first.
+    // Poll at growing intervals, because process descriptors exist only since Linux 5.3.
     uint64_t begin = dt_clock_ns();
     int pause = 1;
     while (!reap(child, false, end)) {
@@ -416,7 +406,8 @@ bool dt_child_wait(struct dt_child *child, int milliseconds, struct dt_stop *sto
 void dt_child_finish(struct dt_child *child, struct dt_child_end *end)
 {
     if (child->pid > 0) {
-        dt_child_kill(child);
+        kill(-child->pid, SIGKILL); // also the processes it started
+        kill(child->pid, SIGKILL);
         reap(child, true, end);
     }
     dt_child_close(&child->in);

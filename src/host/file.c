@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/array.h"
+
 // ---- the guard ----
 
 #define GUARDED_MAX 16
@@ -58,8 +60,7 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
     } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
         previous_action.sa_handler(signal_number);
     } else {
-        signal(signal_number,
-               SIG_DFL); // the touch is repeated when we return, and ends the process as it should
+        signal(signal_number, SIG_DFL); // the access is repeated and ends the process
     }
     errno = saved;
 }
@@ -99,8 +100,8 @@ dt_status dt_file_check(const struct dt_file *file, struct dt_error *err)
         return DT_OK;
     return dt_error_set(
         err, DT_BAD_INPUT, file->path,
-        "part of the file can no longer be read: it was cut while it was in use, or "
-        "its disk failed; open it again");
+        "can no longer be read completely: it was truncated while in use, or its disk "
+        "failed; open it again");
 }
 
 // ---- mappings ----
@@ -108,19 +109,19 @@ dt_status dt_file_check(const struct dt_file *file, struct dt_error *err)
 // Opens a regular file for reading; the descriptor, or -1 with *err.
 static int open_regular(const char *path, struct stat *info, struct dt_error *err)
 {
-    // O_NONBLOCK: a FIFO must not hold us up before we have seen what it is.
+    // O_NONBLOCK: opening a FIFO must not block.
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
-        dt_error_set(err, DT_BAD_INPUT, path, "cannot open: %s", strerror(errno));
+        dt_error_set(err, DT_BAD_INPUT, path, "cannot be opened: %s", strerror(errno));
         return -1;
     }
     if (fstat(fd, info) != 0)
-        dt_error_set(err, DT_BAD_INPUT, path, "cannot look at it: %s", strerror(errno));
+        dt_error_set(err, DT_BAD_INPUT, path, "cannot be examined: %s", strerror(errno));
     else if (S_ISDIR(info->st_mode))
         dt_error_set(err, DT_BAD_INPUT, path, "is a folder; name a file in it");
     else if (!S_ISREG(info->st_mode))
         dt_error_set(err, DT_BAD_INPUT, path,
-                     "is not a regular file, and only those can be mapped");
+                     "is not a regular file; only regular files can be mapped");
     else
         return fd;
     close(fd);
@@ -143,12 +144,12 @@ dt_status dt_file_map(struct dt_file *out, const char *path, struct dt_error *er
         goto done;
     }
     if ((uint64_t)info.st_size > SIZE_MAX / 2) {
-        status = dt_error_set(err, DT_BAD_INPUT, path, "is too large for this machine's addresses");
+        status = dt_error_set(err, DT_BAD_INPUT, path, "is too large for this machine");
         goto done;
     }
     copy = strdup(path);
     if (!copy) {
-        status = dt_error_set(err, DT_NO_MEMORY, path, "no memory for its name");
+        status = dt_error_set(err, DT_NO_MEMORY, path, "no memory for the file name");
         goto done;
     }
     bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
@@ -195,7 +196,7 @@ void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes,
     if (bytes > file->size - offset)
         bytes = file->size - offset;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t begin = offset / page * page; // the mapping itself begins on a page
+    size_t begin = offset / page * page; // madvise requires a page boundary
     (void)madvise((void *)((uintptr_t)file->bytes + begin), bytes + (offset - begin),
                   advices[advice]);
 }
@@ -209,7 +210,7 @@ void dt_file_large_pages(struct dt_file *file)
     if (!file->bytes || file->size < 2 * large || page < 4096 ||
         madvise((void *)(uintptr_t)file->bytes, file->size, MADV_HUGEPAGE) != 0)
         return;
-    // The kernel says yes whatever it and the file system can do: see how much comes with one byte.
+    // madvise succeeds even if the file system has no large pages. Read one byte to find out.
     const volatile unsigned char *at = file->bytes + large;
     (void)*at;
     if (mincore((void *)(uintptr_t)at, large, seen) != 0)
@@ -225,7 +226,7 @@ void dt_file_large_pages(struct dt_file *file)
 void dt_file_touch(const struct dt_file *file)
 {
 #ifdef MADV_POPULATE_READ
-    // one call in place of a fault for every 64 KB; only where nothing has to be waited for
+    // One call instead of a fault for every 64 KB; only if no disk access is needed.
     if (file->bytes && dt_file_resident(file) == file->size)
         (void)madvise((void *)(uintptr_t)file->bytes, file->size, MADV_POPULATE_READ);
 #else
@@ -256,39 +257,29 @@ dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size, s
     const char *name = standard ? "standard input" : path;
     int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
-        return dt_error_set(err, DT_BAD_INPUT, path, "cannot open: %s", strerror(errno));
+        return dt_error_set(err, DT_BAD_INPUT, path, "cannot be opened: %s", strerror(errno));
     dt_status status = DT_OK;
-    size_t capacity = 4096, n = 0;
-    char *text = malloc(capacity + 1);
-    while (text) {
-        ssize_t got = read(fd, text + n, capacity - n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            status = dt_error_set(err, DT_BAD_INPUT, name, "cannot read: %s", strerror(errno));
+    size_t capacity = 0, n = 0;
+    char *text = NULL;
+    for (;;) {
+        if (!dt_array_grow(&text, &capacity, n + 4096, 1)) {
+            status = dt_error_set(err, DT_NO_MEMORY, name, "no memory for %zu bytes", n + 4096);
             break;
         }
-        if (got == 0)
+        ssize_t got = read(fd, text + n, capacity - n - 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            status = dt_error_set(err, DT_BAD_INPUT, name, "cannot be read: %s", strerror(errno));
+        if (got <= 0)
             break;
         n += (size_t)got;
         if (n > max) {
             status = dt_error_set(err, DT_BAD_INPUT, name,
-                                  "is larger than the %zu bytes that are taken", max);
+                                  "is too large; at most %zu bytes are supported", max);
             break;
         }
-        if (n < capacity)
-            continue;
-        char *more = realloc(text, capacity * 2 + 1);
-        if (!more) {
-            free(text);
-            text = NULL;
-            break;
-        }
-        capacity *= 2;
-        text = more;
     }
-    if (!text)
-        status = dt_error_set(err, DT_NO_MEMORY, name, "no memory for %zu bytes of text", capacity);
     if (!standard)
         close(fd);
     if (status != DT_OK) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Model files: mapped read-only, used in place.
+// Mapped files, and small files read whole.
 #ifndef DT_HOST_FILE_H
 #define DT_HOST_FILE_H
 
@@ -9,64 +9,61 @@
 
 #include "base/status.h"
 
-// A mapped file. The bytes are the kernel's page cache: they count as memory only while they are
-// looked at.
+// A file mapped read-only. Its bytes are in the kernel's page cache.
 struct dt_file {
-    const unsigned char *bytes; // NULL while nothing is mapped
+    const unsigned char *bytes; // NULL if nothing is mapped
     size_t size;
-    char *path; // owned, as it was given
-    int slot;   // in the table of guarded mappings, -1 if none
-    bool large; // read in pages of 2 MB from now on, ahead of what is asked for
+    char *path; // as passed to dt_file_map, owned
+    int slot;   // in the table of guarded mappings, -1: none
+    bool large; // the page cache holds it in pages of 2 MB
 };
 
-// Maps the whole of a regular, non-empty file. DT_BAD_INPUT names the file and what is wrong with
-// it (missing, a folder, empty, unreadable). *out must be zeroed or closed. Any thread.
+// Maps a whole regular file. DT_BAD_INPUT names the path and what is wrong (missing, a folder,
+// empty, unreadable). *out must be zeroed or closed; release it with dt_file_unmap. Any thread.
 dt_status dt_file_map(struct dt_file *out, const char *path, struct dt_error *err);
 
-// Gives the mapping back; harmless on a zeroed or closed struct.
+// Unmaps the file and zeroes the struct. Harmless on a zeroed one.
 void dt_file_unmap(struct dt_file *file);
 
 enum dt_file_advice {
-    DT_FILE_SEQUENTIAL, // read front to back, with much read-ahead: weights once a token
-    DT_FILE_RANDOM,     // rows here and there: no read-ahead
-    DT_FILE_WILL_NEED,  // begin to read now
-    DT_FILE_DONT_NEED,  // these pages may go
+    DT_FILE_SEQUENTIAL, // will be read from front to back: more read-ahead
+    DT_FILE_RANDOM,     // will be read in places: no read-ahead
+    DT_FILE_WILL_NEED,  // start reading now
+    DT_FILE_DONT_NEED,  // the pages may be evicted
 };
 
-// Advice to the kernel about file->bytes[offset .. offset + bytes); never fails visibly.
+// Advises the kernel about file->bytes[offset .. offset + bytes). Errors are ignored.
 void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes,
                     enum dt_file_advice advice);
 
-// Asks for pages of 2 MB, before anything of the file is read: weights stream faster through few of
-// them than through many small ones. Sets file->large if the kernel goes along. What is in the page
-// cache in small pages already stays so. Costs a fault. For files that may lie in memory whole.
+// Requests pages of 2 MB, from which weights are read faster, and sets file->large if the kernel
+// provides them. Call it before anything is read: what the page cache already holds in small pages
+// stays there. Reads one page. Only for files that may be in memory as a whole.
 void dt_file_large_pages(struct dt_file *file);
 
-// Enters the whole mapping into our page table, if all of it is in the page cache already; else
-// nothing.
+// Enters the whole mapping into the page table, if all of it is in the page cache.
 void dt_file_touch(const struct dt_file *file);
 
-// Bytes of the mapping that are in the page cache now; 0 where the kernel does not tell.
+// Bytes of the mapping in the page cache; 0 if unknown.
 size_t dt_file_resident(const struct dt_file *file);
 
-// The guard: a mapped file that somebody truncates, or whose card is pulled, raises SIGBUS at the
-// next touch. With the guard installed the missing rest reads as zeros instead, and dt_file_check
-// reports it at the next token boundary. Other SIGBUS go to whatever handler stood before.
-// Installed once for the process by the first dt_file_map. DT_BAD_INPUT if a page of this file was
-// lost since it was mapped.
+// Reports lost pages. If a mapped file is truncated or its medium fails, reading it raises SIGBUS.
+// The first dt_file_map of the process installs a handler that replaces such a page by zeros; other
+// SIGBUS go to the handler installed before. DT_BAD_INPUT if a page of this file was lost. Call it
+// after reading, for example after each token.
 dt_status dt_file_check(const struct dt_file *file, struct dt_error *err);
 
-// For programs with a SIGBUS handler of their own: call this first with the fault's address
-// (siginfo's si_addr); true means that it was a guarded mapping and the page reads as zeros now, so
-// return from the handler. Async-signal-safe.
+// For programs with their own SIGBUS handler: call this first, with siginfo's si_addr. True if the
+// address is in a mapped file and now reads as zero; return from the handler then.
+// Async-signal-safe.
 bool dt_file_guard_fault(const void *address);
 
-// Reads a whole small file into malloc'ed memory, NUL-terminated (the NUL is not counted). max:
-// more is DT_BAD_INPUT. path "-" is stdin.
+// Reads a whole file ("-": stdin) of at most `max` bytes; more is DT_BAD_INPUT. *out is malloc'ed,
+// NUL-terminated (not counted in *size) and belongs to the caller.
 dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size,
                        struct dt_error *err);
 
-// 1 if path names a regular file that can be read.
+// Whether path names a regular file that can be read.
 bool dt_file_readable(const char *path);
 
 #endif

@@ -14,8 +14,8 @@
 
 // ---- facts ----
 
-// The whole of a small file of /proc or /sys into text, NUL-terminated; its length, 0 where it is
-// missing. These files are made whole at the first read, which gives all that there is space for.
+// Reads a small file of /proc or /sys into text, NUL-terminated; returns its length, 0 if it is
+// missing. The kernel returns all of such a file in one read.
 static size_t read_small(const char *path, char *text, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -42,10 +42,10 @@ static uint64_t number_after(const char *text, const char *label)
     return 0;
 }
 
-// The memory cgroup we are in, found once: where its limit and its use stand.
+// The files of this process's memory cgroup, found once.
 static struct {
     char limit[320], stat[320];
-    const char *used[2]; // labels in stat whose sum cannot be given back
+    const char *used[2]; // labels in stat whose sum cannot be reclaimed
 } cgroup;
 
 static void find_cgroup(void)
@@ -75,12 +75,12 @@ static void find_cgroup(void)
             dt_format(cgroup.stat, sizeof cgroup.stat, "/sys/fs/cgroup/memory%s/memory.stat", path);
             cgroup.used[0] = "rss ";
             cgroup.used[1] = NULL;
-            break; // a mixed set-up keeps memory in v1
+            break; // a mixed setup has the memory controller in v1
         }
     }
 }
 
-// What the cgroup leaves us, page cache counted as free; UINT64_MAX without a limit.
+// The memory that the cgroup's limit leaves, counting page cache as free; UINT64_MAX if unlimited.
 static uint64_t cgroup_available(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -110,8 +110,8 @@ static void machine_memory(uint64_t *available, uint64_t *total)
         *available = group;
 }
 
-// What is left, asked for at most every RECENT_NS: a start takes a handful of blocks within a few
-// milliseconds, and the kernel counts for as long over each answer as all of them need.
+// The available memory is read at most every RECENT_NS: starting an engine allocates several blocks
+// within a few milliseconds, and the kernel needs about as long for each reading.
 #define RECENT_NS 50000000u
 
 static struct {
@@ -134,15 +134,15 @@ uint64_t dt_memory_available(uint64_t *total)
     return available;
 }
 
-// Takes bytes out of the last answer, until the kernel is asked again.
-static void take_from_recent(size_t bytes)
+// Subtracts an allocation from the last reading.
+static void subtract_from_recent(size_t bytes)
 {
     pthread_mutex_lock(&recent.lock);
     recent.available -= bytes < recent.available ? bytes : recent.available;
     pthread_mutex_unlock(&recent.lock);
 }
 
-// What was given back makes the last answer too small.
+// Invalidates the last reading, which a release made too small.
 static void forget_recent(void)
 {
     pthread_mutex_lock(&recent.lock);
@@ -170,8 +170,8 @@ void dt_memory_facts(struct dt_memory_facts *out)
 
 // ---- blocks ----
 
-// Below this the machine is not asked: it would be refused by the kernel alone.
-#define WORTH_ASKING (256u * 1024)
+// Smaller blocks are not checked against the available memory.
+#define CHECKED_MIN (256u * 1024)
 
 static dt_status check_limits(const struct dt_account *account, size_t bytes, const char *what,
                               struct dt_error *err)
@@ -180,17 +180,17 @@ static dt_status check_limits(const struct dt_account *account, size_t bytes, co
     if (account->limit && (bytes > account->limit || used > account->limit - bytes))
         return dt_error_set(
             err, DT_NO_MEMORY, NULL,
-            "%s needs %zu bytes, and %zu of the %zu bytes of --mem-limit are left; raise it, or "
-            "take a smaller context or model",
+            "%s needs %zu bytes; %zu of the %zu bytes of --mem-limit are left; raise the limit, or "
+            "use a smaller context or model",
             what, bytes, used < account->limit ? account->limit - used : 0, account->limit);
-    if (bytes < WORTH_ASKING)
+    if (bytes < CHECKED_MIN)
         return DT_OK;
     uint64_t total, available = dt_memory_available(&total);
     if (total && bytes > available)
         return dt_error_set(
             err, DT_NO_MEMORY, NULL,
-            "%s needs %zu bytes, and the machine has %llu left; take a smaller context or "
-            "model, or end other programs",
+            "%s needs %zu bytes; %llu bytes are available; use a smaller context or model, or "
+            "end other programs",
             what, bytes, (unsigned long long)available);
     return DT_OK;
 }
@@ -203,9 +203,9 @@ dt_status dt_memory_alloc(struct dt_account *account, size_t bytes, const char *
         return status;
     void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED)
-        return dt_error_set(err, DT_NO_MEMORY, NULL,
-                            "%s needs %zu bytes, and the kernel refused them", what, bytes);
-    take_from_recent(bytes);
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "%s needs %zu bytes, which the kernel refused",
+                            what, bytes);
+    subtract_from_recent(bytes);
     size_t used = atomic_fetch_add(&account->used, bytes) + bytes;
     size_t peak = atomic_load(&account->peak);
     while (used > peak && !atomic_compare_exchange_weak(&account->peak, &peak, used))
@@ -240,11 +240,11 @@ void dt_block_free(struct dt_account *account, struct dt_block *block)
 
 void dt_memory_forget(void *block, size_t bytes)
 {
-    if (madvise(block, bytes, MADV_DONTNEED) != 0) // by hand where the kernel will not
+    if (madvise(block, bytes, MADV_DONTNEED) != 0)
         memset(block, 0, bytes);
 }
 
-// Advice about the whole pages of a range.
+// madvise for the whole pages within a range.
 static void advise(void *at, size_t bytes, int advice)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Fork and join without a lock. A job is published as a ticket word: its number (32 bits) and how
-// many items are still to be taken (32). Whoever counts that down owns the items: large pieces
-// first, small ones at the end, so that all are done at nearly the same time whatever their speed.
-// A worker that sleeps, or whose core is taken away, holds nobody up with what it has not begun:
-// the caller does all items itself, and what comes late finds no ticket of its job. What it has
-// begun the caller must wait for; having waited longer than the whole job took, it sends that
-// worker away for a while.
+// Fork and join without a lock. A job is published as a ticket: its number (32 bits) and the number
+// of unclaimed items (32 bits). A worker claims a piece by lowering the second. Pieces are large
+// first and small at the end, so that workers of different speed finish at nearly the same time.
+// A worker that sleeps or has lost its core does not delay the items that it has not claimed: the
+// others, the caller included, claim all of them, and a worker that comes late finds none. The
+// caller must wait for claimed items. If that takes longer than the job itself, it suspends the
+// late worker for a while.
 #include "host/threads.h"
 
 #include <limits.h>
@@ -26,16 +26,16 @@
 #define THREADS_MAX 64u
 #define STACK_BYTES (512u * 1024)
 
-// A worker spins this long for the next job, then sleeps. The longer one is used while jobs keep
-// coming within it.
+// How long a worker spins for the next job before it sleeps: the longer time as long as jobs arrive
+// within it.
 #define SPIN_SHORT_NS 2000u
 #define SPIN_LONG_NS  100000u
 
-// The caller waits this long, and as long as the job took it, for the last pieces; then their
-// workers have lost their cores. Once may be chance: such a worker is left alone for as long as was
-// waited. But a core that is shared comes and goes in slices of milliseconds, and costs us one of
-// them at each departure. So a worker that was with us for less than twice what it cost is left
-// alone for twice as long as the last time.
+// The caller waits for the last pieces for this time plus the time of its own part of the job. A
+// worker that is not done by then has probably lost its core, and is suspended for as long as the
+// caller waited. A core shared with another process is lost again and again, for milliseconds each
+// time. So if a worker is late again before it has been back for twice that wait, it is suspended
+// for twice as long as the last time.
 #define LATE_NS        30000u
 #define AWAY_TIMES_MAX 16u
 
@@ -43,32 +43,30 @@ struct worker {
     struct dt_threads *pool;
     pthread_t thread;
     uint32_t number;
-    _Alignas(64) atomic_uint doing;  // number of the job it takes pieces of, 0 between jobs
-    atomic_uint_fast64_t away_until; // by dt_clock_ns, 0: it need not look. Set by the caller
-    uint64_t back; // the caller's: when it was to come back the last time, and after how many times
-                   // the wait
-    uint64_t times;
+    _Alignas(64) atomic_uint doing;  // number of the job it works on, 0 between jobs
+    atomic_uint_fast64_t away_until; // dt_clock_ns until it is suspended, 0: no. The caller sets it
+    uint64_t back;  // end of the last suspension; only the caller reads and writes it
+    uint64_t times; // factor of the last suspension, likewise
 };
 
 struct dt_threads {
     uint32_t count;
     uint32_t started;
-    uint64_t spin; // SPIN_LONG_NS, or 0 on one CPU, where nothing comes while we spin
+    uint64_t spin; // SPIN_LONG_NS; 0 on one CPU, where no job can arrive while a worker spins
 
     // The job, on one cache line. All but the ticket is written by the caller between jobs only.
-    _Alignas(64) atomic_uint_fast64_t ticket; // number << 32 | items not yet taken
+    _Alignas(64) atomic_uint_fast64_t ticket; // number << 32 | unclaimed items
     atomic_uint wake;                         // futex: the job number that workers wait to change
-    atomic_uint grain;                        // also read by who comes late
+    atomic_uint grain;                        // atomic, because late workers read it
     uint32_t items;
     dt_loop_body *body;
     void *arg;
 
     _Alignas(64) atomic_uint left; // futex: items of the job not yet done
     atomic_uint caller_sleeps;
-    _Alignas(64)
-        atomic_uint sleepers; // more than 0: some worker is in, or on the way into, the futex
-    atomic_uint ending;       // futex: 1 when the pool is given up
-    struct worker worker[];   // count of them; 0 is the caller and stays empty
+    _Alignas(64) atomic_uint sleepers; // > 0: a worker is in the futex, or about to enter it
+    atomic_uint ending;                // futex: 1 when the pool ends
+    struct worker worker[];            // count of them; number 0 is the caller's and unused
 };
 
 static void pause_cpu(void)
@@ -92,7 +90,8 @@ static void futex_wake(atomic_uint *word, int count)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }
 
-// How many of the items that are left the next piece has: of the same numbers always the same.
+// Items of the next piece, of `rest` unclaimed ones. A pure function, so that the pieces are always
+// the same.
 static uint32_t piece_of(uint32_t rest, uint32_t grain, uint32_t workers)
 {
     uint32_t n = rest / workers;
@@ -100,7 +99,7 @@ static uint32_t piece_of(uint32_t rest, uint32_t grain, uint32_t workers)
     return rest < n || rest - n < grain ? rest : n;
 }
 
-// Takes and does pieces of job `number` until none is left to take.
+// Claims and runs pieces of job `number` until none is left.
 static void work(struct dt_threads *pool, uint32_t number, uint32_t worker)
 {
     uint64_t seen = atomic_load_explicit(&pool->ticket, memory_order_acquire);
@@ -113,7 +112,7 @@ static void work(struct dt_threads *pool, uint32_t number, uint32_t worker)
         if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &seen, seen - n,
                                                    memory_order_acq_rel, memory_order_acquire))
             continue;
-        // the items are ours, so the job stands until we have done them
+        // The job's fields stay valid until these items are done.
         uint32_t begin = pool->items - rest;
         pool->body(pool->arg, begin, begin + n, worker);
         if (atomic_fetch_sub(&pool->left, n) == n && atomic_load(&pool->caller_sleeps))
@@ -142,7 +141,7 @@ static bool spin_while(atomic_uint *word, unsigned value, uint64_t limit)
     }
 }
 
-// Sleeps while this worker is sent away, or the pool ends.
+// Sleeps while this worker is suspended.
 static void stay_away(struct worker *self)
 {
     for (;;) {
@@ -168,21 +167,16 @@ static void *worker_main(void *arg)
         if (spin_while(&pool->wake, seen, limit)) {
             limit = pool->spin;
         } else {
-            limit =
-                pool->spin
-                    ? SPIN_SHORT_NS
-                    : 0; // nothing came: until a job follows closely on another, burn no CPU for it
-            do { // who wakes us sets sleepers to 0, and so wakes once, however long it is until we
-                 // run
+            limit = pool->spin ? SPIN_SHORT_NS : 0;
+            do { // the caller sets sleepers to 0, so it wakes all workers with one system call
                 atomic_fetch_add(&pool->sleepers, 1);
                 if (atomic_load(&pool->wake) == seen)
                     futex_wait(&pool->wake, seen, NULL);
             } while (atomic_load(&pool->wake) == seen);
         }
         stay_away(self);
-        // First the number, then the end: what ends the pool moves the number on, so an end that
-        // is not seen here yet is seen at the next number. The other way round it could be slept
-        // over.
+        // Read the number before `ending`: dt_threads_free() sets `ending`, then changes the
+        // number. In the other order a worker could miss both and sleep for ever.
         seen = atomic_load_explicit(&pool->wake, memory_order_acquire);
         if (atomic_load(&pool->ending))
             return NULL;
@@ -206,7 +200,7 @@ dt_status dt_threads_new(struct dt_threads **out, uint32_t count, struct dt_erro
         count = count < 16 ? count : 16;
     }
     if (count > THREADS_MAX)
-        return dt_error_set(err, DT_USAGE, NULL, "%u threads asked for, at most %u can be had",
+        return dt_error_set(err, DT_USAGE, NULL, "%u threads requested; at most %u are possible",
                             count, THREADS_MAX);
     size_t bytes =
         sizeof(struct dt_threads) + count * sizeof(struct worker); // both multiples of 64
@@ -255,8 +249,8 @@ uint32_t dt_threads_count(const struct dt_threads *pool)
     return pool->count;
 }
 
-// Waits until the items that other workers took are done: first awake, then asleep, which also
-// lends our core to a worker that lost its own. own: how long the job took us.
+// Waits until the items of the other workers are done: spins first, then sleeps, which leaves this
+// core to a worker that lost its own. own: duration of the caller's part of the job.
 static void wait_for_rest(struct dt_threads *pool, uint32_t number, uint64_t begin, uint64_t own)
 {
     uint64_t limit = pool->spin ? LATE_NS + own : 0, now = begin;

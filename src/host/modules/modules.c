@@ -106,7 +106,7 @@ static bool is_loadable(const char *path, char *reason, size_t size)
     struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &info) != 0) {
-        dt_format(reason, size, "cannot open: %s", strerror(errno));
+        dt_format(reason, size, "cannot be opened: %s", strerror(errno));
         goto done;
     }
     ssize_t n = pread(fd, head, sizeof head, 0);
