@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "host/string_buffer.h"
 
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,28 +18,21 @@ static bool reserve(struct dt_string_buffer *b, size_t n)
     return !b->failed;
 }
 
-bool dt_string_buffer_vprintf(struct dt_string_buffer *b, const char *format, va_list args)
-{
-    va_list again;
-    va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
-    if (n < 0)
-        b->failed = true;
-    if (reserve(b, n < 0 ? 0 : (size_t)n)) {
-        vsnprintf(b->text + b->length, (size_t)n + 1, format, again);
-        b->length += (size_t)n;
-    }
-    va_end(again);
-    return !b->failed;
-}
-
 bool dt_string_buffer_printf(struct dt_string_buffer *b, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    bool ok = dt_string_buffer_vprintf(b, format, args);
+    int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    return ok;
+    if (n < 0)
+        b->failed = true;
+    if (reserve(b, n < 0 ? 0 : (size_t)n)) {
+        va_start(args, format);
+        vsnprintf(b->text + b->length, (size_t)n + 1, format, args);
+        va_end(args);
+        b->length += (size_t)n;
+    }
+    return !b->failed;
 }
 
 bool dt_string_buffer_append(struct dt_string_buffer *b, const char *bytes, size_t n)

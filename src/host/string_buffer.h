@@ -3,7 +3,6 @@
 #ifndef DT_HOST_STRING_BUFFER_H
 #define DT_HOST_STRING_BUFFER_H
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,8 +18,6 @@ struct dt_string_buffer {
 // Appends as printf does, without a limit on the length. False if memory is short.
 bool dt_string_buffer_printf(struct dt_string_buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-bool dt_string_buffer_vprintf(struct dt_string_buffer *buffer, const char *format, va_list args)
-    __attribute__((format(printf, 2, 0)));
 
 // Appends bytes[0..n), NUL bytes included. False if memory is short.
 bool dt_string_buffer_append(struct dt_string_buffer *buffer, const char *bytes, size_t n);

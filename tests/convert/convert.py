@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""`duotale convert` from outside: what is written runs, goes back bit by bit, and survives interruption and a full disk.
+"""`duotale convert` as a program: its files run, convert back bit by bit,
+and survive interruption and a full disk.
 
     convert.py PROGRAM SOURCE_ROOT [roads|sizes|folder|shared|interrupt|disk]
 
-`shared` compares with files that llama2.c's exporter made, `sizes` looks at a corpus; exit 77 where they are not there.
+`shared` compares with files that llama2.c's exporter made, `sizes` uses a corpus; exit code 77
+if those are missing.
 """
 import filecmp
 import json
@@ -32,7 +34,9 @@ def check(what, holds):
 
 
 def duotale(*args, **kw):
-    return subprocess.run([program, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kw)
+    return subprocess.run(
+        [program, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kw
+    )
 
 
 def convert(source, out, *args):
@@ -43,7 +47,20 @@ def convert(source, out, *args):
 
 
 def text(model, *args):
-    done = duotale("run", model, "-b", "reference", "-t", "0", "-n", "80", "-q", "-i", "Once upon a time", *args)
+    done = duotale(
+        "run",
+        model,
+        "-b",
+        "reference",
+        "-t",
+        "0",
+        "-n",
+        "80",
+        "-q",
+        "-i",
+        "Once upon a time",
+        *args,
+    )
     return done.stdout if done.returncode == 0 else b"failed: " + done.stderr
 
 
@@ -58,115 +75,191 @@ def same(a, b):
 
 
 def roads(work):
-    """The default model in every format: the same weights give the same text, and come back as they were."""
+    """The default model in every format: the text stays the same, and the files convert back."""
     model = default_model()
     shape = json.loads(duotale("inspect", model, "--json", "--tensors").stdout)
     form = next(t["form"] for t in shape["tensors"] if "attn_q" in t["name"])
     p = lambda name: os.path.join(work, name)
     want = text(model)
-    check(f"the default model ({form}) tells", len(want) > 60)
+    check(f"the default model ({form}) generates text", len(want) > 60)
     # the same weights in other files
-    check("to GGUF as it is", convert(model, p("same.gguf")) and text(p("same.gguf")) == want)
-    check("to shards", convert(p("same.gguf"), p("shards"), "--shard") and text(p("shards")) == want)
-    check("shards are one model to inspect",
-          json.loads(duotale("inspect", p("shards"), "--json", "--tensors").stdout)["tensors"] == shape["tensors"])
-    check("from shards back to one file", convert(p("shards"), p("again.gguf"), "--name", "x")
-          and convert(p("same.gguf"), p("direct.gguf"), "--name", "x") and same(p("again.gguf"), p("direct.gguf")))
+    check("to GGUF, unconverted", convert(model, p("same.gguf")) and text(p("same.gguf")) == want)
+    check(
+        "to shards", convert(p("same.gguf"), p("shards"), "--shard") and text(p("shards")) == want
+    )
+    check(
+        "shards are one model to inspect",
+        json.loads(duotale("inspect", p("shards"), "--json", "--tensors").stdout)["tensors"]
+        == shape["tensors"],
+    )
+    check(
+        "from shards back to one file",
+        convert(p("shards"), p("again.gguf"), "--name", "x")
+        and convert(p("same.gguf"), p("direct.gguf"), "--name", "x")
+        and same(p("again.gguf"), p("direct.gguf")),
+    )
     # as fp32: three files, one text
     check("to llama2.c legacy", convert(model, p("v0.bin"), "-f", "f32", "--to", "llama2c-v0"))
     check("to llama2.c version 1", convert(model, p("v1.bin"), "-f", "f32", "--to", "llama2c-v1"))
     check("to GGUF, f32", convert(model, p("f32.gguf"), "-f", "f32"))
-    convert(p("f32.gguf"), p("vocabulary.bin"), "-f", "f32")  # a GGUF's own vocabulary is written beside the .bin
+    convert(p("f32.gguf"), p("vocabulary.bin"), "-f", "f32")  # also writes the vocabulary
     z = ["-z", p("vocabulary.tok.bin")]
     exact = text(p("f32.gguf"))
-    check("GGUF f32 tells", len(exact) > 60 and not exact.startswith(b"failed"))
-    check("legacy tells the same", text(p("v0.bin"), *z) == exact)
-    check("version 1 tells the same", text(p("v1.bin"), *z) == exact)
-    check("legacy to shards and back, bit by bit", convert(p("v0.bin"), p("v0-shards"), "--shard", *z)
-          and convert(p("v0-shards"), p("v0-back.bin")) and same(p("v0.bin"), p("v0-back.bin")))
-    check("legacy to GGUF and back, bit by bit", convert(p("v0.bin"), p("v0.gguf"), *z)
-          and convert(p("v0.gguf"), p("v0-back.bin")) and same(p("v0.bin"), p("v0-back.bin")))
-    check("version 1 to GGUF and back, bit by bit", convert(p("v1.bin"), p("v1.gguf"), *z)
-          and convert(p("v1.gguf"), p("v1-back.bin"), "--to", "llama2c-v1") and same(p("v1.bin"), p("v1-back.bin")))
+    check("GGUF f32 generates text", len(exact) > 60 and not exact.startswith(b"failed"))
+    check("legacy generates the same text", text(p("v0.bin"), *z) == exact)
+    check("version 1 generates the same text", text(p("v1.bin"), *z) == exact)
+    check(
+        "legacy to shards and back, bit by bit",
+        convert(p("v0.bin"), p("v0-shards"), "--shard", *z)
+        and convert(p("v0-shards"), p("v0-back.bin"))
+        and same(p("v0.bin"), p("v0-back.bin")),
+    )
+    check(
+        "legacy to GGUF and back, bit by bit",
+        convert(p("v0.bin"), p("v0.gguf"), *z)
+        and convert(p("v0.gguf"), p("v0-back.bin"))
+        and same(p("v0.bin"), p("v0-back.bin")),
+    )
+    check(
+        "version 1 to GGUF and back, bit by bit",
+        convert(p("v1.bin"), p("v1.gguf"), *z)
+        and convert(p("v1.gguf"), p("v1-back.bin"), "--to", "llama2c-v1")
+        and same(p("v1.bin"), p("v1-back.bin")),
+    )
     # llama2.c's groups, and back
-    check("to llama2.c version 2", convert(p("f32.gguf"), p("v2.bin"), "-f", "q8_0", "--group", "32"))
-    check("version 2 to GGUF and back, bit by bit", convert(p("v2.bin"), p("v2.gguf"), *z)
-          and convert(p("v2.gguf"), p("v2-back.bin")) and same(p("v2.bin"), p("v2-back.bin")))
-    check("version 2 to shards and back, bit by bit", convert(p("v2.bin"), p("v2-shards"), "--shard", *z)
-          and convert(p("v2-shards"), p("v2-back.bin")) and same(p("v2.bin"), p("v2-back.bin")))
-    check("version 2 in GGUF tells as version 2", text(p("v2.gguf")) == text(p("v2.bin"), *z))
-    check("tokenizer.bin comes back", os.path.exists(p("v2-back.tok.bin")) and same(p("v2-back.tok.bin"), p("v0-back.tok.bin")))
-    # the others: they tell something, and their errors are of the right size
+    check(
+        "to llama2.c version 2", convert(p("f32.gguf"), p("v2.bin"), "-f", "q8_0", "--group", "32")
+    )
+    check(
+        "version 2 to GGUF and back, bit by bit",
+        convert(p("v2.bin"), p("v2.gguf"), *z)
+        and convert(p("v2.gguf"), p("v2-back.bin"))
+        and same(p("v2.bin"), p("v2-back.bin")),
+    )
+    check(
+        "version 2 to shards and back, bit by bit",
+        convert(p("v2.bin"), p("v2-shards"), "--shard", *z)
+        and convert(p("v2-shards"), p("v2-back.bin"))
+        and same(p("v2.bin"), p("v2-back.bin")),
+    )
+    check(
+        "version 2 in GGUF generates the text of version 2",
+        text(p("v2.gguf")) == text(p("v2.bin"), *z),
+    )
+    check(
+        "tokenizer.bin comes back",
+        os.path.exists(p("v2-back.tok.bin")) and same(p("v2-back.tok.bin"), p("v0-back.tok.bin")),
+    )
+    # the other formats: they generate text, and their errors have the right size
     worst = {}
     for name in ("f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"):
         done = duotale("convert", p("f32.gguf"), "-o", p(name + ".gguf"), "-f", name, "--json")
         report = json.loads(done.stdout)
         worst[name] = report["largest_error"]
-        check(f"{name}: largest error {worst[name]:.3g}; tells", len(text(p(name + ".gguf"))) > 60)
-    check("errors in their order", worst["f16"] < worst["bf16"] < worst["q4_0"] > worst["q8_0"]
-          and max(worst["q8_0"], worst["bf16"]) < worst["q5_1"] < worst["q4_1"] and worst["q5_0"] < worst["q4_0"])
-    # what cannot be
-    for args, code, output in (([p("f32.gguf"), "-o", p("x.bin"), "-f", "q4_0"], 3, "int8 groups"),
-                             ([p("f32.gguf"), "-o", p("x.txt")], 2, "choose the format with --to"),
-                             ([p("f32.gguf"), "-o", p("x.gguf"), "-f", "q9"], 2, "--format: must be one of"),
-                             ([p("f32.gguf"), "-o", p("shards"), "--shard"], 1, "already exists"),
-                             ([p("f32.gguf"), "-o", p("none/x.gguf")], 1, "No such file"),
-                             ([p("nothing.gguf"), "-o", p("x.gguf")], 3, "nothing.gguf")):
+        check(
+            f"{name}: largest error {worst[name]:.3g}; generates text",
+            len(text(p(name + ".gguf"))) > 60,
+        )
+    check(
+        "errors in their order",
+        worst["f16"] < worst["bf16"] < worst["q4_0"] > worst["q8_0"]
+        and max(worst["q8_0"], worst["bf16"]) < worst["q5_1"] < worst["q4_1"]
+        and worst["q5_0"] < worst["q4_0"],
+    )
+    # invalid conversions
+    for args, code, output in (
+        ([p("f32.gguf"), "-o", p("x.bin"), "-f", "q4_0"], 3, "int8 groups"),
+        ([p("f32.gguf"), "-o", p("x.txt")], 2, "choose the format with --to"),
+        ([p("f32.gguf"), "-o", p("x.gguf"), "-f", "q9"], 2, "--format: must be one of"),
+        ([p("f32.gguf"), "-o", p("shards"), "--shard"], 1, "already exists"),
+        ([p("f32.gguf"), "-o", p("none/x.gguf")], 1, "No such file"),
+        ([p("nothing.gguf"), "-o", p("x.gguf")], 3, "nothing.gguf"),
+    ):
         done = duotale("convert", *args)
         line = done.stderr.decode()
-        check(f"refused: {line.strip()}", done.returncode == code and output in line and line.count("\n") == 1)
-    check("nothing half-written is left", not [f for f in os.listdir(work) if "partial" in f or f.startswith("x.")])
+        check(
+            f"refused: {line.strip()}",
+            done.returncode == code and output in line and line.count("\n") == 1,
+        )
+    check(
+        "no partial file is left",
+        not [f for f in os.listdir(work) if "partial" in f or f.startswith("x.")],
+    )
 
 
 def sizes(work):
-    """The fewer bits a weight has, the more a byte of stories costs: the default model, and one trained by others' tools."""
+    """Fewer bits per weight cost more bits per byte of text: the default model and another one."""
     shared = os.path.join(root, "..", "shared")
-    corpus, other = os.path.join(shared, "corpus", "tinystories_truecased.txt"), os.path.join(shared, "models", "bedtime-2m")
+    corpus, other = os.path.join(shared, "corpus", "tinystories_truecased.txt"), os.path.join(
+        shared, "models", "bedtime-2m"
+    )
     if not os.path.exists(corpus) or not os.path.exists(other + ".bin"):
-        print("skipped: there is no ../shared/corpus or ../shared/models/bedtime-2m.bin")
+        print("skipped: ../shared/corpus or ../shared/models/bedtime-2m.bin is missing")
         sys.exit(77)
     p = lambda name: os.path.join(work, name)
     for model, *z in ([default_model()], [other + ".bin", "-z", other + ".tok.bin"]):
         bits, size = {}, {}
         for form in ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"):
             check(f"{form} is written", convert(model, p("x.gguf"), "-f", form, *z))
-            done = duotale("eval", p("x.gguf"), corpus, "--last", "30", "-b", "fp32", "-j", "1", "--json")
-            bits[form], size[form] = json.loads(done.stdout)["bits_per_byte"], os.path.getsize(p("x.gguf"))
-            print(f"      {os.path.basename(model)} {form}: {size[form]} bytes, {bits[form]:.6f} bits a byte")
+            done = duotale(
+                "eval", p("x.gguf"), corpus, "--last", "30", "-b", "fp32", "-j", "1", "--json"
+            )
+            bits[form], size[form] = json.loads(done.stdout)["bits_per_byte"], os.path.getsize(
+                p("x.gguf")
+            )
+            print(
+                f"      {os.path.basename(model)} {form}:"
+                f" {size[form]} bytes, {bits[form]:.6f} bits a byte"
+            )
         exact = bits["f32"]
-        check("16 and 8 bits cost nothing: within 0.05 % of 32", all(abs(bits[f] / exact - 1) < 0.0005 for f in ("f16", "bf16", "q8_0")))
-        check("8 bits before 5, 5 before 4", bits["q8_0"] < min(bits["q5_1"], bits["q5_0"]) and max(bits["q5_1"], bits["q5_0"]) < min(bits["q4_1"], bits["q4_0"]))
-        # some 7,000 tokens tell forms of the same width apart by no more than this
+        check(
+            "16 and 8 bits: within 0.05 % of 32",
+            all(abs(bits[f] / exact - 1) < 0.0005 for f in ("f16", "bf16", "q8_0")),
+        )
+        check(
+            "8 bits before 5, 5 before 4",
+            bits["q8_0"] < min(bits["q5_1"], bits["q5_0"])
+            and max(bits["q5_1"], bits["q5_0"]) < min(bits["q4_1"], bits["q4_0"]),
+        )
+        # about 7,000 tokens: forms of one width differ by less than this
         order = ["f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
-        check("none is better than a larger one by more than 0.05 %", all(bits[a] < bits[b] * 1.0005 for a, b in zip(order, order[1:])))
-        check("each is smaller than the one before", all(size[a] > size[b] for a, b in zip(order, order[1:])))
+        check(
+            "none is better than a larger one by more than 0.05 %",
+            all(bits[a] < bits[b] * 1.0005 for a, b in zip(order, order[1:])),
+        )
+        check(
+            "each is smaller than the one before",
+            all(size[a] > size[b] for a, b in zip(order, order[1:])),
+        )
         check("4 bits cost less than 3 %", bits["q4_0"] < exact * 1.03)
 
 
 def write_folder(out, v0, tokenizer):
-    """A Hugging Face folder of the weights of a legacy llama2.c file and its tokenizer.bin, as transformers would save it."""
+    """Makes a Hugging Face folder from a legacy llama2.c file and its tokenizer.bin."""
     with open(v0, "rb") as f:
         dim, hidden, layers, heads, kv_heads, vocab, context = struct.unpack("<7i", f.read(28))
         data = f.read()
     tied, vocab, hs, at = vocab > 0, abs(vocab), dim // heads, 0
     tensors = {}
 
-    def take(name, *shape, halves=0):
+    def read_matrix(name, *shape, halves=0):
         nonlocal at
         n = 4 * math.prod(shape)
-        block, width = data[at:at + n], 4 * shape[-1]
+        block, width = data[at : at + n], 4 * shape[-1]
         at += n
         if halves:  # within a head: even rows first, then odd ones
-            order = [h * hs + i for h in range(halves) for i in [*range(0, hs, 2), *range(1, hs, 2)]]
-            block = b"".join(block[r * width:r * width + width] for r in order)
+            order = [
+                h * hs + i for h in range(halves) for i in [*range(0, hs, 2), *range(1, hs, 2)]
+            ]
+            block = b"".join(block[r * width : r * width + width] for r in order)
         tensors[name] = (shape, block)
 
     def each(name, *shape, halves=0):
         for i in range(layers):
-            take(f"model.layers.{i}.{name}.weight", *shape, halves=halves)
+            read_matrix(f"model.layers.{i}.{name}.weight", *shape, halves=halves)
 
     kv = kv_heads * hs
-    take("model.embed_tokens.weight", vocab, dim)
+    read_matrix("model.embed_tokens.weight", vocab, dim)
     each("input_layernorm", dim)
     each("self_attn.q_proj", dim, dim, halves=heads)
     each("self_attn.k_proj", kv, dim, halves=kv_heads)
@@ -176,10 +269,10 @@ def write_folder(out, v0, tokenizer):
     each("mlp.gate_proj", hidden, dim)
     each("mlp.down_proj", dim, hidden)
     each("mlp.up_proj", hidden, dim)
-    take("model.norm.weight", dim)
+    read_matrix("model.norm.weight", dim)
     at += 4 * context * hs
     if not tied:
-        take("lm_head.weight", vocab, dim)
+        read_matrix("lm_head.weight", vocab, dim)
 
     os.mkdir(out)
     names, files = list(tensors), 3
@@ -189,30 +282,74 @@ def write_folder(out, v0, tokenizer):
         header, offset = {"__metadata__": {"format": "pt"}}, 0
         for name in names[part::files]:
             shape, block = tensors[name]
-            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [offset, offset + len(block)]}
+            header[name] = {
+                "dtype": "F32",
+                "shape": shape,
+                "data_offsets": [offset, offset + len(block)],
+            }
             offset += len(block)
             index[name] = file
         text = json.dumps(header).encode()
         text += b" " * (-len(text) % 8)
         with open(os.path.join(out, file), "wb") as f:
-            f.write(struct.pack("<Q", len(text)) + text + b"".join(tensors[name][1] for name in names[part::files]))
+            f.write(
+                struct.pack("<Q", len(text))
+                + text
+                + b"".join(tensors[name][1] for name in names[part::files])
+            )
     pieces = []
     with open(tokenizer, "rb") as f:
         f.read(4)
         for i in range(vocab):
             n = struct.unpack("<fi", f.read(8))[1]
             piece = f.read(n).decode()
-            pieces.append(("<unk>", "<s>", "</s>")[i] if i < 3 else piece.replace(" ", "\u2581") if i > 258 else piece)
+            pieces.append(
+                ("<unk>", "<s>", "</s>")[i]
+                if i < 3
+                else piece.replace(" ", "\u2581")
+                if i > 258
+                else piece
+            )
     ids = {p: i for i, p in enumerate(pieces)}
-    merges = [f"{p[:k]} {p[k:]}" for p in pieces[259:] for k in range(1, len(p)) if p[:k] in ids and p[k:] in ids]
+    merges = [
+        f"{p[:k]} {p[k:]}"
+        for p in pieces[259:]
+        for k in range(1, len(p))
+        if p[:k] in ids and p[k:] in ids
+    ]
     special = [{"id": i, "content": pieces[i], "special": True} for i in range(3)]
     texts = {
-        "config.json": {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": dim, "intermediate_size": hidden,
-                        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads, "vocab_size": vocab,
-                        "max_position_embeddings": context, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
-                        "tie_word_embeddings": tied, "bos_token_id": 1, "eos_token_id": 2, "rope_scaling": None},
-        "tokenizer.json": {"version": "1.0", "added_tokens": special, "normalizer": None, "pre_tokenizer": None,
-                           "model": {"type": "BPE", "byte_fallback": True, "unk_token": "<unk>", "vocab": ids, "merges": merges}},
+        "config.json": {
+            "model_type": "llama",
+            "architectures": ["LlamaForCausalLM"],
+            "hidden_size": dim,
+            "intermediate_size": hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": kv_heads,
+            "vocab_size": vocab,
+            "max_position_embeddings": context,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 10000.0,
+            "hidden_act": "silu",
+            "tie_word_embeddings": tied,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "rope_scaling": None,
+        },
+        "tokenizer.json": {
+            "version": "1.0",
+            "added_tokens": special,
+            "normalizer": None,
+            "pre_tokenizer": None,
+            "model": {
+                "type": "BPE",
+                "byte_fallback": True,
+                "unk_token": "<unk>",
+                "vocab": ids,
+                "merges": merges,
+            },
+        },
         "model.safetensors.index.json": {"metadata": {}, "weight_map": index},
     }
     for name, value in texts.items():
@@ -221,46 +358,83 @@ def write_folder(out, v0, tokenizer):
 
 
 def folder(work):
-    """A Hugging Face folder tells what the llama2.c file tells, and becomes the same GGUF, byte by byte."""
+    """A Hugging Face folder generates the llama2.c file's text and converts to the same GGUF."""
     p = lambda name: os.path.join(work, name)
     convert(default_model(), p("x.gguf"))
     convert(p("x.gguf"), p("v0.bin"), "-f", "f32", "--to", "llama2c-v0")
     write_folder(p("hf"), p("v0.bin"), p("v0.tok.bin"))
-    check("the folder tells what the file tells", text(p("hf")) == text(p("v0.bin"), "-z", p("v0.tok.bin")))
-    check("the same GGUF by both roads", convert(p("hf"), p("a.gguf"), "--name", "x")
-          and convert(p("v0.bin"), p("b.gguf"), "--name", "x", "-z", p("v0.tok.bin")) and same(p("a.gguf"), p("b.gguf")))
-    check("and as q8_0", convert(p("hf"), p("a.gguf"), "--name", "x", "-f", "q8_0")
-          and convert(p("v0.bin"), p("b.gguf"), "--name", "x", "-f", "q8_0", "-z", p("v0.tok.bin")) and same(p("a.gguf"), p("b.gguf")))
-    check("the same llama2.c file, with groups", convert(p("hf"), p("a.bin"), "-f", "q8_0", "--group", 32)
-          and convert(p("v0.bin"), p("b.bin"), "-f", "q8_0", "--group", 32) and same(p("a.bin"), p("b.bin")))
+    check(
+        "the folder generates the text of the file",
+        text(p("hf")) == text(p("v0.bin"), "-z", p("v0.tok.bin")),
+    )
+    check(
+        "the same GGUF from both",
+        convert(p("hf"), p("a.gguf"), "--name", "x")
+        and convert(p("v0.bin"), p("b.gguf"), "--name", "x", "-z", p("v0.tok.bin"))
+        and same(p("a.gguf"), p("b.gguf")),
+    )
+    check(
+        "and as q8_0",
+        convert(p("hf"), p("a.gguf"), "--name", "x", "-f", "q8_0")
+        and convert(p("v0.bin"), p("b.gguf"), "--name", "x", "-f", "q8_0", "-z", p("v0.tok.bin"))
+        and same(p("a.gguf"), p("b.gguf")),
+    )
+    check(
+        "the same llama2.c file, with groups",
+        convert(p("hf"), p("a.bin"), "-f", "q8_0", "--group", 32)
+        and convert(p("v0.bin"), p("b.bin"), "-f", "q8_0", "--group", 32)
+        and same(p("a.bin"), p("b.bin")),
+    )
     check("and its tokenizer.bin", same(p("a.tok.bin"), p("v0.tok.bin")))
     os.remove(p("hf/model-00002-of-00003.safetensors"))
     done = duotale("inspect", p("hf"))
-    check(f"a missing shard: {done.stderr.decode().strip()}", done.returncode == 3 and b"weight_map" in done.stderr)
+    check(
+        f"a missing shard: {done.stderr.decode().strip()}",
+        done.returncode == 3 and b"weight_map" in done.stderr,
+    )
 
 
 def shared(work):
-    """What llama2.c's own exporter made of the same sources, byte by byte."""
+    """The files that llama2.c's exporter made of the same sources, byte by byte."""
     models = os.path.join(root, "..", "shared", "models")
     if not os.path.isdir(models):
-        print("../shared/models is not there: skipped")
+        print("skipped: ../shared/models is missing")
         sys.exit(77)
-    for source, tokenizer, group, want in (("stories260K-h192.bin", "tok512.bin", 64, "stories260K-h192-q80-g64.bin"),
-                                           ("stories260K-h192.bin", "tok512.bin", 32, "stories260K-h192-q80-g32.bin"),
-                                           ("stories260K.bin", "tok512.bin", 4, "stories260K-q80-g4.bin"),
-                                           ("bedtime-2m.bin", "bedtime-2m.tok.bin", 32, "bedtime-2m-q80-g32.bin")):
+    for source, tokenizer, group, want in (
+        ("stories260K-h192.bin", "tok512.bin", 64, "stories260K-h192-q80-g64.bin"),
+        ("stories260K-h192.bin", "tok512.bin", 32, "stories260K-h192-q80-g32.bin"),
+        ("stories260K.bin", "tok512.bin", 4, "stories260K-q80-g4.bin"),
+        ("bedtime-2m.bin", "bedtime-2m.tok.bin", 32, "bedtime-2m-q80-g32.bin"),
+    ):
         out = os.path.join(work, want)
-        ok = convert(os.path.join(models, source), out, "-z", os.path.join(models, tokenizer), "-f", "q8_0", "--group", group)
+        ok = convert(
+            os.path.join(models, source),
+            out,
+            "-z",
+            os.path.join(models, tokenizer),
+            "-f",
+            "q8_0",
+            "--group",
+            group,
+        )
         check(f"{want}: byte by byte", ok and same(out, os.path.join(models, want)))
     out, back = os.path.join(work, "x.gguf"), os.path.join(work, "x.bin")
     source, tokenizer = os.path.join(models, "stories260K.bin"), os.path.join(models, "tok512.bin")
-    check("stories260K to shards and back, byte by byte", convert(source, work + "/s", "--shard", "-z", tokenizer)
-          and convert(work + "/s", back) and same(back, source) and same(work + "/x.tok.bin", tokenizer))
-    check("stories260K to GGUF tells the same", convert(source, out, "-z", tokenizer) and text(out) == text(source, "-z", tokenizer))
+    check(
+        "stories260K to shards and back, byte by byte",
+        convert(source, work + "/s", "--shard", "-z", tokenizer)
+        and convert(work + "/s", back)
+        and same(back, source)
+        and same(work + "/x.tok.bin", tokenizer),
+    )
+    check(
+        "stories260K to GGUF generates the same text",
+        convert(source, out, "-z", tokenizer) and text(out) == text(source, "-z", tokenizer),
+    )
 
 
 def interrupt(work):
-    """Stopped at fifty moments, by three signals: the old file or the whole new one, and nothing else."""
+    """Fifty interruptions by three signals leave the old file or the complete new one."""
     random.seed(5)
     model = default_model()
     out = os.path.join(work, "out.gguf")
@@ -274,8 +448,11 @@ def interrupt(work):
     for i in range(50):
         with open(out, "wb") as f:
             f.write(old)
-        child = subprocess.Popen([program, "convert", model, "-o", out, "-f", "f32"], stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.PIPE)
+        child = subprocess.Popen(
+            [program, "convert", model, "-o", out, "-f", "f32"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
         time.sleep(random.uniform(0, whole))
         child.send_signal((signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[i % 3])
         line = child.communicate()[1].decode()
@@ -285,12 +462,18 @@ def interrupt(work):
         if found not in (old, new) or os.listdir(work) != ["out.gguf"]:
             check(f"moment {i}: {child.returncode} {line} {os.listdir(work)}", False)
         if child.returncode == 130 and found != old:
-            check(f"moment {i}: told that it stopped, but wrote", False)
-    check(f"fifty interruptions: the old file {seen['old']} times, the new one {seen['new']} times", seen["old"] > 0)
+            check(f"moment {i}: reports that it stopped, but wrote the file", False)
+    check(
+        f"fifty interruptions: the old file {seen['old']} times, the new one {seen['new']} times",
+        seen["old"] > 0,
+    )
     # a folder of shards
     for i in range(10):
-        child = subprocess.Popen([program, "convert", model, "-o", work + "/shards", "--shard", "-f", "f32"],
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        child = subprocess.Popen(
+            [program, "convert", model, "-o", work + "/shards", "--shard", "-f", "f32"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         time.sleep(random.uniform(0, whole))
         child.send_signal(signal.SIGINT)
         child.communicate()
@@ -300,7 +483,7 @@ def interrupt(work):
 
 
 def disk(work):
-    """No room: told, with exit code 1, and the old file is as it was."""
+    """A full disk: a message, exit code 1, and the old file is unchanged."""
     out = os.path.join(work, "out.gguf")
     with open(out, "wb") as f:
         f.write(b"the old file")
@@ -311,12 +494,22 @@ def disk(work):
 
     done = duotale("convert", default_model(), "-o", out, "-f", "f32", preexec_fn=little_capacity)
     line = done.stderr.decode()
-    check(f"no room: {line.strip()}", done.returncode == 1 and "out.gguf" in line and line.count("\n") == 1)
+    check(
+        f"disk full: {line.strip()}",
+        done.returncode == 1 and "out.gguf" in line and line.count("\n") == 1,
+    )
     with open(out, "rb") as f:
-        check("the old file is as it was", f.read() == b"the old file")
-    check("and alone", os.listdir(work) == ["out.gguf"])
+        check("the old file is unchanged", f.read() == b"the old file")
+    check("no other file is left", os.listdir(work) == ["out.gguf"])
 
 
 with tempfile.TemporaryDirectory() as place:
-    {"roads": roads, "sizes": sizes, "folder": folder, "shared": shared, "interrupt": interrupt, "disk": disk}[word](place)
+    {
+        "roads": roads,
+        "sizes": sizes,
+        "folder": folder,
+        "shared": shared,
+        "interrupt": interrupt,
+        "disk": disk,
+    }[word](place)
 sys.exit(1 if failures else 0)

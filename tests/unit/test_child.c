@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Child processes: found, fed, read, ended; and gone when the program is, whatever ended it.
+// Child processes: finding, starting, input, output and end; none outlives the program.
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -26,7 +26,7 @@ static void sleep_ms(long ms)
     nanosleep(&t, NULL);
 }
 
-// Whether a process is there and no zombie.
+// Whether a process exists and is not a zombie.
 static bool alive(pid_t pid)
 {
     char path[64], text[256] = "";
@@ -41,7 +41,7 @@ static bool alive(pid_t pid)
     return state && state[1] == ' ' && state[2] != 'Z' && state[2] != 'X';
 }
 
-// Waits for it to be gone; the limit is only for a test that fails.
+// Waits until a process is gone. The limit only ends a failing test.
 static bool goes_away(pid_t pid)
 {
     for (int i = 0; i < 1000 && alive(pid); i++)
@@ -58,7 +58,7 @@ static void test_find(void **state)
     assert_false(dt_child_find("no-such-program-here", path, sizeof path));
     assert_true(dt_child_find("/bin/sh", NULL, 0));
     assert_false(dt_child_find("/", NULL, 0));
-    // Never from the current folder, whichever way PATH names it.
+    // Never from the current folder, however PATH names it.
     char old[4096];
     snprintf(old, sizeof old, "%s", getenv("PATH"));
     assert_int_equal(chdir("/bin"), 0);
@@ -98,7 +98,7 @@ static void test_talk(void **state)
         else
             used += (size_t)n;
     }
-    // 800: where memory does not suffice, a helper goes before the story does.
+    // 800: the kernel kills it before the program if memory runs out.
     assert_int_equal(used, 21);
     assert_memory_equal(text, "hello secondfirst800\n", 21);
     assert_true(dt_child_wait(&child, -1, NULL, &end));
@@ -111,11 +111,11 @@ static void test_talk(void **state)
     dt_child_finish(&child, &end);
 }
 
-// Nothing of ours is open in a child, and its signals are as at the start of a program.
+// A child has no other open files and default signal handling.
 static void test_clean(void **state)
 {
     (void)state;
-    int leak = open("/dev/null", O_RDONLY); // without O_CLOEXEC, as some library would
+    int leak = open("/dev/null", O_RDONLY); // without O_CLOEXEC, as a library might open it
     signal(SIGPIPE, SIG_IGN);
     const char *argv[] = {"sh", "-c", "ls /proc/self/fd | wc -l; grep SigIgn /proc/self/status",
                           NULL};
@@ -145,7 +145,7 @@ static void test_missing(void **state)
     struct dt_error err = {0};
     assert_int_equal(dt_child_start(&child, &spec, &err), DT_UNSUPPORTED);
     assert_non_null(strstr(err.message, "no-such-program-here is not installed"));
-    // An executable that the kernel will not run.
+    // An executable that the kernel refuses.
     char path[] = "/tmp/test_child_XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0 && write(fd, "\177ELFnonsense", 12) == 12 && fchmod(fd, 0700) == 0 &&
@@ -157,7 +157,7 @@ static void test_missing(void **state)
     unlink(path);
 }
 
-// A child that closes its input: no SIGPIPE, and the caller hears of it.
+// A child that closes its input: no SIGPIPE, and the write returns -1.
 static void test_deaf(void **state)
 {
     (void)state;
@@ -199,12 +199,12 @@ static void test_stop(void **state)
     dt_child_finish(&child, &end);
     assert_int_equal(end.signal, SIGKILL);
     assert_true(goes_away(pid));
-    assert_true(goes_away((pid_t)atoi(text))); // what the script started, too
+    assert_true(goes_away((pid_t)atoi(text))); // the script's own child, too
     dt_stop_free(&stop);
     dt_stop_free(&stop);
 }
 
-// A program is killed in a way it cannot notice: its children are gone.
+// SIGKILL to the program also ends its children.
 static void test_orphans(void **state)
 {
     (void)state;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Conversions as a library: a model packed for a backend is read back as it was packed; a stop
-// leaves nothing.
+// Conversion: a model packed for a backend reads back unchanged; cancelling leaves no file.
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -17,8 +16,8 @@
 #include "host/file.h"
 #include "synth.h"
 
-// A toy layout: a header with the shape, then the columns one after another. It takes fp32 only,
-// and no vocabulary-sized matrices.
+// A toy layout: a header with the shape, then the columns one after another. Packs only fp32, and
+// no matrices with a row per token.
 struct toy_header {
     uint32_t rows, cols;
 };
@@ -165,8 +164,7 @@ static void check_packed(const struct dt_matrix *packed, const struct dt_matrix 
 static void packed_for_a_backend(void **state)
 {
     (void)state;
-    for (int eight = 0; eight <= 1;
-         eight++) { // from fp32, and from int8 groups made fp32 on the way
+    for (int eight = 0; eight <= 1; eight++) { // from fp32, and from int8 groups
         struct opened from = {0}, back = {0};
         struct dt_error err = {0};
         struct dt_instance instance = {.table = toy};
@@ -181,9 +179,9 @@ static void packed_for_a_backend(void **state)
             check_packed(&back.model.layers[l].key, &from.model.layers[l].key);
             check_packed(&back.model.layers[l].down, &from.model.layers[l].down);
         }
-        assert_int_equal(back.model.embedding.form, DT_FORM_F32); // the toy would not have it
+        assert_int_equal(back.model.embedding.form, DT_FORM_F32); // the toy layout does not pack it
         assert_memory_equal(back.model.final_norm, from.model.final_norm, 32 * sizeof(float));
-        // what is packed cannot be converted again
+        // a packed model cannot be converted again
         c.model = &back.model;
         assert_int_equal(dt_convert_gguf(&c, in_folder("again.gguf"), &err), DT_UNSUPPORTED);
         assert_non_null(strstr(err.message, "packed as toy-1"));
@@ -192,8 +190,8 @@ static void packed_for_a_backend(void **state)
     }
 }
 
-// A layout that packs nothing of the model, or a backend without one, is refused before anything is
-// written.
+// A layout that packs no matrix of the model, and a backend without a layout, are refused before
+// anything is written.
 static void nothing_to_pack(void **state)
 {
     (void)state;
@@ -203,7 +201,7 @@ static void nothing_to_pack(void **state)
     bare.table.layout = NULL;
     synth_llama2c(&from.bytes, &shape, 2);
     open_bytes(&from, from.bytes.bytes, from.bytes.n);
-    struct dt_conversion c = {.model = &from.model, .pack_for = &instance}; // int8 as it is
+    struct dt_conversion c = {.model = &from.model, .pack_for = &instance}; // int8, unconverted
     assert_int_equal(dt_convert_gguf(&c, in_folder("no.gguf"), &err), DT_UNSUPPORTED);
     assert_non_null(strstr(err.message, "backend toy packs no matrix of this form"));
     c.pack_for = &bare;

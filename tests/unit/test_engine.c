@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The engine as a program uses it: swaps in mid-story, refusals that change nothing, threads,
-// memory given back.
+// The engine: swaps in the middle of a story, errors that change nothing, threads, released memory.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +33,7 @@ static struct dt_engine *open_engine(const char *stack, size_t limit)
     return engine;
 }
 
-// Evaluates the next token and samples one; begins with BOS.
+// Evaluates the last token (BOS at first) and samples the next one.
 static uint32_t step(struct dt_engine *engine, uint32_t token)
 {
     struct dt_error err = {0};
@@ -58,7 +57,7 @@ static void story(struct dt_engine *engine, uint32_t *out)
         out[i] = token = step(engine, token);
 }
 
-// Every stack that can be had, reference first; at most room of them.
+// Writes the names of all usable stacks, reference first, at most `capacity`.
 static size_t all_stacks(struct dt_engine *engine, char (*out)[64], size_t capacity)
 {
     size_t n = 0;
@@ -147,7 +146,8 @@ static void a_refused_swap_changes_nothing(void **state)
         size_t used = atomic_load(&dt_engine_account(engine)->used);
         assert_int_equal(dt_engine_swap(engine, "nonsense", NULL, NULL, &err), DT_USAGE);
         assert_int_equal(dt_engine_swap(engine, "int8+", NULL, NULL, &err), DT_USAGE);
-        dt_status status = dt_engine_swap(engine, "fp32", NULL, NULL, &err); // a copy in floats
+        dt_status status = dt_engine_swap(engine, "fp32", NULL, NULL,
+                                          &err); // needs a copy of the weights in floats
         assert_true(status == DT_NO_MEMORY || status == DT_USAGE);
         assert_int_equal(atomic_load(&dt_engine_account(engine)->used), used);
         assert_string_equal(dt_engine_stack_name(engine), "reference");
@@ -225,15 +225,15 @@ static void plans_hold(void **state)
     assert_false(dt_engine_is_open(engine));
     assert_int_equal(dt_engine_start(engine, NULL, NULL, &err), DT_OK);
     dt_engine_memory(engine, &now);
-    assert_true(now.total <= plan.total);             // the plan is an upper bound,
-    assert_true(now.total + (1u << 20) > plan.total); // and not a wild one
+    assert_true(now.total <= plan.total);             // the plan is an upper bound
+    assert_true(now.total + (1u << 20) > plan.total); // and a close one
     assert_int_equal(now.session.own, plan.session.own);
     assert_int_equal(dt_engine_swap_plan(engine, "reference", &plan, &err), DT_OK);
     assert_int_equal(plan.weights.copied_bytes, 0);
     dt_engine_free(engine);
 }
 
-// A small int8 model of our own.
+// A small synthetic int8 model.
 static int make_home(void **state)
 {
     (void)state;

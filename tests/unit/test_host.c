@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Small things of the host: files, memory, JSON, clocks, CPU facts.
+// host: files, memory, arrays, JSON, clocks, CPU features.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -50,8 +50,8 @@ static void files_are_mapped_and_refused(void **state)
     assert_int_equal(dt_file_map(&file, path, &err), DT_BAD_INPUT);
 }
 
-// cmocka has a handler of its own for every test, so this is the way of a program that has one: ask
-// the guard first.
+// cmocka installs its own SIGBUS handler for each test, so this does what a program with a handler
+// does: it calls the guard first.
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
     (void)context;
@@ -59,7 +59,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
         signal(number, SIG_DFL);
 }
 
-static void a_cut_file_reads_as_zeros_and_is_told(void **state)
+static void a_truncated_file_reads_as_zeros_and_is_reported(void **state)
 {
     (void)state;
     struct dt_error err = {0};
@@ -73,14 +73,14 @@ static void a_cut_file_reads_as_zeros_and_is_told(void **state)
     assert_int_equal(file.bytes[90000], 0);
     assert_int_equal(dt_file_check(&file, &err), DT_BAD_INPUT);
     dt_file_unmap(&file);
-    // the slot is free again, and the next file is whole
+    // the slot is free again
     write_file(100000);
     assert_int_equal(dt_file_map(&file, path, &err), DT_OK);
     assert_int_equal(dt_file_check(&file, &err), DT_OK);
     dt_file_unmap(&file);
 }
 
-// Whether the kernel gives large pages or not: the bytes are the file's, and a cut is noticed.
+// With and without large pages the bytes are the file's, and truncation is reported.
 static void large_pages_change_nothing_that_is_read(void **state)
 {
     (void)state;
@@ -105,7 +105,7 @@ static void large_pages_change_nothing_that_is_read(void **state)
     dt_file_unmap(&file);
     write_file(100);
     assert_int_equal(dt_file_map(&file, path, &err), DT_OK);
-    dt_file_large_pages(&file); // too small for any: nothing happens
+    dt_file_large_pages(&file); // the file is too small: no effect
     assert_false(file.large);
     dt_file_unmap(&file);
 }
@@ -127,7 +127,7 @@ static void memory_is_accounted(void **state)
     assert_int_equal(atomic_load(&account.used), 0);
     assert_int_equal(atomic_load(&account.peak), 600000);
     struct dt_account free_account = {0};
-    assert_int_equal(dt_memory_alloc(&free_account, (size_t)1 << 46, "the sky", &a, &err),
+    assert_int_equal(dt_memory_alloc(&free_account, (size_t)1 << 46, "a block", &a, &err),
                      DT_NO_MEMORY);
     struct dt_memory_facts facts;
     dt_memory_facts(&facts);
@@ -241,7 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_are_mapped_and_refused),
-        cmocka_unit_test(a_cut_file_reads_as_zeros_and_is_told),
+        cmocka_unit_test(a_truncated_file_reads_as_zeros_and_is_reported),
         cmocka_unit_test(large_pages_change_nothing_that_is_read),
         cmocka_unit_test(memory_is_accounted),
         cmocka_unit_test(json_is_escaped),

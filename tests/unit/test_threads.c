@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The pool: every item once, distinct workers, the same pieces each time, nothing lost over many
-// short jobs.
+// The pool: every item runs once, concurrent workers have different numbers, the pieces are always
+// the same, many short jobs in a row.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -87,7 +87,7 @@ static void many_short_jobs(void **state)
     dt_threads_free(pool);
 }
 
-// Holds every worker but the caller up in its first piece, as a core that was taken away would.
+// Delays every worker but the caller in its first piece, as if it had lost its core.
 static void held_up(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
 {
     struct job *j = arg;
@@ -111,7 +111,7 @@ static void a_worker_that_was_held_up_loses_nothing(void **state)
                 assert_int_equal(j->done[i], (uint8_t)round);
         }
         free(j);
-        dt_threads_free(pool); // some are still away, and must come for this
+        dt_threads_free(pool); // suspended workers must end too
     }
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sound files: every form that is read, in pieces of every size; broken ones; writing; changing the
-// rate.
+// WAV: all supported formats, in pieces of all sizes; broken files; writing; resampling.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,8 +27,8 @@ static void put(unsigned char *p, uint32_t v, int n)
         p[i] = (unsigned char)(v >> (8 * i));
 }
 
-// A WAV of a sine of 440 Hz at half loudness; the channels differ by a sign where there are
-// several, but for the first two which are equal. Returns its size.
+// Makes a WAV file of a 440 Hz sine at half loudness and returns its size. Of several channels the
+// first two are equal, the others have alternating signs.
 static size_t make(unsigned char *out, const struct form *form, size_t frames, bool stream,
                    bool extensible)
 {
@@ -37,7 +36,7 @@ static size_t make(unsigned char *out, const struct form *form, size_t frames, b
     size_t n = 0;
     uint32_t data = (uint32_t)(frames * frame);
     memcpy(out, "RIFF....WAVELIST\5\0\0\0abcde\0fmt ",
-           30); // a chunk of odd size that means nothing to us
+           30); // an unknown chunk of odd size
     n = 30;
     put(out + 4, stream ? 0xffffffffu : data + 60, 4);
     put(out + n, extensible ? 40 : 16, 4);
@@ -74,15 +73,15 @@ static size_t make(unsigned char *out, const struct form *form, size_t frames, b
     return n;
 }
 
-struct heard {
+struct collected {
     int16_t samples[4096];
     size_t count;
 };
 
-static dt_status hear(void *arg, const struct dt_wav_format *format, const int16_t *samples,
-                      size_t n, struct dt_error *err)
+static dt_status collect(void *arg, const struct dt_wav_format *format, const int16_t *samples,
+                         size_t n, struct dt_error *err)
 {
-    struct heard *h = arg;
+    struct collected *h = arg;
     (void)format, (void)err;
     assert_true(h->count + n <= sizeof h->samples / sizeof h->samples[0]);
     memcpy(h->samples + h->count, samples, n * sizeof *samples);
@@ -99,26 +98,26 @@ static void test_forms(void **state)
         {3, 32, 1, 22050}, {3, 64, 2, 48000}, {1, 16, 6, 48000},
     };
     static unsigned char file[65536];
-    static struct heard heard;
+    static struct collected collected;
     for (size_t f = 0; f < sizeof forms / sizeof forms[0]; f++) {
         for (int kind = 0; kind < 4; kind++) {
             size_t n = make(file, &forms[f], 1000, kind & 1, kind & 2);
             for (size_t step = 1; step < n; step = step < 70 ? step + 1 : step * 3) {
-                struct dt_wav_parser parser = {.sink = hear, .arg = &heard};
+                struct dt_wav_parser parser = {.sink = collect, .arg = &collected};
                 struct dt_error err = {0};
-                heard.count = 0;
+                collected.count = 0;
                 for (size_t at = 0; at < n; at += step)
                     assert_int_equal(
                         dt_wav_parser_push(&parser, file + at, n - at < step ? n - at : step, &err),
                         DT_OK);
                 assert_int_equal(dt_wav_parser_finish(&parser, &err), DT_OK);
-                assert_int_equal(heard.count, 1000);
+                assert_int_equal(collected.count, 1000);
                 assert_int_equal(parser.format.rate, forms[f].rate);
                 int tolerance = forms[f].bits == 8 ? 260 : 2;
                 for (size_t i = 0; i < 1000; i++) {
                     int want =
                         (int)lrint(0.5 * sin(2 * pi * 440 * (double)i / forms[f].rate) * 32767);
-                    assert_true(abs(heard.samples[i] - want) <= tolerance);
+                    assert_true(abs(collected.samples[i] - want) <= tolerance);
                 }
             }
         }
@@ -136,8 +135,8 @@ static void test_broken(void **state)
         const char *bytes;
         size_t length;
         dt_status status;
-        const char *says;
-    } spoils[] = {
+        const char *message;
+    } changes[] = {
         {0, "RIFX", 4, DT_BAD_INPUT, "not a WAV"},
         {8, "AVI ", 4, DT_BAD_INPUT, "not a WAV"},
         {34, "\x55\0", 2, DT_UNSUPPORTED, "format 85"},
@@ -150,30 +149,30 @@ static void test_broken(void **state)
         {26, "data", 4, DT_BAD_INPUT, "before their format"},
     };
     struct dt_error err;
-    for (size_t i = 0; i < sizeof spoils / sizeof spoils[0]; i++) {
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         memcpy(file, good, n);
-        memcpy(file + spoils[i].at, spoils[i].bytes, spoils[i].length);
+        memcpy(file + changes[i].at, changes[i].bytes, changes[i].length);
         struct dt_wav_parser parser = {0};
         memset(&err, 0, sizeof err);
-        assert_int_equal(dt_wav_parser_push(&parser, file, n, &err), spoils[i].status);
-        assert_non_null(strstr(err.message, spoils[i].says));
+        assert_int_equal(dt_wav_parser_push(&parser, file, n, &err), changes[i].status);
+        assert_non_null(strstr(err.message, changes[i].message));
     }
-    // Cut anywhere before the samples: an error at the end, never before; behind that: as many
-    // whole frames as there are.
+    // Truncated before the samples: an error at the end of the stream, not earlier. Truncated
+    // later: all complete frames.
     for (size_t cut = 0; cut <= n; cut++) {
-        static struct heard heard;
-        struct dt_wav_parser parser = {.sink = hear, .arg = &heard};
-        heard.count = 0;
+        static struct collected collected;
+        struct dt_wav_parser parser = {.sink = collect, .arg = &collected};
+        collected.count = 0;
         memset(&err, 0, sizeof err);
         assert_int_equal(dt_wav_parser_push(&parser, good, cut, &err), DT_OK);
         assert_int_equal(dt_wav_parser_finish(&parser, &err), cut < 58 ? DT_BAD_INPUT : DT_OK);
         size_t frames = cut < 58 ? 0 : (cut - 58) / 2 < 100 ? (cut - 58) / 2 : 100;
-        assert_int_equal(heard.count, frames);
+        assert_int_equal(collected.count, frames);
     }
 }
 
-// Changing the rate keeps the length, the pitch and the loudness, and what the lower rate cannot
-// hold is gone.
+// Resampling preserves duration, pitch and loudness, and removes what the lower rate cannot
+// represent.
 static void test_rates(void **state)
 {
     (void)state;
@@ -204,7 +203,7 @@ static void test_rates(void **state)
             dt_resampler_free(r);
         }
     }
-    // 15 kHz at 44.1 kHz would come back as 1 kHz at 16 kHz if it were not cut off.
+    // Without a filter 15 kHz at 44.1 kHz would become 1 kHz at 16 kHz.
     struct dt_resampler *r = NULL;
     assert_int_equal(dt_resampler_new(&r, 44100, 16000, NULL), DT_OK);
     for (uint32_t i = 0; i < 44100; i++)
@@ -234,7 +233,7 @@ static void test_files(void **state)
     assert_int_equal(dt_wav_create(&writer, path, 16000, &err), DT_OK);
     for (int i = 0; i < 20; i++) {
         assert_int_equal(dt_wav_write(&writer, wave, 1000, &err), DT_OK);
-        // It can be read at any time, as after a crash.
+        // It is readable at any time, as after a crash.
         assert_int_equal(dt_wav_read(path, 16000, 10, &samples, &count, &format, &cut, &err),
                          DT_OK);
         assert_int_equal(count, 1000 * (i + 1));

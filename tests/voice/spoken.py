@@ -75,7 +75,7 @@ class Spoken(unittest.TestCase):
         silent = self.run_story()
         output = self.run_story("--speak-to", self.wav, "--voice", voice)
         self.assertEqual(output.returncode, 0, output.stderr)
-        self.assertEqual(output.stdout, silent.stdout)  # the voice changes no story
+        self.assertEqual(output.stdout, silent.stdout)  # a voice does not change the story
         samples, seconds = self.read_wav()
         expected = estimate(output.stdout)
         self.assertTrue(0.75 * expected < seconds < 1.25 * expected,

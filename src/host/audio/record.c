@@ -23,7 +23,7 @@ enum {
 // Distinguishes speech from silence by the loudness of a frame against the quietest frames before.
 struct endpoint {
     uint32_t frames, speech, quiet;
-    uint32_t floor; // loudness of silence; rises slowly, to recover from one very quiet frame
+    uint32_t silence; // its loudness; rises slowly, to recover from one very quiet frame
 };
 
 // Judges the next frame. True if the recording is complete.
@@ -36,11 +36,11 @@ static bool is_complete(struct endpoint *e, const int16_t *frame)
     e->frames++;
     if (e->frames <= SETTLING_FRAMES)
         return false;
-    if (e->frames == SETTLING_FRAMES + 1 || loudness < e->floor)
-        e->floor = loudness;
+    if (e->frames == SETTLING_FRAMES + 1 || loudness < e->silence)
+        e->silence = loudness;
     else
-        e->floor += e->floor / 200 + (e->frames % 8 == 0);
-    bool speech = loudness > QUIETEST && loudness > 3 * e->floor;
+        e->silence += e->silence / 200 + (e->frames % 8 == 0);
+    bool speech = loudness > QUIETEST && loudness > 3 * e->silence;
     if (speech) {
         e->speech++;
         e->quiet = 0;
