@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host/json.h"
+#include "verbs/bench/stats.h"
 #include "verbs/eval.h"
 
 #define GREEDY_TOKENS 256u
@@ -102,12 +103,6 @@ static dt_status compare_story(void *arg, const char *text, size_t n)
     return status;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 // Counts the tokens that the two greedy texts from BOS have in common, at most GREEDY_TOKENS.
 // *diverged: whether they differ after those.
 static dt_status common_greedy(struct comparison *c, uint32_t *common, bool *diverged)
@@ -157,7 +152,7 @@ static void put_side(struct dt_json *j, const char *name, const struct compariso
 static void print(struct comparison *c, uint32_t common, bool diverged, bool json)
 {
     size_t n = c->kl_count;
-    qsort(c->kl, n, sizeof *c->kl, by_value);
+    qsort(c->kl, n, sizeof *c->kl, dt_stats_order);
     double p99 = c->kl[n - 1 - n / 100], mean = c->kl_sum / (double)n,
            agree = (double)c->same_top / (double)n;
     if (!json) {

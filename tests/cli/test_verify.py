@@ -75,7 +75,7 @@ def faults(here):
         line = next((row for row in text.splitlines() if "FAILED" in row), "")
         expect(f"{what}: its operator and its message", line.startswith(operator)
                and message in line, line)
-        seed = re.search(r"--seed (\d+) --shapes 1 repeats it\): form \d+", line)
+        seed = re.search(r"--seed (\d+) --shapes 1 repeats it\): f32, group", line)
         if expect(f"{what}: the shape and its seed", seed, line):
             again = run("backends", "--verify", module, "--seed", seed[1], "--shapes", "1")
             fault = line.split("repeats it): ")[1]

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-static int by_value(const void *a, const void *b)
+int dt_stats_order(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -15,7 +15,7 @@ struct dt_stats dt_stats_of(double *x, size_t n)
     struct dt_stats s = {.n = n};
     if (n == 0)
         return s;
-    qsort(x, n, sizeof *x, by_value);
+    qsort(x, n, sizeof *x, dt_stats_order);
     double sum = 0, squares = 0;
     for (size_t i = 0; i < n; i++)
         sum += x[i];

@@ -16,6 +16,9 @@ struct dt_stats {
 // The statistics of x[0..n), which is sorted in place. n = 0 gives zeros.
 struct dt_stats dt_stats_of(double *x, size_t n);
 
+// For qsort: doubles in ascending order.
+int dt_stats_order(const void *a, const void *b);
+
 // Writes {"median": ..., "min": ..., "max": ..., "mean": ..., "sd": ..., "trimmed_mean": ..., "n":
 // ...} under a name; null for n = 0.
 void dt_stats_put(struct dt_json *json, const char *name, const struct dt_stats *stats);

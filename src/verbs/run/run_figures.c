@@ -54,10 +54,10 @@ void dt_run_report(struct dt_run *run, uint64_t done)
             dt_engine_threads(run->engine), dt_engine_threads(run->engine) == 1 ? "" : "s",
             (unsigned long long)o->seed);
     fprintf(stderr,
-            "memory: %.1f MB resident, %.1f MB of it private; %.0f MB available; %llu page faults "
+            "memory: %.1f MB resident, %.1f MB of it private; %.0f MB available; %llu page fault%s "
             "from disk\n",
             (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
-            (unsigned long long)facts.major_faults);
+            (unsigned long long)facts.major_faults, facts.major_faults == 1 ? "" : "s");
     dt_verb_voice_report(&o->voice, stderr);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/quant/forms.h"
 #include "core/stack.h"
 #include "verbs/verify/harness.h"
 
@@ -111,10 +112,10 @@ static void listed(const struct dt_matrix *w, const float *x, const float *produ
     b->matmul_rows(dt_rig.ctx, out, w, index, count, act);
     for (uint32_t k = 0; k < count; k++) {
         if (memcmp(out + k, product + index[k], sizeof *out) != 0)
-            dt_rig_fail("matmul_rows: form %u, group %u, %u x %u: row %u, number %u of %u, is "
+            dt_rig_fail("matmul_rows: %s, group %u, %u x %u: row %u, number %u of %u, is "
                         "%.9g; matmul gives %.9g",
-                        w->form, w->group, w->rows, w->cols, index[k], k, count, (double)out[k],
-                        (double)product[index[k]]);
+                        dt_form_name(w->form), w->group, w->rows, w->cols, index[k], k, count,
+                        (double)out[k], (double)product[index[k]]);
     }
     double error = b->act_error(dt_rig.ctx, act, x, w);
     float *row = dt_rig_floats(w->cols);
@@ -124,10 +125,10 @@ static void listed(const struct dt_matrix *w, const float *x, const float *produ
         if (!(norm < 1e40)) // some scales are not finite
             continue;
         if (!(fabs(product[r] - sum) <= error * sqrt(norm) + 1e-37))
-            dt_rig_fail("act_error: form %u, group %u, %u x %u: the error of row %u is %.9g; "
+            dt_rig_fail("act_error: %s, group %u, %u x %u: the error of row %u is %.9g; "
                         "stated are %.9g times %.9g",
-                        w->form, w->group, w->rows, w->cols, r, fabs(product[r] - sum), error,
-                        sqrt(norm));
+                        dt_form_name(w->form), w->group, w->rows, w->cols, r,
+                        fabs(product[r] - sum), error, sqrt(norm));
     }
 }
 
@@ -153,10 +154,10 @@ static void products(const struct dt_matrix *w)
         const float *got = out + 2 * (r - begin);
         if (!(fabs((double)got[0] - square) <= error * square + 1e-37) ||
             !(fabs((double)got[1] - along) <= error * sqrt(square * length) + 1e-37))
-            dt_rig_fail("row_products: form %u, group %u, row %u of %u x %u: %.9g and %.9g, in "
+            dt_rig_fail("row_products: %s, group %u, row %u of %u x %u: %.9g and %.9g, in "
                         "double %.9g and %.9g",
-                        w->form, w->group, r, w->rows, w->cols, (double)got[0], (double)got[1],
-                        square, along);
+                        dt_form_name(w->form), w->group, r, w->rows, w->cols, (double)got[0],
+                        (double)got[1], square, along);
     }
 }
 
@@ -241,8 +242,8 @@ static void random_shape(struct shape *s)
     s->end = s->begin + 1 + dt_rig_below(rows - s->begin);
     if (dt_rig_below(2))
         s->end = rows;
-    dt_rig_shape("form %u, group %u, %u x %u, rows %u to %u, %u columns", form, group, rows, cols,
-                 s->begin, s->end - 1, s->columns);
+    dt_rig_shape("%s, group %u, %u x %u, rows %u to %u, %u columns", dt_form_name(form), group,
+                 rows, cols, s->begin, s->end - 1, s->columns);
     s->w = dt_rig_matrix(form, rows, cols, group);
     s->x_stride = ((size_t)cols + 15) / 16 * 16 + dt_rig_below(3) * 16;
     s->out_stride = ((size_t)rows + 15) / 16 * 16;

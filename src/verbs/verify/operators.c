@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/quant/forms.h"
 #include "core/stack.h"
 #include "verbs/verify/harness.h"
 
@@ -292,7 +293,7 @@ static void act_prepare(void)
     enum { cols = 128, rows = 19, most = 70 };
     uint32_t form = dt_rig.table.forms[dt_rig_below(dt_rig.table.form_count)];
     uint32_t columns = dt_rig.index < most ? dt_rig.index + 1 : 1 + dt_rig_below(most);
-    dt_rig_shape("form %u, %u columns", form, columns);
+    dt_rig_shape("%s, %u columns", dt_form_name(form), columns);
     struct dt_matrix w = dt_rig_matrix(form, rows, cols, 32);
     if (dt_rig.table.act_bytes(dt_rig.ctx, &w, 1) == 0)
         return; // this form uses the floats themselves
