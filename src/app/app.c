@@ -211,7 +211,7 @@ static bool api_next(struct dt_app *app, struct dt_app_event *out)
             *out = (struct dt_app_event){.type = DT_EVENT_QUIT,
                                          .text = leaving == 1   ? ""
                                                  : leaving == 2 ? "The terminal is gone."
-                                                                : "Told to end."};
+                                                                : "A signal asked duotale to end."};
             out->length = strlen(out->text);
             return true;
         }
@@ -225,7 +225,7 @@ static bool api_edit(struct dt_app *app, const char *text, size_t length)
 {
     if (dt_requests_busy(&app->requests)) {
         dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                         "Something is still going on: Ctrl-C stops it.");
+                         "The worker is still busy. Ctrl-C stops it.");
         return false;
     }
     return dt_requests_ask(&app->requests, dt_prompt_edited, text, length, false);
@@ -332,7 +332,7 @@ static dt_status api_step(struct dt_app *app, int setting, int steps, struct dt_
     bool has = dt_settings_step(&app->report.settings, setting, steps, text, sizeof text);
     pthread_mutex_unlock(&app->report.lock);
     if (!has)
-        return dt_error_set(err, DT_USAGE, NULL, "%s has no steps: type a value",
+        return dt_error_set(err, DT_USAGE, NULL, "%s has no steps; type a value",
                             dt_settings_table()[setting].name);
     return dt_change_setting(app, setting, text, err);
 }

@@ -29,13 +29,14 @@ static bool enter_prompt(struct dt_app *app, const char *prompt)
 {
     if (atomic_load(&app->requests.waiting) >= PROMPTS_AHEAD) {
         dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                         "%d lines wait already: Ctrl-C stops the story.", PROMPTS_AHEAD);
+                         "%d prompts are waiting already. Ctrl-C stops the generation.",
+                         PROMPTS_AHEAD);
         return false;
     }
     if (atomic_load(&app->report.state) >= DT_APP_READING && dt_requests_busy(&app->requests) &&
         app->interactive)
         dt_report_notice(&app->report, DT_NOTICE_INFO,
-                         "That comes when this turn is over; Ctrl-C ends it now.");
+                         "The prompt waits for the end of this turn. Ctrl-C ends it now.");
     return dt_requests_ask(&app->requests, dt_prompt, prompt, strlen(prompt), false);
 }
 

@@ -19,8 +19,8 @@ static void print_stories(struct dt_app *app, const struct dt_library_entry *ent
                                 entries[i].turns, entries[i].turns == 1 ? " " : "s",
                                 entries[i].title);
     }
-    dt_string_buffer_printf(
-        &out, "%s", count ? "/open N goes on with one of them.\n" : "No story is like that.\n");
+    dt_string_buffer_printf(&out, "%s",
+                            count ? "/open N opens one of them.\n" : "No matching stories.\n");
     if (out.text)
         dt_report_output(&app->report, out.text);
     dt_string_buffer_free(&out);
@@ -54,8 +54,8 @@ static void on_list(struct dt_app *app, const struct dt_writer_report *report)
     struct dt_view_list *list = make_list(report->entries, report->count);
     bool print = atomic_load(&app->print_search) == report->number;
     if (print && report->text)
-        dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                         "%s: there are no stories to look through.", report->text);
+        dt_report_notice(&app->report, DT_NOTICE_WARNING, "%s: no stories can be searched.",
+                         report->text);
     else if (print)
         print_stories(app, report->entries, report->count);
     dt_library_entries_free(report->entries, report->count);
@@ -73,7 +73,7 @@ void dt_library_events_on_report(void *arg, const struct dt_writer_report *repor
     case DT_WRITER_LAST:
         if (app->interactive)
             dt_report_notice(&app->report, DT_NOTICE_INFO,
-                             "Last time: \"%s\" (%zu turn%s). /open goes on with it.", report->text,
+                             "Last story: \"%s\" (%zu turn%s). /open continues it.", report->text,
                              report->count, report->count == 1 ? "" : "s");
         break;
     case DT_WRITER_LIST:

@@ -96,7 +96,7 @@ static void print(struct look *look)
         const char *name = strrchr(m->path, '/') ? strrchr(m->path, '/') + 1 : m->path;
         if (m->format)
             dt_string_buffer_printf(
-                &out, "%c %-32s %8.1f MB  %7.2f M parameters, %s, %.1f MB of our own%s%s\n",
+                &out, "%c %-32s %8.1f MB  %7.2f M parameters, %s, allocates %.1f MB%s%s\n",
                 m->in_use ? '*' : ' ', name, (double)m->file_bytes / 1e6,
                 (double)m->parameters / 1e6, m->format, (double)m->own_bytes / 1e6,
                 m->fits ? "" : ": ", m->fits ? "" : m->reason);
@@ -152,7 +152,7 @@ static void look_at_one(void *arg)
             if (!m->fits) {
                 uint64_t capacity =
                     look->limit && look->limit < look->available ? look->limit : look->available;
-                snprintf(line, sizeof line, "needs %.1f MB of memory, %.1f MB are there",
+                snprintf(line, sizeof line, "needs %.1f MB of memory; %.1f MB are available",
                          (double)plan.total / 1e6, (double)capacity / 1e6);
                 m->reason = strdup(line);
             }
@@ -208,5 +208,5 @@ failed:
     free(settings);
     if (look)
         free_look(look);
-    dt_report_notice(&app->report, DT_NOTICE_ERROR, "No memory to look for models.");
+    dt_report_notice(&app->report, DT_NOTICE_ERROR, "Out of memory: the models were not listed.");
 }

@@ -53,8 +53,9 @@ static void on_end(int number)
 static void on_fault(int number)
 {
     restore_terminal();
-    static const char text[] = "\nduotale: a fault of the program ended it. What was told is in "
-                               "the library, but for the last second.\n";
+    static const char text[] =
+        "\nduotale: the program crashed. Everything up to the last second is "
+        "saved in the library.\n";
     ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
     (void)n;
     signal(number, SIG_DFL);

@@ -95,7 +95,7 @@ def main():
                                   high[:9])
                 s.wait(PROMPT)
                 s.enter("/export " + folder + "/hostile.txt")
-                s.wait(rb"written to")
+                s.wait(rb"Exported")
                 s.wait(rb"> ")
                 s.enter("/quit")
                 common.expect(f"{ui} {charset}: exit code 0", s.ends() == 0, s.tail())

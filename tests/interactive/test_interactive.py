@@ -61,13 +61,13 @@ def whole_run(home, term, locale, ui):
         s.wait(PROMPT)
         s.enter("/retry")
         step(s, f"{name}: /retry",
-             s.wait(rb"told again") and s.wait(rb"30 tokens") and s.wait(PROMPT))
+             s.wait(rb"generated again") and s.wait(rb"30 tokens") and s.wait(PROMPT))
         s.enter("/set length 0")
         s.wait(PROMPT)
         s.enter("/continue")
         s.wait(rb"/continue.{30}")
         s.enter("/backend int8")
-        step(s, f"{name}: swap in mid-story", s.wait(rb"int8.{0,20} goes on instead of reference"))
+        step(s, f"{name}: swap in mid-story", s.wait(rb"Now computing with int8.{0,20} \(was reference\)"))
         s.wait(rb".{30}")
         s.type("\x03")
         step(s, f"{name}: the story continues with the other backend",
@@ -77,7 +77,7 @@ def whole_run(home, term, locale, ui):
         s.wait(PROMPT)
         s.enter("/compare reference int8")
         step(s, f"{name}: /compare",
-             s.wait(rb"times as fast; the texts are the same", 60) and s.wait(PROMPT))
+             s.wait(rb"times as fast; the texts are equal", 60) and s.wait(PROMPT))
         s.enter("/undo")
         step(s, f"{name}: /undo", s.wait(rb"undone"))
         step(s, f"{name}: the prompt is in the input again", s.wait(rb"There was a dog"))
@@ -94,7 +94,7 @@ def whole_run(home, term, locale, ui):
         step(s, f"{name}: a unique beginning of a command is enough",
              s.wait(FIGURES) and s.wait(PROMPT))
         s.enter("/retyr")
-        step(s, f"{name}: a wrong command has a suggestion", s.wait(rb"did you mean /retry"))
+        step(s, f"{name}: a wrong command has a suggestion", s.wait(rb"Did you mean /retry"))
         s.wait(rb"> ")
         s.type("\x15" if ui == "line" else "")
         s.enter("/quit")
@@ -269,7 +269,7 @@ def typing(home):
                       oct(path.stat().st_mode))
     s = TerminalSession("--ui", "line", "-n", "8", home=home)
     try:
-        step(s, "the last story is mentioned at the start", s.wait(rb"Last time: \"Two dogs"))
+        step(s, "the last story is mentioned at the start", s.wait(rb"Last story: \"Two dogs"))
         s.wait(PROMPT)
         s.type("\x1b[A\x1b[A")
         step(s, "entries of an earlier session are in the history", s.wait(rb"/\w+"))
@@ -309,7 +309,7 @@ def pipes(home):
     common.expect("a script and an empty pipe: the entries of the script",
                   r.stderr.count(b"tok/s") == 2 and r.stdout.startswith(b"The cat"), r)
     r = run(home, "-n", "5", text=b"/help\n/nonsense\n/library\n")
-    common.expect_run("commands from a pipe", r, 0, b"/backend", b"no command /nonsense")
+    common.expect_run("commands from a pipe", r, 0, b"/backend", b"Unknown command /nonsense")
     common.expect_run("no such model", run(home, "--model", "/nonexistent", text=b"x"), 3, b"",
                       b"/nonexistent")
     common.expect_run("no such script", run(home, "--script", "/nonexistent"), 3, b"",
@@ -318,7 +318,7 @@ def pipes(home):
     common.expect_run("no such front end", run(home, "--ui", "gui"), 2, None, b"line")
     common.expect_run("a full screen without a terminal or a script", run(home, "--ui", "tui"), 1,
                       b"", b"terminal")
-    common.expect_run("a value out of range", run(home, "--top-p", "7"), 2, None, b"0 .. 1")
+    common.expect_run("a value out of range", run(home, "--top-p", "7"), 2, None, b"between 0 and 1")
     common.expect_run("a wrong environment variable", run(home, env={"DUOTALE_TOP_P": "x"}), 2,
                       None, b"DUOTALE_TOP_P")
     os.makedirs(home + "/config/duotale", exist_ok=True)
@@ -367,7 +367,7 @@ def no_library(home):
     common.expect_run("no folder for a library: a story", r, 0, b"Once",
                       b"cannot be made (Not a directory)")
     common.expect("no folder for a library: /library answers",
-                  b"no stories to look through" in r.stderr, r.stderr)
+                  b"no stories can be searched" in r.stderr, r.stderr)
     common.expect("no folder for settings: the reason",
                   b"settings cannot be written: Not a directory" in r.stderr, r.stderr)
     r = run(home, text=b"/system Be kind.\n/seed 7\n")
@@ -417,7 +417,7 @@ def prompt_once(home):
             step(s, f"line: {line} shows the prompt as often as it should",
                  s.seen[begin:].count(b"Once upon") == (line == "/retry"))
         s.enter("/nonsense")
-        s.wait(rb"There is no command")
+        s.wait(rb"Unknown command")
         step(s, "line: a wrong command leaves an empty prompt",
              s.wait(PROMPT) and not s.wait(rb"nonsense", 0.3))
         begin = len(s.seen)
@@ -453,7 +453,7 @@ def chatting(home):
             step(s, f"chat: an answer to {question}", s.wait(FIGURES) and s.wait(PROMPT))
         step(s, "chat: the question is shown once", s.seen.count(b"And then?") == 1)
         s.enter("/retry")
-        step(s, "chat: retry", s.wait(rb"told again.*And then\?.*seed 5") and s.wait(PROMPT))
+        step(s, "chat: retry", s.wait(rb"generated again.*And then\?.*seed 5") and s.wait(PROMPT))
         s.enter(f"/export {home}/chat.json")
         s.wait(PROMPT)
         s.enter("/quit")

@@ -214,7 +214,7 @@ static void ini_errors(void **state)
         {"[a]\n\n# no\ntop-q = 1\n", ":4", "top-p"},
         {"temperature\n", ":1", "NAME = VALUE"},
         {"top_k = 3\n", ":1", "top-k"},
-        {"temp = 1\n", ":1", "no setting"}, // no abbreviations in files
+        {"temp = 1\n", ":1", "unknown setting"}, // no abbreviations in files
         {"system = "
          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
          "aaaaaaaaaaaaaaaaaaa"

@@ -32,7 +32,7 @@ static void change_speak(struct dt_worker *w, const char *value)
         return;
     dt_speech_figures(w->speech, &voice);
     dt_report_notice(w->report, DT_NOTICE_INFO,
-                     "Stories are read aloud from the next turn on (%s).", voice.voice);
+                     "Stories are read aloud from the next turn on, by %s.", voice.voice);
 }
 
 // Whether the story is saved is part of what the front end shows.

@@ -49,13 +49,13 @@ static void report_unknown(struct dt_app *app, const char *name, int match, cons
 {
     if (match == -2)
         dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                         "/%s is the beginning of several commands: /help lists them.", name);
+                         "Several commands begin with /%s. /help lists the commands.", name);
     else if (nearest)
-        dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                         "There is no command /%s: did you mean /%s?", name, nearest);
+        dt_report_notice(&app->report, DT_NOTICE_WARNING, "Unknown command /%s. Did you mean /%s?",
+                         name, nearest);
     else
         dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                         "There is no command /%s: /help lists them.", name);
+                         "Unknown command /%s. /help lists the commands.", name);
 }
 
 static void run(struct dt_app *app, const struct dt_command *command, const struct runs *runs,

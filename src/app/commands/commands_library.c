@@ -74,14 +74,14 @@ static void use_model(struct dt_worker *w, const struct dt_story_record *record)
             dt_open_model(w, record->model);
         else
             dt_report_notice(w->report, DT_NOTICE_WARNING,
-                             "%s, which told this story, is not there any more: %s goes on.",
+                             "The model of this story, %s, is not available. Continuing with %s.",
                              record->model, w->figures.model);
     }
     if (*record->stack && w->settings.value[DT_SET_BACKEND].source < DT_FROM_FILE &&
         dt_engine_is_open(w->engine) && strcmp(record->stack, dt_engine_stack_name(w->engine)) != 0)
         dt_report_notice(w->report, DT_NOTICE_INFO,
-                         "It was told with %s; /backend %s goes on with that.", record->stack,
-                         record->stack);
+                         "The story was generated with %s. /backend %s continues with it.",
+                         record->stack, record->stack);
 }
 
 void dt_command_open(struct dt_worker *w, const char *arguments)
@@ -128,8 +128,8 @@ void dt_command_export(struct dt_worker *w, const char *arguments)
         snprintf(path, sizeof path, "%s", name);
     if (!*name) {
         dt_report_notice(w->report, DT_NOTICE_WARNING,
-                         "/export FILE.md, FILE.txt or FILE.json; /export N FILE writes story N of "
-                         "the library.");
+                         "Which file? /export FILE writes the story, /export N FILE story N of the "
+                         "library; FILE ends in .md, .txt or .json.");
         return;
     }
     if (of_library ? !load(w, id, &loaded) : !dt_worker_has_turn(w, "export"))
@@ -138,8 +138,8 @@ void dt_command_export(struct dt_worker *w, const char *arguments)
         dt_save_make_record(w, &own);
     const struct dt_story_record *record = of_library ? &loaded : &own.story;
     if (dt_export_file(path, record, &err) == DT_OK)
-        dt_report_notice(w->report, DT_NOTICE_INFO, "%zu turn%s written to %s.", record->turn_count,
-                         record->turn_count == 1 ? "" : "s", path);
+        dt_report_notice(w->report, DT_NOTICE_INFO, "Exported %zu turn%s to %s.",
+                         record->turn_count, record->turn_count == 1 ? "" : "s", path);
     else
         dt_report_error(w->report, &err);
     if (of_library)
@@ -154,7 +154,7 @@ void dt_command_rename(struct dt_worker *w, const char *arguments)
     struct dt_save_record record;
     if (!*arguments) {
         dt_report_notice(w->report, DT_NOTICE_INFO,
-                         "This story is called \"%s\". /rename TITLE gives it another title.",
+                         "The title is \"%s\". /rename TITLE changes it.",
                          story->title ? story->title : "");
         return;
     }
@@ -177,13 +177,14 @@ void dt_command_delete(struct dt_app *app, char *arguments)
     char text[200];
     if (id <= 0 && (*arguments || story->turns == 0)) {
         dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                         "/delete N: which story? /library lists them.");
+                         "Which story? /delete N deletes story N; /library lists the stories.");
         return;
     }
     if (id > 0)
-        snprintf(text, sizeof text, "Delete story %lld from the library for good?", id);
+        snprintf(text, sizeof text, "Delete story %lld from the library? This cannot be undone.",
+                 id);
     else
-        snprintf(text, sizeof text, "Delete this story for good?");
+        snprintf(text, sizeof text, "Delete this story? This cannot be undone.");
     snprintf(app->question_text, sizeof app->question_text, "%s", arguments);
     struct dt_app_event event = {.type = DT_EVENT_ASK, .id = ++app->question};
     dt_events_post(&app->report.events, &event, text, strlen(text), NULL, NULL);
@@ -201,7 +202,7 @@ static void delete_story(struct dt_worker *w, const char *arguments)
     else if (at_hand)
         dt_story_begin(w, "deleted");
     else
-        dt_report_notice(w->report, DT_NOTICE_INFO, "Story %lld is deleted.", (long long)id);
+        dt_report_notice(w->report, DT_NOTICE_INFO, "Deleted story %lld.", (long long)id);
 }
 
 void dt_commands_library_answer(struct dt_app *app, uint32_t id, bool yes)
@@ -213,6 +214,6 @@ void dt_commands_library_answer(struct dt_app *app, uint32_t id, bool yes)
         dt_requests_ask(&app->requests, delete_story, app->question_text,
                         strlen(app->question_text), false);
     } else {
-        dt_report_notice(&app->report, DT_NOTICE_INFO, "Nothing was deleted.");
+        dt_report_notice(&app->report, DT_NOTICE_INFO, "Nothing deleted.");
     }
 }

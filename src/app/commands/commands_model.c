@@ -57,7 +57,7 @@ static void list_backends(struct dt_worker *w, const char *unused)
     }
     if (dt_engine_is_open(w->engine))
         dt_string_buffer_printf(
-            &out, "now: %s. /backend STACK goes on with another, as /backend int8+fastexp\n",
+            &out, "In use: %s. /backend STACK continues with another one, such as int8+fastexp.\n",
             dt_engine_stack_name(w->engine));
     output(w, &out);
 }
@@ -80,7 +80,7 @@ void dt_command_compare(struct dt_worker *w, const char *arguments)
     char first[128] = "", second[128] = "";
     if (sscanf(arguments, "%127s %127s", first, second) != 2)
         dt_report_notice(w->report, DT_NOTICE_WARNING,
-                         "/compare STACK STACK, as /compare reference int8");
+                         "Which stacks? /compare STACK STACK, such as /compare reference int8.");
     else if (dt_worker_has_model(w))
         dt_compare(w, first, second);
 }
@@ -108,7 +108,7 @@ static void print_plan(struct dt_worker *w, struct dt_string_buffer *out)
                 plan.session.scratch + plan.session.logits + plan.session.tables, "");
     print_bytes(out, "vocabulary, tables", plan.model_tables + plan.tokenizer, "");
     print_bytes(out, "sampler", plan.sampler, "");
-    print_bytes(out, "all of our own", plan.total, "");
+    print_bytes(out, "allocated in all", plan.total, "");
 }
 
 void dt_command_memory(struct dt_worker *w, const char *arguments)
@@ -120,12 +120,12 @@ void dt_command_memory(struct dt_worker *w, const char *arguments)
     dt_memory_facts(&facts);
     if (dt_engine_is_open(w->engine))
         print_plan(w, &out);
-    snprintf(note, sizeof note, "at its highest %.2f", (double)facts.rss_peak / 1e6);
+    snprintf(note, sizeof note, "peak %.2f", (double)facts.rss_peak / 1e6);
     print_bytes(&out, "resident", facts.rss, note);
     print_bytes(&out, "anonymous", facts.anonymous, "");
     snprintf(note, sizeof note, "of %.2f", (double)facts.total / 1e6);
     print_bytes(&out, "available", facts.available, note);
-    dt_string_buffer_printf(&out, "major faults         %10llu\n",
+    dt_string_buffer_printf(&out, "page faults          %10llu     from disk\n",
                             (unsigned long long)facts.major_faults);
     output(w, &out);
 }
@@ -137,7 +137,7 @@ static void print_stats(struct dt_worker *w, const char *unused)
     const struct dt_turn *turn = dt_story_last(&w->story);
     struct dt_string_buffer out = {0};
     dt_worker_post_figures(w, true);
-    dt_string_buffer_printf(&out, "told                 %u tokens in %.2f s, %.1f tok/s\n",
+    dt_string_buffer_printf(&out, "generated            %u tokens in %.2f s, %.1f tok/s\n",
                             f->tokens, f->seconds, f->speed_mean);
     dt_string_buffer_printf(&out, "prompt               %u tokens evaluated, %.1f tok/s\n",
                             f->prompt_tokens, f->prompt_speed);

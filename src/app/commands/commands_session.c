@@ -13,7 +13,7 @@ static void describe_setting(struct dt_string_buffer *out, const struct dt_setti
 {
     const struct dt_setting *s = &dt_settings_table()[id];
     char range[256];
-    dt_string_buffer_printf(out, "%s = %s\n  %s\n  takes %s; default %s; felt %s\n", s->name,
+    dt_string_buffer_printf(out, "%s = %s\n  %s\n  %s; default %s; takes effect %s\n", s->name,
                             dt_settings_text(settings, id), s->help,
                             dt_settings_range(s, range, sizeof range),
                             *s->initial ? s->initial : "(empty)", dt_settings_when(s));
@@ -33,8 +33,10 @@ static void describe(struct dt_app *app, struct dt_string_buffer *out, const cha
         describe_setting(out, settings, id);
     }
     if (i < 0 && id < 0)
-        dt_string_buffer_printf(out, "Nothing is called '%s'. /help lists what can be said.\n",
-                                name);
+        dt_string_buffer_printf(
+            out,
+            "No command or setting named \"%s\". /help lists the commands, /set the settings.\n",
+            name);
     free(settings);
 }
 
@@ -48,10 +50,11 @@ static void list_commands(struct dt_app *app, struct dt_string_buffer *out)
         dt_string_buffer_printf(out, "%-24s %s\n", name, table[i].help);
     }
     dt_string_buffer_printf(
-        out, "Anything else is how the story goes on. A backslash at the end of a line, or Ctrl-J, "
-             "makes another line.\n"
-             "Ctrl-C stops the story, Ctrl-D or /quit leaves; Tab completes; beginnings of names "
-             "are enough.\n");
+        out,
+        "Any other text continues the story. A backslash at the end of a line, or Ctrl-J, begins "
+        "another line.\n"
+        "Ctrl-C stops the generation, Ctrl-D or /quit quits, Tab completes. Names can be "
+        "abbreviated.\n");
 }
 
 void dt_command_help(struct dt_app *app, char *arguments)
@@ -79,12 +82,12 @@ void dt_command_script(struct dt_app *app, char *arguments)
 {
     if (!*arguments) {
         dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                         "/script FILE plays the lines of a file.");
+                         "Which script? /script FILE enters the lines of a file.");
         return;
     }
     FILE *in = fopen(arguments, "re");
     if (!in) {
-        dt_report_notice(&app->report, DT_NOTICE_ERROR, "%s: the script cannot be read: %s",
+        dt_report_notice(&app->report, DT_NOTICE_ERROR, "%s: the script cannot be read: %s.",
                          arguments, strerror(errno));
         return;
     }

@@ -10,7 +10,7 @@
 
 static void list_settings(struct dt_app *app)
 {
-    static const char *const from[] = {"", " (the model's)", " (file)", " (environment)", " (set)"};
+    static const char *const from[] = {"", " (model)", " (file)", " (environment)", " (set)"};
     struct dt_string_buffer out = {0};
     const char *group = "";
     struct dt_settings *settings = malloc(sizeof *settings);
@@ -25,7 +25,7 @@ static void list_settings(struct dt_app *app)
         dt_string_buffer_printf(&out, "  %-16s %s%s\n", s->name, dt_settings_text(settings, id),
                                 from[settings->value[id].source]);
     }
-    dt_string_buffer_printf(&out, "/help NAME tells more, /set NAME VALUE changes one.\n");
+    dt_string_buffer_printf(&out, "/help NAME describes a setting, /set NAME VALUE changes it.\n");
     free(settings);
     if (out.text)
         dt_report_output(&app->report, out.text);
@@ -41,9 +41,9 @@ static void report_value(struct dt_app *app, int id)
         return;
     dt_report_settings(&app->report, settings);
     if (s->when == DT_SETTING_START)
-        note = " (felt at the next start: /save-settings keeps it)";
+        note = ". Takes effect when duotale starts again; /save-settings stores it.";
     else if (id == DT_SET_MODE)
-        note = " (a story keeps the mode it began with: /new begins another)";
+        note = ". Takes effect with the next story; /new begins one.";
     dt_report_notice(&app->report, DT_NOTICE_INFO, "%s = %s%s", s->name,
                      dt_settings_text(settings, id), note);
     free(settings);
@@ -65,10 +65,10 @@ void dt_command_set(struct dt_app *app, char *arguments)
         const char *near = dt_settings_nearest(arguments);
         if (near)
             dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                             "There is no setting '%s': did you mean '%s'?", arguments, near);
+                             "Unknown setting \"%s\". Did you mean \"%s\"?", arguments, near);
         else
             dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                             "There is no setting '%s': /set lists them.", arguments);
+                             "Unknown setting \"%s\". /set lists the settings.", arguments);
         return;
     }
     if (!*value) {
@@ -86,11 +86,11 @@ void dt_command_save_settings(struct dt_app *app, char *arguments)
     struct dt_settings *settings = malloc(sizeof *settings);
     if (!app->settings_file[0]) {
         dt_report_notice(&app->report, DT_NOTICE_ERROR,
-                         "There is no home folder for the settings: set XDG_CONFIG_HOME.");
+                         "No home directory to store settings in. Set XDG_CONFIG_HOME.");
     } else if (settings) {
         dt_report_settings(&app->report, settings);
         if (dt_settings_write(settings, app->settings_file, &err) == DT_OK)
-            dt_report_notice(&app->report, DT_NOTICE_INFO, "Settings are written to %s.",
+            dt_report_notice(&app->report, DT_NOTICE_INFO, "Settings saved to %s.",
                              app->settings_file);
         else
             dt_report_error(&app->report, &err);
@@ -111,7 +111,7 @@ void dt_command_system(struct dt_app *app, char *arguments)
 void dt_command_seed(struct dt_app *app, char *arguments)
 {
     if (!*arguments)
-        dt_report_notice(&app->report, DT_NOTICE_INFO, "The seed of the last turn: %llu",
+        dt_report_notice(&app->report, DT_NOTICE_INFO, "The seed of the last turn is %llu.",
                          (unsigned long long)dt_view_figures(app->view)->seed);
     else if (dt_change_or_report(app, DT_SET_SEED, arguments))
         dt_report_notice(&app->report, DT_NOTICE_INFO, "seed = %s", arguments);
@@ -123,7 +123,7 @@ void dt_command_private(struct dt_app *app, char *arguments)
     if (dt_change_or_report(app, DT_SET_PRIVATE, value))
         dt_report_notice(&app->report, DT_NOTICE_INFO, "%s",
                          strcmp(value, "on") == 0
-                             ? "Private: nothing is written from now on. What was written stays; "
-                               "/delete removes it."
-                             : "What is told is kept again.");
+                             ? "Private mode: nothing is saved from now on. /delete removes what "
+                               "was saved before."
+                             : "Stories are saved again.");
 }

@@ -32,8 +32,8 @@ static void list_voices(struct dt_app *app)
     }
     dt_string_buffer_printf(&out, "%s",
                             dt_voices_count(voices)
-                                ? "/voice NAME chooses who reads, /speak on begins.\n"
-                                : "No voice and no ear was found.\n");
+                                ? "/voice NAME chooses the voice, /speak on begins reading.\n"
+                                : "No voice and no speech recognition found.\n");
     if (out.text)
         dt_report_output(&app->report, out.text);
     dt_string_buffer_free(&out);
@@ -57,7 +57,7 @@ void dt_command_voice(struct dt_app *app, char *arguments)
     if (status == DT_OK)
         status = dt_change_setting(app, DT_SET_VOICE, arguments, &err);
     if (status == DT_OK)
-        dt_report_notice(&app->report, DT_NOTICE_INFO, "%s reads from the next turn on.",
+        dt_report_notice(&app->report, DT_NOTICE_INFO, "%s reads aloud from the next turn on.",
                          info->name);
     else
         dt_report_error(&app->report, &err);
@@ -83,14 +83,14 @@ static void on_listened(void *arg, dt_status status, const char *text,
         return;
     }
     if (!*text) {
-        dt_report_notice(&app->report, DT_NOTICE_INFO, "Nothing was understood in %.1f s of sound.",
+        dt_report_notice(&app->report, DT_NOTICE_INFO, "No words recognised in %.1f s of sound.",
                          figures->sound_seconds);
         return;
     }
     dt_report_notice(&app->report, DT_NOTICE_INFO,
-                     "Heard by %s: %.1f s of sound%s, understood in %.2f s.%s", figures->ear,
-                     figures->sound_seconds, figures->cut ? " (the first half minute)" : "",
-                     figures->seconds, app->interactive ? " Enter tells it." : "");
+                     "Recognised by %s: %.1f s of sound%s in %.2f s.%s", figures->ear,
+                     figures->sound_seconds, figures->cut ? " (the first 30 s)" : "",
+                     figures->seconds, app->interactive ? " Enter sends it." : "");
     if (app->interactive)
         dt_report_post(&app->report, DT_EVENT_INPUT, text);
     else
@@ -117,7 +117,7 @@ void dt_command_listen(struct dt_app *app, char *arguments)
         if (off) {
             dt_commands_speech_free(app);
             dt_report_post(&app->report, DT_EVENT_VOICE, "");
-            dt_report_notice(&app->report, DT_NOTICE_INFO, "Nobody listens any more.");
+            dt_report_notice(&app->report, DT_NOTICE_INFO, "Listening cancelled.");
         } else {
             dt_listener_enough(app->listener);
         }
@@ -138,7 +138,8 @@ void dt_command_listen(struct dt_app *app, char *arguments)
         dt_report_error(&app->report, &err);
     } else if (!*arguments) {
         dt_report_notice(&app->report, DT_NOTICE_INFO,
-                         "Listening: ask for a story. A pause ends it, or /listen again.");
+                         "Listening: say what the story is about. A pause, or /listen again, ends "
+                         "the recording.");
     }
 }
 

@@ -34,14 +34,14 @@ void dt_command_continue(struct dt_worker *w, const char *arguments)
         return;
     if (turn->finished && turn->end == DT_END_STORY && turn->length > 0) {
         dt_report_notice(w->report, DT_NOTICE_INFO,
-                         "The story has ended. /retry tells it differently, /edit lets you change "
-                         "it, a new line begins another.");
+                         "The story has ended. /retry generates the turn again, /edit changes it, "
+                         "a new prompt begins another story.");
         return;
     }
     if (turn->end == DT_END_CONTEXT && !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift")) {
         dt_report_notice(w->report, DT_NOTICE_INFO,
-                         "The context is full: /set overflow shift lets the story go on and "
-                         "forget its beginning.");
+                         "The context is full. /set overflow shift continues without the beginning "
+                         "of the story, /new begins another one.");
         return;
     }
     if (refresh_context(w))
@@ -53,7 +53,7 @@ void dt_command_retry(struct dt_worker *w, const char *arguments)
     (void)arguments;
     struct dt_story *story = &w->story;
     struct dt_turn *turn = dt_story_last(story);
-    if (!dt_worker_has_model(w) || !dt_worker_has_turn(w, "tell again"))
+    if (!dt_worker_has_model(w) || !dt_worker_has_turn(w, "generate again"))
         return;
     turn->length = 0;
     turn->text[0] = '\0';
@@ -69,8 +69,8 @@ void dt_command_retry(struct dt_worker *w, const char *arguments)
         return;
     if (dt_settings_real(&w->settings, DT_SET_TEMPERATURE) == 0)
         dt_report_notice(w->report, DT_NOTICE_INFO,
-                         "The temperature is 0: the likeliest words are the same again.");
-    dt_worker_post_story(w, story->count - 1, "told again");
+                         "The temperature is 0: the text will be the same.");
+    dt_worker_post_story(w, story->count - 1, "generated again");
     dt_generate(w, false);
 }
 
@@ -78,7 +78,7 @@ void dt_command_undo(struct dt_worker *w, const char *arguments)
 {
     (void)arguments;
     struct dt_story *story = &w->story;
-    if (!dt_worker_has_turn(w, "take back"))
+    if (!dt_worker_has_turn(w, "undo"))
         return;
     char *prompt = strdup(dt_story_last(story)->prompt);
     size_t n = story->count - 1;
@@ -105,11 +105,11 @@ void dt_command_pin(struct dt_worker *w, const char *arguments)
     struct dt_story *story = &w->story;
     if (!*arguments) {
         if (story->premise && *story->premise)
-            dt_report_notice(w->report, DT_NOTICE_INFO, "Pinned: %s", story->premise);
+            dt_report_notice(w->report, DT_NOTICE_INFO, "The premise is: %s", story->premise);
         else
             dt_report_notice(w->report, DT_NOTICE_INFO,
-                             "Nothing is pinned. /pin TEXT keeps a premise at the head of the "
-                             "context, whatever else is dropped.");
+                             "No premise. /pin TEXT sets one, which stays at the beginning of the "
+                             "context.");
         return;
     }
     free(story->premise);
@@ -117,6 +117,6 @@ void dt_command_pin(struct dt_worker *w, const char *arguments)
     story->stale = story->count > 0;
     dt_worker_post_story(w, story->count, NULL);
     dt_report_notice(w->report, DT_NOTICE_INFO, "%s%s",
-                     story->premise ? "Pinned." : "Nothing is pinned any more.",
-                     story->count ? " The story so far is read again with the next turn." : "");
+                     story->premise ? "Premise set." : "Premise removed.",
+                     story->count ? " The story is evaluated again with the next turn." : "");
 }

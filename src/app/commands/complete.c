@@ -34,7 +34,7 @@ void dt_complete_free(struct dt_app *app)
     app->completion = NULL;
 }
 
-// Offers a word if it begins like what was typed.
+// Offers a word if it begins with what was typed.
 static void offer(struct dt_completion *c, const char *typed, size_t n, const char *word,
                   const char *hint)
 {
@@ -97,13 +97,13 @@ static void offer_backends(struct dt_app *app, struct dt_completion *c, const ch
     size_t count;
     const struct dt_app_backend *list = dt_view_backends(app->view, &count);
     if (c->out.from == 0 || typed[-1] != '+')
-        offer(c, typed, n, "auto", "the best for this model");
+        offer(c, typed, n, "auto", "the fastest for this model");
     for (size_t i = 0; i < count; i++) {
         char name[64];
         if (list[i].reason)
             continue;
         offer(c, typed, n, list[i].name, list[i].description);
-        // the plain name of a variant stands for the best one
+        // the plain name of a variant is offered too
         snprintf(name, sizeof name, "%s", list[i].name);
         char *at = strchr(name, '@');
         if (at) {
@@ -112,17 +112,17 @@ static void offer_backends(struct dt_app *app, struct dt_completion *c, const ch
             for (size_t j = 0; j < c->count; j++)
                 known = known || strcmp(c->words[j], name) == 0;
             if (!known)
-                offer(c, typed, n, name, "its best variant");
+                offer(c, typed, n, name, "its fastest variant here");
         }
     }
 }
 
-// Those that can read here; what stands behind a colon only they know.
+// The voices that work here. Only a module knows the variants after its colon.
 static void offer_voices(struct dt_completion *c, const char *typed, size_t n)
 {
     struct dt_voices *voices = NULL;
     struct dt_error err;
-    offer(c, typed, n, "auto", "the best there is");
+    offer(c, typed, n, "auto", "the best available");
     if (dt_voices_new(&voices, &err) != DT_OK)
         return;
     for (size_t i = 0; i < dt_voices_count(voices); i++) {
@@ -233,7 +233,7 @@ static void offer_argument(struct dt_app *app, struct dt_completion *c,
     case DT_COMPLETE_STATS:
         offer(c, typed, n, "off", NULL);
         offer(c, typed, n, "turn", "after each turn");
-        offer(c, typed, n, "live", "while the story is told");
+        offer(c, typed, n, "live", "during generation too");
         break;
     case DT_COMPLETE_NONE:
         break;

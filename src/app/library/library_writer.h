@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The library writer: the one thread that owns the library. Everybody else hands it jobs through a
-// bounded queue and waits for nothing but the receipt of a finished turn.
+// The library writer: the one thread that owns the library. Other threads post jobs to it through a
+// bounded queue, and wait only for the receipt of a finished turn.
 //
-// When the library cannot be written (locked, full, read-only, broken), the library writer says so
-// once, finished turns wait in memory, and are written as soon as that is possible again. A damaged
-// file is put aside and a new one begun.
-#ifndef DT_APP_KEEPER_H
-#define DT_APP_KEEPER_H
+// If the library cannot be written (locked, full, read-only), one notice says so; finished turns
+// wait in memory and are written as soon as that is possible. A damaged file is put aside and a new
+// library is begun.
+#ifndef DT_APP_LIBRARY_WRITER_H
+#define DT_APP_LIBRARY_WRITER_H
 
 #include <stdatomic.h>
 
@@ -14,16 +14,16 @@
 #include "app/library/library.h"
 
 struct dt_writer;
-struct dt_writer_story; // a story that is being told: shared by its jobs, counted
+struct dt_writer_story; // a story that is being written: shared by its jobs, counted
 
-// What the library writer tells, on its own thread. Pointers are valid during the call, entries are
-// the listener's to free.
+// What the library writer reports, on its own thread. Pointers are valid during the call; the
+// listener frees entries.
 enum dt_writer_report_type {
     DT_WRITER_NOTICE, // level, text
-    DT_WRITER_STORY,  // story has got its number: id
-    DT_WRITER_LAST,   // at the start: id, text (title) and count (turns) of the story told last
-    DT_WRITER_LIST,   // the answer to search `number`: entries, count; text, where no library could
-                      // be asked: why
+    DT_WRITER_STORY,  // story has its number now: id
+    DT_WRITER_LAST,   // after the start: id, text (title) and count (turns) of the last story
+    DT_WRITER_LIST,   // the answer to search `number`: entries, count; if the library cannot be
+                      // opened, text says why
     DT_WRITER_HEALTH, // healthy: whether turns reach the disk
 };
 struct dt_writer_report {
@@ -40,66 +40,65 @@ struct dt_writer_report {
 typedef void dt_writer_listener(void *arg, const struct dt_writer_report *report);
 
 struct dt_writer_options {
-    const char *path; // NULL: dt_library_default_path's
-    const char *vfs;  // SQLite's file system, NULL: the usual
+    const char *path; // NULL: that of dt_library_default_path
+    const char *vfs;  // SQLite's file system, NULL: the default one
     dt_writer_listener *listener;
     void *listener_arg;
     bool offer_last; // report DT_WRITER_LAST
-    bool idle;       // open the library at the first job only (a private session)
+    bool idle;       // open the library only for the first job (a private session)
 };
 
-// Starts the thread. Only lack of memory or threads is an error: a library that cannot be opened is
-// reported.
+// Starts the thread. A library that cannot be opened is reported, and is no error. DT_NO_MEMORY,
+// DT_FAILED. Release with dt_writer_free.
 dt_status dt_writer_new(struct dt_writer **out, const struct dt_writer_options *options,
                         struct dt_error *err);
 
-// Does all jobs that wait, tells how many turns could not be kept after all, closes the library,
-// joins. NULL is harmless.
+// Does all jobs that wait, reports how many turns could not be saved, closes the library, joins the
+// thread. NULL is allowed.
 void dt_writer_free(struct dt_writer *writer);
 
-// A story to be kept: its fields are copied (turns are not looked at). With id 0 it gets its number
-// with its first turn. NULL without memory.
+// A handle for a story to be written. Copies the fields of the record, not its turns. With id 0 the
+// story gets its number with its first turn. NULL if memory is short. Any thread.
 struct dt_writer_story *dt_writer_story_new(struct dt_writer *writer,
                                             const struct dt_story_record *record);
-// The number the library gave it, 0 while it has none. Any thread.
+// The story's number in the library, 0: none yet. Any thread.
 int64_t dt_writer_story_number(const struct dt_writer_story *story);
-void dt_writer_story_release(struct dt_writer_story *story); // NULL is harmless
+void dt_writer_story_release(struct dt_writer_story *story); // NULL is allowed
 
-// Jobs. They copy what they are given and return a ticket, or 0 when there is no memory. Any
-// thread; waits only while the queue is full (64).
+// Jobs. They copy their arguments and return a ticket, 0 if memory is short. They wait only while
+// the queue (64 jobs) is full. Any thread.
 
-// Writes turn n. A draft that is still waiting is replaced by a newer one, and is dropped when the
-// queue is full; its ticket is not for waiting.
+// Writes turn n. A draft that waits is replaced by a newer one, and a draft is dropped if the queue
+// is full: do not wait for the ticket of a draft.
 uint64_t dt_writer_put_turn(struct dt_writer *writer, struct dt_writer_story *story, uint32_t n,
                             const struct dt_turn_record *turn);
+// Removes turn n and all after it.
 uint64_t dt_writer_cut(struct dt_writer *writer, struct dt_writer_story *story, uint32_t n);
-// Other fields for the story, written with its next turn, or now if it has a number.
+// Changes the fields of the story: now if it has a number, else with its first turn.
 uint64_t dt_writer_put_fields(struct dt_writer *writer, struct dt_writer_story *story,
                               const struct dt_story_record *record);
-uint64_t dt_writer_rename(struct dt_writer *writer, int64_t id, const char *title);
 uint64_t dt_writer_delete(struct dt_writer *writer, int64_t id);
 uint64_t dt_writer_load(struct dt_writer *writer, int64_t id);
-// Answered by a report. A search that still waits is replaced.
+// Answered by DT_WRITER_LIST. Replaces a search that still waits.
 uint64_t dt_writer_search(struct dt_writer *writer, const char *words, uint32_t offset,
                           uint32_t limit, uint32_t number);
-// Something else that may wait for the disk.
+// Runs a function that may wait for the disk on the library writer's thread.
 uint64_t dt_writer_call(struct dt_writer *writer, void (*function)(void *arg), void *arg);
 
 enum dt_saved {
-    DT_SAVED,       // done; for a turn: synced to the disk
+    DT_SAVED,       // done; of a turn: it is on the disk, synced
     DT_SAVED_LATER, // not yet: it waits in memory
-    DT_SAVED_ANEW,  // done, in a new library, as the old one was damaged: give all former turns
-                    // again
-    DT_NOT_SAVED,   // refused: the error says why
+    DT_SAVED_ANEW,  // done, in a new library since the old one is damaged: post all turns again
+    DT_NOT_SAVED,   // failed: the error says why
 };
 
-// Waits for a job. NULL cancel: for ever; else until *cancel is non-zero (DT_SAVED_LATER then). The
-// last 16 tickets are remembered. record: for dt_writer_load, the story, which the caller frees;
-// else NULL.
+// Waits for the end of a job; with cancel only until *cancel is non-zero (DT_SAVED_LATER then). The
+// results of the last 16 jobs are available. record: the story of dt_writer_load, which the caller
+// releases with dt_story_record_free; else NULL.
 enum dt_saved dt_writer_wait(struct dt_writer *writer, uint64_t ticket, const atomic_int *cancel,
                              struct dt_story_record *record, struct dt_error *err);
 
-// For the health line: what is waiting in memory, and whether the last write succeeded. Any thread.
+// Whether the last write succeeded. Any thread.
 bool dt_writer_healthy(struct dt_writer *writer);
 
 #endif

@@ -52,7 +52,7 @@ static void load(void)
     void *handle = dlopen(FILE_NAME, RTLD_NOW | RTLD_LOCAL);
     if (!handle) {
         const char *why = dlerror();
-        dt_format(trouble, sizeof trouble, "%s", why ? why : "the loader does not say why");
+        dt_format(trouble, sizeof trouble, "%s", why ? why : "no reason given");
         return;
     }
     auto_function *automatic = (auto_function *)symbol(handle, "sqlite3_auto_extension");
@@ -67,7 +67,7 @@ static void load(void)
         no_more((any_function *)take_table);
     }
     if (!sqlite3_api)
-        dt_format(trouble, sizeof trouble, "%s does not hand out its functions", FILE_NAME);
+        dt_format(trouble, sizeof trouble, "%s does not provide its table of functions", FILE_NAME);
 }
 
 dt_status dt_sqlite_load(const char *path, struct dt_error *err)

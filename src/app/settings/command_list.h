@@ -15,58 +15,58 @@
 // No include guard.
 // clang-format off
 COMMAND("help", "[command]",
-        "What can be said, or more about one command or setting.",
+        "Lists the commands, or describes one command or setting.",
         COMMAND, FRONT_END(dt_command_help))
 COMMAND("quit", "",
-        "Leaves; the story is kept.",
+        "Quits; the story is saved.",
         NONE, UI(dt_command_quit))
 COMMAND("new", "",
-        "Begins a new story; the old one stays in the library.",
+        "Begins a new story; the present one stays in the library.",
         NONE, STOP(dt_command_new))
 COMMAND("continue", "",
-        "Goes on where the story was stopped or cut.",
+        "Continues a story that was stopped or cut off.",
         NONE, STOP(dt_command_continue))
 COMMAND("retry", "",
-        "Tells the last turn again, with another seed.",
+        "Generates the last turn again, with another seed.",
         NONE, STOP(dt_command_retry))
 COMMAND("undo", "",
-        "Takes the last turn back.",
+        "Removes the last turn.",
         NONE, STOP(dt_command_undo))
 COMMAND("edit", "",
-        "Puts the last text into the input line; the story goes on from what you make of it.",
+        "Puts the last text into the input line; the story continues from the edited text.",
         NONE, STOP(dt_command_edit))
 COMMAND("set", "[name [value]]",
-        "Shows or changes a setting; sampling obeys from the next token on.",
+        "Shows or changes a setting; sampling settings take effect with the next token.",
         SETTING, UI(dt_command_set))
 COMMAND("save-settings", "",
         "Writes the settings that differ from their defaults to the configuration file.",
         NONE, UI(dt_command_save_settings))
 COMMAND("backend", "[stack]",
-        "Lists what can compute, or goes on with another stack, in mid-story too.",
+        "Lists the backends, or continues with another stack of them.",
         BACKEND, UI(dt_command_backend))
 COMMAND("compare", "stack stack",
-        "Tells the same story greedily with both: speed of each, where the texts first differ.",
+        "Generates the same text with two stacks: their speeds, and where the texts first differ.",
         BACKEND, STOP(dt_command_compare))
 COMMAND("model", "[file]",
-        "Lists models, or opens another one; the story stays.",
+        "Lists the models, or opens another one; the story stays.",
         MODEL, UI(dt_command_model))
 COMMAND("threads", "n",
-        "Computes with so many threads; 0 chooses.",
+        "Sets the number of computing threads; 0: automatic.",
         NONE, UI(dt_command_threads))
 COMMAND("stats", "[off|turn|live]",
-        "The figures of the last turn; or when they are shown (live on, live off work too).",
+        "Shows the figures of the last turn, or sets when they are shown.",
         STATS, UI(dt_command_stats))
 COMMAND("memory", "",
-        "Where the memory goes.",
+        "Shows what uses how much memory.",
         NONE, LIVE(dt_command_memory))
 COMMAND("library", "[search]",
-        "Lists the stories that hold these words, or the newest.",
+        "Lists the stories that contain these words, or the newest.",
         NONE, UI(dt_command_library))
 COMMAND("open", "[n]",
-        "Goes on with story n of the library, or with the last one.",
+        "Opens story n of the library, or the last one.",
         STORY, STOP(dt_command_open))
 COMMAND("export", "[n] file",
-        "Writes the story to a file: .md, .txt or .json.",
+        "Writes the story, or story n, to a file: .md, .txt or .json.",
         FILE, LIVE(dt_command_export))
 COMMAND("rename", "title",
         "Gives the story another title.",
@@ -75,27 +75,27 @@ COMMAND("delete", "[n]",
         "Deletes the story, or story n, from the library, after asking.",
         STORY, UI(dt_command_delete))
 COMMAND("pin", "[text]",
-        "A premise that is never dropped from the context; \"-\" takes it away.",
+        "Pins a premise, which stays in the context; \"-\" removes it.",
         NONE, STOP(dt_command_pin))
 COMMAND("system", "[text]",
-        "What the model is told before a chat; \"-\" takes it away.",
+        "Sets the system prompt of a chat; \"-\" removes it.",
         NONE, UI(dt_command_system))
 COMMAND("seed", "[n]",
-        "Where the dice start; 0: another one each time.",
+        "Shows the last seed, or sets it; 0: a new seed for each turn.",
         NONE, UI(dt_command_seed))
 COMMAND("speak", "on|off",
-        "Reads the story aloud.",
+        "Reads stories aloud, or stops doing so.",
         ON_OFF, UI(dt_command_speak))
 COMMAND("voice", "[name]",
-        "Lists what can read aloud and what can listen, or chooses who reads.",
+        "Lists the voices and the speech recognition, or chooses the voice.",
         VOICE, UI(dt_command_voice))
 COMMAND("listen", "[off|file.wav]",
-        "Listens to the microphone, or to a sound file; what was understood can be edited before it is told.",
+        "Recognises speech from the microphone or a sound file, as a prompt that can be edited.",
         FILE, UI(dt_command_listen))
 COMMAND("script", "file",
-        "Plays the lines of a file as if they were typed.",
+        "Enters the lines of a file as if they were typed.",
         FILE, FRONT_END(dt_command_script))
 COMMAND("private", "on|off",
-        "Writes nothing from now on, or writes again.",
+        "Saves nothing from now on, or saves again.",
         ON_OFF, UI(dt_command_private))
 #undef COMMAND

@@ -107,7 +107,7 @@ static bool parse_bytes(const char *text, uint64_t *out)
     memcpy(digits, text, n + 1);
     if (n > 1 && (digits[n - 1] == 'B' || digits[n - 1] == 'b')) { // 24MB
         digits[--n] = '\0';
-        if (n > 2 && digits[n - 1] == 'i') // 24MiB: what M stands for here
+        if (n > 2 && digits[n - 1] == 'i') // 24MiB: M means MiB
             digits[--n] = '\0';
     }
     switch (digits[n - 1]) {
@@ -137,7 +137,7 @@ static bool parse_bytes(const char *text, uint64_t *out)
 const char *dt_settings_real_text(float value, char *out, size_t size)
 {
     value += 0.0f;                                // no minus zero
-    for (int digits = 1; digits <= 9; digits++) { // nine always do
+    for (int digits = 1; digits <= 9; digits++) { // nine are always enough
         snprintf(out, size, "%.*g", digits, (double)value);
         if (strtof(out, NULL) == value)
             break;
@@ -145,89 +145,104 @@ const char *dt_settings_real_text(float value, char *out, size_t size)
     return out;
 }
 
-// Reads text into *value; false if it is not of the setting's kind or out of its range. The source
-// is not touched.
+static bool set_value(struct dt_setting_value *value, double number, uint64_t integer,
+                      const char *text)
+{
+    value->number = number;
+    value->integer = integer;
+    memmove(value->text, text, strlen(text) + 1); // it may be the value's own text
+    return true;
+}
+
+static bool parse_bool(const char *text, struct dt_setting_value *value)
+{
+    static const char *const words[][2] = {
+        {"off", "on"}, {"no", "yes"}, {"false", "true"}, {"0", "1"}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        for (unsigned on = 0; on < 2; on++) {
+            if (strcasecmp(text, words[i][on]) == 0)
+                return set_value(value, on, on, words[0][on]);
+        }
+    }
+    return false;
+}
+
+static bool parse_int(const struct dt_setting *setting, const char *text,
+                      struct dt_setting_value *value)
+{
+    uint64_t integer;
+    char decimal[32];
+    if (!parse_uint(text, &integer) || (double)integer < setting->minimum ||
+        (double)integer > setting->maximum)
+        return false;
+    snprintf(decimal, sizeof decimal, "%llu", (unsigned long long)integer);
+    return set_value(value, (double)integer, integer, decimal);
+}
+
+static bool parse_real(const struct dt_setting *setting, const char *text,
+                       struct dt_setting_value *value)
+{
+    char *end, decimal[32];
+    size_t n = strlen(text);
+    // strtod also reads hexadecimal numbers, infinities and NaN
+    if (n == 0 || strspn(text, "0123456789.eE+-") != n)
+        return false;
+    double number = strtod(text, &end);
+    if (*end || end == text || !isfinite(number) || number < setting->minimum ||
+        number > setting->maximum)
+        return false;
+    dt_settings_real_text((float)number, decimal, sizeof decimal);
+    return set_value(value, strtod(decimal, NULL), 0, decimal);
+}
+
+static bool parse_choice(const struct dt_setting *setting, const char *text,
+                         struct dt_setting_value *value)
+{
+    char word[64];
+    if (setting == &dt_settings_table()[DT_SET_MODE] && strcmp(text, "generate") == 0)
+        text = "story"; // llama2.c's word
+    for (size_t i = 0; dt_settings_choice(setting, i, word, sizeof word); i++) {
+        if (strcmp(word, text) == 0)
+            return set_value(value, (double)i, i, word);
+    }
+    return false;
+}
+
+static bool parse_text(const struct dt_setting *setting, const char *text,
+                       struct dt_setting_value *value)
+{
+    if (setting->type == DT_SETTING_TEXT && !dt_utf8_valid(text, strlen(text)))
+        return false;
+    for (const char *p = text; *p; p++) {
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            return false;
+    }
+    return set_value(value, 0, 0, text);
+}
+
+// Reads text into *value, except its source. False, without a change, if it is not a value of this
+// setting.
 static bool parse(const struct dt_setting *setting, const char *text,
                   struct dt_setting_value *value)
 {
-    static const char *const yes[] = {"on", "yes", "true", "1"}, *const no[] = {"off", "no",
-                                                                                "false", "0"};
-    char word[64];
-    size_t n = strlen(text);
-    uint64_t integer = 0;
-    double number = 0;
-    if (n >= DT_SETTING_TEXT_MAX)
+    uint64_t integer;
+    if (strlen(text) >= DT_SETTING_TEXT_MAX)
         return false;
     switch (setting->type) {
     case DT_SETTING_BOOL:
-        for (size_t i = 0; i < 4; i++) {
-            if (strcasecmp(text, yes[i]) == 0) {
-                value->number = 1;
-                value->integer = 1;
-                snprintf(value->text, sizeof value->text, "on");
-                return true;
-            }
-            if (strcasecmp(text, no[i]) == 0) {
-                value->number = 0;
-                value->integer = 0;
-                snprintf(value->text, sizeof value->text, "off");
-                return true;
-            }
-        }
-        return false;
+        return parse_bool(text, value);
     case DT_SETTING_INT:
-        if (!parse_uint(text, &integer) || (double)integer < setting->minimum ||
-            (double)integer > setting->maximum)
-            return false;
-        value->number = (double)integer;
-        value->integer = integer;
-        snprintf(value->text, sizeof value->text, "%llu", (unsigned long long)integer);
-        return true;
-    case DT_SETTING_REAL: {
-        // strtod also takes hexadecimal, infinities and NaN: nobody means those here
-        char *end;
-        if (n == 0 || strspn(text, "0123456789.eE+-") != n)
-            return false;
-        number = strtod(text, &end);
-        if (*end || end == text || !isfinite(number) || number < setting->minimum ||
-            number > setting->maximum)
-            return false;
-        dt_settings_real_text((float)number, value->text, sizeof value->text);
-        value->number = strtod(value->text, NULL);
-        value->integer = 0;
-        return true;
-    }
+        return parse_int(setting, text, value);
+    case DT_SETTING_REAL:
+        return parse_real(setting, text, value);
     case DT_SETTING_BYTES:
-        if (!parse_bytes(text, &integer) || (double)integer > setting->maximum)
-            return false;
-        value->number = (double)integer;
-        value->integer = integer;
-        snprintf(value->text, sizeof value->text, "%s", text);
-        return true;
+        return parse_bytes(text, &integer) && (double)integer <= setting->maximum &&
+               set_value(value, (double)integer, integer, text);
     case DT_SETTING_CHOICE:
-        if (setting == &dt_settings_table()[DT_SET_MODE] && strcmp(text, "generate") == 0)
-            text = "story"; // llama2.c's word
-        for (size_t i = 0; dt_settings_choice(setting, i, word, sizeof word); i++) {
-            if (strcmp(word, text) == 0) {
-                value->number = (double)i;
-                value->integer = i;
-                snprintf(value->text, sizeof value->text, "%s", word);
-                return true;
-            }
-        }
-        return false;
+        return parse_choice(setting, text, value);
     case DT_SETTING_TEXT:
     case DT_SETTING_FILE:
-        if (setting->type == DT_SETTING_TEXT && !dt_utf8_valid(text, n))
-            return false;
-        for (size_t i = 0; i < n; i++) {
-            if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-                return false;
-        }
-        value->number = 0;
-        value->integer = 0;
-        memmove(value->text, text, n + 1);
-        return true;
+        return parse_text(setting, text, value);
     }
     return false;
 }
@@ -239,15 +254,35 @@ void dt_settings_init(struct dt_settings *settings)
         parse(&dt_settings_table()[id], dt_settings_table()[id].initial, &settings->value[id]);
 }
 
+// What a value must be, for an error message.
+static const char *requirement(const struct dt_setting *setting, char *out, size_t size)
+{
+    switch (setting->type) {
+    case DT_SETTING_BOOL:
+        snprintf(out, size, "on or off");
+        break;
+    case DT_SETTING_INT:
+    case DT_SETTING_REAL:
+        snprintf(out, size, "between %.16g and %.16g", setting->minimum, setting->maximum);
+        break;
+    case DT_SETTING_CHOICE:
+        snprintf(out, size, "one of: %s", setting->choices);
+        break;
+    default:
+        return dt_settings_range(setting, out, size);
+    }
+    return out;
+}
+
 dt_status dt_settings_parse(int id, const char *text, struct dt_setting_value *out,
                             struct dt_error *err)
 {
     const struct dt_setting *setting = &dt_settings_table()[id];
-    char range[256];
+    char what[256];
     if (parse(setting, text, out))
         return DT_OK;
-    return dt_error_set(err, DT_USAGE, NULL, "%s: '%.80s' is not what it takes: %s", setting->name,
-                        text, dt_settings_range(setting, range, sizeof range));
+    return dt_error_set(err, DT_USAGE, NULL, "%s must be %s (got \"%.80s\")", setting->name,
+                        requirement(setting, what, sizeof what), text);
 }
 
 dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text,
@@ -307,7 +342,8 @@ bool dt_settings_is(const struct dt_settings *settings, int id, const char *word
     return strcmp(settings->value[id].text, word) == 0;
 }
 
-// The user's folder: HOME, else what the password file says (boards often start without HOME).
+// The user's home directory: HOME, else that of the password file, as boards often start without
+// HOME.
 static const char *home_folder(void)
 {
     const char *home = getenv("HOME");
@@ -360,8 +396,8 @@ bool dt_settings_step(const struct dt_settings *settings, int id, int steps, cha
         int i = ((int)value->integer + steps) % count;
         return dt_settings_choice(setting, (size_t)(i < 0 ? i + count : i), out, size);
     }
-    // On the grid of steps, so that 0.1 + 0.05 - 0.05 is 0.1 again; what lies between goes to the
-    // next one.
+    // Values are multiples of the step, so that 0.1 + 0.05 - 0.05 is 0.1 again; any other value
+    // goes to the next multiple.
     double grid = value->number / setting->step, nearest = round(grid);
     if (fabs(grid - nearest) < 1e-6)
         grid = nearest + steps;

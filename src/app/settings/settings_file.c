@@ -13,8 +13,8 @@
 
 #define LINE_MAX_INI 180 // inih's own buffer is 200 bytes in Debian's build
 #define FIRST_WORDS                                                                                \
-    "# duotale's settings. NAME = VALUE; [sections] are only headings; a long text goes on in "    \
-    "indented lines.\n"
+    "# duotale's settings. NAME = VALUE; [sections] are only headings; a long text continues "     \
+    "in indented lines.\n"
 
 dt_status dt_settings_environment(struct dt_settings *settings, struct dt_error *err)
 {
@@ -87,7 +87,7 @@ static int take(void *user, const char *section, const char *name, const char *v
         return 0;
     if (reader->too_long) {
         dt_error_set(&reader->error, DT_USAGE, NULL,
-                     "the line is longer than %d bytes: go on in the next one, indented",
+                     "the line is longer than %d bytes; continue it in an indented line",
                      LINE_MAX_INI);
         return 0;
     }
@@ -98,7 +98,9 @@ static int take(void *user, const char *section, const char *name, const char *v
         // no abbreviations in files: a later version may have another setting of that beginning
         const char *near = dt_settings_nearest(name);
         dt_error_set(&reader->error, DT_USAGE, NULL,
-                     near ? "no setting '%s': is it '%s'?" : "no setting '%s'", name, near);
+                     near ? "unknown setting \"%s\"; did you mean \"%s\"?"
+                          : "unknown setting \"%s\"",
+                     name, near);
         return 0;
     }
     size_t n = reader->indented && reader->last == id ? strlen(reader->text) : 0,
@@ -138,12 +140,12 @@ dt_status dt_settings_read(struct dt_settings *settings, const char *path, struc
         return dt_error_set(err, DT_BAD_INPUT, path, "the settings cannot be read: %s",
                             strerror(EIO));
     if (line < 0)
-        return dt_error_set(err, DT_NO_MEMORY, path, "no memory to read the settings");
+        return dt_error_set(err, DT_NO_MEMORY, path, "out of memory to read the settings");
     if (line > 0 || reader.too_long) {
         snprintf(where, sizeof where, "%s:%d", path, line);
         return dt_error_set(err, DT_USAGE, where, "%s",
                             reader.error.status ? reader.error.message
-                                                : "neither NAME = VALUE nor [section]");
+                                                : "expected NAME = VALUE or [section]");
     }
     *settings = copy;
     return DT_OK;

@@ -85,9 +85,9 @@ dt_status dt_listen(const struct dt_listen_options *o, char *text, size_t text_s
     } else if (strcmp(variant, "free") == 0) {
         settings.mode = DT_EAR_FREE;
     } else if (*variant) {
-        status =
-            dt_error_set(err, DT_USAGE, NULL,
-                         "an ear understands \"request\" or \"free\" text, not \"%s\"", variant);
+        status = dt_error_set(
+            err, DT_USAGE, NULL,
+            "speech recognition has the variants \"request\" and \"free\" (got \"%s\")", variant);
         goto out;
     }
     dt_format(figures.ear, sizeof figures.ear, "%s%s%s", info->name, *variant ? ":" : "", variant);
@@ -107,9 +107,9 @@ dt_status dt_listen(const struct dt_listen_options *o, char *text, size_t text_s
     figures.seconds = (double)(dt_clock_ns() - begin) * 1e-9;
     figures.cpu_seconds = (double)atomic_load(&context.cpu_ns) * 1e-9;
     if (result == DT_SPEECH_CANCELLED)
-        status = dt_error_set(err, DT_CANCELLED, NULL, "listening was given up");
+        status = dt_error_set(err, DT_CANCELLED, NULL, "listening was cancelled");
     else if (result != DT_SPEECH_DONE)
-        status = dt_error_set(err, DT_FAILED, o->wav_path, "could not be understood: %s", reason);
+        status = dt_error_set(err, DT_FAILED, o->wav_path, "speech recognition failed: %s", reason);
     else
         dt_listen_sentence(text, text_size);
 out:
@@ -165,7 +165,7 @@ dt_status dt_listener_start(struct dt_listener **out, const struct dt_listen_opt
     struct dt_listener *l = calloc(1, sizeof *l);
     *out = NULL;
     if (!l)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory to listen");
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "out of memory to listen");
     l->enough.fd = l->stop.fd = -1;
     l->ear = options->ear ? strdup(options->ear) : NULL;
     l->wav_path = options->wav_path ? strdup(options->wav_path) : NULL;
@@ -182,7 +182,7 @@ dt_status dt_listener_start(struct dt_listener **out, const struct dt_listen_opt
     if (status == DT_OK)
         status = dt_stop_init(&l->stop, err);
     if (status == DT_OK && pthread_create(&l->thread, NULL, listen_apart, l) != 0)
-        status = dt_error_set(err, DT_NO_MEMORY, NULL, "cannot start a thread to listen");
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "the thread that listens cannot be started");
     if (status != DT_OK) {
         destroy(l);
         return status;

@@ -96,7 +96,7 @@ static int play(void *arg, uint32_t rate, const int16_t *samples, size_t n)
     if (report && s->notice) { // the way out is gone: no voice can help that
         char line[900];
         char text[768];
-        dt_format(line, sizeof line, "%s; the story goes on in text",
+        dt_format(line, sizeof line, "%s; the story continues as text only",
                   dt_error_line(&err, text, sizeof text));
         s->notice(s->arg, line);
     }
@@ -117,7 +117,7 @@ static void drain(struct dt_speech *s)
     bool report = !s->off;
     s->off = true;
     pthread_mutex_unlock(&s->lock);
-    dt_format(line, sizeof line, "%s; the story goes on in text",
+    dt_format(line, sizeof line, "%s; the story continues as text only",
               dt_error_line(&err, text, sizeof text));
     if (report && s->notice)
         s->notice(s->arg, line);
@@ -153,7 +153,8 @@ static void say(struct dt_speech *s, const char *sentence, uint32_t *failures)
     if (!report || !s->notice || (*failures > 1 && !s->context.hung))
         return; // the first failure was told; the third only turns it off
     dt_format(line, sizeof line, "the voice failed: %s; %s", reason,
-              given_up ? "the story goes on in text" : "the story goes on");
+              given_up ? "the story continues as text only"
+                       : "it is tried again with the next sentence");
     s->notice(s->arg, line);
 }
 
@@ -320,8 +321,9 @@ void dt_speech_feed(struct dt_speech *s, const char *text, size_t n)
     }
     pthread_mutex_unlock(&s->lock);
     if (full && s->notice)
-        s->notice(s->arg, "the voice is half an hour behind the story: what has no room in its "
-                          "queue is not read");
+        s->notice(s->arg,
+                  "the voice is half an hour behind the story: sentences that do not fit into "
+                  "its queue are not read");
 }
 
 void dt_speech_finish(struct dt_speech *s)
@@ -394,18 +396,18 @@ const char *dt_speech_line(const struct dt_speech_figures *f, char *out, size_t 
     size_t n = dt_format(out, size, "voice %s: ", f->voice);
     if (!f->first_sound_ns) {
         n = n < size ? n : size;
-        dt_format(out + n, size - n, "nothing said%s", f->off ? " (it failed)" : "");
+        dt_format(out + n, size - n, "nothing spoken%s", f->off ? " (it failed)" : "");
         return out;
     }
     double first = (double)f->first_sound_ns * 1e-9, sentence = (double)f->first_sentence_ns * 1e-9;
     n += dt_format(out + n, size - n,
-                   "first sound after %.3f s (%.3f s behind the first sentence), %u of %u "
+                   "first sound after %.3f s (%.3f s after the first sentence), %u of %u "
                    "sentences, %.1f s of sound, "
                    "real-time factor %.4f, %.1f %% of the CPU time",
                    first, first - sentence, f->spoken, f->sentences, f->sound_seconds,
                    f->real_time_factor, f->cpu_share * 100);
     if (n < size && f->dropped)
-        dt_format(out + n, size - n, ", %u left out", f->dropped);
+        dt_format(out + n, size - n, ", %u skipped", f->dropped);
     return out;
 }
 
@@ -469,7 +471,7 @@ dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options 
     struct dt_speech *s = calloc(1, sizeof *s);
     *out = NULL;
     if (!s)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for a voice");
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "out of memory for a voice");
     s->own_stop.fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -500,7 +502,8 @@ dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options 
         dt_speech_begin(s);
         s->have_thread = pthread_create(&s->thread, NULL, speak, s) == 0;
         if (!s->have_thread)
-            status = dt_error_set(err, DT_NO_MEMORY, NULL, "cannot start a thread for the voice");
+            status =
+                dt_error_set(err, DT_NO_MEMORY, NULL, "the thread of the voice cannot be started");
     }
     if (status != DT_OK) {
         destroy(s);

@@ -23,28 +23,28 @@ void dt_change_backend(struct dt_worker *w, const char *stack)
     snprintf(before, sizeof before, "%s", dt_engine_stack_name(w->engine));
     enum dt_app_state state = (enum dt_app_state)atomic_load(&w->report->state);
     dt_report_state(w->report, DT_APP_SWAPPING);
-    dt_worker_begin_progress(w, "making the kernels ready");
+    dt_worker_begin_progress(w, "preparing the kernels");
     dt_status status = dt_engine_swap_plan(w->engine, stack, &plan, &err);
     if (status == DT_OK) {
         if (plan.weights.copied_bytes)
-            dt_report_notice(
-                w->report, DT_NOTICE_INFO,
-                "%s: %.1f MB of weights are %s; %.1f MB of memory are taken beside what "
-                "stands now.",
-                plan.stack, (double)plan.weights.copied_bytes / 1e6,
-                plan.weights.packed ? "packed" : "converted", (double)plan.total / 1e6);
+            dt_report_notice(w->report, DT_NOTICE_INFO,
+                             "%s: %.1f MB of weights are %s; this needs %.1f MB of memory beside "
+                             "the backend in use.",
+                             plan.stack, (double)plan.weights.copied_bytes / 1e6,
+                             plan.weights.packed ? "packed" : "converted",
+                             (double)plan.total / 1e6);
         status = dt_engine_swap(w->engine, stack, on_swap, w, &err);
     }
     if (status == DT_OK) {
         snprintf(w->stack_asked, sizeof w->stack_asked, "%s", stack);
-        dt_report_notice(w->report, DT_NOTICE_INFO, "%s goes on instead of %s%s.",
+        dt_report_notice(w->report, DT_NOTICE_INFO, "Now computing with %s (was %s)%s.",
                          dt_engine_stack_name(w->engine), before,
                          plan.weights.copied_bytes ? ""
-                                                   : ", over the weights as they lie in the file");
+                                                   : ", with the weights as they are in the file");
     } else {
         if (status != DT_CANCELLED)
             dt_report_error(w->report, &err);
-        dt_report_notice(w->report, DT_NOTICE_INFO, "%s goes on.", before);
+        dt_report_notice(w->report, DT_NOTICE_INFO, "Still computing with %s.", before);
         dt_report_set(w->report, DT_SET_BACKEND, w->stack_asked, DT_FROM_USER, NULL);
     }
     dt_report_state(w->report, state);
@@ -64,8 +64,8 @@ void dt_change_threads(struct dt_worker *w, const char *threads)
         return;
     }
     uint32_t count = dt_engine_threads(w->engine);
-    dt_report_notice(w->report, DT_NOTICE_INFO, "%u thread%s compute%s.", count,
-                     count == 1 ? "" : "s", count == 1 ? "s" : "");
+    dt_report_notice(w->report, DT_NOTICE_INFO, "Now computing with %u thread%s.", count,
+                     count == 1 ? "" : "s");
     dt_worker_post_model(w);
 }
 
@@ -85,10 +85,11 @@ void dt_change_context(struct dt_worker *w, const char *unused)
         dt_report_set(w->report, DT_SET_CONTEXT, text, DT_FROM_USER, NULL);
     } else if (w->story.count > 0) {
         w->story.stale = true;
-        dt_report_notice(w->report, DT_NOTICE_INFO,
-                         "The context holds %u tokens now; the story so far is read again with "
-                         "the next turn.",
-                         capacity);
+        dt_report_notice(
+            w->report, DT_NOTICE_INFO,
+            "The context has %u tokens now. The story is evaluated again with the next "
+            "turn.",
+            capacity);
     }
     dt_worker_post_figures(w, true);
 }

@@ -158,7 +158,7 @@ static void print_difference(struct dt_string_buffer *out, const struct comparis
     double ratio = c->side[0].speed > 0 ? c->side[1].speed / c->side[0].speed : 0;
     find_difference(c, true, &found);
     if (!found.differ) {
-        dt_string_buffer_printf(out, "%.2f times as fast; the texts are the same\n", ratio);
+        dt_string_buffer_printf(out, "%.2f times as fast; the texts are equal.\n", ratio);
         return;
     }
     size_t at = found.first_difference, from = at > 24 ? at - 24 : 0;
@@ -184,9 +184,9 @@ static void print_summary(struct dt_worker *w, const struct comparison *c, bool 
                                     side->speed, side->prompt_speed, side->count);
     }
     if (stopped)
-        dt_string_buffer_printf(&out, "stopped: the texts were not compared to their end\n");
+        dt_string_buffer_printf(&out, "Stopped: the texts were not compared to the end.\n");
     else if (c->side[0].refused || c->side[1].refused)
-        dt_string_buffer_printf(&out, "nothing to compare\n");
+        dt_string_buffer_printf(&out, "Nothing to compare.\n");
     else
         print_difference(&out, c);
     if (out.text)

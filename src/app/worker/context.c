@@ -127,7 +127,7 @@ static dt_status put_turn(struct dt_worker *w, size_t n, bool first, struct dt_e
     if (status == DT_OK && w->story.token_count == 0)
         status = dt_error_set(
             err, DT_BAD_INPUT, w->model_path,
-            "its vocabulary has no beginning of a text, so a story needs a first word");
+            "the vocabulary has no token for the beginning of a text, so a story needs a prompt");
     return status;
 }
 
@@ -150,10 +150,10 @@ dt_status dt_context_put_prompt(struct dt_worker *w, struct dt_error *err)
         }
     }
     if (story->token_count - story->turns[n].begin + story->head + 8 > capacity)
-        return dt_error_set(
-            err, DT_CONTEXT_FULL, NULL,
-            "what you typed has %u tokens, and the context holds %u: it does not fit",
-            story->token_count - story->turns[n].begin, capacity);
+        return dt_error_set(err, DT_CONTEXT_FULL, NULL,
+                            "the prompt has %u tokens, and the context only %u; shorten it, or "
+                            "raise the setting context",
+                            story->token_count - story->turns[n].begin, capacity);
     return DT_OK;
 }
 
@@ -183,8 +183,8 @@ dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err)
     if (dropped)
         dt_report_notice(
             w->report, DT_NOTICE_INFO,
-            "The story is longer than the context: its oldest %u tokens are left out%s.", dropped,
-            story->head ? " (the premise is kept)" : "");
+            "The story is longer than the context. Its oldest %u tokens were dropped%s.", dropped,
+            story->head ? " (not the premise)" : "");
     return status;
 }
 

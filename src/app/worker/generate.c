@@ -148,23 +148,25 @@ static bool shift_context(struct dt_worker *w, struct generation *g, enum dt_app
         story->token_count <= story->head + 8) {
         *end = DT_END_CONTEXT;
         if (dt_settings_is(&w->settings, DT_SET_OVERFLOW, "new"))
-            dt_report_notice(w->report, DT_NOTICE_INFO,
-                             "The context is full (%u tokens): this story ends here, the next "
-                             "prompt begins a new one.",
-                             capacity);
+            dt_report_notice(
+                w->report, DT_NOTICE_INFO,
+                "The context is full (%u tokens). The story ends here; the next prompt "
+                "begins a new one.",
+                capacity);
         else
             dt_report_notice(w->report, DT_NOTICE_INFO,
-                             "The context is full (%u tokens). /new begins another story; with "
-                             "/set overflow shift it would go on, and forget its beginning.",
+                             "The context is full (%u tokens). /new begins another story, /set "
+                             "overflow shift continues without the beginning.",
                              capacity);
         return false;
     }
     post_text(w, g);
     uint32_t dropped = dt_story_shift(story);
-    dt_report_notice(w->report, DT_NOTICE_INFO,
-                     "The context is full (%u tokens): the oldest %u are dropped%s, and the rest "
-                     "is read again.",
-                     capacity, dropped, story->head > 1 ? " (the premise is kept)" : "");
+    dt_report_notice(
+        w->report, DT_NOTICE_INFO,
+        "The context is full (%u tokens). The oldest %u tokens were dropped%s; the rest "
+        "is evaluated again.",
+        capacity, dropped, story->head > 1 ? " (not the premise)" : "");
     if (evaluate(w, err) != DT_OK) {
         *end = err->status == DT_CANCELLED ? DT_END_STOPPED : DT_END_ERROR;
         return false;

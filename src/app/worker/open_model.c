@@ -46,13 +46,13 @@ static void choose_template(struct dt_worker *w, bool default_model)
     if (strcmp(wanted, "auto") != 0) {
         if (!dt_template_by_name(wanted, &w->family))
             dt_report_notice(w->report, DT_NOTICE_WARNING,
-                             "There is no chat template '%s': the model's own is used.", wanted);
+                             "Unknown chat template \"%s\". Using the model's own.", wanted);
     } else if (w->family == DT_TEMPLATE_PLAIN && default_model) {
         w->family = DT_TEMPLATE_STORY;
     } else if (w->family == DT_TEMPLATE_UNKNOWN) {
         dt_report_notice(w->report, DT_NOTICE_WARNING,
-                         "The model's chat template is of no family we know: chats are put to it "
-                         "plainly (--chat-template NAME).");
+                         "The model's chat template is unknown. Chats are passed to the model as "
+                         "plain text; --chat-template NAME chooses another template.");
         w->family = DT_TEMPLATE_PLAIN;
     }
 }
@@ -123,7 +123,7 @@ static dt_status try_open(struct dt_worker *w, const char *path, struct dt_error
         return status;
     if (plan.weights.copied_bytes)
         dt_report_notice(w->report, DT_NOTICE_INFO,
-                         "%s: the weights are %s for %s, which takes %.1f MB.", path,
+                         "%s: the weights are %s for %s, which needs %.1f MB of memory.", path,
                          plan.weights.packed ? "packed" : "converted", plan.stack,
                          (double)plan.weights.copied_bytes / 1e6);
     return dt_engine_start(w->engine, on_load, w, err);

@@ -54,12 +54,12 @@ static void begin_story_if_needed(struct dt_worker *w, const char *text, bool re
     if (!last)
         return;
     if (last->end == DT_END_CONTEXT && !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift"))
-        dt_story_begin(w, "a new story: the context was full");
+        dt_story_begin(w, "a new story: the context is full");
     else if (!story->chat && last->end == DT_END_STORY && !request)
         dt_story_begin(w, "a new story");
     else if (dt_settings_is(&w->settings, DT_SET_OVERFLOW, "new") &&
              story->token_count + strlen(text) / 2 + capacity / 4 > capacity)
-        dt_story_begin(w, "a new story: little of the context was left");
+        dt_story_begin(w, "a new story: the context is almost full");
 }
 
 // Puts the prompt of the last turn into the context; makes space for it if the settings allow
@@ -73,14 +73,14 @@ static dt_status put_into_context(struct dt_worker *w, struct dt_error *err)
         return status;
     if (!dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift"))
         return dt_error_set(err, DT_CONTEXT_FULL, NULL,
-                            "the context is full (%u tokens): /new begins another story; "
-                            "/set overflow shift lets it forget its beginning",
+                            "the context is full (%u tokens); /new begins another story, "
+                            "/set overflow shift continues without the beginning",
                             capacity);
     while (story->token_count + 8 >= capacity && story->token_count > story->head + 8)
         dropped += dt_story_shift(story);
     dt_report_notice(w->report, DT_NOTICE_INFO,
-                     "The context is full (%u tokens): the oldest %u are dropped.", capacity,
-                     dropped);
+                     "The context is full (%u tokens). The oldest %u tokens were dropped.",
+                     capacity, dropped);
     return DT_OK;
 }
 

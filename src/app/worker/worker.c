@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "app/worker/worker.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "host/clock.h"
+#include "host/thread_start.h"
 
 bool dt_worker_stopped(struct dt_worker *w)
 {
@@ -35,7 +35,7 @@ bool dt_worker_has_model(struct dt_worker *w)
 {
     if (dt_engine_is_open(w->engine))
         return true;
-    dt_report_notice(w->report, DT_NOTICE_ERROR, "No model is open: /model FILE opens one.");
+    dt_report_notice(w->report, DT_NOTICE_ERROR, "No model is open. /model FILE opens one.");
     return false;
 }
 
@@ -43,7 +43,7 @@ bool dt_worker_has_turn(struct dt_worker *w, const char *what)
 {
     if (w->story.count > 0)
         return true;
-    dt_report_notice(w->report, DT_NOTICE_WARNING, "Nothing was told yet: there is nothing to %s.",
+    dt_report_notice(w->report, DT_NOTICE_WARNING, "The story is empty: there is nothing to %s.",
                      what);
     return false;
 }
@@ -100,9 +100,7 @@ static void *work(void *arg)
 dt_status dt_worker_new(struct dt_worker **out, const struct dt_worker_parts *parts,
                         struct dt_error *err)
 {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
     struct dt_worker *w = calloc(1, sizeof *w);
-    sigset_t all, before;
     *out = NULL;
     if (!w)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "out of memory for an interactive session");
@@ -113,12 +111,7 @@ dt_status dt_worker_new(struct dt_worker **out, const struct dt_worker_parts *pa
     w->engine = parts->engine;
     w->interactive = parts->interactive;
     w->settings_seen = atomic_load(&w->report->changes) - 1;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-        sigdelset(&all, faults[i]);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int failed = pthread_create(&w->thread, NULL, work, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int failed = dt_thread_start(&w->thread, 0, work, w);
     if (failed) {
         free(w);
         return dt_error_set(err, DT_FAILED, NULL, "the worker's thread cannot be started: %s",

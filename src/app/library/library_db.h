@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// What the files that make up library.h share: the open database and calls of SQLite.
+#ifndef DT_APP_LIBRARY_DB_H
+#define DT_APP_LIBRARY_DB_H
+
+#include "app/library/library.h"
+#include "app/library/sqlite.h"
+
+struct dt_library {
+    sqlite3 *db;
+    char path[512];
+    enum dt_library_trouble trouble; // of the last call
+    bool read_only;
+};
+
+// The kind of trouble that a result of SQLite means.
+enum dt_library_trouble dt_library_db_trouble(int code);
+
+// Sets the library's trouble and *err from SQLite's last error, and rolls an open transaction back.
+// Returns the status of *err.
+dt_status dt_library_db_fail(struct dt_library *library, struct dt_error *err);
+
+// Sets *err to "no such story" (story 0: "no story yet") and rolls an open transaction back.
+dt_status dt_library_db_no_story(struct dt_library *library, int64_t story, struct dt_error *err);
+
+// Runs statements that have no parameters and no result. False: dt_library_db_fail has the reason.
+bool dt_library_db_run(struct dt_library *library, const char *sql);
+
+// A prepared statement, which the caller releases with sqlite3_finalize. NULL:
+// dt_library_db_fail has the reason.
+sqlite3_stmt *dt_library_db_prepare(struct dt_library *library, const char *sql);
+
+// Binds a text that outlives the statement; NULL reads as "".
+void dt_library_db_bind_text(sqlite3_stmt *statement, int i, const char *text);
+
+// A copy of the text in column i, which the caller releases with free(); NULL if memory is short.
+char *dt_library_db_column_text(sqlite3_stmt *statement, int i);
+
+#endif
