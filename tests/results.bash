@@ -1,12 +1,14 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: MIT
-# Sourced by checks that are written in bash: results as lines "WORD: ok NAME", counted, and commands side by side.
-#   results_begin WORD FOLDER         whose results these are; where the output of what runs side by side is kept
-#   result NAME CODE                  0: passed, 77: skipped, else failed
-#   try NAME SECONDS COMMAND...       runs it now; the limit is for what hangs, and far above what a busy host needs
-#   later NAME SECONDS COMMAND...     runs it beside others, at most one a CPU
-#   settle                            waits for those, and tells their output and results in the order they were named
-#   results_end                       settles, tells the counts; its status is the check's
+# For checks written in bash, which source it: counts results, prints them as "WORD: ok NAME", and
+# runs commands in parallel.
+#   results_begin WORD FOLDER       sets WORD, and the folder for the output of parallel commands
+#   result NAME CODE                0: passed, 77: skipped, else failed
+#   try NAME SECONDS COMMAND...     runs a command; SECONDS only ends one that hangs, so it is far
+#                                   above what a busy host needs
+#   later NAME SECONDS COMMAND...   starts a command in parallel with others, at most one a CPU
+#   settle                          waits for those; prints output and results in starting order
+#   results_end                     settles and prints the counts; returns the status of the check
 passed=0
 failed=0
 skipped=0

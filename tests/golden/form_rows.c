@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// form_rows FORM BLOCKS [write]: reads rows of so many blocks from stdin, writes their floats to
-// stdout; with "write" it reads floats and writes blocks. For forms.py.
+// form_rows FORM BLOCKS [write]: reads rows of BLOCKS blocks from stdin and writes their floats to
+// stdout; with "write", reads floats and writes blocks. forms.py runs it.
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

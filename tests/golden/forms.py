@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every block format decoded twice, bit by bit the same: by duotale (the program given) and by the numpy decoders here.
-Those that duotale also writes are encoded twice, too.
+"""forms.py PROGRAM: decodes every block format with PROGRAM (form_rows) and with numpy.
 
-Both are written from the format's description (the block structures of ggml's quantised types): whole arrays of
-blocks at a time, fields by their offsets, in binary32. Where python3-gguf is installed, it is a third voice.
-
-    forms.py PROGRAM        exit 77 where numpy is missing
+The results must have the same bits. Formats that duotale writes are encoded with both, too. The
+decoders here are written from the description of ggml's block structures: whole arrays of blocks,
+fields by their offsets, in binary32. python3-gguf is a third implementation if it is installed.
+Exit code 77: numpy is missing.
 """
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import sys
 try:
     import numpy as np
 except ImportError:
-    print("numpy is missing: skipped")
+    print("skipped: numpy is not installed")
     sys.exit(77)
 
 F32 = np.float32
@@ -57,13 +56,15 @@ def q5_1(b):
 
 
 def iq4_nl(b):
-    levels = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], dtype=F32)
+    levels = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113],
+                      dtype=F32)
     return half(b, 0) * levels[nibbles(b[:, 2:18])]
 
 
 def crumbs(q):
     """(n, 64) bytes of 2-bit values to (n, 256): each half of 32 bytes holds four planes of 32."""
-    return np.concatenate([(q[:, h:h + 32] >> s) & 3 for h in (0, 32) for s in (0, 2, 4, 6)], axis=1)
+    return np.concatenate([(q[:, h:h + 32] >> s) & 3 for h in (0, 32) for s in (0, 2, 4, 6)],
+                          axis=1)
 
 
 def by16(scale):
@@ -80,7 +81,8 @@ def q2_k(b):
 
 
 def q3_k(b):
-    planes = np.unpackbits(b[:, 0:32, None], axis=2, bitorder="little")      # (n, 32, 8): bit k of byte l
+    # (n, 32, 8): bit k of byte l
+    planes = np.unpackbits(b[:, 0:32, None], axis=2, bitorder="little")
     high = planes.transpose(0, 2, 1).reshape(len(b), 256)                       # value 32 k + l
     low4 = np.concatenate([b[:, 96:104] & 15, b[:, 96:104] >> 4], axis=1)
     high2 = np.concatenate([(b[:, 104:108] >> s) & 3 for s in (0, 2, 4, 6)], axis=1)
@@ -99,7 +101,8 @@ def scales_k4(p):
 
 def nibbles_k(q):
     """(n, 128) bytes to (n, 256): 32 bytes give 32 low halves and then 32 high ones."""
-    return np.concatenate([x for i in range(0, 128, 32) for x in (q[:, i:i + 32] & 15, q[:, i:i + 32] >> 4)], axis=1)
+    parts = [q[:, i:i + 32] for i in range(0, 128, 32)]
+    return np.concatenate([half for part in parts for half in (part & 15, part >> 4)], axis=1)
 
 
 def q4_k(b):
@@ -109,7 +112,8 @@ def q4_k(b):
 
 def q5_k(b):
     scale, low = scales_k4(b[:, 4:16])
-    planes = np.unpackbits(b[:, 16:48, None], axis=2, bitorder="little").transpose(0, 2, 1).reshape(len(b), 256)
+    planes = np.unpackbits(b[:, 16:48, None], axis=2, bitorder="little")
+    planes = planes.transpose(0, 2, 1).reshape(len(b), 256)
     q = nibbles_k(b[:, 48:176]) | planes << 4
     return half(b, 0) * by32(scale) * q.astype(F32) - half(b, 2) * by32(low)
 
@@ -133,7 +137,7 @@ def bf16(b):
     return (b.copy().view("<u2").astype(np.uint32) << 16).view(F32)
 
 
-# ---- the other way: (n, 32) floats to blocks --------------------------------------------------------
+# Encoders: (n, 32) floats to blocks.
 
 def halves_of(x):
     return np.ascontiguousarray(x.astype("<f2")).view(np.uint8)
@@ -151,7 +155,7 @@ def fields(q):
 def to_q8_0(x):
     d = np.abs(x).max(axis=1, keepdims=True) / F32(127)
     q = x * inverse(d)
-    q = np.sign(q) * np.floor(np.abs(q.astype(np.float64)) + 0.5)  # halves go away from 0
+    q = np.sign(q) * np.floor(np.abs(q.astype(np.float64)) + 0.5)  # halves round away from 0
     return np.concatenate([halves_of(d), q.astype(np.int8).view(np.uint8)], axis=1)
 
 
@@ -190,17 +194,18 @@ def to_q5_1(x):
 ENCODERS = {"q8_0": to_q8_0, "q4_0": to_q4_0, "q4_1": to_q4_1, "q5_0": to_q5_0, "q5_1": to_q5_1}
 
 
-# name: (bytes of a block, values of a block, where f16 fields lie, decoder)
+# name: (bytes of a block, values of a block, offsets of f16 fields, decoder)
 FORMS = {
     "f16": (2, 1, [0], f16), "bf16": (2, 1, [], bf16),
     "q8_0": (34, 32, [0], q8_0), "q4_0": (18, 32, [0], q4_0), "q4_1": (20, 32, [0, 2], q4_1),
     "q5_0": (22, 32, [0], q5_0), "q5_1": (24, 32, [0, 2], q5_1), "iq4_nl": (18, 32, [0], iq4_nl),
-    "q2_k": (84, 256, [80, 82], q2_k), "q3_k": (110, 256, [108], q3_k), "q4_k": (144, 256, [0, 2], q4_k),
+    "q2_k": (84, 256, [80, 82], q2_k), "q3_k": (110, 256, [108], q3_k),
+    "q4_k": (144, 256, [0, 2], q4_k),
     "q5_k": (176, 256, [0, 2], q5_k), "q6_k": (210, 256, [208], q6_k),
 }
 
 
-def third_voice(name, given, function):
+def python_gguf(name, given, function):
     try:
         from gguf import GGMLQuantizationType, quants
     except ImportError:
@@ -209,36 +214,42 @@ def third_voice(name, given, function):
 
 
 def ours(*args, given):
-    return subprocess.run([sys.argv[1], *args], input=given.tobytes(), stdout=subprocess.PIPE, check=True).stdout
+    return subprocess.run([sys.argv[1], *args], input=given.tobytes(), stdout=subprocess.PIPE,
+                          check=True).stdout
 
 
 def output(name, what, same, third):
-    print(f"{name}: {what}, {2 + third} {'of one mind' if same else 'DIFFER'}")
+    print(f"{name}: {what}, {2 + third} implementations {'agree' if same else 'DIFFER'}")
     return not same
 
 
 def write(rng):
-    """Rows of usual weights, of one value, of zeros, of one sign, of tiny and of large values."""
+    """Rows of normal weights, one value, zeros, one sign, tiny and large values."""
     count, wrong = 2048, 0
-    x = rng.standard_normal((count, 32)).astype(F32) * F32(10) ** rng.integers(-4, 3, (count, 1)).astype(F32)
+    magnitude = F32(10) ** rng.integers(-4, 3, (count, 1)).astype(F32)
+    x = rng.standard_normal((count, 32)).astype(F32)
+    x *= magnitude
     x[:8] = 0
     x[8:16] = x[8:16, :1]
     x[16:32] = np.abs(x[16:32])
     x[32:48] = -np.abs(x[32:48])
     x[48:64] *= F32(1e-7)  # scales below the smallest normal half
-    x[64:96, 5] = -x[64:96, 9]  # two of one magnitude
-    x[96:128, 3:] = np.round(x[96:128, 3:]) + F32(0)  # no -0: of 0 and -0 either may be the least
+    x[64:96, 5] = -x[64:96, 9]  # equal magnitudes
+    x[96:128, 3:] = np.round(x[96:128, 3:]) + F32(0)  # no -0: either zero may be the minimum
     for name, encode in ENCODERS.items():
         blocks = encode(x)
-        assert blocks.dtype == np.uint8 and blocks.shape == (count, FORMS[name][0]), (name, blocks.shape)
+        assert blocks.dtype == np.uint8, name
+        assert blocks.shape == (count, FORMS[name][0]), (name, blocks.shape)
         same = ours(name, "8", "write", given=x) == blocks.tobytes()
-        other = third_voice(name, x, "quantize")
+        other = python_gguf(name, x, "quantize")
         same = same and (other is None or other.tobytes() == blocks.tobytes())
-        # and they say what was meant: no value is off by more than half a step and what the halves lose; one end of a
-        # form around zero has a whole step less
+        # No value is off by more than half a step and the rounding of the half floats. The levels
+        # of q4_0 and q5_0 are not symmetric: at one end a value may be off by a whole step.
         step = half(blocks, 0)
         off = np.abs(FORMS[name][3](blocks) - x)
-        bound = np.abs(step) * F32(1.02 if name in ("q4_0", "q5_0") else 0.52) + np.abs(x).max(axis=1, keepdims=True) * F32(1e-3) + F32(4e-6)
+        steps = F32(1.02 if name in ("q4_0", "q5_0") else 0.52)
+        largest = np.abs(x).max(axis=1, keepdims=True)
+        bound = np.abs(step) * steps + largest * F32(1e-3) + F32(4e-6)
         same = same and bool((off <= bound).all())
         wrong += output(name, f"{blocks.size} bytes written", same, other is not None)
     return wrong
@@ -250,7 +261,7 @@ def main():
     for name, (size, values, halves, decode) in FORMS.items():
         count = 512 if values > 1 else 8192
         blocks = rng.integers(0, 256, (count, size), dtype=np.uint8)
-        for at in halves:  # any finite half, most of a usual size
+        for at in halves:  # any finite half, most near 1
             scale = rng.standard_normal((count, 1)) * 10.0 ** rng.integers(-6, 4, (count, 1))
             blocks[:, at:at + 2] = scale.astype("<f2").view(np.uint8).reshape(count, 2)
         if name == "bf16":
@@ -259,7 +270,7 @@ def main():
         want = decode(blocks).reshape(-1)
         assert want.dtype == F32 and got.size == count * values, (name, got.size)
         same = bool((got.view(np.uint32) == want.view(np.uint32)).all())
-        other = third_voice(name, blocks.reshape(-1), "dequantize")
+        other = python_gguf(name, blocks.reshape(-1), "dequantize")
         same = same and (other is None or bool((got == other).all()))
         wrong += output(name, f"{got.size} values read", same, other is not None)
     wrong += write(rng)

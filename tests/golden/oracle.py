@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""llama2.c's arithmetic once more, slowly, in numpy: every sum in sequence and in binary32, the C library's expf, powf, cosf, sinf.
+"""oracle.py PROGRAM: compares the tokens of `run --ids` with llama2.c's arithmetic in numpy.
 
-oracle.py PROGRAM: makes small random models, fp32 and int8 with several group sizes, and compares the tokens of
-`run --ids` with `-b reference` (and, on int8, `-b int8`) over prompts of one token, greedy and sampled. Needs no file of anybody.
+Every sum is sequential and in binary32, with the C library's expf, powf, cosf and sinf. The models
+are small and random, fp32 and int8 with several group sizes; stories start with BOS alone, greedy
+and sampled, with `-b reference` and, for int8, `-b int8`. Exit code 77: numpy is missing.
 """
 import ctypes
 import ctypes.util
@@ -16,7 +17,7 @@ import tempfile
 try:
     import numpy as np
 except ImportError:
-    print("skipped: no numpy")
+    print("skipped: numpy is not installed")
     sys.exit(77)
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "cli"))
@@ -33,11 +34,12 @@ def c_function(name, arguments=1):
     return f
 
 
-expf, cosf, sinf, powf = c_function("expf"), c_function("cosf"), c_function("sinf"), c_function("powf", 2)
+expf, cosf, sinf = c_function("expf"), c_function("cosf"), c_function("sinf")
+powf = c_function("powf", 2)
 
 
 def in_sequence(terms):
-    """Sums along the last axis, one after the other, from zero."""
+    """Sums along the last axis, term by term, from zero."""
     return np.add.accumulate(terms, axis=-1, dtype=F)[..., -1] + F(0)
 
 
@@ -46,7 +48,7 @@ def exp(x):
 
 
 class Model:
-    """Reads a synthetic file again, by its description alone."""
+    """Reads a synthetic file, by the description of the format."""
 
     def __init__(self, path):
         data = pathlib.Path(path).read_bytes()
@@ -59,7 +61,8 @@ class Model:
             shared, self.group = fields[5] > 0, 0
         dim, hidden, layers, heads, kv_heads, vocab, self.context = fields
         vocab = abs(vocab)
-        self.dim, self.layers, self.heads, self.kv_heads, self.head = dim, layers, heads, kv_heads, dim // heads
+        self.dim, self.layers, self.head = dim, layers, dim // heads
+        self.heads, self.kv_heads = heads, kv_heads
         kv = self.head * kv_heads
 
         def floats(count):
@@ -79,16 +82,21 @@ class Model:
             return [matrix(rows, cols) for _ in range(layers)]
 
         if self.int8:
-            self.attention_norm, self.ffn_norm, self.final_norm = floats(layers * dim), floats(layers * dim), floats(dim)
+            self.attention_norm, self.ffn_norm = floats(layers * dim), floats(layers * dim)
+            self.final_norm = floats(dim)
             self.embedding = matrix(vocab, dim)
-            self.q, self.k, self.v, self.o = matrices(dim, dim), matrices(kv, dim), matrices(kv, dim), matrices(dim, dim)
-            self.w1, self.w2, self.w3 = matrices(hidden, dim), matrices(dim, hidden), matrices(hidden, dim)
+            self.q, self.k = matrices(dim, dim), matrices(kv, dim)
+            self.v, self.o = matrices(kv, dim), matrices(dim, dim)
+            self.w1, self.w2 = matrices(hidden, dim), matrices(dim, hidden)
+            self.w3 = matrices(hidden, dim)
         else:
             self.embedding = matrix(vocab, dim)
             self.attention_norm = floats(layers * dim)
-            self.q, self.k, self.v, self.o = matrices(dim, dim), matrices(kv, dim), matrices(kv, dim), matrices(dim, dim)
+            self.q, self.k = matrices(dim, dim), matrices(kv, dim)
+            self.v, self.o = matrices(kv, dim), matrices(dim, dim)
             self.ffn_norm = floats(layers * dim)
-            self.w1, self.w2, self.w3 = matrices(hidden, dim), matrices(dim, hidden), matrices(hidden, dim)
+            self.w1, self.w2 = matrices(hidden, dim), matrices(dim, hidden)
+            self.w3 = matrices(hidden, dim)
             self.final_norm = floats(dim)
             floats(self.context * self.head)
         self.classifier = self.embedding if shared else matrix(vocab, dim)
@@ -106,9 +114,12 @@ class Model:
             return in_sequence(w * x)
         groups = x.reshape(-1, self.group)
         scale = np.abs(groups).max(axis=1) / F(127)
-        ratio = np.divide(groups, scale[:, None], out=np.zeros_like(groups), where=scale[:, None] != 0)
-        quant = (np.sign(ratio) * np.floor(np.abs(ratio) + F(0.5))).astype(np.int32)  # round half away from zero
-        exact = np.abs(np.abs(ratio) - np.floor(np.abs(ratio)) - F(0.5)) < 1e-6  # where + 0.5 may round: look closer
+        ratio = np.divide(groups, scale[:, None], out=np.zeros_like(groups),
+                          where=scale[:, None] != 0)
+        # round half away from zero
+        quant = (np.sign(ratio) * np.floor(np.abs(ratio) + F(0.5))).astype(np.int32)
+        # where + 0.5 may round: look closer
+        exact = np.abs(np.abs(ratio) - np.floor(np.abs(ratio)) - F(0.5)) < 1e-6
         for g, i in zip(*np.nonzero(exact)):
             v = float(ratio[g, i])
             quant[g, i] = int(abs(v) + 0.5) * (1 if v > 0 else -1)
@@ -142,7 +153,8 @@ class Model:
         for layer in range(self.layers):
             part = slice(layer * self.dim, (layer + 1) * self.dim)
             h = self.norm(x, self.attention_norm[part])
-            q, k, v = self.multiply(self.q[layer], h), self.multiply(self.k[layer], h), self.multiply(self.v[layer], h)
+            q, k = self.multiply(self.q[layer], h), self.multiply(self.k[layer], h)
+            v = self.multiply(self.v[layer], h)
             self.keys[layer].append(self.rope(k, position))
             self.values[layer].append(v)
             q = self.rope(q, position)
@@ -213,10 +225,13 @@ def story(path, sampling, steps):
 def main():
     program, failures, output, different = sys.argv[1], 0, 0, set()
     shapes = [
-        ("fp32", {"shared": False}), ("fp32", {"dim": 24, "heads": 3, "kv_heads": 1, "hidden": 40, "layers": 1, "shared": False}),
+        ("fp32", {"shared": False}), ("fp32", {"dim": 24, "heads": 3, "kv_heads": 1, "hidden": 40,
+                                               "layers": 1, "shared": False}),
         ("fp32", {"dim": 32, "heads": 2, "kv_heads": 2, "shared": True}),
-        *(("int8", {"dim": d, "hidden": h, "layers": 2, "heads": 4, "kv_heads": 2, "vocab": 400, "context": 64, "group": g})
-          for d, h, g in ((32, 48, 4), (48, 96, 16), (64, 96, 32), (96, 144, 48), (64, 192, 64), (128, 256, 128))),
+        *(("int8", {"dim": d, "hidden": h, "layers": 2, "heads": 4, "kv_heads": 2, "vocab": 400,
+                    "context": 64, "group": g})
+          for d, h, g in ((32, 48, 4), (48, 96, 16), (64, 96, 32), (96, 144, 48), (64, 192, 64),
+                          (128, 256, 128))),
     ]
     samplings = [(0, 0.9, 1), (1.0, 0.9, 7), (1.0, 1.0, 42), (0.6, 0.5, 123)]
     with tempfile.TemporaryDirectory(prefix="duotale-test-") as name:
@@ -229,16 +244,19 @@ def main():
                 different |= set(wanted)
                 for stack in ["reference"] + (["int8"] if kind == "int8" else []):
                     output += 1
-                    done = subprocess.run([program, "run", str(path), "-z", str(words), "--ids", "--stop", "bos", "-q", "-n", "32", "-b", stack,
-                                           "-t", str(temperature), "-p", str(top_p), "-s", str(seed)], capture_output=True, check=False)
+                    done = subprocess.run([program, "run", str(path), "-z", str(words), "--ids",
+                                           "--stop", "bos", "-q", "-n", "32", "-b", stack,
+                                           "-t", str(temperature), "-p", str(top_p), "-s",
+                                           str(seed)], capture_output=True, check=False)
                     found = [int(word) for word in done.stdout.split()]
                     if found != wanted:
                         failures += 1
-                        print(f"{kind} {shape} {stack} t={temperature} p={top_p} s={seed}\n  wanted {wanted}\n  found  {found}"
-                              f"\n  {done.stderr.decode()}")
+                        print(f"{kind} {shape} {stack} t={temperature} p={top_p} s={seed}\n"
+                              f"  expected {wanted}\n  got      {found}\n"
+                              f"  {done.stderr.decode()}")
     if len(different) < 200:
         failures += 1
-        print(f"only {len(different)} different tokens were told: these models say too little to prove anything")
+        print(f"only {len(different)} different tokens were generated: too few for a test")
     print(f"{output - failures} of {output} stories agree with the oracle")
     return 1 if failures else 0
 
