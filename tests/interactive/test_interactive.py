@@ -67,7 +67,8 @@ def whole_run(home, term, locale, ui):
         s.enter("/continue")
         s.wait(rb"/continue.{30}")
         s.enter("/backend int8")
-        step(s, f"{name}: swap in mid-story", s.wait(rb"Now computing with int8.{0,20} \(was reference\)"))
+        step(s, f"{name}: swap in mid-story",
+             s.wait(rb"Now computing with int8.{0,20} \(was reference\)"))
         s.wait(rb".{30}")
         s.type("\x03")
         step(s, f"{name}: the story continues with the other backend",
@@ -318,7 +319,8 @@ def pipes(home):
     common.expect_run("no such front end", run(home, "--ui", "gui"), 2, None, b"line")
     common.expect_run("a full screen without a terminal or a script", run(home, "--ui", "tui"), 1,
                       b"", b"terminal")
-    common.expect_run("a value out of range", run(home, "--top-p", "7"), 2, None, b"between 0 and 1")
+    common.expect_run("a value out of range", run(home, "--top-p", "7"), 2, None,
+                      b"between 0 and 1")
     common.expect_run("a wrong environment variable", run(home, env={"DUOTALE_TOP_P": "x"}), 2,
                       None, b"DUOTALE_TOP_P")
     os.makedirs(home + "/config/duotale", exist_ok=True)

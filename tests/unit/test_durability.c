@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Rounds of killing a process that tells and saves, at random moments: every turn that got its
-// receipt is there afterwards, a draft has all that was handed over a second before, and the
-// library opens. With the system's disk, and with one that forgets what was not synced (all of it,
-// or a random part). DT_ROUNDS sets the rounds of each kind (200).
+// Kills a process that saves turns, at random moments, many times. Afterwards the library opens, it
+// has every turn whose receipt had come, and a draft has all text that was passed a second before.
+// With the system's disk, and with a disk that loses what was not synced: all of it, or a random
+// part. DT_ROUNDS sets the number of rounds of each kind (200).
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -32,16 +32,16 @@ static void pause_ms(int ms)
     nanosleep(&t, NULL);
 }
 
-// What the child tells its parent through a pipe: a receipt, or the draft it has handed over.
+// What the child writes to its parent's pipe: a receipt, or the draft it has passed on.
 struct message {
-    int64_t story; // the number the library gave
+    int64_t story; // its number in the library
     uint32_t turn;
     uint32_t finished;
-    int64_t words; // how long the text was
+    int64_t words; // the length of the text
     int64_t when;
 };
 
-// The text of a turn: so many numbered words; its length alone tells all of it.
+// The text of a turn: numbered words, so that their count determines all of it.
 static char *make_text(uint32_t turn, int64_t words)
 {
     char *text = malloc((size_t)words * 16 + 32);
@@ -64,7 +64,7 @@ static int64_t count_words(const char *text, uint32_t turn)
 
 static _Atomic int64_t number;
 
-static void hear(void *arg, const struct dt_writer_report *report)
+static void on_report(void *arg, const struct dt_writer_report *report)
 {
     (void)arg;
     if (report->type == DT_WRITER_STORY)
@@ -73,11 +73,11 @@ static void hear(void *arg, const struct dt_writer_report *report)
         dt_library_entries_free(report->entries, report->count);
 }
 
-// Tells stories until it is killed.
-static void tell(int out, const char *vfs, unsigned seed, bool fills)
+// Saves stories until it is killed.
+static void save_stories(int out, const char *vfs, unsigned seed, bool fills)
 {
     struct dt_writer *writer;
-    struct dt_writer_options options = {.path = path, .vfs = vfs, .listener = hear};
+    struct dt_writer_options options = {.path = path, .vfs = vfs, .listener = on_report};
     struct dt_story_record fields = {.title = (char *)"Killed"};
     srand(seed);
     if (dt_writer_new(&writer, &options, NULL) != DT_OK)
@@ -97,8 +97,7 @@ static void tell(int out, const char *vfs, unsigned seed, bool fills)
                 struct message message = {number, turn, 0, words, now_ms()};
                 uint64_t ticket = dt_writer_put_turn(writer, story, turn, &record);
                 free(text);
-                // a draft's own receipt: not what the program waits for, but it says what must be
-                // there
+                // the program does not wait for a draft's receipt; here it says what must be there
                 if (dt_writer_wait(writer, ticket, NULL, NULL, NULL) == DT_SAVED) {
                     message.story = number;
                     if (write(out, &message, sizeof message) != sizeof message)
@@ -174,7 +173,7 @@ static void rounds(const char *name, int count, const char *vfs, int leak, bool 
         if (child == 0) {
             close(ends[0]);
             shim_vfs_forget(vfs != NULL, leak);
-            tell(ends[1], vfs, (unsigned)(round * 7919 + leak), fills);
+            save_stories(ends[1], vfs, (unsigned)(round * 7919 + leak), fills);
         }
         close(ends[1]);
         pause_ms(5 + rand() % 90);

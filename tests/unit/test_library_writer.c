@@ -17,7 +17,7 @@
 #include "app/library/library_writer.h"
 #include "shim_vfs.h"
 
-static char folder[] = "/tmp/dt-keeper-XXXXXX";
+static char folder[] = "/tmp/dt-library-writer-XXXXXX";
 static char path[100];
 static struct dt_writer *writer;
 
@@ -149,7 +149,7 @@ static void receipts(void **state)
     assert_int_equal(heard.list_count, 1);
     dt_writer_story_release(story);
     dt_writer_free(writer);
-    start(NULL); // the next session is told which story was last
+    start(NULL); // the next session gets the last story
     wait_for(dt_writer_search(writer, "", 0, 5, 4));
     assert_int_equal(heard.last_id, 1);
     assert_string_equal(heard.last_title, "Other");
@@ -248,7 +248,7 @@ static void written_at_the_end(void **state)
     assert_int_equal(turns_on_disk(heard.id, NULL, 0), 2);
 }
 
-static void lost_is_told(void **state)
+static void lost_is_reported(void **state)
 {
     (void)state;
     start("shim");
@@ -291,7 +291,7 @@ static void broken_file(void **state)
     assert_int_equal(heard.warnings, 1);
     assert_non_null(strstr(heard.text, "renamed to"));
     assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
-    // under our feet: the worker is told to give the story again
+    // damaged while it is open: the writer asks the worker for the whole story again
     shim_vfs_damaged();
     assert_int_equal(wait_for(put(story, 2, "two", true)), DT_SAVED_ANEW);
     assert_int_equal(heard.warnings, 2);
@@ -329,14 +329,14 @@ int main(void)
         cmocka_unit_test_setup(read_only_disk, set_up),
         cmocka_unit_test_setup(locked_by_another, set_up),
         cmocka_unit_test_setup(written_at_the_end, set_up),
-        cmocka_unit_test_setup(lost_is_told, set_up),
+        cmocka_unit_test_setup(lost_is_reported, set_up),
         cmocka_unit_test_setup(failing_sync, set_up),
         cmocka_unit_test_setup(broken_file, set_up),
         cmocka_unit_test_setup(no_home, set_up),
     };
     if (!mkdtemp(folder) || !shim_vfs_register())
         return 1;
-    int failed = cmocka_run_group_tests_name("keeper", tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("library_writer", tests, NULL, NULL);
     char command[100];
     snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) != 0 ? 1 : failed;

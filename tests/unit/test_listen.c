@@ -52,8 +52,8 @@ static void render(const char *voice, const char *text)
     dt_speech_close(speech);
 }
 
-static dt_status hear(const char *path, const char *ear, char *text,
-                      struct dt_listen_figures *figures, struct dt_error *err)
+static dt_status recognise(const char *path, const char *ear, char *text,
+                           struct dt_listen_figures *figures, struct dt_error *err)
 {
     const struct dt_listen_options options = {.ear = ear, .wav_path = path};
     memset(err, 0, sizeof *err);
@@ -85,7 +85,7 @@ static void test_requests(void **state)
         struct dt_listen_figures figures;
         struct dt_error err;
         render("espeak", requests[i]);
-        assert_int_equal(hear(wav, "auto", text, &figures, &err), DT_OK);
+        assert_int_equal(recognise(wav, "auto", text, &figures, &err), DT_OK);
         if (strcmp(text, requests[i]) == 0)
             understood++;
         else
@@ -127,7 +127,7 @@ static void test_conversion(void **state)
     }
     assert_int_equal(fclose(f), 0);
     free(samples);
-    assert_int_equal(hear(wav, NULL, text, &figures, &err), DT_OK);
+    assert_int_equal(recognise(wav, NULL, text, &figures, &err), DT_OK);
     assert_true(figures.converted);
     assert_string_equal(text, "Tell me a story about a castle.");
 }
@@ -138,18 +138,18 @@ static void test_trouble(void **state)
     char text[256];
     struct dt_listen_figures figures;
     struct dt_error err;
-    assert_int_equal(hear(wav, "nobody", text, &figures, &err), DT_USAGE);
+    assert_int_equal(recognise(wav, "nobody", text, &figures, &err), DT_USAGE);
     assert_non_null(strstr(err.message, "unknown ear \"nobody\""));
     if (!has(DT_SPEECH_EAR, "pocketsphinx")) {
         print_message("trouble: skipped, pocketsphinx is not installed\n");
         skip();
     }
-    assert_int_equal(hear(wav, "pocketsphinx:loudly", text, &figures, &err), DT_USAGE);
-    assert_int_equal(hear("/nowhere/at/all.wav", NULL, text, &figures, &err), DT_BAD_INPUT);
+    assert_int_equal(recognise(wav, "pocketsphinx:loudly", text, &figures, &err), DT_USAGE);
+    assert_int_equal(recognise("/nowhere/at/all.wav", NULL, text, &figures, &err), DT_BAD_INPUT);
     assert_string_equal(err.file, "/nowhere/at/all.wav");
     FILE *f = fopen(wav, "w");
     assert_true(f && fputs("This is no sound at all, but a text.", f) >= 0 && fclose(f) == 0);
-    assert_int_equal(hear(wav, NULL, text, &figures, &err), DT_BAD_INPUT);
+    assert_int_equal(recognise(wav, NULL, text, &figures, &err), DT_BAD_INPUT);
     assert_non_null(strstr(err.message, "is not a WAV file"));
     assert_string_equal(text, "");
     // Silence: nothing was said, and that is no error.
@@ -158,7 +158,7 @@ static void test_trouble(void **state)
     assert_int_equal(dt_wav_create(&writer, wav, 16000, &err), DT_OK);
     assert_int_equal(dt_wav_write(&writer, silence, 16000, &err), DT_OK);
     assert_int_equal(dt_wav_close(&writer, &err), DT_OK);
-    assert_int_equal(hear(wav, "pocketsphinx:request", text, &figures, &err), DT_OK);
+    assert_int_equal(recognise(wav, "pocketsphinx:request", text, &figures, &err), DT_OK);
     assert_string_equal(text, "");
 }
 

@@ -168,8 +168,8 @@ static void test_file(void **state)
     assert_int_equal(notices.count, 0);
 }
 
-// A voice that never gets anywhere: feeding goes on, what has no room is counted, and a stop ends
-// it.
+// A voice that never finishes: text is still accepted, sentences for which the queue is full are
+// counted, and a stop ends it.
 static void test_never_waits(void **state)
 {
     (void)state;
@@ -369,7 +369,7 @@ static void test_silence(void **state)
         script("aplay", body);
         struct dt_speech *speech = open_speech("tones", false);
         dt_speech_begin(speech);
-        // Short: it waits for the player to end. Long: for room in its pipe.
+        // Short: it waits for the player to end. Long: its pipe to the player is full.
         for (int i = 0; i < (round == 2 ? 1 : 40); i++)
             feed_in_pieces(speech, "A bird sang. ");
         dt_speech_finish(speech);
