@@ -16,7 +16,7 @@ enum dt_app_charset dt_charset_resolve(const char *word)
         return DT_CHARSET_ASCII;
     if (strcmp(word, "latin1") == 0)
         return DT_CHARSET_LATIN1;
-    // musl calls every locale but C UTF-8: the name tells more
+    // musl reports UTF-8 for every locale but C, so the name is examined first
     const char *name = getenv("LC_ALL");
     if (!name || !*name)
         name = getenv("LC_CTYPE");

@@ -129,7 +129,7 @@ static uint64_t parameters(const struct dt_model *model)
     return hp->layers * layer + (hp->tied ? 1u : 2u) * dim * hp->vocab + dim;
 }
 
-// One file, and then the next as a job of its own.
+// Examines one file; the next one is a separate job of the library writer.
 static void look_at_one(void *arg)
 {
     struct look *look = arg;

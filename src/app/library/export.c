@@ -31,7 +31,7 @@ static void date(int64_t seconds, char *out, size_t size)
     strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &parts);
 }
 
-// Quoted lines, for what the user said in a chat.
+// Quoted lines, for the user's part of a chat.
 static void quote(FILE *out, const char *text)
 {
     bool begin = true;
@@ -44,8 +44,8 @@ static void quote(FILE *out, const char *text)
     fputs(begin ? "\n" : "\n\n", out);
 }
 
-// Whether a prompt is said to the model (a chat, a request), and not the beginning of the text
-// itself.
+// Whether a prompt is addressed to the model (in a chat, or a request) rather than the beginning
+// of the text.
 static bool is_said(const struct dt_story_record *story, const struct dt_turn_record *turn)
 {
     if (story->chat)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A story as a file for people and programs.
+// Exporting a story as text, Markdown or JSON.
 #ifndef DT_APP_EXPORT_H
 #define DT_APP_EXPORT_H
 

@@ -8,7 +8,7 @@
 
 #include "app/settings/settings.h"
 
-#define FILE_MAX (256 * 1024) // above that the file is written anew with what is kept
+#define FILE_MAX (256 * 1024) // a larger file is replaced by one with the last entries
 
 static void put(struct dt_history *history, char *entry)
 {
@@ -103,7 +103,7 @@ static void write_line(void *arg)
     dt_settings_make_folders(line->path);
     int fd = open(line->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     FILE *out = fd >= 0 ? fdopen(fd, "a") : NULL;
-    if (out) { // what was typed is a convenience: a full disk is the library's news
+    if (out) { // the history is a convenience: the library reports a full disk
         escape(out, line->entry);
         fclose(out);
     }

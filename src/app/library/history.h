@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What was typed before, here and on the disk.
+// The entries typed before, in this session and on the disk.
 #ifndef DT_APP_HISTORY_H
 #define DT_APP_HISTORY_H
 

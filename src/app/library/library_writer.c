@@ -275,8 +275,9 @@ static bool drain(struct dt_writer *writer)
     if (writer->reported) {
         char text[120];
         writer->reported = false;
-        snprintf(text, sizeof text, "The library can be written again. %u turn%s from memory %s saved.",
-                 count, count == 1 ? "" : "s", count == 1 ? "was" : "were");
+        snprintf(text, sizeof text,
+                 "The library can be written again. %u turn%s from memory %s saved.", count,
+                 count == 1 ? "" : "s", count == 1 ? "was" : "were");
         notice(writer, DT_NOTICE_INFO, text);
         if (writer->library)
             dt_library_patience(writer->library, 2500);

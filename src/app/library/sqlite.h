@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// SQLite, loaded when a library of stories is opened and not before: a run that keeps nothing
-// neither waits for it nor holds it in memory. Include this in place of <sqlite3.h> and call
+// SQLite, loaded when a library of stories is opened and not before: a run without a
+// library neither waits for it nor has it in memory. Include this in place of <sqlite3.h> and call
 // dt_sqlite_load before anything of SQLite.
 #ifndef DT_APP_SQLITE_H
 #define DT_APP_SQLITE_H

@@ -9,7 +9,7 @@ unsigned dt_name_match_distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
     if (n > LONGEST || m > LONGEST)
-        return DT_WORDS_FAR;
+        return DT_NAME_MATCH_FAR;
     // Three rows of the table of Damerau's distance (neighbours may change places once).
     unsigned rows[3][LONGEST + 1];
     unsigned *before = rows[0], *above = rows[1], *row = rows[2];

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Names that people type: prefixes, and what they may have meant.
-#ifndef DT_APP_WORDS_H
-#define DT_APP_WORDS_H
+#ifndef DT_APP_NAME_MATCH_H
+#define DT_APP_NAME_MATCH_H
 
 #include <stddef.h>
 
 // How many edits (insert, delete, replace, swap of neighbours) lie between two names; at most
-// DT_WORDS_FAR.
-#define DT_WORDS_FAR 99
+// DT_NAME_MATCH_FAR.
+#define DT_NAME_MATCH_FAR 99
 unsigned dt_name_match_distance(const char *a, const char *b);
 
 // Name i of a list, NULL past its end.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What can be set, in one table: it feeds the command line, the INI file, the environment, /set,
-// completion and the manual. The order of precedence is flag (or /set), environment, file, the
-// model's own wish, default.
+// completion and the manual. A flag (or /set) has precedence over the environment,
+// that over the file, that over the model's suggestion, and that over the default.
 #ifndef DT_APP_SETTINGS_H
 #define DT_APP_SETTINGS_H
 
@@ -22,7 +22,7 @@ enum dt_setting_type {
     DT_SETTING_BYTES,  // a size: 24M, 512K, 1G, or plain bytes
 };
 
-// When a change is felt.
+// When a change takes effect.
 enum dt_setting_when {
     DT_SETTING_LIVE,  // from the next token, in mid-story
     DT_SETTING_TURN,  // from the next turn
@@ -105,8 +105,8 @@ const struct dt_setting *dt_settings_table(void);
 // When a change takes effect, for people: "with the next token".
 const char *dt_settings_when(const struct dt_setting *setting);
 
-// A value in both readings: number for BOOL (0/1), INT, REAL, BYTES and CHOICE (index of the word);
-// text for all.
+// A value as text, and as a number for BOOL (0 or 1), INT, REAL, BYTES and CHOICE (index of the
+// word).
 struct dt_setting_value {
     double number;
     uint64_t integer; // INT and BYTES exactly
@@ -114,7 +114,7 @@ struct dt_setting_value {
     char text[DT_SETTING_TEXT_MAX];
 };
 
-// All values. Plain memory (copy it freely); whoever shares one between threads guards it.
+// All values. It can be copied; one that is shared between threads needs a lock.
 struct dt_settings {
     struct dt_setting_value value[DT_SET_COUNT];
 };
@@ -129,14 +129,13 @@ int dt_settings_find(const char *name);
 // The name nearest to a wrong one, for "did you mean"; NULL if nothing is near.
 const char *dt_settings_nearest(const char *name);
 
-// Reads a text as setting `id` would be set to: value and text of *out, whose source is not
-// touched. DT_USAGE (with *out as it was) names the setting, its range or choices and what was
-// found. For those who keep no dt_settings. Any thread.
+// Reads a text as a value of setting `id` into *out, except its source. DT_USAGE, with *out
+// unchanged, names the setting, the valid values and the text. Any thread.
 dt_status dt_settings_parse(int id, const char *text, struct dt_setting_value *out,
                             struct dt_error *err);
 
-// Sets one. DT_USAGE names the setting, its range or choices and what was found; nothing is changed
-// then. A value of a stronger source stays (DT_OK). The word "default" takes the default back (with
+// Sets one. DT_USAGE, without a change, names the setting, the valid values and the text. A value
+// of a stronger source stays (DT_OK). The word "default" restores the default (with
 // source DT_FROM_DEFAULT).
 dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text,
                           enum dt_setting_source source, struct dt_error *err);
@@ -155,18 +154,18 @@ const char *dt_settings_path(const struct dt_settings *settings, int id, char *o
 // not 0.949999988. Returns out.
 const char *dt_settings_real_text(float value, char *out, size_t size);
 
-// "0 .. 1", "auto line plain tui": what may be given, for messages and help. Returns out.
+// "0 .. 1", "auto line plain tui": the valid values, for messages and help. Returns out.
 const char *dt_settings_range(const struct dt_setting *setting, char *out, size_t size);
 
 // Word i of a CHOICE into out; false past the last one.
 bool dt_settings_choice(const struct dt_setting *setting, size_t i, char *out, size_t size);
 
 // One step up or down from the present value, written as text into out: numbers stay in range,
-// choices and switches go round. False where there is no step.
+// choices and switches are cyclic. False if the setting has no step.
 bool dt_settings_step(const struct dt_settings *settings, int id, int steps, char *out,
                       size_t size);
 
-// Takes back what a source of this strength set (a model that is closed).
+// Restores the defaults of all settings that this source set (of a model that is closed).
 void dt_settings_forget(struct dt_settings *settings, enum dt_setting_source source);
 
 // ---- sources ----
@@ -184,16 +183,15 @@ dt_status dt_settings_read(struct dt_settings *settings, const char *path, struc
 dt_status dt_settings_write(const struct dt_settings *settings, const char *path,
                             struct dt_error *err);
 
-// XDG_CONFIG_HOME/duotale/config.ini, else ~/.config/duotale/config.ini; without a home: the user's
-// own in the password file. Returns false if there is none at all.
+// XDG_CONFIG_HOME/duotale/config.ini, else ~/.config/duotale/config.ini; without HOME the
+// home directory of the password file. False if there is none.
 bool dt_settings_file(char *out, size_t size);
 
-// FOLDER/duotale, where FOLDER is what an XDG variable says (absolute only), else below_home under
-// the user's home. False if there is no home.
+// FOLDER/duotale, where FOLDER is the value of an XDG variable (absolute paths only), else
+// below_home in the home directory. False without a home directory.
 bool dt_settings_folder(const char *variable, const char *below_home, char *out, size_t size);
 
-// Makes the folders above a file, 0700 where they are new. False, with errno, when one cannot be
-// made.
+// Makes the missing folders of a file's path (0700). False, with errno, if that fails.
 bool dt_settings_make_folders(const char *file);
 
 // ---- the command line ----
@@ -205,7 +203,7 @@ struct option; // getopt.h
          // id
 #define DT_SETTING_NO_FLAG 2000
 
-// Long options for these settings (NULL: every one; `count` is then not looked at), BOOL ones as
+// Long options for these settings (NULL: all, and `count` is ignored), BOOL ones as
 // --NAME and --no-NAME, followed by `extra` (extra_count of them) and a terminator, malloc'ed: the
 // caller frees it. *short_options (malloc'ed likewise) gets the letters in getopt's form, with
 // `extra_short` appended. NULL when there is no memory.
@@ -213,12 +211,12 @@ struct option *dt_settings_options(const int *ids, size_t count, const struct op
                                    size_t extra_count, const char *extra_short,
                                    char **short_options);
 
-// Which setting a result of getopt_long is, -1 if it is somebody else's. *argument becomes "on" or
+// Which setting a result of getopt_long is, -1 if it is no setting. *argument becomes "on" or
 // "off" for a switch.
 int dt_settings_flag(int result, const char **argument);
 
 // Handles one result of getopt_long: 1 if it was a setting's (set, or *err filled with DT_USAGE), 0
-// if it is somebody else's.
+// if it is no setting.
 int dt_settings_option(struct dt_settings *settings, int result, const char *argument,
                        struct dt_error *err);
 

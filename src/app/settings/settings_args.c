@@ -6,7 +6,7 @@
 
 #include "app/settings/settings.h"
 
-// "no-NAME" for switches: built once, kept for the life of the program (getopt keeps pointers).
+// "no-NAME" for switches. Static, because the options that getopt_long uses point to them.
 static char negations[DT_SET_COUNT][32];
 
 // The setting at place i of a caller's choice; all of them where there is none.

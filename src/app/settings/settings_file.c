@@ -67,7 +67,7 @@ static char *read_line(char *out, int size, void *stream)
     return out;
 }
 
-// "\;" and "\#" stand for themselves (bare, they would begin a comment), "\\" for a backslash.
+// "\;" and "\#" are these characters, which would begin a comment otherwise; "\\" is a backslash.
 static void unescape(char *text)
 {
     char *to = text;
@@ -79,7 +79,7 @@ static void unescape(char *text)
     *to = '\0';
 }
 
-static int take(void *user, const char *section, const char *name, const char *value)
+static int on_value(void *user, const char *section, const char *name, const char *value)
 {
     (void)section;
     struct reader *reader = user;
@@ -91,11 +91,11 @@ static int take(void *user, const char *section, const char *name, const char *v
                      LINE_MAX_INI);
         return 0;
     }
-    if (!name || !value) // a new section, in builds of inih that tell
+    if (!name || !value) // a new section, which some builds of inih report
         return 1;
     int id = dt_settings_find(name);
     if (id < 0 || strcmp(dt_settings_table()[id].name, name) != 0) {
-        // no abbreviations in files: a later version may have another setting of that beginning
+        // no abbreviations in files: a later version may have two settings with that beginning
         const char *near = dt_settings_nearest(name);
         dt_error_set(&reader->error, DT_USAGE, NULL,
                      near ? "unknown setting \"%s\"; did you mean \"%s\"?"
@@ -133,7 +133,7 @@ dt_status dt_settings_read(struct dt_settings *settings, const char *path, struc
     if (!reader.in)
         return dt_error_set(err, DT_BAD_INPUT, path, "the settings cannot be read: %s",
                             strerror(errno));
-    int line = ini_parse_stream(read_line, &reader, take, &reader);
+    int line = ini_parse_stream(read_line, &reader, on_value, &reader);
     bool failed = ferror(reader.in);
     fclose(reader.in);
     if (failed)

@@ -13,14 +13,13 @@
 #include "host/audio/voices.h"
 
 #define QUEUE_BYTES 32768
-// The voice takes what the story leaves over, its thread here included: at eight steps an eighth of
-// a busy core, which is what the first sentence, that somebody waits for, gets. Ten steps leave its
-// engine a tenth, enough for espeak-ng on a slow board, and the player's pace keeps it from more; a
-// file has no pace, and nobody waits for it.
+// The voice and its thread here use the CPU time that generation leaves: with niceness 8 an eighth
+// of a busy core, for the first sentence, which the user waits for; with 10 a tenth, which is
+// enough for espeak-ng on a slow board. A file may take any time.
 #define NICENESS_FIRST 8
 #define NICENESS       10
 #define NICENESS_FILE  19
-// So many sentences in a row that could not be said are enough.
+// After so many failed sentences in a row the voice is turned off.
 #define FAILURES 3
 // Marks in the queue: no sentence has control characters.
 #define END_OF_STORY '\x01'
@@ -53,9 +52,9 @@ struct dt_speech {
     char queue[QUEUE_BYTES]; // NUL-terminated sentences
     size_t queued;
     uint32_t waiting_ms; // estimate for what is queued
-    bool busy;           // the thread has taken something from the queue, or still plays
-    bool forgotten;      // a stop has emptied the queue; what is in it now is meant to be said
-    bool behind;         // it still says the story before the one begun last
+    bool busy;           // the thread works on a sentence, or the player still plays
+    bool forgotten;      // a stop has emptied the queue; what is in it now came later
+    bool behind;         // it still speaks the story before the one begun last
     bool muted, output, quit, off;
     uint64_t begin_ns, begin_cpu_ns;
     struct usage now, before; // of the voice: as of the last look, and when the story began
@@ -72,7 +71,7 @@ static uint64_t thread_cpu_ns(void)
                : 0;
 }
 
-// Takes the voice's usage into account. On its thread, lock held.
+// Updates the voice's usage. On its thread; the lock is held.
 static void look(struct dt_speech *s)
 {
     s->now.children_ns = atomic_load(&s->context.cpu_ns) + s->sound.cpu_ns;
@@ -93,7 +92,7 @@ static int play(void *arg, uint32_t rate, const int16_t *samples, size_t n)
     bool report = status != DT_OK && status != DT_CANCELLED && !s->off;
     s->off = s->off || report;
     pthread_mutex_unlock(&s->lock);
-    if (report && s->notice) { // the way out is gone: no voice can help that
+    if (report && s->notice) { // the sound device or the file failed
         char line[900];
         char text[768];
         dt_format(line, sizeof line, "%s; the story continues as text only",
@@ -151,15 +150,15 @@ static void say(struct dt_speech *s, const char *sentence, uint32_t *failures)
     }
     pthread_mutex_unlock(&s->lock);
     if (!report || !s->notice || (*failures > 1 && !s->context.hung))
-        return; // the first failure was told; the third only turns it off
+        return; // the first failure was reported; the third only turns the voice off
     dt_format(line, sizeof line, "the voice failed: %s; %s", reason,
               given_up ? "the story continues as text only"
                        : "it is tried again with the next sentence");
     s->notice(s->arg, line);
 }
 
-// Takes the first sentence from the queue. lock is held.
-static void take(struct dt_speech *s, char sentence[DT_SENTENCE_MAX + 1])
+// Removes the first sentence from the queue. The lock is held.
+static void remove_first(struct dt_speech *s, char sentence[DT_SENTENCE_MAX + 1])
 {
     size_t n = strlen(s->queue) + 1;
     memcpy(sentence, s->queue, n);
@@ -172,7 +171,7 @@ static void take(struct dt_speech *s, char sentence[DT_SENTENCE_MAX + 1])
     }
 }
 
-// What waits will not be said, nor what is fed before the next story. lock is held.
+// Drops what waits and what is fed before the next story. The lock is held.
 static void forget(struct dt_speech *s)
 {
     s->muted = true;
@@ -205,7 +204,7 @@ static void *speak(void *arg)
             pthread_mutex_unlock(&s->lock);
             dt_sound_silence(&s->sound);
             pthread_mutex_lock(&s->lock);
-            if (!s->forgotten) // nobody but the stop itself has said so
+            if (!s->forgotten) // by the stop alone
                 forget(s);
             s->forgotten = false;
             dt_stop_clear(s->stop);
@@ -227,7 +226,7 @@ static void *speak(void *arg)
             continue;
         }
         s->busy = true;
-        take(s, sentence);
+        remove_first(s, sentence);
         bool off = s->off;
         if (sentence[0] == NEW_STORY) {
             look(s);
@@ -254,11 +253,11 @@ static void *speak(void *arg)
 
 // ---- feeding ----
 
-// Appends one sentence, or the end. lock is held. False if there is no room.
+// Appends a sentence or a mark. The lock is held. False if the queue is full.
 static bool append(struct dt_speech *s, const char *sentence)
 {
     size_t n = strlen(sentence) + 1;
-    // Marks fit for a while after sentences do not.
+    // The last 256 bytes are for marks.
     size_t capacity =
         sentence[0] == END_OF_STORY || sentence[0] == NEW_STORY ? QUEUE_BYTES : QUEUE_BYTES - 256;
     if (s->queued + n > capacity)
@@ -269,7 +268,7 @@ static bool append(struct dt_speech *s, const char *sentence)
     return true;
 }
 
-// lock is held. Returns whether it is the first sentence that had no room.
+// The lock is held. Returns whether this is the first sentence that did not fit.
 static bool enqueue(struct dt_speech *s, const char *sentence)
 {
     struct dt_speech_figures *f = &s->figures;
@@ -285,7 +284,7 @@ static bool enqueue(struct dt_speech *s, const char *sentence)
 void dt_speech_begin(struct dt_speech *s)
 {
     pthread_mutex_lock(&s->lock);
-    if (atomic_load(&s->stop->set)) { // it was meant for what came before, and for no more
+    if (atomic_load(&s->stop->set)) { // it concerns what came before
         forget(s);
         s->forgotten = s->busy;
         if (!s->busy)
@@ -345,8 +344,7 @@ void dt_speech_stop(struct dt_speech *s)
     pthread_mutex_lock(&s->lock);
     forget(s);
     s->forgotten = true;
-    s->busy =
-        true; // until the thread has seen to it: a player may hold sound although nothing waits
+    s->busy = true; // until the thread has silenced the player, which may still have sound
     dt_stop_set(s->stop);
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
@@ -383,7 +381,7 @@ void dt_speech_figures(struct dt_speech *s, struct dt_speech_figures *out)
     uint64_t voice = children + s->now.thread_ns - s->before.thread_ns;
     out->sound_seconds = (double)(s->now.sound_ns - s->before.sound_ns) * 1e-9;
     out->voice_cpu_seconds = (double)voice * 1e-9;
-    // The process' own time has the voice's thread in it, but not its children's.
+    // The time of the process includes the voice's thread, but not its children.
     double all = (double)(dt_clock_cpu_ns() - s->begin_cpu_ns + children);
     out->cpu_share = all > 0 ? (double)voice / all : 0;
     out->real_time_factor =

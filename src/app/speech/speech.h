@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Reads a story aloud while it is told. Text goes in as it comes from the model; a thread of its
-// own hands it to a voice sentence by sentence. Nothing here ever waits for the voice but
-// dt_speech_wait.
+// Reads a story aloud while it is generated. Text is added as the model generates it; a separate
+// thread passes it to a voice sentence by sentence. Only dt_speech_wait waits for the voice.
 #ifndef DT_APP_SPEECH_H
 #define DT_APP_SPEECH_H
 
@@ -20,15 +19,15 @@ struct dt_speech_options {
     const char *wav_path; // write a WAV file; NULL: the sound card
     const char *device;   // ALSA's name of the card, NULL: the default one
     uint32_t words_per_minute, pitch;
-    // Set by whoever wants silence, from any thread or signal handler: as dt_speech_stop, without a
-    // lock. Outlives the speech; cleared by dt_speech_begin and when it was obeyed. NULL: there is
-    // none.
+    // Setting it has the effect of dt_speech_stop, from any thread or signal handler. Outlives the
+    // speech; cleared by dt_speech_begin and when the voice is silent. NULL: none.
     struct dt_stop *stop;
-    uint32_t hang_milliseconds; // a voice that does nothing for so long is given up; 0: 10 s
-    // Gets one line when the voice fails; on the voice's thread or the caller's. May be NULL.
+    uint32_t hang_milliseconds; // a voice that does nothing for this time is ended; 0: 10 s
+    // Called with one line when the voice fails; on the voice's thread or the caller's. May be
+    // NULL.
     void (*notice)(void *arg, const char *line);
-    // Told of every sentence that begins and of silence behind the last one, on the voice's thread.
-    // Must not call the speech. May be NULL.
+    // Called when a sentence begins and when the last one has been spoken, on the voice's thread.
+    // Must not call functions of the speech. May be NULL.
     void (*changed)(void *arg, const struct dt_speech_figures *figures);
     void *arg; // of both
 };
@@ -42,15 +41,15 @@ struct dt_speech_figures {
     uint32_t waiting_seconds;   // an estimate of what waits in the queue
     uint64_t first_sentence_ns; // the first sentence was complete
     uint64_t first_sound_ns;    // its first sample went out
-    uint64_t output_ns;         // dt_speech_finish: the story was over
-    uint64_t silent_ns;         // all of it was said
+    uint64_t output_ns;         // dt_speech_finish: the end of the text
+    uint64_t silent_ns;         // all of it was spoken
     double sound_seconds;       // of speech made
     double voice_cpu_seconds;   // CPU time of the voice's thread and children, the player included
     double real_time_factor;    // voice_cpu_seconds / sound_seconds, 0 without sound
     double cpu_share; // of the voice in the CPU time of program and children together, 0 .. 1,
                       // since begin
     bool speaking;
-    bool off; // it failed for good: nothing more will be said
+    bool off; // it failed: nothing more is spoken
 };
 
 // Finds and opens a voice and starts its thread. DT_UNSUPPORTED (no engine, no aplay), DT_USAGE (no
@@ -59,26 +58,26 @@ struct dt_speech_figures {
 dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options *options,
                          struct dt_error *err);
 
-// Silences it and gives everything back. NULL is harmless.
+// Silences the voice, joins the thread, frees everything. NULL is allowed.
 void dt_speech_close(struct dt_speech *speech);
 
-// A story (or a turn of one) begins: figures start anew, and a speech that was stopped speaks
-// again. What still waits is said first.
+// A story (or a turn of one) begins: figures are reset, and a stopped speech
+// continues. Sentences that still wait are spoken first.
 void dt_speech_begin(struct dt_speech *speech);
 
 // More of it. Never waits: when the voice is so far behind that its queue (32 KB, half an hour of
 // speech) is full, sentences are left out and counted. Any thread, one at a time.
 void dt_speech_feed(struct dt_speech *speech, const char *text, size_t n);
 
-// It is over: what is left in the splitter is a sentence.
+// The text has ended: the rest of it is a sentence.
 void dt_speech_finish(struct dt_speech *speech);
 
-// Silence, now: what plays is cut off, what waits is forgotten, and what is fed before the next
-// begin is not said. Any thread.
+// Silences the voice at once: sentences that wait are dropped, and text before the next begin is
+// ignored. Any thread.
 void dt_speech_stop(struct dt_speech *speech);
 
-// Waits until everything was said, at most so long (negative: for ever); true if so. A stop by
-// another thread ends it.
+// Waits until everything was spoken, at most this time (negative: without limit). Returns whether
+// it was. A stop by another thread ends the wait.
 bool dt_speech_wait(struct dt_speech *speech, int milliseconds);
 
 // Any thread.

@@ -8,7 +8,7 @@
 #include "app/worker/worker_events.h"
 #include "host/clock.h"
 
-// Takes the model's suggestions over as settings, weaker than everything a user sets.
+// Uses the model's suggestions as settings; everything a user sets has precedence.
 static void use_hints(struct dt_worker *w)
 {
     const struct dt_model_hints *hints = &dt_engine_model(w->engine)->hints;
