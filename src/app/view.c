@@ -178,7 +178,7 @@ static void apply(struct dt_view *view, struct dt_event *node)
         view->state = event->state;
         break;
     case DT_EVENT_TURN:
-        if (event->turn < view->story.count) { // goes on
+        if (event->turn < view->story.count) { // it continues
             view->story.turns[event->turn].facts.finished = false;
             break;
         }
