@@ -10,7 +10,8 @@
 
 #include "host/json.h"
 
-bool dt_export_form_of(const char *name, enum dt_export_form *out)
+// By the ending of the name; false if that is none of the three.
+static bool form_of(const char *name, enum dt_export_form *out)
 {
     static const char *const endings[] = {".txt", ".md", ".json"};
     const char *ending = strrchr(name, '.');
@@ -132,7 +133,7 @@ dt_status dt_export_file(const char *path, const struct dt_story_record *story,
     char temporary[4200];
     enum dt_export_form form;
     FILE *out = NULL;
-    if (!dt_export_form_of(path, &form))
+    if (!form_of(path, &form))
         return dt_error_set(err, DT_USAGE, path,
                             "unknown format; the name must end in .md, .txt or .json");
     snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);

@@ -9,9 +9,6 @@
 
 enum dt_export_form { DT_EXPORT_TEXT, DT_EXPORT_MARKDOWN, DT_EXPORT_JSON };
 
-// By the ending of the name (.txt, .md, .json); false for any other.
-bool dt_export_form_of(const char *name, enum dt_export_form *out);
-
 // Writes the story; false (errno) when out failed.
 bool dt_export_write(FILE *out, const struct dt_story_record *story, enum dt_export_form form);
 

@@ -41,7 +41,7 @@ struct dt_setting {
     double step;             // what an arrow key adds, 0 where none makes sense
     const char *initial;     // the default, as a user would write it
     const char *choices;     // CHOICE: words, space separated; else NULL
-    const char *value;       // what stands for the value in help: "P", "FILE"
+    const char *value;       // a placeholder of the value in help: "P", "FILE"
     const char *group;       // heading in help and manual: "Sampling"
     const char *help;        // one sentence
 };
