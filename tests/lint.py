@@ -42,7 +42,7 @@ LONG_LINES = GENERATED + (
     "*.gram",
 )
 # Symbols that a loader, the C library or a fuzzer looks up by name.
-ENTRIES = re.compile(r"^(main|dt_(backend|ui|voice|ear)_module\w*|LLVMFuzzer\w+|__\w+)$")
+ENTRIES = re.compile(r"^(main|dt_(backend|ui|speech)_module\w*|LLVMFuzzer\w+|__\w+)$")
 
 WORDS_FILE = "tests/lint_words.txt"
 
