@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "host/atomic_file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,34 @@ static char *hidden_name(const char *path)
     return strdup(name);
 }
 
+// The process of a name made by hidden_name for this file; 0 if it is another name.
+static long process_of(const char *name, const char *file)
+{
+    size_t n = strlen(file);
+    char *end;
+    if (name[0] != '.' || strncmp(name + 1, file, n) != 0 || name[1 + n] != '.')
+        return 0;
+    long process = strtol(name + n + 2, &end, 10);
+    return strcmp(end, ".partial") == 0 ? process : 0;
+}
+
+// Removes what processes that were killed between two system calls have left of this file.
+static void remove_leftovers(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    folder_of(path, folder);
+    DIR *listing = opendir(folder);
+    if (!listing)
+        return;
+    for (struct dirent *entry; (entry = readdir(listing)) != NULL;) {
+        long process = process_of(entry->d_name, slash ? slash + 1 : path);
+        if (process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH)
+            unlinkat(dirfd(listing), entry->d_name, 0);
+    }
+    closedir(listing);
+}
+
 static dt_status system_error(struct dt_error *err, const char *path, const char *what)
 {
     return dt_error_set(err, DT_FAILED, path, "%s: %s", what, strerror(errno));
@@ -76,6 +106,7 @@ dt_status dt_atomic_file_open(struct dt_atomic_file *o, const char *path, uint64
         close_all(o);
         return dt_error_set(err, DT_NO_MEMORY, path, "no memory for a buffer of %u bytes", BUFFER);
     }
+    remove_leftovers(path);
     folder_of(path, folder);
 #ifdef O_TMPFILE
     o->file = open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);

@@ -10,7 +10,8 @@
 
 // A file that is being written. The bytes go to an unnamed temporary file (on a file system without
 // those, to a hidden one beside the target), which replaces the target on commit. A process that is
-// killed leaves the target unchanged.
+// killed leaves the target unchanged; a hidden file that it may leave is removed by the next
+// dt_atomic_file_open for the same target.
 struct dt_atomic_file {
     char *path;      // the target, owned
     char *temporary; // the name of the temporary file; NULL if it has none
