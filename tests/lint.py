@@ -31,7 +31,8 @@ MOST_MODULES = 25
 CODE = ("src/", "ui/", "backends/", "plugins/", "tests/")
 
 # Written by a program.
-GENERATED = ("src/core/text/unicode_classes.c", "src/base/width_table.h")
+GENERATED = ("src/core/text/unicode_classes.c", "src/core/text/unicode_forms.h",
+             "src/base/width_table.h")
 # Data of tests, story grammars and pages of prose: their lines are as long as their content.
 LONG_LINES = GENERATED + (
     "tests/fuzz/seeds/*",

@@ -57,6 +57,10 @@ struct dt_model_hints {
     size_t opening_length;
 };
 
+// What is worth a warning in a file that can be used.
+#define DT_NOTES_MAX 6u
+#define DT_NOTE_SIZE 200u
+
 struct dt_model {
     const char *format; // "llama2.c legacy", "llama2.c version 2", "GGUF v3", "safetensors": static
     const char *architecture; // "llama", "qwen2" ...: static
@@ -75,6 +79,8 @@ struct dt_model {
     struct dt_layer *layers;     // hp.layers of them, in the arena
     struct dt_vocab vocab;       // kind DT_VOCAB_NONE: the file has none
     struct dt_model_hints hints;
+    char note[DT_NOTES_MAX][DT_NOTE_SIZE]; // one line each, without the file's name
+    uint32_t notes;
     size_t file_bytes;
     size_t weight_bytes; // of all matrices and norms in the file
 };

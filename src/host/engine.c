@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "core/formats/open_model.h"
 #include "host/engine_state.h"
+#include "host/log.h"
 #include "host/modules/modules.h"
 
 // With less memory than this available, prompts are evaluated in narrow batches, which need less
@@ -117,6 +118,8 @@ static dt_status read_model(struct dt_engine *e, struct dt_error *err)
         return status;
     struct dt_arena arena = dt_arena_over(e->model_block.memory, bytes);
     status = dt_model_open_parts(parts, count, &arena, &e->model, err);
+    for (uint32_t i = 0; i < e->model.notes && status == DT_OK; i++)
+        dt_log(DT_LOG_WARNING, "%s: %s", e->files.file[0].path, e->model.note[i]);
     if (status == DT_OK && e->options.check_scales)
         status = dt_model_check_scales(&e->model, e->files.file[0].path, err);
     return status == DT_OK ? dt_model_files_check(&e->files, err) : status;

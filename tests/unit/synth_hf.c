@@ -56,7 +56,9 @@ static void put_tokenizer(struct synth *s, const struct synth_shape *shape,
                  " {\"id\": 2, \"content\": \"</s>\", \"special\": true}]");
     print(s, how->bpe
                  ? ", \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}"
-                 : ", \"pre_tokenizer\": null");
+                 : ", \"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": "
+                   "\"Prepend\", \"prepend\": \"\\u2581\"}, {\"type\": \"Replace\", \"pattern\": "
+                   "{\"String\": \" \"}, \"content\": \"\\u2581\"}]}, \"pre_tokenizer\": null");
     print(s, ", \"model\": {\"type\": \"BPE\", \"byte_fallback\": %s, \"vocab\": {",
           how->bpe ? "false" : "true");
     if (how->bpe) {

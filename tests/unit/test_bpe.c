@@ -93,6 +93,7 @@ static void bpe_make(struct bpe *b, enum dt_pretokenizer kind, size_t max_text)
     fclose(f);
     b->vocab.kind = DT_VOCAB_BPE;
     b->vocab.pretokenizer = kind;
+    b->vocab.ignore_merges = kind == DT_PRETOKENIZER_LLAMA3;
     b->vocab.bytes = b->text.bytes;
     b->vocab.offset = b->offset;
     b->vocab.length = b->length;
@@ -230,9 +231,10 @@ static void merges_that_lie(void **state)
     } rows[] = {{"t", "item 0 is \"t\"; expected two pieces"},
                 {"t ", "expected two pieces"},
                 {" t", "expected two pieces"},
-                {"t zzzz", "the vocabulary has no piece \"zzzz\""},
-                {"zzzz t", "the vocabulary has no piece \"zzzz\""},
-                {"z q", "the vocabulary has no piece \"zq\""}};
+                {"t zzzz", NULL}, // merges that cannot happen are ignored
+                {"zzzz t", NULL},
+                {"z q", NULL},
+                {"#version: 0.2", NULL}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct bpe b;
         struct dt_error err = {0};
@@ -247,8 +249,11 @@ static void merges_that_lie(void **state)
         for (int again = 0; again < 2; again++) { // refused again
             assert_int_equal(
                 dt_tokenizer_encode(&b.tokenizer, "the", 3, 0, tokens, 8, &count, &err),
-                DT_BAD_INPUT);
-            assert_non_null(strstr(err.message, rows[i].message));
+                rows[i].message ? DT_BAD_INPUT : DT_OK);
+            if (rows[i].message)
+                assert_non_null(strstr(err.message, rows[i].message));
+            else
+                assert_int_equal(count, 3);
         }
         bpe_free(&b);
     }

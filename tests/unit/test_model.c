@@ -270,9 +270,48 @@ static void gguf_qwen2(void **state)
     assert_int_equal(o.model.vocab.merges_count, 8);
     assert_int_equal(o.model.vocab.eos, 266);
     assert_int_equal(o.model.vocab.eot, 265);
+    assert_true(o.model.vocab.end_count == 2 && o.model.vocab.ends[0] == 265 &&
+                o.model.vocab.ends[1] == 266);
+    assert_true(o.model.vocab.nfc && !o.model.vocab.ignore_merges && o.model.notes == 0);
     assert_int_equal(o.model.vocab.bos, DT_NO_TOKEN);
     assert_false(o.model.vocab.add_bos);
     close_synth(&o);
+}
+
+// What other programs accept: an end id outside the vocabulary (with a note), types as u32, no
+// name of a pre-tokenizer (with a note).
+static void gguf_tolerance(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        size_t at; // after the key and its type
+        const char *bytes;
+        size_t n;
+        const char *note;
+    } rows[] = {
+        {"tokenizer.ggml.eos_token_id", 0, "\x40\x42\x0f", 4,
+         "tokenizer.ggml.eos_token_id is 1000000, but the vocabulary has 301 tokens; ignored"},
+        {"tokenizer.ggml.token_type", 0, "\x04", 1, NULL},
+        {"tokenizer.ggml.pre", (size_t)-5, "f", 1,
+         "tokenizer.ggml.pre is missing, so text is split as for GPT-2"},
+        {"tokenizer.ggml.add_bos_token", (size_t)-4, "\0", 1, NULL}, // its type: u8
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct synth_gguf how = {.architecture = "qwen2", .biases = true, .bpe = true};
+        struct opened o = {0};
+        synth_gguf(&o.file, &shape, &how);
+        unsigned char *key = memmem(o.file.bytes, o.file.n, rows[i].key, strlen(rows[i].key));
+        assert_non_null(key);
+        size_t at = (size_t)(key - o.file.bytes) + strlen(rows[i].key) + 4 + rows[i].at;
+        memcpy(o.file.bytes + at, rows[i].bytes, rows[i].n);
+        open_synth(&o);
+        assert_int_equal(o.model.notes, rows[i].note != NULL);
+        if (rows[i].note)
+            assert_non_null(strstr(o.model.note[0], rows[i].note));
+        assert_int_equal(dt_vocab_type(&o.model.vocab, 265), DT_TOKEN_CONTROL);
+        close_synth(&o);
+    }
 }
 
 // A model in three files equals the model in one; in another order or with a file missing it is
@@ -407,6 +446,7 @@ int main(void)
         cmocka_unit_test(any_group_that_divides),
         cmocka_unit_test(gguf_agrees_with_llama2c),
         cmocka_unit_test(gguf_qwen2),
+        cmocka_unit_test(gguf_tolerance),
         cmocka_unit_test(gguf_in_parts),
         cmocka_unit_test(scales_in_blocks),
         cmocka_unit_test(gguf_of_others),

@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Reads the vocabulary of a GGUF file: pieces, scores, types and merges stay in the file.
 #include "core/formats/gguf_reader.h"
+#include "core/text/pretokenizer.h"
+
+// Whether an array holds items of a type, or of one that is read the same.
+static bool holds(const struct dt_gguf_value *v, uint32_t item)
+{
+    if (v->type != DT_GGUF_ARRAY)
+        return false;
+    return v->item == item ||
+           (item == DT_GGUF_I32 &&
+            (v->item == DT_GGUF_U32 || v->item == DT_GGUF_I8 || v->item == DT_GGUF_U8));
+}
 
 // Finds an array of a type with `count` items (0: any number). *data is NULL if the key is absent.
 static dt_status array(const struct dt_gguf_reader *r, const struct dt_gguf *g, const char *key,
@@ -10,7 +21,7 @@ static dt_status array(const struct dt_gguf_reader *r, const struct dt_gguf *g, 
     *data = NULL;
     if (!v)
         return DT_OK;
-    if (v->type != DT_GGUF_ARRAY || v->item != item)
+    if (!holds(v, item))
         return dt_error_set(r->err, DT_BAD_INPUT, g->name, "%s is not an array of %s", key,
                             item == DT_GGUF_STRING ? "strings"
                             : item == DT_GGUF_F32  ? "floats"
@@ -27,40 +38,68 @@ static dt_status token_id(const struct dt_gguf_reader *r, const struct dt_gguf *
                           uint32_t *out)
 {
     const struct dt_gguf_value *v = dt_gguf_find(g, key);
+    uint32_t id = DT_NO_TOKEN;
     if (v && (v->type == DT_GGUF_U32 || v->type == DT_GGUF_I32) &&
         dt_read_u32(v->data) == UINT32_MAX)
         return DT_OK; // -1: no such token
-    return dt_gguf_uint(g, key, 0, r->model->vocab.size - 1, out, r->err);
+    dt_status status = dt_gguf_uint(g, key, 0, UINT32_MAX, &id, r->err);
+    if (status || id == DT_NO_TOKEN)
+        return status;
+    if (id < r->model->vocab.size)
+        *out = id;
+    else
+        dt_reader_note(r->model, "%s is %u, but the vocabulary has %u tokens; ignored", key, id,
+                       r->model->vocab.size);
+    return DT_OK;
+}
+
+// The ids that end a turn and are no eos or eot: tokenizer.ggml.eom_token_id and eos_token_ids.
+static dt_status read_ends(const struct dt_gguf_reader *r, const struct dt_gguf *g)
+{
+    const unsigned char *data;
+    uint32_t eom = DT_NO_TOKEN;
+    dt_status status = token_id(r, g, "tokenizer.ggml.eom_token_id", &eom);
+    if (status || (status = array(r, g, "tokenizer.ggml.eos_token_ids", DT_GGUF_I32, 0, &data)))
+        return status;
+    const struct dt_gguf_value *v = dt_gguf_find(g, "tokenizer.ggml.eos_token_ids");
+    dt_vocab_add_end(&r->model->vocab, eom);
+    for (uint64_t i = 0; v && v->item != DT_GGUF_I8 && v->item != DT_GGUF_U8 && i < v->count; i++)
+        dt_vocab_add_end(&r->model->vocab, dt_read_u32(data + 4 * i));
+    return DT_OK;
 }
 
 static dt_status read_pretokenizer(struct dt_gguf_reader *r, const struct dt_gguf *g)
 {
-    static const struct {
-        const char *name;
-        enum dt_pretokenizer kind;
-    } known[] = {
-        {"gpt-2", DT_PRETOKENIZER_GPT2},
-        {"default", DT_PRETOKENIZER_GPT2},
-        {"llama-bpe", DT_PRETOKENIZER_LLAMA3},
-        {"llama3", DT_PRETOKENIZER_LLAMA3},
-        {"llama-v3", DT_PRETOKENIZER_LLAMA3},
-        {"qwen2", DT_PRETOKENIZER_QWEN2},
-        {"deepseek-r1-qwen", DT_PRETOKENIZER_QWEN2},
-        {"smollm", DT_PRETOKENIZER_SMOLLM},
-    };
-    const char *pre = "gpt-2";
-    size_t length = 5;
+    struct dt_vocab *vocab = &r->model->vocab;
+    const char *pre = NULL;
+    size_t length = 0;
     dt_status status = dt_gguf_text(g, "tokenizer.ggml.pre", &pre, &length, r->err);
     if (status)
         return status;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (dt_read_is(pre, length, known[i].name)) {
-            r->model->vocab.pretokenizer = known[i].kind;
-            return DT_OK;
-        }
-    return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
-                        "tokenizer.ggml.pre is %.*s; expected gpt-2, llama-bpe, qwen2 or smollm",
-                        length < 32 ? (int)length : 32, pre);
+    if (!pre || dt_read_is(pre, length, "default"))
+        dt_reader_note(r->model,
+                       "tokenizer.ggml.pre is %s, so text is split as for GPT-2; if the "
+                       "model is of another family, convert it again",
+                       pre ? "default" : "missing");
+    if (!pre) {
+        pre = "default";
+        length = 7;
+    }
+    if (!dt_pretokenizer_by_name(pre, length, &vocab->pretokenizer, &vocab->ignore_merges,
+                                 &vocab->nfc))
+        return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
+                            "tokenizer.ggml.pre is %.*s, a way to split text that duotale does not "
+                            "have; its tokens would differ",
+                            length < 32 ? (int)length : 32, pre);
+    // convert writes these where the name alone does not say it
+    if ((status =
+             dt_gguf_bool(g, "duotale.tokenizer.ignore_merges", &vocab->ignore_merges, r->err)) ||
+        (status = dt_gguf_bool(g, "duotale.tokenizer.nfc", &vocab->nfc, r->err)))
+        return status;
+    // Names whose models begin with BOS unless the file says otherwise.
+    vocab->add_bos = vocab->pretokenizer == DT_PRETOKENIZER_TEKKEN ||
+                     (vocab->pretokenizer == DT_PRETOKENIZER_LLAMA3 && vocab->ignore_merges);
+    return DT_OK;
 }
 
 static dt_status read_merges(struct dt_gguf_reader *r, const struct dt_gguf *g)
@@ -153,6 +192,8 @@ dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g)
     if (spm && !data)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
                             "key tokenizer.ggml.scores is missing (tokenizer.ggml.model is llama)");
+    const struct dt_gguf_value *types = dt_gguf_find(g, "tokenizer.ggml.token_type");
+    vocab->types_stride = types && (types->item == DT_GGUF_I8 || types->item == DT_GGUF_U8) ? 1 : 4;
     vocab->scores = spm ? data : NULL;
     vocab->scores_stride = sizeof(float);
     vocab->meta_space = spm;
@@ -166,11 +207,12 @@ dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g)
     } else if (!(status = read_pretokenizer(r, g))) {
         status = read_merges(r, g);
     }
-    vocab->add_bos = spm || vocab->pretokenizer == DT_PRETOKENIZER_LLAMA3;
+    vocab->add_bos = vocab->add_bos || spm;
     if (status || (status = token_id(r, g, "tokenizer.ggml.bos_token_id", &vocab->bos)) ||
         (status = token_id(r, g, "tokenizer.ggml.eos_token_id", &vocab->eos)) ||
         (status = token_id(r, g, "tokenizer.ggml.unknown_token_id", &vocab->unknown)) ||
         (status = token_id(r, g, "tokenizer.ggml.eot_token_id", &vocab->eot)) ||
+        (status = read_ends(r, g)) ||
         (status = dt_gguf_bool(g, "tokenizer.ggml.add_bos_token", &vocab->add_bos, r->err)) ||
         (status = dt_gguf_bool(g, "tokenizer.ggml.add_eos_token", &vocab->add_eos, r->err)) ||
         (status =

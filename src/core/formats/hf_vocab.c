@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/formats/hf_rules.h"
 #include "core/formats/reader.h"
 
 // The vocabulary being built: pieces in the order of the JSON.
@@ -20,12 +21,8 @@ struct builder {
     uint32_t mask;
     unsigned char *merges;
     size_t merges_used;
+    uint32_t merge_count; // of those that can happen
 };
-
-static bool contains(struct dt_json_value v, const char *word)
-{
-    return dt_read_find(v.at, v.n, word, strlen(word)) != NULL;
-}
 
 static uint32_t hash(const unsigned char *p, size_t n)
 {
@@ -118,16 +115,17 @@ static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_
     unsigned char joined[2 * DT_PIECE_MAX];
     memcpy(joined, out, split);
     memcpy(joined + split, out + split + 1, n - split - 1);
+    // A merge of pieces that do not exist can never happen.
     uint32_t id = b->index[slot_of(b, joined, n - 1)];
-    if (!id)
-        return dt_error_set(b->err, DT_BAD_INPUT, b->name,
-                            "merge %u makes \"%.*s\", which is not a token", rank,
-                            n < 64 ? (int)n - 1 : 64, (const char *)joined);
+    if (!id || !b->index[slot_of(b, out, split)] ||
+        !b->index[slot_of(b, out + split + 1, n - split - 1)])
+        return DT_OK;
     if (spm) { // the rank of the best merge that makes a piece becomes its score
         if (b->scores[id - 1] < -1e9f)
             b->scores[id - 1] = -(float)rank;
     } else {
         b->merges_used += 8 + n;
+        b->merge_count++;
     }
     return DT_OK;
 }
@@ -151,25 +149,6 @@ static void number_scores(const struct builder *b)
     }
     for (uint32_t i = 0; i < b->size; i++)
         b->scores[i] = b->types[i] == DT_TOKEN_NORMAL ? -(float)(i - first) : 0;
-}
-
-static dt_status read_pretokenizer(struct builder *b, struct dt_json_value pre,
-                                   struct dt_vocab *vocab)
-{
-    if (contains(pre, "\"Digits\""))
-        vocab->pretokenizer = DT_PRETOKENIZER_SMOLLM;
-    else if (contains(pre, "p{N}{1,3}"))
-        vocab->pretokenizer = DT_PRETOKENIZER_LLAMA3;
-    else if (contains(pre, "(?i:'s") && contains(pre, "|\\\\p{N}|"))
-        vocab->pretokenizer = DT_PRETOKENIZER_QWEN2;
-    else if (contains(pre, "\"ByteLevel\"") && !contains(pre, "\"Regex\""))
-        vocab->pretokenizer = DT_PRETOKENIZER_GPT2;
-    else
-        return dt_error_set(
-            b->err, DT_UNSUPPORTED, b->name,
-            "its pre_tokenizer is not one of GPT-2, Llama 3, Qwen 2 or SmolLM: %.*s",
-            pre.n < 200 ? (int)pre.n : 200, pre.at);
-    return DT_OK;
 }
 
 // Allocates tables for `size` pieces; their text is at most as long as the JSON.
@@ -204,8 +183,7 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
                       struct dt_arena *arena, struct dt_vocab *out, struct dt_error *err)
 {
     struct builder b = {.name = name, .err = err, .size = size};
-    struct dt_json_value model = dt_json_find(tokenizer, "model"),
-                         pre = dt_json_find(tokenizer, "pre_tokenizer");
+    struct dt_json_value model = dt_json_find(tokenizer, "model");
     struct dt_json_value pieces = dt_json_find(model, "vocab"),
                          merges = dt_json_find(model, "merges");
     struct dt_json_value added = dt_json_find(tokenizer, "added_tokens"), key, item;
@@ -215,10 +193,11 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
         return dt_error_set(err, DT_UNSUPPORTED, name, "its model is not BPE");
     if (!pieces.n || pieces.at[0] != '{' || !merges.n || merges.at[0] != '[')
         return dt_error_set(err, DT_BAD_INPUT, name, "model.vocab and model.merges are missing");
-    bool spm = dt_json_is(dt_json_find(model, "byte_fallback"), "true");
-    if (!spm && !contains(pre, "\"ByteLevel\""))
-        return dt_error_set(err, DT_UNSUPPORTED, name,
-                            "its BPE is not byte-level and has no byte_fallback");
+    struct dt_vocab rules = {0};
+    status = dt_hf_rules(tokenizer, name, &rules, err);
+    if (status)
+        return status;
+    bool spm = rules.kind == DT_VOCAB_SPM;
     bool fits = alloc_all(&b, arena, model, merges, added);
     if (!out)
         return DT_OK;
@@ -240,32 +219,39 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
         bool special = dt_json_is(dt_json_find(item, "special"), "true");
         struct dt_json_value text = dt_json_find(item, "content");
         bool unknown = dt_json_is(text, "\"<unk>\"");
+        uint64_t id;
+        if (dt_json_uint_of(dt_json_find(item, "id"), &id) && id >= size)
+            continue; // the model has no row for it
         status = add_piece(&b, text, dt_json_find(item, "id"),
                            unknown   ? DT_TOKEN_UNKNOWN
                            : special ? DT_TOKEN_CONTROL
                                      : DT_TOKEN_USER_DEFINED);
-        uint64_t id;
-        if (!status && unknown && dt_json_uint_of(dt_json_find(item, "id"), &id))
+        if (!status && unknown)
             out->unknown = (uint32_t)id;
     }
     if (!status && spm)
         number_scores(&b);
-    if (!status && !spm)
-        status = read_pretokenizer(&b, pre, out);
     if (status)
         return status;
-    out->kind = spm ? DT_VOCAB_SPM : DT_VOCAB_BPE;
+    out->kind = rules.kind;
+    out->pretokenizer = rules.pretokenizer;
+    out->ignore_merges = rules.ignore_merges;
+    out->nfc = rules.nfc;
+    out->meta_space = rules.meta_space;
+    out->add_space_prefix = rules.add_space_prefix;
+    out->prefix_once = rules.prefix_once;
+    out->prefix_unless_space = rules.prefix_unless_space;
+    out->split_spaces = rules.split_spaces;
     out->size = size;
     out->bytes = b.text;
     out->offset = b.offset;
     out->length = b.length;
     out->types = (const unsigned char *)b.types;
+    out->types_stride = sizeof *b.types;
     out->scores = spm ? (const unsigned char *)b.scores : NULL;
     out->scores_stride = sizeof(float);
-    out->meta_space = spm;
-    out->add_space_prefix = spm;
     out->merges = spm ? NULL : b.merges;
-    out->merges_count = spm ? 0 : rank;
+    out->merges_count = b.merge_count;
     out->merges_bytes = b.merges_used;
     return DT_OK;
 }

@@ -105,6 +105,7 @@ dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
         arena->used = before;
         return status;
     }
+    dt_vocab_find_ends(&out->vocab);
     for (uint32_t i = 0; i < count; i++)
         out->file_bytes += parts[i].n;
     const struct dt_hparams *hp = &out->hp;

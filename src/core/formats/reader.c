@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "core/formats/reader.h"
 
+#include <stdarg.h>
+
+#include "base/format.h"
+
+void dt_reader_note(struct dt_model *model, const char *format, ...)
+{
+    va_list args;
+    if (model->notes == DT_NOTES_MAX)
+        return;
+    va_start(args, format);
+    dt_vformat(model->note[model->notes++], DT_NOTE_SIZE, format, args);
+    va_end(args);
+}
+
 static bool not_finite(uint32_t bits)
 {
     return (bits & 0x7f800000) == 0x7f800000;

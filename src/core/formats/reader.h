@@ -15,6 +15,10 @@ dt_status dt_reader_check_finite(const char *file, const char *tensor, const voi
 dt_status dt_reader_check_scales(const char *file, const char *tensor, const struct dt_matrix *w,
                                  bool all, struct dt_error *err);
 
+// Adds a line to the model's notes by dt_format's rules; ignored if there are DT_NOTES_MAX.
+void dt_reader_note(struct dt_model *model, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 // The readers behind dt_model_open. With out NULL they only check the header and count the memory
 // in the arena.
 dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *arena,

@@ -260,7 +260,7 @@ uint32_t dt_template_marker(const struct dt_vocab *vocab, const char *text, size
         if (vocab->length[id] != length ||
             memcmp(vocab->bytes + vocab->offset[id], text, length) != 0)
             continue;
-        uint32_t type = dt_read_u32(vocab->types + (size_t)id * 4);
+        enum dt_token_type type = dt_vocab_type(vocab, id);
         if (type == DT_TOKEN_CONTROL || type == DT_TOKEN_USER_DEFINED)
             return id;
     }

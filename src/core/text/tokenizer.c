@@ -14,7 +14,7 @@ size_t dt_tokenizer_measure(const struct dt_vocab *vocab, size_t max_text)
     if (max_text > SIZE_MAX / 64)
         return SIZE_MAX;
     if (vocab->kind == DT_VOCAB_BPE)
-        return index + dt_bpe_measure_table(vocab) + dt_bpe_measure(max_text);
+        return index + dt_bpe_measure_table(vocab) + dt_bpe_measure(vocab, max_text);
     return index + dt_spm_measure(max_text);
 }
 
@@ -37,14 +37,22 @@ dt_status dt_tokenizer_init(struct dt_tokenizer *t, const struct dt_vocab *vocab
 
 // ---- encoding ----
 
+// Whether the piece of a token becomes the token in text that is encoded with these flags.
+static bool matches(const struct dt_vocab *vocab, uint32_t id, unsigned flags)
+{
+    return flags & DT_ENCODE_SPECIAL ? dt_tokenizer_is_special(vocab, id)
+                                     : dt_vocab_type(vocab, id) == DT_TOKEN_USER_DEFINED;
+}
+
 // The longest special piece at the start of text[0..n); *length is its bytes.
-static uint32_t special_here(struct dt_tokenizer *t, const char *text, size_t n, size_t *length)
+static uint32_t special_here(struct dt_tokenizer *t, const char *text, size_t n, unsigned flags,
+                             size_t *length)
 {
     if (n == 0 || !t->starts_special[(unsigned char)text[0]])
         return DT_NO_TOKEN;
     for (*length = n < t->longest_special ? n : t->longest_special; *length > 0; --*length) {
         uint32_t id = dt_tokenizer_find(t, text, *length);
-        if (id != DT_NO_TOKEN && dt_tokenizer_is_special(t->vocab, id))
+        if (id != DT_NO_TOKEN && matches(t->vocab, id, flags))
             return id;
     }
     return DT_NO_TOKEN;
@@ -55,6 +63,21 @@ static void append(uint32_t id, uint32_t *tokens, size_t capacity, size_t *count
     if (*count < capacity)
         tokens[*count] = id;
     ++*count;
+}
+
+// SentencePiece; with split_spaces, each space and what follows it on its own.
+static dt_status spm_encode(struct dt_tokenizer *t, const char *text, size_t n, uint32_t first,
+                            bool prefix, uint32_t *tokens, size_t capacity, size_t *count)
+{
+    dt_status status = DT_OK;
+    for (size_t at = 0, end; at < n && status == DT_OK; at = end) {
+        end = t->vocab->split_spaces ? at + 1 : n;
+        while (end < n && text[end] != ' ')
+            end++;
+        status = dt_spm_encode(t, text + at, end - at, at ? DT_NO_TOKEN : first, prefix && at == 0,
+                               tokens, capacity, count);
+    }
+    return status;
 }
 
 dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n, unsigned flags,
@@ -84,19 +107,21 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
             first = begin;
     }
 
-    bool special = (flags & DT_ENCODE_SPECIAL) && t->longest_special > 0;
+    bool special = flags & (DT_ENCODE_SPECIAL | DT_ENCODE_USER) && t->longest_special > 0;
     for (size_t at = 0; at < n;) {
         size_t length = 0, end = at;
         uint32_t id = DT_NO_TOKEN;
         if (!special)
             end = n;
-        while (end < n && (id = special_here(t, text + end, n - end, &length)) == DT_NO_TOKEN)
+        while (end < n &&
+               (id = special_here(t, text + end, n - end, flags, &length)) == DT_NO_TOKEN)
             end++;
         dt_status status = DT_OK;
+        bool add = prefix && (at == 0 || !vocab->prefix_once) &&
+                   !(vocab->prefix_unless_space && text[at] == ' ');
         if (end > at)
-            status =
-                bpe ? dt_bpe_encode(t, text + at, end - at, tokens, capacity, count)
-                    : dt_spm_encode(t, text + at, end - at, first, prefix, tokens, capacity, count);
+            status = bpe ? dt_bpe_encode(t, text + at, end - at, add, tokens, capacity, count)
+                         : spm_encode(t, text + at, end - at, first, add, tokens, capacity, count);
         if (status != DT_OK)
             return dt_error_set(err, DT_NO_MEMORY, NULL,
                                 "a text of %zu bytes exceeds the memory of this tokenizer",
@@ -147,5 +172,9 @@ size_t dt_tokenizer_decode(const struct dt_tokenizer *t, uint32_t previous, uint
 
 bool dt_tokenizer_is_end(const struct dt_tokenizer *t, uint32_t id)
 {
-    return id != DT_NO_TOKEN && (id == t->vocab->eos || id == t->vocab->eot);
+    const struct dt_vocab *vocab = t->vocab;
+    for (uint32_t i = 0; i < vocab->end_count; i++)
+        if (vocab->ends[i] == id)
+            return true;
+    return id != DT_NO_TOKEN && (id == vocab->eos || id == vocab->eot);
 }

@@ -18,11 +18,13 @@ enum dt_encode_flags {
     // because a story needs a first token.
     DT_ENCODE_BOS = 1,
     DT_ENCODE_EOS = 2, // EOS last
-    // SPM: a space before non-empty text, if the vocabulary adds it (llama2.c does)
+    // a space before non-empty text, if the vocabulary adds it (llama2.c does)
     DT_ENCODE_PREFIX = 4,
     // Control and user-defined pieces in the text become their tokens. Without it they are ordinary
     // text: a user's input must not forge a turn.
     DT_ENCODE_SPECIAL = 8,
+    // User-defined pieces (<think>, <tool>) in the text become their tokens, control pieces do not.
+    DT_ENCODE_USER = 16,
 };
 
 // Encodes text[0..n) into tokens[0..capacity); *count is the total, also if it exceeds capacity.
@@ -43,7 +45,7 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
 // dt_text_filter before they are shown. Needs no index: any thread.
 size_t dt_tokenizer_decode(const struct dt_tokenizer *t, uint32_t previous, uint32_t id, char *out);
 
-// Whether id ends a story or a turn (EOS, end of turn).
+// Whether id ends a story or a turn (EOS, end of turn, the others of vocab->ends).
 bool dt_tokenizer_is_end(const struct dt_tokenizer *t, uint32_t id);
 
 #endif

@@ -7,11 +7,13 @@
 
 #include <string.h>
 
+#include "core/text/normalize.h"
 #include "core/text/pretokenizer.h"
 
 #define NONE UINT32_MAX
 
 struct merges {
+    struct dt_pretokenizer_plan plan;
     uint32_t *left, *right, *merged; // by rank
     uint32_t *slot;                  // hash table of the pairs: rank + 1, or 0: free
     uint32_t mask;
@@ -95,7 +97,7 @@ size_t dt_bpe_measure_table(const struct dt_vocab *vocab)
     struct dt_arena counter = dt_arena_over(NULL, 0);
     struct merges *table;
     alloc_table(&table, &counter, vocab->merges_count);
-    return counter.wanted;
+    return counter.wanted + dt_pretokenizer_measure(vocab->pretokenizer);
 }
 
 static uint32_t hash_pair(uint32_t left, uint32_t right)
@@ -116,12 +118,14 @@ static uint32_t slot_of(const struct merges *m, uint32_t left, uint32_t right)
     return slot;
 }
 
-// Enters one merge, "left right".
+// Enters one merge, "left right". A merge of pieces that do not exist can never happen: it is
+// ignored, as is a header line ("#version: 0.2").
 static dt_status enter(struct dt_tokenizer *t, struct merges *m, uint32_t rank, const char *text,
                        size_t n, struct dt_error *err)
 {
     const char *space = n > 1 ? memchr(text + 1, ' ', n - 1) : NULL;
     char joined[2 * DT_PIECE_MAX];
+    m->left[rank] = m->right[rank] = m->merged[rank] = DT_NO_TOKEN;
     if (!space || space + 1 == text + n || n > sizeof joined)
         return dt_error_set(err, DT_BAD_INPUT, NULL,
                             "tokenizer.ggml.merges: item %u is \"%.*s\"; expected two pieces", rank,
@@ -129,22 +133,15 @@ static dt_status enter(struct dt_tokenizer *t, struct merges *m, uint32_t rank, 
     size_t left = (size_t)(space - text), right = n - left - 1;
     memcpy(joined, text, left);
     memcpy(joined + left, space + 1, right);
-    m->left[rank] = dt_tokenizer_find(t, text, left);
-    m->right[rank] = dt_tokenizer_find(t, space + 1, right);
-    m->merged[rank] = dt_tokenizer_find(t, joined, left + right);
-    if (m->left[rank] == DT_NO_TOKEN || m->right[rank] == DT_NO_TOKEN ||
-        m->merged[rank] == DT_NO_TOKEN)
-        return dt_error_set(
-            err, DT_BAD_INPUT, NULL,
-            "tokenizer.ggml.merges: item %u is \"%.*s\", but the vocabulary has no piece \"%.*s\"",
-            rank, n < 64 ? (int)n : 64, text,
-            m->left[rank] == DT_NO_TOKEN    ? (int)left
-            : m->right[rank] == DT_NO_TOKEN ? (int)right
-                                            : (int)(left + right),
-            m->left[rank] == DT_NO_TOKEN    ? text
-            : m->right[rank] == DT_NO_TOKEN ? space + 1
-                                            : joined);
-    uint32_t slot = slot_of(m, m->left[rank], m->right[rank]);
+    uint32_t first = dt_tokenizer_find(t, text, left);
+    uint32_t second = first == DT_NO_TOKEN ? first : dt_tokenizer_find(t, space + 1, right);
+    uint32_t both = second == DT_NO_TOKEN ? second : dt_tokenizer_find(t, joined, left + right);
+    if (both == DT_NO_TOKEN)
+        return DT_OK;
+    m->left[rank] = first;
+    m->right[rank] = second;
+    m->merged[rank] = both;
+    uint32_t slot = slot_of(m, first, second);
     if (m->slot[slot] == 0) // the first of two merges of a pair counts
         m->slot[slot] = rank + 1;
     return DT_OK;
@@ -155,7 +152,8 @@ dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err)
     const struct dt_vocab *vocab = t->vocab;
     struct dt_arena saved = t->arena;
     struct merges *m;
-    if (!alloc_table(&m, &t->arena, vocab->merges_count)) {
+    if (!alloc_table(&m, &t->arena, vocab->merges_count) ||
+        !dt_pretokenizer_plan(&m->plan, vocab->pretokenizer, &t->arena)) {
         t->arena = saved;
         return dt_error_set(err, DT_NO_MEMORY, NULL, "the table of %llu merges needs %zu bytes",
                             (unsigned long long)vocab->merges_count, dt_bpe_measure_table(vocab));
@@ -206,11 +204,13 @@ static bool alloc_word(struct word *w, struct dt_arena *arena, size_t count)
     return w->tree != NULL;
 }
 
-size_t dt_bpe_measure(size_t n)
+size_t dt_bpe_measure(const struct dt_vocab *vocab, size_t n)
 {
     struct dt_arena counter = dt_arena_over(NULL, 0);
     struct word w;
-    alloc_word(&w, &counter, n + 1);
+    n += vocab->add_space_prefix;
+    dt_arena_alloc(&counter, n, vocab->nfc ? DT_NFC_GROWTH : 1);
+    alloc_word(&w, &counter, (vocab->nfc ? DT_NFC_GROWTH : 1) * n + 1);
     return counter.wanted;
 }
 
@@ -264,12 +264,12 @@ static void merge_all(struct word *w)
     }
 }
 
-// Llama 3: a word that is a piece becomes that token, whatever the merges ("ignore_merges").
+// "ignore_merges": a word that is a piece becomes that token, whatever the merges.
 static uint32_t whole_word(struct dt_tokenizer *t, const char *text, size_t n)
 {
     unsigned char spelled[DT_PIECE_MAX + 2];
     size_t length = 0;
-    if (t->vocab->pretokenizer != DT_PRETOKENIZER_LLAMA3)
+    if (!t->vocab->ignore_merges)
         return DT_NO_TOKEN;
     for (size_t i = 0; i < n; i++) {
         if (length > DT_PIECE_MAX)
@@ -280,16 +280,39 @@ static uint32_t whole_word(struct dt_tokenizer *t, const char *text, size_t n)
     return id != DT_NO_TOKEN && dt_vocab_type(t->vocab, id) == DT_TOKEN_NORMAL ? id : DT_NO_TOKEN;
 }
 
-dt_status dt_bpe_encode(struct dt_tokenizer *t, const char *text, size_t n, uint32_t *tokens,
-                        size_t capacity, size_t *count)
+// The text as the pre-tokenizer sees it: in form C, with a space before it. Copies it only if it
+// changes. NULL: the arena is too small.
+static const char *prepare(struct dt_tokenizer *t, const char *text, size_t *n, bool prefix)
+{
+    bool nfc = t->vocab->nfc && !dt_nfc_is_simple(text, *n);
+    prefix = prefix && text[0] != ' ';
+    if (!nfc && !prefix)
+        return text;
+    char *copy = dt_arena_alloc(&t->arena, *n + prefix, nfc ? DT_NFC_GROWTH : 1);
+    if (!copy)
+        return NULL;
+    copy[0] = ' ';
+    if (nfc)
+        *n = dt_nfc(text, *n, copy + prefix);
+    else
+        memcpy(copy + prefix, text, *n);
+    *n += prefix;
+    return copy;
+}
+
+dt_status dt_bpe_encode(struct dt_tokenizer *t, const char *text, size_t n, bool prefix,
+                        uint32_t *tokens, size_t capacity, size_t *count)
 {
     struct dt_arena saved = t->arena;
-    struct word w = {.m = t->merges};
+    const struct merges *m = t->merges;
+    struct word w = {.m = m};
     dt_status status = DT_NO_MEMORY;
-    if (n > NONE / 4 || !alloc_word(&w, &t->arena, n + 1))
+    if (n > NONE / 16 || n == 0 || !(text = prepare(t, text, &n, prefix)) ||
+        !alloc_word(&w, &t->arena, n + 1))
         goto out;
+    struct dt_pretokenizer_walk walk = {.plan = &m->plan};
     for (size_t at = 0, end; at < n; at = end) {
-        end = dt_pretokenizer_word(t->vocab->pretokenizer, text, n, at);
+        end = dt_pretokenizer_word(&walk, text, n, at);
         w.count = 0;
         w.token[0] = whole_word(t, text + at, end - at);
         if (w.token[0] != DT_NO_TOKEN)

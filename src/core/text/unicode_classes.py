@@ -1,36 +1,31 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes unicode_classes.c: the ranges of letters (L*) and numbers (N*) from Python's Unicode data.
+"""Writes unicode_classes.c: general categories from Python's Unicode data. Use a Python with
+Unicode 15.1 (3.13).
 
     src/core/text/unicode_classes.py >src/core/text/unicode_classes.c
 """
 import sys
 import unicodedata
 
+# In the order of enum dt_unicode_category.
+CATEGORIES = ["", "Lu", "Ll", "Lt", "Lm", "Lo", "M", "N", "P", "S"]
 
-def ranges(initial):
-    found, start = [], None
+
+def category(code):
+    name = unicodedata.category(chr(code))
+    return CATEGORIES.index(name) if name in CATEGORIES else \
+        CATEGORIES.index(name[0]) if name[0] in CATEGORIES else 0
+
+
+def changes():
+    found, last = [], None
     for code in range(0x80, 0x110000):
-        inside = unicodedata.category(chr(code))[0] == initial
-        if inside and start is None:
-            start = code
-        if not inside and start is not None:
-            found.append((start, code - 1))
-            start = None
+        here = category(code)
+        if here != last:
+            found.append(code << 8 | here)
+            last = here
     return found
-
-
-def table(name, initial):
-    print(f"static const struct range {name}[] = {{")
-    line = "   "
-    for first, last in ranges(initial):
-        item = f" {{0x{first:x}, 0x{last:x}}},"
-        if len(line) + len(item) > 100:
-            print(line)
-            line = "   "
-        line += item
-    print(line)
-    print("};\n")
 
 
 sys.stdout.reconfigure(newline="\n")
@@ -39,34 +34,50 @@ print(f"// Made by unicode_classes.py from Unicode {unicodedata.unidata_version}
 print("// clang-format off")
 print('#include "core/text/unicode_classes.h"\n')
 print("#include <stddef.h>\n")
-print("struct range {\n    uint32_t first, last;\n};\n")
-table("letters", "L")
-table("numbers", "N")
-print("""static bool in(const struct range *table, size_t count, uint32_t code)
+print("// Where the category changes: the first code << 8 | category, from U+0080 on.")
+print("static const uint32_t changes[] = {")
+line = "   "
+for value in changes():
+    item = f" 0x{value:x},"
+    if len(line) + len(item) > 100:
+        print(line)
+        line = "   "
+    line += item
+print(line)
+print("};\n")
+print("static const unsigned char ascii[128] = {")
+for row in range(0, 128, 32):
+    print("    " + ", ".join(str(category(code)) for code in range(row, row + 32)) + ",")
+print("""};
+
+enum dt_unicode_category dt_unicode_category(uint32_t code)
 {
-    size_t low = 0, high = count; // the first range that ends at or after code
-    while (low < high) {
+    if (code < 0x80)
+        return (enum dt_unicode_category)ascii[code];
+    size_t low = 0, high = sizeof changes / sizeof *changes; // changes[low] is at or before code
+    while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
-        if (table[middle].last < code)
-            low = middle + 1;
+        if (changes[middle] >> 8 <= code)
+            low = middle;
         else
             high = middle;
     }
-    return low < count && table[low].first <= code;
+    return (enum dt_unicode_category)(changes[low] & 255);
 }
 
 bool dt_unicode_letter(uint32_t code)
 {
     if (code < 0x80)
         return (code | 32) - 'a' < 26;
-    return in(letters, sizeof letters / sizeof *letters, code);
+    enum dt_unicode_category category = dt_unicode_category(code);
+    return category >= DT_UNICODE_LU && category <= DT_UNICODE_LO;
 }
 
 bool dt_unicode_number(uint32_t code)
 {
     if (code < 0x80)
         return code - '0' < 10;
-    return in(numbers, sizeof numbers / sizeof *numbers, code);
+    return dt_unicode_category(code) == DT_UNICODE_N;
 }
 
 bool dt_unicode_space(uint32_t code)

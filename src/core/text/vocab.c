@@ -99,11 +99,58 @@ float dt_vocab_score(const struct dt_vocab *vocab, uint32_t id)
 enum dt_token_type dt_vocab_type(const struct dt_vocab *vocab, uint32_t id)
 {
     if (vocab->types) {
-        uint32_t type = dt_read_u32(vocab->types + (size_t)id * 4);
+        uint32_t type = vocab->types_stride == 1 ? vocab->types[id]
+                                                 : dt_read_u32(vocab->types + (size_t)id * 4);
         return type >= DT_TOKEN_NORMAL && type <= DT_TOKEN_BYTE ? (enum dt_token_type)type
                                                                 : DT_TOKEN_NORMAL;
     }
     if (vocab->kind != DT_VOCAB_SPM || id > 258)
         return DT_TOKEN_NORMAL;
     return id == 0 ? DT_TOKEN_UNKNOWN : id <= 2 ? DT_TOKEN_CONTROL : DT_TOKEN_BYTE;
+}
+
+// ---- ends ----
+
+void dt_vocab_add_end(struct dt_vocab *vocab, uint32_t id)
+{
+    uint32_t at = 0;
+    while (at < vocab->end_count && vocab->ends[at] < id)
+        at++;
+    if (id >= vocab->size || vocab->end_count == DT_ENDS_MAX ||
+        (at < vocab->end_count && vocab->ends[at] == id))
+        return;
+    memmove(vocab->ends + at + 1, vocab->ends + at, (vocab->end_count - at) * sizeof *vocab->ends);
+    vocab->ends[at] = id;
+    vocab->end_count++;
+}
+
+void dt_vocab_find_ends(struct dt_vocab *vocab)
+{
+    static const char *const texts[] = {
+        "<|eot_id|>",    "<|eom_id|>",      "<|im_end|>",    "<|end|>",
+        "<|return|>",    "<|call|>",        "<|flush|>",     "<|calls|>",
+        "<end_of_turn>", "<|end_of_text|>", "<|endoftext|>", "<EOT>",
+        "_<EOT>",        "[EOT]",           "[EOS]",         "<end_of_utterance>",
+    };
+    enum { END = 3, RETURN, CALL, COUNT = sizeof texts / sizeof *texts };
+    uint32_t found[COUNT];
+    for (size_t i = 0; i < COUNT; i++)
+        found[i] = DT_NO_TOKEN;
+    for (uint32_t id = 0; vocab->types && vocab->offset && id < vocab->size; id++) {
+        size_t n;
+        const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
+        if (n < 5 || (piece[0] != '<' && piece[0] != '_' && piece[0] != '[') ||
+            dt_vocab_type(vocab, id) != DT_TOKEN_CONTROL)
+            continue;
+        for (size_t i = 0; i < COUNT; i++)
+            if (strlen(texts[i]) == n && memcmp(texts[i], piece, n) == 0)
+                found[i] = id;
+    }
+    // In gpt-oss's format <|end|> ends a message, not a turn.
+    if (found[RETURN] != DT_NO_TOKEN && found[CALL] != DT_NO_TOKEN)
+        found[END] = DT_NO_TOKEN;
+    dt_vocab_add_end(vocab, vocab->eos);
+    dt_vocab_add_end(vocab, vocab->eot);
+    for (size_t i = 0; i < COUNT; i++)
+        dt_vocab_add_end(vocab, found[i]);
 }

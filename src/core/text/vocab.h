@@ -27,17 +27,28 @@ enum dt_token_type {
     DT_TOKEN_BYTE = 6,
 };
 
-// How byte-level BPE splits text into words.
+// How byte-level BPE splits text into words (pretokenizer.h).
 enum dt_pretokenizer {
     DT_PRETOKENIZER_GPT2 = 0,
     DT_PRETOKENIZER_LLAMA3,
     DT_PRETOKENIZER_QWEN2,
     DT_PRETOKENIZER_SMOLLM,
+    DT_PRETOKENIZER_GPT4O, // gpt-oss too
+    DT_PRETOKENIZER_TEKKEN,
+    DT_PRETOKENIZER_DEEPSEEK_V3,
+    DT_PRETOKENIZER_DEEPSEEK_CODER,
+    DT_PRETOKENIZER_DEEPSEEK_LLM,
+    DT_PRETOKENIZER_FALCON,
+    DT_PRETOKENIZER_BLOOM,
+    DT_PRETOKENIZER_VIKING,
+    DT_PRETOKENIZER_BAILING,
+    DT_PRETOKENIZER_SEED_CODER,
 };
 
 #define DT_NO_TOKEN  UINT32_MAX
 #define DT_MAX_VOCAB 1048576u // pieces; far above any model's
 #define DT_PIECE_MAX 512u     // bytes of the longest accepted piece
+#define DT_ENDS_MAX  16u      // tokens that end a turn or a story
 
 struct dt_vocab {
     enum dt_vocab_kind kind;
@@ -48,13 +59,21 @@ struct dt_vocab {
     const uint16_t *length;      // size entries, in the arena
     const unsigned char *scores; // size floats, scores_stride bytes apart, unaligned; NULL for BPE
     size_t scores_stride;        // 0: a score is 8 bytes before its piece (tokenizer.bin)
-    const unsigned char *types;  // size int32 (unaligned), enum dt_token_type; NULL: as in llama2.c
+    const unsigned char *types;  // size items (unaligned), enum dt_token_type; NULL: as in llama2.c
                                  // (0 unknown, 1 BOS, 2 EOS, 3..258 bytes, others normal)
+    size_t types_stride;         // 4, or 1
     bool meta_space;             // spaces in pieces are U+2581 (not in llama2.c)
     bool add_bos, add_eos;       // encoding adds these tokens
-    bool add_space_prefix;       // SPM: a space before the text
+    bool add_space_prefix;       // a space before the text
+    bool prefix_once;            // not after special tokens within the text
+    bool prefix_unless_space;    // nor before text that begins with a space
+    bool split_spaces;           // SPM: no merge across the beginning of a space
+    bool ignore_merges;          // BPE: a word that is a piece becomes that token
+    bool nfc;                    // text is normalised to form C
     uint32_t bos, eos, unknown;  // DT_NO_TOKEN: none
     uint32_t eot;                // a second token that ends a turn (<|eot_id|>), or DT_NO_TOKEN
+    uint32_t ends[DT_ENDS_MAX];  // all tokens that end a turn, also eos and eot; ascending
+    uint32_t end_count;          // (dt_vocab_find_ends)
     const unsigned char *merges; // BPE: GGUF's array of strings "left right"; others: NULL
     uint64_t merges_count;
     size_t merges_bytes;
@@ -74,6 +93,15 @@ size_t dt_vocab_measure(uint32_t size);
 // The score (0 for BPE) and the type of a piece; id is below size. Pure.
 float dt_vocab_score(const struct dt_vocab *vocab, uint32_t id);
 enum dt_token_type dt_vocab_type(const struct dt_vocab *vocab, uint32_t id);
+
+// Adds a token to the ends. Ignores one that is there already or not in the vocabulary, and any
+// after DT_ENDS_MAX.
+void dt_vocab_add_end(struct dt_vocab *vocab, uint32_t id);
+
+// Adds to the ends what belongs to them besides the ids that the file names and the reader has
+// added: eos, eot, and control tokens whose text ends a turn in published models ("<|im_end|>").
+// Linear in the vocabulary.
+void dt_vocab_find_ends(struct dt_vocab *vocab);
 
 // A piece as it is in the file (not decoded), *length bytes.
 static inline const unsigned char *dt_vocab_piece(const struct dt_vocab *vocab, uint32_t id,

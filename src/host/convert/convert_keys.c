@@ -5,6 +5,7 @@
 
 #include "base/format.h"
 #include "core/formats/gguf.h"
+#include "core/text/pretokenizer.h"
 
 // ---- values ----
 
@@ -109,9 +110,22 @@ static void put_piece(struct dt_string_buffer *b, const struct dt_vocab *v, uint
     dt_gguf_put_string(b, out, written);
 }
 
+// The name of the rule, and keys of our own for what the name does not say.
+static void put_pretokenizer(struct dt_gguf_keys *k, const struct dt_vocab *v)
+{
+    const char *name = dt_pretokenizer_name(v->pretokenizer, v->ignore_merges, v->nfc);
+    enum dt_pretokenizer kind;
+    bool ignore_merges, nfc;
+    dt_gguf_key_text(k, "tokenizer.ggml.pre", name);
+    dt_pretokenizer_by_name(name, strlen(name), &kind, &ignore_merges, &nfc);
+    if (ignore_merges != v->ignore_merges)
+        key_bool(k, "duotale.tokenizer.ignore_merges", v->ignore_merges);
+    if (nfc != v->nfc)
+        key_bool(k, "duotale.tokenizer.nfc", v->nfc);
+}
+
 static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
 {
-    static const char *const pre[] = {"gpt-2", "llama-bpe", "qwen2", "smollm"};
     if (v->kind == DT_VOCAB_NONE) {
         dt_gguf_key_text(k, "tokenizer.ggml.model", "none");
         return;
@@ -119,7 +133,7 @@ static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
     bool spm = v->kind == DT_VOCAB_SPM;
     dt_gguf_key_text(k, "tokenizer.ggml.model", spm ? "llama" : "gpt2");
     if (!spm)
-        dt_gguf_key_text(k, "tokenizer.ggml.pre", pre[v->pretokenizer]);
+        put_pretokenizer(k, v);
     key_array(k, "tokenizer.ggml.tokens", DT_GGUF_STRING, v->size);
     for (uint32_t i = 0; i < v->size; i++)
         put_piece(&k->bytes, v, i);
@@ -141,8 +155,13 @@ static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
     key_token(k, "tokenizer.ggml.eot_token_id", v->eot);
     key_bool(k, "tokenizer.ggml.add_bos_token", v->add_bos);
     key_bool(k, "tokenizer.ggml.add_eos_token", v->add_eos);
-    if (spm)
+    if (spm || v->add_space_prefix)
         key_bool(k, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
+    if (v->end_count) {
+        key_array(k, "tokenizer.ggml.eos_token_ids", DT_GGUF_U32, v->end_count);
+        for (uint32_t i = 0; i < v->end_count; i++)
+            dt_gguf_put_u32(&k->bytes, v->ends[i]);
+    }
 }
 
 static void key_hint(struct dt_gguf_keys *k, const char *name, float v)
