@@ -110,7 +110,7 @@ static void put_piece(struct dt_string_buffer *b, const struct dt_vocab *v, uint
     dt_gguf_put_string(b, out, written);
 }
 
-// The name of the rule, and keys of our own for what the name does not say.
+// The name of the rule, and duotale's keys for what the name does not say.
 static void put_pretokenizer(struct dt_gguf_keys *k, const struct dt_vocab *v)
 {
     const char *name = dt_pretokenizer_name(v->pretokenizer, v->ignore_merges, v->nfc);
