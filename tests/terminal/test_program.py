@@ -71,7 +71,8 @@ with tempfile.TemporaryDirectory() as home:
     script, picture = os.path.join(home, "script"), os.path.join(home, "screen.txt")
     pathlib.Path(script).write_text(
         "# a session\nenter Once upon a time\nwait idle\nkey F2\n"
-        f"save-screen {picture}\nkey F2\nquit\n"
+        f"save-screen {picture}\nkey F2\nenter /set size 60x15\nwait ms 300\n"
+        f"save-screen {picture}.small\nquit\n"
     )
     run = subprocess.run([program, "--ui", "tui", "--no-config", "--length", "20", "--size",
                           "70x18", "--script", script],
@@ -80,6 +81,10 @@ with tempfile.TemporaryDirectory() as home:
     lines = pathlib.Path(picture).read_text().splitlines() if os.path.exists(picture) else []
     shown = (len(lines) == 18 and lines[0].startswith("Once upon a time") and
              any("temperature" in line for line in lines))
+    small = pathlib.Path(picture + ".small")
+    if not small.exists() or len(small.read_text().splitlines()) != 15:
+        failed.append("/set size")
+        print("headless: /set size 60x15 did not change the size")
     if run.returncode != 0 or run.stdout or not shown:
         failed.append("headless script")
         print(f"headless: {run.returncode} {run.stdout}{run.stderr}", *lines, sep="\n")

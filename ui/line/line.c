@@ -19,11 +19,13 @@
 #include <readline/readline.h>
 
 #include "../common/charset.h"
+#include "../common/escape.h"
 #include "../common/figures.h"
 #include "../common/message.h"
 #include "../common/setting.h"
 #include "../common/stream.h"
 #include "base/format.h"
+#include "keyboard.h"
 #include "live.h"
 
 #define ENTRY_MAX 16384u
@@ -407,6 +409,7 @@ static void read_ahead(struct line *l)
         *end = 0;
         size_t used = (size_t)(end - l->typed) + 1;
         l->out.column = 0; // the echo of the newline moved the cursor
+        ui_escape_strip(l->typed);
         if (*l->typed)
             enter(l, l->typed);
         memmove(l->typed, l->typed + used, l->typed_length - used);
@@ -455,6 +458,7 @@ static void loop(struct line *l)
             if (l->typed_length > 0) {
                 l->typed[l->typed_length] = 0;
                 l->typed_length = 0;
+                ui_escape_strip(l->typed);
                 char *utf8 = ui_to_utf8(l->api, l->app, l->typed);
                 if (utf8)
                     insert_later(l, utf8);
@@ -463,8 +467,10 @@ static void loop(struct line *l)
             ask(l);
         }
         struct pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {l->api->fd(l->app), POLLIN, 0}};
-        int ready = poll(fds, 2, -1);
+        int ready = poll(fds, 2, l->asking ? keyboard_wait_ms() : -1);
         handle_signals(l); // before the input typed after them
+        if (ready == 0 && l->asking)
+            keyboard_flush(&l->asking);
         if (l->api->leaving(l->app))
             l->api->stop(l->app);
         if (ready <= 0)
@@ -472,7 +478,7 @@ static void loop(struct line *l)
         if ((fds[0].revents & (POLLHUP | POLLERR)) && !(fds[0].revents & POLLIN))
             l->hung_up = true;
         else if (fds[0].revents && l->asking)
-            rl_callback_read_char();
+            l->hung_up = !keyboard_read(&l->asking);
         else if (fds[0].revents)
             read_ahead(l);
     }
@@ -503,6 +509,7 @@ static void set_up_readline(struct line *l)
     rl_completer_quote_characters = "";
     rl_variable_bind("enable-bracketed-paste", l->overwrites ? "on" : "off");
     rl_variable_bind("colored-stats", "off");
+    keyboard_open();
     rl_initialize();
     rl_bind_key('\n', insert_newline);
     using_history();

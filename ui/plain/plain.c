@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../common/charset.h"
+#include "../common/escape.h"
 #include "../common/figures.h"
 #include "../common/message.h"
 #include "../common/setting.h"
@@ -171,6 +172,8 @@ static void enter_input(struct plain *p)
             continue;
         }
         entry[n] = 0;
+        if (p->terminal)
+            ui_escape_strip(entry);
         memmove(p->input, p->input + used, p->length - used);
         p->length -= used;
         p->prompted = false;

@@ -22,7 +22,8 @@ static const struct dt_command commands[] = {
     {"script", "file", "Plays keys and commands from a file.", DT_COMPLETE_FILE, COMMAND_SCRIPT},
     {"save-screen", "file", "Writes the screen to a text file.", DT_COMPLETE_FILE,
      COMMAND_SAVE_SCREEN},
-    {"redraw", "", "Redraws the whole screen.", DT_COMPLETE_NONE, COMMAND_REDRAW},
+    {"redraw", "", "Measures the terminal and redraws the whole screen.", DT_COMPLETE_NONE,
+     COMMAND_REDRAW},
     {"scroll", "top|end|rows", "Scrolls the story: to its beginning, its end, or by rows (-5: up).",
      DT_COMPLETE_NONE, COMMAND_SCROLL},
 };
@@ -78,7 +79,7 @@ void tui_command_run(struct tui *ui, const struct dt_app_event *event)
         save_screen(ui, event->text);
         break;
     case COMMAND_REDRAW:
-        tui_redraw(ui);
+        tui_measure(ui);
         break;
     case COMMAND_SCROLL:
         scroll_to(ui, event->text);

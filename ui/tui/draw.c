@@ -62,6 +62,20 @@ size_t tui_substitute_length(const char *text, size_t n)
     return piece;
 }
 
+// Whether a terminal may join the character with the one before, and so move everything to its
+// right: joiners, variation selectors and tags. They are left out on the screen, not in the text.
+static bool joins(uint32_t code)
+{
+    return code == 0x200D || (code >= 0xFE00 && code <= 0xFE0F) ||
+           (code >= 0xE0020 && code <= 0xE007F);
+}
+
+// A skin tone alone is a coloured square; after an emoji, some terminals draw both as one.
+static bool is_skin_tone(uint32_t code)
+{
+    return code >= 0x1F3FB && code <= 0x1F3FF;
+}
+
 int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *text, size_t n,
             int cols)
 {
@@ -79,12 +93,15 @@ int tui_put(struct tui *ui, WINDOW *window, enum tui_paint paint, const char *te
         int width = dt_text_width(code);
         if (code == '\n' || used + (width > 0 ? width : 0) > cols)
             break;
-        if (width >= 0) {
+        if (width >= 0 && !joins(code)) {
             if (filled + 4 > sizeof chunk) {
                 write_encoded(ui, window, chunk, filled);
                 filled = 0;
             }
-            if (ui->charset != DT_CHARSET_UTF8 || libc_agrees(code, width)) {
+            if (is_skin_tone(code)) {
+                memcpy(chunk + filled, "  ", 2);
+                filled += 2;
+            } else if (ui->charset != DT_CHARSET_UTF8 || libc_agrees(code, width)) {
                 memcpy(chunk + filled, text + at, length);
                 filled += length;
             } else {

@@ -101,33 +101,56 @@ bool tui_editor_remember(struct tui_editor *e, const char *entry)
 
 // ---- movement ----
 
+#define ZERO_WIDTH_JOINER 0x200Du
+
+static bool is_regional(uint32_t code) // two of them are a flag
+{
+    return code >= 0x1F1E6 && code <= 0x1F1FF;
+}
+
+static bool is_skin_tone(uint32_t code)
+{
+    return code >= 0x1F3FB && code <= 0x1F3FF;
+}
+
+// The end of the character at `at` as the user sees it: with its combining marks, and joined emoji,
+// skin tones and flags as one. Source: Unicode Standard Annex 29, without Hangul and Indic rules.
 static size_t next(const struct tui_editor *e, size_t at)
 {
-    uint32_t code;
+    uint32_t code, before;
     if (at >= e->length)
         return e->length;
-    at += dt_utf8_decode(e->text + at, e->length - at, &code);
-    while (at < e->length) { // combining marks belong to the character before
+    at += dt_utf8_decode(e->text + at, e->length - at, &before);
+    bool half_flag = is_regional(before);
+    while (before != '\n' && at < e->length) {
         size_t n = dt_utf8_decode(e->text + at, e->length - at, &code);
-        if (code == '\n' || dt_text_width(code) != 0)
+        if (code == '\n' ||
+            !(dt_text_width(code) == 0 || (before == ZERO_WIDTH_JOINER && code >= 0x2190) ||
+              (is_skin_tone(code) && dt_text_width(before) == 2) ||
+              (half_flag && is_regional(code))))
             break;
+        half_flag = half_flag && !is_regional(code);
+        before = code;
         at += n;
     }
     return at;
 }
 
+static size_t line_begin(const struct tui_editor *e, size_t at)
+{
+    while (at > 0 && e->text[at - 1] != '\n')
+        at--;
+    return at;
+}
+
 static size_t previous(const struct tui_editor *e, size_t at)
 {
-    while (at > 0) {
-        uint32_t code;
-        do
-            at--;
-        while (at > 0 && ((unsigned char)e->text[at] & 0xC0) == 0x80);
-        dt_utf8_decode(e->text + at, e->length - at, &code);
-        if (code == '\n' || dt_text_width(code) != 0)
-            break;
-    }
-    return at;
+    size_t begin = line_begin(e, at), end;
+    if (begin == at)
+        return at ? at - 1 : 0; // the newline before
+    while ((end = next(e, begin)) < at)
+        begin = end;
+    return begin;
 }
 
 void tui_editor_left(struct tui_editor *e)
@@ -159,13 +182,6 @@ void tui_editor_word_right(struct tui_editor *e)
         e->cursor++;
     while (e->cursor < e->length && !is_space(e->text[e->cursor]))
         e->cursor++;
-}
-
-static size_t line_begin(const struct tui_editor *e, size_t at)
-{
-    while (at > 0 && e->text[at - 1] != '\n')
-        at--;
-    return at;
 }
 
 static size_t line_end(const struct tui_editor *e, size_t at)

@@ -124,6 +124,8 @@ static void setting_changed(struct tui *ui, int setting)
         tui_terminal_paint(&ui->terminal,
                            (enum tui_theme)ui_setting_choice(ui->api, ui->app, DT_SET_THEME));
         tui_redraw(ui);
+    } else if (setting == DT_SET_SIZE) {
+        tui_use_size(ui);
     }
     ui->status_dirty = true;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/format.h"
 #include "base/text.h"
@@ -56,25 +57,65 @@ static void typed(struct tui *ui, unsigned char byte)
         tui_key(ui, 0, (wint_t)code);
 }
 
+static void on_input(void *arg, enum ui_escape_kind kind, const char *bytes, size_t n)
+{
+    struct tui *ui = arg;
+    int key;
+    switch (kind) {
+    case UI_ESCAPE_TEXT:
+        typed(ui, (unsigned char)bytes[0]);
+        break;
+    case UI_ESCAPE_ESC:
+        tui_key(ui, 0, 27);
+        break;
+    case UI_ESCAPE_ALT:
+        tui_key(ui, TUI_KEY_ALT + (unsigned char)bytes[0], 0);
+        break;
+    case UI_ESCAPE_SEQUENCE:
+        key = tui_terminal_find_key(bytes, n);
+        if (key) // else it is a key, a mouse report or an answer that has no use here
+            tui_key(ui, key, 0);
+        break;
+    case UI_ESCAPE_PASTE_BEGIN:
+        tui_key(ui, TUI_KEY_PASTE_BEGIN, 0);
+        break;
+    case UI_ESCAPE_PASTE_END:
+        tui_key(ui, TUI_KEY_PASTE_END, 0);
+        break;
+    }
+}
+
+static bool is_whole_key(void *arg, const char *bytes, size_t n)
+{
+    (void)arg;
+    return tui_terminal_is_whole_key(bytes, n);
+}
+
+void tui_input_init(struct tui *ui)
+{
+    ui->escape = (struct ui_escape){.sink = on_input, .known = is_whole_key, .arg = ui};
+    ui->escape_delay_ms = ui_escape_delay_ms(STDIN_FILENO);
+}
+
 bool tui_input_read(struct tui *ui)
 {
-    bool any = false;
-    for (int key; (key = tui_terminal_key()) != ERR; any = true) {
-        if (key == 27 && !ui->pasting) { // Esc, or Alt: terminals send Esc and the character
-            int next = tui_terminal_key();
-            if (next == ERR) {
-                tui_key(ui, 0, 27);
-            } else if (next >= 32 && next < 127) {
-                tui_key(ui, TUI_KEY_ALT + next, 0);
-            } else {
-                tui_key(ui, 0, 27);
-                ungetch(next);
-            }
-        } else if (key > 0xFF) {
-            tui_key(ui, key, 0);
-        } else {
-            typed(ui, (unsigned char)key);
-        }
+    char bytes[1024];
+    int n = 0;
+    while (!ui->quit && (n = tui_terminal_read(bytes, sizeof bytes)) > 0) {
+        ui->input_ns = tui_now();
+        ui_escape_push(&ui->escape, bytes, (size_t)n);
     }
-    return any;
+    return ui->quit || n == 0;
+}
+
+int tui_input_wait_ms(struct tui *ui)
+{
+    int wait = ui_escape_wait_ms(&ui->escape, ui->escape_delay_ms);
+    if (wait < 0)
+        return -1;
+    uint64_t passed = (tui_now() - ui->input_ns) / 1000000u;
+    if (passed < (uint64_t)wait)
+        return wait - (int)passed;
+    ui_escape_flush(&ui->escape);
+    return -1;
 }

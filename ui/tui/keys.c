@@ -270,7 +270,7 @@ static const struct {
     {0, CTRL('u'), false, kill_begin, "Ctrl-U", "cut to the beginning of the line"},
     {0, CTRL('w'), false, kill_word, "Ctrl-W", "cut the word before"},
     {0, CTRL('y'), false, yank, "Ctrl-Y", "insert the text cut last"},
-    {0, CTRL('l'), true, tui_redraw, "Ctrl-L", "redraw the screen"},
+    {0, CTRL('l'), true, tui_measure, "Ctrl-L", "measure the terminal, redraw the screen"},
     {0, CTRL('z'), true, tui_suspend, "Ctrl-Z", "stop the program (the shell's fg continues it)"},
 };
 
@@ -320,9 +320,8 @@ void tui_key(struct tui *ui, int key, wint_t wide)
         return;
     }
     if (ui->pasting && !key) { // a paste is one entry, with its newlines
-        char newline_byte = '\n';
         if (wide == CTRL('m') || wide == CTRL('j'))
-            tui_editor_insert(&ui->input, &newline_byte, 1);
+            newline(ui);
         else if (wide == CTRL('i') || (wide >= 32 && wide != 127))
             type(ui, wide);
         return;

@@ -27,11 +27,83 @@ static struct {
 
 static struct termios modes_before;
 
+// ---- typed ahead ----
+
+// Bytes that were read while the program waited for an answer of the terminal, or before the screen
+// was open. Beyond this size the rest is dropped.
+static struct {
+    char bytes[4096];
+    size_t length;
+} typed_ahead;
+
+static void keep_typed(const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n && typed_ahead.length < sizeof typed_ahead.bytes; i++)
+        typed_ahead.bytes[typed_ahead.length++] = bytes[i];
+}
+
+// The driver has turned Enter into a line feed in what was typed before the screen was open. There
+// a line feed is the key Ctrl-J.
+static void keep_typed_before(const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        keep_typed(bytes[i] == '\n' ? "\r" : bytes + i, 1);
+}
+
+static void read_typed_before(void)
+{
+    struct pollfd wait = {STDIN_FILENO, POLLIN, 0};
+    char bytes[1024];
+    ssize_t n;
+    while (poll(&wait, 1, 0) == 1 && (wait.revents & POLLIN) &&
+           typed_ahead.length < sizeof typed_ahead.bytes &&
+           (n = read(STDIN_FILENO, bytes, sizeof bytes)) > 0)
+        keep_typed_before(bytes, (size_t)n);
+}
+
+int tui_terminal_read(char *bytes, size_t size)
+{
+    if (typed_ahead.length > 0) {
+        size_t n = typed_ahead.length < size ? typed_ahead.length : size;
+        memcpy(bytes, typed_ahead.bytes, n);
+        memmove(typed_ahead.bytes, typed_ahead.bytes + n, typed_ahead.length - n);
+        typed_ahead.length -= n;
+        return (int)n;
+    }
+    struct pollfd wait = {STDIN_FILENO, POLLIN, 0};
+    if (poll(&wait, 1, 0) != 1)
+        return 0;
+    ssize_t n = read(STDIN_FILENO, bytes, size);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    return n > 0 ? (int)n : -1;
+}
+
+// ---- size ----
+
+// Finds the answer "ESC [ rows ; columns R" in bytes[0..n). *begin and *end: where it is.
+static bool find_report(const char *bytes, size_t n, int *rows, int *cols, size_t *begin,
+                        size_t *end)
+{
+    for (size_t i = 0; i + 1 < n; i++) {
+        int length = 0;
+        if (bytes[i] == '\033' && bytes[i + 1] == '[' &&
+            sscanf(bytes + i, "\033[%4d;%4dR%n", rows, cols, &length) == 2 && length > 0 &&
+            *rows > 0 && *cols > 0) {
+            *begin = i;
+            *end = i + (size_t)length;
+            return true;
+        }
+    }
+    return false;
+}
+
 // Moves the cursor to the lower right corner and asks for its position. Waits one second for the
-// answer. Loses what was typed before it, so it is used only at the start.
-static bool ask_terminal(int *rows, int *cols)
+// answer. before_open: the terminal's modes are those of a shell.
+static bool ask_terminal(int *rows, int *cols, bool before_open)
 {
     static const char question[] = "\0337\033[999;999H\033[6n\0338";
+    void (*keep)(const char *bytes, size_t n) = before_open ? keep_typed_before : keep_typed;
     struct termios before, raw;
     if (tcgetattr(STDIN_FILENO, &before) != 0)
         return false;
@@ -40,8 +112,8 @@ static bool ask_terminal(int *rows, int *cols)
     raw.c_cc[VMIN] = 0;
     raw.c_cc[VTIME] = 0;
     tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-    char answer[64];
-    size_t n = 0;
+    char answer[1024];
+    size_t n = 0, begin = 0, end = 0;
     bool found = false;
     if (write(STDOUT_FILENO, question, sizeof question - 1) == (ssize_t)sizeof question - 1) {
         struct pollfd wait = {STDIN_FILENO, POLLIN, 0};
@@ -51,29 +123,55 @@ static bool ask_terminal(int *rows, int *cols)
                 break;
             n += (size_t)got;
             answer[n] = 0;
-            const char *report = strstr(answer, "\033[");
-            found = report && sscanf(report + 2, "%d;%dR", rows, cols) == 2;
+            found = find_report(answer, n, rows, cols, &begin, &end);
         }
     }
     tcsetattr(STDIN_FILENO, TCSANOW, &before);
+    keep(answer, found ? begin : n);
+    if (found)
+        keep(answer + end, n - end);
     return found;
 }
 
-void tui_terminal_size(int *rows, int *cols)
+static void measure(int *rows, int *cols, bool ask_again, bool before_open)
 {
-    static int asked_rows, asked_columns; // asked once
+    static int asked_rows, asked_columns;
+    int new_rows, new_columns;
     struct winsize size;
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0) {
         *rows = size.ws_row;
         *cols = size.ws_col;
         return;
     }
-    if (!asked_rows && !ask_terminal(&asked_rows, &asked_columns)) {
-        asked_rows = 24;
-        asked_columns = 80;
+    if (!asked_rows || ask_again) {
+        if (ask_terminal(&new_rows, &new_columns, before_open)) {
+            asked_rows = new_rows;
+            asked_columns = new_columns;
+        } else if (!asked_rows) {
+            asked_rows = 24;
+            asked_columns = 80;
+        }
     }
     *rows = asked_rows;
     *cols = asked_columns;
+}
+
+void tui_terminal_size(int *rows, int *cols, bool ask_again)
+{
+    measure(rows, cols, ask_again, false);
+}
+
+// ---- restoring ----
+
+// On the alternate screen many terminals send Up and Down for the wheel (mode 1007), which would
+// replace the entry by older ones. The mode is stored, turned off, and restored at the end. Has no
+// terminfo capability; terminals with bracketed paste understand it or ignore it.
+#define WHEEL_OFF     "\033[?1007s\033[?1007l"
+#define WHEEL_RESTORE "\033[?1007r"
+
+static bool has_wheel_mode(void)
+{
+    return ui_capability("smcup") && ui_capability("BE");
 }
 
 static void add_restore_bytes(const char *bytes)
@@ -95,6 +193,8 @@ static void prepare_restore_bytes(int rows)
     add_restore_bytes(ui_capability("rmcup"));
     add_restore_bytes(ui_capability("rmkx"));
     add_restore_bytes(ui_capability("BD")); // bracketed paste off
+    if (has_wheel_mode())
+        add_restore_bytes(WHEEL_RESTORE);
     add_restore_bytes("\r\n");
 }
 
@@ -146,36 +246,78 @@ unsigned tui_terminal_signals(void)
     return atomic_exchange(&pending, 0);
 }
 
-// ---- bracketed paste ----
+// ---- modes ----
 
-static void paste_mode(bool on)
+static void put(const char *capability)
 {
-    const char *begin = ui_capability("PS"), *end = ui_capability("PE"),
-               *bytes = ui_capability(on ? "BE" : "BD");
-    if (!begin || !end || !bytes)
-        return;
-    if (on) {
-        define_key(begin, TUI_KEY_PASTE_BEGIN);
-        define_key(end, TUI_KEY_PASTE_END);
-    }
-    putp(bytes);
+    if (capability)
+        putp(capability);
+}
+
+// The keypad's application mode, bracketed paste, and the wheel.
+static void input_modes(bool on)
+{
+    put(ui_capability(on ? "smkx" : "rmkx"));
+    put(ui_capability(on ? "BE" : "BD"));
+    if (has_wheel_mode())
+        put(on ? WHEEL_OFF : WHEEL_RESTORE);
     fflush(stdout);
 }
 
 // ---- keys ----
 
-static WINDOW *keys;
+#define KEYS_MAX 96
 
-int tui_terminal_key(void)
+static struct {
+    char bytes[14];
+    unsigned char length;
+    int key;
+} keys[KEYS_MAX];
+static size_t key_count;
+
+static void add_key(const char *bytes, int key)
 {
-    return wgetch(keys);
+    size_t n = bytes ? strlen(bytes) : 0;
+    if (n < 2 || n > sizeof keys->bytes || bytes[0] != '\033' || key_count == KEYS_MAX ||
+        tui_terminal_find_key(bytes, n))
+        return; // a key that sends one control character has a row of its own in keys.c
+    memcpy(keys[key_count].bytes, bytes, n);
+    keys[key_count].length = (unsigned char)n;
+    keys[key_count++].key = key;
 }
 
-// Over a serial line, TERM is often vt100 while the terminal is an xterm; and some terminals do not
-// have the keypad mode of their entry. So this defines both forms of the common keys, unless the
-// entry uses the bytes for something else.
-static void define_common_keys(void)
+int tui_terminal_find_key(const char *bytes, size_t n)
 {
+    for (size_t i = 0; i < key_count; i++) {
+        if (keys[i].length == n && memcmp(keys[i].bytes, bytes, n) == 0)
+            return keys[i].key;
+    }
+    return 0;
+}
+
+bool tui_terminal_is_whole_key(const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < key_count; i++) {
+        if (keys[i].length > n && memcmp(keys[i].bytes, bytes, n) == 0)
+            return false;
+    }
+    return tui_terminal_find_key(bytes, n) != 0;
+}
+
+// The keys of the terminfo entry, and then, unless the entry uses the bytes for something else,
+// both forms of the common keys: over a serial line TERM is often vt100 while the terminal is an
+// xterm, and some terminals do not have the keypad mode of their entry.
+static void find_keys(void)
+{
+    static const struct {
+        const char *capability;
+        int key;
+    } named[] = {
+        {"kcuu1", KEY_UP},   {"kcud1", KEY_DOWN},  {"kcub1", KEY_LEFT},    {"kcuf1", KEY_RIGHT},
+        {"khome", KEY_HOME}, {"kend", KEY_END},    {"kpp", KEY_PPAGE},     {"knp", KEY_NPAGE},
+        {"kdch1", KEY_DC},   {"kHOM", KEY_SHOME},  {"kEND", KEY_SEND},     {"kLFT", KEY_SLEFT},
+        {"kent", KEY_ENTER}, {"kRIT", KEY_SRIGHT}, {"kbs", KEY_BACKSPACE},
+    };
     static const struct {
         const char *bytes;
         int key;
@@ -191,10 +333,16 @@ static void define_common_keys(void)
         {"\033[14~", KEY_F(4)},  {"\033[15~", KEY_F(5)},   {"\033[17~", KEY_F(6)},
         {"\033[21~", KEY_F(10)}, {"\033[1;2H", KEY_SHOME}, {"\033[1;2F", KEY_SEND},
     };
-    for (size_t i = 0; i < sizeof common / sizeof *common; i++) {
-        if (key_defined(common[i].bytes) == 0)
-            define_key(common[i].bytes, common[i].key);
+    key_count = 0;
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        add_key(ui_capability(named[i].capability), named[i].key);
+    for (int i = 1; i <= 12; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "kf%d", i);
+        add_key(ui_capability(name), KEY_F(i));
     }
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
+        add_key(common[i].bytes, common[i].key);
 }
 
 // ---- opening and closing ----
@@ -264,7 +412,7 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
 
     int rows = options->rows, cols = options->cols;
     if (!rows || !cols)
-        tui_terminal_size(&rows, &cols);
+        measure(&rows, &cols, false, true);
     if (rows < TUI_ROWS_MIN || cols < TUI_COLUMNS_MIN) {
         snprintf(reason, size,
                  "the terminal has %dx%d characters; the full screen needs at least %dx%d", cols,
@@ -301,12 +449,10 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
     raw(); // Ctrl-C, Ctrl-Z and Ctrl-S are keys here
     noecho();
     nonl();
-    keys = newpad(1, 1); // reading through a window would draw it
-    keypad(keys, TRUE);
-    meta(keys, TRUE);
-    nodelay(keys, TRUE);
-    set_escdelay(50);
-    define_common_keys();
+    meta(stdscr, TRUE);
+    if (!t->headless)
+        read_typed_before();
+    find_keys();
     idlok(stdscr, TRUE);
     t->colour = options->colour && has_colors() && start_color() == OK;
     if (t->colour)
@@ -317,7 +463,7 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
                                         : TUI_GLYPHS_ASCII;
     tui_terminal_paint(t, options->theme);
     if (!t->headless)
-        paste_mode(true);
+        input_modes(true);
     return true;
 }
 
@@ -332,7 +478,7 @@ void tui_terminal_close(struct tui_terminal *t)
         return;
     t->open = false;
     if (!t->headless)
-        paste_mode(false);
+        input_modes(false);
     endwin();
     if (!t->headless)
         tcsetattr(STDIN_FILENO, TCSADRAIN, &modes_before);
@@ -352,14 +498,14 @@ void tui_terminal_suspend(struct tui_terminal *t)
 {
     if (t->headless)
         return;
-    paste_mode(false);
+    input_modes(false);
     endwin();
     signal(SIGTSTP, SIG_DFL);
     kill(getpid(), SIGTSTP); // returns after SIGCONT
     catch_signals(false);
     clearok(curscr, TRUE);
     refresh(); // makes curses take the terminal again
-    paste_mode(true);
+    input_modes(true);
 }
 
 void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme)

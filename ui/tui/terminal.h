@@ -77,9 +77,16 @@ void tui_terminal_close(struct tui_terminal *t);
 // Whether the screen stays visible after the end, because the terminal has no alternate screen.
 bool tui_terminal_stays(const struct tui_terminal *t);
 
-// The next typed byte or curses key code, ERR (-1) if there is none. Waits only for the bytes that
-// follow an Esc.
-int tui_terminal_key(void);
+// Reads the bytes that wait, at most `size`, without waiting: first what was typed before the
+// screen was open, where a line end is always a carriage return. Returns 0 if there are none, -1 if
+// the terminal is gone.
+int tui_terminal_read(char *bytes, size_t size);
+
+// The curses key code of an escape sequence, by the terminfo entry or the common forms; 0: unknown.
+int tui_terminal_find_key(const char *bytes, size_t n);
+
+// Whether the bytes are a whole sequence, and no other one begins with them.
+bool tui_terminal_is_whole_key(const char *bytes, size_t n);
 
 // Signals since the last call, as a set of these. Any thread may receive the signal, so it is
 // passed on through a descriptor: tui_terminal_fd(), for poll(), -1 if there is none.
@@ -104,8 +111,9 @@ void tui_terminal_suspend(struct tui_terminal *t);
 const char *tui_terminal_restore_bytes(size_t *n);
 
 // The size of the terminal: the kernel's, or the terminal's own answer where the kernel reports 0x0
-// (a serial line), or 24x80.
-void tui_terminal_size(int *rows, int *cols);
+// (a serial line), or 24x80. The answer is stored; with ask_again the terminal is asked again,
+// which takes up to a second. Text typed meanwhile is not lost.
+void tui_terminal_size(int *rows, int *cols, bool ask_again);
 
 // Sets the attributes of a theme. tui_terminal_open() does it; call it again after a change.
 void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme);

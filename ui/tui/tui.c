@@ -31,20 +31,51 @@ void tui_redraw(struct tui *ui)
     ui->dirty = ui->status_dirty = true;
 }
 
-static void resized(struct tui *ui)
+static void resized(struct tui *ui, bool ask_again)
 {
     int rows, cols;
-    if (ui->terminal.fixed_size)
+    if (ui->terminal.fixed_size || ui->terminal.headless)
         return;
-    tui_terminal_size(&rows, &cols);
+    tui_terminal_size(&rows, &cols, ask_again);
     tui_terminal_resize(&ui->terminal, rows, cols);
     tui_draw_sizes(ui);
+}
+
+void tui_measure(struct tui *ui)
+{
+    resized(ui, true);
+    tui_redraw(ui);
+}
+
+// The setting `size`. False if it is "auto", or not a size.
+static bool read_size(struct tui *ui, int *rows, int *cols)
+{
+    char rest;
+    return sscanf(ui->api->get(ui->app, DT_SET_SIZE), "%4dx%4d%c", cols, rows, &rest) == 2 &&
+           *cols >= TUI_COLUMNS_MIN && *cols <= 500 && *rows >= TUI_ROWS_MIN && *rows <= 300;
+}
+
+void tui_use_size(struct tui *ui)
+{
+    int rows, cols;
+    ui->terminal.fixed_size = read_size(ui, &rows, &cols);
+    if (ui->terminal.fixed_size) {
+        tui_terminal_resize(&ui->terminal, rows, cols);
+        tui_draw_sizes(ui);
+    } else {
+        resized(ui, false);
+        if (!ui_setting_is(ui->api, ui->app, DT_SET_SIZE, "auto"))
+            tui_message(ui, TUI_TEXT_ERROR,
+                        "size must be auto, or COLSxROWS from 40x10 to 500x300. The terminal's "
+                        "own size is used.");
+    }
+    tui_redraw(ui);
 }
 
 void tui_suspend(struct tui *ui)
 {
     tui_terminal_suspend(&ui->terminal);
-    resized(ui); // the size may have changed meanwhile
+    resized(ui, false); // the size may have changed meanwhile
     tui_redraw(ui);
 }
 
@@ -56,7 +87,7 @@ static void handle_signals(struct tui *ui)
     if (signals & TUI_SIGNAL_CONTINUED)
         tui_redraw(ui);
     if (signals & TUI_SIGNAL_SIZE)
-        resized(ui);
+        resized(ui, false);
 }
 
 // ---- the loop ----
@@ -81,25 +112,18 @@ static int draw_due(struct tui *ui)
     return due > now ? (int)((due - now) / 1000000) + 1 : 0;
 }
 
-static bool at_end_of_file(void)
+// The shorter of two waits; negative: without limit.
+static int earlier(int a, int b)
 {
-    struct pollfd again = {STDIN_FILENO, POLLIN, 0};
-    if (poll(&again, 1, 0) != 1)
-        return false; // curses read bytes that form no key
-    char byte;
-    ssize_t n = read(STDIN_FILENO, &byte, 1);
-    if (n == 1)
-        ungetch((unsigned char)byte);
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+    return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
 static void loop(struct tui *ui)
 {
-    bool terminal_gone = false;
+    bool terminal_gone = !ui->terminal.headless && !tui_input_read(ui); // what was typed ahead
     while (!ui->quit && !terminal_gone) {
-        int wait = draw_due(ui), script = tui_script_wait_ms(ui);
-        if (script >= 0 && (wait < 0 || script < wait))
-            wait = script;
+        int wait = earlier(tui_input_wait_ms(ui), tui_script_wait_ms(ui));
+        wait = earlier(wait, draw_due(ui)); // last: a key handled above is drawn
         struct pollfd fds[3] = {
             {ui->terminal.headless ? -1 : STDIN_FILENO, POLLIN, 0},
             {ui->api->fd(ui->app), POLLIN, 0},
@@ -114,9 +138,8 @@ static void loop(struct tui *ui)
             tui_event(ui, &e);
             tui_script_step(ui, &e);
         }
-        // poll() reports a terminal that is gone as readable
-        if (fds[0].revents && !tui_input_read(ui))
-            terminal_gone = fds[0].revents & (POLLHUP | POLLERR | POLLNVAL) || at_end_of_file();
+        if (fds[0].revents) // poll() reports a terminal that is gone as readable
+            terminal_gone = !tui_input_read(ui);
         tui_script_step(ui, NULL);
         if (ui->terminal.headless && !ui->script && !ui->leaving &&
             ui->api->state(ui->app) == DT_APP_IDLE) {
@@ -166,8 +189,7 @@ static bool open_terminal(struct tui *ui, char *reason, size_t reason_size)
         .theme = (enum tui_theme)ui_setting_choice(ui->api, ui->app, DT_SET_THEME),
         .headless = headless(ui->api, ui->app),
     };
-    const char *size = ui->api->get(ui->app, DT_SET_SIZE);
-    if (sscanf(size, "%dx%d", &options.cols, &options.rows) != 2)
+    if (!read_size(ui, &options.rows, &options.cols))
         options.cols = options.rows = 0;
     if (options.headless && !options.rows) {
         options.cols = 80;
@@ -181,6 +203,7 @@ static void begin(struct tui *ui)
     tui_draw_sizes(ui);
     tui_command_register(ui);
     tui_editor_init(&ui->input);
+    tui_input_init(ui);
     for (size_t i = 0, count = ui->api->history_count(ui->app); i < count; i++)
         tui_editor_remember(&ui->input, ui->api->history(ui->app, i));
     tui_story_rebuild(ui, 0);

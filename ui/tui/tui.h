@@ -10,6 +10,7 @@
 #define NCURSES_NOMACROS 1
 #include <curses.h>
 
+#include "../common/escape.h"
 #include "app/api.h"
 #include "editor.h"
 #include "layout.h"
@@ -81,7 +82,10 @@ struct tui {
     bool editing;      // Enter replaces the last text (/edit)
     uint32_t question; // id of a question that waits for y or n, 0: none
     bool question_default;
-    char typed[8]; // bytes of a character that is not complete yet
+    struct ui_escape escape;
+    int escape_delay_ms;
+    uint64_t input_ns; // when the terminal last sent something
+    char typed[8];     // bytes of a character that is not complete yet
     size_t typed_length;
 
     int panel;       // enum tui_panel_id
@@ -102,6 +106,9 @@ struct tui {
 
 // tui.c
 void tui_redraw(struct tui *ui);  // redraws everything, after another program wrote to the screen
+void tui_measure(struct tui *ui); // the same, after measuring the terminal
+// Uses the setting `size`, or the terminal's size if it is empty or "auto".
+void tui_use_size(struct tui *ui);
 void tui_suspend(struct tui *ui); // stops the process, as Ctrl-Z does in a shell
 uint64_t tui_now(void);           // nanoseconds, monotonic
 
@@ -132,7 +139,11 @@ void tui_command_run(struct tui *ui, const struct dt_app_event *event);
 // input.c
 void tui_input(struct tui *ui, const char *text); // enters a command or a prompt
 void tui_commandf(struct tui *ui, const char *format, ...) __attribute__((format(printf, 2, 3)));
-bool tui_input_read(struct tui *ui); // reads all waiting keys; false: there were none
+void tui_input_init(struct tui *ui);
+bool tui_input_read(struct tui *ui); // handles all waiting keys; false: the terminal is gone
+// Handles a key that waited long enough for the rest of a sequence. Returns how long poll() may
+// wait for the next one; -1: without limit.
+int tui_input_wait_ms(struct tui *ui);
 
 // panels.c
 void tui_panel_open(struct tui *ui, int panel);

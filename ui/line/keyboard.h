@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// Between the terminal and readline: passes on what was typed, and the escape sequences that
+// readline has a binding for. Without it, the tail of an unknown sequence is inserted as text.
+#ifndef DT_UI_LINE_KEYBOARD_H
+#define DT_UI_LINE_KEYBOARD_H
+
+#include <stdbool.h>
+
+// Makes readline read through this file. Call it before rl_initialize(). One at a time.
+void keyboard_open(void);
+
+// Reads a byte of standard input and passes on what is complete, by rl_callback_read_char(), while
+// *asking is true. False if the terminal is gone.
+bool keyboard_read(const bool *asking);
+
+// How long poll() may wait until keyboard_flush() is due; -1: without limit.
+int keyboard_wait_ms(void);
+
+// Passes on an Esc that waited long enough for the rest of a sequence.
+void keyboard_flush(const bool *asking);
+
+#endif
