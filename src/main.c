@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "../ui/plain/plain.h"
-#include "host/file.h"
+#include "host/model_files.h"
 #include "host/modules/modules.h"
 #include "verbs/interactive.h"
 #include "verbs/verb.h"
@@ -63,8 +63,9 @@ int main(int argc, char **argv)
             return run(argc - 1, argv + 1);
         if (strcmp(argv[1], "help") == 0)
             return print_help();
-        if (!dt_file_readable(argv[1]))
-            return dt_options_usage(DT_VERB_SESSION, "%s: no such verb or model file", argv[1]);
+        if (!dt_model_files_present(argv[1]))
+            return dt_options_usage(DT_VERB_SESSION, "%s: no such verb, model file or folder",
+                                    argv[1]);
     }
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
         return print_help();

@@ -68,7 +68,13 @@ static dt_status map_one(struct dt_model_files *files, const char *folder, const
 // model-*.safetensors sorted by name.
 static dt_status map_folder(struct dt_model_files *files, const char *folder, struct dt_error *err)
 {
-    static const char *const texts[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
+    static const char *const texts[] = {"config.json",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "tokenizer.model",
+                                        "chat_template.jinja",
+                                        "chat_template.json",
+                                        "generation_config.json",
                                         "model.safetensors.index.json"};
     static const char whole[] = "model.safetensors", suffix[] = ".safetensors";
     char *names[DT_MODEL_FILES_MAX];
@@ -93,6 +99,13 @@ static dt_status map_folder(struct dt_model_files *files, const char *folder, st
         free(names[i]);
     }
     return status;
+}
+
+bool dt_model_files_present(const char *path)
+{
+    char name[PATH_MAX];
+    dt_format(name, sizeof name, "%s/config.json", path);
+    return dt_file_readable(path) || dt_file_readable(name) || first_shard(path, name, sizeof name);
 }
 
 dt_status dt_model_files_map(struct dt_model_files *files, const char *path, struct dt_error *err)

@@ -19,6 +19,10 @@ struct dt_model_files {
     uint32_t count;
 };
 
+// Whether there is something at `path` that dt_model_files_map may open: a readable file, or a
+// folder with config.json or the first file of a GGUF split.
+bool dt_model_files_present(const char *path);
+
 // Maps all files of the model at `path`: a single file; any GGUF split, named by its first file
 // (NAME-00001-of-00003.gguf) or by a folder that contains it; or a Hugging Face folder (config.json
 // with its tokenizer and *.safetensors). `files` must be zeroed. DT_BAD_INPUT for a file that is

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "core/formats/open_model.h"
+#include "base/format.h"
+#include "core/text/pretokenizer.h"
 #include "core/text/template.h"
 #include "host/json.h"
 #include "verbs/verb.h"
@@ -73,6 +75,54 @@ static void put_token(struct dt_json *json, const char *name, uint32_t id)
         dt_json_uint(json, id);
 }
 
+// The rule that splits text into words: its name in GGUF.
+static const char *pretokenizer(const struct dt_vocab *vocab)
+{
+    return vocab->kind == DT_VOCAB_BPE
+               ? dt_pretokenizer_name(vocab->pretokenizer, vocab->ignore_merges, vocab->nfc)
+               : "none";
+}
+
+// The text of a token without control bytes, in at most DT_PIECE_MAX + 1 bytes.
+static const char *token_text(const struct dt_vocab *vocab, uint32_t id, char *out)
+{
+    size_t n;
+    const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
+    if (n > 2 && piece[0] == '\n' && piece[n - 1] == '\n') { // "\n</s>\n" in a tokenizer.bin
+        piece++;
+        n -= 2;
+    }
+    dt_format(out, DT_PIECE_MAX + 1, "%.*s", (int)n, (const char *)piece);
+    return out;
+}
+
+static void put_ends(struct dt_json *j, const struct dt_vocab *vocab)
+{
+    char text[DT_PIECE_MAX + 1];
+    dt_json_name(j, "ends");
+    dt_json_array(j);
+    for (uint32_t i = 0; i < vocab->end_count; i++) {
+        dt_json_object(j);
+        dt_json_put_uint(j, "id", vocab->ends[i]);
+        dt_json_put_text(j, "text", token_text(vocab, vocab->ends[i], text));
+        dt_json_end(j);
+    }
+    dt_json_end(j);
+}
+
+static void print_vocabulary(struct dt_engine *engine)
+{
+    const struct dt_vocab *vocab = &dt_engine_model(engine)->vocab;
+    char text[DT_PIECE_MAX + 1];
+    printf("vocabulary: %s, %u pieces, from %s\n", vocabulary_kind(vocab), vocab->size,
+           dt_engine_tokenizer_source(engine));
+    printf("pre-tokenizer: %s\n", pretokenizer(vocab));
+    printf("ends:");
+    for (uint32_t i = 0; i < vocab->end_count; i++)
+        printf("%s %u %s", i ? "," : "", vocab->ends[i], token_text(vocab, vocab->ends[i], text));
+    printf(vocab->end_count ? "\n" : " none\n");
+}
+
 static void put_hyperparameters(struct dt_json *j, const struct dt_hparams *hp)
 {
     dt_json_name(j, "hyperparameters");
@@ -127,6 +177,8 @@ static void put_vocabulary(struct dt_json *j, struct dt_engine *engine)
     put_token(j, "bos", m->vocab.bos);
     put_token(j, "eos", m->vocab.eos);
     put_token(j, "eot", m->vocab.eot);
+    dt_json_put_text(j, "pre_tokenizer", pretokenizer(&m->vocab));
+    put_ends(j, &m->vocab);
     dt_json_end(j);
 }
 
@@ -208,8 +260,7 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
         printf("%u matrices in %s: %llu parameters, %llu bytes\n", tally.form[i].matrices,
                dt_form_name(tally.form[i].form), (unsigned long long)tally.form[i].values,
                (unsigned long long)tally.form[i].bytes);
-    printf("vocabulary: %s, %u pieces, from %s\n", vocabulary_kind(&m->vocab), m->vocab.size,
-           dt_engine_tokenizer_source(engine));
+    print_vocabulary(engine);
     printf("chat template: %s%s\n", dt_template_name(family_of(m)),
            m->chat_template ? "" : " (the file has none)");
     printf("\nwith %s, %u thread%s, context %u:\n", plan->stack, plan->threads,

@@ -274,6 +274,7 @@ def inspection(here):
         converted,
     )
     expect_run("as text", run("inspect", MODEL, "--tensors"), 0, b"blk.0.attn_q.weight")
+    expect_run("its vocabulary", run("inspect", MODEL), 0, b"pre-tokenizer: none\nends: 2 </s>\n")
     lonely = here / "lonely.bin"
     synth.legacy(lonely)
     report = json.loads(run("inspect", lonely, "--json", cwd=here).stdout)

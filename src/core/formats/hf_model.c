@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Reads a model from a Hugging Face folder: config.json; tokenizer.json, tokenizer_config.json and
-// the index of the shards where they exist; and the safetensors files, used in place. Parts are
-// recognised by their content.
+// Reads a model from a Hugging Face folder: config.json; the tokenizer's files, chat template and
+// index of the shards where they exist; and the safetensors files, used in place. Parts are
+// recognised by their content, some by their names.
 #include <math.h>
 
 #include "core/formats/hf_reader.h"
 #include "core/formats/hf_vocab.h"
 #include "core/text/template.h"
+
+// Whether the path of a file ends with this name.
+static bool is_named(const struct dt_model_part *part, const char *name)
+{
+    size_t n = strlen(part->name), m = strlen(name);
+    return n >= m && strcmp(part->name + n - m, name) == 0 &&
+           (n == m || part->name[n - m - 1] == '/');
+}
 
 static dt_status sort_parts(struct dt_hf_reader *r)
 {
@@ -15,11 +23,23 @@ static dt_status sort_parts(struct dt_hf_reader *r)
         struct dt_json_value v;
         if (dt_safetensors_recognise(part->bytes, part->n))
             continue;
+        if (is_named(part, "tokenizer.model")) {
+            r->sentencepiece = part;
+            continue;
+        }
+        if (is_named(part, "chat_template.jinja")) {
+            r->template_file = part;
+            continue;
+        }
         dt_status status =
             dt_json_check((const char *)part->bytes, part->n, part->name, &v, r->err);
         if (status)
             return status;
-        if (dt_json_find(v, "weight_map").n) {
+        if (is_named(part, "generation_config.json")) {
+            r->generation = v;
+        } else if (is_named(part, "chat_template.json")) {
+            r->template_json = v;
+        } else if (dt_json_find(v, "weight_map").n) {
             r->index = v;
             r->index_name = part->name;
         } else if (dt_json_find(v, "model").n && dt_json_find(v, "model").at[0] == '{') {
@@ -195,67 +215,6 @@ static dt_status read_config(const struct dt_hf_reader *r)
     return read_rope(r);
 }
 
-// ---- the vocabulary ----
-
-static void token_id(const struct dt_hf_reader *r, const char *key, uint32_t *out)
-{
-    struct dt_json_value v = dt_json_find(r->config, key), item_key, item;
-    struct dt_json_walk walk = {0};
-    uint64_t id;
-    if (v.n && v.at[0] == '[' && dt_json_next(v, &walk, &item_key, &item))
-        v = item; // the first of several
-    if (dt_json_uint_of(v, &id) && id < r->model->vocab.size)
-        *out = (uint32_t)id;
-}
-
-static dt_status read_vocab(const struct dt_hf_reader *r)
-{
-    struct dt_vocab *vocab = &r->model->vocab;
-    if (!r->tokenizer.n)
-        return DT_OK;
-    dt_status status = dt_hf_vocab(r->tokenizer, r->tokenizer_name, r->model->hp.vocab, r->arena,
-                                   r->measuring ? NULL : vocab, r->err);
-    if (status || r->measuring)
-        return status;
-    token_id(r, "bos_token_id", &vocab->bos);
-    token_id(r, "eos_token_id", &vocab->eos);
-    vocab->add_bos = vocab->kind == DT_VOCAB_SPM && vocab->bos != DT_NO_TOKEN;
-    struct dt_json_value add = dt_json_find(r->tokenizer_config, "add_bos_token");
-    struct dt_json_value post = dt_json_find(r->tokenizer, "post_processor");
-    if (vocab->bos != DT_NO_TOKEN) {
-        size_t n;
-        const unsigned char *piece = dt_vocab_piece(vocab, vocab->bos, &n);
-        if (add.n)
-            vocab->add_bos = dt_json_is(add, "true");
-        else if (vocab->kind == DT_VOCAB_BPE &&
-                 dt_read_find(post.at, post.n, piece, n)) // its template has BOS
-            vocab->add_bos = true;
-    }
-    return DT_OK;
-}
-
-// chat_template is a string, or a list of named templates of which "default" is used.
-static dt_status read_template(const struct dt_hf_reader *r)
-{
-    struct dt_json_value t = dt_json_find(r->tokenizer_config, "chat_template"), key, item;
-    struct dt_json_walk walk = {0};
-    if (t.n && t.at[0] == '[') {
-        struct dt_json_value chosen = {0};
-        while (dt_json_next(t, &walk, &key, &item))
-            if (!chosen.n || dt_json_is(dt_json_find(item, "name"), "\"default\""))
-                chosen = dt_json_find(item, "template");
-        t = chosen;
-    }
-    if (!dt_json_is_text(t))
-        return DT_OK;
-    char *text = dt_arena_alloc(r->arena, t.n, 1);
-    if (!text)
-        return DT_OK;
-    r->model->chat_template_length = dt_json_text_of(t, text);
-    r->model->chat_template = text;
-    return DT_OK;
-}
-
 dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
                      struct dt_model *out, struct dt_error *err)
 {
@@ -270,8 +229,8 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
     size_t tensors = 0;
     bool weights = false;
     dt_status status;
-    if ((status = sort_parts(&r)) || (status = read_config(&r)) || (status = read_vocab(&r)) ||
-        (status = read_template(&r)))
+    if ((status = sort_parts(&r)) || (status = read_config(&r)) ||
+        (status = dt_hf_read_tokenizer(&r)))
         return status;
     m->format = "safetensors";
     m->layers = dt_arena_alloc(arena, m->hp.layers, sizeof *m->layers);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shared by the parts of the reader of Hugging Face folders: hf_model.c, hf_tensors.c.
+// Shared by the parts of the reader of Hugging Face folders: hf_model.c, hf_tokenizer.c,
+// hf_tensors.c.
 #ifndef DT_CORE_HF_READER_H
 #define DT_CORE_HF_READER_H
 
@@ -17,7 +18,14 @@ struct dt_hf_reader {
     // the parts that are JSON, by their purpose; n 0: absent
     struct dt_json_value config, tokenizer, tokenizer_config, index;
     const char *config_name, *tokenizer_name, *tokenizer_config_name, *index_name;
+    struct dt_json_value generation;           // generation_config.json
+    struct dt_json_value template_json;        // chat_template.json
+    const struct dt_model_part *template_file; // chat_template.jinja, or NULL
+    const struct dt_model_part *sentencepiece; // tokenizer.model, or NULL
 };
+
+// The vocabulary, its special tokens and ends, and the chat template. hp.vocab is set.
+dt_status dt_hf_read_tokenizer(const struct dt_hf_reader *r);
 
 // Assigns every tensor of one safetensors file to its slot in the model, and adds their number to
 // *tensors. Norms and biases that are not F32 are converted into the arena. DT_BAD_INPUT or
