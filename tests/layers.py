@@ -34,7 +34,8 @@ MAY_INCLUDE = {
 SUB_LAYERS = {
     "core": {"core/text", "core/quant", "core/sampling", "core/kv"},
     "core/formats": {"core", "core/text", "core/quant"},
-    "core/text": set(),
+    "core/text": {"core/text/jinja"},
+    "core/text/jinja": {"core/text"},
     "core/quant": set(),
     "core/sampling": {"core", "core/text"},
     "core/kv": {"core", "core/quant"},
