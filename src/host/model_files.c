@@ -64,6 +64,42 @@ static dt_status map_one(struct dt_model_files *files, const char *folder, const
     return map_part(files, path, err);
 }
 
+static bool is_folder(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (dir)
+        closedir(dir);
+    return dir != NULL;
+}
+
+// A folder without safetensors, or without config.json: says what it has instead.
+static dt_status refuse_folder(const char *folder, struct dt_error *err)
+{
+    static const char *const pickles[] = {".bin", ".pth", ".pt", ".ckpt"};
+    char path[PATH_MAX];
+    bool pickle = false;
+    dt_format(path, sizeof path, "%s/adapter_config.json", folder);
+    if (dt_file_readable(path))
+        return dt_error_set(err, DT_UNSUPPORTED, folder,
+                            "the folder is a LoRA adapter, not a model; merge it into its model "
+                            "first");
+    DIR *dir = opendir(folder);
+    for (struct dirent *d; dir && !pickle && (d = readdir(dir));)
+        for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++) {
+            size_t n = strlen(d->d_name), tail = strlen(pickles[i]);
+            pickle = pickle || (n > tail && strcmp(d->d_name + n - tail, pickles[i]) == 0);
+        }
+    if (dir)
+        closedir(dir);
+    if (pickle)
+        return dt_error_set(err, DT_UNSUPPORTED, folder,
+                            "the weights in this folder are PyTorch pickles; get the model as "
+                            "safetensors or GGUF, or convert it");
+    return dt_error_set(err, DT_BAD_INPUT, folder,
+                        "the folder has no model: expected config.json and model.safetensors, or "
+                        "NAME-00001-of-0000N.gguf");
+}
+
 // Maps the JSON files of a Hugging Face folder, then its weights: model.safetensors, or all
 // model-*.safetensors sorted by name.
 static dt_status map_folder(struct dt_model_files *files, const char *folder, struct dt_error *err)
@@ -98,14 +134,12 @@ static dt_status map_folder(struct dt_model_files *files, const char *folder, st
             status = map_one(files, folder, names[i], true, err);
         free(names[i]);
     }
-    return status;
+    return status || count ? status : refuse_folder(folder, err);
 }
 
 bool dt_model_files_present(const char *path)
 {
-    char name[PATH_MAX];
-    dt_format(name, sizeof name, "%s/config.json", path);
-    return dt_file_readable(path) || dt_file_readable(name) || first_shard(path, name, sizeof name);
+    return dt_file_readable(path) || is_folder(path);
 }
 
 dt_status dt_model_files_map(struct dt_model_files *files, const char *path, struct dt_error *err)
@@ -116,6 +150,8 @@ dt_status dt_model_files_map(struct dt_model_files *files, const char *path, str
         return map_folder(files, path, err);
     if (first_shard(path, shard, sizeof shard))
         path = shard;
+    else if (is_folder(path))
+        return refuse_folder(path, err);
     dt_status status = map_part(files, path, err);
     if (status != DT_OK)
         return status;

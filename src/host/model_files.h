@@ -19,8 +19,7 @@ struct dt_model_files {
     uint32_t count;
 };
 
-// Whether there is something at `path` that dt_model_files_map may open: a readable file, or a
-// folder with config.json or the first file of a GGUF split.
+// Whether there is a readable file or a folder at `path`.
 bool dt_model_files_present(const char *path);
 
 // Maps all files of the model at `path`: a single file; any GGUF split, named by its first file

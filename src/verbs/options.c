@@ -46,7 +46,7 @@ static int word_index(const char *words, const char *text)
     size_t length = strlen(text);
     for (int i = 0; *words; i++) {
         size_t n = strcspn(words, " ");
-        if (n == length && memcmp(words, text, n) == 0)
+        if (n == length && strncasecmp(words, text, n) == 0)
             return i;
         words += n + (words[n] == ' ');
     }

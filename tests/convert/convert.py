@@ -101,7 +101,7 @@ def roads(work):
     # as fp32: three files, one text
     check("to llama2.c legacy", convert(model, p("v0.bin"), "-f", "f32", "--to", "llama2c-v0"))
     check("to llama2.c version 1", convert(model, p("v1.bin"), "-f", "f32", "--to", "llama2c-v1"))
-    check("to GGUF, f32", convert(model, p("f32.gguf"), "-f", "f32"))
+    check("to GGUF, f32", convert(model, p("f32.gguf"), "-f", "F32"))
     convert(p("f32.gguf"), p("vocabulary.bin"), "-f", "f32")  # also writes the vocabulary
     z = ["-z", p("vocabulary.tok.bin")]
     exact = text(p("f32.gguf"))

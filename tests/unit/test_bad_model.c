@@ -169,12 +169,48 @@ static void too_small_an_arena_is_refused(void **state)
     synth_free(&file);
 }
 
+// Files that are no model, or one of another program, are named for what they are.
+static void foreign_files_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t n, at;
+        const char *message;
+    } files[] = {
+        {"version https://git-lfs.github.com/spec/v1\noid", 46, 0, "is a Git LFS pointer"},
+        {" \n<!DOCTYPE html><html>", 24, 0, "is a web page"},
+        {"\xef\xbb\xbf<HTML>", 9, 0, "is a web page"},
+        {"PK\3\4", 4, 0, "is a zip archive, as PyTorch's .pth"},
+        {"\x1f\x8b\x08", 3, 0, "gunzip"},
+        {"\x28\xb5\x2f\xfd", 4, 0, "zstd -d"},
+        {"ustar", 5, 257, "is a tar archive"},
+        {"lmgg", 4, 0, "ggml's first format"},
+        {"tjgg\3", 5, 0, "ggml's third format (ggjt)"},
+        {"\x08\x07\x12\x07pytorch\x1a\x05", 13, 0, "is an ONNX model"},
+        {"\x80\2}q", 4, 0, "is a Python pickle"},
+        {"\x80\2\x8a\n", 4, 0, "is a PyTorch pickle"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        _Alignas(8) unsigned char bytes[512] = {0};
+        struct dt_error err = {0};
+        memcpy(bytes + files[i].at, files[i].bytes, files[i].n);
+        assert_int_equal(dt_model_measure(bytes, sizeof bytes, "file", &err), 0);
+        if (!strstr(err.message, files[i].message))
+            fail_msg("%zu: %s", i, err.message);
+    }
+    // a llama2.c file of width 896 begins as some pickles do
+    const uint32_t header[7] = {896, 2432, 1, 14, 2, 300, 16};
+    struct dt_error err = {0};
+    dt_model_measure((const unsigned char *)header, sizeof header, "file", &err);
+    assert_null(strstr(err.message, "pickle"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(broken_files_are_refused),
-        cmocka_unit_test(every_length_of_a_file),
-        cmocka_unit_test(any_byte_changed),
+        cmocka_unit_test(broken_files_are_refused),      cmocka_unit_test(foreign_files_are_named),
+        cmocka_unit_test(every_length_of_a_file),        cmocka_unit_test(any_byte_changed),
         cmocka_unit_test(too_small_an_arena_is_refused),
     };
     return cmocka_run_group_tests_name("bad_model", tests, NULL, NULL);

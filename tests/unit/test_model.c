@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/formats/gguf.h"
 #include "core/formats/open_model.h"
 #include "synth.h"
 
@@ -314,6 +315,41 @@ static void gguf_tolerance(void **state)
     }
 }
 
+// An array with one value for all layers is that value; other arrays are refused.
+static void gguf_uniform_arrays(void **state)
+{
+    (void)state;
+    for (uint32_t last = 4; last < 6; last++) {
+        struct synth s = {0};
+        struct dt_gguf g;
+        struct dt_error err = {0};
+        uint32_t value = 0;
+        synth_put(&s, "GGUF", 4);
+        synth_u32(&s, 3);
+        synth_u64(&s, 1);
+        synth_u64(&s, 1);
+        synth_gguf_text(&s, "n");
+        synth_u32(&s, 9);
+        synth_u32(&s, 5);
+        synth_u64(&s, 3);
+        synth_u32(&s, 4);
+        synth_u32(&s, 4);
+        synth_u32(&s, last);
+        synth_gguf_text(&s, "t"); // a tensor of one float
+        synth_u32(&s, 1);
+        synth_u64(&s, 1);
+        synth_u32(&s, 0);
+        synth_u64(&s, 0);
+        while (s.n % 32 != 4)
+            synth_u8(&s, 0);
+        assert_int_equal(dt_gguf_read(&g, s.bytes, s.n, "x", &err), DT_OK);
+        dt_status status = dt_gguf_uint(&g, "n", 1, 9, &value, &err);
+        assert_int_equal(status, last == 4 ? DT_OK : DT_BAD_INPUT);
+        assert_int_equal(value, last == 4 ? 4 : 0);
+        synth_free(&s);
+    }
+}
+
 // A model in three files equals the model in one; in another order or with a file missing it is
 // refused.
 static void gguf_in_parts(void **state)
@@ -447,6 +483,7 @@ int main(void)
         cmocka_unit_test(gguf_agrees_with_llama2c),
         cmocka_unit_test(gguf_qwen2),
         cmocka_unit_test(gguf_tolerance),
+        cmocka_unit_test(gguf_uniform_arrays),
         cmocka_unit_test(gguf_in_parts),
         cmocka_unit_test(scales_in_blocks),
         cmocka_unit_test(gguf_of_others),

@@ -278,13 +278,32 @@ static bool integer(const struct dt_gguf_value *v, uint64_t *out)
     return value >= 0;
 }
 
+// Whether an array of numbers has the same value everywhere; *out is that value.
+static bool uniform(const struct dt_gguf_value *v, struct dt_gguf_value *out)
+{
+    size_t size = v->type == DT_GGUF_ARRAY ? bytes_of_type(v->item) : 0;
+    if (!size || !v->count)
+        return false;
+    for (uint64_t i = 1; i < v->count; i++)
+        if (memcmp(v->data, v->data + i * size, size) != 0)
+            return false;
+    *out = *v;
+    out->type = v->item;
+    out->count = 1;
+    out->bytes = size;
+    return true;
+}
+
 dt_status dt_gguf_uint(const struct dt_gguf *g, const char *key, uint64_t least, uint64_t most,
                        uint32_t *out, struct dt_error *err)
 {
     const struct dt_gguf_value *v = dt_gguf_find(g, key);
     uint64_t value;
+    struct dt_gguf_value first;
     if (!v)
         return DT_OK;
+    if (uniform(v, &first)) // one value a layer, all the same
+        v = &first;
     if (!integer(v, &value)) {
         bool negative = v->type != DT_GGUF_ARRAY && bytes_of_type(v->type) &&
                         v->type != DT_GGUF_F32 && v->type != DT_GGUF_F64 && v->type != DT_GGUF_BOOL;
@@ -308,8 +327,11 @@ dt_status dt_gguf_float(const struct dt_gguf *g, const char *key, double least, 
     const struct dt_gguf_value *v = dt_gguf_find(g, key);
     double value;
     uint64_t whole;
+    struct dt_gguf_value first;
     if (!v)
         return DT_OK;
+    if (uniform(v, &first))
+        v = &first;
     if (v->type == DT_GGUF_F32)
         value = (double)dt_read_f32(v->data);
     else if (v->type == DT_GGUF_F64)

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/format.h"
+#include "core/formats/foreign.h"
 #include "core/formats/gguf_reader.h"
 #include "core/text/template.h"
 
@@ -237,8 +238,8 @@ static dt_status read_first(struct dt_gguf_reader *r, const struct dt_gguf *g)
     struct dt_model *m = r->model;
     dt_status status;
     m->format = g->version == 2 ? "GGUF v2" : "GGUF v3";
-    if ((status = read_architecture(r, g)) || (status = read_hparams(r, g)) ||
-        (status = dt_gguf_read_vocab(r, g)))
+    if ((status = dt_foreign_check_gguf(g, r->err)) || (status = read_architecture(r, g)) ||
+        (status = read_hparams(r, g)) || (status = dt_gguf_read_vocab(r, g)))
         return status;
     if (m->vocab.kind == DT_VOCAB_NONE &&
         (status = number(r, g, "vocab_size", DT_MAX_VOCAB, true, &m->hp.vocab)))

@@ -4,6 +4,7 @@
 // recognised by their content, some by their names.
 #include <math.h>
 
+#include "core/formats/foreign.h"
 #include "core/formats/hf_reader.h"
 #include "core/formats/hf_vocab.h"
 #include "core/text/template.h"
@@ -31,8 +32,10 @@ static dt_status sort_parts(struct dt_hf_reader *r)
             r->template_file = part;
             continue;
         }
-        dt_status status =
-            dt_json_check((const char *)part->bytes, part->n, part->name, &v, r->err);
+        dt_status status = dt_foreign_check(part, r->err);
+        if (status)
+            return status;
+        status = dt_json_check((const char *)part->bytes, part->n, part->name, &v, r->err);
         if (status)
             return status;
         if (is_named(part, "generation_config.json")) {
@@ -229,8 +232,9 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
     size_t tensors = 0;
     bool weights = false;
     dt_status status;
-    if ((status = sort_parts(&r)) || (status = read_config(&r)) ||
-        (status = dt_hf_read_tokenizer(&r)))
+    if ((status = sort_parts(&r)) ||
+        (status = dt_foreign_check_config(r.config, r.config_name, err)) ||
+        (status = read_config(&r)) || (status = dt_hf_read_tokenizer(&r)))
         return status;
     m->format = "safetensors";
     m->layers = dt_arena_alloc(arena, m->hp.layers, sizeof *m->layers);

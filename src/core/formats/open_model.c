@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/formats/foreign.h"
 #include "core/formats/gguf.h"
 #include "core/formats/llama2c.h"
 #include "core/formats/reader.h"
@@ -61,6 +62,9 @@ static dt_status dispatch(const struct dt_model_part *parts, uint32_t count, str
         return dt_error_set(
             err, DT_BAD_INPUT, parts[0].name,
             "part of a Hugging Face model: open the folder that has it and its config.json");
+    dt_status status = dt_foreign_check(&parts[0], err);
+    if (status)
+        return status;
     if (count != 1)
         return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
                             "not a GGUF file, but one of %u files; only GGUF models can be split",
