@@ -228,7 +228,11 @@ static bool api_edit(struct dt_app *app, const char *text, size_t length)
                          "The worker is still busy. Ctrl-C stops it.");
         return false;
     }
-    return dt_requests_ask(&app->requests, dt_prompt_edited, text, length, false);
+    char *clean = dt_input_clean(text, length);
+    bool accepted =
+        clean && dt_requests_ask(&app->requests, dt_prompt_edited, clean, strlen(clean), false);
+    free(clean);
+    return accepted;
 }
 
 static void api_stop(struct dt_app *app)

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "host/array.h"
 
 bool dt_events_init(struct dt_events *events)
@@ -47,12 +48,16 @@ void dt_events_wake(struct dt_events *events)
     errno = error;
 }
 
-// Writes text[0..length) at byte `at` of the event's text.
+// Writes text[0..length) at byte `at` of the event's text. Everything that a front end shows passes
+// here, so foreign text is cleaned here; generated text has been cleaned while it was generated.
 static bool set_text(struct dt_event *event, const char *text, size_t length, size_t at)
 {
     if (!dt_array_grow(&event->text, &event->capacity, at + length + 1, 1))
         return false;
-    if (length)
+    if (event->event.type != DT_EVENT_TEXT)
+        length =
+            dt_text_clean(event->text + at, length + 1, text ? text : "", length, DT_TEXT_LINES);
+    else if (length)
         memcpy(event->text + at, text, length);
     event->text[at + length] = '\0';
     event->event.length = at + length;

@@ -8,6 +8,7 @@
 #include "app/commands/commands.h"
 #include "app/commands/commands_story.h"
 #include "app/worker/prompts.h"
+#include "base/text.h"
 #include "host/string_buffer.h"
 
 #define PROMPTS_AHEAD 8 // so many prompts may wait while a turn is generated
@@ -40,37 +41,56 @@ static bool enter_prompt(struct dt_app *app, const char *prompt)
     return dt_requests_ask(&app->requests, dt_prompt, prompt, strlen(prompt), false);
 }
 
+char *dt_input_clean(const char *text, size_t length)
+{
+    struct dt_text_filter filter = {0};
+    char *clean = malloc(3 * (length + 4) + 12 + 1);
+    if (!clean)
+        return NULL;
+    size_t n = dt_text_filter_push(&filter, text, length, clean);
+    n += dt_text_filter_flush(&filter, clean + n);
+    clean[n] = '\0';
+    return clean;
+}
+
+// Enters a line that is clean, or that holds a path as the file system has it.
+static bool enter(struct dt_app *app, const char *line)
+{
+    const char *prompt = line[0] == '/' ? line + 1 : line;
+    if (line[0] == '/' && line[1] != '/')
+        return dt_commands_run(app, line + 1);
+    if (prompt[strspn(prompt, " \t\n")] == '\0')
+        return enter_nothing(app);
+    return enter_prompt(app, prompt);
+}
+
 bool dt_input(struct dt_app *app, const char *text, size_t length)
 {
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
         length--;
-    char *line = strndup(text, length);
-    bool accepted;
+    char *line = dt_input_clean(text, length);
     if (!line)
         return false;
-    const char *prompt = line[0] == '/' ? line + 1 : line;
-    if (line[0] == '/' && line[1] != '/')
-        accepted = dt_commands_run(app, line + 1);
-    else if (prompt[strspn(prompt, " \t\n")] == '\0')
-        accepted = enter_nothing(app);
-    else
-        accepted = enter_prompt(app, prompt);
+    bool accepted = enter(app, line);
     free(line);
     return accepted;
 }
 
 void dt_input_first(struct dt_app *app)
 {
-    char *script = app->first_script, *prompt = app->first_prompt;
+    char *script = app->first_script, *given = app->first_prompt, *prompt = NULL;
     char line[4200];
     app->first_script = app->first_prompt = NULL;
+    if (given)
+        prompt = dt_input_clean(given, strlen(given));
     if (prompt)
         dt_requests_ask(&app->requests, dt_prompt, prompt, strlen(prompt), false);
     if (script) { // as a command, since the front end may have its own
         snprintf(line, sizeof line, "/script %s", script);
-        dt_input(app, line, strlen(line));
+        enter(app, line);
     }
     free(script);
+    free(given);
     free(prompt);
 }
 

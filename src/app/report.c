@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 bool dt_report_init(struct dt_report *report, const struct dt_settings *settings)
 {
     if (!dt_events_init(&report->events))
@@ -36,12 +38,11 @@ void dt_report_notice(struct dt_report *report, enum dt_app_level level, const c
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    for (char *p = line; *p; p++) { // names of files and models come from outside
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
-    }
+    // names of files and models come from outside; the last character may be cut
+    size_t n = dt_utf8_whole(line, strlen(line));
+    n = dt_text_clean(line, sizeof line, line, n, DT_TEXT_LINE);
     struct dt_app_event event = {.type = DT_EVENT_NOTICE, .level = level};
-    dt_events_post(&report->events, &event, line, strlen(line), NULL, NULL);
+    dt_events_post(&report->events, &event, line, n, NULL, NULL);
 }
 
 void dt_report_error(struct dt_report *report, const struct dt_error *error)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "host/array.h"
 
 struct dt_view {
@@ -56,6 +57,8 @@ struct dt_view_list *dt_view_list_new(size_t count, size_t item_size)
 const char *dt_view_list_text(struct dt_view_list *list, const char *text)
 {
     char *copy = strdup(text ? text : "");
+    if (copy)
+        dt_text_clean(copy, strlen(copy) + 1, copy, strlen(copy), DT_TEXT_LINE);
     if (!copy || !dt_array_grow(&list->strings, &list->string_capacity, list->string_count + 1,
                                 sizeof *list->strings)) {
         free(copy);

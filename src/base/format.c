@@ -165,11 +165,6 @@ static const char *read_conversion(const char *f, va_list *args, struct conversi
     return f;
 }
 
-static char visible(char c)
-{
-    return (unsigned char)c < 0x20 || c == 0x7f ? '?' : c;
-}
-
 static void put_text(struct sink *sink, const struct conversion *c, const char *s)
 {
     size_t n = 0;
@@ -181,7 +176,7 @@ static void put_text(struct sink *sink, const struct conversion *c, const char *
     for (size_t i = 0; !c->left && i < pad; i++)
         put(sink, ' ');
     for (size_t i = 0; i < n; i++)
-        put(sink, visible(s[i]));
+        put(sink, s[i]);
     for (size_t i = 0; c->left && i < pad; i++)
         put(sink, ' ');
 }
@@ -228,7 +223,7 @@ static void put_argument(struct sink *sink, const struct conversion *c, char kin
         put(sink, '%');
         break;
     case 'c':
-        put(sink, visible((char)va_arg(*args, int)));
+        put(sink, (char)va_arg(*args, int));
         break;
     case 's':
         put_text(sink, c, va_arg(*args, const char *));

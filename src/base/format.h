@@ -11,8 +11,8 @@
 // Conversions: %c %s %.Ns %.*s %d %i %u %x with l, ll, z, h, hh; %f %.Nf (N <= 9) %g; %p and %%;
 // with a width, 0 for leading zeros, - for left alignment. %g prints up to six significant digits,
 // in scientific form below 1e-5 and from 1e15; %f in scientific form from 1e18. Decimals are
-// rounded half up (1.25 with one place is 1.3; the C library prints 1.2). Control bytes of strings
-// are printed as '?', so that untrusted text cannot control a terminal.
+// rounded half up (1.25 with one place is 1.3; the C library prints 1.2). Strings are copied as
+// they are, since they may be paths; text that is shown passes dt_text_clean.
 size_t dt_format(char *out, size_t size, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 size_t dt_vformat(char *out, size_t size, const char *format, va_list args)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "base/text.h"
 
 const char *dt_status_name(dt_status status)
 {
@@ -46,12 +47,17 @@ dt_status dt_error_set(struct dt_error *err, dt_status status, const char *file,
     if (file) { // the end of a long path is more useful than its beginning
         size_t length = strlen(file);
         size_t skip = length >= sizeof err->file ? length - (sizeof err->file - 1) : 0;
-        memcpy(err->file, file + skip, length - skip + 1);
+        while (skip && ((unsigned char)file[skip] & 0xC0) == 0x80) // begin with a character
+            skip++;
+        dt_text_clean(err->file, sizeof err->file, file + skip, length - skip, DT_TEXT_LINE);
     }
     va_list args;
     va_start(args, format);
-    dt_vformat(err->message, sizeof err->message, format, args);
+    size_t n = dt_vformat(err->message, sizeof err->message, format, args);
     va_end(args);
+    if (n >= sizeof err->message)
+        n = dt_utf8_whole(err->message, sizeof err->message - 1);
+    dt_text_clean(err->message, sizeof err->message, err->message, n, DT_TEXT_LINE);
     return status;
 }
 

@@ -40,7 +40,8 @@ const char *dt_status_name(dt_status status);
 int dt_status_exit_code(dt_status status);
 
 // Fills *err (may be NULL) and returns status, for `return dt_error_set(...)`. file may be NULL;
-// the format is dt_format's. Does not refer to its arguments afterwards. Any thread.
+// the format is dt_format's. File and message pass dt_text_clean, so they are safe to print. Does
+// not refer to its arguments afterwards. Any thread.
 dt_status dt_error_set(struct dt_error *err, dt_status status, const char *file, const char *format,
                        ...) __attribute__((format(printf, 4, 5)));
 

@@ -83,6 +83,17 @@ bool dt_utf8_valid(const char *s, size_t n)
     return true;
 }
 
+size_t dt_utf8_whole(const char *s, size_t n)
+{
+    size_t back = 0;
+    while (back < 3 && back < n && ((unsigned char)s[n - 1 - back] & 0xC0) == 0x80)
+        back++;
+    if (back == n)
+        return n;
+    size_t length = sequence_length((unsigned char)s[n - 1 - back]);
+    return length > back + 1 ? n - 1 - back : n;
+}
+
 // ---- columns ----
 
 static bool within(uint32_t code, const struct width_range *ranges, size_t count)
@@ -130,6 +141,44 @@ static bool dropped(uint32_t code)
         return code != '\n' && code != '\t';
     return (code >= 0x7F && code < 0xA0) || (code >= 0x2028 && code <= 0x202E) ||
            (code >= 0x2066 && code <= 0x2069);
+}
+
+// The length of the character at s, and whether it is one that dt_text_clean keeps.
+static size_t examine(const char *s, size_t n, enum dt_text_form form, bool *clean)
+{
+    uint32_t code;
+    size_t length = dt_utf8_decode(s, n, &code);
+    *clean = (length > 1 || (unsigned char)s[0] < 0x80) && !dropped(code) &&
+             (form == DT_TEXT_LINES ||
+              (code != '\n' && code != '\t' && code != 0x200E && code != 0x200F && code != 0x061C));
+    return length;
+}
+
+size_t dt_text_clean(char *out, size_t size, const char *s, size_t n, enum dt_text_form form)
+{
+    size_t written = 0;
+    for (size_t i = 0; i < n;) {
+        bool clean;
+        size_t length = examine(s + i, n - i, form, &clean);
+        if (written + (clean ? length : 1) >= size)
+            break;
+        if (clean)
+            memmove(out + written, s + i, length);
+        else
+            out[written] = '?';
+        written += clean ? length : 1;
+        i += length;
+    }
+    out[written] = 0;
+    return written;
+}
+
+bool dt_text_is_clean(const char *s, size_t n, enum dt_text_form form)
+{
+    bool clean = true;
+    for (size_t i = 0; i < n && clean;)
+        i += examine(s + i, n - i, form, &clean);
+    return clean;
 }
 
 size_t dt_text_filter_push(struct dt_text_filter *filter, const char *s, size_t n, char *out)

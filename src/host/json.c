@@ -50,7 +50,9 @@ static void put_quoted(struct dt_json *json, const char *text, size_t n)
             fputs("\\n", json->out);
         else if (code == '\t')
             fputs("\\t", json->out);
-        else if (code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029)
+        else if (code < 0x20 || (code >= 0x7f && code < 0xa0) ||
+                 (code >= 0x2028 && code <= 0x202e) ||
+                 (code >= 0x2066 && code <= 0x2069)) // controls and bidi overrides
             fprintf(json->out, "\\u%04x", (unsigned)code);
         else
             fwrite(utf8, 1, dt_utf8_encode(code, utf8), json->out);
@@ -97,6 +99,16 @@ void dt_json_end(struct dt_json *json)
     fputc(array ? ']' : '}', json->out);
     if (json->depth == 0)
         fputc('\n', json->out);
+}
+
+void dt_json_fail(struct dt_json *json, const char *line)
+{
+    while (json->depth > 1)
+        dt_json_end(json);
+    if (json->depth == 1 && !(json->array >> 1 & 1))
+        dt_json_put_text(json, "error", line);
+    if (json->depth == 1)
+        dt_json_end(json);
 }
 
 void dt_json_text_n(struct dt_json *json, const char *text, size_t n)

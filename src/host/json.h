@@ -32,6 +32,10 @@ void dt_json_array(struct dt_json *json);
 // Ends the innermost object or array. The outermost one is followed by a newline.
 void dt_json_end(struct dt_json *json);
 
+// Ends all that is open, after an error in the midst of it, and adds the error's line to the object
+// at the top: what was written is valid JSON.
+void dt_json_fail(struct dt_json *json, const char *line);
+
 // Write a value. Text is UTF-8: invalid bytes become U+FFFD, control characters are escaped, NULL
 // becomes null.
 void dt_json_text(struct dt_json *json, const char *text);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/format.h"
+#include "base/text.h"
 
 static dt_log_sink *log_sink;
 static void *log_arg;
@@ -24,7 +25,10 @@ void dt_log(int level, const char *format, ...)
     char line[1024];
     va_list args;
     va_start(args, format);
-    dt_vformat(line, sizeof line, format, args);
+    size_t n = dt_vformat(line, sizeof line, format, args);
     va_end(args);
+    if (n >= sizeof line)
+        n = dt_utf8_whole(line, sizeof line - 1);
+    dt_text_clean(line, sizeof line, line, n, DT_TEXT_LINE);
     log_sink(log_arg, level, line);
 }

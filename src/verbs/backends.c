@@ -5,6 +5,7 @@
 
 #include "host/modules/cpu.h"
 #include "host/json.h"
+#include "host/print.h"
 #include "verbs/verb.h"
 #include "verbs/verify/verify.h"
 
@@ -57,25 +58,25 @@ static void as_json(const struct dt_registry *registry)
 static void as_text(const struct dt_registry *registry)
 {
     char features[256], name[80];
-    printf("%s (%s): %s\n\n", dt_cpu()->model, dt_cpu()->arch,
-           *dt_cpu_features(dt_cpu(), features, sizeof features)
-               ? features
-               : "no vector extensions that a backend uses");
-    printf("%-20s %5s  %s\n", "backend", "score", "description or reason, file");
+    dt_print(stdout, "%s (%s): %s\n\n", dt_cpu()->model, dt_cpu()->arch,
+             *dt_cpu_features(dt_cpu(), features, sizeof features)
+                 ? features
+                 : "no vector extensions that a backend uses");
+    dt_print(stdout, "%-20s %5s  %s\n", "backend", "score", "description or reason, file");
     for (size_t i = 0; i < dt_registry_count(registry); i++) {
         const struct dt_backend_info *b = dt_registry_at(registry, i);
         snprintf(name, sizeof name, "%s%s%s", b->name, *b->variant ? "@" : "", b->variant);
         if (b->reason)
-            printf("%-20s %5s  %s\n", name, "-", b->reason);
+            dt_print(stdout, "%-20s %5s  %s\n", name, "-", b->reason);
         else
-            printf("%-20s %5d  %s\n", name, b->score, b->description);
-        printf("%-20s %5s  %s\n", "", "", b->path);
+            dt_print(stdout, "%-20s %5d  %s\n", name, b->score, b->description);
+        dt_print(stdout, "%-20s %5s  %s\n", "", "", b->path);
     }
     size_t folders;
     const char *const *folder = dt_registry_folders(registry, &folders);
-    printf("\nfolders searched:%s\n", folders ? "" : " no module folder was found");
+    dt_print(stdout, "\nfolders searched:%s\n", folders ? "" : " no module folder was found");
     for (size_t i = 0; i < folders; i++)
-        printf("  %s\n", folder[i]);
+        dt_print(stdout, "  %s\n", folder[i]);
 }
 
 struct request {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host/json.h"
+#include "host/print.h"
 #include "verbs/bench/stats.h"
 #include "verbs/eval.h"
 
@@ -157,16 +158,17 @@ static void print(struct comparison *c, uint32_t common, bool diverged, bool jso
            agree = (double)c->same_top / (double)n;
     if (!json) {
         for (int i = 0; i < 2; i++)
-            printf("%c  %.4f bits per byte, %.4f nats per token  %s (%s)\n", 'A' + i,
-                   dt_eval_bits_per_byte(&c->score[i]), dt_eval_nats_per_token(&c->score[i]),
-                   dt_engine_path(c->engine[i]), dt_engine_stack_name(c->engine[i]));
-        printf("KL(A || B) per token: mean %.3g, p99 %.3g, max %.3g nats over %zu tokens\n", mean,
-               p99, c->kl_max, n);
-        printf("the likeliest token agrees for %.2f %% of them\n", agree * 100);
+            dt_print(stdout, "%c  %.4f bits per byte, %.4f nats per token  %s (%s)\n", 'A' + i,
+                     dt_eval_bits_per_byte(&c->score[i]), dt_eval_nats_per_token(&c->score[i]),
+                     dt_engine_path(c->engine[i]), dt_engine_stack_name(c->engine[i]));
+        dt_print(stdout,
+                 "KL(A || B) per token: mean %.3g, p99 %.3g, max %.3g nats over %zu tokens\n", mean,
+                 p99, c->kl_max, n);
+        dt_print(stdout, "the likeliest token agrees for %.2f %% of them\n", agree * 100);
         if (diverged)
-            printf("greedy texts diverge after %u tokens\n", common);
+            dt_print(stdout, "greedy texts diverge after %u tokens\n", common);
         else
-            printf("greedy texts are identical for all %u tokens\n", common);
+            dt_print(stdout, "greedy texts are identical for all %u tokens\n", common);
         return;
     }
     struct dt_json j;

@@ -11,6 +11,7 @@
 #include "host/clock.h"
 #include "host/convert/convert.h"
 #include "host/json.h"
+#include "host/print.h"
 #include "verbs/verb.h"
 
 enum target { BY_ENDING, GGUF, LLAMA2C_0, LLAMA2C_1, LLAMA2C_2, LLAMA2C };
@@ -43,12 +44,12 @@ static void draw_bar(struct work *w, size_t done, size_t total)
         return;
     w->last_drawn = now;
     int filled = total ? (int)(30.0 * (double)done / (double)total) : 30;
-    fprintf(stderr, "\rconverting [%.*s%*s] %3d %%  %.1f of %.1f MB", filled,
-            "##############################", 30 - filled, "",
-            total ? (int)(100.0 * (double)done / (double)total) : 100, (double)done / 1e6,
-            (double)total / 1e6);
+    dt_print(stderr, "\rconverting [%.*s%*s] %3d %%  %.1f of %.1f MB", filled,
+             "##############################", 30 - filled, "",
+             total ? (int)(100.0 * (double)done / (double)total) : 100, (double)done / 1e6,
+             (double)total / 1e6);
     if (done >= total)
-        fprintf(stderr, "\r%70s\r", "");
+        dt_print(stderr, "\r%70s\r", "");
     fflush(stderr);
 }
 
@@ -84,14 +85,14 @@ static void on_tensor(void *arg, const struct dt_convert_tensor *t)
     if (w->quiet)
         return;
     if (w->bar)
-        fprintf(stderr, "\r%70s\r", "");
-    printf("%-28s %-6s %6u x %-6u ", t->name, dt_form_name(t->form), t->rows, t->cols);
+        dt_print(stderr, "\r%70s\r", "");
+    dt_print(stdout, "%-28s %-6s %6u x %-6u ", t->name, dt_form_name(t->form), t->rows, t->cols);
     if (t->copied)
-        printf("copied\n");
+        dt_print(stdout, "copied\n");
     else if (t->form == DT_FORM_PACKED)
-        printf("packed\n");
+        dt_print(stdout, "packed\n");
     else
-        printf("error: mean %.3g, largest %.3g\n", t->mean, t->worst);
+        dt_print(stdout, "error: mean %.3g, largest %.3g\n", t->mean, t->worst);
 }
 
 static int on_option(void *arg, int id, const struct dt_option_value *value)
@@ -202,7 +203,7 @@ static dt_status write_llama2c(struct work *w, const struct dt_engine *engine, s
     dt_format(path, sizeof path, "%.*s.tok.bin", (int)stem, w->out);
     status = dt_convert_tokenizer(m, path, err);
     if (!status && !w->quiet && !w->json)
-        printf("%s: the vocabulary, %u pieces\n", path, m->vocab.size);
+        dt_print(stdout, "%s: the vocabulary, %u pieces\n", path, m->vocab.size);
     return status;
 }
 
@@ -246,12 +247,12 @@ static void summarise(const struct work *w)
         dt_json_put_number(w->json, "largest_error", w->worst);
         dt_json_end(w->json);
     } else if (!w->quiet) {
-        printf("%s: %zu matrices", w->out, w->tensors);
+        dt_print(stdout, "%s: %zu matrices", w->out, w->tensors);
         if (file)
-            printf(", %lld bytes", (long long)st.st_size);
+            dt_print(stdout, ", %lld bytes", (long long)st.st_size);
         if (w->worst > 0)
-            printf(", largest error %.3g (%s)", w->worst, w->worst_name);
-        printf("\n");
+            dt_print(stdout, ", largest error %.3g (%s)", w->worst, w->worst_name);
+        dt_print(stdout, "\n");
     }
 }
 
@@ -289,8 +290,10 @@ static int convert(struct work *w)
         summarise(w);
 out:
     dt_engine_free(engine);
+    if (status && w->json)
+        dt_json_fail(w->json, err.message);
     if (status && w->bar)
-        fprintf(stderr, "\r%70s\r", "");
+        dt_print(stderr, "\r%70s\r", "");
     return status ? dt_verb_fail(&err) : dt_verb_flush();
 }
 

@@ -11,6 +11,7 @@
 #include "host/clock.h"
 #include "host/file.h"
 #include "host/json.h"
+#include "host/print.h"
 
 #define SEPARATOR "<|endoftext|>"
 #define TEXT_MAX  ((size_t)1 << 30)
@@ -207,11 +208,13 @@ static int eval_one(const struct request *r)
     if (status == DT_OK && r->json)
         print_json(engine, &score, seconds);
     else if (status == DT_OK)
-        printf("%.4f bits per byte, %.4f nats per token (%llu tokens, %llu bytes, %u stories); %s, "
-               "%.1f s\n",
-               dt_eval_bits_per_byte(&score), dt_eval_nats_per_token(&score),
-               (unsigned long long)score.tokens, (unsigned long long)score.bytes, score.stories,
-               dt_engine_stack_name(engine), seconds);
+        dt_print(
+            stdout,
+            "%.4f bits per byte, %.4f nats per token (%llu tokens, %llu bytes, %u stories); %s, "
+            "%.1f s\n",
+            dt_eval_bits_per_byte(&score), dt_eval_nats_per_token(&score),
+            (unsigned long long)score.tokens, (unsigned long long)score.bytes, score.stories,
+            dt_engine_stack_name(engine), seconds);
     int code = status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
     dt_engine_free(engine);
     return code;

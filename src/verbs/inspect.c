@@ -3,11 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "core/formats/open_model.h"
 #include "base/format.h"
 #include "core/text/pretokenizer.h"
 #include "core/text/template.h"
 #include "host/json.h"
+#include "host/print.h"
 #include "verbs/verb.h"
 
 struct tally {
@@ -43,12 +45,13 @@ static dt_status on_matrix(void *arg, const char *tensor, const struct dt_matrix
         dt_json_put_uint(t->json, "bytes", w->bytes);
         dt_json_end(t->json);
     } else if (t->every) {
-        printf("  %-28s %-6s %6u x %-6u", tensor, dt_form_name(w->form), w->rows, w->cols);
+        dt_print(stdout, "  %-28s %-6s %6u x %-6u", tensor, dt_form_name(w->form), w->rows,
+                 w->cols);
         if (w->group)
-            printf(" groups of %-4u", w->group);
+            dt_print(stdout, " groups of %-4u", w->group);
         else
-            printf(" %-14s", "");
-        printf(" %12zu bytes\n", w->bytes);
+            dt_print(stdout, " %-14s", "");
+        dt_print(stdout, " %12zu bytes\n", w->bytes);
     }
     return DT_OK;
 }
@@ -114,13 +117,14 @@ static void print_vocabulary(struct dt_engine *engine)
 {
     const struct dt_vocab *vocab = &dt_engine_model(engine)->vocab;
     char text[DT_PIECE_MAX + 1];
-    printf("vocabulary: %s, %u pieces, from %s\n", vocabulary_kind(vocab), vocab->size,
-           dt_engine_tokenizer_source(engine));
-    printf("pre-tokenizer: %s\n", pretokenizer(vocab));
-    printf("ends:");
+    dt_print(stdout, "vocabulary: %s, %u pieces, from %s\n", vocabulary_kind(vocab), vocab->size,
+             dt_engine_tokenizer_source(engine));
+    dt_print(stdout, "pre-tokenizer: %s\n", pretokenizer(vocab));
+    dt_print(stdout, "ends:");
     for (uint32_t i = 0; i < vocab->end_count; i++)
-        printf("%s %u %s", i ? "," : "", vocab->ends[i], token_text(vocab, vocab->ends[i], text));
-    printf(vocab->end_count ? "\n" : " none\n");
+        dt_print(stdout, "%s %u %s", i ? "," : "", vocab->ends[i],
+                 token_text(vocab, vocab->ends[i], text));
+    dt_print(stdout, vocab->end_count ? "\n" : " none\n");
 }
 
 static void put_hyperparameters(struct dt_json *j, const struct dt_hparams *hp)
@@ -235,7 +239,17 @@ static void as_json(struct dt_engine *engine, const struct dt_engine_plan *plan)
 
 static void row(const char *what, size_t bytes, const char *note)
 {
-    printf("  %-24s %14zu  %s\n", what, bytes, note);
+    dt_print(stdout, "  %-24s %14zu  %s\n", what, bytes, note);
+}
+
+// Prints an entry of the file, if it has one, on one line.
+static void print_entry(const char *what, const char *text, size_t n)
+{
+    char line[1024];
+    if (!text)
+        return;
+    dt_text_clean(line, sizeof line, text, n, DT_TEXT_LINE);
+    dt_print(stdout, "%s: %s\n", what, line);
 }
 
 static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan, bool tensors)
@@ -243,28 +257,28 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
     const struct dt_model *m = dt_engine_model(engine);
     const struct dt_hparams *hp = &m->hp;
     char cost[256];
-    printf("%s: %s, architecture %s, %zu bytes\n", dt_engine_path(engine), m->format,
-           m->architecture, m->file_bytes);
-    if (m->name)
-        printf("name: %.*s\n", (int)m->name_length, m->name);
-    if (m->license)
-        printf("licence: %.*s\n", (int)m->license_length, m->license);
-    printf("dim %u, hidden %u, %u layers, %u heads (%u KV) of %u, vocabulary %u, context %u\n",
-           hp->dim, hp->hidden, hp->layers, hp->heads, hp->kv_heads, hp->head_size, hp->vocab,
-           hp->context);
-    printf("RoPE base %g on %u channels, norm epsilon %g, classifier %s\n", (double)hp->rope_base,
-           hp->rotated, (double)hp->norm_epsilon, hp->tied ? "tied to the embedding" : "separate");
+    dt_print(stdout, "%s: %s, architecture %s, %zu bytes\n", dt_engine_path(engine), m->format,
+             m->architecture, m->file_bytes);
+    print_entry("name", m->name, m->name_length);
+    print_entry("licence", m->license, m->license_length);
+    dt_print(stdout,
+             "dim %u, hidden %u, %u layers, %u heads (%u KV) of %u, vocabulary %u, context %u\n",
+             hp->dim, hp->hidden, hp->layers, hp->heads, hp->kv_heads, hp->head_size, hp->vocab,
+             hp->context);
+    dt_print(stdout, "RoPE base %g on %u channels, norm epsilon %g, classifier %s\n",
+             (double)hp->rope_base, hp->rotated, (double)hp->norm_epsilon,
+             hp->tied ? "tied to the embedding" : "separate");
     struct tally tally = {.every = tensors};
     dt_model_each_matrix(m, on_matrix, &tally);
     for (uint32_t i = 0; i < tally.forms; i++)
-        printf("%u matrices in %s: %llu parameters, %llu bytes\n", tally.form[i].matrices,
-               dt_form_name(tally.form[i].form), (unsigned long long)tally.form[i].values,
-               (unsigned long long)tally.form[i].bytes);
+        dt_print(stdout, "%u matrices in %s: %llu parameters, %llu bytes\n", tally.form[i].matrices,
+                 dt_form_name(tally.form[i].form), (unsigned long long)tally.form[i].values,
+                 (unsigned long long)tally.form[i].bytes);
     print_vocabulary(engine);
-    printf("chat template: %s%s\n", dt_template_name(family_of(m)),
-           m->chat_template ? "" : " (the file has none)");
-    printf("\nwith %s, %u thread%s, context %u:\n", plan->stack, plan->threads,
-           plan->threads == 1 ? "" : "s", plan->context);
+    dt_print(stdout, "chat template: %s%s\n", dt_template_name(family_of(m)),
+             m->chat_template ? "" : " (the file has none)");
+    dt_print(stdout, "\nwith %s, %u thread%s, context %u:\n", plan->stack, plan->threads,
+             plan->threads == 1 ? "" : "s", plan->context);
     row("the file", plan->file_bytes, "mapped; counts as page cache");
     row("weights in place", plan->weights.in_place_bytes, "used from the mapping");
     row("weights copied", plan->weights.copied_bytes, dt_verb_cost(plan, cost, sizeof cost));
@@ -277,8 +291,8 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
     row("total private memory", plan->total, "");
     struct dt_memory_facts facts;
     dt_memory_facts(&facts);
-    printf("available memory: %llu bytes%s\n", (unsigned long long)facts.available,
-           plan->total <= facts.available ? "" : "; the model does not fit");
+    dt_print(stdout, "available memory: %llu bytes%s\n", (unsigned long long)facts.available,
+             plan->total <= facts.available ? "" : "; the model does not fit");
 }
 
 struct request {

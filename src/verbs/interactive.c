@@ -13,6 +13,7 @@
 #include "app/app.h"
 #include "host/file.h"
 #include "host/modules/modules.h"
+#include "host/print.h"
 #include "verbs/verb.h"
 
 // ---- the command line ----
@@ -211,7 +212,7 @@ static bool run_front_end(struct front_ends *all, struct dt_app *app, const char
             ui->run(api, app, reason, sizeof reason) == 0)
             return true;
         if (by_name) {
-            fprintf(stderr, "duotale: front end %s cannot be used: %s\n", name, reason);
+            dt_print(stderr, "duotale: front end %s cannot be used: %s\n", name, reason);
         } else {
             snprintf(line, sizeof line, "Front end %s cannot be used: %s.", ui->name, reason);
             api->notice(app, DT_NOTICE_INFO, line);
@@ -236,7 +237,7 @@ static int unknown_front_end(const struct front_ends *all, const char *name)
 
 static void print_last_line(const char *line)
 {
-    fprintf(stderr, "%s\n", line);
+    dt_print(stderr, "%s\n", line);
 }
 
 int dt_interactive(int argc, char **argv, const struct dt_ui *const *compiled,

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "base/text.h"
+#include "host/print.h"
 #include "verbs/verb.h"
 
 #define COLUMNS  100
@@ -228,9 +230,12 @@ int dt_options_usage(enum dt_verb_id verb, const char *format, ...)
     const char *name = dt_verb_page(verb)->name, *space = *name ? " " : "";
     va_list args;
     va_start(args, format);
-    dt_vformat(line, sizeof line, format, args);
+    size_t n = dt_vformat(line, sizeof line, format, args);
     va_end(args);
-    fprintf(stderr, "duotale%s%s: %s; see duotale%s%s --help\n", space, name, line, space, name);
+    if (n >= sizeof line)
+        n = dt_utf8_whole(line, sizeof line - 1);
+    dt_text_clean(line, sizeof line, line, n, DT_TEXT_LINE);
+    dt_print(stderr, "duotale%s%s: %s; see duotale%s%s --help\n", space, name, line, space, name);
     return dt_status_exit_code(DT_USAGE);
 }
 
@@ -275,7 +280,8 @@ int dt_options_help(enum dt_verb_id verb)
     const char *head = "usage: ";
     for (const char *at = page->synopsis; *at; head = "       ") {
         size_t n = strcspn(at, "\n");
-        printf("%sduotale %s%s%.*s\n", head, page->name, *page->name ? " " : "", (int)n, at);
+        dt_print(stdout, "%sduotale %s%s%.*s\n", head, page->name, *page->name ? " " : "", (int)n,
+                 at);
         at += n + (at[n] == '\n');
     }
     putchar('\n');

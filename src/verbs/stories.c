@@ -9,6 +9,7 @@
 #include "app/library/library.h"
 #include "app/settings/settings.h"
 #include "host/json.h"
+#include "host/print.h"
 #include "verbs/verb.h"
 
 struct request {
@@ -30,11 +31,11 @@ static void print_date(int64_t seconds)
 static void print_entries(const struct dt_library_entry *entries, size_t count, bool snippets)
 {
     for (size_t i = 0; i < count; i++) {
-        printf("%5lld  ", (long long)entries[i].id);
+        dt_print(stdout, "%5lld  ", (long long)entries[i].id);
         print_date(entries[i].updated);
-        printf("  %3u  %s\n", entries[i].turns, entries[i].title);
+        dt_print(stdout, "  %3u  %s\n", entries[i].turns, entries[i].title);
         if (snippets)
-            printf("       %s\n", entries[i].snippet);
+            dt_print(stdout, "       %s\n", entries[i].snippet);
     }
 }
 

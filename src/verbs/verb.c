@@ -8,20 +8,21 @@
 #include "app/settings/settings.h"
 #include "base/format.h"
 #include "host/log.h"
+#include "host/print.h"
 
 // ---- errors and logs ----
 
 int dt_verb_fail(const struct dt_error *err)
 {
     char line[1024];
-    fprintf(stderr, "duotale: %s\n", dt_error_line(err, line, sizeof line));
+    dt_print(stderr, "duotale: %s\n", dt_error_line(err, line, sizeof line));
     return dt_status_exit_code(err->status);
 }
 
 static void log_to_stderr(void *arg, int level, const char *line)
 {
     (void)arg;
-    fprintf(stderr, "duotale: %s%s\n", level >= DT_LOG_WARNING ? "warning: " : "", line);
+    dt_print(stderr, "duotale: %s%s\n", level >= DT_LOG_WARNING ? "warning: " : "", line);
 }
 
 void dt_verb_log(bool verbose)
@@ -34,7 +35,7 @@ int dt_verb_flush(void)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return 0;
     if (errno != EPIPE)
-        fprintf(stderr, "duotale: cannot write to standard output: %s\n", strerror(errno));
+        dt_print(stderr, "duotale: cannot write to standard output: %s\n", strerror(errno));
     return dt_status_exit_code(DT_FAILED);
 }
 

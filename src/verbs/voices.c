@@ -6,6 +6,7 @@
 
 #include "host/audio/voices.h"
 #include "host/json.h"
+#include "host/print.h"
 #include "verbs/verb.h"
 
 static int on_option(void *arg, int id, const struct dt_option_value *value)
@@ -44,8 +45,8 @@ int dt_verb_voices(int argc, char **argv)
             dt_json_put_text(&j, "reason", v->reason);
             dt_json_end(&j);
         } else {
-            printf("%-6s %-14s %s%s\n", kind, v->name,
-                   v->score ? v->description : "cannot be used: ", v->score ? "" : v->reason);
+            dt_print(stdout, "%-6s %-14s %s%s\n", kind, v->name,
+                     v->score ? v->description : "cannot be used: ", v->score ? "" : v->reason);
         }
     }
     if (dt_voices_count(voices) == 0)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""A model that generates all bytes and many escape sequences: none of them reaches the terminal.
+"""A model that generates all bytes and many escape sequences, a hostile library and model file: none
+of their bytes reaches the terminal, in any front end.
 
 usage: test_hostile.py PROGRAM SOURCE
 """
 import json
 import os
 import re
+import sqlite3
 import struct
 import sys
 
@@ -44,6 +46,66 @@ def clean(sent):
                       rest)
 
 
+PAYLOAD = (b"X\x1b[31mRED\x1b]0;OWNED\x07\x1b[2J\xc2\x9b31m\xc2\x9d0;T\xc2\x9c\x08\r\x7f"
+           b"\xe2\x80\xae\xe2\x81\xa6\xff\xfe\xed\xa0\x80")
+# No front end sends these: a title, red text, C1, bidi overrides.
+FOREIGN = re.compile(rb"\x1b\]|\x1b\[31mRED|RED\x1b|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|"
+                     rb"\xe2\x81[\xa6-\xa9]|\xff|\xfe|\xed\xa0")
+
+
+def hostile_library(home, model):
+    """A library whose only story holds the payload in every column."""
+    env = {"HOME": home, "XDG_DATA_HOME": home + "/data", "XDG_CONFIG_HOME": home + "/config"}
+    common.run(model, "-n", "8", text=b"Once", env=env)
+    with sqlite3.connect(home + "/data/duotale/library.db") as db:
+        for row in list(db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
+            db.execute("DROP TRIGGER " + row[0])
+        db.execute("UPDATE story SET " + ", ".join(f"{name} = CAST(? AS TEXT)" for name in (
+            "title", "model", "tokenizer", "stack", "settings", "premise", "system")),
+            [PAYLOAD] * 7)
+        db.execute("UPDATE turn SET prompt = CAST(? AS TEXT), told = CAST(? AS TEXT), "
+                   "stack = CAST(? AS TEXT)", [PAYLOAD] * 3)
+        db.execute("INSERT INTO words(words) VALUES('rebuild')")
+    db.close()
+
+
+def front_ends(folder, model):
+    """Everything of a library, a folder of models, a script and a history that can be shown."""
+    home = folder + "/hostile-home"
+    os.makedirs(home + "/data/duotale/models")
+    hostile_library(home, model)
+    name = "m" + PAYLOAD.replace(b"/", b"").decode("utf-8", "surrogateescape")
+    with open(home + "/data/duotale/models/" + name + ".gguf", "wb") as out:
+        out.write(b"GGUF" + PAYLOAD)
+    with open(home + "/data/duotale/history", "wb") as out:
+        out.write(PAYLOAD.replace(b"\r", b"") + b"\n")
+    script = home + "/script"
+    with open(script, "wb") as out:
+        out.write(b"/rename " + PAYLOAD.replace(b"\r", b"") + b"\n/library\n")
+    for ui in ("tui", "line", "plain"):
+        s = TerminalSession(model, "--ui", ui, "-n", "8", "--charset", "utf8", "--script", script,
+                            home=home, term="xterm")
+        try:
+            s.wait(rb"RED.*RED")
+            for line in ("/library RED", "/model", "/open 1", "/rename a", "/set", "/library",
+                         "/model " + folder + "/none", "/panel library", "/panel models"):
+                s.enter(line)
+                s.pump(0.1)
+            s.wait(rb"zzz", seconds=1)
+            s.type("\x1b[A\x1b[A")  # the history
+            s.wait(rb"zzz", seconds=0.5)
+            s.type("\x1b\x1b\x15")
+            s.wait(rb"zzz", seconds=0.5)
+            s.enter("/quit")
+            common.expect(f"{ui}: exit code 0", s.ends() == 0, s.tail())
+            found = FOREIGN.search(s.seen)
+            common.expect(f"{ui}: the story was shown", s.seen.count(b"RED") > 2, s.tail())
+            common.expect(f"{ui}: nothing foreign", not found,
+                          found and s.seen[max(0, found.start() - 80):found.end() + 80])
+        finally:
+            s.close()
+
+
 def main():
     with common.folder() as folder:
         model = folder + "/hostile.bin"
@@ -55,6 +117,7 @@ def main():
         os.mkdir(home)
         env = {"HOME": home, "XDG_DATA_HOME": home + "/data", "XDG_CONFIG_HOME": home + "/config",
                "LC_ALL": "C.UTF-8"}
+        front_ends(folder, model)
         seen = set()
         for seed in range(1, 9):
             r = common.run(model, "-n", "500", "-t", "2", "-p", "0", "-s", seed, text=b"x", env=env)

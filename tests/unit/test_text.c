@@ -10,6 +10,7 @@
 #include <wchar.h>
 #include <cmocka.h>
 
+#include "base/status.h"
 #include "base/text.h"
 
 static uint64_t random_state = 362436069362436069u;
@@ -149,6 +150,88 @@ static void control_characters(void **state)
 
 // Random bytes divided anywhere give the same text, valid and within the documented size; clean
 // text is unchanged.
+static void cleaned(const char *in, size_t n, enum dt_text_form form, const char *wanted)
+{
+    char out[200], tight[200];
+    size_t length = dt_text_clean(out, sizeof out, in, n, form);
+    assert_string_equal(out, wanted);
+    assert_int_equal(length, strlen(wanted));
+    assert_true(length <= n);
+    assert_true(dt_utf8_valid(out, length));
+    assert_true(dt_text_is_clean(out, length, form));
+    assert_int_equal(dt_text_is_clean(in, n, form), length == n && memcmp(in, out, n) == 0);
+    memcpy(tight, in, n); // in place, and in buffers of every size
+    assert_int_equal(dt_text_clean(tight, n + 1, tight, n, form), length);
+    assert_string_equal(tight, wanted);
+    for (size_t size = 1; size <= length + 1; size++) {
+        size_t cut = dt_text_clean(tight, size, in, n, form);
+        assert_true(cut < size && cut + 4 > size - 1);
+        assert_memory_equal(tight, wanted, cut);
+        assert_int_equal(tight[cut], 0);
+        assert_true(dt_utf8_valid(tight, cut));
+    }
+}
+
+static void the_border(void **state)
+{
+    (void)state;
+    cleaned("", 0, DT_TEXT_LINE, "");
+    cleaned("a b", 3, DT_TEXT_LINE, "a b");
+    cleaned("a\0b", 3, DT_TEXT_LINES, "a?b");
+    cleaned("\x1b[31mred\x07\x7f", 10, DT_TEXT_LINES, "?[31mred??");
+    cleaned("\xc2\x9b"
+            "31m\xc2\xa0",
+            7, DT_TEXT_LINE, "?31m\xc2\xa0");
+    cleaned("a\n\tb\r\n", 6, DT_TEXT_LINES, "a\n\tb?\n");
+    cleaned("a\n\tb\r\n", 6, DT_TEXT_LINE, "a??b??");
+    cleaned("\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8x", 10, DT_TEXT_LINES, "???x");
+    cleaned("\xe2\x80\x8f\xd8\x9c", 5, DT_TEXT_LINES, "\xe2\x80\x8f\xd8\x9c");
+    cleaned("\xe2\x80\x8f\xd8\x9c", 5, DT_TEXT_LINE, "??");
+    cleaned("\xff\xed\xa0\x80\xc3", 5, DT_TEXT_LINE, "?????");
+    cleaned("\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\x89", 9, DT_TEXT_LINE,
+            "\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\x89");
+    for (unsigned a = 0; a < 256; a++) { // every pair of bytes
+        for (unsigned b = 0; b < 256; b++) {
+            char pair[2] = {(char)a, (char)b}, out[3];
+            size_t n = dt_text_clean(out, sizeof out, pair, 2, DT_TEXT_LINE);
+            assert_true(n <= 2 && dt_text_is_clean(out, n, DT_TEXT_LINE));
+        }
+    }
+}
+
+static void whole_characters(void **state)
+{
+    static const char text[] = "a\xc3\xa4\xe2\x82\xac\xf0\x9f\x90\x89";
+    static const size_t whole[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
+    (void)state;
+    for (size_t n = 0; n <= 10; n++)
+        assert_int_equal(dt_utf8_whole(text, n), whole[n]);
+    assert_int_equal(dt_utf8_whole("\x80\x80\x80\x80", 4), 4); // no character begins here
+}
+
+static void errors_are_clean(void **state)
+{
+    struct dt_error err;
+    char name[600];
+    (void)state;
+    dt_error_set(&err, DT_FAILED, "a\x1b]0;t\x07\xc2\x9b\xff", "key %s is %s", "\xe2\x80\xae\x9b",
+                 "\xc2\x9d\n");
+    assert_string_equal(err.file, "a?]0;t???");
+    assert_string_equal(err.message, "key ?? is ??");
+    for (size_t cut = 0; cut < 4; cut++) { // long texts are cut between characters
+        memset(name, 'x', cut);
+        for (size_t i = cut; i + 4 < sizeof name; i += 3)
+            memcpy(name + i, "\xe2\x82\xac", 4);
+        dt_error_set(&err, DT_FAILED, name, "%s", name);
+        assert_true(strlen(err.file) > sizeof err.file - 4);
+        assert_true(strlen(err.message) > sizeof err.message - 4);
+        assert_null(strchr(err.file, '?'));
+        assert_null(strchr(err.message, '?'));
+        assert_true(dt_utf8_valid(err.file, strlen(err.file)));
+        assert_true(dt_utf8_valid(err.message, strlen(err.message)));
+    }
+}
+
 static void cuts_make_no_difference(void **state)
 {
     (void)state;
@@ -241,6 +324,9 @@ int main(void)
         cmocka_unit_test(replacement_as_unicode_recommends),
         cmocka_unit_test(control_characters),
         cmocka_unit_test(cuts_make_no_difference),
+        cmocka_unit_test(the_border),
+        cmocka_unit_test(whole_characters),
+        cmocka_unit_test(errors_are_clean),
         cmocka_unit_test(columns),
         cmocka_unit_test(columns_as_the_c_library),
     };

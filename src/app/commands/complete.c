@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "app/commands/own_commands.h"
+#include "base/text.h"
 #include "host/audio/voices.h"
 
 #define WORDS_MAX 300
@@ -77,7 +78,8 @@ static void offer_files(struct dt_completion *c, const char *typed, size_t n, bo
         const char *name = entry->d_name;
         struct stat st;
         char path[2400];
-        if (name[0] == '.' && typed[slash] != '.')
+        if ((name[0] == '.' && typed[slash] != '.') ||
+            !dt_text_is_clean(name, strlen(name), DT_TEXT_LINE)) // it cannot be entered
             continue;
         snprintf(path, sizeof path, "%s%s", folder, name);
         bool is_folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/settings/settings.h"
+#include "base/text.h"
 
 #define FILE_MAX (256 * 1024) // a larger file is replaced by one with the last entries
 
@@ -36,7 +37,7 @@ static void escape(FILE *out, const char *entry)
 
 static void unescape(char *line)
 {
-    char *to = line;
+    char *begin = line, *to = line;
     for (; *line; line++) {
         if (line[0] == '\\' && line[1] == 'n') {
             *to++ = '\n';
@@ -44,11 +45,12 @@ static void unescape(char *line)
         } else if (line[0] == '\\' && line[1] == '\\') {
             *to++ = '\\';
             line++;
-        } else if ((unsigned char)*line >= 0x20 && *line != 0x7f) {
+        } else {
             *to++ = *line;
         }
     }
     *to = '\0';
+    dt_text_clean(begin, (size_t)(to - begin) + 1, begin, (size_t)(to - begin), DT_TEXT_LINES);
 }
 
 void dt_history_read(struct dt_history *history)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 enum dt_library_trouble dt_library_db_trouble(int code)
 {
     switch (code & 0xff) {
@@ -87,8 +89,26 @@ void dt_library_db_bind_text(sqlite3_stmt *statement, int i, const char *text)
     sqlite3_bind_text(statement, i, text ? text : "", -1, SQLITE_STATIC);
 }
 
-char *dt_library_db_column_text(sqlite3_stmt *statement, int i)
+char *dt_library_db_column_path(sqlite3_stmt *statement, int i)
 {
     const unsigned char *text = sqlite3_column_text(statement, i);
     return strdup(text ? (const char *)text : "");
+}
+
+static char *clean_column(sqlite3_stmt *statement, int i, enum dt_text_form form)
+{
+    char *text = dt_library_db_column_path(statement, i);
+    if (text)
+        dt_text_clean(text, strlen(text) + 1, text, strlen(text), form);
+    return text;
+}
+
+char *dt_library_db_column_text(sqlite3_stmt *statement, int i)
+{
+    return clean_column(statement, i, DT_TEXT_LINES);
+}
+
+char *dt_library_db_column_line(sqlite3_stmt *statement, int i)
+{
+    return clean_column(statement, i, DT_TEXT_LINE);
 }

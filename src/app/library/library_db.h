@@ -33,7 +33,11 @@ sqlite3_stmt *dt_library_db_prepare(struct dt_library *library, const char *sql)
 // Binds a text that outlives the statement; NULL reads as "".
 void dt_library_db_bind_text(sqlite3_stmt *statement, int i, const char *text);
 
-// A copy of the text in column i, which the caller releases with free(); NULL if memory is short.
+// A copy of the text in column i ("" for NULL), which the caller releases with free(); NULL if
+// memory is short. A library is foreign text: it passes dt_text_clean, as lines or as one line. A
+// path is copied as it is and must be cleaned where it is shown.
 char *dt_library_db_column_text(sqlite3_stmt *statement, int i);
+char *dt_library_db_column_line(sqlite3_stmt *statement, int i);
+char *dt_library_db_column_path(sqlite3_stmt *statement, int i);
 
 #endif

@@ -32,7 +32,7 @@ static dt_status read_turns(struct dt_library *library, struct dt_story_record *
             .tokens = (uint32_t)sqlite3_column_int64(s, 4),
             .seed = (uint64_t)sqlite3_column_int64(s, 5),
             .speed = sqlite3_column_double(s, 6),
-            .stack = dt_library_db_column_text(s, 7),
+            .stack = dt_library_db_column_line(s, 7),
         };
         if (!turn->prompt || !turn->output || !turn->stack)
             break;
@@ -69,12 +69,12 @@ dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_s
     }
     *out = (struct dt_story_record){
         .id = sqlite3_column_int64(s, 0),
-        .title = dt_library_db_column_text(s, 1),
+        .title = dt_library_db_column_line(s, 1),
         .created = sqlite3_column_int64(s, 2),
         .updated = sqlite3_column_int64(s, 3),
-        .model = dt_library_db_column_text(s, 4),
-        .tokenizer = dt_library_db_column_text(s, 5),
-        .stack = dt_library_db_column_text(s, 6),
+        .model = dt_library_db_column_path(s, 4),
+        .tokenizer = dt_library_db_column_path(s, 5),
+        .stack = dt_library_db_column_line(s, 6),
         .settings = dt_library_db_column_text(s, 7),
         .premise = dt_library_db_column_text(s, 8),
         .system = dt_library_db_column_text(s, 9),
@@ -181,11 +181,11 @@ static bool add(struct found *found, sqlite3_stmt *s, uint32_t offset, uint32_t 
     struct dt_library_entry *entry = &found->entries[found->count++];
     *entry = (struct dt_library_entry){
         .id = id,
-        .title = dt_library_db_column_text(s, 1),
+        .title = dt_library_db_column_line(s, 1),
         .created = sqlite3_column_int64(s, 2),
         .updated = sqlite3_column_int64(s, 3),
-        .model = dt_library_db_column_text(s, 4),
-        .stack = dt_library_db_column_text(s, 5),
+        .model = dt_library_db_column_path(s, 4),
+        .stack = dt_library_db_column_line(s, 5),
         .turns = (uint32_t)sqlite3_column_int64(s, 6),
         .snippet = one_line(dt_library_db_column_text(s, 7), 160),
     };

@@ -302,6 +302,8 @@ dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text
     if (value.source > source)
         return DT_OK;
     value.source = source;
+    if (setting->type == DT_SETTING_TEXT) // a path stays as it is
+        dt_text_clean(value.text, sizeof value.text, value.text, strlen(value.text), DT_TEXT_LINES);
     settings->value[id] = value;
     return DT_OK;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/modules/cpu.h"
+#include "host/print.h"
 #include "verbs/bench/bench.h"
 
 // The entry's median speed, of prompts or of decoding, relative to the first entry's.
@@ -23,23 +24,23 @@ static const char *short_name(const char *path)
 void dt_bench_print(const struct dt_bench *bench, FILE *out)
 {
     const struct dt_bench_options *o = &bench->options;
-    fprintf(out, "%s; %u interleaved runs after %u to warm up; tokens are sampled and discarded\n",
-            dt_cpu()->model, o->runs, o->warm);
-    fprintf(out, "prompt: %u tokens; decoding: %u tokens from position %u, temperature %g\n\n",
-            o->prompt, o->gen, o->at, (double)o->temperature);
-    fprintf(out, "%-28s %-22s %2s %10s %6s %10s %8s %8s %8s %8s %6s %8s %8s %8s\n", "model",
-            "backend", "j", "prompt/s", "ratio", "decode/s", "min", "max", "trimmed", "sd", "ratio",
-            "first ms", "start ms", "RSS MB");
+    dt_print(out, "%s; %u interleaved runs after %u to warm up; tokens are sampled and discarded\n",
+             dt_cpu()->model, o->runs, o->warm);
+    dt_print(out, "prompt: %u tokens; decoding: %u tokens from position %u, temperature %g\n\n",
+             o->prompt, o->gen, o->at, (double)o->temperature);
+    dt_print(out, "%-28s %-22s %2s %10s %6s %10s %8s %8s %8s %8s %6s %8s %8s %8s\n", "model",
+             "backend", "j", "prompt/s", "ratio", "decode/s", "min", "max", "trimmed", "sd",
+             "ratio", "first ms", "start ms", "RSS MB");
     for (uint32_t i = 0; i < bench->count; i++) {
         const struct dt_bench_entry *e = &bench->entry[i];
-        fprintf(out,
-                "%-28.28s %-22s %2u %10.1f %6.2f %10.1f %8.1f %8.1f %8.1f %8.1f %6.2f %8.2f %8.2f "
-                "%8.1f\n",
-                short_name(e->model), e->resolved, e->threads, e->prompt_tok_s.median,
-                ratio(bench, i, true), e->decode_tok_s.median, e->decode_tok_s.min,
-                e->decode_tok_s.max, e->decode_tok_s.trimmed, e->decode_tok_s.sd,
-                ratio(bench, i, false), e->first_token_ms.median, e->start_ms.median,
-                (double)e->peak_rss / 1e6);
+        dt_print(out,
+                 "%-28.28s %-22s %2u %10.1f %6.2f %10.1f %8.1f %8.1f %8.1f %8.1f %6.2f %8.2f %8.2f "
+                 "%8.1f\n",
+                 short_name(e->model), e->resolved, e->threads, e->prompt_tok_s.median,
+                 ratio(bench, i, true), e->decode_tok_s.median, e->decode_tok_s.min,
+                 e->decode_tok_s.max, e->decode_tok_s.trimmed, e->decode_tok_s.sd,
+                 ratio(bench, i, false), e->first_token_ms.median, e->start_ms.median,
+                 (double)e->peak_rss / 1e6);
     }
 }
 
@@ -108,14 +109,14 @@ void dt_bench_csv(const struct dt_bench *bench, FILE *out)
         csv_text(out, e->model);
         csv_text(out, e->asked);
         csv_text(out, e->resolved);
-        fprintf(out,
-                "%u,%u,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.4f,%.3f,%.3f,%llu,%"
-                "llu,%zu\n",
-                e->threads, bench->options.at, p->median, p->min, p->max, p->mean, p->sd, d->median,
-                d->min, d->max, d->mean, d->sd, d->trimmed, ratio(bench, i, false),
-                e->first_token_ms.median, e->start_ms.median,
-                (unsigned long long)(e->peak_rss / 1024), (unsigned long long)(e->anonymous / 1024),
-                e->weights_bytes);
+        dt_print(
+            out,
+            "%u,%u,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.4f,%.3f,%.3f,%llu,%"
+            "llu,%zu\n",
+            e->threads, bench->options.at, p->median, p->min, p->max, p->mean, p->sd, d->median,
+            d->min, d->max, d->mean, d->sd, d->trimmed, ratio(bench, i, false),
+            e->first_token_ms.median, e->start_ms.median, (unsigned long long)(e->peak_rss / 1024),
+            (unsigned long long)(e->anonymous / 1024), e->weights_bytes);
     }
 }
 
@@ -123,7 +124,7 @@ static void xml_text(FILE *out, const char *text)
 {
     for (; *text; text++) {
         if (*text == '&' || *text == '<' || *text == '>')
-            fprintf(out, "&#%d;", *text);
+            dt_print(out, "&#%d;", *text);
         else
             fputc(*text, out);
     }
@@ -136,34 +137,35 @@ void dt_bench_svg(const struct dt_bench *bench, FILE *out)
     for (uint32_t i = 0; i < bench->count; i++)
         most = bench->entry[i].decode_tok_s.max > most ? bench->entry[i].decode_tok_s.max : most;
     double scale = most > 0 ? WIDTH / most : 0;
-    fprintf(out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%u\" "
-            "font-family=\"sans-serif\" font-size=\"12\">\n",
-            LEFT + WIDTH + 90, TOP + ROW * bench->count + 16);
+    dt_print(out,
+             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%u\" "
+             "font-family=\"sans-serif\" font-size=\"12\">\n",
+             LEFT + WIDTH + 90, TOP + ROW * bench->count + 16);
     fputs("<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n<text x=\"12\" y=\"22\" "
           "font-size=\"15\">Decode speed, tokens per second"
           "</text>\n<text x=\"12\" y=\"42\" fill=\"#555\">median of ",
           out);
-    fprintf(out, "%u interleaved runs, from position %u; ", bench->options.runs, bench->options.at);
+    dt_print(out, "%u interleaved runs, from position %u; ", bench->options.runs,
+             bench->options.at);
     xml_text(out, dt_cpu()->model);
     fputs("</text>\n", out);
     for (uint32_t i = 0; i < bench->count; i++) {
         const struct dt_bench_entry *e = &bench->entry[i];
         const struct dt_stats *d = &e->decode_tok_s;
         unsigned y = TOP + ROW * i, middle = y + ROW / 2 - 3;
-        fprintf(out, "<text x=\"12\" y=\"%u\">", middle + 4);
+        dt_print(out, "<text x=\"12\" y=\"%u\">", middle + 4);
         xml_text(out, short_name(e->model));
         fputs(", ", out);
         xml_text(out, e->resolved);
-        fprintf(out, ", %u</text>\n", e->threads);
-        fprintf(out, "<rect x=\"%d\" y=\"%u\" width=\"%.1f\" height=\"%d\" fill=\"#4878a8\"/>\n",
-                LEFT, y, d->median * scale, ROW - 6);
-        fprintf(out,
-                "<path d=\"M%.1f %uH%.1fM%.1f %uv8M%.1f %uv8\" stroke=\"#222\" fill=\"none\"/>\n",
-                LEFT + d->min * scale, middle, LEFT + d->max * scale, LEFT + d->min * scale,
-                middle - 4, LEFT + d->max * scale, middle - 4);
-        fprintf(out, "<text x=\"%.1f\" y=\"%u\">%.1f</text>\n", LEFT + d->max * scale + 6,
-                middle + 4, d->median);
+        dt_print(out, ", %u</text>\n", e->threads);
+        dt_print(out, "<rect x=\"%d\" y=\"%u\" width=\"%.1f\" height=\"%d\" fill=\"#4878a8\"/>\n",
+                 LEFT, y, d->median * scale, ROW - 6);
+        dt_print(out,
+                 "<path d=\"M%.1f %uH%.1fM%.1f %uv8M%.1f %uv8\" stroke=\"#222\" fill=\"none\"/>\n",
+                 LEFT + d->min * scale, middle, LEFT + d->max * scale, LEFT + d->min * scale,
+                 middle - 4, LEFT + d->max * scale, middle - 4);
+        dt_print(out, "<text x=\"%.1f\" y=\"%u\">%.1f</text>\n", LEFT + d->max * scale + 6,
+                 middle + 4, d->median);
     }
     fputs("</svg>\n", out);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "host/print.h"
 #include "verbs/bench/bench.h"
 #include "verbs/spawn.h"
 
@@ -86,19 +87,22 @@ static dt_status run_story(const struct dt_verb_model *model, const char *path,
 static void print(const char *path, const char *voice, const struct dt_stats alone[FIGURES],
                   const struct dt_stats aloud[FIGURES])
 {
-    printf("%s, voice %s; medians of %zu interleaved runs\n", path, voice, alone[TOK_S].n);
-    printf("  decode without a voice   %10.1f tok/s (%.1f to %.1f)\n", alone[TOK_S].median,
-           alone[TOK_S].min, alone[TOK_S].max);
-    printf("  decode with a voice      %10.1f tok/s (%.1f to %.1f), %.0f %%\n", aloud[TOK_S].median,
-           aloud[TOK_S].min, aloud[TOK_S].max,
-           alone[TOK_S].median > 0 ? 100 * aloud[TOK_S].median / alone[TOK_S].median : 0);
-    printf("  first sentence           %10.3f s\n", aloud[FIRST_SENTENCE].median);
-    printf("  first sound              %10.3f s, %.3f s after that\n", aloud[FIRST_SOUND].median,
-           aloud[FIRST_SOUND].median - aloud[FIRST_SENTENCE].median);
-    printf("  story generated          %10.3f s; spoken %.3f s\n", aloud[GENERATED].median,
-           aloud[SILENT].median);
-    printf("  sound                    %10.1f s, real-time factor %.4f, %.1f %% of the CPU time\n",
-           aloud[SOUND].median, aloud[FACTOR].median, 100 * aloud[SHARE].median);
+    dt_print(stdout, "%s, voice %s; medians of %zu interleaved runs\n", path, voice,
+             alone[TOK_S].n);
+    dt_print(stdout, "  decode without a voice   %10.1f tok/s (%.1f to %.1f)\n",
+             alone[TOK_S].median, alone[TOK_S].min, alone[TOK_S].max);
+    dt_print(stdout, "  decode with a voice      %10.1f tok/s (%.1f to %.1f), %.0f %%\n",
+             aloud[TOK_S].median, aloud[TOK_S].min, aloud[TOK_S].max,
+             alone[TOK_S].median > 0 ? 100 * aloud[TOK_S].median / alone[TOK_S].median : 0);
+    dt_print(stdout, "  first sentence           %10.3f s\n", aloud[FIRST_SENTENCE].median);
+    dt_print(stdout, "  first sound              %10.3f s, %.3f s after that\n",
+             aloud[FIRST_SOUND].median, aloud[FIRST_SOUND].median - aloud[FIRST_SENTENCE].median);
+    dt_print(stdout, "  story generated          %10.3f s; spoken %.3f s\n",
+             aloud[GENERATED].median, aloud[SILENT].median);
+    dt_print(
+        stdout,
+        "  sound                    %10.1f s, real-time factor %.4f, %.1f %% of the CPU time\n",
+        aloud[SOUND].median, aloud[FACTOR].median, 100 * aloud[SHARE].median);
 }
 
 static void print_json(const char *path, const char *voice, const struct dt_stats alone[FIGURES],

@@ -7,6 +7,7 @@
 #include "core/formats/open_model.h"
 #include "host/file.h"
 #include "host/json.h"
+#include "host/print.h"
 #include "verbs/bench/bench.h"
 #include "verbs/spawn.h"
 
@@ -181,28 +182,32 @@ static size_t edit_distance(const char *a, const char *b)
 
 static void print(const struct series *s, const struct series *fp32)
 {
-    printf("%s\n  %u runs of -t 1.0 -p 0.9 -s 123 -i \"" PROMPT "\", output to a file%s\n", s->path,
-           s->runs, s->measured ? "" : " (a log)");
-    printf("  mean %.6f tok/s; without the highest and the lowest %.6f tok/s\n", s->stats.mean,
-           s->stats.trimmed);
-    printf("  median %.6f, min %.6f, max %.6f, sd %.6f tok/s\n", s->stats.median, s->stats.min,
-           s->stats.max, s->stats.sd);
-    printf("  stories: %s, %zu bytes\n", s->identical ? "all identical" : "NOT all identical",
-           strlen(s->story[0]));
+    dt_print(stdout,
+             "%s\n  %u runs of -t 1.0 -p 0.9 -s 123 -i \"" PROMPT "\", output to a file%s\n",
+             s->path, s->runs, s->measured ? "" : " (a log)");
+    dt_print(stdout, "  mean %.6f tok/s; without the highest and the lowest %.6f tok/s\n",
+             s->stats.mean, s->stats.trimmed);
+    dt_print(stdout, "  median %.6f, min %.6f, max %.6f, sd %.6f tok/s\n", s->stats.median,
+             s->stats.min, s->stats.max, s->stats.sd);
+    dt_print(stdout, "  stories: %s, %zu bytes\n",
+             s->identical ? "all identical" : "NOT all identical", strlen(s->story[0]));
     if (fp32) {
         size_t at = first_difference(s->story[0], fp32->story[0]);
         if (strcmp(s->story[0], fp32->story[0]) == 0)
-            printf("  the same story as %s\n", fp32->path);
+            dt_print(stdout, "  the same story as %s\n", fp32->path);
         else
-            printf("  first difference from %s at byte %zu (\"%.24s\" there, \"%.24s\" here), edit "
-                   "distance %zu\n",
-                   fp32->path, at, fp32->story[0] + at, s->story[0] + at,
-                   edit_distance(s->story[0], fp32->story[0]));
+            dt_print(
+                stdout,
+                "  first difference from %s at byte %zu (\"%.24s\" there, \"%.24s\" here), edit "
+                "distance %zu\n",
+                fp32->path, at, fp32->story[0] + at, s->story[0] + at,
+                edit_distance(s->story[0], fp32->story[0]));
     }
     if (s->measured)
-        printf("  per run: %.1f minor and %.1f major page faults, %.0f bytes read from storage\n",
-               (double)s->minor_faults / s->runs, (double)s->major_faults / s->runs,
-               (double)s->bytes_read / s->runs);
+        dt_print(stdout,
+                 "  per run: %.1f minor and %.1f major page faults, %.0f bytes read from storage\n",
+                 (double)s->minor_faults / s->runs, (double)s->major_faults / s->runs,
+                 (double)s->bytes_read / s->runs);
 }
 
 static void put(struct dt_json *j, const struct series *s, const struct series *fp32)

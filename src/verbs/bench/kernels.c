@@ -12,6 +12,7 @@
 #include "host/modules/cpu.h"
 #include "host/file.h"
 #include "host/json.h"
+#include "host/print.h"
 #include "verbs/bench/bandwidth.h"
 #include "verbs/bench/bench.h"
 
@@ -403,25 +404,27 @@ static dt_status read_baseline(struct suite *s, const char *path, struct dt_erro
 
 static void print(const struct suite *s)
 {
-    printf("%s, one thread, best of %d rounds; share: of the memory bandwidth measured in the same "
-           "run\n",
-           dt_cpu()->model, ROUNDS);
-    printf("%-64s %10s %8s %8s %7s %s\n", "backend/kernel/shape/form/columns", "us", "GB/s",
-           "GOP/s", "share", "baseline/now");
+    dt_print(
+        stdout,
+        "%s, one thread, best of %d rounds; share: of the memory bandwidth measured in the same "
+        "run\n",
+        dt_cpu()->model, ROUNDS);
+    dt_print(stdout, "%-64s %10s %8s %8s %7s %s\n", "backend/kernel/shape/form/columns", "us",
+             "GB/s", "GOP/s", "share", "baseline/now");
     for (size_t i = 0; i < s->count; i++) {
         const struct row *r = &s->rows[i];
-        printf("%-64s %10.3f %8.2f %8.2f", r->key, r->seconds * 1e6, r->bytes / r->seconds / 1e9,
-               r->operations / r->seconds / 1e9);
+        dt_print(stdout, "%-64s %10.3f %8.2f %8.2f", r->key, r->seconds * 1e6,
+                 r->bytes / r->seconds / 1e9, r->operations / r->seconds / 1e9);
         if (r->share > 0)
-            printf(" %6.1f%%", r->share * 100);
+            dt_print(stdout, " %6.1f%%", r->share * 100);
         else
-            printf(" %7s", "");
+            dt_print(stdout, " %7s", "");
         if (r->baseline > 0)
-            printf(" %6.2f", r->baseline / r->seconds);
+            dt_print(stdout, " %6.2f", r->baseline / r->seconds);
         putchar('\n');
     }
     if (s->skipped)
-        printf("not enough memory for %u of the matrices\n", s->skipped);
+        dt_print(stdout, "not enough memory for %u of the matrices\n", s->skipped);
 }
 
 static void print_json(const struct suite *s)

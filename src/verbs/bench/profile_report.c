@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "host/print.h"
 #include "verbs/bench/profile.h"
 #include "verbs/bench/stats.h"
 
@@ -120,14 +121,16 @@ static void print_shortlist(const struct dt_token_profile *p)
         return;
     }
     double tokens = (double)p->gen * p->rounds, whole = (double)w->bytes / 1e6;
-    printf(
+    dt_print(
+        stdout,
         "shortlist          %.1f of %u rows per list (%.2f %%); it decided %.2f %% of the tokens "
         "and did not suffice for %.2f %%\n",
         rows_per_list(p), w->rows, 100 * rows_per_list(p) / w->rows, 100 * (double)p->some / tokens,
         100 * (double)p->unsure / tokens);
-    printf("                   classifier %.3f MB per token instead of %.3f: %.1f %% saved\n\n",
-           (double)p->op[DT_OP_CLASSIFIER].bytes / 1e6 / tokens, whole,
-           100 * (1 - (double)p->op[DT_OP_CLASSIFIER].bytes / 1e6 / tokens / whole));
+    dt_print(stdout,
+             "                   classifier %.3f MB per token instead of %.3f: %.1f %% saved\n\n",
+             (double)p->op[DT_OP_CLASSIFIER].bytes / 1e6 / tokens, whole,
+             100 * (1 - (double)p->op[DT_OP_CLASSIFIER].bytes / 1e6 / tokens / whole));
 }
 
 static const char *megabytes(uint64_t bytes, char *out)
@@ -138,20 +141,20 @@ static const char *megabytes(uint64_t bytes, char *out)
 
 static void print_operators(const struct dt_token_profile *p, double total)
 {
-    printf("%-18s %10s %7s %10s %8s %7s\n", "operator", "us/token", "share", "MB/token", "GB/s",
-           "of peak");
+    dt_print(stdout, "%-18s %10s %7s %10s %8s %7s\n", "operator", "us/token", "share", "MB/token",
+             "GB/s", "of peak");
     for (int i = 0; i < DT_OP_COUNT; i++) {
         const struct dt_spent *s = &p->op[i];
-        printf("%-18s %10.2f %6.1f%% %10.3f %8.2f %6.1f%%\n", dt_operator_name((enum dt_operator)i),
-               per_token_us(p, s->ns), 100 * (double)s->ns / total,
-               (double)s->bytes / 1e6 / ((double)p->gen * p->rounds), rate(s),
-               p->bandwidth > 0 ? 100e9 * rate(s) / p->bandwidth : 0);
+        dt_print(stdout, "%-18s %10.2f %6.1f%% %10.3f %8.2f %6.1f%%\n",
+                 dt_operator_name((enum dt_operator)i), per_token_us(p, s->ns),
+                 100 * (double)s->ns / total, (double)s->bytes / 1e6 / ((double)p->gen * p->rounds),
+                 rate(s), p->bandwidth > 0 ? 100e9 * rate(s) / p->bandwidth : 0);
     }
-    printf("%-18s %10.2f %6.1f%%\n", "sampler", per_token_us(p, p->sampler_ns),
-           100 * (double)p->sampler_ns / total);
-    printf("%-18s %10.2f %6.1f%%  (between the operators)\n", "other",
-           per_token_us(p, p->elapsed_ns - accounted(p)),
-           100 * (total - (double)accounted(p)) / total);
+    dt_print(stdout, "%-18s %10.2f %6.1f%%\n", "sampler", per_token_us(p, p->sampler_ns),
+             100 * (double)p->sampler_ns / total);
+    dt_print(stdout, "%-18s %10.2f %6.1f%%  (between the operators)\n", "other",
+             per_token_us(p, p->elapsed_ns - accounted(p)),
+             100 * (total - (double)accounted(p)) / total);
 }
 
 static void print_memory(const struct dt_token_profile *p)
@@ -181,14 +184,14 @@ static void print_memory(const struct dt_token_profile *p)
     };
     puts("allocated by the engine               resident, as the kernel counts");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        printf("%-17s%s         %-17s%s", rows[i].left, megabytes(rows[i].allocated, a),
-               rows[i].right, megabytes(rows[i].resident, b));
+        dt_print(stdout, "%-17s%s         %-17s%s", rows[i].left, megabytes(rows[i].allocated, a),
+                 rows[i].right, megabytes(rows[i].resident, b));
         if (rows[i].is_sum)
-            printf(" (VmRSS %.2f MB, %+.2f %%)", (double)facts.rss / 1e6,
-                   facts.rss ? 100 * ((double)sum - (double)facts.rss) / (double)facts.rss : 0);
+            dt_print(stdout, " (VmRSS %.2f MB, %+.2f %%)", (double)facts.rss / 1e6,
+                     facts.rss ? 100 * ((double)sum - (double)facts.rss) / (double)facts.rss : 0);
         putchar('\n');
     }
-    printf("%-17s%s\n", "total", megabytes(m.total, a));
+    dt_print(stdout, "%-17s%s\n", "total", megabytes(m.total, a));
 }
 
 void dt_profile_print(struct dt_token_profile *p, bool by_layers)
@@ -197,26 +200,29 @@ void dt_profile_print(struct dt_token_profile *p, bool by_layers)
     uint32_t threads = dt_engine_threads(p->engine);
     const char *plural = threads == 1 ? "" : "s";
     double total = (double)p->elapsed_ns, speed = (double)p->gen * p->rounds / (total / 1e9);
-    printf("%s, %s, %u thread%s; %u tokens from position %u, %u rounds: %.1f tok/s\n",
-           dt_engine_path(p->engine), dt_engine_stack_name(p->engine), threads, plural, p->gen,
-           p->at, p->rounds, speed);
-    printf("memory bandwidth of %u thread%s over these weights: %.1f GB/s; a token reads %.1f MB, "
-           "%.1f MB of it weights: at most %.0f tok/s\n"
-           "share of that limit: %.1f %%\n\n",
-           threads, plural, p->bandwidth / 1e9, bytes_moved(p) / 1e6, (double)p->token_bytes / 1e6,
-           limit(p), limit(p) > 0 ? 100 * speed / limit(p) : 0);
+    dt_print(stdout, "%s, %s, %u thread%s; %u tokens from position %u, %u rounds: %.1f tok/s\n",
+             dt_engine_path(p->engine), dt_engine_stack_name(p->engine), threads, plural, p->gen,
+             p->at, p->rounds, speed);
+    dt_print(
+        stdout,
+        "memory bandwidth of %u thread%s over these weights: %.1f GB/s; a token reads %.1f MB, "
+        "%.1f MB of it weights: at most %.0f tok/s\n"
+        "share of that limit: %.1f %%\n\n",
+        threads, plural, p->bandwidth / 1e9, bytes_moved(p) / 1e6, (double)p->token_bytes / 1e6,
+        limit(p), limit(p) > 0 ? 100 * speed / limit(p) : 0);
     print_operators(p, total);
-    printf("%-18s %10.2f; the hooks add %.2f %%\n\n", "wall time", per_token_us(p, p->elapsed_ns),
-           100 * overhead(p));
+    dt_print(stdout, "%-18s %10.2f; the hooks add %.2f %%\n\n", "wall time",
+             per_token_us(p, p->elapsed_ns), 100 * overhead(p));
     for (uint32_t i = 0; by_layers && i < p->layers; i++)
-        printf("layer %-12u %10.2f %6.1f%% %10.3f %8.2f\n", i, per_token_us(p, p->layer[i].ns),
-               100 * (double)p->layer[i].ns / total,
-               (double)p->layer[i].bytes / 1e6 / ((double)p->gen * p->rounds), rate(&p->layer[i]));
+        dt_print(stdout, "layer %-12u %10.2f %6.1f%% %10.3f %8.2f\n", i,
+                 per_token_us(p, p->layer[i].ns), 100 * (double)p->layer[i].ns / total,
+                 (double)p->layer[i].bytes / 1e6 / ((double)p->gen * p->rounds),
+                 rate(&p->layer[i]));
     print_shortlist(p);
     timeline(p, line);
-    printf("token by token     %s  first %.0f us, last %.0f us\n\n", line,
-           (double)p->token_ns[0] / 1e3 / p->rounds,
-           (double)p->token_ns[p->gen - 1] / 1e3 / p->rounds);
+    dt_print(stdout, "token by token     %s  first %.0f us, last %.0f us\n\n", line,
+             (double)p->token_ns[0] / 1e3 / p->rounds,
+             (double)p->token_ns[p->gen - 1] / 1e3 / p->rounds);
     print_memory(p);
 }
 
@@ -325,27 +331,27 @@ int dt_profile_chart(const struct dt_token_profile *p, const char *path)
 {
     FILE *f = fopen(path, "w");
     if (!f) {
-        fprintf(stderr, "duotale: %s: cannot write the chart: %s\n", path, strerror(errno));
+        dt_print(stderr, "duotale: %s: cannot write the chart: %s\n", path, strerror(errno));
         return 1;
     }
     double most = 1, width = 800, height = 260, step = width / p->gen;
     for (uint32_t i = 0; i < p->gen; i++)
         most = (double)p->token_ns[i] > most ? (double)p->token_ns[i] : most;
-    fprintf(f,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"880\" height=\"330\" "
-            "font-family=\"sans-serif\" font-size=\"12\">\n"
-            "<text x=\"50\" y=\"20\">microseconds per token, %s, from position %u</text>\n"
-            "<text x=\"5\" y=\"45\">%.0f</text><text x=\"5\" y=\"300\">0</text>\n",
-            dt_engine_stack_name(p->engine), p->at, most / 1e3 / p->rounds);
+    dt_print(f,
+             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"880\" height=\"330\" "
+             "font-family=\"sans-serif\" font-size=\"12\">\n"
+             "<text x=\"50\" y=\"20\">microseconds per token, %s, from position %u</text>\n"
+             "<text x=\"5\" y=\"45\">%.0f</text><text x=\"5\" y=\"300\">0</text>\n",
+             dt_engine_stack_name(p->engine), p->at, most / 1e3 / p->rounds);
     for (uint32_t i = 0; i < p->gen; i++) {
         double tall = (double)p->token_ns[i] / most * height;
-        fprintf(f, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#38c\"/>\n",
-                50 + i * step, 300 - tall, step * 0.9, tall);
+        dt_print(f, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#38c\"/>\n",
+                 50 + i * step, 300 - tall, step * 0.9, tall);
     }
-    fprintf(f, "<text x=\"50\" y=\"320\">%u</text><text x=\"820\" y=\"320\">%u</text>\n</svg>\n",
-            p->at, p->at + p->gen - 1);
+    dt_print(f, "<text x=\"50\" y=\"320\">%u</text><text x=\"820\" y=\"320\">%u</text>\n</svg>\n",
+             p->at, p->at + p->gen - 1);
     if (fclose(f) == 0)
         return 0;
-    fprintf(stderr, "duotale: %s: cannot write the chart: %s\n", path, strerror(errno));
+    dt_print(stderr, "duotale: %s: cannot write the chart: %s\n", path, strerror(errno));
     return 1;
 }

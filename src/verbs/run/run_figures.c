@@ -2,6 +2,7 @@
 // duotale run: the lines before the story, and the figures after it.
 #include <stdio.h>
 
+#include "host/print.h"
 #include "verbs/run/run.h"
 
 static double milliseconds(uint64_t from, uint64_t to)
@@ -44,20 +45,21 @@ void dt_run_report(struct dt_run *run, uint64_t done)
     }
     if (o->quiet)
         return;
-    fprintf(stderr, "achieved tok/s: %f\n", achieved);
-    fprintf(stderr,
-            "%u token%s after a prompt of %u, the first after %.1f ms; context %u of %u; %s, %u "
-            "thread%s; seed %llu\n",
-            run->generated, run->generated == 1 ? "" : "s", run->prompt_tokens, prompt_ms,
-            dt_session_position(dt_engine_session(run->engine)),
-            dt_session_capacity(dt_engine_session(run->engine)), dt_engine_stack_name(run->engine),
-            dt_engine_threads(run->engine), dt_engine_threads(run->engine) == 1 ? "" : "s",
-            (unsigned long long)o->seed);
-    fprintf(stderr,
-            "memory: %.1f MB resident, %.1f MB of it private; %.0f MB available; %llu page fault%s "
-            "from disk\n",
-            (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
-            (unsigned long long)facts.major_faults, facts.major_faults == 1 ? "" : "s");
+    dt_print(stderr, "achieved tok/s: %f\n", achieved);
+    dt_print(stderr,
+             "%u token%s after a prompt of %u, the first after %.1f ms; context %u of %u; %s, %u "
+             "thread%s; seed %llu\n",
+             run->generated, run->generated == 1 ? "" : "s", run->prompt_tokens, prompt_ms,
+             dt_session_position(dt_engine_session(run->engine)),
+             dt_session_capacity(dt_engine_session(run->engine)), dt_engine_stack_name(run->engine),
+             dt_engine_threads(run->engine), dt_engine_threads(run->engine) == 1 ? "" : "s",
+             (unsigned long long)o->seed);
+    dt_print(
+        stderr,
+        "memory: %.1f MB resident, %.1f MB of it private; %.0f MB available; %llu page fault%s "
+        "from disk\n",
+        (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
+        (unsigned long long)facts.major_faults, facts.major_faults == 1 ? "" : "s");
     dt_verb_voice_report(&o->voice, stderr);
 }
 
@@ -67,13 +69,13 @@ void dt_run_announce(const struct dt_run_options *o, struct dt_engine *engine,
     char cost[256];
     if (o->quiet)
         return;
-    fprintf(stderr, "%s: %s; vocabulary: %s; backend %s; seed %llu\n", dt_engine_path(engine),
-            dt_engine_model(engine)->format, dt_engine_tokenizer_source(engine), plan->stack,
-            (unsigned long long)o->seed);
+    dt_print(stderr, "%s: %s; vocabulary: %s; backend %s; seed %llu\n", dt_engine_path(engine),
+             dt_engine_model(engine)->format, dt_engine_tokenizer_source(engine), plan->stack,
+             (unsigned long long)o->seed);
     if (*dt_verb_cost(plan, cost, sizeof cost))
-        fprintf(stderr, "%s %s\n", plan->stack, cost);
+        dt_print(stderr, "%s %s\n", plan->stack, cost);
     if (o->verbose)
-        fprintf(
+        dt_print(
             stderr,
             "plan: %zu bytes of the file mapped; %zu bytes private (KV cache %zu, scratch up to "
             "%zu, logits %zu, copied weights %zu, model and vocabulary %zu)\n",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host/clock.h"
+#include "host/print.h"
 #include "verbs/run/run.h"
 
 // Writes the bytes of a token to out[DT_PIECE_MAX]. Returns their number.
@@ -137,9 +138,9 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
     if (status == DT_OK && count > capacity) {
         run->ended = "length";
         if (!run->options->quiet)
-            fprintf(stderr,
-                    "duotale: the prompt was cut from %zu to %u tokens, which is all that fit\n",
-                    count, capacity);
+            dt_print(stderr,
+                     "duotale: the prompt was cut from %zu to %u tokens, which is all that fit\n",
+                     count, capacity);
         return dt_error_set(err, DT_CONTEXT_FULL, NULL, "the prompt fills the context");
     }
     return status;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/print.h"
 #include "verbs/verb.h"
 
 // ---- speaking ----
@@ -14,7 +15,7 @@
 static void notice(void *arg, const char *line)
 {
     (void)arg;
-    fprintf(stderr, "duotale: %s\n", line);
+    dt_print(stderr, "duotale: %s\n", line);
 }
 
 dt_status dt_verb_voice_open(struct dt_verb_voice *v, struct dt_error *err)
@@ -33,8 +34,8 @@ dt_status dt_verb_voice_open(struct dt_verb_voice *v, struct dt_error *err)
         return status;
     v->missing = true;
     char line[1024];
-    fprintf(stderr, "duotale: %s; continuing without sound\n",
-            dt_error_line(err, line, sizeof line));
+    dt_print(stderr, "duotale: %s; continuing without sound\n",
+             dt_error_line(err, line, sizeof line));
     *err = (struct dt_error){0};
     return DT_OK;
 }
@@ -91,8 +92,8 @@ static dt_status record(struct dt_verb_voice *v, struct dt_engine *engine, struc
     const struct dt_listen_options options = {.ear = v->ear, .wav_path = v->sound_path};
     bool keyboard = !v->sound_path && isatty(STDIN_FILENO);
     if (!v->sound_path && !v->quiet)
-        fprintf(stderr, "Listening. Ask for a story%s.\n",
-                keyboard ? "; Enter ends the recording" : "");
+        dt_print(stderr, "Listening. Ask for a story%s.\n",
+                 keyboard ? "; Enter ends the recording" : "");
     dt_status status = dt_listener_start(&listener, &options, on_heard, h, &h->err);
     if (status != DT_OK)
         return status;
@@ -120,17 +121,17 @@ char *dt_verb_voice_listen(struct dt_verb_voice *v, struct dt_engine *engine)
     if (dt_engine_cancelled(engine))
         return NULL;
     if (status != DT_OK)
-        fprintf(stderr, "duotale: %s; %s\n", dt_error_line(&h.err, line, sizeof line),
-                isatty(STDIN_FILENO) ? "type the request instead" : "continuing without it");
+        dt_print(stderr, "duotale: %s; %s\n", dt_error_line(&h.err, line, sizeof line),
+                 isatty(STDIN_FILENO) ? "type the request instead" : "continuing without it");
     else if (!h.text[0])
-        fprintf(stderr, "duotale: nothing was understood in %.1f s of sound\n",
-                h.figures.sound_seconds);
+        dt_print(stderr, "duotale: nothing was understood in %.1f s of sound\n",
+                 h.figures.sound_seconds);
     v->listened = h.figures;
     v->recorded = status == DT_OK;
 
     char *text = h.text[0] && status == DT_OK ? strdup(h.text) : NULL;
     if (text)
-        fprintf(stderr, "understood: %s\n", text);
+        dt_print(stderr, "understood: %s\n", text);
     if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) { // offers to correct it
         char *typed = NULL;
         size_t capacity = 0;
@@ -154,12 +155,12 @@ void dt_verb_voice_report(const struct dt_verb_voice *v, FILE *out)
     char line[512];
     const struct dt_listen_figures *l = &v->listened;
     if (v->recorded)
-        fprintf(out, "ear %s: %.1f s of sound%s%s understood in %.3f s, real-time factor %.4f\n",
-                l->ear, l->sound_seconds, l->converted ? ", converted to 16 kHz mono," : "",
-                l->cut ? " (cut to half a minute)" : "", l->seconds,
-                l->sound_seconds > 0 ? l->cpu_seconds / l->sound_seconds : 0);
+        dt_print(out, "ear %s: %.1f s of sound%s%s understood in %.3f s, real-time factor %.4f\n",
+                 l->ear, l->sound_seconds, l->converted ? ", converted to 16 kHz mono," : "",
+                 l->cut ? " (cut to half a minute)" : "", l->seconds,
+                 l->sound_seconds > 0 ? l->cpu_seconds / l->sound_seconds : 0);
     if (v->figures.voice[0])
-        fprintf(out, "%s\n", dt_speech_line(&v->figures, line, sizeof line));
+        dt_print(out, "%s\n", dt_speech_line(&v->figures, line, sizeof line));
 }
 
 static void put_seconds(struct dt_json *json, const char *name, uint64_t ns)

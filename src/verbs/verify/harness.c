@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "verbs/verify/harness.h"
+#include "host/print.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ void *dt_rig_guarded(size_t bytes, size_t tail)
     unsigned char *at =
         mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED || block_count == sizeof blocks / sizeof *blocks) {
-        fprintf(stderr, "duotale: not enough memory for a shape\n");
+        dt_print(stderr, "duotale: not enough memory for a shape\n");
         abort();
     }
     mprotect(at + (pages - 1) * page, page, PROT_NONE);

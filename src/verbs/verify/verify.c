@@ -17,6 +17,7 @@
 #include "host/modules/cpu.h"
 #include "host/modules/modules.h"
 #include "host/modules/registry.h"
+#include "host/print.h"
 #include "verbs/verify/harness.h"
 
 #define EXIT_FAULT 1 // of a child that has found one
@@ -91,7 +92,7 @@ static dt_status verify_operator(const struct dt_rig_operator *op,
                                  uint32_t *failed, struct dt_error *err)
 {
     if (!op->present()) {
-        fprintf(out, "%-16s not in this module\n", op->name);
+        dt_print(out, "%-16s not in this module\n", op->name);
         return DT_OK;
     }
     memset(report, 0, sizeof *report);
@@ -106,16 +107,16 @@ static dt_status verify_operator(const struct dt_rig_operator *op,
     while (waitpid(pid, &ended, 0) < 0 && errno == EINTR)
         ;
     if (WIFEXITED(ended) && WEXITSTATUS(ended) == 0) {
-        fprintf(out, "%-16s passed, %u shape%s\n", op->name, options->shapes,
-                options->shapes == 1 ? "" : "s");
+        dt_print(out, "%-16s passed, %u shape%s\n", op->name, options->shapes,
+                 options->shapes == 1 ? "" : "s");
         return DT_OK;
     }
     if (!report->fault[0])
         describe_end(ended, report->fault, sizeof report->fault);
     ++*failed;
-    fprintf(out, "%-16s FAILED at shape %u (--seed %llu --shapes 1 repeats it): %s%s%s\n", op->name,
-            report->index, (unsigned long long)(options->seed + report->index), report->shape,
-            report->shape[0] ? ": " : "", report->fault);
+    dt_print(out, "%-16s FAILED at shape %u (--seed %llu --shapes 1 repeats it): %s%s%s\n",
+             op->name, report->index, (unsigned long long)(options->seed + report->index),
+             report->shape, report->shape[0] ? ": " : "", report->fault);
     return DT_OK;
 }
 
@@ -211,9 +212,9 @@ dt_status dt_verify_module(const char *path, const struct dt_verify_options *opt
     report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (report == MAP_FAILED)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory to check a module");
-    fprintf(out, "%s%s%s: %s\n", dt_rig.table.name,
-            dt_rig.table.variant && *dt_rig.table.variant ? "@" : "",
-            dt_rig.table.variant ? dt_rig.table.variant : "", path);
+    dt_print(out, "%s%s%s: %s\n", dt_rig.table.name,
+             dt_rig.table.variant && *dt_rig.table.variant ? "@" : "",
+             dt_rig.table.variant ? dt_rig.table.variant : "", path);
     for (size_t i = 0; i < dt_rig_operator_count && status == DT_OK; i++)
         status = verify_operator(&dt_rig_operators[i], options, out, failed, err);
     munmap(report, sizeof *report);
