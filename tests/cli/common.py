@@ -71,6 +71,17 @@ def folder():
     return tempfile.TemporaryDirectory(prefix="duotale-test-")
 
 
+def fill_library(db, text):
+    """Puts the text into every column for text of an open library."""
+    for (name,) in list(db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
+        db.execute(f"DROP TRIGGER {name}")
+    for table in ("story", "turn"):
+        columns = [c[1] for c in db.execute(f"PRAGMA table_info({table})") if c[2] == "TEXT"]
+        values = ", ".join(f"{column} = CAST(? AS TEXT)" for column in columns)
+        db.execute(f"UPDATE {table} SET {values}", [text] * len(columns))
+    db.execute("INSERT INTO words(words) VALUES('rebuild')")
+
+
 def done():
     print(f"{DONE - len(FAILURES)} of {DONE} tests passed")
     sys.exit(1 if FAILURES else 0)

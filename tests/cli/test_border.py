@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Foreign text on a terminal: a hostile model, library, script, settings file, file name, module and
-voice, over every verb and the plain front end. No control character, bidi override or invalid UTF-8
-is printed, and JSON is valid."""
+"""Foreign text on a terminal: a hostile model, library, script, settings file, file name, module
+and voice, over every verb and the plain front end. No control character, bidi override or invalid
+UTF-8 is printed, and JSON is valid."""
 import json
 import os
 import pathlib
@@ -10,7 +10,7 @@ import re
 import shutil
 import sqlite3
 
-from common import DATA, done, expect, folder, run
+from common import DATA, done, expect, fill_library, folder, run
 
 MODEL = DATA / "bedtime-2m-q80-g32.bin"
 PAYLOAD = (
@@ -155,15 +155,7 @@ def library(here):
     result = session(here, MODEL, text=b"Once upon a time")
     expect("a story is in the library", stored.exists(), result.stderr)
     with sqlite3.connect(stored) as db:
-        db.execute("DROP TRIGGER IF EXISTS turn_old")
-        db.execute("DROP TRIGGER IF EXISTS turn_new")
-        hostile = "CAST(? AS TEXT)"
-        db.execute(f"UPDATE story SET title = {hostile}, model = {hostile}, tokenizer = {hostile}, "
-                   f"stack = {hostile}, settings = {hostile}, premise = {hostile}, "
-                   f"system = {hostile}", [PAYLOAD] * 7)
-        db.execute(f"UPDATE turn SET prompt = {hostile}, told = {hostile}, stack = {hostile}",
-                   [PAYLOAD] * 3)
-        db.execute("INSERT INTO words(words) VALUES('rebuild')")
+        fill_library(db, PAYLOAD)
     db.close()
     lib = ("--library", stored)
     result = run("stories", *lib)
@@ -212,12 +204,13 @@ def texts(here):
     stored = place / "data" / "duotale" / "library.db"
     with sqlite3.connect(stored) as db:
         db.text_factory = bytes
-        rows = list(db.execute("SELECT title, premise, system, settings FROM story"))
-        rows += list(db.execute("SELECT prompt, told FROM turn"))
+        rows = [row for table in ("story", "turn") for row in db.execute(f"SELECT * FROM {table}")]
     db.close()
     expect("stories are stored", len(rows) > 4, rows)
     for row in rows:
         for value in row:
+            if not isinstance(value, bytes):
+                continue
             try:
                 expect("nothing foreign is stored", not BAD.search(value.decode()), value)
             except UnicodeDecodeError as error:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A model that generates all bytes and many escape sequences, a hostile library and model file: none
-of their bytes reaches the terminal, in any front end.
+"""A model that generates all bytes and many escape sequences, a hostile library and model file: no
+byte of them reaches the terminal, in any front end.
 
 usage: test_hostile.py PROGRAM SOURCE
 """
@@ -58,14 +58,7 @@ def hostile_library(home, model):
     env = {"HOME": home, "XDG_DATA_HOME": home + "/data", "XDG_CONFIG_HOME": home + "/config"}
     common.run(model, "-n", "8", text=b"Once", env=env)
     with sqlite3.connect(home + "/data/duotale/library.db") as db:
-        for row in list(db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")):
-            db.execute("DROP TRIGGER " + row[0])
-        db.execute("UPDATE story SET " + ", ".join(f"{name} = CAST(? AS TEXT)" for name in (
-            "title", "model", "tokenizer", "stack", "settings", "premise", "system")),
-            [PAYLOAD] * 7)
-        db.execute("UPDATE turn SET prompt = CAST(? AS TEXT), told = CAST(? AS TEXT), "
-                   "stack = CAST(? AS TEXT)", [PAYLOAD] * 3)
-        db.execute("INSERT INTO words(words) VALUES('rebuild')")
+        common.fill_library(db, PAYLOAD)
     db.close()
 
 
