@@ -97,6 +97,8 @@ static float quantised_act_error(void *ctx, const void *act, const float *x,
     .act_error = quantised_act_error, .screen = kit_op_screen, .rmsnorm = kit_op_rmsnorm,          \
     .rope = kit_op_rope, .attention = kit_op_attention, .softmax = kit_op_softmax,                 \
     .silu_mul = kit_op_silu_mul, .add = kit_op_add, .argmax = kit_op_argmax,                       \
-    .select = kit_op_select
+    .select = kit_op_select, .layernorm = kit_op_layernorm, .gelu = kit_op_gelu,                   \
+    .gelu_mul = kit_op_gelu_mul, .softcap = kit_op_softcap,                                        \
+    .attention_capped = kit_op_attention_capped
 
 #endif

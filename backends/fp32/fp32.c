@@ -289,4 +289,9 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .matmul_rows = matmul_rows,
     .act_error = act_error,
     .screen = kit_op_screen,
+    .layernorm = kit_op_layernorm,
+    .gelu = kit_op_gelu,
+    .gelu_mul = kit_op_gelu_mul,
+    .softcap = kit_op_softcap,
+    .attention_capped = kit_op_attention_capped,
 };

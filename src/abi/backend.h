@@ -329,6 +329,30 @@ struct dt_backend {
     // an empty range and products and direction NULL; then it uses no shortlist.
     int (*row_products)(void *ctx, float *products, const struct dt_matrix *w, uint32_t row_begin,
                         uint32_t row_end, const float *direction);
+
+    // ---- operators of structures other than llama's; as above, NULL means the one below ----
+
+    // [optional] out = weight * ((x - mean) / sqrt(variance + epsilon)) + bias for each column of n
+    // floats. out may be x; bias may be NULL (no bias). Reference order: the sum of x in sequence,
+    // / n; the sum of (x - mean)^2 in sequence, / n; + epsilon; r = 1 / sqrtf; weight * ((x - mean)
+    // * r); + bias.
+    void (*layernorm)(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
+                      const float *weight, const float *bias, uint32_t n, uint32_t columns,
+                      float epsilon);
+    // [optional] x = gelu(x), in the approximation with tanh: x / 2 * (1 + tanh(sqrt(2 / pi) * (x +
+    // 0.044715 x^3))), computed as x * (1 / (1 + exp(-(x * (a + b * (x * x)))))) with the floats
+    // a = 2 sqrt(2 / pi) = 1.5957691216 and b = 0.044715 a = 0.0713548163.
+    void (*gelu)(void *ctx, float *x, uint32_t n);
+    // [optional] gate = gelu(gate) * up.
+    void (*gelu_mul)(void *ctx, float *gate, const float *up, uint32_t n);
+    // [optional] x = cap * tanh(x / cap), computed as cap * (1 - 2 / (1 + exp(2 * (x / cap)))).
+    // cap > 0.
+    void (*softcap)(void *ctx, float *x, uint32_t n, float cap);
+    // [optional] attention with softcap(scores, cap) between the scores and the softmax.
+    void (*attention_capped)(void *ctx, float *out, const float *q, const struct dt_kv *kv,
+                             uint32_t heads, uint32_t head_begin, uint32_t head_end,
+                             uint32_t entries, float divisor, float cap, float *scores,
+                             size_t score_stride);
 };
 
 // Defines the module's table:

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/structure.h"
+
 // ---- memory ----
 
 static size_t padded(size_t n)
@@ -22,19 +24,52 @@ void dt_forward_init(struct dt_forward *f, const struct dt_model *model, uint32_
     f->kv_stride = padded((size_t)hp->kv_heads * hp->head_size);
     f->hidden_stride = padded(hp->hidden);
     f->half_stride = padded(hp->rotated / 2);
+    f->ropes = hp->rope_base_local > 0 ? 2 : 1;
     f->score_stride = padded(capacity);
     dt_kv_cache_init(&f->cache, hp, capacity, kv_type);
+}
+
+// YaRN (Peng et al., 2023): the channel of a wave that turns `turns` times in the original context.
+static double yarn_channel(const struct dt_hparams *hp, float turns)
+{
+    return hp->rotated * log(hp->rope_original / (turns * 6.283185307179586)) /
+           (2 * log((double)hp->rope_base));
+}
+
+// Divides the frequencies of slow waves by the factor, of fast ones by 1, of those between in
+// proportion to the channel.
+static void scale_yarn(const struct dt_hparams *hp, float *frequency)
+{
+    double low = floor(yarn_channel(hp, hp->rope_beta_fast)),
+           high = ceil(yarn_channel(hp, hp->rope_beta_slow));
+    low = low < 0 ? 0 : low;
+    high = high > hp->rotated - 1 ? hp->rotated - 1 : high;
+    for (uint32_t i = 0; i < hp->rotated / 2; i++) {
+        double slow = (i - low) / (high - low > 0.001 ? high - low : 0.001);
+        slow = slow < 0 ? 0 : slow > 1 ? 1 : slow;
+        frequency[i] = (float)(frequency[i] * (slow / (double)hp->rope_factor + (1 - slow)));
+    }
 }
 
 void dt_forward_set_frequencies(struct dt_forward *f)
 {
     const struct dt_hparams *hp = &f->model->hp;
+    uint32_t half = hp->rotated / 2;
+    // one of the two for the whole session, so that a position's bits do not depend on its length
+    const float *factors = hp->rope_scaling != DT_ROPE_LONG        ? hp->rope_factors
+                           : f->cache.capacity > hp->rope_original ? hp->rope_long
+                                                                   : hp->rope_short;
     // as in llama2.c: 1 / powf(base, channel / head_size); GGUF's factors are divisors
-    for (uint32_t i = 0; i < hp->rotated / 2; i++) {
-        f->frequency[i] = 1.0f / powf(hp->rope_base, (float)(2 * i) / (float)hp->rotated);
-        if (hp->rope_factors)
-            f->frequency[i] /= hp->rope_factors[i];
+    for (uint32_t i = 0; i < half; i++) {
+        float exponent = (float)(2 * i) / (float)hp->rotated;
+        f->frequency[i] = 1.0f / powf(hp->rope_base, exponent);
+        if (factors)
+            f->frequency[i] /= factors[i];
+        if (f->ropes == 2)
+            f->frequency[half + i] = 1.0f / powf(hp->rope_base_local, exponent);
     }
+    if (hp->rope_scaling == DT_ROPE_YARN)
+        scale_yarn(hp, f->frequency);
 }
 
 static size_t larger(size_t a, size_t b)
@@ -50,7 +85,8 @@ size_t dt_forward_act_bytes(const struct dt_forward *f, const struct dt_weights 
         const struct dt_linear *const all[] = {&l->query, &l->key, &l->value, &l->output,
                                                &l->gate,  &l->up,  &l->down};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
-            most = larger(most, dt_linear_act_bytes(all[k], f->batch));
+            if (all[k]->by)
+                most = larger(most, dt_linear_act_bytes(all[k], f->batch));
     }
     return larger(most, dt_linear_act_bytes(&weights->classifier, f->batch));
 }
@@ -76,8 +112,8 @@ struct dt_scratch dt_forward_alloc_scratch(const struct dt_forward *f, size_t ac
     t.up = dt_arena_alloc(arena, batch, f->hidden_stride * real);
     t.scores = dt_arena_alloc(arena, (size_t)f->compute.workers * f->model->hp.heads,
                               f->score_stride * real);
-    t.cosine = dt_arena_alloc(arena, batch, f->half_stride * real);
-    t.sine = dt_arena_alloc(arena, batch, f->half_stride * real);
+    t.cosine = dt_arena_alloc(arena, batch * f->ropes, f->half_stride * real);
+    t.sine = dt_arena_alloc(arena, batch * f->ropes, f->half_stride * real);
     t.act = dt_arena_alloc(arena, act_bytes, 1);
     return t;
 }
@@ -87,8 +123,36 @@ struct dt_scratch dt_forward_alloc_scratch(const struct dt_forward *f, size_t ac
 struct attention {
     const struct dt_forward *f;
     const struct dt_kv *kv;
-    uint32_t columns;
+    uint32_t window; // entries before this many are not attended to; 0: all are
 };
+
+// Attention of some heads of one column.
+static void attend_heads(const struct attention *a, uint32_t column, uint32_t head, uint32_t last,
+                         float *scores)
+{
+    const struct dt_forward *f = a->f;
+    const struct dt_hparams *hp = &f->model->hp;
+    float divisor = hp->attention_divisor > 0 ? hp->attention_divisor : sqrtf((float)hp->head_size);
+    float *out = f->scratch.attended + column * f->attend_stride;
+    const float *query = f->scratch.query + column * f->attend_stride;
+    uint32_t entries = f->position + column + 1;
+    struct dt_kv part;
+    const struct dt_kv *kv = a->kv;
+    if (a->window && entries > a->window) {
+        part = dt_kv_cache_from(kv, entries - a->window);
+        kv = &part;
+        entries = a->window;
+    }
+    if (hp->attention_cap > 0) {
+        const struct dt_instance *by = f->stack.attention_capped;
+        by->table.attention_capped(by->ctx, out, query, kv, hp->heads, head, last, entries, divisor,
+                                   hp->attention_cap, scores, f->score_stride);
+    } else {
+        const struct dt_instance *by = f->stack.attention;
+        by->table.attention(by->ctx, out, query, kv, hp->heads, head, last, entries, divisor,
+                            scores, f->score_stride);
+    }
+}
 
 // Items are heads of columns: item = column * heads + head.
 static void attention_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
@@ -96,15 +160,11 @@ static void attention_body(void *arg, uint32_t begin, uint32_t end, uint32_t wor
     const struct attention *a = arg;
     const struct dt_forward *f = a->f;
     const struct dt_hparams *hp = &f->model->hp;
-    const struct dt_instance *by = f->stack.attention;
     float *scores = f->scratch.scores + (size_t)worker * hp->heads * f->score_stride;
-    float divisor = sqrtf((float)hp->head_size);
     while (begin < end && !dt_compute_cancelled(&f->compute)) {
         uint32_t column = begin / hp->heads, head = begin % hp->heads;
         uint32_t last = end - begin < hp->heads - head ? head + (end - begin) : hp->heads;
-        by->table.attention(by->ctx, f->scratch.attended + column * f->attend_stride,
-                            f->scratch.query + column * f->attend_stride, a->kv, hp->heads, head,
-                            last, f->position + column + 1, divisor, scores, f->score_stride);
+        attend_heads(a, column, head, last, scores);
         begin += last - head;
     }
 }
@@ -116,11 +176,10 @@ static void add_bias(const struct dt_forward *f, float *x, size_t stride, const 
         f->stack.add->table.add(f->stack.add->ctx, x + c * stride, bias, n);
 }
 
-static void add_columns(const struct dt_forward *f, float *x, const float *y, uint32_t columns)
+void dt_forward_scale(float *x, size_t n, float by)
 {
-    const struct dt_instance *by = f->stack.add;
-    for (uint32_t c = 0; c < columns; c++)
-        by->table.add(by->ctx, x + c * f->dim_stride, y + c * f->dim_stride, f->model->hp.dim);
+    for (size_t i = 0; by != 0 && i < n; i++)
+        x[i] *= by;
 }
 
 // Work done column by column. Computing with one float takes as long as reading several.
@@ -135,7 +194,7 @@ static void spread_columns(const struct dt_forward *f, dt_loop_body *body, void 
 struct norms {
     const struct dt_forward *f;
     float *out;
-    const float *x, *weight;
+    const float *x, *weight, *bias;
 };
 
 static void norm_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
@@ -145,15 +204,38 @@ static void norm_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
     const struct dt_hparams *hp = &n->f->model->hp;
     const struct dt_instance *by = n->f->stack.rmsnorm;
     size_t stride = n->f->dim_stride;
+    if (hp->structure->norm == DT_NORM_LAYER) {
+        by = n->f->stack.layernorm;
+        by->table.layernorm(by->ctx, n->out + begin * stride, stride, n->x + begin * stride, stride,
+                            n->weight, n->bias, hp->dim, end - begin, hp->norm_epsilon);
+        return;
+    }
     by->table.rmsnorm(by->ctx, n->out + begin * stride, stride, n->x + begin * stride, stride,
                       n->weight, hp->dim, end - begin, hp->norm_epsilon);
 }
 
 void dt_forward_norm(const struct dt_forward *f, float *out, const float *x, const float *weight,
-                     uint32_t columns)
+                     const float *bias, uint32_t columns)
 {
-    struct norms n = {f, out, x, weight};
+    struct norms n = {f, out, x, weight, bias};
     spread_columns(f, norm_body, &n, columns, f->model->hp.dim);
+}
+
+// Adds what a block computed, in scratch.normed, to the residual stream: with the bias of its last
+// matrix and its post norm, which may be NULL.
+static void add_block(const struct dt_forward *f, const float *bias, const float *post_norm,
+                      uint32_t columns)
+{
+    const struct dt_instance *by = f->stack.add;
+    const struct dt_hparams *hp = &f->model->hp;
+    float *y = f->scratch.normed;
+    add_bias(f, y, f->dim_stride, bias, hp->dim, columns);
+    if (post_norm)
+        dt_forward_norm(f, y, y, post_norm, NULL, columns);
+    for (uint32_t c = 0; c < columns; c++) {
+        dt_forward_scale(y + c * f->dim_stride, hp->dim, hp->residual_scale);
+        by->table.add(by->ctx, f->scratch.x + c * f->dim_stride, y + c * f->dim_stride, hp->dim);
+    }
 }
 
 // ---- layers ----
@@ -161,14 +243,23 @@ void dt_forward_norm(const struct dt_forward *f, float *out, const float *x, con
 static void prepare_rope(const struct dt_forward *f, uint32_t columns)
 {
     const struct dt_hparams *hp = &f->model->hp;
-    for (uint32_t c = 0; c < columns; c++) {
+    uint32_t half = hp->rotated / 2;
+    float attention = hp->rope_attention > 0 ? hp->rope_attention : 1.0f;
+    for (uint32_t c = 0; c < columns * f->ropes; c++) {
         float *cosine = f->scratch.cosine + c * f->half_stride,
               *sine = f->scratch.sine + c * f->half_stride;
-        float position = (float)(f->position + c) * hp->rope_scale;
-        for (uint32_t i = 0; i < hp->rotated / 2; i++) {
-            float angle = position * f->frequency[i];
+        bool local = c >= columns;
+        float position = (float)(f->position + c % columns);
+        if (!local)
+            position *= hp->rope_scale;
+        for (uint32_t i = 0; i < half; i++) {
+            float angle = position * f->frequency[local ? half + i : i];
             cosine[i] = cosf(angle);
             sine[i] = sinf(angle);
+            if (!local && attention != 1.0f) {
+                cosine[i] *= attention;
+                sine[i] *= attention;
+            }
         }
     }
 }
@@ -176,7 +267,35 @@ static void prepare_rope(const struct dt_forward *f, uint32_t columns)
 struct rotation {
     const struct dt_forward *f;
     const struct dt_kv *kv;
+    const struct dt_layer *layer;
+    uint32_t columns;
 };
+
+// Norm and RoPE of the queries or keys of one column.
+static void rotate(const struct rotation *r, float *x, uint32_t heads, const float *norm,
+                   uint32_t column)
+{
+    const struct dt_forward *f = r->f;
+    const struct dt_hparams *hp = &f->model->hp;
+    uint32_t kind = norm ? hp->structure->qk_norm : DT_QK_NORM_NONE;
+    const struct dt_instance *by = f->stack.rmsnorm;
+    if (kind == DT_QK_NORM_HEADS)
+        by->table.rmsnorm(by->ctx, x, hp->head_size, x, hp->head_size, norm, hp->head_size, heads,
+                          hp->norm_epsilon);
+    if (kind == DT_QK_NORM_WHOLE)
+        by->table.rmsnorm(by->ctx, x, f->attend_stride, x, f->attend_stride, norm,
+                          heads * hp->head_size, 1, hp->norm_epsilon);
+    if (r->layer->rope != DT_LAYER_ROPE_NONE) {
+        size_t at = (r->layer->rope == DT_LAYER_ROPE_LOCAL ? r->columns : 0) + column;
+        const struct dt_instance *rope = f->stack.rope;
+        rope->table.rope(rope->ctx, x, heads, hp->head_size, hp->rotated,
+                         f->scratch.cosine + at * f->half_stride,
+                         f->scratch.sine + at * f->half_stride, hp->rope_style);
+    }
+    if (kind == DT_QK_NORM_HEADS_AFTER)
+        by->table.rmsnorm(by->ctx, x, hp->head_size, x, hp->head_size, norm, hp->head_size, heads,
+                          hp->norm_epsilon);
+}
 
 // Rotates queries and keys, and stores keys and values in the cache.
 static void rotate_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
@@ -186,16 +305,38 @@ static void rotate_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker
     const struct dt_forward *f = r->f;
     const struct dt_hparams *hp = &f->model->hp;
     const struct dt_scratch *t = &f->scratch;
-    const struct dt_instance *by = f->stack.rope;
     for (uint32_t c = begin; c < end; c++) {
-        const float *cosine = t->cosine + c * f->half_stride, *sine = t->sine + c * f->half_stride;
-        by->table.rope(by->ctx, t->query + c * f->attend_stride, hp->heads, hp->head_size,
-                       hp->rotated, cosine, sine, hp->rope_style);
-        by->table.rope(by->ctx, t->key + c * f->kv_stride, hp->kv_heads, hp->head_size, hp->rotated,
-                       cosine, sine, hp->rope_style);
+        rotate(r, t->query + c * f->attend_stride, hp->heads, r->layer->query_norm, c);
+        rotate(r, t->key + c * f->kv_stride, hp->kv_heads, r->layer->key_norm, c);
     }
     dt_kv_cache_store(r->kv, f->position + begin, t->key + begin * f->kv_stride,
                       t->value + begin * f->kv_stride, f->kv_stride, end - begin);
+}
+
+// What a block reads: the residual stream, normed if the structure has a norm before the block.
+static const float *pre_norm(const struct dt_forward *f, const float *weight, const float *bias,
+                             uint32_t columns)
+{
+    if (!weight)
+        return f->scratch.x;
+    dt_forward_norm(f, f->scratch.normed, f->scratch.x, weight, bias, columns);
+    return f->scratch.normed;
+}
+
+static void project(struct dt_forward *f, uint32_t layer, const float *x, uint32_t columns)
+{
+    const struct dt_hparams *hp = &f->model->hp;
+    const struct dt_layer *m = &f->model->layers[layer];
+    const struct dt_weights_layer *w = &f->weights->layers[layer];
+    struct dt_scratch *t = &f->scratch;
+    dt_linear_multiply(&f->compute,
+                       (const struct dt_linear *const[]){&w->query, &w->key, &w->value},
+                       (float *const[]){t->query, t->key, t->value},
+                       (const size_t[]){f->attend_stride, f->kv_stride, f->kv_stride}, 3, x,
+                       f->dim_stride, columns);
+    add_bias(f, t->query, f->attend_stride, m->query_bias, hp->heads * hp->head_size, columns);
+    add_bias(f, t->key, f->kv_stride, m->key_bias, hp->kv_heads * hp->head_size, columns);
+    add_bias(f, t->value, f->kv_stride, m->value_bias, hp->kv_heads * hp->head_size, columns);
 }
 
 static void attend(struct dt_forward *f, uint32_t layer, uint32_t columns)
@@ -205,37 +346,33 @@ static void attend(struct dt_forward *f, uint32_t layer, uint32_t columns)
     const struct dt_weights_layer *w = &f->weights->layers[layer];
     struct dt_scratch *t = &f->scratch;
     uint64_t clock = dt_profile_begin(f->profile);
-    dt_forward_norm(f, t->normed, t->x, m->attention_norm, columns);
+    const float *x = pre_norm(f, m->attention_norm, m->attention_norm_bias, columns);
     clock = dt_profile_end(f->profile, clock, DT_OP_ATTENTION_NORM, layer, columns,
                            hp->dim * sizeof(float));
 
-    dt_linear_multiply(&f->compute,
-                       (const struct dt_linear *const[]){&w->query, &w->key, &w->value},
-                       (float *const[]){t->query, t->key, t->value},
-                       (const size_t[]){f->attend_stride, f->kv_stride, f->kv_stride}, 3, t->normed,
-                       f->dim_stride, columns);
-    add_bias(f, t->query, f->attend_stride, m->query_bias, hp->heads * hp->head_size, columns);
-    add_bias(f, t->key, f->kv_stride, m->key_bias, hp->kv_heads * hp->head_size, columns);
-    add_bias(f, t->value, f->kv_stride, m->value_bias, hp->kv_heads * hp->head_size, columns);
+    project(f, layer, x, columns);
     clock = dt_profile_end(f->profile, clock, DT_OP_QKV, layer, columns,
                            w->query.matrix.bytes + w->key.matrix.bytes + w->value.matrix.bytes);
     if (dt_compute_cancelled(&f->compute))
         return;
 
     struct dt_kv kv = dt_kv_cache_layer(&f->cache, layer);
-    struct rotation r = {f, &kv};
+    struct rotation r = {f, &kv, m, columns};
     spread_columns(f, rotate_body, &r, columns, (size_t)(hp->heads + hp->kv_heads) * hp->head_size);
     clock = dt_profile_end(f->profile, clock, DT_OP_ROPE, layer, columns, 0);
 
-    struct attention a = {f, &kv, columns};
-    size_t bytes = dt_kv_cache_layer_bytes(&f->cache, (size_t)f->position + columns);
+    struct attention a = {f, &kv, m->window};
+    size_t entries = (size_t)f->position + columns;
+    if (m->window && entries > m->window)
+        entries = m->window;
+    size_t bytes = dt_kv_cache_layer_bytes(&f->cache, entries);
     dt_compute_spread(&f->compute, attention_body, &a, hp->heads * columns, bytes * columns);
     clock = dt_profile_end(f->profile, clock, DT_OP_ATTENTION, layer, columns, bytes);
 
     dt_linear_multiply(&f->compute, (const struct dt_linear *const[]){&w->output},
                        (float *const[]){t->normed}, (const size_t[]){f->dim_stride}, 1, t->attended,
                        f->attend_stride, columns);
-    add_columns(f, t->x, t->normed, columns);
+    add_block(f, m->output_bias, m->post_attention_norm, columns);
     dt_profile_end(f->profile, clock, DT_OP_OUTPUT, layer, columns, w->output.matrix.bytes);
 }
 
@@ -243,25 +380,40 @@ static void activate_body(void *arg, uint32_t begin, uint32_t end, uint32_t work
 {
     (void)worker;
     const struct dt_forward *f = arg;
-    const struct dt_instance *by = f->stack.silu_mul;
-    for (uint32_t c = begin; c < end; c++)
-        by->table.silu_mul(by->ctx, f->scratch.hidden + c * f->hidden_stride,
-                           f->scratch.up + c * f->hidden_stride, f->model->hp.hidden);
+    const struct dt_hparams *hp = &f->model->hp;
+    const struct dt_stack *by = &f->stack;
+    bool silu = hp->structure->activation == DT_ACTIVATION_SILU, plain = hp->structure->plain_ffn;
+    for (uint32_t c = begin; c < end; c++) {
+        float *hidden = f->scratch.hidden + c * f->hidden_stride;
+        const float *up = f->scratch.up + c * f->hidden_stride;
+        if (silu)
+            by->silu_mul->table.silu_mul(by->silu_mul->ctx, hidden, up, hp->hidden);
+        else if (plain)
+            by->gelu->table.gelu(by->gelu->ctx, hidden, hp->hidden);
+        else
+            by->gelu_mul->table.gelu_mul(by->gelu_mul->ctx, hidden, up, hp->hidden);
+    }
 }
 
 static void feed_forward(struct dt_forward *f, uint32_t layer, uint32_t columns)
 {
     const struct dt_hparams *hp = &f->model->hp;
+    const struct dt_layer *m = &f->model->layers[layer];
     const struct dt_weights_layer *w = &f->weights->layers[layer];
     struct dt_scratch *t = &f->scratch;
+    bool plain = hp->structure->plain_ffn; // without a gate: up is the only matrix
     uint64_t clock = dt_profile_begin(f->profile);
-    dt_forward_norm(f, t->normed, t->x, f->model->layers[layer].ffn_norm, columns);
+    const float *x = pre_norm(f, m->ffn_norm, m->ffn_norm_bias, columns);
     clock =
         dt_profile_end(f->profile, clock, DT_OP_FFN_NORM, layer, columns, hp->dim * sizeof(float));
-    dt_linear_multiply(&f->compute, (const struct dt_linear *const[]){&w->gate, &w->up},
-                       (float *const[]){t->hidden, t->up},
-                       (const size_t[]){f->hidden_stride, f->hidden_stride}, 2, t->normed,
-                       f->dim_stride, columns);
+    dt_linear_multiply(
+        &f->compute, (const struct dt_linear *const[]){plain ? &w->up : &w->gate, &w->up},
+        (float *const[]){t->hidden, t->up}, (const size_t[]){f->hidden_stride, f->hidden_stride},
+        plain ? 1 : 2, x, f->dim_stride, columns);
+    add_bias(f, t->hidden, f->hidden_stride, plain ? m->up_bias : m->gate_bias, hp->hidden,
+             columns);
+    if (!plain)
+        add_bias(f, t->up, f->hidden_stride, m->up_bias, hp->hidden, columns);
     clock = dt_profile_end(f->profile, clock, DT_OP_GATE_UP, layer, columns,
                            w->gate.matrix.bytes + w->up.matrix.bytes);
     spread_columns(f, activate_body, f, columns, hp->hidden);
@@ -269,17 +421,31 @@ static void feed_forward(struct dt_forward *f, uint32_t layer, uint32_t columns)
     dt_linear_multiply(&f->compute, (const struct dt_linear *const[]){&w->down},
                        (float *const[]){t->normed}, (const size_t[]){f->dim_stride}, 1, t->hidden,
                        f->hidden_stride, columns);
-    add_columns(f, t->x, t->normed, columns);
+    add_block(f, m->down_bias, m->post_ffn_norm, columns);
     dt_profile_end(f->profile, clock, DT_OP_DOWN, layer, columns, w->down.matrix.bytes);
+}
+
+// The embedding of each token, scaled, and the vector of its position where positions are learned.
+static void embed_tokens(const struct dt_forward *f, const uint32_t *tokens, uint32_t columns)
+{
+    const struct dt_model *m = f->model;
+    const struct dt_linear *embedding = &f->weights->embedding;
+    const struct dt_instance *add = f->stack.add;
+    for (uint32_t c = 0; c < columns; c++) {
+        float *x = f->scratch.x + c * f->dim_stride;
+        embedding->by->table.embed(embedding->by->ctx, x, &embedding->matrix, tokens[c]);
+        dt_forward_scale(x, m->hp.dim, m->hp.embedding_scale);
+        if (m->positions.quants) {
+            dt_matrix_row(&m->positions, f->position + c, f->scratch.normed);
+            add->table.add(add->ctx, x, f->scratch.normed, m->hp.dim);
+        }
+    }
 }
 
 void dt_forward_layers(struct dt_forward *f, const uint32_t *tokens, uint32_t columns)
 {
-    const struct dt_linear *embedding = &f->weights->embedding;
     uint64_t clock = dt_profile_begin(f->profile);
-    for (uint32_t c = 0; c < columns; c++)
-        embedding->by->table.embed(embedding->by->ctx, f->scratch.x + c * f->dim_stride,
-                                   &embedding->matrix, tokens[c]);
+    embed_tokens(f, tokens, columns);
     prepare_rope(f, columns);
     dt_profile_end(f->profile, clock, DT_OP_EMBED, DT_NO_LAYER, columns, 0);
     for (uint32_t layer = 0; layer < f->model->hp.layers && !dt_compute_cancelled(&f->compute);

@@ -15,7 +15,7 @@ struct dt_scratch {
     float *query, *attended; // attend_stride
     float *key, *value;      // kv_stride
     float *hidden, *up;      // hidden_stride
-    float *cosine, *sine;    // half_stride
+    float *cosine, *sine;    // half_stride for each RoPE: as scaled, then local
     float *scores;           // heads * score_stride for each worker
     void *act;               // prepared activations
 };
@@ -30,7 +30,8 @@ struct dt_forward {
     uint32_t batch;                   // columns evaluated together, at most
     uint32_t position;                // positions in the cache; a batch is stored after them
     size_t dim_stride, attend_stride, kv_stride, hidden_stride, score_stride, half_stride;
-    float *frequency; // rotated / 2
+    float *frequency; // rotated / 2; then as many of the local RoPE, if the model has one
+    uint32_t ropes;   // 1, or 2 with a local one
     struct dt_kv_cache cache;
     struct dt_scratch scratch;
 };
@@ -59,8 +60,11 @@ struct dt_scratch dt_forward_alloc_scratch(const struct dt_forward *f, size_t ac
 // early, with scratch and the slots from position on undefined.
 void dt_forward_layers(struct dt_forward *f, const uint32_t *tokens, uint32_t columns);
 
-// RMS norm of columns, dim_stride apart in out and x.
+// The model's norm of columns, dim_stride apart in out and x; out may be x. bias: NULL for RMS.
 void dt_forward_norm(const struct dt_forward *f, float *out, const float *x, const float *weight,
-                     uint32_t columns);
+                     const float *bias, uint32_t columns);
+
+// x[0 .. n) times `by`, if that is not 0.
+void dt_forward_scale(float *x, size_t n, float by);
 
 #endif

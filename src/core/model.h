@@ -20,31 +20,69 @@
 #define DT_MAX_HEADS   1024u
 #define DT_MAX_CONTEXT 1048576u
 
+// How the frequencies of RoPE follow from its base.
+enum dt_rope_scaling {
+    DT_ROPE_UNSCALED, // or linear: rope_scale
+    DT_ROPE_YARN,     // slow waves are divided by rope_factor, fast ones not, those between in part
+    DT_ROPE_LONG,     // divisors of their own within rope_original positions and beyond
+};
+
+// A number of which 0 means that the model does not have it is marked "0: none".
 struct dt_hparams {
-    uint32_t dim;    // width of the residual stream
-    uint32_t hidden; // width of the feed-forward layer
+    const struct dt_structure *structure; // of the architecture
+    uint32_t dim;                         // width of the residual stream
+    uint32_t hidden;                      // width of the feed-forward layer
     uint32_t layers;
     uint32_t heads;     // query heads
     uint32_t kv_heads;  // key/value heads, divides heads
     uint32_t head_size; // channels of a head; heads * head_size may differ from dim
     uint32_t vocab;
-    uint32_t context;    // positions the model was trained for
-    uint32_t rotated;    // channels of a head that RoPE rotates (even)
-    uint32_t rope_style; // enum dt_rope_style
-    float rope_base;     // theta
-    float rope_scale;    // linear scaling: positions are multiplied by this (1: none)
+    uint32_t context;       // positions the model was trained for
+    uint32_t rotated;       // channels of a head that RoPE rotates (even)
+    uint32_t rope_style;    // enum dt_rope_style
+    float rope_base;        // theta
+    float rope_scale;       // linear scaling: positions are multiplied by this (1: none)
+    float rope_base_local;  // theta of windowed layers, which are not scaled; 0: that of the others
+    uint32_t rope_scaling;  // enum dt_rope_scaling
+    uint32_t rope_original; // YARN, LONG: positions before the extension
+    float rope_factor, rope_beta_fast, rope_beta_slow; // YARN
+    float rope_attention;                              // cosines and sines times this; 0: none
     float norm_epsilon;
-    bool tied; // the classifier is the embedding
-    const float
-        *rope_factors; // rotated / 2 divisors of the frequencies (GGUF's rope_freqs), or NULL
+    float embedding_scale;   // the embedding times this; 0: none
+    float residual_scale;    // what attention and feed-forward add times this; 0: none
+    float attention_divisor; // of the scores; 0: sqrt(head_size)
+    float logit_scale;       // the normed vector before the classifier times this; 0: none
+    float attention_cap;     // softcap of the scores; 0: none
+    float logit_cap;         // softcap of the logits; 0: none
+    uint32_t window;         // positions that a windowed layer attends to; 0: no layer is windowed
+    bool tied;               // the classifier is the embedding
+    // rotated / 2 divisors of the frequencies (GGUF's rope_freqs), or NULL
+    const float *rope_factors;
+    const float *rope_long, *rope_short; // LONG: beyond rope_original positions, and within
 };
 
+enum dt_layer_rope {
+    DT_LAYER_ROPE,       // hp.rope_base, scaled
+    DT_LAYER_ROPE_LOCAL, // hp.rope_base_local
+    DT_LAYER_ROPE_NONE,
+};
+
+// A vector is NULL, and a matrix has no quants, where the structure has none.
 struct dt_layer {
-    const float *attention_norm, *ffn_norm; // dim floats
+    const float *attention_norm, *ffn_norm;           // dim floats; before the block
+    const float *post_attention_norm, *post_ffn_norm; // of what the block adds
+    const float *attention_norm_bias, *ffn_norm_bias;
+    const float *query_norm, *key_norm; // head_size floats, or of all heads (enum dt_qk_norm)
     // (heads*hs, dim), (kv*hs, dim), (kv*hs, dim), (dim, heads*hs)
     struct dt_matrix query, key, value, output;
     struct dt_matrix gate, down, up; // w1 (hidden, dim), w2 (dim, hidden), w3 (hidden, dim)
-    const float *query_bias, *key_bias, *value_bias; // or NULL
+    const float *query_bias, *key_bias, *value_bias, *output_bias;
+    const float *gate_bias, *up_bias, *down_bias;
+    // Matrices and biases that the file has in one; the parts above are views of them.
+    struct dt_matrix qkv, gate_up;
+    const float *qkv_bias;
+    uint32_t window; // positions that a position attends to, with its own; 0: all before it
+    uint32_t rope;   // enum dt_layer_rope
 };
 
 // Defaults that the file suggests. Absent numbers are DT_UNSET.
@@ -73,11 +111,13 @@ struct dt_model {
     struct dt_hparams hp;
     struct dt_matrix embedding;  // (vocab, dim), read row by row, never expanded
     struct dt_matrix classifier; // (vocab, dim); the embedding again where tied
+    struct dt_matrix positions;  // (context, dim): added to the embedding; mostly without quants
     const float *final_norm;     // dim floats
-    const float *rope_tables;    // the cosines and sines that end a legacy llama2.c file: context *
-                                 // head_size floats, used for conversion only; else NULL
-    struct dt_layer *layers;     // hp.layers of them, in the arena
-    struct dt_vocab vocab;       // kind DT_VOCAB_NONE: the file has none
+    const float *final_norm_bias;
+    const float *rope_tables; // the cosines and sines that end a legacy llama2.c file: context *
+                              // head_size floats, used for conversion only; else NULL
+    struct dt_layer *layers;  // hp.layers of them, in the arena
+    struct dt_vocab vocab;    // kind DT_VOCAB_NONE: the file has none
     struct dt_model_hints hints;
     char note[DT_NOTES_MAX][DT_NOTE_SIZE]; // one line each, without the file's name
     uint32_t notes;

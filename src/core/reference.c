@@ -227,6 +227,26 @@ static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, si
     }
 }
 
+static void layernorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
+                      const float *weight, const float *bias, uint32_t n, uint32_t columns,
+                      float epsilon)
+{
+    (void)ctx;
+    for (uint32_t c = 0; c < columns; c++, out += out_stride, x += x_stride) {
+        float mean = 0.0f, variance = 0.0f;
+        for (uint32_t i = 0; i < n; i++)
+            mean += x[i];
+        mean /= (float)n;
+        for (uint32_t i = 0; i < n; i++)
+            variance += (x[i] - mean) * (x[i] - mean);
+        variance /= (float)n;
+        variance += epsilon;
+        float r = 1.0f / sqrtf(variance);
+        for (uint32_t i = 0; i < n; i++)
+            out[i] = weight[i] * ((x[i] - mean) * r) + (bias ? bias[i] : 0.0f);
+    }
+}
+
 static void rope(void *ctx, float *x, uint32_t heads, uint32_t head_size, uint32_t rotated,
                  const float *cosine, const float *sine, uint32_t style)
 {
@@ -266,9 +286,18 @@ static float kv_value(const struct dt_kv *kv, const void *base, size_t element)
     return dt_half_to_float(((const uint16_t *)base)[element]);
 }
 
-static void attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
-                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
-                      float *scores, size_t score_stride)
+static void softcap(void *ctx, float *x, uint32_t n, float cap)
+{
+    (void)ctx;
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = cap * (1.0f - 2.0f / (1.0f + dt_expf(2.0f * (x[i] / cap))));
+}
+
+// cap 0: no cap
+static void attention_capped(void *ctx, float *out, const float *q, const struct dt_kv *kv,
+                             uint32_t heads, uint32_t head_begin, uint32_t head_end,
+                             uint32_t entries, float divisor, float cap, float *scores,
+                             size_t score_stride)
 {
     uint32_t sharing = heads / kv->heads;
     for (uint32_t h = head_begin; h < head_end; h++, scores += score_stride) {
@@ -282,6 +311,8 @@ static void attention(void *ctx, float *out, const float *q, const struct dt_kv 
                                              key_base + slot * kv->key_slot + i * kv->key_channel);
             scores[e] = score / divisor;
         }
+        if (cap > 0)
+            softcap(ctx, scores, entries, cap);
         softmax(ctx, scores, entries);
         float *result = out + (size_t)h * kv->head_size;
         memset(result, 0, kv->head_size * sizeof *result);
@@ -295,6 +326,14 @@ static void attention(void *ctx, float *out, const float *q, const struct dt_kv 
     }
 }
 
+static void attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
+                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
+                      float *scores, size_t score_stride)
+{
+    attention_capped(ctx, out, q, kv, heads, head_begin, head_end, entries, divisor, 0.0f, scores,
+                     score_stride);
+}
+
 static void silu_mul(void *ctx, float *gate, const float *up, uint32_t n)
 {
     (void)ctx;
@@ -303,6 +342,25 @@ static void silu_mul(void *ctx, float *gate, const float *up, uint32_t n)
         value *= 1.0f / (1.0f + dt_expf(-value));
         gate[i] = value * up[i];
     }
+}
+
+static float gelu_of(float x)
+{
+    return x * (1.0f / (1.0f + dt_expf(-(x * (1.5957691216f + 0.0713548163f * (x * x))))));
+}
+
+static void gelu(void *ctx, float *x, uint32_t n)
+{
+    (void)ctx;
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = gelu_of(x[i]);
+}
+
+static void gelu_mul(void *ctx, float *gate, const float *up, uint32_t n)
+{
+    (void)ctx;
+    for (uint32_t i = 0; i < n; i++)
+        gate[i] = gelu_of(gate[i]) * up[i];
 }
 
 static void add(void *ctx, float *x, const float *y, uint32_t n)
@@ -392,6 +450,11 @@ static int probe(const struct dt_cpu *cpu)
         .matmul_rows = matmul_rows, \
         .act_error = act_error, \
         .screen = screen, \
+        .layernorm = layernorm, \
+        .gelu = gelu, \
+        .gelu_mul = gelu_mul, \
+        .softcap = softcap, \
+        .attention_capped = attention_capped, \
     }
 // clang-format on
 

@@ -38,6 +38,11 @@ static dt_status resolve_options(struct dt_session *s, const struct dt_model *mo
     if (capacity > DT_MAX_CONTEXT)
         return dt_error_set(err, DT_USAGE, NULL, "context must be at most %u positions (got %u)",
                             DT_MAX_CONTEXT, capacity);
+    if (model->positions.quants && capacity > model->hp.context)
+        return dt_error_set(err, DT_USAGE, NULL,
+                            "context must be at most %u positions (got %u): the model has one "
+                            "vector for each position",
+                            model->hp.context, capacity);
     if (batch > MAX_BATCH)
         return dt_error_set(err, DT_USAGE, NULL, "batch must be at most %u columns (got %u)",
                             MAX_BATCH, batch);
@@ -60,7 +65,8 @@ static void alloc_own(struct dt_session *s, struct dt_arena *arena, struct dt_se
     const struct dt_hparams *hp = &s->forward.model->hp;
     size_t begin = arena->used;
     s->tokens = dt_arena_alloc(arena, s->forward.cache.capacity, sizeof *s->tokens);
-    s->forward.frequency = dt_arena_alloc(arena, hp->rotated / 2 + 1, sizeof *s->forward.frequency);
+    s->forward.frequency =
+        dt_arena_alloc(arena, hp->rotated / 2 * s->forward.ropes + 1, sizeof *s->forward.frequency);
     bytes->tables = arena->used - begin;
     begin = arena->used;
     s->logits = dt_arena_alloc(arena, hp->vocab, sizeof *s->logits);
@@ -307,6 +313,21 @@ static bool classify_listed(struct dt_session *s, uint32_t position)
     return dt_shortlist_make(s->list, &f->stack, &request, &s->candidates);
 }
 
+#define CAPPED_AT_ONCE 4096u // logits
+
+static void cap_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    const struct dt_session *s = arg;
+    const struct dt_hparams *hp = &s->forward.model->hp;
+    const struct dt_instance *by = s->forward.stack.softcap;
+    for (uint32_t i = begin; i < end; i++) {
+        uint32_t first = i * CAPPED_AT_ONCE, left = hp->vocab - first;
+        by->table.softcap(by->ctx, s->logits + first, left < CAPPED_AT_ONCE ? left : CAPPED_AT_ONCE,
+                          hp->logit_cap);
+    }
+}
+
 // Computes all logits of scratch.normed.
 static void classify_all(struct dt_session *s)
 {
@@ -315,6 +336,10 @@ static void classify_all(struct dt_session *s)
     uint64_t clock = dt_profile_begin(f->profile);
     dt_linear_multiply(&f->compute, &c, &s->logits, (const size_t[]){f->model->hp.vocab}, 1,
                        f->scratch.normed, f->dim_stride, 1);
+    if (f->model->hp.logit_cap > 0)
+        dt_compute_spread(&f->compute, cap_body, s,
+                          (f->model->hp.vocab + CAPPED_AT_ONCE - 1) / CAPPED_AT_ONCE,
+                          f->model->hp.vocab * sizeof(float) * 16);
     dt_profile_end(f->profile, clock, DT_OP_CLASSIFIER, DT_NO_LAYER, 1, c->matrix.bytes);
     if (s->list)
         s->list->facts.full++;
@@ -327,7 +352,8 @@ static void classify(struct dt_session *s, uint32_t column, uint32_t position, b
     const struct dt_forward *f = &s->forward;
     uint64_t clock = dt_profile_begin(f->profile);
     dt_forward_norm(f, f->scratch.normed, f->scratch.x + column * f->dim_stride,
-                    f->model->final_norm, 1);
+                    f->model->final_norm, f->model->final_norm_bias, 1);
+    dt_forward_scale(f->scratch.normed, f->model->hp.dim, f->model->hp.logit_scale);
     clock = dt_profile_end(f->profile, clock, DT_OP_FINAL_NORM, DT_NO_LAYER, 1,
                            f->model->hp.dim * sizeof(float));
     s->have_logits = true;

@@ -5,8 +5,23 @@
 
 #include "base/format.h"
 #include "base/bytes.h"
+#include "core/structure.h"
 
-enum size_of { ONE, DIM, HIDDEN, VOCAB, QUERIES, KEYS, FACTORS, TABLES };
+enum size_of {
+    ONE,
+    DIM,
+    HIDDEN,
+    HIDDEN_TWICE,
+    VOCAB,
+    CONTEXT,
+    QUERIES,
+    KEYS,
+    QKV,
+    QUERY_NORM,
+    KEY_NORM,
+    FACTORS,
+    TABLES
+};
 
 static uint32_t size_of(const struct dt_hparams *hp, enum size_of what)
 {
@@ -17,6 +32,18 @@ static uint32_t size_of(const struct dt_hparams *hp, enum size_of what)
         return hp->dim;
     case HIDDEN:
         return hp->hidden;
+    case HIDDEN_TWICE:
+        return 2 * hp->hidden;
+    case CONTEXT:
+        return hp->context;
+    case QKV:
+        return (hp->heads + 2 * hp->kv_heads) * hp->head_size;
+    case QUERY_NORM:
+        return hp->structure->qk_norm == DT_QK_NORM_WHOLE ? hp->heads * hp->head_size
+                                                          : hp->head_size;
+    case KEY_NORM:
+        return hp->structure->qk_norm == DT_QK_NORM_WHOLE ? hp->kv_heads * hp->head_size
+                                                          : hp->head_size;
     case VOCAB:
         return hp->vocab;
     case QUERIES:
@@ -33,7 +60,7 @@ static uint32_t size_of(const struct dt_hparams *hp, enum size_of what)
 
 struct entry {
     size_t at; // offset in struct dt_layer or struct dt_model
-    bool vector, optional;
+    bool vector;
     enum size_of rows, cols;
 };
 
@@ -44,22 +71,39 @@ struct entry {
 
 static const struct entry table[DT_SLOT_COUNT] = {
     [DT_SLOT_ATTENTION_NORM] = {LAYER(attention_norm), VECTOR(DIM)},
+    [DT_SLOT_ATTENTION_NORM_BIAS] = {LAYER(attention_norm_bias), VECTOR(DIM)},
+    [DT_SLOT_QKV] = {LAYER(qkv), MATRIX(QKV, DIM)},
+    [DT_SLOT_QKV_BIAS] = {LAYER(qkv_bias), VECTOR(QKV)},
     [DT_SLOT_QUERY] = {LAYER(query), MATRIX(QUERIES, DIM)},
     [DT_SLOT_KEY] = {LAYER(key), MATRIX(KEYS, DIM)},
     [DT_SLOT_VALUE] = {LAYER(value), MATRIX(KEYS, DIM)},
-    [DT_SLOT_QUERY_BIAS] = {LAYER(query_bias), VECTOR(QUERIES), .optional = true},
-    [DT_SLOT_KEY_BIAS] = {LAYER(key_bias), VECTOR(KEYS), .optional = true},
-    [DT_SLOT_VALUE_BIAS] = {LAYER(value_bias), VECTOR(KEYS), .optional = true},
+    [DT_SLOT_QUERY_BIAS] = {LAYER(query_bias), VECTOR(QUERIES)},
+    [DT_SLOT_KEY_BIAS] = {LAYER(key_bias), VECTOR(KEYS)},
+    [DT_SLOT_VALUE_BIAS] = {LAYER(value_bias), VECTOR(KEYS)},
+    [DT_SLOT_QUERY_NORM] = {LAYER(query_norm), VECTOR(QUERY_NORM)},
+    [DT_SLOT_KEY_NORM] = {LAYER(key_norm), VECTOR(KEY_NORM)},
     [DT_SLOT_OUTPUT] = {LAYER(output), MATRIX(DIM, QUERIES)},
+    [DT_SLOT_OUTPUT_BIAS] = {LAYER(output_bias), VECTOR(DIM)},
+    [DT_SLOT_POST_ATTENTION_NORM] = {LAYER(post_attention_norm), VECTOR(DIM)},
     [DT_SLOT_FFN_NORM] = {LAYER(ffn_norm), VECTOR(DIM)},
+    [DT_SLOT_FFN_NORM_BIAS] = {LAYER(ffn_norm_bias), VECTOR(DIM)},
+    [DT_SLOT_GATE_UP] = {LAYER(gate_up), MATRIX(HIDDEN_TWICE, DIM)},
     [DT_SLOT_GATE] = {LAYER(gate), MATRIX(HIDDEN, DIM)},
+    [DT_SLOT_GATE_BIAS] = {LAYER(gate_bias), VECTOR(HIDDEN)},
     [DT_SLOT_UP] = {LAYER(up), MATRIX(HIDDEN, DIM)},
+    [DT_SLOT_UP_BIAS] = {LAYER(up_bias), VECTOR(HIDDEN)},
     [DT_SLOT_DOWN] = {LAYER(down), MATRIX(DIM, HIDDEN)},
+    [DT_SLOT_DOWN_BIAS] = {LAYER(down_bias), VECTOR(DIM)},
+    [DT_SLOT_POST_FFN_NORM] = {LAYER(post_ffn_norm), VECTOR(DIM)},
     [DT_SLOT_EMBEDDING] = {MODEL(embedding), MATRIX(VOCAB, DIM)},
+    [DT_SLOT_POSITIONS] = {MODEL(positions), MATRIX(CONTEXT, DIM)},
     [DT_SLOT_FINAL_NORM] = {MODEL(final_norm), VECTOR(DIM)},
-    [DT_SLOT_CLASSIFIER] = {MODEL(classifier), MATRIX(VOCAB, DIM), .optional = true},
-    [DT_SLOT_ROPE_FACTORS] = {MODEL(hp.rope_factors), VECTOR(FACTORS), .optional = true},
-    [DT_SLOT_ROPE_TABLES] = {MODEL(rope_tables), VECTOR(TABLES), .optional = true},
+    [DT_SLOT_FINAL_NORM_BIAS] = {MODEL(final_norm_bias), VECTOR(DIM)},
+    [DT_SLOT_CLASSIFIER] = {MODEL(classifier), MATRIX(VOCAB, DIM)},
+    [DT_SLOT_ROPE_FACTORS] = {MODEL(hp.rope_factors), VECTOR(FACTORS)},
+    [DT_SLOT_ROPE_LONG] = {MODEL(hp.rope_long), VECTOR(FACTORS)},
+    [DT_SLOT_ROPE_SHORT] = {MODEL(hp.rope_short), VECTOR(FACTORS)},
+    [DT_SLOT_ROPE_TABLES] = {MODEL(rope_tables), VECTOR(TABLES)},
 };
 
 // Splits "blk.12.attn_q.weight": returns 12 and moves *name to the rest. Returns -1 and moves
@@ -95,9 +139,10 @@ void dt_slot_name(const struct dt_slot_names *names, enum dt_slot slot, uint32_t
                   size_t size)
 {
     if (slot < DT_SLOT_LAYER_END)
-        dt_format(out, size, "%s%u.%s", names->layer, layer, names->slot[slot]);
+        dt_format(out, size, "%s%u.%s", names->layer, layer,
+                  names->slot[slot] ? names->slot[slot] : "");
     else
-        dt_format(out, size, "%s", names->slot[slot]);
+        dt_format(out, size, "%s", names->slot[slot] ? names->slot[slot] : "");
 }
 
 bool dt_slot_is_vector(enum dt_slot slot)
@@ -139,7 +184,7 @@ static bool missing(const struct dt_model *m, const struct dt_slot_names *names,
     const struct dt_matrix *w = dt_slot_matrix(m, slot, layer);
     bool half = w && w->form == DT_FORM_I8 && !w->quants != !w->scales;
     bool there = w ? w->quants != NULL : dt_slot_vector(m, slot, layer) != NULL;
-    if (!half && (there || table[slot].optional))
+    if (!half && (there || !dt_structure_needs(m->hp.structure, slot)))
         return false;
     dt_slot_name(names, slot, layer, out, size);
     if (half && there)

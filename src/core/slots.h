@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The tensor table: for each tensor of a llama its place in struct dt_model, its shape, and whether
-// it is optional. A format adds its names; its reader finds slots by name, or visits them in the
-// file's order. Pure: any thread.
+// The tensor table: for each tensor its place in struct dt_model and its shape; core/structure.h
+// states which ones an architecture has. A format adds its names; its reader finds slots by name,
+// or visits them in the file's order. Pure: any thread.
 #ifndef DT_CORE_SLOTS_H
 #define DT_CORE_SLOTS_H
 
@@ -10,22 +10,39 @@
 enum dt_slot {
     // of each layer, in the order of evaluation
     DT_SLOT_ATTENTION_NORM,
+    DT_SLOT_ATTENTION_NORM_BIAS,
+    DT_SLOT_QKV,
+    DT_SLOT_QKV_BIAS,
     DT_SLOT_QUERY,
     DT_SLOT_KEY,
     DT_SLOT_VALUE,
     DT_SLOT_QUERY_BIAS,
     DT_SLOT_KEY_BIAS,
     DT_SLOT_VALUE_BIAS,
+    DT_SLOT_QUERY_NORM,
+    DT_SLOT_KEY_NORM,
     DT_SLOT_OUTPUT,
+    DT_SLOT_OUTPUT_BIAS,
+    DT_SLOT_POST_ATTENTION_NORM,
     DT_SLOT_FFN_NORM,
+    DT_SLOT_FFN_NORM_BIAS,
+    DT_SLOT_GATE_UP,
     DT_SLOT_GATE,
+    DT_SLOT_GATE_BIAS,
     DT_SLOT_UP,
+    DT_SLOT_UP_BIAS,
     DT_SLOT_DOWN,
+    DT_SLOT_DOWN_BIAS,
+    DT_SLOT_POST_FFN_NORM,
     // of the model
     DT_SLOT_EMBEDDING,
+    DT_SLOT_POSITIONS,
     DT_SLOT_FINAL_NORM,
+    DT_SLOT_FINAL_NORM_BIAS,
     DT_SLOT_CLASSIFIER,
     DT_SLOT_ROPE_FACTORS,
+    DT_SLOT_ROPE_LONG,
+    DT_SLOT_ROPE_SHORT,
     DT_SLOT_ROPE_TABLES,
     DT_SLOT_COUNT,
     DT_SLOT_LAYER_END = DT_SLOT_EMBEDDING, // slots below this one are a layer's

@@ -41,6 +41,11 @@ dt_status dt_stack_make(struct dt_stack *out, const struct dt_instance *const *i
         RESOLVE(argmax)
         RESOLVE(select)
         RESOLVE(screen)
+        RESOLVE(layernorm)
+        RESOLVE(gelu)
+        RESOLVE(gelu_mul)
+        RESOLVE(softcap)
+        RESOLVE(attention_capped)
 #undef RESOLVE
     }
     return DT_OK;

@@ -31,6 +31,7 @@ struct dt_stack {
     // the instance of each operation
     const struct dt_instance *rmsnorm, *rope, *attention, *softmax, *silu_mul, *add;
     const struct dt_instance *argmax, *select, *screen;
+    const struct dt_instance *layernorm, *gelu, *gelu_mul, *softcap, *attention_capped;
 };
 
 // Makes a stack of count instances, bottom first, with the reference below them, and resolves every

@@ -131,6 +131,8 @@ dt_status dt_weights_plan(const struct dt_model *model, const struct dt_stack *s
     for (size_t i = 0; i < count; i++) {
         const struct dt_matrix *w = matrix_of(model, i);
         struct decision d;
+        if (!w->rows) // a structure without this matrix
+            continue;
         dt_status status = decide(stack, pack, w, &d, err);
         if (status != DT_OK)
             return status;
@@ -199,6 +201,8 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
     out->in_place_bytes = plan.in_place_bytes;
     out->copied_bytes = plan.copied_bytes;
     out->layers = dt_arena_alloc(arena, model->hp.layers, sizeof *out->layers);
+    if (out->layers)
+        memset(out->layers, 0, model->hp.layers * sizeof *out->layers);
     float *row = NULL;
     if (plan.from_form != DT_FORM_NONE)
         row = dt_arena_alloc(arena, longest_row(model), sizeof *row);
@@ -217,6 +221,8 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
         const struct dt_matrix *from = matrix_of(model, i);
         struct dt_linear *to = linear_of(out, i);
         struct decision d;
+        if (!from->rows)
+            continue;
         decide(stack, pack, from, &d, NULL);
         to->by = d.by;
         if (d.kind == IN_PLACE) {

@@ -31,7 +31,8 @@ struct dt_session_options dt_engine_session_options(const struct dt_engine *e, u
 bool dt_engine_needs_shortlist(const struct dt_engine *e, const struct dt_matrix *classifier,
                                const struct dt_instance *by)
 {
-    return !e->options.without_shortlist &&
+    // the bounds of a shortlist are those of logits without a cap
+    return !e->options.without_shortlist && !(e->model.hp.logit_cap > 0) &&
            dt_shortlist_pays(classifier, by, e->model.weight_bytes);
 }
 

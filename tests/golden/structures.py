@@ -299,6 +299,29 @@ def compare(what, path, h, w, encode, backend):
     return not same
 
 
+# Keys that change the computation and that no llama has, and a value that does.
+REFUSED = {"embedding_scale": 12.0, "residual_scale": 0.22, "attention.scale": 0.5,
+           "logit_scale": 0.0625, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0,
+           "attention.causal": False, "attention.max_alibi_bias": 8.0, "attention.clamp_kqv": 8.0,
+           "use_parallel_residual": True, "expert_count": 8}
+IGNORED = {"embedding_scale": 1.0, "logit_scale": 0.0, "attn_logit_softcapping": 0.0,
+           "attention.causal": True, "use_parallel_residual": False, "expert_count": 0}
+
+
+def refusals(path, keys, tensors):
+    """A key is refused by its name, unless its value changes nothing."""
+    wrong = 0
+    for values, refused in ((REFUSED, True), (IGNORED, False)):
+        for suffix, v in values.items():
+            write_gguf(path, {**keys, "llama." + suffix: v}, tensors)
+            message = ids_of(path, "Once", 6, "reference")
+            named = isinstance(message, str) and suffix in message
+            if named != refused or isinstance(message, str) != refused:
+                print(f"WRONG llama.{suffix} = {v}: {message}")
+                wrong += 1
+    return wrong
+
+
 def main():
     rng = np.random.Generator(np.random.PCG64(11))
     wrong = 0
@@ -311,6 +334,8 @@ def main():
             write_gguf(path, {**keys_of(h, arch, name), **vocabulary}, tensors)
             for backend in ("reference", "fp32"):
                 wrong += compare(name, path, h, w, encode, backend)
+            if name == "TinyLlama-1.1B":
+                wrong += refusals(path, {**keys_of(h, arch, name), **vocabulary}, tensors)
         # q8_0 and q4_0 are computed with 8-bit activations
         for form in [f for f in FORMS if f not in ("q8_0", "q4_0")]:
             h = dict(layers=1, context=64, vocab=512, dim=256, hidden=256, heads=4, kv_heads=2,

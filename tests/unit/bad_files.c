@@ -233,7 +233,7 @@ static const struct row rows[] = {
     {"gguf-no-architecture", GGUF, SKIP, 0, 0, "key general.architecture is missing",
      "general.architecture"},
     {"gguf-unknown-architecture", GGUF, SET8, 12, 'L',
-     "architecture is Llama; expected llama or qwen2", "general.architecture"},
+     "architecture is Llama (unknown); expected one of llama, qwen2", "general.architecture"},
     {"gguf-no-context", GGUF, SKIP, 0, 0, "key llama.context_length is missing",
      "llama.context_length"},
     {"gguf-zero-dim", GGUF, SET32, 4, 0, "llama.embedding_length is 0; expected 1 to",

@@ -206,23 +206,27 @@ static void positions(void **state)
         const char *config;
         float scale;
         float factors[3]; // 0: none
-        uint32_t context;
+        uint32_t window;
     } said[] = {
-        {", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4.0}", 0.25f, {0}, 20},
+        {", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 4.0}", 0.25f, {0}, 0},
         {", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
          "\"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, "
          "\"original_max_position_embeddings\": 64}",
          1.0f,
          {1.0f, 8.0f, 8.0f},
-         20},
+         0},
         {", \"sliding_window\": 8", 1.0f, {0}, 8},
+        {", \"sliding_window\": 21", 1.0f, {0}, 0},
+        {", \"use_sliding_window\": false, \"sliding_window\": 8", 1.0f, {0}, 0},
     };
     for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
         struct folder f;
         make(&f, &(struct synth_hf){.config = said[i].config});
         const struct dt_hparams *hp = &f.model.hp;
         assert_true(hp->rope_scale == said[i].scale);
-        assert_int_equal(hp->context, said[i].context);
+        assert_int_equal(hp->context, 20);
+        assert_int_equal(hp->window, said[i].window);
+        assert_int_equal(f.model.layers[2].window, said[i].window);
         assert_int_equal(hp->rope_factors != NULL, said[i].factors[0] != 0);
         if (hp->rope_factors)
             assert_memory_equal(hp->rope_factors, said[i].factors, sizeof said[i].factors);
@@ -259,11 +263,31 @@ static const struct row {
      "num_attention_heads is 5, not a multiple of num_key_value_heads 2"},
     {"config-kv-heads", CONFIG, "_value_heads\": 2", "_value_heads\": 3",
      "num_attention_heads is 4, not a multiple of num_key_value_heads 3"},
-    {"config-type", CONFIG, "\"llama\"", "\"gemma\"",
-     "model_type is \"gemma\"; expected llama, mistral or qwen2"},
     {"config-gptq", CONFIG, "\"hidden_act\"",
      "\"quantization_config\": {\"quant_method\": \"gptq\"}, \"hidden_act\"",
      "the weights are quantised with gptq"},
+    {"config-type", CONFIG, "\"llama\"", "\"Llama\"",
+     "model_type is \"Llama\" (unknown); expected one of llama, mistral, qwen2"},
+    {"config-type-lacks", CONFIG, "\"llama\"", "\"mamba\"",
+     "model_type is \"mamba\" (not supported: state-space layers); expected one of llama"},
+    {"config-softcap", CONFIG, "\"hidden_size\": 24",
+     "\"attn_logit_softcapping\": 50.0, \"hidden_size\": 24",
+     "attn_logit_softcapping is 50.0, which duotale does not compute for a llama model"},
+    {"config-scales", CONFIG, "\"hidden_size\": 24", "\"logits_scaling\": 8, \"hidden_size\": 24",
+     "logits_scaling is 8, which duotale does not compute for a llama model; expected 1"},
+    {"config-parallel", CONFIG, "\"hidden_size\": 24",
+     "\"use_parallel_residual\": true, \"hidden_size\": 24", "use_parallel_residual is true"},
+    {"config-experts", CONFIG, "\"hidden_size\": 24",
+     "\"num_local_experts\": 8, \"hidden_size\": 24", "num_local_experts is 8"},
+    {"config-layer-types", CONFIG, "\"hidden_size\": 24",
+     "\"layer_types\": [\"linear_attention\"], \"hidden_size\": 24",
+     "the attention of layer 0 is \"linear_attention\"; expected full_attention or"},
+    {"config-yarn-truncate", CONFIG, "\"hidden_size\": 24",
+     "\"rope_scaling\": {\"type\": \"yarn\", \"truncate\": false}, \"hidden_size\": 24",
+     "rope_scaling.truncate is false; expected true"},
+    {"config-longrope", CONFIG, "\"hidden_size\": 24",
+     "\"rope_scaling\": {\"type\": \"longrope\", \"long_factor\": [1]}, \"hidden_size\": 24",
+     "rope_scaling.long_factor has 1 items; expected 3 numbers"},
     {"config-act", CONFIG, "\"silu\"", "\"gelu\"", "hidden_act is \"gelu\"; expected silu"},
     {"config-eps", CONFIG, "1e-05", "1e+05", "rms_norm_eps is 1e+05; expected 0 to 1"},
     {"config-theta", CONFIG, "10000.0", "-1000.0", "rope_theta is -1000.0; expected 1 to"},

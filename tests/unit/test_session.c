@@ -14,6 +14,7 @@
 #include "core/profile.h"
 #include "core/quant/quantise.h"
 #include "core/session.h"
+#include "core/structure.h"
 
 static uint64_t seed = 88172645463325252ull;
 
@@ -79,6 +80,7 @@ static struct dt_model model(uint32_t form, uint32_t group)
     m.hp.kv_heads = 1 + pick(3);
     m.hp.heads = m.hp.kv_heads * (1 + pick(3));
     m.hp.head_size = (temperature + 1) / 2 * 2 * (1 + pick(2));
+    m.hp.structure = dt_structure_find("llama", 5);
     m.hp.dim = m.hp.heads * m.hp.head_size;
     m.hp.hidden = temperature * (1 + pick(5));
     m.hp.layers = 1 + pick(3);

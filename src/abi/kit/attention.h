@@ -232,10 +232,11 @@ KIT_INLINE void kit_normalise(float *scores, size_t score_stride, uint32_t heads
         kit_divide(scores + h * score_stride, entries, sum[h]);
 }
 
+// cap 0: scores are not capped. A constant 0 costs nothing.
 KIT_INLINE void kit_attention_of(float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
                                  uint32_t head_begin, uint32_t head_end, uint32_t entries,
-                                 float divisor, float *scores, size_t score_stride, kit_exp_fn *exp,
-                                 int half)
+                                 float divisor, float cap, float *scores, size_t score_stride,
+                                 kit_exp_fn *exp, int half)
 {
     uint32_t sharing = heads / kv->heads;
     for (uint32_t begin = head_begin; begin < head_end; begin += 8, scores += 8 * score_stride) {
@@ -247,6 +248,8 @@ KIT_INLINE void kit_attention_of(float *out, const float *q, const struct dt_kv 
             size_t kv_head = (begin + h) / sharing;
             kit_scores(s, q + (size_t)(begin + h) * kv->head_size, kv, kv_head * kv->key_head,
                        entries, divisor, half);
+            if (cap > 0)
+                kit_softcap(s, entries, cap, exp);
             kit_exp_less(s, entries, kit_largest(s, entries), exp);
             results[h] = out + (size_t)(begin + h) * kv->head_size;
             bases[h] = kv_head * kv->value_head;
@@ -256,16 +259,25 @@ KIT_INLINE void kit_attention_of(float *out, const float *q, const struct dt_kv 
     }
 }
 
+KIT_INLINE void kit_attention_capped(float *out, const float *q, const struct dt_kv *kv,
+                                     uint32_t heads, uint32_t head_begin, uint32_t head_end,
+                                     uint32_t entries, float divisor, float cap, float *scores,
+                                     size_t score_stride, kit_exp_fn *exp)
+{
+    if (kv->type == DT_KV_F16)
+        kit_attention_of(out, q, kv, heads, head_begin, head_end, entries, divisor, cap, scores,
+                         score_stride, exp, 1);
+    else
+        kit_attention_of(out, q, kv, heads, head_begin, head_end, entries, divisor, cap, scores,
+                         score_stride, exp, 0);
+}
+
 KIT_INLINE void kit_attention(float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
                               uint32_t head_begin, uint32_t head_end, uint32_t entries,
                               float divisor, float *scores, size_t score_stride, kit_exp_fn *exp)
 {
-    if (kv->type == DT_KV_F16)
-        kit_attention_of(out, q, kv, heads, head_begin, head_end, entries, divisor, scores,
-                         score_stride, exp, 1);
-    else
-        kit_attention_of(out, q, kv, heads, head_begin, head_end, entries, divisor, scores,
-                         score_stride, exp, 0);
+    kit_attention_capped(out, q, kv, heads, head_begin, head_end, entries, divisor, 0.0f, scores,
+                         score_stride, exp);
 }
 
 #endif

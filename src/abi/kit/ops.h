@@ -57,6 +57,51 @@ KIT_INLINE void kit_rmsnorm(float *out, size_t out_stride, const float *x, size_
     kit_rmsnorm_some(out, out_stride, x, x_stride, weight, n, c, columns, epsilon, 1);
 }
 
+// Both sums of a column are in sequence, so at_once columns are computed side by side. Returns the
+// first column that is left.
+KIT_INLINE uint32_t kit_layernorm_some(float *out, size_t out_stride, const float *x,
+                                       size_t x_stride, const float *weight, const float *bias,
+                                       uint32_t n, uint32_t c, uint32_t columns, float epsilon,
+                                       int at_once)
+{
+    for (; c + (uint32_t)at_once <= columns; c += (uint32_t)at_once) {
+        const float *at = x + c * x_stride;
+        float mean[8] = {0}, variance[8] = {0};
+        for (uint32_t i = 0; i < n; i++) {
+            for (int k = 0; k < at_once; k++)
+                mean[k] += at[k * x_stride + i];
+        }
+        for (int k = 0; k < at_once; k++)
+            mean[k] /= (float)n;
+        for (uint32_t i = 0; i < n; i++) {
+            for (int k = 0; k < at_once; k++)
+                variance[k] += (at[k * x_stride + i] - mean[k]) * (at[k * x_stride + i] - mean[k]);
+        }
+        for (int k = 0; k < at_once; k++) {
+            const float *from = at + k * x_stride;
+            float *to = out + (c + k) * out_stride;
+            float r = 1.0f / __builtin_sqrtf(variance[k] / (float)n + epsilon);
+            uint32_t i = 0;
+            for (; i + KIT_W <= n; i += KIT_W)
+                kit_store(to + i, kit_load(weight + i) * ((kit_load(from + i) - mean[k]) * r) +
+                                      (bias ? kit_load(bias + i) : kit_set(0.0f)));
+            for (; i < n; i++)
+                to[i] = weight[i] * ((from[i] - mean[k]) * r) + (bias ? bias[i] : 0.0f);
+        }
+    }
+    return c;
+}
+
+KIT_INLINE void kit_layernorm(float *out, size_t out_stride, const float *x, size_t x_stride,
+                              const float *weight, const float *bias, uint32_t n, uint32_t columns,
+                              float epsilon)
+{
+    uint32_t c =
+        kit_layernorm_some(out, out_stride, x, x_stride, weight, bias, n, 0, columns, epsilon, 8);
+    c = kit_layernorm_some(out, out_stride, x, x_stride, weight, bias, n, c, columns, epsilon, 2);
+    kit_layernorm_some(out, out_stride, x, x_stride, weight, bias, n, c, columns, epsilon, 1);
+}
+
 KIT_INLINE void kit_rope(float *x, uint32_t heads, uint32_t head_size, uint32_t rotated,
                          const float *cosine, const float *sine, uint32_t style)
 {
@@ -133,6 +178,36 @@ KIT_INLINE void kit_silu_mul(float *gate, const float *up, uint32_t n, kit_exp_f
             kit_store(gate + i, y);
         else
             kit_store_n(gate + i, y, left);
+    }
+}
+
+// gate = gelu(gate) * up; up NULL: gate = gelu(gate)
+KIT_INLINE void kit_gelu_mul(float *gate, const float *up, uint32_t n, kit_exp_fn *exp)
+{
+    for (uint32_t i = 0; i < n; i += KIT_W) {
+        size_t left = n - i < KIT_W ? n - i : KIT_W;
+        kit_f a = left == KIT_W ? kit_load(gate + i) : kit_load_n(gate + i, left);
+        kit_f y = a * (1.0f / (1.0f + exp(-(a * (1.5957691216f + 0.0713548163f * (a * a))))));
+        if (up)
+            y *= left == KIT_W ? kit_load(up + i) : kit_load_n(up + i, left);
+        if (left == KIT_W)
+            kit_store(gate + i, y);
+        else
+            kit_store_n(gate + i, y, left);
+    }
+}
+
+// x = cap * tanh(x / cap)
+KIT_INLINE void kit_softcap(float *x, uint32_t n, float cap, kit_exp_fn *exp)
+{
+    for (uint32_t i = 0; i < n; i += KIT_W) {
+        size_t left = n - i < KIT_W ? n - i : KIT_W;
+        kit_f a = left == KIT_W ? kit_load(x + i) : kit_load_n(x + i, left);
+        kit_f y = cap * (1.0f - 2.0f / (1.0f + exp(2.0f * (a / cap))));
+        if (left == KIT_W)
+            kit_store(x + i, y);
+        else
+            kit_store_n(x + i, y, left);
     }
 }
 

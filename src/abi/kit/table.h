@@ -46,6 +46,42 @@ KIT_ENTRY void kit_op_silu_mul(void *ctx, float *gate, const float *up, uint32_t
     kit_silu_mul(gate, up, n, kit_expf);
 }
 
+KIT_ENTRY void kit_op_layernorm(void *ctx, float *out, size_t out_stride, const float *x,
+                                size_t x_stride, const float *weight, const float *bias, uint32_t n,
+                                uint32_t columns, float epsilon)
+{
+    (void)ctx;
+    kit_layernorm(out, out_stride, x, x_stride, weight, bias, n, columns, epsilon);
+}
+
+KIT_ENTRY void kit_op_gelu(void *ctx, float *x, uint32_t n)
+{
+    (void)ctx;
+    kit_gelu_mul(x, NULL, n, kit_expf);
+}
+
+KIT_ENTRY void kit_op_gelu_mul(void *ctx, float *gate, const float *up, uint32_t n)
+{
+    (void)ctx;
+    kit_gelu_mul(gate, up, n, kit_expf);
+}
+
+KIT_ENTRY void kit_op_softcap(void *ctx, float *x, uint32_t n, float cap)
+{
+    (void)ctx;
+    kit_softcap(x, n, cap, kit_expf);
+}
+
+KIT_ENTRY void kit_op_attention_capped(void *ctx, float *out, const float *q,
+                                       const struct dt_kv *kv, uint32_t heads, uint32_t head_begin,
+                                       uint32_t head_end, uint32_t entries, float divisor,
+                                       float cap, float *scores, size_t score_stride)
+{
+    (void)ctx;
+    kit_attention_capped(out, q, kv, heads, head_begin, head_end, entries, divisor, cap, scores,
+                         score_stride, kit_expf);
+}
+
 KIT_ENTRY void kit_op_add(void *ctx, float *x, const float *y, uint32_t n)
 {
     (void)ctx;

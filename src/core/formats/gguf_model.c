@@ -1,159 +1,35 @@
 // SPDX-License-Identifier: MIT
 // Reads a model from GGUF files: hyperparameters from the keys, and all files of a split model.
-#include <math.h>
-
 #include "base/format.h"
 #include "core/formats/foreign.h"
 #include "core/formats/gguf_reader.h"
 #include "core/text/template.h"
 
-// ---- hyperparameters ----
-
-static const char *arch_key(const struct dt_gguf_reader *r, char out[DT_GGUF_MAX_KEY],
-                            const char *suffix)
-{
-    dt_format(out, DT_GGUF_MAX_KEY, "%s.%s", r->prefix, suffix);
-    return out;
-}
-
-static dt_status number(const struct dt_gguf_reader *r, const struct dt_gguf *g, const char *suffix,
-                        uint32_t most, bool required, uint32_t *out)
-{
-    char key[DT_GGUF_MAX_KEY];
-    arch_key(r, key, suffix);
-    if (required && !dt_gguf_find(g, key))
-        return dt_error_set(r->err, DT_BAD_INPUT, g->name, "key %s is missing", key);
-    return dt_gguf_uint(g, key, 1, most, out, r->err);
-}
+// ---- the first file ----
 
 static dt_status read_architecture(struct dt_gguf_reader *r, const struct dt_gguf *g)
 {
-    static const struct {
-        const char *name;
-        uint32_t rope_style;
-    } known[] = {{"llama", DT_ROPE_PAIRS}, {"qwen2", DT_ROPE_HALVES}};
     const char *name = NULL;
     size_t length = 0;
+    char known[512];
     dt_status status = dt_gguf_text(g, "general.architecture", &name, &length, r->err);
     if (status)
         return status;
     if (!name)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name, "key general.architecture is missing");
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (dt_read_is(name, length, known[i].name)) {
-            r->prefix = r->model->architecture = known[i].name;
-            r->model->hp.rope_style = known[i].rope_style;
-            return DT_OK;
-        }
+    const struct dt_structure *s = dt_structure_find(name, length);
+    if (s) {
+        r->prefix = r->model->architecture = s->name;
+        r->model->hp.structure = s;
+        r->model->hp.rope_style = s->gguf_rope;
+        return DT_OK;
+    }
+    const char *lacks = dt_structure_lacks(name, length);
+    dt_structure_list(false, known, sizeof known);
     return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
-                        "architecture is %.*s; expected llama or qwen2",
-                        length < 64 ? (int)length : 64, name);
-}
-
-static dt_status read_heads(struct dt_gguf_reader *r, const struct dt_gguf *g)
-{
-    struct dt_hparams *hp = &r->model->hp;
-    uint32_t experts = 0, value_size;
-    char key[DT_GGUF_MAX_KEY];
-    dt_status status;
-    if ((status = number(r, g, "attention.head_count", DT_MAX_HEADS, true, &hp->heads)))
-        return status;
-    hp->kv_heads = hp->heads;
-    if ((status = number(r, g, "attention.head_count_kv", DT_MAX_HEADS, false, &hp->kv_heads)))
-        return status;
-    if (hp->kv_heads > hp->heads || hp->heads % hp->kv_heads)
-        return dt_error_set(
-            r->err, DT_BAD_INPUT, g->name,
-            "attention.head_count is %u, not a multiple of attention.head_count_kv %u", hp->heads,
-            hp->kv_heads);
-    hp->head_size = hp->dim / hp->heads;
-    bool given = dt_gguf_find(g, arch_key(r, key, "attention.key_length")) != NULL;
-    if (!given && hp->dim % hp->heads)
-        return dt_error_set(r->err, DT_BAD_INPUT, g->name,
-                            "embedding_length is %u, not a multiple of attention.head_count %u",
-                            hp->dim, hp->heads);
-    if ((status = number(r, g, "attention.key_length", DT_MAX_DIM, false, &hp->head_size)))
-        return status;
-    value_size = hp->head_size;
-    if ((status = number(r, g, "attention.value_length", DT_MAX_DIM, false, &value_size)))
-        return status;
-    if (value_size != hp->head_size)
-        return dt_error_set(
-            r->err, DT_UNSUPPORTED, g->name,
-            "attention.key_length is %u, but value_length is %u; they must be equal", hp->head_size,
-            value_size);
-    if (hp->head_size % 2 || (uint64_t)hp->head_size * hp->heads > 4 * DT_MAX_DIM)
-        return dt_error_set(
-            r->err, DT_BAD_INPUT, g->name,
-            "%u heads of %u channels: expected an even number of channels and at most %u in all",
-            hp->heads, hp->head_size, 4 * DT_MAX_DIM);
-    if ((status =
-             dt_gguf_uint(g, arch_key(r, key, "expert_count"), 0, UINT32_MAX, &experts, r->err)))
-        return status;
-    if (experts)
-        return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
-                            "expert_count is %u; mixtures of experts are not supported", experts);
-    return DT_OK;
-}
-
-static dt_status read_rope(struct dt_gguf_reader *r, const struct dt_gguf *g)
-{
-    struct dt_hparams *hp = &r->model->hp;
-    char key[DT_GGUF_MAX_KEY];
-    const char *scaling = NULL;
-    size_t length = 0;
-    float factor = 1;
-    dt_status status;
-    hp->rope_base = 10000.0f;
-    hp->rope_scale = 1.0f;
-    hp->rotated = hp->head_size;
-    if ((status = number(r, g, "rope.dimension_count", hp->head_size, false, &hp->rotated)) ||
-        (status = dt_gguf_float(g, arch_key(r, key, "rope.freq_base"), 1, 1e12, &hp->rope_base,
-                                r->err)) ||
-        (status =
-             dt_gguf_float(g, arch_key(r, key, "rope.scale_linear"), 1e-3, 1e6, &factor, r->err)) ||
-        (status = dt_gguf_float(g, arch_key(r, key, "rope.scaling.factor"), 1e-3, 1e6, &factor,
-                                r->err)) ||
-        (status =
-             dt_gguf_text(g, arch_key(r, key, "rope.scaling.type"), &scaling, &length, r->err)))
-        return status;
-    if (hp->rotated % 2)
-        return dt_error_set(r->err, DT_BAD_INPUT, g->name,
-                            "rope.dimension_count is %u; expected an even number", hp->rotated);
-    if (scaling && !dt_read_is(scaling, length, "none") && !dt_read_is(scaling, length, "linear") &&
-        factor != 1.0f)
-        return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
-                            "rope.scaling.type is %.*s; expected none or linear",
-                            length < 32 ? (int)length : 32, scaling);
-    if (!scaling || dt_read_is(scaling, length, "linear"))
-        hp->rope_scale = 1.0f / factor;
-    return DT_OK;
-}
-
-static dt_status read_hparams(struct dt_gguf_reader *r, const struct dt_gguf *g)
-{
-    struct dt_hparams *hp = &r->model->hp;
-    char key[DT_GGUF_MAX_KEY];
-    uint32_t window = 0;
-    dt_status status;
-    hp->norm_epsilon = 1e-5f;
-    if ((status = number(r, g, "context_length", UINT32_MAX, true, &hp->context)) ||
-        (status = number(r, g, "embedding_length", DT_MAX_DIM, true, &hp->dim)) ||
-        (status = number(r, g, "block_count", DT_MAX_LAYERS, true, &hp->layers)) ||
-        (status = number(r, g, "feed_forward_length", DT_MAX_HIDDEN, true, &hp->hidden)) ||
-        (status = dt_gguf_float(g, arch_key(r, key, "attention.layer_norm_rms_epsilon"), 0, 1,
-                                &hp->norm_epsilon, r->err)) ||
-        (status = dt_gguf_uint(g, arch_key(r, key, "attention.sliding_window"), 0, UINT32_MAX,
-                               &window, r->err)) ||
-        (status = read_heads(r, g)) || (status = read_rope(r, g)))
-        return status;
-    // A model with sliding-window attention computes the same as others within its window, so the
-    // context is limited to it.
-    if (window && window < hp->context)
-        hp->context = window;
-    if (hp->context > DT_MAX_CONTEXT) // an upper limit: less always works
-        hp->context = DT_MAX_CONTEXT;
-    return DT_OK;
+                        "architecture is %.*s (%s%s); expected one of %s",
+                        length < 64 ? (int)length : 64, name, lacks ? "not supported: " : "unknown",
+                        lacks ? lacks : "", known);
 }
 
 static dt_status read_hints(struct dt_gguf_reader *r, const struct dt_gguf *g)
@@ -239,10 +115,10 @@ static dt_status read_first(struct dt_gguf_reader *r, const struct dt_gguf *g)
     dt_status status;
     m->format = g->version == 2 ? "GGUF v2" : "GGUF v3";
     if ((status = dt_foreign_check_gguf(g, r->err)) || (status = read_architecture(r, g)) ||
-        (status = read_hparams(r, g)) || (status = dt_gguf_read_vocab(r, g)))
+        (status = dt_gguf_read_hparams(r, g)) || (status = dt_gguf_read_vocab(r, g)))
         return status;
     if (m->vocab.kind == DT_VOCAB_NONE &&
-        (status = number(r, g, "vocab_size", DT_MAX_VOCAB, true, &m->hp.vocab)))
+        (status = dt_gguf_number(r, g, "vocab_size", DT_MAX_VOCAB, true, &m->hp.vocab)))
         return status;
     if ((status = read_hints(r, g)) || (status = read_layout(r, g)))
         return status;
@@ -253,7 +129,8 @@ static dt_status read_first(struct dt_gguf_reader *r, const struct dt_gguf *g)
     else if (!r->measuring)
         return dt_error_set(r->err, DT_NO_MEMORY, g->name, "the table of %u layers needs %zu bytes",
                             m->hp.layers, m->hp.layers * sizeof *m->layers);
-    return DT_OK;
+    dt_structure_set_layers(m);
+    return dt_gguf_read_windows(r, g);
 }
 
 dt_status dt_gguf_open(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
@@ -287,6 +164,9 @@ dt_status dt_gguf_open(const struct dt_model_part *parts, uint32_t count, struct
         return dt_error_set(err, DT_BAD_INPUT, r.file,
                             "split.tensors.count is %u, but the files have %llu tensors", wanted,
                             (unsigned long long)tensors);
+    dt_structure_split(out);
+    if ((status = dt_gguf_check_long_rope(&r)))
+        return status;
     if ((status = dt_gguf_check_complete(&r)))
         return status;
     out->hp.tied = !out->classifier.quants;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Shared by the parts of the GGUF reader: gguf_model.c, gguf_vocab.c, gguf_tensors.c.
+// Shared by the parts of the GGUF reader: gguf_model.c, gguf_hparams.c, gguf_vocab.c,
+// gguf_tensors.c.
 #ifndef DT_CORE_GGUF_READER_H
 #define DT_CORE_GGUF_READER_H
 
 #include "core/formats/gguf.h"
 #include "core/formats/reader.h"
-#include "core/slots.h"
+#include "core/structure.h"
 
 // The state of reading one model.
 struct dt_gguf_reader {
@@ -18,6 +19,24 @@ struct dt_gguf_reader {
     uint32_t packed_group;
     bool measuring;
 };
+
+// Writes a key of the architecture, "llama.SUFFIX", to out; returns it.
+const char *dt_gguf_arch_key(const struct dt_gguf_reader *r, char out[DT_GGUF_MAX_KEY],
+                             const char *suffix);
+
+// Reads an integer from 1 to `most` of such a key. If it is absent, *out is left alone, or it is
+// DT_BAD_INPUT if it is required.
+dt_status dt_gguf_number(const struct dt_gguf_reader *r, const struct dt_gguf *g,
+                         const char *suffix, uint32_t most, bool required, uint32_t *out);
+
+// Sets hp by the keys of the architecture, except vocab and tied. hp.structure is set.
+dt_status dt_gguf_read_hparams(struct dt_gguf_reader *r, const struct dt_gguf *g);
+
+// Sets the windows of layers where the file has a pattern of its own.
+dt_status dt_gguf_read_windows(const struct dt_gguf_reader *r, const struct dt_gguf *g);
+
+// Selects LongRoPE if the file has its tensors; all are placed.
+dt_status dt_gguf_check_long_rope(const struct dt_gguf_reader *r);
 
 // tokenizer.ggml.*: the vocabulary, whose pieces stay in the file; sets hp.vocab. Where the file
 // has no vocabulary (vocab.kind DT_VOCAB_NONE), hp.vocab is left alone.

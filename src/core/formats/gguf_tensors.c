@@ -8,6 +8,11 @@ const struct dt_slot_names dt_gguf_names = {
     .slot =
         {
             [DT_SLOT_ATTENTION_NORM] = "attn_norm.weight",
+            [DT_SLOT_ATTENTION_NORM_BIAS] = "attn_norm.bias",
+            [DT_SLOT_QKV] = "attn_qkv.weight",
+            [DT_SLOT_QKV_BIAS] = "attn_qkv.bias",
+            [DT_SLOT_QUERY_NORM] = "attn_q_norm.weight",
+            [DT_SLOT_KEY_NORM] = "attn_k_norm.weight",
             [DT_SLOT_QUERY] = "attn_q.weight",
             [DT_SLOT_KEY] = "attn_k.weight",
             [DT_SLOT_VALUE] = "attn_v.weight",
@@ -15,11 +20,23 @@ const struct dt_slot_names dt_gguf_names = {
             [DT_SLOT_KEY_BIAS] = "attn_k.bias",
             [DT_SLOT_VALUE_BIAS] = "attn_v.bias",
             [DT_SLOT_OUTPUT] = "attn_output.weight",
+            [DT_SLOT_OUTPUT_BIAS] = "attn_output.bias",
+            [DT_SLOT_POST_ATTENTION_NORM] = "post_attention_norm.weight",
+            [DT_SLOT_FFN_NORM_BIAS] = "ffn_norm.bias",
+            [DT_SLOT_GATE_BIAS] = "ffn_gate.bias",
+            [DT_SLOT_UP_BIAS] = "ffn_up.bias",
+            [DT_SLOT_DOWN_BIAS] = "ffn_down.bias",
+            [DT_SLOT_POST_FFN_NORM] = "post_ffw_norm.weight",
             [DT_SLOT_FFN_NORM] = "ffn_norm.weight",
+            [DT_SLOT_GATE_UP] = "ffn_up.weight",
             [DT_SLOT_GATE] = "ffn_gate.weight",
             [DT_SLOT_UP] = "ffn_up.weight",
             [DT_SLOT_DOWN] = "ffn_down.weight",
             [DT_SLOT_EMBEDDING] = "token_embd.weight",
+            [DT_SLOT_POSITIONS] = "position_embd.weight",
+            [DT_SLOT_FINAL_NORM_BIAS] = "output_norm.bias",
+            [DT_SLOT_ROPE_LONG] = "rope_factors_long.weight",
+            [DT_SLOT_ROPE_SHORT] = "rope_factors_short.weight",
             [DT_SLOT_FINAL_NORM] = "output_norm.weight",
             [DT_SLOT_CLASSIFIER] = "output.weight",
             [DT_SLOT_ROPE_FACTORS] = "rope_freqs.weight",
@@ -120,7 +137,9 @@ static dt_status place_vector(const struct dt_gguf_reader *r, const struct found
     }
     if ((status = dt_reader_check_finite(f->g->name, f->name, values, n, r->err)))
         return status;
-    for (uint32_t i = 0; slot == DT_SLOT_ROPE_FACTORS && i < n; i++)
+    bool divisors =
+        slot == DT_SLOT_ROPE_FACTORS || slot == DT_SLOT_ROPE_LONG || slot == DT_SLOT_ROPE_SHORT;
+    for (uint32_t i = 0; divisors && i < n; i++)
         if (!(values[i] > 0))
             return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
                                 "%s: value %u is %g; expected a positive number", f->name, i,
@@ -201,7 +220,12 @@ static dt_status place(const struct dt_gguf_reader *r, struct found *f)
         return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
                             "%s belongs to layer %lld, but block_count is %u", f->name,
                             (long long)layer, m->hp.layers);
-    if (slot == DT_SLOT_COUNT || (scales && dt_slot_is_vector(slot)))
+    // phi3 has the gate in ffn_up, before the rows of up
+    if (slot == DT_SLOT_GATE_UP && (!dt_structure_has(m->hp.structure, DT_SLOT_GATE_UP) ||
+                                    f->t.size[1] != 2 * (uint64_t)m->hp.hidden))
+        slot = DT_SLOT_UP;
+    if (slot == DT_SLOT_COUNT || (scales && dt_slot_is_vector(slot)) ||
+        !dt_structure_has(m->hp.structure, slot))
         return dt_error_set(r->err, DT_UNSUPPORTED, f->g->name,
                             "tensor %s is not part of a %s model", f->name, m->architecture);
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Shared by the parts of the reader of Hugging Face folders: hf_model.c, hf_tokenizer.c,
-// hf_tensors.c.
+// Shared by the parts of the reader of Hugging Face folders: hf_model.c, hf_config.c,
+// hf_tokenizer.c, hf_tensors.c.
 #ifndef DT_CORE_HF_READER_H
 #define DT_CORE_HF_READER_H
 
 #include "core/formats/json_read.h"
 #include "core/formats/reader.h"
 #include "core/formats/safetensors.h"
+#include "core/structure.h"
 
 struct dt_hf_reader {
     const struct dt_model_part *parts;
@@ -26,6 +27,12 @@ struct dt_hf_reader {
 
 // The vocabulary, its special tokens and ends, and the chat template. hp.vocab is set.
 dt_status dt_hf_read_tokenizer(const struct dt_hf_reader *r);
+
+// Sets architecture and hp by config.json. LongRoPE's divisors are allocated in the arena.
+dt_status dt_hf_read_config(const struct dt_hf_reader *r);
+
+// Sets the windows and the RoPE of all layers, which exist.
+dt_status dt_hf_read_layers(const struct dt_hf_reader *r);
 
 // Assigns every tensor of one safetensors file to its slot in the model, and adds their number to
 // *tensors. Norms and biases that are not F32 are converted into the arena. DT_BAD_INPUT or

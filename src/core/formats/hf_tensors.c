@@ -2,54 +2,136 @@
 // Assigns the tensors of safetensors files to the slots of a model; they stay in the files.
 #include "base/format.h"
 #include "core/formats/hf_reader.h"
-#include "core/slots.h"
 
-#define TENSORS_MOST (DT_MAX_LAYERS * 16)
+#define TENSORS_MOST (DT_MAX_LAYERS * 32)
 
-static const struct dt_slot_names names = {
-    .layer = "model.layers.",
-    .slot =
-        {
-            [DT_SLOT_ATTENTION_NORM] = "input_layernorm.weight",
-            [DT_SLOT_QUERY] = "self_attn.q_proj.weight",
-            [DT_SLOT_KEY] = "self_attn.k_proj.weight",
-            [DT_SLOT_VALUE] = "self_attn.v_proj.weight",
-            [DT_SLOT_QUERY_BIAS] = "self_attn.q_proj.bias",
-            [DT_SLOT_KEY_BIAS] = "self_attn.k_proj.bias",
-            [DT_SLOT_VALUE_BIAS] = "self_attn.v_proj.bias",
-            [DT_SLOT_OUTPUT] = "self_attn.o_proj.weight",
-            [DT_SLOT_FFN_NORM] = "post_attention_layernorm.weight",
-            [DT_SLOT_GATE] = "mlp.gate_proj.weight",
-            [DT_SLOT_UP] = "mlp.up_proj.weight",
-            [DT_SLOT_DOWN] = "mlp.down_proj.weight",
-            [DT_SLOT_EMBEDDING] = "model.embed_tokens.weight",
-            [DT_SLOT_FINAL_NORM] = "model.norm.weight",
-            [DT_SLOT_CLASSIFIER] = "lm_head.weight",
-        },
+// What all architectures with Llama's names share, and QKV and GATE_UP of Phi-3.
+#define LLAMA_NAMES                                                                                \
+    [DT_SLOT_ATTENTION_NORM] = "input_layernorm.weight",                                           \
+    [DT_SLOT_QKV] = "self_attn.qkv_proj.weight", [DT_SLOT_QUERY] = "self_attn.q_proj.weight",      \
+    [DT_SLOT_KEY] = "self_attn.k_proj.weight", [DT_SLOT_VALUE] = "self_attn.v_proj.weight",        \
+    [DT_SLOT_QUERY_BIAS] = "self_attn.q_proj.bias", [DT_SLOT_KEY_BIAS] = "self_attn.k_proj.bias",  \
+    [DT_SLOT_VALUE_BIAS] = "self_attn.v_proj.bias", [DT_SLOT_OUTPUT] = "self_attn.o_proj.weight",  \
+    [DT_SLOT_OUTPUT_BIAS] = "self_attn.o_proj.bias",                                               \
+    [DT_SLOT_GATE_UP] = "mlp.gate_up_proj.weight", [DT_SLOT_GATE] = "mlp.gate_proj.weight",        \
+    [DT_SLOT_GATE_BIAS] = "mlp.gate_proj.bias", [DT_SLOT_UP] = "mlp.up_proj.weight",               \
+    [DT_SLOT_UP_BIAS] = "mlp.up_proj.bias", [DT_SLOT_DOWN] = "mlp.down_proj.weight",               \
+    [DT_SLOT_DOWN_BIAS] = "mlp.down_proj.bias", [DT_SLOT_EMBEDDING] = "model.embed_tokens.weight", \
+    [DT_SLOT_FINAL_NORM] = "model.norm.weight", [DT_SLOT_CLASSIFIER] = "lm_head.weight"
+
+// The names of GPT-2 and of others that begin with "transformer.", which is left out here.
+#define GPT_NAMES                                                                                  \
+    [DT_SLOT_ATTENTION_NORM] = "ln_1.weight", [DT_SLOT_ATTENTION_NORM_BIAS] = "ln_1.bias",         \
+    [DT_SLOT_FFN_NORM] = "ln_2.weight", [DT_SLOT_FFN_NORM_BIAS] = "ln_2.bias",                     \
+    [DT_SLOT_DOWN] = "mlp.c_proj.weight", [DT_SLOT_DOWN_BIAS] = "mlp.c_proj.bias",                 \
+    [DT_SLOT_EMBEDDING] = "wte.weight", [DT_SLOT_POSITIONS] = "wpe.weight",                        \
+    [DT_SLOT_FINAL_NORM] = "ln_f.weight", [DT_SLOT_FINAL_NORM_BIAS] = "ln_f.bias",                 \
+    [DT_SLOT_CLASSIFIER] = "lm_head.weight"
+
+#define APART_NAMES                                                                                \
+    [DT_SLOT_QUERY] = "attn.attention.q_proj.weight",                                              \
+    [DT_SLOT_KEY] = "attn.attention.k_proj.weight",                                                \
+    [DT_SLOT_VALUE] = "attn.attention.v_proj.weight",                                              \
+    [DT_SLOT_OUTPUT] = "attn.attention.out_proj.weight"
+
+static const struct dt_slot_names names_of[DT_HF_NAMES_COUNT] = {
+    [DT_HF_LLAMA] = {"model.layers.",
+                     {LLAMA_NAMES, [DT_SLOT_QUERY_NORM] = "self_attn.q_norm.weight",
+                      [DT_SLOT_KEY_NORM] = "self_attn.k_norm.weight",
+                      [DT_SLOT_FFN_NORM] = "post_attention_layernorm.weight"}},
+    [DT_HF_SANDWICH] = {"model.layers.",
+                        {LLAMA_NAMES, [DT_SLOT_QUERY_NORM] = "self_attn.q_norm.weight",
+                         [DT_SLOT_KEY_NORM] = "self_attn.k_norm.weight",
+                         [DT_SLOT_POST_ATTENTION_NORM] = "post_attention_layernorm.weight",
+                         [DT_SLOT_FFN_NORM] = "pre_feedforward_layernorm.weight",
+                         [DT_SLOT_POST_FFN_NORM] = "post_feedforward_layernorm.weight"}},
+    [DT_HF_HUNYUAN] = {"model.layers.",
+                       {LLAMA_NAMES, [DT_SLOT_QUERY_NORM] = "self_attn.query_layernorm.weight",
+                        [DT_SLOT_KEY_NORM] = "self_attn.key_layernorm.weight",
+                        [DT_SLOT_FFN_NORM] = "post_attention_layernorm.weight"}},
+    [DT_HF_EXAONE] =
+        {"h.",
+         {GPT_NAMES,
+          APART_NAMES, [DT_SLOT_GATE] = "mlp.c_fc_0.weight", [DT_SLOT_UP] = "mlp.c_fc_1.weight"}},
+    [DT_HF_GPT2] =
+        {"h.",
+         {GPT_NAMES, [DT_SLOT_QKV] = "attn.c_attn.weight", [DT_SLOT_QKV_BIAS] = "attn.c_attn.bias",
+          [DT_SLOT_OUTPUT] = "attn.c_proj.weight", [DT_SLOT_OUTPUT_BIAS] = "attn.c_proj.bias",
+          [DT_SLOT_UP] = "mlp.c_fc.weight", [DT_SLOT_UP_BIAS] = "mlp.c_fc.bias"}},
+    [DT_HF_GPT_NEO] = {"h.",
+                       {GPT_NAMES,
+                        APART_NAMES, [DT_SLOT_OUTPUT_BIAS] = "attn.attention.out_proj.bias",
+                        [DT_SLOT_UP] = "mlp.c_fc.weight", [DT_SLOT_UP_BIAS] = "mlp.c_fc.bias"}},
 };
 
-static dt_status place(const struct dt_hf_reader *r, const struct dt_safetensors *s,
-                       const struct dt_safetensor *t)
+static bool ends_with(const char *name, size_t n, const char *end)
 {
-    struct dt_model *m = r->model;
-    const char *name = t->name.at + 1; // known names have no escapes
-    size_t n = t->name.n - 2;
+    size_t length = strlen(end);
+    return n > length && memcmp(name + n - length, end, length) == 0;
+}
+
+// Tensors without information: tables of RoPE, and causal masks of GPT-2 and GPT-Neo.
+static bool redundant(const struct dt_structure *s, const char *name, size_t n)
+{
+    if (s->no_rope)
+        return ends_with(name, n, ".attn.bias") || ends_with(name, n, ".attention.bias") ||
+               ends_with(name, n, ".masked_bias");
+    return ends_with(name, n, "rotary_emb.inv_freq");
+}
+
+static bool is_norm(enum dt_slot slot)
+{
+    return slot == DT_SLOT_ATTENTION_NORM || slot == DT_SLOT_FFN_NORM ||
+           slot == DT_SLOT_POST_ATTENTION_NORM || slot == DT_SLOT_POST_FFN_NORM ||
+           slot == DT_SLOT_QUERY_NORM || slot == DT_SLOT_KEY_NORM || slot == DT_SLOT_FINAL_NORM;
+}
+
+// The matrix (cols, rows) at t as (rows, cols), copied into the arena; NULL when measuring.
+static dt_status transpose(const struct dt_hf_reader *r, const struct dt_safetensors *s,
+                           const struct dt_safetensor *t, uint32_t rows, uint32_t cols,
+                           const unsigned char **out)
+{
+    size_t size = t->form == DT_FORM_F32 ? 4 : 2;
+    unsigned char *copy = dt_arena_alloc(r->arena, (size_t)rows * cols, size);
+    *out = copy;
+    if (!copy && !r->measuring)
+        return dt_error_set(r->err, DT_NO_MEMORY, s->name, "%.*s needs %zu bytes, transposed",
+                            t->name.n < 100 ? (int)t->name.n : 100, t->name.at,
+                            (size_t)rows * cols * size);
+    const unsigned char *from = t->data;
+    for (uint32_t c = 0; copy && c < cols; c++)
+        for (uint32_t i = 0; i < rows; i++, from += size)
+            memcpy(copy + ((size_t)i * cols + c) * size, from, size);
+    return DT_OK;
+}
+
+// The floats of a vector: in the file, or in the arena where they are converted or, with plus_one,
+// increased by 1. *out is NULL when measuring a copy.
+static dt_status read_vector(const struct dt_hf_reader *r, const struct dt_safetensors *s,
+                             const struct dt_safetensor *t, uint32_t n, bool plus_one,
+                             const float **out)
+{
+    *out = (const float *)(const void *)t->data;
+    if (t->form == DT_FORM_F32 && !plus_one)
+        return DT_OK;
+    struct dt_matrix w = dt_matrix_blocks(t->form, 1, n, t->data);
+    float *copy = dt_arena_alloc(r->arena, n, sizeof *copy);
+    *out = copy;
+    if (!r->measuring && !copy)
+        return dt_error_set(r->err, DT_NO_MEMORY, s->name, "%.*s needs %zu bytes",
+                            t->name.n < 100 ? (int)t->name.n : 100, t->name.at, n * sizeof *copy);
+    if (copy)
+        dt_matrix_row(&w, 0, copy);
+    for (uint32_t i = 0; copy && plus_one && i < n; i++)
+        copy[i] += 1;
+    return DT_OK;
+}
+
+static dt_status check_shape(const struct dt_hf_reader *r, const struct dt_safetensors *s,
+                             const struct dt_safetensor *t, bool vector, uint32_t rows,
+                             uint32_t cols)
+{
     int shown = t->name.n < 100 ? (int)t->name.n : 100;
-    if (n > 20 && memcmp(name + n - 19, "rotary_emb.inv_freq", 19) == 0)
-        return DT_OK; // redundant: it follows from the RoPE base
-    int64_t layer;
-    enum dt_slot slot = dt_slot_find(&names, name, n, &layer);
-    if (layer >= (int64_t)m->hp.layers)
-        return dt_error_set(r->err, DT_BAD_INPUT, s->name,
-                            "%.*s belongs to layer %lld, but num_hidden_layers is %u", shown,
-                            t->name.at, (long long)layer, m->hp.layers);
-    if (slot == DT_SLOT_COUNT)
-        return dt_error_set(r->err, DT_UNSUPPORTED, s->name,
-                            "tensor %.*s is not part of a %s model", shown, t->name.at,
-                            m->architecture);
-    bool vector = dt_slot_is_vector(slot);
-    uint32_t rows, cols;
-    dt_slot_shape(&m->hp, slot, &rows, &cols);
     bool fits = vector ? t->dims == 1 && t->size[0] == cols
                        : t->dims == 2 && t->size[0] == rows && t->size[1] == cols;
     if (!fits)
@@ -61,26 +143,54 @@ static dt_status place(const struct dt_hf_reader *r, const struct dt_safetensors
         return dt_error_set(r->err, DT_UNSUPPORTED, s->name,
                             "%.*s has dtype %s; expected F32, F16 or BF16", shown, t->name.at,
                             t->type);
+    return DT_OK;
+}
 
-    struct dt_matrix w = dt_matrix_blocks(t->form, rows, cols, t->data);
-    const float *values = (const float *)(const void *)t->data;
-    if (vector && t->form != DT_FORM_F32) {
-        float *copy = dt_arena_alloc(r->arena, cols, sizeof *copy);
-        if (!r->measuring && !copy)
-            return dt_error_set(r->err, DT_NO_MEMORY, s->name, "%.*s needs %zu bytes", shown,
-                                t->name.at, cols * sizeof *copy);
-        if (copy)
-            dt_matrix_row(&w, 0, copy);
-        values = copy;
-    }
-    if (r->measuring)
+static dt_status place(const struct dt_hf_reader *r, const struct dt_safetensors *s,
+                       const struct dt_safetensor *t)
+{
+    struct dt_model *m = r->model;
+    const struct dt_structure *structure = m->hp.structure;
+    const char *name = t->name.at + 1; // known names have no escapes
+    size_t n = t->name.n - 2;
+    int shown = t->name.n < 100 ? (int)t->name.n : 100;
+    if (redundant(structure, name, n))
         return DT_OK;
+    if (n > 12 && memcmp(name, "transformer.", 12) == 0) { // GPT-2's own files lack it
+        name += 12;
+        n -= 12;
+    }
+    int64_t layer;
+    enum dt_slot slot = dt_slot_find(&names_of[structure->hf_names], name, n, &layer);
+    if (layer >= (int64_t)m->hp.layers)
+        return dt_error_set(r->err, DT_BAD_INPUT, s->name,
+                            "%.*s belongs to layer %lld, but num_hidden_layers is %u", shown,
+                            t->name.at, (long long)layer, m->hp.layers);
+    if (slot == DT_SLOT_COUNT || !dt_structure_has(structure, slot))
+        return dt_error_set(r->err, DT_UNSUPPORTED, s->name,
+                            "tensor %.*s is not part of a %s model", shown, t->name.at,
+                            m->architecture);
+    bool vector = dt_slot_is_vector(slot);
+    bool columns = structure->hf_columns && !vector && slot < DT_SLOT_LAYER_END;
+    uint32_t rows, cols;
+    dt_slot_shape(&m->hp, slot, &rows, &cols);
+    dt_status status = check_shape(r, s, t, vector, columns ? cols : rows, columns ? rows : cols);
+    if (status)
+        return status;
+    const float *values = NULL;
+    const unsigned char *data = t->data;
+    if (vector)
+        status = read_vector(r, s, t, cols, structure->hf_norm_plus_one && is_norm(slot), &values);
+    else if (columns)
+        status = transpose(r, s, t, rows, cols, &data);
+    if (status || r->measuring)
+        return status;
     void *at = dt_slot_place(m, slot, (uint32_t)layer);
     bool twice = vector ? *(const float **)at != NULL : ((struct dt_matrix *)at)->quants != NULL;
     if (twice)
         return dt_error_set(r->err, DT_BAD_INPUT, s->name, "%.*s appears twice", shown, t->name.at);
     if (!vector) {
-        *(struct dt_matrix *)at = w;
+        *(struct dt_matrix *)at = dt_matrix_blocks(t->form, rows, cols, data);
         return DT_OK;
     }
     *(const float **)at = values;
@@ -176,7 +286,8 @@ dt_status dt_hf_place_all(const struct dt_hf_reader *r, const struct dt_model_pa
 dt_status dt_hf_check_complete(const struct dt_hf_reader *r)
 {
     char name[64];
-    if (!dt_slot_missing(r->model, &names, name, sizeof name))
+    const struct dt_slot_names *names = &names_of[r->model->hp.structure->hf_names];
+    if (!dt_slot_missing(r->model, names, name, sizeof name))
         return DT_OK;
     return dt_error_set(r->err, DT_BAD_INPUT, r->config_name, "tensor %s is in none of the files",
                         name);

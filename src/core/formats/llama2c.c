@@ -7,7 +7,7 @@
 
 #include "base/format.h"
 #include "core/formats/reader.h"
-#include "core/slots.h"
+#include "core/structure.h"
 
 #define FIELDS       7
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -261,6 +261,7 @@ dt_status dt_llama2c_open(const struct dt_model_part *file, struct dt_arena *are
     out->architecture = "llama";
     out->layers = layers;
     out->hp = (struct dt_hparams){
+        .structure = dt_structure_find("llama", 5),
         .dim = h.dim,
         .hidden = h.hidden,
         .layers = h.layers,

@@ -114,7 +114,8 @@ dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
         out->file_bytes += parts[i].n;
     const struct dt_hparams *hp = &out->hp;
     size_t vectors = hp->dim;
-    out->weight_bytes = out->embedding.bytes + (hp->tied ? 0 : out->classifier.bytes);
+    out->weight_bytes =
+        out->embedding.bytes + out->positions.bytes + (hp->tied ? 0 : out->classifier.bytes);
     for (uint32_t l = 0; l < hp->layers; l++) {
         const struct dt_layer *layer = &out->layers[l];
         out->weight_bytes += layer->query.bytes + layer->key.bytes + layer->value.bytes +
@@ -141,7 +142,8 @@ dt_status dt_model_each_matrix(const struct dt_model *model, dt_model_visit *vis
         for (int s = 0; s < DT_SLOT_LAYER_END && !status; s++) {
             const struct dt_matrix *w = dt_slot_matrix(model, (enum dt_slot)s, l);
             dt_slot_name(&dt_gguf_names, (enum dt_slot)s, l, name, sizeof name);
-            if (w)
+            // parts of a fused matrix are visited, the whole is not
+            if (w && w->rows && s != DT_SLOT_QKV && s != DT_SLOT_GATE_UP)
                 status = visit(arg, name, w);
         }
     if (!status && !model->hp.tied)

@@ -34,7 +34,8 @@ void dt_kv_cache_init(struct dt_kv_cache *cache, const struct dt_hparams *hp, ui
     // 16 more, so that for a context of a power of two the keys of adjacent channels do not fall
     // into the same set of a CPU cache.
     cache->key_slots = padded(capacity) + 16;
-    cache->value_slots = padded(capacity);
+    // A window begins at any slot, and kernels may read up to 15 slots behind its last one.
+    cache->value_slots = padded(capacity) + (hp->window ? 16 : 0);
 }
 
 void dt_kv_cache_alloc(struct dt_kv_cache *cache, struct dt_arena *arena)
@@ -68,6 +69,20 @@ struct dt_kv dt_kv_cache_layer(const struct dt_kv_cache *cache, uint32_t layer)
         .value_slot = cache->head_size,
         .value_channel = 1,
     };
+}
+
+struct dt_kv dt_kv_cache_from(const struct dt_kv *kv, uint32_t first)
+{
+    struct dt_kv part = *kv;
+    size_t element = kv->type == DT_KV_F16 ? 2 : 4;
+    if (kv->slots) {
+        part.slots += first;
+        return part;
+    }
+    part.capacity -= first;
+    part.keys = (const unsigned char *)kv->keys + first * kv->key_slot * element;
+    part.values = (const unsigned char *)kv->values + first * kv->value_slot * element;
+    return part;
 }
 
 // Stores n adjacent positions, as dt_kv_cache_store. Inlined for one position and for several, so

@@ -34,6 +34,9 @@ size_t dt_kv_cache_layer_bytes(const struct dt_kv_cache *cache, size_t positions
 // The descriptor of one layer for kernels.
 struct dt_kv dt_kv_cache_layer(const struct dt_kv_cache *cache, uint32_t layer);
 
+// The entries of kv from `first` on.
+struct dt_kv dt_kv_cache_from(const struct dt_kv *kv, uint32_t first);
+
 // Stores n positions into slots `slot` and up. key and value: heads * head_size floats for each
 // position, `stride` floats from one position to the next. Different slots may be stored by
 // different threads at once.

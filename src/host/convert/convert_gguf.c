@@ -12,7 +12,7 @@
 #include "base/format.h"
 #include "core/formats/gguf.h"
 #include "core/quant/quantise.h"
-#include "core/slots.h"
+#include "core/structure.h"
 #include "host/array.h"
 #include "host/convert/convert_keys.h"
 #include "host/convert/convert_matrix.h"
@@ -67,21 +67,23 @@ static void add_vector(struct plan *p, uint32_t part, const char *name, const fl
     t->bytes = n * sizeof(float);
 }
 
+// `keep`: the matrix has the form of the source, and is not packed.
 static void add_matrix(struct plan *p, uint32_t part, const char *name, const struct dt_matrix *w,
-                       uint32_t pairs_of)
+                       uint32_t pairs_of, bool keep)
 {
     struct tensor *t = add(p, part, name);
     if (!t)
         return;
     t->matrix = (struct dt_convert_matrix){.source = w, .pairs_of = pairs_of};
-    t->matrix.form = dt_convert_form(p->c, w, &t->matrix.group);
+    struct dt_conversion unchanged = {0};
+    t->matrix.form = dt_convert_form(keep ? &unchanged : p->c, w, &t->matrix.group);
     t->bytes = dt_convert_bytes(&t->matrix);
     if (t->matrix.form == DT_FORM_I8) {
         t->scales = t->bytes - (size_t)w->rows * w->cols;
         t->bytes -= t->scales;
     }
     const struct dt_instance *by = p->c->pack_for;
-    if (by) {
+    if (by && !keep) {
         struct dt_matrix like =
             dt_quantise_matrix(t->matrix.form, w->rows, w->cols, t->matrix.group, NULL);
         size_t bytes = by->table.pack_bytes(by->ctx, &like);
@@ -103,17 +105,43 @@ static void add_slot(struct plan *p, enum dt_slot slot, uint32_t layer, uint32_t
     const struct dt_model *m = p->c->model;
     bool rotated = slot == DT_SLOT_QUERY || slot == DT_SLOT_KEY || slot == DT_SLOT_QUERY_BIAS ||
                    slot == DT_SLOT_KEY_BIAS;
-    bool halves = strcmp(m->architecture, "llama") == 0 && m->hp.rope_style == DT_ROPE_HALVES;
+    bool halves = m->hp.structure->gguf_rope == DT_ROPE_PAIRS && m->hp.rope_style == DT_ROPE_HALVES;
     uint32_t pairs = rotated && halves ? m->hp.head_size : 0, rows, cols;
     const struct dt_matrix *w = dt_slot_matrix(m, slot, layer);
     const float *v = dt_slot_vector(m, slot, layer);
     char name[64];
     dt_slot_name(&dt_gguf_names, slot, layer, name, sizeof name);
     dt_slot_shape(&m->hp, slot, &rows, &cols);
-    if (w)
-        add_matrix(p, part, name, w, pairs);
+    if (w && w->rows)
+        add_matrix(p, part, name, w, pairs, slot == DT_SLOT_POSITIONS);
     else if (v)
         add_vector(p, part, name, v, cols, pairs);
+}
+
+// Matrices and biases that the source has in one are written in one, except packed matrices.
+static bool is_written(const struct plan *p, enum dt_slot slot, uint32_t layer)
+{
+    const struct dt_layer *l = &p->c->model->layers[layer];
+    bool qkv = l->qkv.rows && !p->c->pack_for, gate_up = l->gate_up.rows && !p->c->pack_for;
+    switch (slot) {
+    case DT_SLOT_QKV:
+        return qkv;
+    case DT_SLOT_QUERY:
+    case DT_SLOT_KEY:
+    case DT_SLOT_VALUE:
+        return !qkv;
+    case DT_SLOT_QUERY_BIAS:
+    case DT_SLOT_KEY_BIAS:
+    case DT_SLOT_VALUE_BIAS:
+        return !l->qkv_bias;
+    case DT_SLOT_GATE_UP:
+        return gate_up;
+    case DT_SLOT_GATE:
+    case DT_SLOT_UP:
+        return !gate_up;
+    default:
+        return true;
+    }
 }
 
 static void plan_tensors(struct plan *p, bool shards)
@@ -123,11 +151,16 @@ static void plan_tensors(struct plan *p, bool shards)
     add_slot(p, DT_SLOT_EMBEDDING, 0, 0);
     for (uint32_t l = 0; l < m->hp.layers; l++)
         for (int s = 0; s < DT_SLOT_LAYER_END; s++)
-            add_slot(p, (enum dt_slot)s, l, shards ? l + 1 : 0);
+            if (is_written(p, (enum dt_slot)s, l))
+                add_slot(p, (enum dt_slot)s, l, shards ? l + 1 : 0);
+    add_slot(p, DT_SLOT_POSITIONS, 0, 0);
     add_slot(p, DT_SLOT_FINAL_NORM, 0, 0);
+    add_slot(p, DT_SLOT_FINAL_NORM_BIAS, 0, 0);
     if (!m->hp.tied)
         add_slot(p, DT_SLOT_CLASSIFIER, 0, 0);
     add_slot(p, DT_SLOT_ROPE_FACTORS, 0, 0);
+    add_slot(p, DT_SLOT_ROPE_LONG, 0, 0);
+    add_slot(p, DT_SLOT_ROPE_SHORT, 0, 0);
     if (shards) // not in a single file, because other programs reject an unknown tensor
         add_slot(p, DT_SLOT_ROPE_TABLES, 0, 0);
 }
@@ -331,6 +364,11 @@ static dt_status check_source(const struct dt_conversion *c, struct dt_error *er
             return dt_error_set(err, DT_UNSUPPORTED, NULL,
                                 "the weights are packed as %s; convert the original file instead",
                                 m->layers[l].query.layout);
+    if (!dt_structure_usual_ropes(m))
+        return dt_error_set(err, DT_UNSUPPORTED, NULL,
+                            "layers without RoPE are not every %u. layer, which a GGUF file of %s "
+                            "cannot state",
+                            m->hp.structure->nope_every, m->architecture);
     if (c->pack_for &&
         (!c->pack_for->table.pack || !c->pack_for->table.pack_bytes || !c->pack_for->table.layout))
         return dt_error_set(err, DT_UNSUPPORTED, NULL,

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "host/convert/convert_keys.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/format.h"
 #include "core/formats/gguf.h"
+#include "core/structure.h"
 #include "core/text/pretokenizer.h"
 
 // ---- values ----
@@ -194,6 +196,76 @@ static uint32_t file_type(uint32_t form)
     }
 }
 
+static void put_rope(struct dt_gguf_keys *k, const struct dt_hparams *hp)
+{
+    dt_gguf_key_u32(k, ".rope.dimension_count", hp->rotated);
+    key_f32(k, ".rope.freq_base", hp->rope_base);
+    if (hp->rope_base_local > 0)
+        key_f32(k, ".rope.freq_base_swa", hp->rope_base_local);
+    if (hp->rope_scaling == DT_ROPE_YARN) {
+        float usual = 1 + 0.1f * logf(hp->rope_factor > 1 ? hp->rope_factor : 1);
+        dt_gguf_key_text(k, ".rope.scaling.type", "yarn");
+        key_f32(k, ".rope.scaling.factor", hp->rope_factor);
+        if (hp->rope_attention != usual)
+            key_f32(k, ".rope.scaling.attn_factor", hp->rope_attention / usual);
+        if (hp->rope_beta_fast != 32)
+            key_f32(k, ".rope.scaling.yarn_beta_fast", hp->rope_beta_fast);
+        if (hp->rope_beta_slow != 1)
+            key_f32(k, ".rope.scaling.yarn_beta_slow", hp->rope_beta_slow);
+    } else if (hp->rope_scaling == DT_ROPE_LONG && hp->rope_attention > 0) {
+        key_f32(k, ".rope.scaling.attn_factor", hp->rope_attention);
+    } else if (hp->rope_scale != 1.0f) {
+        dt_gguf_key_text(k, ".rope.scaling.type", "linear");
+        key_f32(k, ".rope.scaling.factor", 1.0f / hp->rope_scale);
+    }
+    if (hp->rope_original)
+        dt_gguf_key_u32(k, ".rope.scaling.original_context_length", hp->rope_original);
+}
+
+// The windows of layers as true and false, where they are not those that the structure gives.
+static void put_windows(struct dt_gguf_keys *k, const struct dt_model *m)
+{
+    dt_gguf_key_u32(k, ".attention.sliding_window", m->hp.window);
+    if (dt_structure_usual_windows(m))
+        return;
+    key_array(k, ".attention.sliding_window_pattern", DT_GGUF_BOOL, m->hp.layers);
+    for (uint32_t l = 0; l < m->hp.layers; l++)
+        put(&k->bytes, &(unsigned char){m->layers[l].window > 0}, 1);
+}
+
+static void put_scale(struct dt_gguf_keys *k, const char *name, float v)
+{
+    if (v > 0)
+        key_f32(k, name, v);
+}
+
+static void put_structure(struct dt_gguf_keys *k, const struct dt_model *m)
+{
+    const struct dt_hparams *hp = &m->hp;
+    const struct dt_structure *s = hp->structure;
+    key_f32(k,
+            s->norm == DT_NORM_LAYER ? ".attention.layer_norm_epsilon"
+                                     : ".attention.layer_norm_rms_epsilon",
+            hp->norm_epsilon);
+    if (!s->no_rope)
+        put_rope(k, hp);
+    if (hp->window)
+        put_windows(k, m);
+    if (s->numbers & DT_NUMBER_SCALES) {
+        put_scale(k, ".embedding_scale", hp->embedding_scale);
+        put_scale(k, ".residual_scale", hp->residual_scale);
+        put_scale(k, ".attention.scale", hp->attention_divisor > 0 ? 1 / hp->attention_divisor : 0);
+        put_scale(k, ".logit_scale", hp->logit_scale > 0 ? 1 / hp->logit_scale : 0);
+    }
+    if (s->numbers & DT_NUMBER_CAPS) {
+        if (s->attention_cap > 0 || hp->attention_cap > 0)
+            key_f32(k, ".attn_logit_softcapping", hp->attention_cap);
+        if (s->logit_cap > 0 || hp->logit_cap > 0)
+            key_f32(k, ".final_logit_softcapping", hp->logit_cap);
+        put_scale(k, ".attention.scale", hp->attention_divisor > 0 ? 1 / hp->attention_divisor : 0);
+    }
+}
+
 void dt_gguf_key_model(struct dt_gguf_keys *k, const struct dt_conversion *c)
 {
     const struct dt_model *m = c->model;
@@ -217,13 +289,7 @@ void dt_gguf_key_model(struct dt_gguf_keys *k, const struct dt_conversion *c)
         dt_gguf_key_u32(k, ".attention.key_length", hp->head_size);
         dt_gguf_key_u32(k, ".attention.value_length", hp->head_size);
     }
-    key_f32(k, ".attention.layer_norm_rms_epsilon", hp->norm_epsilon);
-    dt_gguf_key_u32(k, ".rope.dimension_count", hp->rotated);
-    key_f32(k, ".rope.freq_base", hp->rope_base);
-    if (hp->rope_scale != 1.0f) {
-        dt_gguf_key_text(k, ".rope.scaling.type", "linear");
-        key_f32(k, ".rope.scaling.factor", 1.0f / hp->rope_scale);
-    }
+    put_structure(k, m);
     put_vocabulary(k, &m->vocab);
     key_text_n(k, "tokenizer.chat_template", m->chat_template, m->chat_template_length);
     key_hint(k, "general.sampling.temp", h->temperature);

@@ -14,18 +14,22 @@ static dt_status check(const struct dt_model *m, int version, struct dt_error *e
     const struct dt_hparams *hp = &m->hp;
     const char *why = NULL;
     for (uint32_t l = 0; l < hp->layers && !why; l++) {
-        if (m->layers[l].query_bias || m->layers[l].key_bias || m->layers[l].value_bias)
+        const struct dt_layer *layer = &m->layers[l];
+        if (layer->query_bias || layer->key_bias || layer->value_bias || layer->output_bias ||
+            layer->gate_bias || layer->up_bias || layer->down_bias)
             why = "the model has biases";
         else if (m->layers[l].query.form == DT_FORM_PACKED)
             why = "the weights are packed for one backend";
     }
-    if (hp->heads * hp->head_size != hp->dim)
+    if (strcmp(m->architecture, "llama") != 0)
+        why = "the architecture is not llama";
+    else if (hp->window)
+        why = "attention has a window";
+    else if (hp->heads * hp->head_size != hp->dim)
         why = "the head size is not dim / n_heads";
     else if (hp->rotated != hp->head_size || hp->rope_base != 10000.0f || hp->rope_scale != 1.0f ||
-             hp->rope_factors)
+             hp->rope_factors || hp->rope_scaling != DT_ROPE_UNSCALED)
         why = "RoPE is not standard (base 10000, all channels, no scaling)";
-    else if (hp->rope_style != DT_ROPE_PAIRS && strcmp(m->architecture, "llama") != 0)
-        why = "the architecture is not llama";
     else if (hp->norm_epsilon != 1e-5f)
         why = "the epsilon of the norms is not 1e-5";
     if (why)

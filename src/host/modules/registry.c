@@ -296,7 +296,7 @@ static int form_rank(const struct dt_backend *table, uint32_t form)
 // The weight form of most matrices, taken from the first layer.
 static uint32_t main_form(const struct dt_model *model)
 {
-    return model->hp.layers ? model->layers[0].gate.form : model->classifier.form;
+    return model->hp.layers ? model->layers[0].up.form : model->classifier.form;
 }
 
 // The usable backend with the highest score that computes from `form`; of equal ones the one that

@@ -118,6 +118,73 @@ static void silu_mul(void)
         dt_rig_near("silu_mul", got, expected, n, 1.1e-3, 1e-30);
 }
 
+static void layernorm(void)
+{
+    uint32_t n = dt_rig_between(1, 900), columns = dt_rig_between(1, 33);
+    bool biased = dt_rig_below(4);
+    dt_rig_shape("%u values, %u columns%s", n, columns, biased ? "" : ", no bias");
+    size_t stride = ((size_t)n + 15) / 16 * 16;
+    float *x = dt_rig_floats(columns * stride), *weight = dt_rig_floats(n);
+    float *bias = dt_rig_floats(n), *got = dt_rig_floats(columns * stride);
+    float *expected = dt_rig_floats(columns * stride);
+    dt_rig_fill(x, columns * stride, 1.0f);
+    dt_rig_fill(weight, n, 1.0f);
+    dt_rig_fill(bias, n, 1.0f);
+    reference->layernorm(NULL, expected, stride, x, stride, weight, biased ? bias : NULL, n,
+                         columns, 1e-5f);
+    bool in_place = dt_rig_below(2);
+    if (in_place)
+        memcpy(got, x, columns * stride * sizeof *x);
+    dt_rig.table.layernorm(dt_rig.ctx, got, stride, in_place ? got : x, stride, weight,
+                           biased ? bias : NULL, n, columns, 1e-5f);
+    for (uint32_t c = 0; c < columns; c++) {
+        if (dt_rig.integer)
+            dt_rig_same_bits("layernorm", got + c * stride, expected + c * stride, n);
+        else
+            dt_rig_near("layernorm", got + c * stride, expected + c * stride, n, 1e-4, 1e-5);
+    }
+}
+
+static void same_or_near(const char *what, const float *got, const float *expected, uint32_t n)
+{
+    if (dt_rig.exact)
+        dt_rig_same_bits(what, got, expected, n);
+    else
+        dt_rig_near(what, got, expected, n, 1.1e-3, 1e-3);
+}
+
+static void gelu(void)
+{
+    uint32_t n = dt_rig_between(1, 1100);
+    dt_rig_shape("%u values", n);
+    float *got, *expected, *up = dt_rig_floats(n);
+    twins(&got, &expected, n, dt_rig_below(2) ? 3.0f : 40.0f);
+    dt_rig_fill(up, n, 1.0f);
+    if (dt_rig.table.gelu) {
+        reference->gelu(NULL, expected, n);
+        dt_rig.table.gelu(dt_rig.ctx, got, n);
+        same_or_near("gelu", got, expected, n);
+    }
+    twins(&got, &expected, n, dt_rig_below(2) ? 3.0f : 40.0f);
+    if (dt_rig.table.gelu_mul) {
+        reference->gelu_mul(NULL, expected, up, n);
+        dt_rig.table.gelu_mul(dt_rig.ctx, got, up, n);
+        same_or_near("gelu_mul", got, expected, n);
+    }
+}
+
+static void softcap(void)
+{
+    uint32_t n = dt_rig_between(1, 1100);
+    float cap = dt_rig_below(2) ? 30.0f : 0.5f;
+    dt_rig_shape("%u values, cap %g", n, (double)cap);
+    float *got, *expected;
+    twins(&got, &expected, n, dt_rig_below(2) ? 3.0f : 400.0f);
+    reference->softcap(NULL, expected, n, cap);
+    dt_rig.table.softcap(dt_rig.ctx, got, n, cap);
+    same_or_near("softcap", got, expected, n);
+}
+
 static void add(void)
 {
     uint32_t n = dt_rig_between(1, 1100);
@@ -181,8 +248,9 @@ static struct dt_kv random_kv(uint32_t heads, uint32_t size, uint32_t entries)
     return kv;
 }
 
-static void attention(void)
+static void attention_of(bool capped)
 {
+    const char *what = capped ? "attention_capped" : "attention";
     uint32_t kv_heads = dt_rig_between(1, 6), sharing = dt_rig_below(2) ? 1 : 1 + dt_rig_below(4);
     uint32_t heads = kv_heads * sharing,
              size = dt_rig_below(2) ? 8 * (1 + dt_rig_below(20)) : dt_rig_between(1, 130);
@@ -199,15 +267,32 @@ static void attention(void)
     float *q = dt_rig_floats(all), *got, *expected, *scores = dt_rig_floats((end - begin) * stride);
     dt_rig_fill(q, all, 1.0f);
     twins(&got, &expected, all, 1.0f);
-    float divisor = sqrtf((float)size);
-    reference->attention(NULL, expected, q, &kv, heads, begin, end, entries, divisor, scores,
-                         stride);
-    dt_rig.table.attention(dt_rig.ctx, got, q, &kv, heads, begin, end, entries, divisor, scores,
-                           stride);
+    float divisor = sqrtf((float)size), cap = dt_rig_below(2) ? 50.0f : 1.0f;
+    if (capped) {
+        reference->attention_capped(NULL, expected, q, &kv, heads, begin, end, entries, divisor,
+                                    cap, scores, stride);
+        dt_rig.table.attention_capped(dt_rig.ctx, got, q, &kv, heads, begin, end, entries, divisor,
+                                      cap, scores, stride);
+    } else {
+        reference->attention(NULL, expected, q, &kv, heads, begin, end, entries, divisor, scores,
+                             stride);
+        dt_rig.table.attention(dt_rig.ctx, got, q, &kv, heads, begin, end, entries, divisor, scores,
+                               stride);
+    }
     if (dt_rig.exact)
-        dt_rig_same_bits("attention", got, expected, all);
+        dt_rig_same_bits(what, got, expected, all);
     else
-        dt_rig_near("attention", got, expected, all, 1e-2, 2e-2);
+        dt_rig_near(what, got, expected, all, 1e-2, 2e-2);
+}
+
+static void attention(void)
+{
+    attention_of(false);
+}
+
+static void attention_capped(void)
+{
+    attention_of(true);
 }
 
 static void argmax_and_select(void)
@@ -335,6 +420,10 @@ PRESENT(has_silu_mul, dt_rig.table.silu_mul != NULL)
 PRESENT(has_add, dt_rig.table.add != NULL)
 PRESENT(has_argmax, dt_rig.table.argmax &&dt_rig.table.select)
 PRESENT(has_screen, dt_rig.table.screen != NULL)
+PRESENT(has_layernorm, dt_rig.table.layernorm != NULL)
+PRESENT(has_gelu, dt_rig.table.gelu || dt_rig.table.gelu_mul)
+PRESENT(has_softcap, dt_rig.table.softcap != NULL)
+PRESENT(has_attention_capped, dt_rig.table.attention_capped != NULL)
 
 const struct dt_rig_operator dt_rig_operators[] = {
     {"matmul, embed", has_matmul, dt_rig_check_matmul},
@@ -347,5 +436,9 @@ const struct dt_rig_operator dt_rig_operators[] = {
     {"add", has_add, add},
     {"argmax, select", has_argmax, argmax_and_select},
     {"screen", has_screen, screen},
+    {"layernorm", has_layernorm, layernorm},
+    {"gelu, gelu_mul", has_gelu, gelu},
+    {"softcap", has_softcap, softcap},
+    {"attention_capped", has_attention_capped, attention_capped},
 };
 const size_t dt_rig_operator_count = sizeof dt_rig_operators / sizeof *dt_rig_operators;
