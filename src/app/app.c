@@ -18,6 +18,7 @@
 #include "app/signals.h"
 #include "app/worker/open_model.h"
 #include "app/worker/prompts.h"
+#include "app/worker/worker_events.h"
 #include "host/log.h"
 
 // ---- beginning and end ----
@@ -90,11 +91,27 @@ static struct dt_app *new_object(const struct dt_settings *settings, struct dt_e
     return app;
 }
 
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+// Waits until the library was opened, so that the user knows before the first prompt if nothing can
+// be saved.
+static void wait_for_library(struct dt_worker *w, const char *unused)
+{
+    (void)unused;
+    dt_writer_wait(w->writer, dt_writer_call(w->writer, nothing, NULL), &w->control->stopping, NULL,
+                   NULL);
+    dt_worker_post_figures(w, false);
+}
+
 // The first requests to the worker, and what follows when the front end asks for events.
 static void begin(struct dt_app *app, const struct dt_app_options *options)
 {
     char number[32];
     dt_requests_ask(&app->requests, dt_open_model, NULL, 0, false);
+    dt_requests_ask(&app->requests, wait_for_library, NULL, 0, false);
     if (options->open) {
         int n = snprintf(number, sizeof number, "%lld",
                          options->open > 0 ? (long long)options->open : 0ll);
@@ -149,15 +166,15 @@ out:
     return DT_OK;
 }
 
-void dt_app_free(struct dt_app *app, void (*last)(const char *line))
+unsigned dt_app_free(struct dt_app *app, void (*last)(const char *line))
 {
     struct dt_event *event;
     if (!app)
-        return;
+        return 0;
     dt_commands_speech_free(app);
     dt_control_stop(&app->control);
     dt_worker_free(app->worker);
-    dt_writer_free(app->writer);
+    unsigned lost = dt_writer_free(app->writer);
     dt_log_set(NULL, NULL, DT_LOG_ERROR);
     while ((event = dt_events_fetch(&app->report.events)) != NULL) {
         if (last && event->event.type == DT_EVENT_NOTICE && event->event.level != DT_NOTICE_INFO)
@@ -180,6 +197,7 @@ void dt_app_free(struct dt_app *app, void (*last)(const char *line))
     dt_control_free(&app->control);
     dt_report_free(&app->report);
     free(app);
+    return lost;
 }
 
 int dt_app_exit_code(const struct dt_app *app)

@@ -20,8 +20,9 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options,
                      struct dt_error *err);
 
 // Stops what runs, waits until everything is saved, frees the session. Warnings and errors that the
-// front end did not fetch are passed to `last` (may be NULL), one line each.
-void dt_app_free(struct dt_app *app, void (*last)(const char *line));
+// front end did not fetch are passed to `last` (may be NULL), one line each. Returns how many
+// finished turns are not in the library.
+unsigned dt_app_free(struct dt_app *app, void (*last)(const char *line));
 
 // The program's exit code, once the front end has returned.
 int dt_app_exit_code(const struct dt_app *app);

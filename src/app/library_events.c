@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "app/session.h"
+#include "app/worker/worker_events.h"
 #include "host/string_buffer.h"
 
 static void print_stories(struct dt_app *app, const struct dt_library_entry *entries, size_t count)
@@ -12,9 +13,7 @@ static void print_stories(struct dt_app *app, const struct dt_library_entry *ent
     struct dt_string_buffer out = {0};
     for (size_t i = 0; i < count; i++) {
         char when[32];
-        time_t t = (time_t)entries[i].updated;
-        struct tm parts;
-        strftime(when, sizeof when, "%Y-%m-%d %H:%M", localtime_r(&t, &parts));
+        dt_record_date(entries[i].updated, false, "%Y-%m-%d %H:%M", when, sizeof when);
         dt_string_buffer_printf(&out, "%5lld  %s  %3u turn%s  %s\n", (long long)entries[i].id, when,
                                 entries[i].turns, entries[i].turns == 1 ? " " : "s",
                                 entries[i].title);
@@ -63,6 +62,12 @@ static void on_list(struct dt_app *app, const struct dt_writer_report *report)
         dt_events_post(&app->report.events, &event, NULL, 0, list, dt_view_list_free);
 }
 
+static void post_figures(struct dt_worker *w, const char *unused)
+{
+    (void)unused;
+    dt_worker_post_figures(w, false);
+}
+
 void dt_library_events_on_report(void *arg, const struct dt_writer_report *report)
 {
     struct dt_app *app = arg;
@@ -79,8 +84,10 @@ void dt_library_events_on_report(void *arg, const struct dt_writer_report *repor
     case DT_WRITER_LIST:
         on_list(app, report);
         break;
+    case DT_WRITER_HEALTH: // the status line shows it
+        dt_requests_ask(&app->requests, post_figures, NULL, 0, true);
+        break;
     case DT_WRITER_STORY:
-    case DT_WRITER_HEALTH:
         break;
     }
 }

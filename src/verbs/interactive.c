@@ -272,7 +272,8 @@ int dt_interactive(int argc, char **argv, const struct dt_ui *const *compiled,
     } else {
         bool ran = run_front_end(&front_ends, app, name, interactive);
         code = ran ? dt_app_exit_code(app) : dt_status_exit_code(DT_FAILED);
-        dt_app_free(app, print_last_line);
+        if (dt_app_free(app, print_last_line) > 0 && code == 0)
+            code = dt_status_exit_code(DT_FAILED);
     }
     dt_modules_free(&front_ends.modules);
     return code ? code : dt_verb_flush();

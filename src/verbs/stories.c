@@ -19,21 +19,13 @@ struct request {
     bool json;
 };
 
-static void print_date(int64_t seconds)
-{
-    char when[32];
-    time_t t = (time_t)seconds;
-    struct tm parts;
-    strftime(when, sizeof when, "%Y-%m-%d %H:%M", localtime_r(&t, &parts));
-    fputs(when, stdout);
-}
-
 static void print_entries(const struct dt_library_entry *entries, size_t count, bool snippets)
 {
     for (size_t i = 0; i < count; i++) {
-        dt_print(stdout, "%5lld  ", (long long)entries[i].id);
-        print_date(entries[i].updated);
-        dt_print(stdout, "  %3u  %s\n", entries[i].turns, entries[i].title);
+        char when[32];
+        dt_record_date(entries[i].updated, false, "%Y-%m-%d %H:%M", when, sizeof when);
+        dt_print(stdout, "%5lld  %s  %3u  %s\n", (long long)entries[i].id, when, entries[i].turns,
+                 entries[i].title);
         if (snippets)
             dt_print(stdout, "       %s\n", entries[i].snippet);
     }
@@ -122,7 +114,7 @@ static int show(const struct request *request, const char *which, const char *fi
     if (status == DT_OK)
         status = dt_library_load(library, id, &story, &err);
     if (status == DT_OK && file && strcmp(file, "-") != 0)
-        status = dt_export_file(file, &story, &err);
+        status = dt_export_file(file, &story, true, &err);
     else if (status == DT_OK)
         dt_export_write(stdout, &story, request->json ? DT_EXPORT_JSON : DT_EXPORT_TEXT);
     dt_story_record_free(&story);

@@ -366,8 +366,10 @@ def no_library(home):
     pathlib.Path(blocked).write_text("a file, where a folder would have to be\n")
     env = {"XDG_DATA_HOME": blocked, "XDG_CONFIG_HOME": blocked}
     r = run(home, "-n", "4", text=b"/new\nOnce\n/library\n/save-settings\n", env=env)
-    common.expect_run("no folder for a library: a story", r, 0, b"Once",
+    common.expect_run("no folder for a library: a story, and exit code 1", r, 1, b"Once",
                       b"cannot be made (Not a directory)")
+    common.expect("no folder for a library: the story is in a file",
+                  [path for path in pathlib.Path(home).rglob("duotale-story-*.md")], r)
     common.expect("no folder for a library: /library answers",
                   b"no stories can be searched" in r.stderr, r.stderr)
     common.expect("no folder for settings: the reason",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "shim_vfs.h"
 
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -25,6 +26,25 @@ static sqlite3_vfs shim;
 static atomic_bool forget, full, read_only, damaged;
 static atomic_int bad_sync, leak_percent;
 static unsigned dice = 12345;
+
+// The countdown to the fault; negative after it.
+static atomic_long fault_in;
+static atomic_int fault_code, fault_count;
+static atomic_bool fault_stays, fault_kills;
+
+// Called before each input or output. The code it fails with, SQLITE_OK: it does not.
+static int fault(void)
+{
+    if (!atomic_load(&fault_code))
+        return SQLITE_OK;
+    long left = atomic_fetch_sub(&fault_in, 1);
+    if (left > 1 || (left < 1 && !atomic_load(&fault_stays)))
+        return SQLITE_OK;
+    if (atomic_load(&fault_kills))
+        raise(SIGKILL);
+    atomic_fetch_add(&fault_count, 1);
+    return atomic_load(&fault_code);
+}
 
 static sqlite3_file *real_of(sqlite3_file *f)
 {
@@ -64,6 +84,9 @@ static int shim_close(sqlite3_file *f)
 static int shim_read(sqlite3_file *f, void *out, int n, sqlite3_int64 offset)
 {
     struct shim_file *file = (struct shim_file *)f;
+    int failed = fault();
+    if (failed)
+        return failed;
     sqlite3_int64 have = offset < file->size ? file->size - offset : 0;
     if (have > n)
         have = n;
@@ -99,11 +122,14 @@ static int keep_change(struct shim_file *file, const void *bytes, int n, sqlite3
 static int shim_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 offset)
 {
     struct shim_file *file = (struct shim_file *)f;
+    int failed = fault();
+    if (failed) // a part was written
+        n /= 2;
     if (atomic_load(&read_only))
         return SQLITE_READONLY;
     if (atomic_exchange(&damaged, false))
         return SQLITE_CORRUPT;
-    if (atomic_load(&full) && offset + n > file->size)
+    if (atomic_load(&full) && offset + n > file->size) // what is there can be overwritten
         return SQLITE_FULL;
     int code = image_capacity(file, offset + n);
     if (code != SQLITE_OK)
@@ -113,14 +139,18 @@ static int shim_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 o
     if (!atomic_load(&forget) || (int)(dice >> 16) % 100 < atomic_load(&leak_percent)) {
         code = real_of(f)->pMethods->xWrite(real_of(f), bytes, n, offset);
         if (code != SQLITE_OK || !atomic_load(&forget))
-            return code;
+            return failed ? failed : code;
     }
-    return keep_change(file, bytes, n, offset);
+    code = keep_change(file, bytes, n, offset);
+    return failed ? failed : code;
 }
 
 static int shim_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
     struct shim_file *file = (struct shim_file *)f;
+    int failed = fault();
+    if (failed)
+        return failed;
     if (size < file->size) {
         memset(file->image + size, 0, (size_t)(file->size - size));
         file->size = size;
@@ -132,7 +162,9 @@ static int shim_truncate(sqlite3_file *f, sqlite3_int64 size)
 static int shim_sync(sqlite3_file *f, int flags)
 {
     struct shim_file *file = (struct shim_file *)f;
-    int code = SQLITE_OK;
+    int code = fault();
+    if (code != SQLITE_OK)
+        return code;
     if (atomic_load(&bad_sync) > 0) {
         atomic_fetch_sub(&bad_sync, 1);
         return SQLITE_IOERR_FSYNC;
@@ -161,7 +193,8 @@ static int shim_size(sqlite3_file *f, sqlite3_int64 *size)
 
 static int shim_lock(sqlite3_file *f, int level)
 {
-    return real_of(f)->pMethods->xLock(real_of(f), level);
+    int failed = fault();
+    return failed ? failed : real_of(f)->pMethods->xLock(real_of(f), level);
 }
 static int shim_unlock(sqlite3_file *f, int level)
 {
@@ -190,7 +223,8 @@ static int shim_characteristics(sqlite3_file *f)
 }
 static int shim_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **out)
 {
-    return real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, out);
+    int failed = fault();
+    return failed ? failed : real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, out);
 }
 static int shim_shm_lock(sqlite3_file *f, int offset, int n, int flags)
 {
@@ -231,7 +265,11 @@ static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int fl
     sqlite3_vfs *under = vfs->pAppData;
     memset(file, 0, sizeof *file);
     file->real = (sqlite3_file *)(file + 1);
-    int code = under->xOpen(under, name, file->real, flags, out_flags);
+    int read_only_flags =
+        (flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)) | SQLITE_OPEN_READONLY;
+    bool for_reading = atomic_load(&read_only) && (flags & SQLITE_OPEN_MAIN_DB) != 0;
+    int code =
+        under->xOpen(under, name, file->real, for_reading ? read_only_flags : flags, out_flags);
     if (code != SQLITE_OK)
         return code;
     file->base.pMethods = &methods;
@@ -280,6 +318,28 @@ void shim_vfs_read_only(bool on)
 void shim_vfs_damaged(void)
 {
     atomic_store(&damaged, true);
+}
+
+void shim_vfs_fault(long n, int code, bool stays)
+{
+    atomic_store(&fault_code, SQLITE_OK);
+    atomic_store(&fault_count, 0);
+    atomic_store(&fault_kills, false);
+    atomic_store(&fault_in, n);
+    atomic_store(&fault_stays, stays);
+    atomic_store(&fault_code, code);
+}
+
+void shim_vfs_kill(long n)
+{
+    shim_vfs_fault(n, SQLITE_OK, false);
+    atomic_store(&fault_kills, true);
+    atomic_store(&fault_code, SQLITE_IOERR);
+}
+
+int shim_vfs_faults(void)
+{
+    return atomic_load(&fault_count);
 }
 
 void shim_vfs_bad_sync(int n)

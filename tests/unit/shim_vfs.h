@@ -22,6 +22,16 @@ void shim_vfs_read_only(bool on);
 // The next write finds the file damaged.
 void shim_vfs_damaged(void);
 
+// Input or output number n from now fails with this code of SQLite, and all after it if `stays`. Of
+// a write that fails, the first half is written. SQLITE_OK: no fault.
+void shim_vfs_fault(long n, int code, bool stays);
+
+// The process is killed before input or output number n from now.
+void shim_vfs_kill(long n);
+
+// How many calls have failed since shim_vfs_fault.
+int shim_vfs_faults(void);
+
 // The next n calls of xSync fail with an input/output error.
 void shim_vfs_bad_sync(int n);
 

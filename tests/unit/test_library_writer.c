@@ -23,7 +23,7 @@ static struct dt_writer *writer;
 
 static struct {
     pthread_mutex_t lock;
-    int warnings, good_news, errors, lists;
+    int warnings, good_news, errors, lists, unhealthy;
     size_t list_count;
     int64_t id, last_id;
     char last_title[64];
@@ -54,6 +54,7 @@ static void listen_to(void *arg, const struct dt_writer_report *report)
         dt_library_entries_free(report->entries, report->count);
         break;
     case DT_WRITER_HEALTH:
+        heard.unhealthy += !report->healthy;
         break;
     }
     pthread_mutex_unlock(&heard.lock);
@@ -71,7 +72,7 @@ static int set_up(void **state)
     (void)state;
     static int number;
     snprintf(path, sizeof path, "%s/n%d/library.db", folder, number++);
-    heard.warnings = heard.good_news = heard.errors = heard.lists = 0;
+    heard.warnings = heard.good_news = heard.errors = heard.lists = heard.unhealthy = 0;
     heard.id = heard.last_id = 0;
     shim_vfs_forget(false, 0);
     shim_vfs_full(false);
@@ -137,7 +138,7 @@ static void receipts(void **state)
     assert_int_equal(turns_on_disk(1, NULL, 0), 1);
     struct dt_story_record other = {.title = "Other"};
     assert_int_equal(wait_for(dt_writer_put_fields(writer, story, &other)), DT_SAVED);
-    assert_int_equal(dt_writer_wait(writer, dt_writer_delete(writer, 9), NULL, NULL, &err),
+    assert_int_equal(dt_writer_wait(writer, dt_writer_delete(writer, NULL, 9), NULL, NULL, &err),
                      DT_NOT_SAVED);
     assert_non_null(strstr(err.message, "no story 9"));
     assert_int_equal(dt_writer_wait(writer, dt_writer_load(writer, 0), NULL, &record, NULL),
@@ -153,7 +154,7 @@ static void receipts(void **state)
     wait_for(dt_writer_search(writer, "", 0, 5, 4));
     assert_int_equal(heard.last_id, 1);
     assert_string_equal(heard.last_title, "Other");
-    assert_int_equal(wait_for(dt_writer_delete(writer, 1)), DT_SAVED);
+    assert_int_equal(wait_for(dt_writer_delete(writer, NULL, 1)), DT_SAVED);
     dt_writer_free(writer);
     assert_int_equal(turns_on_disk(1, NULL, 0), 0);
     assert_int_equal(heard.warnings + heard.errors, 0);
@@ -251,15 +252,20 @@ static void written_at_the_end(void **state)
 static void lost_is_reported(void **state)
 {
     (void)state;
+    char command[200];
     start("shim");
     struct dt_writer_story *story = new_story("Lost");
     shim_vfs_read_only(true);
-    assert_int_equal(wait_for(put(story, 0, "x", true)), DT_SAVED_LATER);
+    assert_int_equal(wait_for(put(story, 0, "walrus", true)), DT_SAVED_LATER);
     dt_writer_story_release(story);
-    dt_writer_free(writer);
+    assert_int_equal(dt_writer_free(writer), 1);
     shim_vfs_read_only(false);
     assert_int_equal(heard.errors, 1);
     assert_non_null(strstr(heard.text, "1 turn could not be saved"));
+    // and is in a file, whose name was reported
+    snprintf(command, sizeof command, "grep -q walrus '%.*s'",
+             (int)strcspn(strchr(heard.text, '/'), "\n") - 1, strchr(heard.text, '/'));
+    assert_int_equal(system(command), 0);
 }
 
 // A failing medium: the sync fails, the turn is not called kept, and is written by the next try.
@@ -280,29 +286,236 @@ static void failing_sync(void **state)
 static void broken_file(void **state)
 {
     (void)state;
-    char command[200];
-    // at the start
-    snprintf(command, sizeof command, "mkdir -p %s && rmdir %s && seq 20000 > %s", path, path,
-             path);
-    assert_int_equal(system(command), 0);
+    char command[300];
     start("shim");
     struct dt_writer_story *story = new_story("Anew");
     assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_SAVED);
+    assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
+    // an error that only looks like damage: the library stays
+    shim_vfs_damaged();
+    assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
+    assert_int_equal(heard.warnings, 0);
+    // damaged while it is open: the whole story goes to the new library
+    snprintf(command, sizeof command,
+             "seq 20000 | dd of=%s bs=4096 seek=1 conv=notrunc 2>/dev/null && truncate -s 0 %s-wal",
+             path, path);
+    assert_int_equal(system(command), 0);
+    shim_vfs_damaged();
+    assert_int_equal(wait_for(put(story, 2, "two", true)), DT_SAVED);
     assert_int_equal(heard.warnings, 1);
     assert_non_null(strstr(heard.text, "renamed to"));
-    assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
-    // damaged while it is open: the writer asks the worker for the whole story again
-    shim_vfs_damaged();
-    assert_int_equal(wait_for(put(story, 2, "two", true)), DT_SAVED_ANEW);
-    assert_int_equal(heard.warnings, 2);
-    assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_SAVED);
-    assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
     assert_int_equal(turns_on_disk(heard.id, NULL, 0), 3);
     dt_writer_story_release(story);
     dt_writer_free(writer);
+    // damaged at the start
+    snprintf(command, sizeof command,
+             "seq 20000 | dd of=%s bs=1 seek=100 conv=notrunc 2>/dev/null && rm -f %s-wal", path,
+             path);
+    assert_int_equal(system(command), 0);
+    start("shim");
+    story = new_story("Once more");
+    assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_SAVED);
+    assert_int_equal(heard.warnings, 2);
+    dt_writer_story_release(story);
+    assert_int_equal(dt_writer_free(writer), 0);
     snprintf(command, sizeof command, "test $(ls %s.broken-* | grep -vc -e -wal -e -shm) = 2",
              path);
     assert_int_equal(system(command), 0);
+}
+
+// A file that is no library is left alone; the story goes to a file of its own at the end.
+static void foreign_file(void **state)
+{
+    (void)state;
+    char command[300];
+    snprintf(command, sizeof command, "mkdir -p %s && rmdir %s && seq 20 > %s", path, path, path);
+    assert_int_equal(system(command), 0);
+    start(NULL);
+    struct dt_writer_story *story = new_story("Elsewhere");
+    assert_int_equal(wait_for(put(story, 0, "walrus", true)), DT_SAVED_LATER);
+    assert_int_equal(heard.warnings, 1);
+    assert_non_null(strstr(heard.text, "not a library of stories"));
+    assert_false(dt_writer_healthy(writer));
+    dt_writer_story_release(story);
+    assert_int_equal(dt_writer_free(writer), 1);
+    snprintf(
+        command, sizeof command,
+        "seq 20 | cmp - %s && test $(ls %s* | wc -l) = 1 && cat %.*s/duotale-story-*.md | grep "
+        "-q walrus",
+        path, path, (int)(strrchr(path, '/') - path), path);
+    assert_int_equal(system(command), 0);
+}
+
+static struct dt_story_record load(int64_t id)
+{
+    struct dt_library *library;
+    enum dt_library_trouble trouble;
+    struct dt_story_record record = {0};
+    assert_int_equal(dt_library_open(&library, path, NULL, 0, &trouble, NULL), DT_OK);
+    dt_library_load(library, id, &record, NULL);
+    dt_library_close(library);
+    return record;
+}
+
+// Read-only from the first moment: one notice before any turn, and no health.
+static void read_only_from_the_start(void **state)
+{
+    (void)state;
+    struct dt_story_record record;
+    start(NULL);
+    struct dt_writer_story *story = new_story("Old");
+    assert_int_equal(wait_for(put(story, 0, "old text", true)), DT_SAVED);
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
+    shim_vfs_read_only(true);
+    start("shim");
+    wait_for(dt_writer_search(writer, "", 0, 5, 1));
+    assert_int_equal(heard.warnings, 1);
+    assert_non_null(strstr(heard.text, "written"));
+    assert_int_equal(heard.unhealthy, 1);
+    assert_false(dt_writer_healthy(writer));
+    assert_int_equal(heard.list_count, 1); // it can be read
+    assert_int_equal(heard.last_id, 1);
+    assert_int_equal(dt_writer_wait(writer, dt_writer_load(writer, 1), NULL, &record, NULL),
+                     DT_SAVED);
+    story = dt_writer_story_new(writer, &record);
+    dt_story_record_free(&record);
+    assert_int_equal(wait_for(put(story, 1, "new text", true)), DT_SAVED_LATER);
+    assert_int_equal(heard.warnings, 1);
+    dt_writer_story_release(story);
+    assert_int_equal(dt_writer_free(writer), 1); // for the exit status
+    shim_vfs_read_only(false);
+}
+
+// The file is removed, or another one has its place: nothing is lost, nothing is overwritten.
+static void file_removed(void **state)
+{
+    (void)state;
+    char command[400];
+    start(NULL);
+    struct dt_writer_story *story = new_story("Removed");
+    assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_SAVED);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
+    assert_int_equal(heard.warnings, 1);
+    assert_int_equal(turns_on_disk(heard.id, NULL, 0), 2);
+    // replaced by another library that has a story with the same number
+    snprintf(command, sizeof command, "mv %s %s.old; rm -f %s-*", path, path, path);
+    assert_int_equal(system(command), 0);
+    struct dt_writer *mine = writer;
+    start(NULL);
+    struct dt_writer_story *other = new_story("Other");
+    assert_int_equal(wait_for(put(other, 0, "other", true)), DT_SAVED);
+    dt_writer_story_release(other);
+    dt_writer_free(writer);
+    writer = mine;
+    assert_int_equal(wait_for(put(story, 2, "two", true)), DT_SAVED);
+    assert_int_equal(heard.warnings, 2);
+    assert_int_equal(heard.id, 2);
+    assert_int_equal(turns_on_disk(1, NULL, 0), 1);
+    assert_int_equal(turns_on_disk(2, NULL, 0), 3);
+    // removed after the last turn: saved again at the end
+    snprintf(command, sizeof command, "rm -f %s %s-*", path, path);
+    assert_int_equal(system(command), 0);
+    dt_writer_story_release(story);
+    assert_int_equal(dt_writer_free(writer), 0);
+    assert_int_equal(turns_on_disk(1, NULL, 0), 3);
+}
+
+// Another session adds a turn to the same story, or deletes it: both texts stay.
+static void two_sessions(void **state)
+{
+    (void)state;
+    struct dt_story_record record;
+    start(NULL);
+    struct dt_writer *a = writer;
+    struct dt_writer_story *in_a = new_story("Shared");
+    assert_int_equal(wait_for(put(in_a, 0, "a0", true)), DT_SAVED);
+    assert_int_equal(wait_for(put(in_a, 1, "a1", true)), DT_SAVED);
+    start(NULL);
+    struct dt_writer *b = writer;
+    record = load(1);
+    struct dt_writer_story *in_b = dt_writer_story_new(b, &record);
+    dt_story_record_free(&record);
+    assert_int_equal(wait_for(put(in_b, 2, "b2", true)), DT_SAVED);
+    writer = a;
+    assert_int_equal(wait_for(put(in_a, 2, "a2", true)), DT_SAVED);
+    assert_int_equal(heard.warnings, 1);
+    assert_non_null(strstr(heard.text, "continues as story 2"));
+    assert_int_equal(dt_writer_story_number(in_a), 2);
+    record = load(1);
+    assert_int_equal(record.turn_count, 3);
+    assert_string_equal(record.turns[2].output, "b2");
+    dt_story_record_free(&record);
+    record = load(2);
+    assert_int_equal(record.turn_count, 3);
+    assert_string_equal(record.turns[0].output, "a0");
+    assert_string_equal(record.turns[2].output, "a2");
+    dt_story_record_free(&record);
+    // deleted by the other one: what this session has is a whole story
+    writer = b;
+    assert_int_equal(wait_for(dt_writer_delete(b, NULL, 2)), DT_SAVED);
+    writer = a;
+    assert_int_equal(wait_for(put(in_a, 3, "a3", true)), DT_SAVED);
+    assert_int_equal(heard.warnings, 2);
+    record = load(dt_writer_story_number(in_a));
+    assert_int_equal(record.turn_count, 4);
+    assert_string_equal(record.turns[0].output, "a0");
+    dt_story_record_free(&record);
+    dt_writer_story_release(in_a);
+    dt_writer_story_release(in_b);
+    dt_writer_free(a);
+    dt_writer_free(b);
+}
+
+// A deleted story that still waits in memory does not come back.
+static void deleted_while_it_waits(void **state)
+{
+    (void)state;
+    start("shim");
+    struct dt_writer_story *story = new_story("Secret");
+    wait_for(dt_writer_search(writer, "", 0, 1, 1)); // the library is open
+    shim_vfs_full(true);
+    static char big[300000];
+    memset(big, 'x', sizeof big - 1);
+    assert_int_equal(wait_for(put(story, 0, big, true)), DT_SAVED_LATER);
+    assert_int_equal(wait_for(dt_writer_delete(writer, story, 0)), DT_SAVED);
+    shim_vfs_full(false);
+    dt_writer_story_release(story);
+    assert_int_equal(dt_writer_free(writer), 0);
+    struct dt_story_record record = load(0);
+    assert_int_equal(record.turn_count, 0);
+}
+
+// The -wal file is long and the disk full: what is in it goes to the library, and its space is used
+// again.
+static void full_disk_with_a_long_wal(void **state)
+{
+    (void)state;
+    static char big[20000];
+    start("shim");
+    struct dt_writer_story *story = new_story("Long");
+    memset(big, 'x', sizeof big - 1);
+    assert_int_equal(wait_for(put(story, 0, big, false)), DT_SAVED);
+    dt_writer_story_release(story);
+    dt_writer_free(writer); // which moves it all to the library
+    start("shim");
+    struct dt_story_record record = load(1);
+    story = dt_writer_story_new(writer, &record);
+    dt_story_record_free(&record);
+    for (int i = 0; i < 12; i++) {
+        big[i] = 'z';
+        assert_int_equal(wait_for(put(story, 0, big, false)), DT_SAVED);
+    }
+    shim_vfs_full(true);
+    for (int i = 0; i < 12; i++) {
+        big[i] = 'y';
+        assert_int_equal(wait_for(put(story, 0, big, false)), DT_SAVED);
+    }
+    assert_int_equal(heard.warnings, 0);
+    shim_vfs_full(false);
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
 }
 
 static void no_home(void **state)
@@ -332,6 +545,12 @@ int main(void)
         cmocka_unit_test_setup(lost_is_reported, set_up),
         cmocka_unit_test_setup(failing_sync, set_up),
         cmocka_unit_test_setup(broken_file, set_up),
+        cmocka_unit_test_setup(foreign_file, set_up),
+        cmocka_unit_test_setup(read_only_from_the_start, set_up),
+        cmocka_unit_test_setup(file_removed, set_up),
+        cmocka_unit_test_setup(two_sessions, set_up),
+        cmocka_unit_test_setup(deleted_while_it_waits, set_up),
+        cmocka_unit_test_setup(full_disk_with_a_long_wal, set_up),
         cmocka_unit_test_setup(no_home, set_up),
     };
     if (!mkdtemp(folder) || !shim_vfs_register())

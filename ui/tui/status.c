@@ -51,6 +51,7 @@ static void number(char *out, size_t size, double value)
 
 // In the order of the screen.
 enum {
+    UNSAVED,
     MODEL,
     STACK,
     NOW,
@@ -81,7 +82,7 @@ static void model_name(const char *name, size_t most, char *out, size_t size)
 }
 
 // While a voice reads: its real-time factor, and how many sentences wait to be read. "listening"
-// outranks every other field, so that an open microphone is always visible.
+// outranks every field but "not saved", so that an open microphone is always visible.
 static void voice(const struct tui *ui, struct field *f)
 {
     const struct dt_app_voice *v = ui->api->voice(ui->app);
@@ -102,8 +103,9 @@ static void voice(const struct tui *ui, struct field *f)
 static void fill(struct tui *ui, struct field *f)
 {
     static const int importance[FIELDS] = {
-        [MODEL] = 6,    [STACK] = 11, [NOW] = 12,      [MEAN] = 4,      [SPARK] = 2,  [VOICE] = 7,
-        [CONTEXT] = 10, [RSS] = 9,    [ANONYMOUS] = 3, [AVAILABLE] = 8, [FAULTS] = 1, [SEED] = 5,
+        [UNSAVED] = 14,  [MODEL] = 6,  [STACK] = 11,   [NOW] = 12, [MEAN] = 4,
+        [SPARK] = 2,     [VOICE] = 7,  [CONTEXT] = 10, [RSS] = 9,  [ANONYMOUS] = 3,
+        [AVAILABLE] = 8, [FAULTS] = 1, [SEED] = 5,
     };
     const struct dt_app_figures *g = ui->api->figures(ui->app);
     char rss[16], anonymous[16], available[16], now[16], mean[16];
@@ -112,6 +114,8 @@ static void fill(struct tui *ui, struct field *f)
         f[i].importance = importance[i];
     number(now, sizeof now, g->speed_now);
     number(mean, sizeof mean, g->speed_mean);
+    if (g->unsaved)
+        dt_format(f[UNSAVED].text, sizeof f[UNSAVED].text, "not saved");
     model_name(g->model, 24, f[MODEL].text, sizeof f[MODEL].text);
     dt_format(f[STACK].text, sizeof f[STACK].text, "%.40s", g->stack);
     dt_format(f[NOW].text, sizeof f[NOW].text, "%s tok/s", now);

@@ -137,7 +137,7 @@ void dt_command_export(struct dt_worker *w, const char *arguments)
     if (!of_library)
         dt_save_make_record(w, &own);
     const struct dt_story_record *record = of_library ? &loaded : &own.story;
-    if (dt_export_file(path, record, &err) == DT_OK)
+    if (dt_export_file(path, record, true, &err) == DT_OK)
         dt_report_notice(w->report, DT_NOTICE_INFO, "Exported %zu turn%s to %s.",
                          record->turn_count, record->turn_count == 1 ? "" : "s", path);
     else
@@ -195,9 +195,12 @@ static void delete_story(struct dt_worker *w, const char *arguments)
 {
     struct dt_error err = {0};
     int64_t id = *arguments ? strtoll(arguments, NULL, 10) : w->story.id;
-    bool at_hand = id == w->story.id, in_library = !at_hand || (w->story.saved && id);
-    if (in_library &&
-        dt_writer_wait(w->writer, dt_writer_delete(w->writer, id), NULL, NULL, &err) != DT_SAVED)
+    if (w->story.saved) // another session may have made it another story
+        w->story.id = dt_writer_story_number(w->story.saved);
+    bool at_hand = !*arguments || id == w->story.id, in_library = !at_hand || w->story.saved;
+    struct dt_writer_story *saved = at_hand ? w->story.saved : NULL;
+    if (in_library && dt_writer_wait(w->writer, dt_writer_delete(w->writer, saved, id), NULL, NULL,
+                                     &err) != DT_SAVED)
         dt_report_error(w->report, &err);
     else if (at_hand)
         dt_story_begin(w, "deleted");

@@ -14,7 +14,10 @@ enum dt_library_trouble {
     DT_LIBRARY_LOCKED,    // by another program: try again later
     DT_LIBRARY_FULL,      // the disk is full
     DT_LIBRARY_READ_ONLY, // the file, its folder or file system; or a newer program made the file
-    DT_LIBRARY_CORRUPT,   // damaged: put it aside
+    DT_LIBRARY_CORRUPT,   // a damaged library: put it aside
+    DT_LIBRARY_FOREIGN,   // not a library of stories: leave it as it is
+    DT_LIBRARY_CHANGED,   // another session changed the story: save it as a new one
+    DT_LIBRARY_DELETED,   // another session deleted the story: save it as a new one
     DT_LIBRARY_OTHER,     // input/output errors and all others
 };
 
@@ -23,15 +26,16 @@ enum dt_library_trouble {
 bool dt_library_default_path(char *out, size_t size);
 
 enum dt_library_flags {
-    DT_LIBRARY_WRITE = 1,   // makes the file (0600) and its folders (0700) if they are missing. If
-                            // it cannot be written it is opened for reading, and writes fail
+    DT_LIBRARY_WRITE = 1,   // makes the file (0600) and its folders (0700) if they are missing, and
+                            // converts a library of version 1
     DT_LIBRARY_PATIENT = 2, // waits up to 2.5 s for a lock instead of 0.2 s
 };
 
 // Opens a library in WAL mode, where every commit is synced. vfs: the name of an SQLite file
-// system, NULL: the default one. Without DT_LIBRARY_WRITE a missing file is DT_BAD_INPUT. *trouble:
-// what failed, or DT_LIBRARY_READ_ONLY if only reading is possible. One thread at a time may use a
-// library. Release with dt_library_close.
+// system, NULL: the default one. Without DT_LIBRARY_WRITE a missing file is DT_BAD_INPUT. With it,
+// DT_OK and a *trouble other than DT_LIBRARY_FINE mean that the library can only be read; *err says
+// why. A file that is not a library is never changed. One thread at a time may use a library.
+// Release with dt_library_close.
 dt_status dt_library_open(struct dt_library **out, const char *path, const char *vfs,
                           unsigned flags, enum dt_library_trouble *trouble, struct dt_error *err);
 void dt_library_close(struct dt_library *library); // NULL is allowed
@@ -39,44 +43,55 @@ void dt_library_close(struct dt_library *library); // NULL is allowed
 // The trouble of the last call on this library.
 enum dt_library_trouble dt_library_last_trouble(const struct dt_library *library);
 
+// Whether the path still names the file that was opened. If not, it was removed or replaced: what
+// is written now is lost.
+bool dt_library_in_place(const struct dt_library *library);
+
 // Sets how long calls wait for a lock.
 void dt_library_patience(struct dt_library *library, int milliseconds);
 
+// Moves the content of the -wal file into the library, so that the file is filled again from its
+// beginning.
+void dt_library_checkpoint(struct dt_library *library);
+
 // Renames the file, with its -wal and -shm, to NAME.broken-DATE, and copies the new name to moved.
-// The library must be closed.
+// The library must be closed. DT_FAILED, without a change, if the file does not begin as a library
+// of stories does.
 dt_status dt_library_put_aside(const char *path, char *moved, size_t moved_size,
                                struct dt_error *err);
 
-// Each function below is one transaction: when it returns DT_OK the change is on the disk (synced);
-// after a failure nothing has changed.
+// The two functions below are one transaction each: when they return DT_OK the change is on the
+// disk (synced); after a failure nothing has changed.
 
-// Writes the fields of a story, without its turns. With record->id 0 it is a new story, and gets
-// its id.
-dt_status dt_library_put_story(struct dt_library *library, struct dt_story_record *record,
-                               struct dt_error *err);
-// The same, and inserts or replaces turn n (0-based).
-dt_status dt_library_put_turn(struct dt_library *library, struct dt_story_record *record,
-                              uint32_t n, const struct dt_turn_record *turn, struct dt_error *err);
-// Removes turn n and all after it.
-dt_status dt_library_cut(struct dt_library *library, int64_t story, uint32_t n,
-                         struct dt_error *err);
+// Saves the fields of a story and its turns from number `from` on; turns past the last one are
+// removed from the library. With record->id 0 it is a new story, and gets its id. Sets
+// record->revision, created and updated. If the library has another revision of the story than
+// record->revision (0: any), the trouble is DT_LIBRARY_CHANGED or DT_LIBRARY_DELETED.
+dt_status dt_library_save(struct dt_library *library, struct dt_story_record *record, size_t from,
+                          struct dt_error *err);
 // Deletes a story; its text is overwritten in the file and in the search index. DT_BAD_INPUT if
 // there is no such story.
 dt_status dt_library_delete(struct dt_library *library, int64_t story, struct dt_error *err);
 
-// Reads a whole story; story 0: the one changed last. DT_BAD_INPUT if there is none. The caller
-// releases *out with dt_story_record_free.
+// Reads a whole story; story 0: the one changed last, whatever the clock says. DT_BAD_INPUT if
+// there is none. The caller releases *out with dt_story_record_free.
 dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_story_record *out,
                           struct dt_error *err);
 
 // Finds the stories that contain all words (the last one as a prefix): those with a matching title
-// first, then by relevance. "": all, newest first. At most `limit`, after the first `offset`. The
-// caller releases *out with dt_library_entries_free.
+// first, then by relevance. "": all, the last changed first. At most `limit`, after the first
+// `offset`. The caller releases *out with dt_library_entries_free.
 dt_status dt_library_search(struct dt_library *library, const char *words, uint32_t offset,
                             uint32_t limit, struct dt_library_entry **out, size_t *count,
                             struct dt_error *err);
 
-// Checks the whole file and its search index. DT_BAD_INPUT with the first finding.
+// Checks the whole file, and that the search index has the words of every finished turn (only if
+// the library can be written). DT_BAD_INPUT with the first finding.
 dt_status dt_library_check(struct dt_library *library, struct dt_error *err);
+
+// Whether the file of a library is damaged. Errors of input and output can look like damage, so it
+// is opened and its pages are checked. False with *known false: that cannot be found out, *err says
+// why. The library must be closed.
+bool dt_library_is_damaged(const char *path, const char *vfs, bool *known, struct dt_error *err);
 
 #endif

@@ -42,6 +42,10 @@ static const char *trouble_text(enum dt_library_trouble trouble)
         return "the library cannot be written";
     case DT_LIBRARY_CORRUPT:
         return "the library is damaged";
+    case DT_LIBRARY_CHANGED:
+        return "another session changed the story";
+    case DT_LIBRARY_DELETED:
+        return "another session deleted the story";
     default:
         return "the library cannot be used";
     }
@@ -52,6 +56,7 @@ dt_status dt_library_db_fail(struct dt_library *library, struct dt_error *err)
     int code = sqlite3_extended_errcode(library->db);
     char reason[200];
     snprintf(reason, sizeof reason, "%s", sqlite3_errmsg(library->db));
+    library->code = code;
     library->trouble = dt_library_db_trouble(code);
     if (library->trouble == DT_LIBRARY_FINE)
         library->trouble = DT_LIBRARY_OTHER;
@@ -70,6 +75,16 @@ dt_status dt_library_db_no_story(struct dt_library *library, int64_t story, stru
                             "there is no story %lld in the library; /library lists the stories",
                             (long long)story);
     return dt_error_set(err, DT_BAD_INPUT, NULL, "there is no story in the library yet");
+}
+
+int64_t dt_library_db_number(struct dt_library *library, const char *sql, int64_t otherwise)
+{
+    sqlite3_stmt *statement = dt_library_db_prepare(library, sql);
+    int64_t value = otherwise;
+    if (statement && sqlite3_step(statement) == SQLITE_ROW)
+        value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return value;
 }
 
 bool dt_library_db_run(struct dt_library *library, const char *sql)

@@ -4,13 +4,17 @@
 #define DT_APP_LIBRARY_DB_H
 
 #include "app/library/library.h"
+#include "app/library/library_file.h"
 #include "app/library/sqlite.h"
 
 struct dt_library {
     sqlite3 *db;
     char path[512];
     enum dt_library_trouble trouble; // of the last call
+    int code;                        // SQLite's extended code of the last failure
+    int version;                     // of the tables
     bool read_only;
+    struct dt_file_identity identity; // of the file that was opened
 };
 
 // The kind of trouble that a result of SQLite means.
@@ -22,6 +26,9 @@ dt_status dt_library_db_fail(struct dt_library *library, struct dt_error *err);
 
 // Sets *err to "no such story" (story 0: "no story yet") and rolls an open transaction back.
 dt_status dt_library_db_no_story(struct dt_library *library, int64_t story, struct dt_error *err);
+
+// The value of a query with one number; `otherwise` if it fails.
+int64_t dt_library_db_number(struct dt_library *library, const char *sql, int64_t otherwise);
 
 // Runs statements that have no parameters and no result. False: dt_library_db_fail has the reason.
 bool dt_library_db_run(struct dt_library *library, const char *sql);

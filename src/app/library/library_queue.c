@@ -10,21 +10,17 @@
 
 // ---- stories ----
 
-static bool copy_text(char **to, const char *from)
+static bool copy_turns(struct dt_story_record *to, const struct dt_story_record *from)
 {
-    free(*to);
-    *to = strdup(from ? from : "");
-    return *to != NULL;
-}
-
-bool dt_queue_copy_fields(struct dt_story_record *to, const struct dt_story_record *from)
-{
-    to->seed = from->seed;
-    to->chat = from->chat;
-    return copy_text(&to->title, from->title) && copy_text(&to->model, from->model) &&
-           copy_text(&to->tokenizer, from->tokenizer) && copy_text(&to->stack, from->stack) &&
-           copy_text(&to->settings, from->settings) && copy_text(&to->premise, from->premise) &&
-           copy_text(&to->system, from->system);
+    to->turns = from->turn_count ? calloc(from->turn_count, sizeof *to->turns) : NULL;
+    if (from->turn_count && !to->turns)
+        return false;
+    while (to->turn_count < from->turn_count) {
+        size_t n = to->turn_count++;
+        if (dt_turn_record_copy(&to->turns[n], &from->turns[n]) != DT_OK)
+            return false;
+    }
+    return true;
 }
 
 struct dt_writer_story *dt_queue_story_new(const struct dt_story_record *record, unsigned era)
@@ -36,12 +32,88 @@ struct dt_writer_story *dt_queue_story_new(const struct dt_story_record *record,
     story->record.id = record->id;
     atomic_init(&story->number, record->id);
     story->record.created = record->created;
+    story->record.revision = record->revision;
     story->era = era;
-    if (!dt_queue_copy_fields(&story->record, record)) {
+    if (!dt_story_record_copy_fields(&story->record, record) ||
+        (record->id && !copy_turns(&story->record, record))) {
         dt_writer_story_release(story);
         return NULL;
     }
+    story->saved_to = record->renumbered ? 0 : story->record.turn_count;
     return story;
+}
+
+static void cut(struct dt_writer_story *story, size_t n)
+{
+    struct dt_story_record *record = &story->record;
+    if (n >= record->turn_count)
+        return;
+    while (record->turn_count > n)
+        dt_turn_record_free(&record->turns[--record->turn_count]);
+    story->unsaved = true;
+    if (story->saved_to > n)
+        story->saved_to = n;
+}
+
+static bool set_turn(struct dt_writer_story *story, size_t n, struct dt_turn_record *turn)
+{
+    struct dt_story_record *record = &story->record;
+    // turns before it that were private are in the library without their text
+    static const struct dt_turn_record empty = {.finished = true};
+    if (n >= record->turn_count) {
+        struct dt_turn_record *more = realloc(record->turns, (n + 1) * sizeof *more);
+        if (!more)
+            return false;
+        record->turns = more;
+        while (record->turn_count <= n) {
+            if (dt_turn_record_copy(&more[record->turn_count], &empty) != DT_OK)
+                return false;
+            record->turn_count++;
+        }
+    }
+    dt_turn_record_free(&record->turns[n]);
+    record->turns[n] = *turn;
+    memset(turn, 0, sizeof *turn);
+    story->unsaved = true;
+    if (story->saved_to > n)
+        story->saved_to = n;
+    return true;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool set_fields(struct dt_writer_story *story, const struct dt_story_record *fields)
+{
+    const struct dt_story_record *has = &story->record;
+    if (same_text(has->title, fields->title) && same_text(has->model, fields->model) &&
+        same_text(has->tokenizer, fields->tokenizer) && same_text(has->stack, fields->stack) &&
+        same_text(has->settings, fields->settings) && same_text(has->premise, fields->premise) &&
+        same_text(has->system, fields->system) && has->seed == fields->seed &&
+        has->chat == fields->chat)
+        return true;
+    story->unsaved = true;
+    return dt_story_record_copy_fields(&story->record, fields);
+}
+
+bool dt_queue_story_apply(struct dt_writer_story *story, struct dt_job *job)
+{
+    if (job->type == DT_JOB_TURN)
+        return set_turn(story, job->n, &job->turn);
+    if (job->type == DT_JOB_FIELDS)
+        return set_fields(story, &job->fields);
+    cut(story, job->n);
+    return true;
+}
+
+unsigned dt_queue_story_unsaved(const struct dt_writer_story *story)
+{
+    unsigned count = 0;
+    for (size_t i = story->saved_to; story->unsaved && i < story->record.turn_count; i++)
+        count += story->record.turns[i].finished;
+    return count;
 }
 
 void dt_writer_story_release(struct dt_writer_story *story)

@@ -21,9 +21,15 @@ enum dt_job_type {
 
 struct dt_writer_story {
     atomic_int holders;
-    _Atomic int64_t number;        // record.id, for other threads
-    unsigned era;                  // of the library that gave the number: see struct dt_writer
-    struct dt_story_record record; // without turns; only the library writer's thread uses it
+    _Atomic int64_t number; // record.id, for other threads
+    // Only the library writer's thread uses the rest. It has the whole story, so that it can be
+    // saved again when its row is not there any more.
+    unsigned era; // of the library that gave the number: see struct dt_writer
+    struct dt_story_record record;
+    bool unsaved;                 // the record differs from what is in the library,
+    size_t saved_to;              // in its fields, or in the turns from this number on
+    struct dt_writer_story *next; // in the list of stories that wait for the library
+    bool waiting;                 // it is in this list
 };
 
 struct dt_job {
@@ -62,8 +68,12 @@ struct dt_queue {
 // As dt_writer_story_new.
 struct dt_writer_story *dt_queue_story_new(const struct dt_story_record *record, unsigned era);
 
-// Copies the fields of a story except id, dates and turns. False if memory is short.
-bool dt_queue_copy_fields(struct dt_story_record *to, const struct dt_story_record *from);
+// Applies a job to the record, and takes the turn or the fields out of it. False if memory is
+// short.
+bool dt_queue_story_apply(struct dt_writer_story *story, struct dt_job *job);
+
+// The finished turns that are not in the library.
+unsigned dt_queue_story_unsaved(const struct dt_writer_story *story);
 
 // A job that holds the story (may be NULL) and a copy of the text (may be NULL). NULL if memory is
 // short. The caller releases it with dt_job_free, unless it is posted.

@@ -3,8 +3,44 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/api.h"
 #include "app/library/library_db.h"
 #include "host/array.h"
+
+// A library is untrusted input: a row may hold any type and any value.
+
+static int64_t date(sqlite3_stmt *s, int i)
+{
+    int64_t seconds = sqlite3_column_int64(s, i), last = 253402300799; // of the year 9999
+    return seconds < 0 ? 0 : seconds > last ? last : seconds;
+}
+
+static uint32_t count_of(sqlite3_stmt *s, int i)
+{
+    int64_t count = sqlite3_column_int64(s, i);
+    return count < 0 ? 0 : count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
+}
+
+static double speed(sqlite3_stmt *s, int i)
+{
+    double speed = sqlite3_column_double(s, i);
+    return speed >= 0 && speed <= 1e9 ? speed : 0;
+}
+
+static int end(sqlite3_stmt *s, int i)
+{
+    int64_t end = sqlite3_column_int64(s, i);
+    return end >= DT_END_STORY && end <= DT_END_ERROR ? (int)end : DT_END_STOPPED;
+}
+
+// Stories in the order of their last change, the last one first.
+static const char *order_of(const struct dt_library *library)
+{
+    return library->version > 1
+               ? " ORDER BY s.revision DESC, s.id DESC"
+               : " ORDER BY ifnull((SELECT max(id) FROM turn WHERE story = s.id), 0) DESC,"
+                 " s.id DESC";
+}
 
 // ---- a story ----
 
@@ -12,7 +48,7 @@ static dt_status read_turns(struct dt_library *library, struct dt_story_record *
                             struct dt_error *err)
 {
     sqlite3_stmt *s = dt_library_db_prepare(
-        library, "SELECT prompt, told, finished, ending, tokens, seed, speed, stack FROM turn"
+        library, "SELECT prompt, told, finished, ending, tokens, seed, speed, stack, n FROM turn"
                  " WHERE story=?1 ORDER BY n");
     size_t capacity = 0;
     int code;
@@ -23,15 +59,17 @@ static dt_status read_turns(struct dt_library *library, struct dt_story_record *
         if (!dt_array_grow(&record->turns, &capacity, record->turn_count + 1,
                            sizeof *record->turns))
             break;
-        struct dt_turn_record *turn = &record->turns[record->turn_count++];
+        struct dt_turn_record *turn = &record->turns[record->turn_count];
+        if (sqlite3_column_int64(s, 8) != (int64_t)record->turn_count++)
+            record->renumbered = true;
         *turn = (struct dt_turn_record){
             .prompt = dt_library_db_column_text(s, 0),
             .output = dt_library_db_column_text(s, 1),
             .finished = sqlite3_column_int(s, 2) != 0,
-            .end = sqlite3_column_int(s, 3),
-            .tokens = (uint32_t)sqlite3_column_int64(s, 4),
+            .end = end(s, 3),
+            .tokens = count_of(s, 4),
             .seed = (uint64_t)sqlite3_column_int64(s, 5),
-            .speed = sqlite3_column_double(s, 6),
+            .speed = speed(s, 6),
             .stack = dt_library_db_column_line(s, 7),
         };
         if (!turn->prompt || !turn->output || !turn->stack)
@@ -48,12 +86,14 @@ static dt_status read_turns(struct dt_library *library, struct dt_story_record *
 dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_story_record *out,
                           struct dt_error *err)
 {
+    char sql[500];
     memset(out, 0, sizeof *out);
     library->trouble = DT_LIBRARY_FINE;
-    sqlite3_stmt *s = dt_library_db_prepare(
-        library, "SELECT id, title, created, updated, model, tokenizer, stack, settings, "
-                 "premise, system, seed, chat FROM story"
-                 " WHERE ?1 = 0 OR id = ?1 ORDER BY updated DESC, id DESC LIMIT 1");
+    snprintf(sql, sizeof sql,
+             "SELECT id, title, created, updated, model, tokenizer, stack, settings, premise, "
+             "system, seed, chat, %s FROM story s WHERE ?1 = 0 OR id = ?1%s LIMIT 1",
+             library->version > 1 ? "revision" : "0", order_of(library));
+    sqlite3_stmt *s = dt_library_db_prepare(library, sql);
     if (!s)
         return dt_library_db_fail(library, err);
     sqlite3_bind_int64(s, 1, story);
@@ -70,8 +110,8 @@ dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_s
     *out = (struct dt_story_record){
         .id = sqlite3_column_int64(s, 0),
         .title = dt_library_db_column_line(s, 1),
-        .created = sqlite3_column_int64(s, 2),
-        .updated = sqlite3_column_int64(s, 3),
+        .created = date(s, 2),
+        .updated = date(s, 3),
         .model = dt_library_db_column_path(s, 4),
         .tokenizer = dt_library_db_column_path(s, 5),
         .stack = dt_library_db_column_line(s, 6),
@@ -80,6 +120,7 @@ dt_status dt_library_load(struct dt_library *library, int64_t story, struct dt_s
         .system = dt_library_db_column_text(s, 9),
         .seed = (uint64_t)sqlite3_column_int64(s, 10),
         .chat = sqlite3_column_int(s, 11) != 0,
+        .revision = sqlite3_column_int64(s, 12),
     };
     sqlite3_finalize(s);
     dt_status status = DT_OK;
@@ -122,8 +163,9 @@ static void make_query(const char *words, char *out, size_t size)
 }
 
 // Whether the title contains all words; case is ignored for ASCII letters.
-static bool title_has(const char *title, const char *words)
+static bool title_has(const unsigned char *text, const char *words)
 {
+    const char *title = text ? (const char *)text : ""; // NULL: not a text
     while (*words) {
         char word[128];
         size_t n = strcspn(words, " \t\n");
@@ -182,11 +224,11 @@ static bool add(struct found *found, sqlite3_stmt *s, uint32_t offset, uint32_t 
     *entry = (struct dt_library_entry){
         .id = id,
         .title = dt_library_db_column_line(s, 1),
-        .created = sqlite3_column_int64(s, 2),
-        .updated = sqlite3_column_int64(s, 3),
+        .created = date(s, 2),
+        .updated = date(s, 3),
         .model = dt_library_db_column_path(s, 4),
         .stack = dt_library_db_column_line(s, 5),
-        .turns = (uint32_t)sqlite3_column_int64(s, 6),
+        .turns = count_of(s, 6),
         .snippet = one_line(dt_library_db_column_text(s, 7), 160),
     };
     return entry->title && entry->model && entry->stack && entry->snippet;
@@ -204,7 +246,7 @@ dt_status dt_library_search(struct dt_library *library, const char *words, uint3
 {
     struct found found = {0};
     sqlite3_stmt *s = NULL;
-    char query[512];
+    char query[512], sql[500];
     dt_status status = DT_OK;
     int code = SQLITE_DONE;
     bool memory = true;
@@ -213,10 +255,10 @@ dt_status dt_library_search(struct dt_library *library, const char *words, uint3
     library->trouble = DT_LIBRARY_FINE;
     make_query(words, query, sizeof query);
     // by title first, or all of them
-    s = dt_library_db_prepare(library, "SELECT " ENTRY BEGINNING
-                                       " FROM story s ORDER BY s.updated DESC, s.id DESC");
+    snprintf(sql, sizeof sql, "SELECT " ENTRY BEGINNING " FROM story s%s", order_of(library));
+    s = dt_library_db_prepare(library, sql);
     while (s && memory && found.count < limit && (code = sqlite3_step(s)) == SQLITE_ROW) {
-        if (!query[0] || title_has((const char *)sqlite3_column_text(s, 1), words))
+        if (!query[0] || title_has(sqlite3_column_text(s, 1), words))
             memory = add(&found, s, offset, limit);
     }
     if (!s || (code != SQLITE_DONE && code != SQLITE_ROW))

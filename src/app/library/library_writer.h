@@ -2,9 +2,11 @@
 // The library writer: the one thread that owns the library. Other threads post jobs to it through a
 // bounded queue, and wait only for the receipt of a finished turn.
 //
-// If the library cannot be written (locked, full, read-only), one notice says so; finished turns
-// wait in memory and are written as soon as that is possible. A damaged file is put aside and a new
-// library is begun.
+// If the library cannot be written (locked, full, read-only, not a library), one notice says so;
+// finished turns wait in memory and are written as soon as that is possible. What cannot be written
+// at the end goes to a file. A damaged library is put aside and a new one is begun; then, and when
+// the file was removed or replaced, or another session changed or deleted the story, the story is
+// saved again as a whole.
 #ifndef DT_APP_LIBRARY_WRITER_H
 #define DT_APP_LIBRARY_WRITER_H
 
@@ -53,12 +55,13 @@ struct dt_writer_options {
 dt_status dt_writer_new(struct dt_writer **out, const struct dt_writer_options *options,
                         struct dt_error *err);
 
-// Does all jobs that wait, reports how many turns could not be saved, closes the library, joins the
-// thread. NULL is allowed.
-void dt_writer_free(struct dt_writer *writer);
+// Does all jobs that wait, writes what the library does not accept to a file beside it or in
+// another folder with space, reports that, closes the library, joins the thread. Returns how many
+// finished turns are not in the library. NULL is allowed.
+unsigned dt_writer_free(struct dt_writer *writer);
 
-// A handle for a story to be written. Copies the fields of the record, not its turns. With id 0 the
-// story gets its number with its first turn. NULL if memory is short. Any thread.
+// A handle for a story to be written. Copies the record; with id 0, its fields only: the story gets
+// its number with its first turn. NULL if memory is short. Any thread.
 struct dt_writer_story *dt_writer_story_new(struct dt_writer *writer,
                                             const struct dt_story_record *record);
 // The story's number in the library, 0: none yet. Any thread.
@@ -77,7 +80,9 @@ uint64_t dt_writer_cut(struct dt_writer *writer, struct dt_writer_story *story, 
 // Changes the fields of the story: now if it has a number, else with its first turn.
 uint64_t dt_writer_put_fields(struct dt_writer *writer, struct dt_writer_story *story,
                               const struct dt_story_record *record);
-uint64_t dt_writer_delete(struct dt_writer *writer, int64_t id);
+// Deletes a story: the one of the handle, even if it still waits in memory, or (story NULL) the one
+// with this number.
+uint64_t dt_writer_delete(struct dt_writer *writer, struct dt_writer_story *story, int64_t id);
 uint64_t dt_writer_load(struct dt_writer *writer, int64_t id);
 // Answered by DT_WRITER_LIST. Replaces a search that still waits.
 uint64_t dt_writer_search(struct dt_writer *writer, const char *words, uint32_t offset,
@@ -88,7 +93,6 @@ uint64_t dt_writer_call(struct dt_writer *writer, void (*function)(void *arg), v
 enum dt_saved {
     DT_SAVED,       // done; of a turn: it is on the disk, synced
     DT_SAVED_LATER, // not yet: it waits in memory
-    DT_SAVED_ANEW,  // done, in a new library since the old one is damaged: post all turns again
     DT_NOT_SAVED,   // failed: the error says why
 };
 
@@ -98,7 +102,7 @@ enum dt_saved {
 enum dt_saved dt_writer_wait(struct dt_writer *writer, uint64_t ticket, const atomic_int *cancel,
                              struct dt_story_record *record, struct dt_error *err);
 
-// Whether the last write succeeded. Any thread.
+// Whether the library can be written, as far as is known. Any thread.
 bool dt_writer_healthy(struct dt_writer *writer);
 
 #endif

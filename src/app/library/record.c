@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 void dt_turn_record_free(struct dt_turn_record *turn)
 {
@@ -34,6 +35,36 @@ dt_status dt_turn_record_copy(struct dt_turn_record *to, const struct dt_turn_re
         return DT_OK;
     dt_turn_record_free(to);
     return DT_NO_MEMORY;
+}
+
+static bool copy_text(char **to, const char *from)
+{
+    char *copy = strdup(from ? from : "");
+    if (!copy)
+        return false;
+    free(*to);
+    *to = copy;
+    return true;
+}
+
+bool dt_story_record_copy_fields(struct dt_story_record *to, const struct dt_story_record *from)
+{
+    to->seed = from->seed;
+    to->chat = from->chat;
+    return copy_text(&to->title, from->title) && copy_text(&to->model, from->model) &&
+           copy_text(&to->tokenizer, from->tokenizer) && copy_text(&to->stack, from->stack) &&
+           copy_text(&to->settings, from->settings) && copy_text(&to->premise, from->premise) &&
+           copy_text(&to->system, from->system);
+}
+
+const char *dt_record_date(int64_t seconds, bool utc, const char *format, char *out, size_t size)
+{
+    time_t t = (time_t)seconds;
+    struct tm parts;
+    bool valid = t == seconds && (utc ? gmtime_r(&t, &parts) : localtime_r(&t, &parts));
+    if (!valid || strftime(out, size, format, &parts) == 0)
+        strcpy(out, "-");
+    return out;
 }
 
 void dt_library_entries_free(struct dt_library_entry *entries, size_t count)

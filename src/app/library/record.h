@@ -25,8 +25,11 @@ struct dt_turn_record {
 struct dt_story_record {
     int64_t id; // 0: not in the library yet
     char *title;
-    int64_t created, updated; // seconds since 1970
-    char *model, *tokenizer;  // paths; "": the default ones
+    int64_t created, updated; // seconds since 1970, up to the year 9999
+    // Of the story in the library, which counts changes of any story: it orders the stories, and
+    // shows that another session changed this one. 0: unknown.
+    int64_t revision;
+    char *model, *tokenizer; // paths; "": the default ones
     char *stack;
     char *settings; // of sampling, as NAME = VALUE lines
     char *premise, *system;
@@ -34,6 +37,7 @@ struct dt_story_record {
     bool chat;
     struct dt_turn_record *turns;
     size_t turn_count;
+    bool renumbered; // the turns have other numbers in the library than here: save all of them
 };
 
 // A story in a list.
@@ -46,6 +50,12 @@ struct dt_library_entry {
 // Free the malloc'ed strings and arrays (NULL is allowed), not the struct itself, and zero it.
 void dt_turn_record_free(struct dt_turn_record *turn);
 void dt_story_record_free(struct dt_story_record *record);
+
+// Copies the fields of a story except id, dates, revision and turns. False if memory is short.
+bool dt_story_record_copy_fields(struct dt_story_record *to, const struct dt_story_record *from);
+
+// A date for people: strftime's format, in local time or UTC. "-" if the year has no name.
+const char *dt_record_date(int64_t seconds, bool utc, const char *format, char *out, size_t size);
 
 // Frees the entries and the array.
 void dt_library_entries_free(struct dt_library_entry *entries, size_t count);

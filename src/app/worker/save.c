@@ -74,15 +74,6 @@ uint64_t dt_save_turn(struct dt_worker *w, size_t n)
     return saved ? dt_writer_put_turn(w->writer, saved, (uint32_t)n, &record) : 0;
 }
 
-static void save_all_finished(struct dt_worker *w)
-{
-    for (size_t i = 0; i < w->story.count; i++) {
-        uint64_t ticket = w->story.turns[i].finished ? dt_save_turn(w, i) : 0;
-        if (ticket)
-            dt_writer_wait(w->writer, ticket, &w->control->stopping, NULL, NULL);
-    }
-}
-
 void dt_save_finished_turn(struct dt_worker *w, size_t n)
 {
     struct dt_save_record fields;
@@ -97,7 +88,6 @@ void dt_save_finished_turn(struct dt_worker *w, size_t n)
         return;
     dt_report_state(w->report, DT_APP_SAVING);
     // not cancelled: the stop that ended the turn does not concern its saving
-    if (dt_writer_wait(w->writer, ticket, NULL, NULL, NULL) == DT_SAVED_ANEW)
-        save_all_finished(w);
+    dt_writer_wait(w->writer, ticket, NULL, NULL, NULL);
     w->story.id = dt_writer_story_number(w->story.saved);
 }

@@ -40,6 +40,7 @@ void dt_worker_post_figures(struct dt_worker *w, bool with_memory)
         f->threads = dt_engine_threads(w->engine);
         snprintf(f->stack, sizeof f->stack, "%s", dt_engine_stack_name(w->engine));
     }
+    f->unsaved = !dt_worker_private(w) && !dt_writer_healthy(w->writer);
     f->own_memory = atomic_load(&dt_engine_account(w->engine)->used);
     if (with_memory)
         measure_memory(w);
