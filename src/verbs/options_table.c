@@ -398,9 +398,12 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .name = "profile",
             .help = "show where the time of a token and the memory go",
             .synopsis = "[MODEL] [-b STACK] [options]",
-            .about = "Prints the time of decoding by operator, by layer and by token; the bytes "
-                     "read, and their share of the memory bandwidth measured in the same run; "
-                     "the memory of the engine, and that of the process as the kernel counts it.",
+            .about =
+                "Prints the time of decoding by operator, by layer and by token; the bytes "
+                "read, and their share of the memory bandwidth measured in the same run, which "
+                "is the fastest of several ways to read, over these weights in place or "
+                "private memory of the same size; "
+                "the memory of the engine, and that of the process as the kernel counts it.",
             .options = dt_option_rows_profile,
             .settings = model_settings,
             .setting_count = COUNT(model_settings),

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """duotale profile: its JSON is complete, its parts add up, wrong options are refused."""
 import json
+import math
 import subprocess
 import sys
 
@@ -60,6 +61,13 @@ check(
     < 1e-6,
     "the limit follows from the bandwidth",
 )
+bandwidths = [output[name] for name in ("bandwidth_in_place_gb_s", "bandwidth_private_gb_s")]
+check(
+    all(math.isfinite(rate) and rate > 0 for rate in bandwidths),
+    "bandwidths are positive and finite: %s" % bandwidths,
+)
+check(output["bandwidth_gb_s"] == max(bandwidths), "the higher bandwidth is the limit")
+check(math.isfinite(output["limit_tok_s"]) and output["limit_tok_s"] > 0, "there is a limit")
 memory = output["memory_bytes"]
 places = sum(v for k, v in memory.items() if k.startswith("resident_"))
 check(

@@ -190,7 +190,7 @@ static double bandwidth(struct suite *s, double bytes)
     while (power < 30 && (double)(1ull << power) < bytes)
         power++;
     if (s->bandwidth[power] == 0)
-        s->bandwidth[power] = dt_bandwidth_of_size((size_t)1 << power);
+        s->bandwidth[power] = dt_bandwidth_of_size((size_t)1 << power, 1);
     return s->bandwidth[power];
 }
 
@@ -214,7 +214,8 @@ static void add_row(struct suite *s, const char *name, const char *what, const c
     r->seconds = best_time(k, c);
     r->bytes = bytes;
     r->operations = operations;
-    r->share = bytes > 0 ? bytes / r->seconds / bandwidth(s, bytes) : 0;
+    double limit = bytes > 0 ? bandwidth(s, bytes) : 0;
+    r->share = limit > 0 ? bytes / r->seconds / limit : 0;
 }
 
 // Makes a matrix whose rows repeat PATTERN_ROWS random ones. False if the form does not allow the
@@ -406,8 +407,8 @@ static void print(const struct suite *s)
 {
     dt_print(
         stdout,
-        "%s, one thread, best of %d rounds; share: of the memory bandwidth measured in the same "
-        "run\n",
+        "%s, one thread, best of %d rounds; share: of the highest memory bandwidth that one thread "
+        "reached in this run over as many bytes\n",
         dt_cpu()->model, ROUNDS);
     dt_print(stdout, "%-64s %10s %8s %8s %7s %s\n", "backend/kernel/shape/form/columns", "us",
              "GB/s", "GOP/s", "share", "baseline/now");

@@ -121,13 +121,14 @@ static size_t add_spans(struct dt_span *spans, const struct dt_matrix *w)
     return 2;
 }
 
-// The bandwidth at which the threads of the engine read these weights in place.
-static double measure_bandwidth(const struct dt_token_profile *p)
+// Measures the bandwidth at which the threads of the engine read these weights in place, and that
+// of as many bytes of private memory, which can have larger pages than a mapped file.
+static void measure_bandwidth(struct dt_token_profile *p)
 {
     const struct dt_weights *w = dt_engine_weights(p->engine);
     struct dt_span *spans = calloc((size_t)p->layers * 14 + 2, sizeof *spans);
     if (!spans)
-        return 0;
+        return;
     size_t n = add_spans(spans, &w->classifier.matrix);
     for (uint32_t i = 0; i < p->layers; i++) {
         const struct dt_weights_layer *l = &w->layers[i];
@@ -136,9 +137,10 @@ static double measure_bandwidth(const struct dt_token_profile *p)
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
             n += add_spans(spans + n, &all[k]->matrix);
     }
-    double rate = dt_bandwidth_read(spans, n, dt_engine_threads(p->engine));
+    uint32_t threads = dt_engine_threads(p->engine);
+    p->in_place = dt_bandwidth_read(spans, n, threads);
+    p->in_private = dt_bandwidth_of_size(p->token_bytes, threads);
     free(spans);
-    return rate;
 }
 
 static dt_status prepare(struct dt_token_profile *p, struct dt_verb_model *model,
@@ -235,7 +237,7 @@ int dt_verb_profile(int argc, char **argv)
     struct dt_error err = {0};
     dt_status status = prepare(p, &r.model, &err);
     if (status == DT_OK)
-        p->bandwidth = measure_bandwidth(p);
+        measure_bandwidth(p);
     if (status == DT_OK)
         status = measure(p, &err);
     if (status == DT_OK) {

@@ -24,7 +24,8 @@ struct dt_token_profile {
     double *on, *off;   // seconds of each round, with and without hooks
     struct dt_shortlist_facts listed;
     uint64_t some, unsure; // tokens that the shortlist decided, and did not decide
-    double bandwidth;      // bytes per second, measured over the weights
+    double in_place;       // bandwidth of reading the weights in place, bytes per second
+    double in_private;     // of as many bytes of private memory; 0: not measured
     size_t token_bytes;    // bytes of weights that a token reads
 };
 

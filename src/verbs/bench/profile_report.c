@@ -65,6 +65,18 @@ static double rate(const struct dt_spent *s)
     return s->ns ? (double)s->bytes / (double)s->ns : 0; // GB/s
 }
 
+// The memory bandwidth that limits decoding, in bytes per second.
+static double bandwidth(const struct dt_token_profile *p)
+{
+    return p->in_place > p->in_private ? p->in_place : p->in_private;
+}
+
+// The rate of an operator as a share of the memory bandwidth; 0 if unknown.
+static double share_of_bandwidth(const struct dt_token_profile *p, const struct dt_spent *s)
+{
+    return bandwidth(p) > 0 ? 1e9 * rate(s) / bandwidth(p) : 0;
+}
+
 // Mean bytes that a token reads of weights, keys and values.
 static double bytes_moved(const struct dt_token_profile *p)
 {
@@ -77,7 +89,7 @@ static double bytes_moved(const struct dt_token_profile *p)
 // Tokens per second if only reading these bytes took time; 0 if unknown.
 static double limit(const struct dt_token_profile *p)
 {
-    return bytes_moved(p) > 0 ? p->bandwidth / bytes_moved(p) : 0;
+    return bytes_moved(p) > 0 ? bandwidth(p) / bytes_moved(p) : 0;
 }
 
 static double overhead(struct dt_token_profile *p)
@@ -148,7 +160,7 @@ static void print_operators(const struct dt_token_profile *p, double total)
         dt_print(stdout, "%-18s %10.2f %6.1f%% %10.3f %8.2f %6.1f%%\n",
                  dt_operator_name((enum dt_operator)i), per_token_us(p, s->ns),
                  100 * (double)s->ns / total, (double)s->bytes / 1e6 / ((double)p->gen * p->rounds),
-                 rate(s), p->bandwidth > 0 ? 100e9 * rate(s) / p->bandwidth : 0);
+                 rate(s), 100 * share_of_bandwidth(p, s));
     }
     dt_print(stdout, "%-18s %10.2f %6.1f%%\n", "sampler", per_token_us(p, p->sampler_ns),
              100 * (double)p->sampler_ns / total);
@@ -194,6 +206,24 @@ static void print_memory(const struct dt_token_profile *p)
     dt_print(stdout, "%-17s%s\n", "total", megabytes(m.total, a));
 }
 
+// The limit that memory bandwidth sets, and how much of it decoding reaches.
+static void print_limit(const struct dt_token_profile *p, double speed)
+{
+    uint32_t threads = dt_engine_threads(p->engine);
+    dt_print(
+        stdout,
+        "memory bandwidth (%u thread%s, the fastest of several ways to read): these weights in "
+        "place %.1f GB/s",
+        threads, threads == 1 ? "" : "s", p->in_place / 1e9);
+    if (p->in_private > 0)
+        dt_print(stdout, ", private memory of the same size %.1f GB/s", p->in_private / 1e9);
+    dt_print(stdout,
+             "\na token reads %.1f MB, %.1f MB of it weights; limit at the higher bandwidth: %.0f "
+             "tok/s\nshare of that limit: %.1f %%\n\n",
+             bytes_moved(p) / 1e6, (double)p->token_bytes / 1e6, limit(p),
+             limit(p) > 0 ? 100 * speed / limit(p) : 0);
+}
+
 void dt_profile_print(struct dt_token_profile *p, bool by_layers)
 {
     char line[64 * 3 + 1];
@@ -203,13 +233,7 @@ void dt_profile_print(struct dt_token_profile *p, bool by_layers)
     dt_print(stdout, "%s, %s, %u thread%s; %u tokens from position %u, %u rounds: %.1f tok/s\n",
              dt_engine_path(p->engine), dt_engine_stack_name(p->engine), threads, plural, p->gen,
              p->at, p->rounds, speed);
-    dt_print(
-        stdout,
-        "memory bandwidth of %u thread%s over these weights: %.1f GB/s; a token reads %.1f MB, "
-        "%.1f MB of it weights: at most %.0f tok/s\n"
-        "share of that limit: %.1f %%\n\n",
-        threads, plural, p->bandwidth / 1e9, bytes_moved(p) / 1e6, (double)p->token_bytes / 1e6,
-        limit(p), limit(p) > 0 ? 100 * speed / limit(p) : 0);
+    print_limit(p, speed);
     print_operators(p, total);
     dt_print(stdout, "%-18s %10.2f; the hooks add %.2f %%\n\n", "wall time",
              per_token_us(p, p->elapsed_ns), 100 * overhead(p));
@@ -233,8 +257,7 @@ static void put_spent(struct dt_json *json, const struct dt_token_profile *p,
     dt_json_put_number(json, "share", (double)s->ns / (double)p->elapsed_ns);
     dt_json_put_number(json, "bytes_per_token", (double)s->bytes / ((double)p->gen * p->rounds));
     dt_json_put_number(json, "gb_s", rate(s));
-    dt_json_put_number(json, "share_of_bandwidth",
-                       p->bandwidth > 0 ? 1e9 * rate(s) / p->bandwidth : 0);
+    dt_json_put_number(json, "share_of_bandwidth", share_of_bandwidth(p, s));
 }
 
 static void put_operators(struct dt_json *json, const struct dt_token_profile *p)
@@ -296,7 +319,9 @@ void dt_profile_json(struct dt_token_profile *p)
     dt_json_put_number(&json, "wall_us_per_token", per_token_us(p, p->elapsed_ns));
     dt_json_put_number(&json, "accounted_share", (double)accounted(p) / (double)p->elapsed_ns);
     dt_json_put_number(&json, "overhead", overhead(p));
-    dt_json_put_number(&json, "bandwidth_gb_s", p->bandwidth / 1e9);
+    dt_json_put_number(&json, "bandwidth_gb_s", bandwidth(p) / 1e9);
+    dt_json_put_number(&json, "bandwidth_in_place_gb_s", p->in_place / 1e9);
+    dt_json_put_number(&json, "bandwidth_private_gb_s", p->in_private / 1e9);
     dt_json_put_uint(&json, "weight_bytes_per_token", p->token_bytes);
     dt_json_put_number(&json, "bytes_per_token", bytes_moved(p));
     dt_json_put_number(&json, "limit_tok_s", limit(p));
