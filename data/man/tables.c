@@ -69,7 +69,7 @@ static void settings(void)
     static const char *const when[] = {
         [DT_SETTING_LIVE] = "with the next token",
         [DT_SETTING_TURN] = "with the next turn",
-        [DT_SETTING_MODEL] = "when a model is opened",
+        [DT_SETTING_MODEL] = "at once: the model is opened again",
         [DT_SETTING_START] = "when duotale starts",
     };
     const char *group = "";

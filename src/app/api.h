@@ -100,9 +100,11 @@ enum dt_app_event_type {
     DT_EVENT_OUTPUT,
     // text: a question to be answered with answer(app, id, yes). yes_default: what Enter means.
     DT_EVENT_ASK,
-    // text: to be put into the input line; when the user enters it, call edit() instead of input().
+    // text: to be put into the input line, a leading slash doubled; when the user enters it, call
+    // edit() instead of input().
     DT_EVENT_EDIT,
-    // text: to be put into the input line, and entered as usual (after /undo).
+    // text: to be put into an empty input line, and entered as usual (after /undo). If a command is
+    // typed instead, its slash replaces the text.
     DT_EVENT_INPUT,
     // setting: its value changed, whatever the cause.
     DT_EVENT_SETTING,
@@ -273,7 +275,8 @@ struct dt_app_api {
     // commands that change the story stop it first, all others run at once or before the next
     // token.
     bool (*input)(struct dt_app *app, const char *text, size_t length);
-    // The answer to DT_EVENT_EDIT: replaces the last text, and the story continues from its end.
+    // The answer to DT_EVENT_EDIT: replaces the last text, and the story continues from its end. A
+    // command is run instead ("//" begins a text with one slash), and the text stays unchanged.
     bool (*edit)(struct dt_app *app, const char *text, size_t length);
     // The answer to DT_EVENT_ASK. Ignored if a later question was asked.
     void (*answer)(struct dt_app *app, uint32_t id, bool yes);

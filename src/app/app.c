@@ -109,13 +109,13 @@ static void wait_for_library(struct dt_worker *w, const char *unused)
 // The first requests to the worker, and what follows when the front end asks for events.
 static void begin(struct dt_app *app, const struct dt_app_options *options)
 {
-    char number[32];
+    char number[32] = ""; // the last story
     dt_requests_ask(&app->requests, dt_open_model, NULL, 0, false);
     dt_requests_ask(&app->requests, wait_for_library, NULL, 0, false);
     if (options->open) {
-        int n = snprintf(number, sizeof number, "%lld",
-                         options->open > 0 ? (long long)options->open : 0ll);
-        dt_requests_ask(&app->requests, dt_command_open, number, (size_t)n, false);
+        if (options->open > 0)
+            snprintf(number, sizeof number, "%lld", (long long)options->open);
+        dt_requests_ask(&app->requests, dt_command_open, number, strlen(number), false);
     }
     app->has_first_input = options->script || options->prompt;
     app->first_script = options->script ? strdup(options->script) : NULL;
@@ -241,6 +241,12 @@ static bool api_next(struct dt_app *app, struct dt_app_event *out)
 
 static bool api_edit(struct dt_app *app, const char *text, size_t length)
 {
+    if (length && *text == '/' && !(length > 1 && text[1] == '/'))
+        return dt_input(app, text, length); // a command is never the text of a story
+    if (length && *text == '/') {
+        text++;
+        length--;
+    }
     if (dt_requests_busy(&app->requests)) {
         dt_report_notice(&app->report, DT_NOTICE_WARNING,
                          "The worker is still busy. Ctrl-C stops it.");

@@ -13,17 +13,21 @@
 
 #define PROMPTS_AHEAD 8 // so many prompts may wait while a turn is generated
 
-// An empty entry: continues a story whose last turn was cut off, or begins one.
+// An empty entry: continues a story whose last turn was cut off, or begins one, also after the end
+// of a story.
 static bool enter_nothing(struct dt_app *app)
 {
     const struct dt_app_story *story = dt_view_story(app->view);
     struct dt_app_turn last;
     if (story->turns == 0)
         return dt_requests_ask(&app->requests, dt_prompt, NULL, 0, false);
-    if (!dt_requests_busy(&app->requests) && !story->chat &&
-        dt_view_turn(app->view, story->turns - 1, &last) && last.end != DT_END_STORY)
+    if (dt_requests_busy(&app->requests) || story->chat ||
+        !dt_view_turn(app->view, story->turns - 1, &last))
+        return false;
+    if (last.end != DT_END_STORY)
         return dt_requests_ask(&app->requests, dt_command_continue, NULL, 0, false);
-    return false;
+    return dt_requests_ask(&app->requests, dt_command_new, NULL, 0, false) &&
+           dt_requests_ask(&app->requests, dt_prompt, NULL, 0, false);
 }
 
 static bool enter_prompt(struct dt_app *app, const char *prompt)
@@ -57,8 +61,9 @@ char *dt_input_clean(const char *text, size_t length)
 static bool enter(struct dt_app *app, const char *line)
 {
     const char *prompt = line[0] == '/' ? line + 1 : line;
-    if (line[0] == '/' && line[1] != '/')
-        return dt_commands_run(app, line + 1);
+    const char *slash = line + strspn(line, " \t"); // blanks before a command do not matter
+    if (slash[0] == '/' && slash[1] != '/')
+        return dt_commands_run(app, slash + 1);
     if (prompt[strspn(prompt, " \t\n")] == '\0')
         return enter_nothing(app);
     return enter_prompt(app, prompt);

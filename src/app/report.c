@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -54,6 +55,15 @@ void dt_report_error(struct dt_report *report, const struct dt_error *error)
 void dt_report_output(struct dt_report *report, const char *text)
 {
     dt_report_post(report, DT_EVENT_OUTPUT, text);
+}
+
+void dt_report_entry(struct dt_report *report, enum dt_app_event_type type, const char *text)
+{
+    char *escaped = NULL;
+    if (*text == '/' && asprintf(&escaped, "/%s", text) < 0)
+        escaped = NULL;
+    dt_report_post(report, type, escaped ? escaped : text);
+    free(escaped);
 }
 
 void dt_report_state(struct dt_report *report, enum dt_app_state state)

@@ -37,6 +37,9 @@ void dt_report_error(struct dt_report *report, const struct dt_error *error);
 void dt_report_output(struct dt_report *report, const char *text);
 // Posts an event that carries only a text.
 void dt_report_post(struct dt_report *report, enum dt_app_event_type type, const char *text);
+// Posts DT_EVENT_INPUT or DT_EVENT_EDIT with a prompt or a text, so that entering it gives the same
+// text: a leading slash is doubled, because a single one begins a command.
+void dt_report_entry(struct dt_report *report, enum dt_app_event_type type, const char *text);
 // Posts DT_EVENT_STATE if the state differs from the last one reported.
 void dt_report_state(struct dt_report *report, enum dt_app_state state);
 

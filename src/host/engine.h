@@ -175,6 +175,9 @@ dt_status dt_engine_swap(struct dt_engine *engine, const char *stack, dt_progres
 // An error changes nothing.
 dt_status dt_engine_set_threads(struct dt_engine *engine, uint32_t threads, struct dt_error *err);
 
+// Limits what is allocated from now on; what is in use stays. 0: no limit.
+void dt_engine_set_memory_limit(struct dt_engine *engine, size_t bytes);
+
 // Sets the length of the KV cache. Replaces the session by an empty one, so pointers to the old one
 // are invalid. An error changes nothing.
 dt_status dt_engine_set_context(struct dt_engine *engine, uint32_t context, struct dt_error *err);

@@ -87,6 +87,12 @@ dt_status dt_engine_set_threads(struct dt_engine *e, uint32_t threads, struct dt
     return DT_OK;
 }
 
+void dt_engine_set_memory_limit(struct dt_engine *e, size_t bytes)
+{
+    e->options.memory_limit = bytes;
+    e->account.limit = bytes;
+}
+
 dt_status dt_engine_set_context(struct dt_engine *e, uint32_t context, struct dt_error *err)
 {
     uint32_t before = e->options.context;

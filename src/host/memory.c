@@ -180,8 +180,8 @@ static dt_status check_limits(const struct dt_account *account, size_t bytes, co
     if (account->limit && (bytes > account->limit || used > account->limit - bytes))
         return dt_error_set(
             err, DT_NO_MEMORY, NULL,
-            "%s needs %zu bytes; %zu of the %zu bytes of --mem-limit are left; raise the limit, or "
-            "use a smaller context or model",
+            "%s needs %zu bytes; %zu of the %zu bytes of --mem-limit are left; raise the limit "
+            "(in a session: /set mem-limit), or use a smaller context or model",
             what, bytes, used < account->limit ? account->limit - used : 0, account->limit);
     if (bytes < CHECKED_MIN)
         return DT_OK;

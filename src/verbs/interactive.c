@@ -11,6 +11,7 @@
 #endif
 
 #include "app/app.h"
+#include "app/library/record.h"
 #include "host/file.h"
 #include "host/modules/modules.h"
 #include "host/print.h"
@@ -31,9 +32,9 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
     struct session *s = arg;
     switch (id) {
     case DT_OPTION_OPEN:
-        s->open =
-            value->text && strcmp(value->text, "last") != 0 ? strtoll(value->text, NULL, 10) : -1;
-        if (s->open == 0)
+        s->open = -1;
+        if (value->text && strcmp(value->text, "last") != 0 &&
+            !dt_story_number(value->text, &s->open))
             return dt_options_usage(
                 DT_VERB_SESSION, "--open: must be the number of a story (got \"%s\")", value->text);
         return 0;

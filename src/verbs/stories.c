@@ -93,22 +93,13 @@ static int list(const struct request *request, const char *words)
     return status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
 }
 
-static bool number(const char *text, int64_t *out)
-{
-    uint64_t value;
-    if (!dt_options_seed(text, &value) || value == 0 || value > INT64_MAX)
-        return false;
-    *out = (int64_t)value;
-    return true;
-}
-
 static int show(const struct request *request, const char *which, const char *file)
 {
     struct dt_library *library = NULL;
     struct dt_story_record story = {0};
     struct dt_error err = {0};
     int64_t id;
-    if (!number(which, &id))
+    if (!dt_story_number(which, &id))
         return dt_options_usage(DT_VERB_STORIES, "%s: must be the number of a story", which);
     dt_status status = open_library(request, false, &library, &err);
     if (status == DT_OK)
@@ -128,12 +119,12 @@ static int remove_stories(const struct request *request, char **which, int count
     struct dt_error err = {0};
     int64_t id;
     for (int i = 0; i < count; i++) {
-        if (!number(which[i], &id))
+        if (!dt_story_number(which[i], &id))
             return dt_options_usage(DT_VERB_STORIES, "%s: must be the number of a story", which[i]);
     }
     dt_status status = open_library(request, true, &library, &err);
     for (int i = 0; i < count && status == DT_OK; i++) {
-        number(which[i], &id);
+        dt_story_number(which[i], &id);
         status = dt_library_delete(library, id, &err);
     }
     dt_library_close(library);

@@ -10,6 +10,9 @@
 // "40 %, about 1.2 s left", of a progress event that is not over.
 const char *ui_progress_text(const struct dt_app_event *event, char *out, size_t size);
 
+// After the end of a story; whole on a screen of 60 columns.
+#define UI_STORY_END "The end. Type to continue; Enter: new story; /retry: again"
+
 // After a turn that ended at the length limit.
 const char *ui_length_limit_text(const struct dt_app_api *api, struct dt_app *app, char *out,
                                  size_t size);

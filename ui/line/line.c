@@ -41,9 +41,11 @@ struct line {
     bool editing; // Enter calls edit()
     uint32_t question;
     bool question_default;
-    char *first;           // text to insert at the next prompt, owned
-    char *collected;       // lines that ended in a backslash, owned
-    bool progress;         // a progress line is on the screen
+    char *first;      // text to insert at the next prompt, owned
+    char *suggestion; // what was inserted and is not a text to edit, in readline's bytes, owned
+    bool suggests;    // `first` is to become a suggestion
+    char *collected;  // lines that ended in a backslash, owned
+    bool progress;    // a progress line is on the screen
     char typed[ENTRY_MAX]; // lines typed during a turn
     size_t typed_length;
 };
@@ -103,6 +105,7 @@ static void insert_later(struct line *l, const char *utf8)
 {
     free(l->first);
     l->first = strdup(utf8);
+    l->suggests = false;
 }
 
 static void enter(struct line *l, const char *bytes)
@@ -172,7 +175,11 @@ static int put_first(void)
     char *bytes = l->first ? ui_from_utf8(l->api, l->app, l->first) : NULL;
     if (bytes)
         rl_insert_text(bytes);
-    free(bytes);
+    free(l->suggestion);
+    l->suggestion = l->suggests ? bytes : NULL;
+    if (!l->suggests)
+        free(bytes);
+    l->suggests = false;
     free(l->first);
     l->first = NULL;
     return 0;
@@ -219,6 +226,32 @@ static void interrupt_prompt(struct line *l)
         enter_command(l, "/quit");
     else
         show_line(l, "Press Ctrl-D, or enter /quit, to leave. The story is saved.");
+}
+
+// A slash typed after a suggestion begins a command: it replaces the suggestion.
+static int insert_slash(int count, int key)
+{
+    const char *suggestion = self->suggestion;
+    if (suggestion && rl_point == rl_end && strcmp(rl_line_buffer, suggestion) == 0) {
+        rl_replace_line("", 0);
+        rl_point = 0;
+    }
+    return rl_insert(count, key);
+}
+
+// Puts a prompt into the next entry, or into the history if something is being typed.
+static void suggest(struct line *l, const char *utf8)
+{
+    bool typing = (l->asking && rl_end > 0) || l->typed_length > 0 || l->collected || l->editing;
+    char *bytes = typing ? ui_from_utf8(l->api, l->app, utf8) : NULL;
+    if (bytes)
+        add_history(bytes);
+    free(bytes);
+    if (typing)
+        return;
+    stop_asking(l);
+    insert_later(l, utf8);
+    l->suggests = true;
 }
 
 static int insert_newline(int count, int key)
@@ -333,6 +366,8 @@ static void event(struct line *l, const struct dt_app_event *e)
             ui_figures_line(l->api->figures(l->app), 0, text, sizeof text);
             show_line(l, text);
         }
+        if (e->end == DT_END_STORY && !l->api->story(l->app)->chat)
+            show_line(l, UI_STORY_END);
         if (e->end == DT_END_LENGTH)
             show_line(l, ui_length_limit_text(l->api, l->app, text, sizeof text));
         break;
@@ -365,10 +400,12 @@ static void event(struct line *l, const struct dt_app_event *e)
         l->question_default = e->yes_default;
         break;
     case DT_EVENT_EDIT:
-    case DT_EVENT_INPUT:
         stop_asking(l);
-        l->editing = e->type == DT_EVENT_EDIT;
+        l->editing = true;
         insert_later(l, e->text);
+        break;
+    case DT_EVENT_INPUT:
+        suggest(l, e->text);
         break;
     case DT_EVENT_QUIT:
         l->quit = true;
@@ -512,6 +549,7 @@ static void set_up_readline(struct line *l)
     keyboard_open();
     rl_initialize();
     rl_bind_key('\n', insert_newline);
+    rl_bind_key('/', insert_slash);
     using_history();
     stifle_history(500);
     for (size_t i = 0, count = l->api->history_count(l->app); i < count; i++) {
@@ -556,6 +594,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     clear_history();
     self = NULL;
     free(l->first);
+    free(l->suggestion);
     free(l->collected);
     free(l);
     return 0;

@@ -81,6 +81,8 @@ static void event(struct plain *p, const struct dt_app_event *e)
             ui_figures_line(p->api->figures(p->app), 0, line, sizeof line);
             show_line(p, line);
         }
+        if (p->terminal && e->end == DT_END_STORY && !p->api->story(p->app)->chat)
+            show_line(p, UI_STORY_END);
         break;
     case DT_EVENT_REDRAW:
         show_message(p, e->text, e->length);

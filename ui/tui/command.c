@@ -41,7 +41,14 @@ static void open_panel(struct tui *ui, const char *name, size_t n)
             return;
         }
     }
-    tui_panel_close(ui);
+    if (n && strncmp("none", name, n) != 0) {
+        char line[200];
+        dt_format(line, sizeof line, "Unknown panel \"%.60s\". /help panel lists the panels.",
+                  name);
+        tui_message(ui, TUI_TEXT_ERROR, line);
+    } else {
+        tui_panel_close(ui);
+    }
 }
 
 static void save_screen(struct tui *ui, const char *path)
@@ -57,10 +64,22 @@ static void save_screen(struct tui *ui, const char *path)
 
 static void scroll_to(struct tui *ui, const char *where)
 {
-    long rows = (long)ui->story.row_count;
-    tui_scroll(ui, *where == 't'              ? -rows
-                   : *where == 'e' || !*where ? rows
-                                              : strtol(where, NULL, 10));
+    size_t n = strlen(where);
+    long all = (long)ui->story.row_count;
+    char *end;
+    long rows = strtol(where, &end, 10);
+    if (n && strncmp("top", where, n) == 0) {
+        tui_scroll(ui, -all);
+    } else if (strncmp("end", where, n) == 0) {
+        tui_scroll(ui, all);
+    } else if (end != where && !*end) {
+        tui_scroll(ui, rows);
+    } else {
+        char line[200];
+        dt_format(line, sizeof line, "/scroll takes top, end or a number of rows (got \"%.60s\").",
+                  where);
+        tui_message(ui, TUI_TEXT_ERROR, line);
+    }
 }
 
 void tui_command_run(struct tui *ui, const struct dt_app_event *event)

@@ -60,7 +60,9 @@ static void turn_ended(struct tui *ui, enum dt_app_turn_end end)
 {
     char line[128];
     tui_story_flush_notices(ui);
-    if (end == DT_END_LENGTH)
+    if (end == DT_END_STORY && !ui->api->story(ui->app)->chat)
+        tui_message(ui, TUI_TEXT_NOTICE, UI_STORY_END);
+    else if (end == DT_END_LENGTH)
         tui_message(ui, TUI_TEXT_NOTICE, ui_length_limit_text(ui->api, ui->app, line, sizeof line));
     else if (end == DT_END_STOPPED)
         tui_message(ui, TUI_TEXT_NOTICE,
@@ -116,6 +118,18 @@ static void edit(struct tui *ui, const char *text)
     tui_message(ui, TUI_TEXT_NOTICE,
                 "Edit the text. Enter continues from it; Esc leaves it unchanged.");
     tui_panel_close(ui);
+}
+
+// Puts a prompt into the entry, unless something is being typed.
+static void suggest(struct tui *ui, const char *text)
+{
+    if (ui->input.length > 0 || ui->editing) {
+        tui_editor_remember(&ui->input, text);
+        tui_message(ui, TUI_TEXT_NOTICE, "The prompt is in the history. Up shows it.");
+        return;
+    }
+    tui_editor_set(&ui->input, text);
+    ui->suggested = true;
 }
 
 static void setting_changed(struct tui *ui, int setting)
@@ -201,7 +215,7 @@ void tui_event(struct tui *ui, const struct dt_app_event *e)
         edit(ui, e->text);
         break;
     case DT_EVENT_INPUT:
-        tui_editor_set(&ui->input, e->text);
+        suggest(ui, e->text);
         break;
     case DT_EVENT_SETTING:
         setting_changed(ui, e->setting);

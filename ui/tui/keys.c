@@ -314,7 +314,9 @@ static bool answer(struct tui *ui, int key, wint_t wide)
 
 void tui_key(struct tui *ui, int key, wint_t wide)
 {
+    bool suggested = ui->suggested;
     ui->dirty = true;
+    ui->suggested = false;
     if (key == TUI_KEY_PASTE_BEGIN || key == TUI_KEY_PASTE_END) {
         ui->pasting = key == TUI_KEY_PASTE_BEGIN;
         return;
@@ -328,6 +330,8 @@ void tui_key(struct tui *ui, int key, wint_t wide)
     }
     if (ui->question && answer(ui, key, wide))
         return;
+    if (suggested && !key && wide == '/' && ui->panel == TUI_PANEL_NONE)
+        tui_editor_clear(&ui->input); // a command, not the end of the prompt that was put there
     if (!ui->message_is_progress && !ui->question)
         ui->message[0] = 0;
     int found = -1;

@@ -79,6 +79,7 @@ struct tui {
     struct tui_editor input;
     struct tui_layout entry_layout; // the entry, wrapped
     bool pasting;
+    bool suggested;    // the entry was put there by the program and not changed since
     bool editing;      // Enter replaces the last text (/edit)
     uint32_t question; // id of a question that waits for y or n, 0: none
     bool question_default;

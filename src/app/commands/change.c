@@ -35,6 +35,12 @@ static void change_speak(struct dt_worker *w, const char *value)
                      "Stories are read aloud from the next turn on, by %s.", voice.voice);
 }
 
+static void change_memory_limit(struct dt_worker *w, const char *value)
+{
+    (void)value;
+    dt_engine_set_memory_limit(w->engine, (size_t)dt_settings_uint(&w->settings, DT_SET_MEM_LIMIT));
+}
+
 // Whether the story is saved is part of what the front end shows.
 static void change_private(struct dt_worker *w, const char *value)
 {
@@ -57,6 +63,7 @@ static const struct {
     {DT_SET_MODEL, open_model_again, true, false},
     {DT_SET_TOKENIZER, open_model_again, true, false},
     {DT_SET_TEMPLATE, open_model_again, true, false},
+    {DT_SET_MEM_LIMIT, change_memory_limit, false, true},
     {DT_SET_CONTEXT, dt_change_context, true, false},
     {DT_SET_SYSTEM, change_system, false, false},
     {DT_SET_SPEAK, change_speak, false, true},

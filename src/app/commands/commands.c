@@ -96,7 +96,12 @@ bool dt_commands_run(struct dt_app *app, const char *entry)
         arguments[end - 1] = '\0';
     const struct dt_command *command = &dt_own_commands_all(app, &count)[match];
     bool ours = (size_t)match < sizeof table / sizeof *table;
-    run(app, command, ours ? &table[match] : NULL, arguments);
+    if (*arguments && !*command->arguments)
+        dt_report_notice(&app->report, DT_NOTICE_WARNING,
+                         "/%s takes no argument (got \"%s\"). Nothing was done.", command->name,
+                         arguments);
+    else
+        run(app, command, ours ? &table[match] : NULL, arguments);
     free(arguments);
     return true;
 }

@@ -18,6 +18,12 @@ void dt_command_library(struct dt_app *app, char *arguments)
     dt_writer_search(app->writer, arguments, 0, 20, number);
 }
 
+static void report_no_number(struct dt_report *report, const char *text)
+{
+    dt_report_notice(report, DT_NOTICE_WARNING,
+                     "\"%s\" is not the number of a story. /library lists the stories.", text);
+}
+
 // Loads a story from the library, and waits for it. False after a notice; else the caller releases
 // *out with dt_story_record_free.
 static bool load(struct dt_worker *w, int64_t id, struct dt_story_record *out)
@@ -71,7 +77,7 @@ static void use_model(struct dt_worker *w, const struct dt_story_record *record)
 {
     if (*record->model && strcmp(record->model, w->model_path) != 0) {
         if (access(record->model, R_OK) == 0)
-            dt_open_model(w, record->model);
+            dt_open_model_with(w, record->model, record->tokenizer);
         else
             dt_report_notice(w->report, DT_NOTICE_WARNING,
                              "The model of this story, %s, is not available. Continuing with %s.",
@@ -89,7 +95,12 @@ void dt_command_open(struct dt_worker *w, const char *arguments)
     struct dt_story *story = &w->story;
     struct dt_story_record record;
     char what[200];
-    if (!load(w, strtoll(arguments, NULL, 10), &record))
+    int64_t id = 0; // the last story
+    if (*arguments && strcmp(arguments, "last") != 0 && !dt_story_number(arguments, &id)) {
+        report_no_number(w->report, arguments);
+        return;
+    }
+    if (!load(w, id, &record))
         return;
     dt_story_clear(story);
     free(story->premise);
@@ -118,10 +129,12 @@ void dt_command_export(struct dt_worker *w, const char *arguments)
     struct dt_save_record own;
     struct dt_story_record loaded;
     struct dt_error err = {0};
-    char path[4096], *end;
-    int64_t id = strtoll(arguments, &end, 10);
-    bool of_library = end != arguments && *end == ' ';
-    const char *name = of_library ? end + strspn(end, " ") : arguments;
+    char path[4096], number[24];
+    int64_t id = 0;
+    size_t n = strcspn(arguments, " ");
+    snprintf(number, sizeof number, "%.*s", (int)n, arguments);
+    bool of_library = arguments[n] == ' ' && n < sizeof number && dt_story_number(number, &id);
+    const char *name = of_library ? arguments + n + strspn(arguments + n, " ") : arguments;
     if (name[0] == '~' && name[1] == '/' && getenv("HOME"))
         snprintf(path, sizeof path, "%s%s", getenv("HOME"), name + 1);
     else
@@ -170,24 +183,46 @@ void dt_command_rename(struct dt_worker *w, const char *arguments)
 
 // ---- deleting ----
 
+// On the worker: asks whether to delete a story that is in the library. text: the question's number
+// and the story's.
+static void ask_to_delete(struct dt_worker *w, const char *text)
+{
+    struct dt_story_record record;
+    char question[300], *end;
+    struct dt_app_event event = {.type = DT_EVENT_ASK, .id = (uint32_t)strtoul(text, &end, 10)};
+    int64_t id = strtoll(end, NULL, 10);
+    if (!load(w, id, &record))
+        return;
+    snprintf(question, sizeof question,
+             "Delete story %lld, \"%.120s\", from the library? This cannot be undone.",
+             (long long)id, record.title);
+    dt_story_record_free(&record);
+    dt_events_post(&w->report->events, &event, question, strlen(question), NULL, NULL);
+}
+
 void dt_command_delete(struct dt_app *app, char *arguments)
 {
     const struct dt_app_story *story = dt_view_story(app->view);
-    long long id = *arguments ? strtoll(arguments, NULL, 10) : (long long)story->id;
-    char text[200];
-    if (id <= 0 && (*arguments || story->turns == 0)) {
+    const char *text = "Delete this story? This cannot be undone.";
+    char request[64];
+    int64_t id = story->id;
+    if (*arguments && !dt_story_number(arguments, &id)) {
+        report_no_number(&app->report, arguments);
+        return;
+    }
+    if (id <= 0 && story->turns == 0) {
         dt_report_notice(&app->report, DT_NOTICE_WARNING,
                          "Which story? /delete N deletes story N; /library lists the stories.");
         return;
     }
-    if (id > 0)
-        snprintf(text, sizeof text, "Delete story %lld from the library? This cannot be undone.",
-                 id);
-    else
-        snprintf(text, sizeof text, "Delete this story? This cannot be undone.");
     snprintf(app->question_text, sizeof app->question_text, "%s", arguments);
     struct dt_app_event event = {.type = DT_EVENT_ASK, .id = ++app->question};
-    dt_events_post(&app->report.events, &event, text, strlen(text), NULL, NULL);
+    if (id > 0) {
+        snprintf(request, sizeof request, "%u %lld", event.id, (long long)id);
+        dt_requests_ask(&app->requests, ask_to_delete, request, strlen(request), true);
+    } else {
+        dt_events_post(&app->report.events, &event, text, strlen(text), NULL, NULL);
+    }
 }
 
 // arguments: the number of a story; "": the one at hand.

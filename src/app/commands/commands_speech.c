@@ -92,7 +92,7 @@ static void on_listened(void *arg, dt_status status, const char *text,
                      figures->sound_seconds, figures->cut ? " (the first 30 s)" : "",
                      figures->seconds, app->interactive ? " Enter sends it." : "");
     if (app->interactive)
-        dt_report_post(&app->report, DT_EVENT_INPUT, text);
+        dt_report_entry(&app->report, DT_EVENT_INPUT, text);
     else
         dt_requests_ask(&app->requests, dt_prompt, text, strlen(text), false);
 }

@@ -34,8 +34,8 @@ void dt_command_continue(struct dt_worker *w, const char *arguments)
         return;
     if (turn->finished && turn->end == DT_END_STORY && turn->length > 0) {
         dt_report_notice(w->report, DT_NOTICE_INFO,
-                         "The story has ended. /retry generates the turn again, /edit changes it, "
-                         "a new prompt begins another story.");
+                         "The story has ended. More text continues it, Enter on an empty line "
+                         "begins another one, /retry generates its last part again.");
         return;
     }
     if (turn->end == DT_END_CONTEXT && !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift")) {
@@ -89,7 +89,7 @@ void dt_command_undo(struct dt_worker *w, const char *arguments)
     dt_worker_post_story(w, n, "undone");
     dt_worker_post_figures(w, false);
     if (prompt)
-        dt_report_post(w->report, DT_EVENT_INPUT, *prompt == ' ' ? prompt + 1 : prompt);
+        dt_report_entry(w->report, DT_EVENT_INPUT, *prompt == ' ' ? prompt + 1 : prompt);
     free(prompt);
 }
 
@@ -97,7 +97,7 @@ void dt_command_edit(struct dt_worker *w, const char *arguments)
 {
     (void)arguments;
     if (dt_worker_has_turn(w, "edit"))
-        dt_report_post(w->report, DT_EVENT_EDIT, dt_story_last(&w->story)->text);
+        dt_report_entry(w->report, DT_EVENT_EDIT, dt_story_last(&w->story)->text);
 }
 
 void dt_command_pin(struct dt_worker *w, const char *arguments)

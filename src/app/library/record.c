@@ -5,6 +5,18 @@
 #include <string.h>
 #include <time.h>
 
+bool dt_story_number(const char *text, int64_t *out)
+{
+    int64_t value = 0;
+    for (const char *p = text; *p; p++) {
+        if (*p < '0' || *p > '9' || value > (INT64_MAX - 9) / 10)
+            return false;
+        value = 10 * value + (*p - '0');
+    }
+    *out = value;
+    return value > 0;
+}
+
 void dt_turn_record_free(struct dt_turn_record *turn)
 {
     free(turn->prompt);

@@ -63,4 +63,8 @@ void dt_library_entries_free(struct dt_library_entry *entries, size_t count);
 // Copies a turn with its strings. DT_NO_MEMORY leaves *to zeroed.
 dt_status dt_turn_record_copy(struct dt_turn_record *to, const struct dt_turn_record *from);
 
+// Reads the number of a story as a user types it: 1 or more, digits only. False if the text is
+// anything else.
+bool dt_story_number(const char *text, int64_t *out);
+
 #endif

@@ -26,7 +26,7 @@ enum dt_setting_type {
 enum dt_setting_when {
     DT_SETTING_LIVE,  // from the next token, in mid-story
     DT_SETTING_TURN,  // from the next turn
-    DT_SETTING_MODEL, // when a model is opened the next time
+    DT_SETTING_MODEL, // at once: the model is opened again
     DT_SETTING_START, // when the program starts
 };
 

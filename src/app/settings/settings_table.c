@@ -87,7 +87,7 @@ static const struct dt_setting table[DT_SET_COUNT] = {
     [DT_SET_MEM_LIMIT] = {
         .name = "mem-limit",
         .type = DT_SETTING_BYTES,
-        .when = DT_SETTING_START,
+        .when = DT_SETTING_LIVE,
         .maximum = 1e15,
         .initial = "0",
         .value = "SIZE",
@@ -449,6 +449,7 @@ const struct dt_setting *dt_settings_table(void)
 const char *dt_settings_when(const struct dt_setting *setting)
 {
     static const char *const when[] = {"with the next token", "with the next turn",
-                                       "when a model is opened", "when duotale starts again"};
+                                       "at once: the model is opened again",
+                                       "when duotale starts again"};
     return when[setting->when];
 }

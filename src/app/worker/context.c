@@ -157,6 +157,31 @@ dt_status dt_context_put_prompt(struct dt_worker *w, struct dt_error *err)
     return DT_OK;
 }
 
+void dt_context_reopen(struct dt_worker *w)
+{
+    struct dt_story *story = &w->story;
+    const struct dt_turn *turn = dt_story_last(story);
+    const struct dt_tokenizer *tokenizer = dt_engine_tokenizer(w->engine);
+    uint32_t bos = dt_engine_model(w->engine)->vocab.bos;
+    if (!turn || turn->end != DT_END_STORY || turn->output_at == DT_NOWHERE)
+        return;
+    while (story->token_count > turn->output_at &&
+           (story->tokens[story->token_count - 1] == bos ||
+            dt_tokenizer_is_end(tokenizer, story->tokens[story->token_count - 1])))
+        story->token_count--;
+}
+
+// Whether turn n is followed by another part of a dialogue, so that its end is part of the context.
+// In a story the text of the next turn continues it.
+static bool is_closed(struct dt_worker *w, size_t n)
+{
+    const struct dt_story *story = &w->story;
+    const struct dt_turn *turn = &story->turns[n];
+    return turn->finished && turn->end == DT_END_STORY && n + 1 < story->count &&
+           (story->chat ||
+            (w->family == DT_TEMPLATE_STORY && dt_story_is_request(story->turns[n + 1].prompt)));
+}
+
 dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err)
 {
     struct dt_story *story = &w->story;
@@ -168,8 +193,7 @@ dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err)
         status = put_turn(w, i, i == 0, err);
         if (status == DT_OK && turn->length)
             status = push_text(w, turn->text, 0, err);
-        if (status == DT_OK && turn->finished && turn->end == DT_END_STORY &&
-            i + 1 < story->count) {
+        if (status == DT_OK && is_closed(w, i)) {
             uint32_t end = vocab->eot != DT_NO_TOKEN ? vocab->eot : vocab->eos;
             if (end != DT_NO_TOKEN && !dt_story_push_tokens(story, &end, 1))
                 status = no_memory(err);

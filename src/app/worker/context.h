@@ -11,6 +11,9 @@
 // tokens of it then.
 dt_status dt_context_put_prompt(struct dt_worker *w, struct dt_error *err);
 
+// Removes the token that ended the last turn from the context, so that text continues the story.
+void dt_context_reopen(struct dt_worker *w);
+
 // Makes all tokens from the text. The oldest are dropped if the story is longer than the context.
 dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err);
 

@@ -112,13 +112,12 @@ static void post_backends(struct dt_worker *w)
     dt_events_post(&w->report->events, &event, NULL, 0, list, dt_view_list_free);
 }
 
-static dt_status try_open(struct dt_worker *w, const char *path, struct dt_error *err)
+// tokenizer: a file, NULL: the model's own.
+static dt_status try_open(struct dt_worker *w, const char *path, const char *tokenizer,
+                          struct dt_error *err)
 {
-    char tokenizer[512];
     struct dt_engine_plan plan;
-    dt_status status = dt_engine_prepare(
-        w->engine, path,
-        dt_settings_path(&w->settings, DT_SET_TOKENIZER, tokenizer, sizeof tokenizer), &plan, err);
+    dt_status status = dt_engine_prepare(w->engine, path, tokenizer, &plan, err);
     if (status != DT_OK)
         return status;
     if (plan.weights.copied_bytes)
@@ -131,18 +130,20 @@ static dt_status try_open(struct dt_worker *w, const char *path, struct dt_error
 
 // Opens the model at `path`; if that fails, the one at `before`, if a model is open. Returns the
 // result of the first; *opened is the path of the one that is open now.
-static dt_status replace_model(struct dt_worker *w, const char *path, const char *before,
-                               const char **opened, struct dt_error *err)
+// tokenizer: for that model; usual: the setting, which belongs to the model before.
+static dt_status replace_model(struct dt_worker *w, const char *path, const char *tokenizer,
+                               const char *before, const char *usual, const char **opened,
+                               struct dt_error *err)
 {
     struct dt_error again = {0};
     bool was_open = dt_engine_is_open(w->engine);
     if (was_open)
         dt_engine_close(w->engine);
     *opened = path;
-    dt_status status = try_open(w, path, err);
+    dt_status status = try_open(w, path, tokenizer, err);
     if (status != DT_OK) {
         dt_engine_close(w->engine);
-        if (was_open && try_open(w, before, &again) == DT_OK)
+        if (was_open && try_open(w, before, usual, &again) == DT_OK)
             *opened = before;
     }
     return status;
@@ -169,9 +170,31 @@ static void adopt_model(struct dt_worker *w, const char *path, bool default_mode
     dt_worker_post_story(w, w->story.count, NULL);
 }
 
+// A tokenizer file belongs to one model: the setting becomes that of the model opened now.
+static void adopt_tokenizer(struct dt_worker *w, const char *tokenizer)
+{
+    const char *before = dt_settings_text(&w->settings, DT_SET_TOKENIZER);
+    if (strcmp(before, tokenizer) == 0)
+        return;
+    if (!*tokenizer)
+        dt_report_notice(
+            w->report, DT_NOTICE_INFO,
+            "The tokenizer %s belongs to the model before, so it is not used with this "
+            "one. /set tokenizer FILE chooses one.",
+            before);
+    dt_report_set(w->report, DT_SET_TOKENIZER, tokenizer, DT_FROM_USER, NULL);
+    dt_worker_see_settings(w);
+}
+
 void dt_open_model(struct dt_worker *w, const char *path)
 {
+    dt_open_model_with(w, path, NULL);
+}
+
+void dt_open_model_with(struct dt_worker *w, const char *path, const char *tokenizer)
+{
     struct dt_error err = {0};
+    char set[512], expanded[1024];
     char wanted[512], usual[4096] = "", before[sizeof w->model_path];
     dt_status status = DT_OK;
     dt_worker_see_settings(w);
@@ -181,12 +204,20 @@ void dt_open_model(struct dt_worker *w, const char *path)
     dt_engine_default_model(usual, sizeof usual, &err);
     if (!*path && dt_settings_path(&w->settings, DT_SET_MODEL, wanted, sizeof wanted))
         path = wanted;
+    const char *own = dt_settings_path(&w->settings, DT_SET_TOKENIZER, set, sizeof set);
+    bool other = *path && *before && strcmp(path, before) != 0;
+    const char *file = !other ? own : tokenizer && *tokenizer ? tokenizer : NULL;
+    const char *home = getenv("HOME");
+    if (file && strncmp(file, "~/", 2) == 0 && home) {
+        snprintf(expanded, sizeof expanded, "%s%s", home, file + 1);
+        file = expanded;
+    }
     if (!*path && !*usual)
         status = err.status;
     if (!*path)
         path = usual;
     if (status == DT_OK)
-        status = replace_model(w, path, before, &path, &err);
+        status = replace_model(w, path, file, before, own, &path, &err);
     if (status != DT_OK && err.status != DT_CANCELLED)
         dt_report_error(w->report, &err);
     bool open = dt_engine_is_open(w->engine);
@@ -194,6 +225,8 @@ void dt_open_model(struct dt_worker *w, const char *path)
         atomic_store(&w->control->exit_code, 0);
     else if (!open)
         atomic_store(&w->control->exit_code, dt_status_exit_code(status));
+    if (status == DT_OK && other)
+        adopt_tokenizer(w, tokenizer ? tokenizer : "");
     if (open)
         adopt_model(w, path, strcmp(path, usual) == 0);
 }

@@ -9,7 +9,11 @@
 // story stays; its tokens are made anew when they are needed. If the new model cannot be opened, a
 // notice says why and the former one is opened again; without a former one the program's exit code
 // is set.
+// The setting tokenizer belongs to the model it was set for: another model is opened without it.
 void dt_open_model(struct dt_worker *w, const char *path);
+
+// The same, with this tokenizer file if the path is that of another model ("": the model's own).
+void dt_open_model_with(struct dt_worker *w, const char *path, const char *tokenizer);
 
 // Whether a new story is a chat, as the setting `mode` and the open model say.
 bool dt_open_model_chat_wanted(struct dt_worker *w);

@@ -39,14 +39,17 @@ static void random_opening(struct dt_worker *w, char *out, size_t size)
 // releases it with free(); NULL if memory is short.
 static char *join(const struct dt_turn *before, const char *prompt)
 {
-    char last = before->length ? before->text[before->length - 1] : ' ';
+    size_t n = strlen(before->prompt);
+    char last = before->length ? before->text[before->length - 1]
+                : n            ? before->prompt[n - 1] // stopped before its first token
+                               : ' ';
     bool glued = last == ' ' || last == '\n' || strchr(" \n\t.,;:!?'\")", prompt[0]) != NULL;
     char *joined;
     return asprintf(&joined, "%s%s", glued ? "" : " ", prompt) < 0 ? NULL : joined;
 }
 
-// Begins a new story if this prompt cannot be part of the present one.
-static void begin_story_if_needed(struct dt_worker *w, const char *text, bool request)
+// Begins a new story if this prompt does not fit into the context of the present one.
+static void begin_story_if_needed(struct dt_worker *w, const char *text)
 {
     struct dt_story *story = &w->story;
     struct dt_turn *last = dt_story_last(story);
@@ -55,8 +58,6 @@ static void begin_story_if_needed(struct dt_worker *w, const char *text, bool re
         return;
     if (last->end == DT_END_CONTEXT && !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift"))
         dt_story_begin(w, "a new story: the context is full");
-    else if (!story->chat && last->end == DT_END_STORY && !request)
-        dt_story_begin(w, "a new story");
     else if (dt_settings_is(&w->settings, DT_SET_OVERFLOW, "new") &&
              story->token_count + strlen(text) / 2 + capacity / 4 > capacity)
         dt_story_begin(w, "a new story: the context is almost full");
@@ -104,10 +105,13 @@ void dt_prompt(struct dt_worker *w, const char *text)
     if (!*text)
         return;
     bool request = !story->chat && w->family == DT_TEMPLATE_STORY && dt_story_is_request(text);
-    begin_story_if_needed(w, text, request);
+    begin_story_if_needed(w, text);
     struct dt_turn *last = dt_story_last(story);
-    if (last && !story->chat && !request)
+    if (last && !story->chat && !request) {
         joined = join(last, text);
+        if (!story->stale) // dt_context_rebuild does the same
+            dt_context_reopen(w);
+    }
     struct dt_turn *turn = dt_story_add(story, joined ? joined : text);
     free(joined);
     if (!turn) {
@@ -120,7 +124,7 @@ void dt_prompt(struct dt_worker *w, const char *text)
     if (put_into_context(w, &err) != DT_OK) {
         dt_story_cut(story, story->count - 1);
         dt_report_error(w->report, &err);
-        dt_report_post(w->report, DT_EVENT_INPUT, text);
+        dt_report_entry(w->report, DT_EVENT_INPUT, text);
         return;
     }
     dt_generate(w, false);
