@@ -9,6 +9,7 @@
 #include "app/commands/commands_story.h"
 #include "app/worker/prompts.h"
 #include "base/text.h"
+#include "base/typed_text.h"
 #include "host/string_buffer.h"
 
 #define PROMPTS_AHEAD 8 // so many prompts may wait while a turn is generated
@@ -73,7 +74,19 @@ bool dt_input(struct dt_app *app, const char *text, size_t length)
 {
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
         length--;
-    char *line = dt_input_clean(text, length);
+    char *typed = malloc(length + 1);
+    struct dt_error err = {0};
+    if (!typed)
+        return false;
+    memcpy(typed, text, length);
+    if (dt_typed_text_clean(typed, &length, NULL, &err)) {
+        dt_report_notice(&app->report, DT_NOTICE_ERROR, "The prompt was not accepted: %s.",
+                         err.message);
+        free(typed);
+        return false;
+    }
+    char *line = dt_input_clean(typed, length);
+    free(typed);
     if (!line)
         return false;
     bool accepted = enter(app, line);

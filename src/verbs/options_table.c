@@ -91,6 +91,19 @@ static const struct dt_option run_options[] = {
         .help = "Number of tokens, including the prompt; 0: as many as the context holds.",
     },
     {
+        .name = "special",
+        .id = DT_OPTION_SPECIAL,
+        .help = "Control tokens in the prompt (<|im_end|>) become tokens; not in a chat.",
+    },
+    {
+        .name = "stop-text",
+        .id = DT_OPTION_STOP_TEXT,
+        .type = DT_OPTION_TEXT,
+        .value = "TEXT",
+        .help = "Ends the generation where this text appears, without printing it; may be given up "
+                "to eight times.",
+    },
+    {
         .name = "ids",
         .id = DT_OPTION_IDS,
         .help = "Prints token ids instead of text.",

@@ -14,6 +14,37 @@ import synth
 MODEL = DATA / "bedtime-2m-q80-g32.bin"
 
 
+def typed_text():
+    """What editors leave in a prompt file makes no difference; UTF-16 is refused."""
+    plain = run("run", MODEL, "-t", "0", "-n", "40", "-i", "Once upon\na time").stdout
+    with folder() as here:
+        file = pathlib.Path(here) / "prompt.txt"
+        for name, data in (
+            ("a byte order mark", b"\xef\xbb\xbfOnce upon\na time"),
+            ("CRLF and a last newline", b"Once upon\r\na time\r\n"),
+        ):
+            file.write_bytes(data)
+            result = run("run", MODEL, "-t", "0", "-n", "40", "--prompt-file", file)
+            expect(name, result.stdout == plain and plain, result.stdout)
+        file.write_bytes("Once upon a time".encode("utf-16"))
+        expect_run("UTF-16", run("run", MODEL, "--prompt-file", file), 3, stderr=b"is UTF-16")
+        file.write_bytes("Once upon a time".encode("utf-16-le"))
+        expect_run("without a mark", run("run", MODEL, "--prompt-file", file), 3, b"", b"is UTF-16")
+
+
+def stop_texts():
+    args = ("run", MODEL, "-t", "0", "-n", "100", "-i", "Once upon a time")
+    whole = run(*args).stdout
+    word = whole[60:68]
+    at = whole.index(word, len("Once upon a time"))
+    result = run(*args, "--stop-text", word.decode(), "--stop-text", "not there")
+    expect("it ends before the text", result.stdout == whole[:at] + b"\n", result.stdout)
+    last = json.loads(run(*args, "--stop-text", word.decode(), "--json").stdout.splitlines()[-1])
+    expect("the reason", last["stop"] == "stop-text", last)
+    expect_run("another text", run(*args, "--stop-text", "not there"), 0, whole)
+    expect_run("no text", run(*args, "--stop-text", ""), 2, b"", b"--stop-text: at most 8 texts")
+
+
 def streams():
     result = run("run", MODEL, "-t", "0", "-n", "40", "-i", "Once upon a time")
     expect_run("a story goes to stdout", result, 0, b"Once upon a time", b"achieved tok/s: ")
@@ -404,6 +435,8 @@ def truncated_in_use():
 
 for part in (
     streams,
+    typed_text,
+    stop_texts,
     seeds,
     steps,
     machine_readable,

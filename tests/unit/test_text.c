@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "base/text.h"
+#include "base/typed_text.h"
 
 static uint64_t random_state = 362436069362436069u;
 
@@ -316,6 +317,60 @@ static void columns_as_the_c_library(void **state)
     assert_in_range(differ, 0, 60);
 }
 
+// A stop text is found however the stream is cut, and only what is before it comes out.
+static void stop_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *stream, *out;
+        bool found;
+    } rows[] = {{"one\nUser: two", "one", true},
+                {"one\nUse", "one\nUse", false},
+                {"aaab", "a", true},
+                {"\n\nUser:", "\n", true},
+                {"xaabUser:", "x", true},
+                {"\nUse\nUser:x", "\nUse", true},
+                {"", "", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (size_t step = 1; step < 12; step++) {
+            struct dt_stop_text s = {.text = {"\nUser:", "aab"}, .count = 2};
+            char out[DT_STOP_TEXT_MAX + 64];
+            size_t n = strlen(rows[i].stream), all = 0, written;
+            bool found = false;
+            for (size_t at = 0; at < n && !found; at += step, all += written)
+                found = dt_stop_text_push(&s, rows[i].stream + at, n - at < step ? n - at : step,
+                                          out + all, &written);
+            if (!found)
+                all += dt_stop_text_flush(&s, out + all);
+            assert_true(found == rows[i].found);
+            assert_int_equal(all, strlen(rows[i].out));
+            assert_memory_equal(out, rows[i].out, all);
+        }
+}
+
+static void typed_text(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    char text[] = "\xef\xbb\xbf"
+                  "a\r\nb\rc\r\n";
+    size_t n = sizeof text - 1;
+    assert_int_equal(dt_typed_text_clean(text, &n, "x", &err), DT_OK);
+    assert_int_equal(n, 6);
+    assert_memory_equal(text, "a\nb\rc\n", n);
+    char marked[] = "\xff\xfe"
+                    "a\0",
+         wide[] = "a\0b\0c\0", zeros[] = "\0\0\0\0";
+    n = 4;
+    assert_int_equal(dt_typed_text_clean(marked, &n, "x", &err), DT_BAD_INPUT);
+    n = 6;
+    assert_int_equal(dt_typed_text_clean(wide, &n, "x", &err), DT_BAD_INPUT);
+    n = 4;
+    assert_int_equal(dt_typed_text_clean(zeros, &n, "x", &err), DT_OK);
+    n = 0;
+    assert_int_equal(dt_typed_text_clean(zeros, &n, "x", &err), DT_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +383,8 @@ int main(void)
         cmocka_unit_test(whole_characters),
         cmocka_unit_test(errors_are_clean),
         cmocka_unit_test(columns),
+        cmocka_unit_test(stop_texts),
+        cmocka_unit_test(typed_text),
         cmocka_unit_test(columns_as_the_c_library),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,7 +241,8 @@ static dt_status choose_prompt(struct dt_worker *w, struct comparison *c, struct
         const char *opening = dt_settings_text(&w->settings, DT_SET_OPENING);
         c->prompt = *opening ? opening : "Once upon a time";
         dt_status status = dt_engine_encode(w->engine, c->prompt, strlen(c->prompt),
-                                            DT_ENCODE_BOS | DT_ENCODE_PREFIX, &tokens, &count, err);
+                                            DT_ENCODE_BOS | DT_ENCODE_PREFIX | DT_ENCODE_USER,
+                                            &tokens, &count, err);
         if (status != DT_OK)
             return status;
     }

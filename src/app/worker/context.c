@@ -51,7 +51,8 @@ static dt_status push_head(struct dt_worker *w, struct dt_error *err)
     struct dt_story *story = &w->story;
     dt_status status = DT_OK;
     if (story->premise && story->premise[0] && !story->chat) {
-        status = push_text(w, story->premise, DT_ENCODE_BOS | DT_ENCODE_PREFIX, err);
+        status =
+            push_text(w, story->premise, DT_ENCODE_BOS | DT_ENCODE_PREFIX | DT_ENCODE_USER, err);
         if (status == DT_OK)
             status = push_text(w, "\n", 0, err);
     }
@@ -106,8 +107,8 @@ static dt_status put_story_turn(struct dt_worker *w, size_t n, bool first, struc
         return push_pieces(w, pieces, count, first && w->story.token_count == 0, err);
     }
     if (first && w->story.token_count == 0)
-        return push_text(w, turn->prompt, DT_ENCODE_BOS | DT_ENCODE_PREFIX, err);
-    status = push_text(w, turn->prompt, first ? DT_ENCODE_PREFIX : 0, err);
+        return push_text(w, turn->prompt, DT_ENCODE_BOS | DT_ENCODE_PREFIX | DT_ENCODE_USER, err);
+    status = push_text(w, turn->prompt, DT_ENCODE_USER | (first ? DT_ENCODE_PREFIX : 0), err);
     return status;
 }
 

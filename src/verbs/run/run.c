@@ -51,6 +51,27 @@ static dt_status listen(struct dt_run *run, char **text, size_t *n, struct dt_er
     return DT_OK;
 }
 
+// The prompt of --prompt, or of --prompt-file without the newline that ends a text file.
+static dt_status read_prompt(const struct dt_run_options *o, char **text, size_t *n,
+                             struct dt_error *err)
+{
+    dt_status status = DT_OK;
+    if (o->prompt_file)
+        status = dt_file_read(o->prompt_file, 16u << 20, text, n, err);
+    else if ((*text = strdup(o->prompt)) != NULL)
+        *n = strlen(*text);
+    else
+        status = dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for the prompt");
+    if (status == DT_OK)
+        status = dt_typed_text_clean(*text, n, o->prompt_file ? o->prompt_file : "--prompt", err);
+    if (status == DT_OK) {
+        if (o->prompt_file && *n > 0 && (*text)[*n - 1] == '\n')
+            --*n;
+        (*text)[*n] = '\0';
+    }
+    return status;
+}
+
 int dt_verb_run(int argc, char **argv)
 {
     struct dt_run_options o;
@@ -63,15 +84,15 @@ int dt_verb_run(int argc, char **argv)
     struct dt_error err = {0};
     struct dt_run run = {.options = &o, .ended = "length"};
     char *prompt_text = NULL;
-    size_t prompt_length = o.prompt ? strlen(o.prompt) : 0;
+    size_t prompt_length = 0;
     struct dt_engine_plan plan;
     o.voice.quiet = o.quiet;
     dt_verb_log(o.verbose);
     dt_sink_init(&run.sink, STDOUT_FILENO);
     dt_json_init(&run.json, stdout, 0);
     dt_status status = DT_OK;
-    if (o.prompt_file)
-        status = dt_file_read(o.prompt_file, 16u << 20, &prompt_text, &prompt_length, &err);
+    if (o.prompt_file || o.prompt)
+        status = read_prompt(&o, &prompt_text, &prompt_length, &err);
     if (status == DT_OK)
         status = dt_verb_model_path(&o.model, &err);
     if (status == DT_OK)
@@ -100,11 +121,10 @@ int dt_verb_run(int argc, char **argv)
     if (o.voice.speech)
         dt_speech_begin(o.voice.speech);
     run.begun = dt_clock_ns();
-    const char *prompt = prompt_text ? prompt_text : o.prompt;
     if (o.chat)
-        status = dt_run_chat(&run, prompt, &err);
+        status = dt_run_chat(&run, prompt_text, &err);
     else
-        status = dt_run_story(&run, prompt ? prompt : "", prompt_length, &err);
+        status = dt_run_story(&run, prompt_text ? prompt_text : "", prompt_length, &err);
     if (status == DT_CANCELLED)
         run.ended = "interrupted";
     uint64_t finished = dt_clock_ns();

@@ -7,6 +7,7 @@
 #include "core/sampling/sampler.h"
 #include "host/json.h"
 #include "base/text.h"
+#include "base/typed_text.h"
 #include "verbs/run/sink.h"
 #include "verbs/run/speak.h"
 #include "verbs/verb.h"
@@ -23,7 +24,8 @@ struct dt_run_options {
     uint32_t steps;
     const char *prompt, *system, *prompt_file, *template_name; // of argv, or NULL
     enum dt_run_stop stop;
-    bool chat, ids, json, quiet, verbose;
+    bool chat, ids, json, quiet, verbose, special;
+    struct dt_stop_text stops; // --stop-text
     struct dt_verb_voice voice;
 };
 
@@ -37,10 +39,12 @@ struct dt_run {
     struct dt_sink sink;
     struct dt_text_filter filter;
     struct dt_json json;
-    uint32_t limit;    // positions to use
-    uint32_t previous; // the last token, which decoding a piece depends on
+    struct dt_stop_text stops; // of the text generated since the last prompt
+    bool stopped;              // one was found
+    uint32_t limit;            // positions to use
+    uint32_t previous;         // the last token, which decoding a piece depends on
     uint32_t prompt_tokens, generated;
-    const char *ended;     // reason: "end", "length", "context", "interrupted"
+    const char *ended;     // reason: "end", "stop-text", "length", "context", "interrupted"
     uint64_t begun, first; // clock: start of the first prompt, first sampled token
     uint64_t decode_ns;    // time of generation, without prompts
     uint32_t decoded;      // positions evaluated in that time

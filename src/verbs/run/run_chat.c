@@ -25,8 +25,16 @@ static char *read_line(const char *prompt)
         free(line);
         return NULL;
     }
-    if (n > 0 && line[n - 1] == '\n')
-        line[n - 1] = 0;
+    size_t length = (size_t)n;
+    struct dt_error err = {0};
+    if (dt_typed_text_clean(line, &length, "standard input", &err)) {
+        dt_verb_fail(&err);
+        free(line);
+        return NULL;
+    }
+    if (length > 0 && line[length - 1] == '\n')
+        length--;
+    line[length] = 0;
     return line;
 }
 

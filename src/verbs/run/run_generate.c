@@ -32,14 +32,20 @@ static bool write_token(struct dt_run *run, uint32_t id, bool prompt)
         n = dt_text_filter_push(&run->filter, raw, piece_of(run, id, raw), clean);
     run->previous = id;
     run->generated += !prompt;
+    char certain[sizeof clean + DT_STOP_TEXT_MAX];
+    const char *text = clean;
+    if (run->stops.count && !prompt) {
+        run->stopped = dt_stop_text_push(&run->stops, clean, n, certain, &n);
+        text = certain;
+    }
     if (run->options->voice.speech &&
         !(prompt && run->options->voice.listen)) // a spoken request is not read back
-        dt_speech_feed(run->options->voice.speech, clean, n);
+        dt_speech_feed(run->options->voice.speech, text, n);
     if (run->options->json) {
         dt_json_object(&run->json);
         dt_json_put_uint(&run->json, "id", id);
         dt_json_name(&run->json, "text");
-        dt_json_text_n(&run->json, clean, n);
+        dt_json_text_n(&run->json, text, n);
         dt_json_put_uint(&run->json, "position",
                          dt_session_position(dt_engine_session(run->engine)));
         dt_json_put_bool(&run->json, "prompt", prompt);
@@ -48,7 +54,7 @@ static bool write_token(struct dt_run *run, uint32_t id, bool prompt)
     }
     if (run->options->ids)
         return dt_sink_format(&run->sink, " %u", id);
-    return dt_sink_write(&run->sink, clean, n);
+    return dt_sink_write(&run->sink, text, n);
 }
 
 static bool ends(const struct dt_run *run, uint32_t id)
@@ -67,6 +73,8 @@ static dt_status generate_until_end(struct dt_run *run, struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(run->engine);
     run->ended = "length";
+    run->stops = run->options->stops;
+    run->stopped = false;
     // as in llama2.c, the token sampled at the last position is printed but not evaluated
     for (uint32_t position = dt_session_position(session); position <= run->limit; position++) {
         if (dt_engine_cancelled(run->engine))
@@ -81,7 +89,9 @@ static dt_status generate_until_end(struct dt_run *run, struct dt_error *err)
         }
         if (!write_token(run, id, false))
             return dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
-        if (position == run->limit)
+        if (run->stopped)
+            run->ended = "stop-text";
+        if (run->stopped || position == run->limit)
             break;
         dt_status status = dt_engine_eval(run->engine, &id, 1, err);
         if (status != DT_OK)
@@ -110,8 +120,9 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
         tokens = &bos;
         count = 1;
     } else {
-        status = dt_engine_encode(run->engine, text, n, DT_ENCODE_BOS | DT_ENCODE_PREFIX, &tokens,
-                                  &count, err);
+        unsigned flags = DT_ENCODE_BOS | DT_ENCODE_PREFIX | DT_ENCODE_USER |
+                         (run->options->special ? DT_ENCODE_SPECIAL : 0);
+        status = dt_engine_encode(run->engine, text, n, flags, &tokens, &count, err);
     }
     if (status != DT_OK)
         return status;
@@ -148,8 +159,9 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
 
 bool dt_run_finish_text(struct dt_run *run)
 {
-    char clean[16];
-    size_t n = dt_text_filter_flush(&run->filter, clean);
+    char clean[16 + DT_STOP_TEXT_MAX];
+    size_t n = dt_stop_text_flush(&run->stops, clean);
+    n += dt_text_filter_flush(&run->filter, clean + n);
     if (run->options->json)
         return true;
     return (run->options->ids || dt_sink_write(&run->sink, clean, n)) &&

@@ -104,6 +104,17 @@ static int read_setting(struct dt_run_options *o, int id, const struct dt_option
     return 0;
 }
 
+static int add_stop_text(struct dt_stop_text *stops, const char *text)
+{
+    size_t n = strlen(text);
+    if (n == 0 || n > DT_STOP_TEXT_MAX || stops->count == DT_STOP_TEXTS)
+        return dt_options_usage(DT_VERB_RUN,
+                                "--stop-text: at most %u texts of 1 to %u bytes (got %zu bytes)",
+                                DT_STOP_TEXTS, DT_STOP_TEXT_MAX, n);
+    stops->text[stops->count++] = text;
+    return 0;
+}
+
 static int on_option(void *arg, int id, const struct dt_option_value *v)
 {
     struct dt_run_options *o = arg;
@@ -120,6 +131,11 @@ static int on_option(void *arg, int id, const struct dt_option_value *v)
     case DT_OPTION_IDS:
         o->ids = true;
         return 0;
+    case DT_OPTION_SPECIAL:
+        o->special = true;
+        return 0;
+    case DT_OPTION_STOP_TEXT:
+        return add_stop_text(&o->stops, v->text);
     case DT_OPTION_JSON:
         o->json = true;
         return 0;
@@ -159,6 +175,8 @@ int dt_run_options(struct dt_run_options *o, int argc, char **argv)
     o->model.path = optind < argc ? argv[optind] : NULL;
     if (o->prompt && o->prompt_file)
         return dt_options_usage(DT_VERB_RUN, "--prompt and --prompt-file cannot be combined");
+    if (o->special && o->chat)
+        return dt_options_usage(DT_VERB_RUN, "--special and --chat cannot be combined");
     if (o->seed == 0)
         o->seed = dt_clock_unix();
     return -1;
