@@ -121,6 +121,7 @@ static const struct dt_structure table[] = {
         .gguf_rope = DT_ROPE_HALVES,
         .hf_rope = DT_ROPE_HALVES,
         .qk_norm = DT_QK_NORM_WHOLE,
+        .whole_attention = true, // OLMo-3 has windows, and scales RoPE in the other layers only
         .hf_names = DT_HF_SANDWICH,
     },
     {

@@ -57,6 +57,7 @@ struct dt_structure {
     float logit_width;     // likewise: logits times this / dim
     float attention_cap, logit_cap; // likewise
     uint32_t wide_layers; // in a model with so many layers, scores are divided by sqrt(dim / heads)
+    bool whole_attention; // a file with a window is another structure, and refused
     bool plain_ffn;       // no gate
     bool no_rope;         // learned positions instead
     bool unscaled_scores; // not divided by sqrt(head_size)

@@ -234,6 +234,11 @@ static dt_status read_numbers(const struct dt_gguf_reader *r, const struct dt_gg
     const struct dt_structure *s = hp->structure;
     float scale = 0, logits = 0;
     dt_status status = refuse_others(r, g);
+    if (!status && s->whole_attention && hp->window)
+        return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
+                            "%s.attention.sliding_window is %u, which duotale does not compute "
+                            "for this architecture",
+                            r->prefix, hp->window);
     dt_structure_set_numbers(hp);
     if (!status && s->numbers)
         status = real(r, g, "attention.scale", 0, 1e6, &scale);

@@ -261,22 +261,27 @@ static dt_status refuse_others(const struct dt_hf_reader *r)
         {"dim_model_base", DT_NUMBER_SCALES, 0},
         {"attn_logit_softcapping", DT_NUMBER_CAPS, 0},
         {"final_logit_softcapping", DT_NUMBER_CAPS, 0},
-        {"num_local_experts", 0, 0},
-        {"num_experts", 0, 0},
-        {"n_routed_experts", 0, 0},
-        {"moe_num_experts", 0, 0},
+        {"num_local_experts", 0, 1},
+        {"num_experts", 0, 1},
+        {"n_routed_experts", 0, 1},
+        {"moe_num_experts", 0, 1},
         {"clip_qkv", 0, 0},
+        {"compression_ratio", 0, 1}, // of positions
     };
-    static const char *const flags[] = {
-        "use_parallel_residual",           "parallel_attn",      "alibi",
-        "scale_attn_by_inverse_layer_idx", "is_encoder_decoder", "add_cross_attention",
-        "use_bidirectional_attention"};
+    static const char *const flags[] = {"use_parallel_residual",
+                                        "parallel_attn",
+                                        "alibi",
+                                        "use_cla",
+                                        "scale_attn_by_inverse_layer_idx",
+                                        "is_encoder_decoder",
+                                        "add_cross_attention",
+                                        "use_bidirectional_attention"};
     uint32_t numbers = r->model->hp.structure->numbers;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         struct dt_json_value v = dt_json_find(r->config, keys[i].key);
         double value;
         if (!(keys[i].numbers & numbers) && dt_json_number_of(v, &value) &&
-            value != keys[i].neutral)
+            value != keys[i].neutral && value != 0)
             return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
                                 "%s is %.*s, which duotale does not compute for a %s model; "
                                 "expected %g",
@@ -299,6 +304,13 @@ static dt_status read_numbers(const struct dt_hf_reader *r)
     dt_status status = refuse_others(r);
     if (status)
         return status;
+    if (s->whole_attention && hp->window)
+        return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
+                            "sliding_window is %u, which duotale does not compute for a %s model",
+                            hp->window, r->model->architecture);
+    if (dt_json_is(dt_json_find(r->config, "scale_attn_weights"), "false"))
+        return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
+                            "scale_attn_weights is false; expected true");
     dt_structure_set_numbers(hp);
     if ((s->numbers & DT_NUMBER_SCALES) &&
         ((status = real(r, r->config, "embedding_multiplier", 0, 1e6, &hp->embedding_scale)) ||

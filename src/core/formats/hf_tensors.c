@@ -76,7 +76,7 @@ static bool redundant(const struct dt_structure *s, const char *name, size_t n)
     if (s->no_rope)
         return ends_with(name, n, ".attn.bias") || ends_with(name, n, ".attention.bias") ||
                ends_with(name, n, ".masked_bias");
-    return ends_with(name, n, "rotary_emb.inv_freq");
+    return ends_with(name, n, ".inv_freq");
 }
 
 static bool is_norm(enum dt_slot slot)
