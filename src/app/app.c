@@ -115,7 +115,7 @@ static void begin(struct dt_app *app, const struct dt_app_options *options)
     if (options->open) {
         if (options->open > 0)
             snprintf(number, sizeof number, "%lld", (long long)options->open);
-        dt_requests_ask(&app->requests, dt_command_open, number, strlen(number), false);
+        dt_requests_ask(&app->requests, dt_command_open_first, number, strlen(number), false);
     }
     app->has_first_input = options->script || options->prompt;
     app->first_script = options->script ? strdup(options->script) : NULL;

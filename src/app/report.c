@@ -95,6 +95,16 @@ dt_status dt_report_set(struct dt_report *report, int id, const char *value,
     return DT_OK;
 }
 
+void dt_report_put_value(struct dt_report *report, int id, const struct dt_setting_value *value)
+{
+    struct dt_app_event event = {.type = DT_EVENT_SETTING, .setting = id};
+    pthread_mutex_lock(&report->lock);
+    report->settings.value[id] = *value;
+    pthread_mutex_unlock(&report->lock);
+    atomic_fetch_add(&report->changes, 1);
+    dt_events_post(&report->events, &event, NULL, 0, NULL, NULL);
+}
+
 void dt_report_forget(struct dt_report *report, enum dt_setting_source source)
 {
     pthread_mutex_lock(&report->lock);

@@ -48,6 +48,9 @@ void dt_report_settings(struct dt_report *report, struct dt_settings *out);
 // Changes one setting as dt_settings_set does and posts DT_EVENT_SETTING.
 dt_status dt_report_set(struct dt_report *report, int id, const char *value,
                         enum dt_setting_source source, struct dt_error *err);
+// Sets a value and its source, whatever the present source is, and posts DT_EVENT_SETTING. The
+// value is a valid one.
+void dt_report_put_value(struct dt_report *report, int id, const struct dt_setting_value *value);
 // Reverts the settings of a source to their defaults, as dt_settings_forget does.
 void dt_report_forget(struct dt_report *report, enum dt_setting_source source);
 

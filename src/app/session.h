@@ -13,6 +13,7 @@
 //     worker/prompts, open_model, compare            what the worker does
 //     worker/generate                                the generation of a turn
 //     worker/save, read_aloud, context               a turn to the library, to a voice, to tokens
+//     worker/story_settings                          what belongs to a story of the library
 //     worker/worker_events, worker, story            the thread, its state, its story
 //     view, signals, requests, control               between the threads
 //     library/, speech/                              stories on disk; voices

@@ -168,8 +168,43 @@ def last_story(home):
     common.expect_run("--open after a clock that went back", r, 0, b"The second story", b"Story 2")
 
 
+def own_settings(home):
+    """What belongs to a story (system prompt, sampling, premise) is not used for another one."""
+    library = pathlib.Path(home, "own.db")
+    session(home, "--library", library, "--mode", "chat",
+            text=b"/system Be a pirate.\n/set temperature 0.5\n/pin A ship.\nHello.\n")
+    session(home, "--library", library, text=b"Once upon a time")
+    with sqlite3.connect(library) as db:
+        db.execute("UPDATE story SET settings = settings || ? WHERE id = 1",
+                   (f"speak-to = {home}/spoken.wav\nlibrary = {home}/x.db\n",))
+    db.close()
+    r = session(home, "--library", library, text=(
+        b"/open 1\n/open 2\n/set system\n/set temperature\n/pin\n/continue\n"
+        b"/open 1\n/set system\n/set temperature\n/pin\n/new\n/set system\n/pin\nA third one\n"))
+    answers = [line for line in r.stderr.decode().splitlines() + r.stdout.decode().splitlines()
+               if line.startswith(("system =", "temperature =", "The premise", "No premise"))]
+    common.expect("another story does not inherit what belongs to the opened one",
+                  [a for a in answers if a.startswith("system")]
+                  == ["system = ", "system = Be a pirate.", "system = "]
+                  and [a for a in answers if a.startswith("temperature")]
+                  == ["temperature = 0.8", "temperature = 0.5"]
+                  and [a.split(".")[0] for a in answers if "remise" in a]
+                  == ["No premise", "The premise is: A ship", "No premise"], answers)
+    with sqlite3.connect(library) as db:
+        rows = db.execute("SELECT system, premise FROM story ORDER BY id").fetchall()
+    db.close()
+    common.expect("and nothing of it is saved with another one",
+                  rows == [("Be a pirate.", "A ship."), ("", ""), ("", "")], rows)
+    r = session(home, "--library", library, "--open=1", "--system", "Be kind.",
+                text=b"/set system\n/set speak-to\n")
+    common.expect("--system has precedence over the story that --open names",
+                  b"system = Be kind." in r.stdout + r.stderr, r)
+    common.expect("other settings in a row are ignored",
+                  b"speak-to = \n" in r.stdout + r.stderr, r)
+
+
 def main():
-    for test in (read_only, foreign, version_1, hostile_rows, last_story):
+    for test in (own_settings, read_only, foreign, version_1, hostile_rows, last_story):
         with common.folder() as home:
             test(home)
     common.done()

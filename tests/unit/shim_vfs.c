@@ -43,7 +43,8 @@ static int fault(void)
     if (atomic_load(&fault_kills))
         raise(SIGKILL);
     atomic_fetch_add(&fault_count, 1);
-    return atomic_load(&fault_code);
+    // no disk answers SQLITE_BUSY, and SQLite takes it for a lock
+    return atomic_load(&fault_code) == SQLITE_BUSY ? SQLITE_IOERR : atomic_load(&fault_code);
 }
 
 static sqlite3_file *real_of(sqlite3_file *f)
@@ -193,8 +194,9 @@ static int shim_size(sqlite3_file *f, sqlite3_int64 *size)
 
 static int shim_lock(sqlite3_file *f, int level)
 {
-    int failed = fault();
-    return failed ? failed : real_of(f)->pMethods->xLock(real_of(f), level);
+    if (fault())
+        return atomic_load(&fault_code) == SQLITE_BUSY ? SQLITE_BUSY : SQLITE_IOERR_LOCK;
+    return real_of(f)->pMethods->xLock(real_of(f), level);
 }
 static int shim_unlock(sqlite3_file *f, int level)
 {
@@ -223,8 +225,9 @@ static int shim_characteristics(sqlite3_file *f)
 }
 static int shim_shm_map(sqlite3_file *f, int page, int size, int extend, void volatile **out)
 {
-    int failed = fault();
-    return failed ? failed : real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, out);
+    // other codes mean that there is a mapping
+    return fault() ? SQLITE_IOERR_SHMMAP
+                   : real_of(f)->pMethods->xShmMap(real_of(f), page, size, extend, out);
 }
 static int shim_shm_lock(sqlite3_file *f, int offset, int n, int flags)
 {

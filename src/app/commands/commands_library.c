@@ -9,6 +9,7 @@
 #include "app/worker/open_model.h"
 #include "app/worker/prompts.h"
 #include "app/worker/save.h"
+#include "app/worker/story_settings.h"
 #include "app/worker/worker_events.h"
 
 void dt_command_library(struct dt_app *app, char *arguments)
@@ -37,22 +38,6 @@ static bool load(struct dt_worker *w, int64_t id, struct dt_story_record *out)
 }
 
 // ---- opening ----
-
-// lines: NAME = VALUE; changed by this.
-static void use_settings(struct dt_worker *w, char *lines)
-{
-    char *rest = NULL;
-    for (char *line = strtok_r(lines, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        char *value = strstr(line, " = ");
-        if (!value)
-            continue;
-        *value = '\0';
-        int id = dt_settings_find(line);
-        if (id >= 0) // weaker than flags and environment
-            dt_report_set(w->report, id, value + 3, DT_FROM_FILE, NULL);
-    }
-    dt_worker_see_settings(w);
-}
 
 static void add_turns(struct dt_worker *w, const struct dt_story_record *record)
 {
@@ -90,7 +75,7 @@ static void use_model(struct dt_worker *w, const struct dt_story_record *record)
                          record->stack, record->stack);
 }
 
-void dt_command_open(struct dt_worker *w, const char *arguments)
+static void open_story(struct dt_worker *w, const char *arguments, bool first)
 {
     struct dt_story *story = &w->story;
     struct dt_story_record record;
@@ -103,23 +88,28 @@ void dt_command_open(struct dt_worker *w, const char *arguments)
     if (!load(w, id, &record))
         return;
     dt_story_clear(story);
-    free(story->premise);
-    story->premise = *record.premise ? strdup(record.premise) : NULL;
+    dt_story_settings_use(w, &record, first);
     story->title = strdup(record.title);
     story->chat = record.chat;
     story->id = record.id;
     add_turns(w, &record);
     story->stale = true;
-    use_settings(w, record.settings);
-    if (*record.system)
-        dt_report_set(w->report, DT_SET_SYSTEM, record.system, DT_FROM_FILE, NULL);
-    dt_worker_see_settings(w);
     story->saved = dt_writer_story_new(w->writer, &record);
     use_model(w, &record);
     snprintf(what, sizeof what, "Story %lld: %s", (long long)story->id, story->title);
     dt_worker_post_story(w, 0, what);
     dt_worker_post_figures(w, false);
     dt_story_record_free(&record);
+}
+
+void dt_command_open(struct dt_worker *w, const char *arguments)
+{
+    open_story(w, arguments, false);
+}
+
+void dt_command_open_first(struct dt_worker *w, const char *number)
+{
+    open_story(w, number, true);
 }
 
 // ---- exporting and renaming ----

@@ -8,6 +8,8 @@
 void dt_command_library(struct dt_app *app, char *arguments);
 void dt_command_delete(struct dt_app *app, char *arguments);
 void dt_command_open(struct dt_worker *w, const char *arguments);
+// The story that the command line names: options have precedence over what the story has.
+void dt_command_open_first(struct dt_worker *w, const char *number);
 void dt_command_export(struct dt_worker *w, const char *arguments);
 void dt_command_rename(struct dt_worker *w, const char *arguments);
 

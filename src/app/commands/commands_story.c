@@ -113,6 +113,7 @@ void dt_command_pin(struct dt_worker *w, const char *arguments)
         return;
     }
     free(story->premise);
+    story->premise_opened = false;
     story->premise = strcmp(arguments, "-") == 0 ? NULL : strdup(arguments);
     story->stale = story->count > 0;
     dt_worker_post_story(w, story->count, NULL);

@@ -95,6 +95,7 @@ enum dt_setting_source {
     DT_FROM_DEFAULT,
     DT_FROM_MODEL,
     DT_FROM_FILE,
+    DT_FROM_STORY, // an opened story
     DT_FROM_ENVIRONMENT,
     DT_FROM_USER, // flag or /set
 };

@@ -8,12 +8,14 @@
 #include "app/worker/context.h"
 #include "app/worker/generate.h"
 #include "app/worker/open_model.h"
+#include "app/worker/story_settings.h"
 #include "app/worker/worker_events.h"
 #include "host/modules/modules.h"
 
 void dt_story_begin(struct dt_worker *w, const char *why)
 {
     dt_story_clear(&w->story);
+    dt_story_settings_leave(w);
     dt_worker_post_story(w, 0, why);
 }
 

@@ -4,17 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/worker/story_settings.h"
+
 void dt_save_make_fields(struct dt_worker *w, struct dt_save_record *out)
 {
-    static const int saved[] = {DT_SET_TEMPERATURE, DT_SET_TOP_P,          DT_SET_TOP_K,
-                                DT_SET_MIN_P,       DT_SET_REPEAT_PENALTY, DT_SET_REPEAT_LAST,
-                                DT_SET_LENGTH,      DT_SET_OVERFLOW};
     struct dt_story *story = &w->story;
-    size_t n = 0;
-    for (size_t i = 0; i < sizeof saved / sizeof *saved && n < sizeof out->settings; i++)
-        n += (size_t)snprintf(out->settings + n, sizeof out->settings - n, "%s = %s\n",
-                              dt_settings_table()[saved[i]].name,
-                              dt_settings_text(&w->settings, saved[i]));
+    dt_story_settings_write(w, out->settings, sizeof out->settings);
     out->story = (struct dt_story_record){
         .id = story->id,
         .title = story->title,

@@ -30,6 +30,7 @@ struct dt_story {
     struct dt_turn *turns;
     size_t count, capacity;
     char *title, *premise;
+    bool premise_opened; // the premise is that of an opened story
     bool chat;
     bool stale; // the tokens have to be made anew from the text
     int64_t id; // its number in the library, 0: none yet

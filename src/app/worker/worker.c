@@ -128,6 +128,9 @@ void dt_worker_free(struct dt_worker *w)
     dt_requests_ask(w->requests, NULL, NULL, 0, false);
     pthread_join(w->thread, NULL);
     dt_speech_close(w->speech);
+    if (w->usual)
+        free(w->usual->premise);
+    free(w->usual);
     dt_story_free(&w->story);
     free(w);
 }

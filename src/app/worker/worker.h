@@ -21,6 +21,12 @@ struct dt_worker_parts {
     bool interactive;
 };
 
+// The values from before a story was opened (story_settings.c).
+struct dt_story_usual {
+    struct dt_setting_value values[9];
+    char *premise;
+};
+
 struct dt_worker {
     struct dt_report *report;
     struct dt_control *control;
@@ -37,6 +43,7 @@ struct dt_worker {
     uint64_t seeds_drawn; // so that two in the same moment differ
 
     struct dt_story story;
+    struct dt_story_usual *usual; // NULL: the story was not opened
 
     enum dt_template family; // of the open model
     char model_path[512];
