@@ -10,6 +10,7 @@
 #include "app/commands/commands_speech.h"
 #include "app/commands/complete.h"
 #include "app/commands/own_commands.h"
+#include "app/commands/question.h"
 #include "app/input.h"
 #include "app/library/history.h"
 #include "app/library_events.h"
@@ -58,7 +59,7 @@ static dt_status new_writer(struct dt_app *app, const struct dt_app_options *opt
     return dt_writer_new(&app->writer, &writer, err);
 }
 
-static dt_status new_worker(struct dt_app *app, struct dt_error *err)
+static dt_status new_worker(struct dt_app *app, bool force, struct dt_error *err)
 {
     const struct dt_worker_parts parts = {
         .report = &app->report,
@@ -67,6 +68,7 @@ static dt_status new_worker(struct dt_app *app, struct dt_error *err)
         .writer = app->writer,
         .engine = app->engine,
         .interactive = app->interactive,
+        .force = force,
     };
     return dt_worker_new(&app->worker, &parts, err);
 }
@@ -153,7 +155,7 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options,
         status = new_writer(app, options, &inner);
     }
     if (status == DT_OK)
-        status = new_worker(app, &inner);
+        status = new_worker(app, options->force, &inner);
 out:
     if (status != DT_OK) {
         if (err)
@@ -189,6 +191,7 @@ unsigned dt_app_free(struct dt_app *app, void (*last)(const char *line))
         dt_history_free(app->history);
     free(app->history);
     dt_own_commands_set(app, NULL, 0);
+    free(app->question);
     free(app->first_script);
     free(app->first_prompt);
     dt_complete_free(app);
@@ -439,7 +442,7 @@ const struct dt_app_api *dt_app_api(void)
         .leaving = api_leaving,
         .input = dt_input,
         .edit = api_edit,
-        .answer = dt_commands_library_answer,
+        .answer = dt_question_answer,
         .stop = api_stop,
         .notice = api_notice,
         .state = api_state,

@@ -11,6 +11,7 @@ struct dt_app_options {
     const char *script;                 // a file whose lines are played first; NULL: none
     const char *prompt;                 // the first prompt; NULL: none
     int64_t open; // the story to begin with: its number in the library, -1: the last one, 0: none
+    bool force;   // the file of speak-to may be replaced
     bool interactive; // a person is at the terminal
 };
 

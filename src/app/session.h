@@ -9,7 +9,7 @@
 //     input, commands/complete                       what is typed
 //     commands/commands                              the table of handlers
 //     commands/commands_*, models, library_events    the handlers; what they start
-//     commands/change, commands/own_commands         settings with an effect; the list of names
+//     commands/change, question, own_commands        settings with an effect; questions; names
 //     worker/prompts, open_model, compare            what the worker does
 //     worker/generate                                the generation of a turn
 //     worker/save, read_aloud, context               a turn to the library, to a voice, to tokens
@@ -28,6 +28,8 @@
 #include "app/report.h"
 #include "app/requests.h"
 #include "app/view.h"
+
+struct dt_question; // commands/question.h
 
 struct dt_app {
     // any thread
@@ -56,8 +58,8 @@ struct dt_app {
     unsigned script_stops;             // control.stops when the script began
     bool has_first_input;              // the command line has a script or a prompt
     char *first_script, *first_prompt; // done when the front end first asks for events
-    uint32_t question;                 // the number of the open question, 0: none
-    char question_text[32];            // the story it is about, as typed
+    struct dt_question *question;      // the last one, NULL: none
+    uint32_t question_number;
     uint32_t searches;
     char value[DT_SETTING_TEXT_MAX]; // the last answer of get()
     int charset;                     // enum dt_app_charset, -1: not resolved yet

@@ -22,7 +22,7 @@
 struct session {
     struct dt_settings flags, settings; // from the options alone; from all sources
     const char *config, *script, *prompt;
-    bool no_config;
+    bool no_config, force;
     int64_t open; // number of the story to continue, -1: the last one, 0: none
     struct dt_error err;
 };
@@ -40,6 +40,9 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
         return 0;
     case DT_OPTION_CONFIG:
         s->config = value->text;
+        return 0;
+    case DT_OPTION_FORCE:
+        s->force = true;
         return 0;
     case DT_OPTION_NO_CONFIG:
         s->no_config = true;
@@ -264,6 +267,7 @@ int dt_interactive(int argc, char **argv, const struct dt_ui *const *compiled,
         .script = s.script,
         .prompt = s.prompt,
         .open = s.open,
+        .force = s.force,
         .interactive = interactive,
     };
     if (strcmp(name, "auto") != 0 && !find_by_name(&front_ends, name)) {

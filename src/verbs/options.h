@@ -76,6 +76,7 @@ enum dt_option_id {
     DT_OPTION_SHARD,
     DT_OPTION_NAME,
     DT_OPTION_LIMIT,
+    DT_OPTION_FORCE,
 };
 
 // What an option's value is: how it is checked, and what a shell offers for it.

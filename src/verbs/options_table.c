@@ -43,6 +43,11 @@ static const struct dt_option session_options[] = {
         .help = "Enters the lines of a file as if they were typed.",
     },
     {
+        .name = "force",
+        .id = DT_OPTION_FORCE,
+        .help = "Replaces the file of --speak-to, if it exists.",
+    },
+    {
         .name = "config",
         .id = DT_OPTION_CONFIG,
         .type = DT_OPTION_FILE,
@@ -124,6 +129,11 @@ static const struct dt_option run_options[] = {
         .value = "NAME",
         .initial = "auto",
         .help = "The speech recogniser: auto, pocketsphinx:request or pocketsphinx:free.",
+    },
+    {
+        .name = "force",
+        .id = DT_OPTION_FORCE,
+        .help = "Replaces the file of --speak-to, if it exists.",
     },
     {
         .name = "quiet",
@@ -308,6 +318,11 @@ static const struct dt_option stories_options[] = {
         .maximum = 1000000,
         .initial = "100",
         .help = "The most stories to list.",
+    },
+    {
+        .name = "force",
+        .id = DT_OPTION_FORCE,
+        .help = "Replaces the file that export writes to, if it exists.",
     },
     JSON_OPTION("Prints JSON."),
     HELP_OPTION,

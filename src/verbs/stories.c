@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "app/library/export.h"
 #include "app/library/library.h"
@@ -16,7 +17,7 @@ struct request {
     const char *library; // --library, or NULL
     char path[512];      // the library file; empty: there is none
     uint32_t limit;
-    bool json;
+    bool json, force;
 };
 
 static void print_entries(const struct dt_library_entry *entries, size_t count, bool snippets)
@@ -93,6 +94,15 @@ static int list(const struct request *request, const char *words)
     return status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
 }
 
+static dt_status export_to(const struct request *request, const char *file,
+                           const struct dt_story_record *story, struct dt_error *err)
+{
+    if (!request->force && access(file, F_OK) == 0)
+        return dt_error_set(err, DT_FAILED, file,
+                            "the file exists; name another one, or replace it with --force");
+    return dt_export_file(file, story, request->force, err);
+}
+
 static int show(const struct request *request, const char *which, const char *file)
 {
     struct dt_library *library = NULL;
@@ -105,7 +115,7 @@ static int show(const struct request *request, const char *which, const char *fi
     if (status == DT_OK)
         status = dt_library_load(library, id, &story, &err);
     if (status == DT_OK && file && strcmp(file, "-") != 0)
-        status = dt_export_file(file, &story, true, &err);
+        status = export_to(request, file, &story, &err);
     else if (status == DT_OK)
         dt_export_write(stdout, &story, request->json ? DT_EXPORT_JSON : DT_EXPORT_TEXT);
     dt_story_record_free(&story);
@@ -147,6 +157,8 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
         r->limit = (uint32_t)value->integer;
     else if (id == DT_OPTION_JSON)
         r->json = true;
+    else if (id == DT_OPTION_FORCE)
+        r->force = true;
     else if (id == DT_SET_LIBRARY)
         r->library = value->text;
     return 0;

@@ -203,8 +203,39 @@ def own_settings(home):
                   b"speak-to = \n" in r.stdout + r.stderr, r)
 
 
+def exports(home):
+    """A file that exists is replaced only with --force, or after a question."""
+    library = pathlib.Path(home, "export.db")
+    session(home, "--library", library)
+    for name in ("story.md", "story.txt", "story.json"):
+        path = pathlib.Path(home, name)
+        r = run(home, "stories", "export", "1", path, "--library", library)
+        common.expect_run(f"{name}: a new file", r, 0)
+        path.write_text("precious")
+        r = run(home, "stories", "export", "1", path, "--library", library)
+        common.expect_run(f"{name}: refused", r, 1, b"", b"--force")
+        r = session(home, "--library", library,
+                    text=b"/open 1\n/export %s\n/export 1 %s\n" % (name.encode(), name.encode()))
+        common.expect("a pipe cannot answer, which means no",
+                      r.stderr.count(b"exists. Replace it?") == 2
+                      and r.stderr.count(b"nothing was written") == 2, r)
+        common.expect(f"{name}: unchanged", path.read_text() == "precious")
+        r = run(home, "stories", "export", "1", path, "--force", "--library", library)
+        common.expect_run(f"{name}: --force", r, 0)
+        common.expect(f"{name}: replaced", "Once upon a time" in path.read_text())
+    wav = pathlib.Path(home, "spoken.wav")
+    wav.write_text("precious")
+    r = run(home, "run", MODEL, "-i", "Once", "-n", "8", "-b", "reference", "--speak-to", wav)
+    common.expect_run("run --speak-to: refused", r, 1, b"", b"--force")
+    r = session(home, "--library", library, "--speak-to", wav)
+    common.expect_run("a session with --speak-to: refused", r, 1, b"Once upon", b"--force")
+    r = session(home, "--library", library, text=b"/set speak-to %s\n" % str(wav).encode())
+    common.expect_run("/set speak-to: asks", r, 0, None, b"exists. Replace it")
+    common.expect("the sound file is unchanged", wav.read_text() == "precious")
+
+
 def main():
-    for test in (own_settings, read_only, foreign, version_1, hostile_rows, last_story):
+    for test in (exports, own_settings, read_only, foreign, version_1, hostile_rows, last_story):
         with common.folder() as home:
             test(home)
     common.done()

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/format.h"
 #include "tui.h"
@@ -51,15 +52,34 @@ static void open_panel(struct tui *ui, const char *name, size_t n)
     }
 }
 
-static void save_screen(struct tui *ui, const char *path)
+static void save_screen(struct tui *ui, const char *path, bool replace)
 {
     char line[512];
     tui_draw(ui); // without what was on the screen before the command
+    if (!replace && access(path, F_OK) == 0) {
+        dt_format(line, sizeof line, "%s exists. Replace it? [y/N]", path);
+        tui_message(ui, TUI_TEXT_USER, line);
+        free(ui->save_to);
+        ui->save_to = strdup(path);
+        ui->question = ui->save_to ? TUI_QUESTION_SAVE : 0;
+        ui->question_default = false;
+        return;
+    }
     if (tui_save_screen(ui, path))
         dt_format(line, sizeof line, "The screen was written to %s.", path);
     else
         dt_format(line, sizeof line, "%s: cannot write the screen: %s", path, strerror(errno));
     tui_message(ui, TUI_TEXT_NOTICE, line);
+}
+
+void tui_command_answer(struct tui *ui, bool yes)
+{
+    if (yes)
+        save_screen(ui, ui->save_to, true);
+    else
+        tui_message(ui, TUI_TEXT_NOTICE, "The file exists; nothing was written.");
+    free(ui->save_to);
+    ui->save_to = NULL;
 }
 
 static void scroll_to(struct tui *ui, const char *where)
@@ -95,7 +115,7 @@ void tui_command_run(struct tui *ui, const struct dt_app_event *event)
         tui_script_begin(ui, event->text);
         break;
     case COMMAND_SAVE_SCREEN:
-        save_screen(ui, event->text);
+        save_screen(ui, event->text, false);
         break;
     case COMMAND_REDRAW:
         tui_measure(ui);

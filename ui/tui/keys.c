@@ -308,7 +308,10 @@ static bool answer(struct tui *ui, int key, wint_t wide)
     uint32_t id = ui->question;
     ui->question = 0;
     ui->message[0] = 0;
-    ui->api->answer(ui->app, id, yes);
+    if (id == TUI_QUESTION_SAVE)
+        tui_command_answer(ui, yes);
+    else
+        ui->api->answer(ui->app, id, yes);
     return true;
 }
 

@@ -225,6 +225,7 @@ static void free_all(struct tui *ui)
     free(ui->turn_begin);
     free(ui->pending_notices);
     free(ui->output);
+    free(ui->save_to);
     free(ui);
 }
 

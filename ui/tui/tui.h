@@ -83,6 +83,7 @@ struct tui {
     bool editing;      // Enter replaces the last text (/edit)
     uint32_t question; // id of a question that waits for y or n, 0: none
     bool question_default;
+    char *save_to; // of TUI_QUESTION_SAVE
     struct ui_escape escape;
     int escape_delay_ms;
     uint64_t input_ns; // when the terminal last sent something
@@ -136,6 +137,8 @@ void tui_greet(struct tui *ui); // if nothing is on the screen yet: says how to 
 // command.c: commands that only this front end has
 void tui_command_register(struct tui *ui);
 void tui_command_run(struct tui *ui, const struct dt_app_event *event);
+#define TUI_QUESTION_SAVE UINT32_MAX // a question of this front end: replace the file of a screen?
+void tui_command_answer(struct tui *ui, bool yes);
 
 // input.c
 void tui_input(struct tui *ui, const char *text); // enters a command or a prompt

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/commands/question.h"
 #include "app/library/export.h"
 #include "app/worker/open_model.h"
 #include "app/worker/prompts.h"
@@ -114,41 +115,76 @@ void dt_command_open_first(struct dt_worker *w, const char *number)
 
 // ---- exporting and renaming ----
 
-void dt_command_export(struct dt_worker *w, const char *arguments)
+// Reads "[N] FILE". *id: N, or 0. False if there is no file name.
+static bool read_export(const char *arguments, int64_t *id, char *path, size_t size)
+{
+    char number[24];
+    size_t n = strcspn(arguments, " ");
+    snprintf(number, sizeof number, "%.*s", (int)n, arguments);
+    bool of_library = arguments[n] == ' ' && n < sizeof number && dt_story_number(number, id);
+    const char *name = of_library ? arguments + n + strspn(arguments + n, " ") : arguments;
+    if (!of_library)
+        *id = 0;
+    if (name[0] == '~' && name[1] == '/' && getenv("HOME"))
+        snprintf(path, size, "%s%s", getenv("HOME"), name + 1);
+    else
+        snprintf(path, size, "%s", name);
+    return *name != '\0';
+}
+
+static void export_story(struct dt_worker *w, const char *arguments, bool replace)
 {
     struct dt_save_record own;
     struct dt_story_record loaded;
     struct dt_error err = {0};
-    char path[4096], number[24];
-    int64_t id = 0;
-    size_t n = strcspn(arguments, " ");
-    snprintf(number, sizeof number, "%.*s", (int)n, arguments);
-    bool of_library = arguments[n] == ' ' && n < sizeof number && dt_story_number(number, &id);
-    const char *name = of_library ? arguments + n + strspn(arguments + n, " ") : arguments;
-    if (name[0] == '~' && name[1] == '/' && getenv("HOME"))
-        snprintf(path, sizeof path, "%s%s", getenv("HOME"), name + 1);
-    else
-        snprintf(path, sizeof path, "%s", name);
-    if (!*name) {
-        dt_report_notice(w->report, DT_NOTICE_WARNING,
-                         "Which file? /export FILE writes the story, /export N FILE story N of the "
-                         "library; FILE ends in .md, .txt or .json.");
+    char path[4096];
+    int64_t id;
+    read_export(arguments, &id, path, sizeof path);
+    if (id ? !load(w, id, &loaded) : !dt_worker_has_turn(w, "export"))
         return;
-    }
-    if (of_library ? !load(w, id, &loaded) : !dt_worker_has_turn(w, "export"))
-        return;
-    if (!of_library)
+    if (!id)
         dt_save_make_record(w, &own);
-    const struct dt_story_record *record = of_library ? &loaded : &own.story;
-    if (dt_export_file(path, record, true, &err) == DT_OK)
+    const struct dt_story_record *record = id ? &loaded : &own.story;
+    if (dt_export_file(path, record, replace, &err) == DT_OK)
         dt_report_notice(w->report, DT_NOTICE_INFO, "Exported %zu turn%s to %s.",
                          record->turn_count, record->turn_count == 1 ? "" : "s", path);
     else
         dt_report_error(w->report, &err);
-    if (of_library)
+    if (id)
         dt_story_record_free(&loaded);
     else
         free(own.story.turns);
+}
+
+static void export_to_new(struct dt_worker *w, const char *arguments)
+{
+    export_story(w, arguments, false);
+}
+
+static void export_over(struct dt_worker *w, const char *arguments)
+{
+    export_story(w, arguments, true);
+}
+
+void dt_command_export(struct dt_app *app, char *arguments)
+{
+    char path[4096], question[400];
+    int64_t id;
+    if (!read_export(arguments, &id, path, sizeof path)) {
+        dt_report_notice(&app->report, DT_NOTICE_WARNING,
+                         "Which file? /export FILE writes the story, /export N FILE story N of the "
+                         "library; FILE ends in .md, .txt or .json.");
+        return;
+    }
+    if (access(path, F_OK) != 0) {
+        dt_requests_ask(&app->requests, export_to_new, arguments, strlen(arguments), true);
+        return;
+    }
+    snprintf(question, sizeof question, "%.300s exists. Replace it?", path);
+    dt_question_post(&app->report,
+                     dt_question_open(app, export_over, arguments,
+                                      "The file exists; nothing was written.", false),
+                     question);
 }
 
 void dt_command_rename(struct dt_worker *w, const char *arguments)
@@ -173,48 +209,6 @@ void dt_command_rename(struct dt_worker *w, const char *arguments)
 
 // ---- deleting ----
 
-// On the worker: asks whether to delete a story that is in the library. text: the question's number
-// and the story's.
-static void ask_to_delete(struct dt_worker *w, const char *text)
-{
-    struct dt_story_record record;
-    char question[300], *end;
-    struct dt_app_event event = {.type = DT_EVENT_ASK, .id = (uint32_t)strtoul(text, &end, 10)};
-    int64_t id = strtoll(end, NULL, 10);
-    if (!load(w, id, &record))
-        return;
-    snprintf(question, sizeof question,
-             "Delete story %lld, \"%.120s\", from the library? This cannot be undone.",
-             (long long)id, record.title);
-    dt_story_record_free(&record);
-    dt_events_post(&w->report->events, &event, question, strlen(question), NULL, NULL);
-}
-
-void dt_command_delete(struct dt_app *app, char *arguments)
-{
-    const struct dt_app_story *story = dt_view_story(app->view);
-    const char *text = "Delete this story? This cannot be undone.";
-    char request[64];
-    int64_t id = story->id;
-    if (*arguments && !dt_story_number(arguments, &id)) {
-        report_no_number(&app->report, arguments);
-        return;
-    }
-    if (id <= 0 && story->turns == 0) {
-        dt_report_notice(&app->report, DT_NOTICE_WARNING,
-                         "Which story? /delete N deletes story N; /library lists the stories.");
-        return;
-    }
-    snprintf(app->question_text, sizeof app->question_text, "%s", arguments);
-    struct dt_app_event event = {.type = DT_EVENT_ASK, .id = ++app->question};
-    if (id > 0) {
-        snprintf(request, sizeof request, "%u %lld", event.id, (long long)id);
-        dt_requests_ask(&app->requests, ask_to_delete, request, strlen(request), true);
-    } else {
-        dt_events_post(&app->report.events, &event, text, strlen(text), NULL, NULL);
-    }
-}
-
 // arguments: the number of a story; "": the one at hand.
 static void delete_story(struct dt_worker *w, const char *arguments)
 {
@@ -233,15 +227,43 @@ static void delete_story(struct dt_worker *w, const char *arguments)
         dt_report_notice(w->report, DT_NOTICE_INFO, "Deleted story %lld.", (long long)id);
 }
 
-void dt_commands_library_answer(struct dt_app *app, uint32_t id, bool yes)
+// On the worker: asks whether to delete a story that is in the library. text: the question's number
+// and the story's.
+static void ask_to_delete(struct dt_worker *w, const char *text)
 {
-    if (id != app->question || id == 0)
+    struct dt_story_record record;
+    char question[300], *end;
+    uint32_t number = (uint32_t)strtoul(text, &end, 10);
+    int64_t id = strtoll(end, NULL, 10);
+    if (!load(w, id, &record))
         return;
-    if (yes) {
-        dt_control_stop(&app->control);
-        dt_requests_ask(&app->requests, delete_story, app->question_text,
-                        strlen(app->question_text), false);
+    snprintf(question, sizeof question,
+             "Delete story %lld, \"%.120s\", from the library? This cannot be undone.",
+             (long long)id, record.title);
+    dt_story_record_free(&record);
+    dt_question_post(w->report, number, question);
+}
+
+void dt_command_delete(struct dt_app *app, char *arguments)
+{
+    const struct dt_app_story *story = dt_view_story(app->view);
+    const char *text = "Delete this story? This cannot be undone.";
+    char request[64];
+    int64_t id = story->id;
+    if (*arguments && !dt_story_number(arguments, &id)) {
+        report_no_number(&app->report, arguments);
+        return;
+    }
+    if (id <= 0 && story->turns == 0) {
+        dt_report_notice(&app->report, DT_NOTICE_WARNING,
+                         "Which story? /delete N deletes story N; /library lists the stories.");
+        return;
+    }
+    uint32_t number = dt_question_open(app, delete_story, arguments, "Nothing deleted.", true);
+    if (id > 0) {
+        snprintf(request, sizeof request, "%u %lld", number, (long long)id);
+        dt_requests_ask(&app->requests, ask_to_delete, request, strlen(request), true);
     } else {
-        dt_report_notice(&app->report, DT_NOTICE_INFO, "Nothing deleted.");
+        dt_question_post(&app->report, number, text);
     }
 }

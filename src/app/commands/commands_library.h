@@ -10,10 +10,7 @@ void dt_command_delete(struct dt_app *app, char *arguments);
 void dt_command_open(struct dt_worker *w, const char *arguments);
 // The story that the command line names: options have precedence over what the story has.
 void dt_command_open_first(struct dt_worker *w, const char *number);
-void dt_command_export(struct dt_worker *w, const char *arguments);
+void dt_command_export(struct dt_app *app, char *arguments);
 void dt_command_rename(struct dt_worker *w, const char *arguments);
-
-// The answer to the question that /delete asked.
-void dt_commands_library_answer(struct dt_app *app, uint32_t id, bool yes);
 
 #endif

@@ -3,14 +3,24 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "app/commands/change.h"
 #include "app/commands/commands_session.h"
+#include "app/commands/question.h"
+#include "app/worker/worker.h"
 #include "host/string_buffer.h"
 
 static void list_settings(struct dt_app *app)
 {
-    static const char *const from[] = {"", " (model)", " (file)", " (environment)", " (set)"};
+    static const char *const from[] = {
+        [DT_FROM_DEFAULT] = "",
+        [DT_FROM_MODEL] = " (model)",
+        [DT_FROM_FILE] = " (file)",
+        [DT_FROM_STORY] = " (story)",
+        [DT_FROM_ENVIRONMENT] = " (environment)",
+        [DT_FROM_USER] = " (set)",
+    };
     struct dt_string_buffer out = {0};
     const char *group = "";
     struct dt_settings *settings = malloc(sizeof *settings);
@@ -49,6 +59,33 @@ static void report_value(struct dt_app *app, int id)
     free(settings);
 }
 
+static void speak_over(struct dt_worker *w, const char *value)
+{
+    char path[512];
+    dt_report_set(w->report, DT_SET_SPEAK_TO, value, DT_FROM_USER, NULL);
+    dt_worker_see_settings(w);
+    if (dt_settings_path(&w->settings, DT_SET_SPEAK_TO, path, sizeof path))
+        snprintf(w->spoken_to, sizeof w->spoken_to, "%s", path);
+    dt_report_notice(w->report, DT_NOTICE_INFO, "speak-to = %s", value);
+}
+
+// Whether the file exists that speech is to be written to; asks then.
+static bool ask_to_speak_over(struct dt_app *app, const char *value)
+{
+    char path[600], question[700];
+    struct stat st;
+    bool home = value[0] == '~' && value[1] == '/' && getenv("HOME");
+    snprintf(path, sizeof path, "%s%s", home ? getenv("HOME") : "", home ? value + 1 : value);
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return false;
+    snprintf(question, sizeof question, "%.300s exists. Replace it with the next turn?", path);
+    dt_question_post(
+        &app->report,
+        dt_question_open(app, speak_over, value, "The file exists; speak-to is unchanged.", false),
+        question);
+    return true;
+}
+
 void dt_command_set(struct dt_app *app, char *arguments)
 {
     char *value = arguments + strcspn(arguments, " =");
@@ -75,6 +112,8 @@ void dt_command_set(struct dt_app *app, char *arguments)
         dt_command_help(app, (char *)dt_settings_table()[id].name);
         return;
     }
+    if (id == DT_SET_SPEAK_TO && ask_to_speak_over(app, value))
+        return;
     if (dt_change_or_report(app, id, strcmp(value, "\"\"") == 0 ? "" : value))
         report_value(app, id);
 }

@@ -67,7 +67,7 @@ COMMAND("open", "[n]",
         STORY, STOP(dt_command_open))
 COMMAND("export", "[n] file",
         "Writes the story, or story n, to a file: .md, .txt or .json.",
-        FILE, LIVE(dt_command_export))
+        FILE, UI(dt_command_export))
 COMMAND("rename", "title",
         "Gives the story another title.",
         NONE, LIVE(dt_command_rename))

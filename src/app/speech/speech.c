@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/format.h"
@@ -462,6 +463,13 @@ static dt_status open_voice(struct dt_speech *s, const struct dt_speech_options 
     return DT_OK;
 }
 
+// A file with content that could be lost: not a device.
+static bool is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options *o,
                          struct dt_error *err)
 {
@@ -492,6 +500,9 @@ dt_status dt_speech_open(struct dt_speech **out, const struct dt_speech_options 
     dt_speech_context_init(&s->context, s->stop);
     if (o->hang_milliseconds)
         s->context.hang_milliseconds = o->hang_milliseconds;
+    if (status == DT_OK && s->wav_path && !o->replace && is_file(s->wav_path))
+        status = dt_error_set(err, DT_FAILED, s->wav_path,
+                              "the file exists; name another one, or replace it with --force");
     if (status == DT_OK)
         status = open_voice(s, o, err);
     if (status == DT_OK)

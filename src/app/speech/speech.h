@@ -17,6 +17,7 @@ struct dt_speech_figures;
 struct dt_speech_options {
     const char *voice;    // "auto", "espeak", "espeak:en-us+f3"; NULL: "auto"
     const char *wav_path; // write a WAV file; NULL: the sound card
+    bool replace;         // the WAV file may exist
     const char *device;   // ALSA's name of the card, NULL: the default one
     uint32_t words_per_minute, pitch;
     // Setting it has the effect of dt_speech_stop, from any thread or signal handler. Outlives the

@@ -60,10 +60,17 @@ bool dt_read_aloud_open(struct dt_worker *w)
     if (w->speech)
         return true;
     memcpy(w->speech_options, wanted, sizeof wanted);
-    if (dt_speech_open(&w->speech, &options, &err) == DT_OK)
+    options.replace = w->force || (options.wav_path && strcmp(w->spoken_to, path) == 0);
+    if (dt_speech_open(&w->speech, &options, &err) == DT_OK) {
+        snprintf(w->spoken_to, sizeof w->spoken_to, "%s", options.wav_path ? path : "");
         return true;
+    }
     w->speech = NULL;
     dt_report_error(w->report, &err);
+    if (options.wav_path) // once, not with every turn
+        dt_report_set(w->report, DT_SET_SPEAK_TO, "", DT_FROM_USER, NULL);
+    if (options.wav_path && !w->interactive)
+        atomic_store(&w->control->exit_code, dt_status_exit_code(err.status));
     dt_report_set(w->report, DT_SET_SPEAK, "off", DT_FROM_USER, NULL);
     return false;
 }

@@ -110,6 +110,7 @@ dt_status dt_worker_new(struct dt_worker **out, const struct dt_worker_parts *pa
     w->writer = parts->writer;
     w->engine = parts->engine;
     w->interactive = parts->interactive;
+    w->force = parts->force;
     w->settings_seen = atomic_load(&w->report->changes) - 1;
     int failed = dt_thread_start(&w->thread, 0, work, w);
     if (failed) {

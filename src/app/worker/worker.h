@@ -18,7 +18,7 @@ struct dt_worker_parts {
     struct dt_requests *requests;
     struct dt_writer *writer;
     struct dt_engine *engine;
-    bool interactive;
+    bool interactive, force; // force: the file of speak-to may be replaced
 };
 
 // The values from before a story was opened (story_settings.c).
@@ -33,7 +33,7 @@ struct dt_worker {
     struct dt_requests *requests;
     struct dt_writer *writer;
     struct dt_engine *engine;
-    bool interactive;
+    bool interactive, force;
     pthread_t thread;
 
     struct dt_settings settings; // as of settings_seen
@@ -61,6 +61,7 @@ struct dt_worker {
 
     struct dt_speech *speech;
     char speech_options[1200]; // as text, as of the opening of `speech`
+    char spoken_to[512];       // the WAV file that this session has made, or may replace
     bool reading_aloud;        // this turn is being read
 };
 

@@ -146,6 +146,9 @@ static int on_option(void *arg, int id, const struct dt_option_value *v)
     case DT_OPTION_EAR:
         o->voice.ear = v->text;
         return 0;
+    case DT_OPTION_FORCE:
+        o->voice.force = true;
+        return 0;
     case DT_OPTION_QUIET:
         o->quiet = true;
         return 0;

@@ -25,6 +25,7 @@ dt_status dt_verb_voice_open(struct dt_verb_voice *v, struct dt_error *err)
     const struct dt_speech_options options = {
         .voice = v->voice,
         .wav_path = v->wav_path,
+        .replace = v->force,
         .words_per_minute = v->words_per_minute,
         .pitch = v->pitch,
         .notice = notice,

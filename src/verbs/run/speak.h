@@ -12,6 +12,7 @@
 
 struct dt_verb_voice {
     bool speak, listen;
+    bool force;                       // replace the WAV file
     const char *wav_path, *voice;     // of speaking: the WAV file or NULL, the voice
     const char *sound_path, *ear;     // of listening: the WAV file or NULL, the recogniser
     uint32_t words_per_minute, pitch; // as in the settings
