@@ -122,7 +122,13 @@ static dt_status read_model(struct dt_engine *e, struct dt_error *err)
         dt_log(DT_LOG_WARNING, "%s: %s", e->files.file[0].path, e->model.note[i]);
     if (status == DT_OK && e->options.check_scales)
         status = dt_model_check_scales(&e->model, e->files.file[0].path, err);
-    return status == DT_OK ? dt_model_files_check(&e->files, err) : status;
+    return status;
+}
+
+dt_status dt_engine_check(const struct dt_engine *e, struct dt_error *err)
+{
+    dt_status status = dt_model_files_check(&e->files, err);
+    return status == DT_OK ? dt_file_check(&e->tokenizer_file, err) : status;
 }
 
 void dt_engine_make_shortlist(struct dt_engine *e)
@@ -169,6 +175,8 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
                                       &e->stack.instance, err);
     if (status == DT_OK)
         status = dt_engine_make_plan(e, e->stack.instance, &e->plan, err);
+    if (status == DT_OK)
+        status = dt_engine_check(e, err);
     if (status != DT_OK) {
         dt_engine_close(e);
         return status;
@@ -211,6 +219,8 @@ dt_status dt_engine_build(struct dt_engine *e, struct dt_engine_stack *c, dt_pro
     struct build_progress watch = {e, progress, progress_arg};
     status = dt_weights_build(&e->model, &c->instance->stack, e->options.pack, &arena, &e->services,
                               on_build_progress, &watch, c->weights, err);
+    if (status == DT_OK)
+        status = dt_engine_check(e, err); // copies are made of what could be read
     if (status != DT_OK)
         return status;
     struct dt_session_bytes bytes;
@@ -404,8 +414,15 @@ dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t c
                          struct dt_error *err)
 {
     dt_session_set_bound(e->session, dt_sampler_bound(&e->sampler));
-    dt_status status = dt_session_eval(e->session, tokens, count, NULL, NULL, err);
-    return status == DT_OK ? dt_model_files_check(&e->files, err) : status;
+    return dt_engine_score(e, tokens, count, NULL, NULL, err);
+}
+
+dt_status dt_engine_score(struct dt_engine *e, const uint32_t *tokens, uint32_t count,
+                          dt_session_logits_sink *sink, void *sink_arg, struct dt_error *err)
+{
+    dt_status status = dt_session_eval(e->session, tokens, count, sink, sink_arg, err);
+    dt_status files = dt_engine_check(e, err); // the cause of any other error
+    return files != DT_OK ? files : status;
 }
 
 void dt_engine_trim(struct dt_engine *e)

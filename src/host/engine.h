@@ -129,10 +129,19 @@ dt_status dt_engine_encode_pieces(struct dt_engine *engine, const struct dt_temp
 // dt_text_filter before they reach a terminal.
 size_t dt_engine_piece(const struct dt_engine *engine, uint32_t previous, uint32_t id, char *out);
 
-// dt_session_eval, then a check of the model's files: DT_BAD_INPUT if one was truncated or its
-// medium failed.
+// Evaluates tokens for the sampler, with the shortlist if that is enough. Errors as
+// dt_session_eval, and as dt_engine_check.
 dt_status dt_engine_eval(struct dt_engine *engine, const uint32_t *tokens, uint32_t count,
                          struct dt_error *err);
+
+// dt_session_eval, which hands the logits of every token to the sink; then dt_engine_check.
+dt_status dt_engine_score(struct dt_engine *engine, const uint32_t *tokens, uint32_t count,
+                          dt_session_logits_sink *sink, void *sink_arg, struct dt_error *err);
+
+// Whether everything that was read of the model's files was theirs: DT_BAD_INPUT if one was
+// truncated or its medium failed since it was opened. Opening, encoding, evaluating and swapping
+// check this themselves; a caller of dt_engine_piece checks after the last token.
+dt_status dt_engine_check(const struct dt_engine *engine, struct dt_error *err);
 
 // Returns memory that only prompts need to the kernel: the tokenizer's index (rebuilt by the next
 // encode) and the scratch memory of a batch. Results do not change. For one long story after one

@@ -81,8 +81,9 @@ dt_status dt_engine_encode(struct dt_engine *e, const char *text, size_t n, unsi
         return dt_error_set(err, DT_NO_MEMORY, NULL,
                             "no memory for the tokens of %zu bytes of text", n);
     *tokens = e->tokens;
-    return dt_tokenizer_encode(&e->tokenizer, text, n, flags, e->tokens, e->tokens_capacity, count,
-                               err);
+    status = dt_tokenizer_encode(&e->tokenizer, text, n, flags, e->tokens, e->tokens_capacity,
+                                 count, err);
+    return status == DT_OK ? dt_engine_check(e, err) : status;
 }
 
 dt_status dt_engine_encode_pieces(struct dt_engine *e, const struct dt_template_piece *pieces,
@@ -96,8 +97,9 @@ dt_status dt_engine_encode_pieces(struct dt_engine *e, const struct dt_template_
     dt_status status = ensure_tokenizer(e, n, err);
     if (status != DT_OK)
         return status;
-    return dt_template_encode(&e->tokenizer, pieces, piece_count, bos, scratch, scratch_size,
-                              tokens, capacity, count, err);
+    status = dt_template_encode(&e->tokenizer, pieces, piece_count, bos, scratch, scratch_size,
+                                tokens, capacity, count, err);
+    return status == DT_OK ? dt_engine_check(e, err) : status;
 }
 
 size_t dt_engine_piece(const struct dt_engine *e, uint32_t previous, uint32_t id, char *out)

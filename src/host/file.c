@@ -16,34 +16,43 @@
 
 // ---- the guard ----
 
-#define GUARDED_MAX 16
-
 // Read by the signal handler: size is published last and cleared first.
-struct guarded {
+struct dt_file_guard {
     _Atomic(uintptr_t) base;
-    atomic_size_t size; // 0: the slot is free
+    atomic_size_t size; // 0: the guard is free
     atomic_int lost;    // a page of it was replaced by zeros
+    const char *path;   // under the lock
 };
 
-static struct guarded guarded[GUARDED_MAX];
-static pthread_mutex_t guarded_lock = PTHREAD_MUTEX_INITIALIZER;
+// Blocks are added and never freed, so that the signal handler can follow them without a lock.
+#define GUARDS_OF_BLOCK 16
+
+struct guard_block {
+    struct dt_file_guard guard[GUARDS_OF_BLOCK];
+    _Atomic(struct guard_block *) next;
+};
+
+static struct guard_block guards;
+static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction previous_action;
 static size_t page_size;
 
 bool dt_file_guard_fault(const void *address)
 {
     uintptr_t at = (uintptr_t)address;
-    for (int i = 0; i < GUARDED_MAX; i++) {
-        size_t size = atomic_load(&guarded[i].size);
-        uintptr_t base = atomic_load(&guarded[i].base);
-        if (size == 0 || at < base || at - base >= size)
-            continue;
-        void *page = (void *)(at / page_size * page_size);
-        if (mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
-            page)
-            return false;
-        atomic_store(&guarded[i].lost, 1);
-        return true;
+    for (struct guard_block *b = &guards; b; b = atomic_load(&b->next)) {
+        for (struct dt_file_guard *g = b->guard; g < b->guard + GUARDS_OF_BLOCK; g++) {
+            size_t size = atomic_load(&g->size);
+            uintptr_t base = atomic_load(&g->base);
+            if (size == 0 || at < base || at - base >= size)
+                continue;
+            void *page = (void *)(at / page_size * page_size);
+            if (mmap(page, page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
+                page)
+                return false;
+            atomic_store(&g->lost, 1);
+            return true;
+        }
     }
     return false;
 }
@@ -75,33 +84,76 @@ static void install_guard(void)
     sigaction(SIGBUS, &action, &previous_action);
 }
 
-static int guard_add(const void *base, size_t size)
+// A free guard; NULL without memory. The lock is held.
+static struct dt_file_guard *free_guard(void)
+{
+    struct guard_block *b = &guards;
+    for (;; b = atomic_load(&b->next)) {
+        for (struct dt_file_guard *g = b->guard; g < b->guard + GUARDS_OF_BLOCK; g++) {
+            if (atomic_load(&g->size) == 0)
+                return g;
+        }
+        if (!atomic_load(&b->next))
+            break;
+    }
+    struct guard_block *fresh = calloc(1, sizeof *fresh);
+    atomic_store(&b->next, fresh);
+    return fresh ? fresh->guard : NULL;
+}
+
+static struct dt_file_guard *guard_add(const void *base, size_t size, const char *path)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_guard);
-    int slot = -1;
-    pthread_mutex_lock(&guarded_lock);
-    for (int i = 0; i < GUARDED_MAX && slot < 0; i++) {
-        if (atomic_load(&guarded[i].size) == 0)
-            slot = i;
+    pthread_mutex_lock(&guards_lock);
+    struct dt_file_guard *g = free_guard();
+    if (g) {
+        g->path = path;
+        atomic_store(&g->lost, 0);
+        atomic_store(&g->base, (uintptr_t)base);
+        atomic_store(&g->size, size);
     }
-    if (slot >= 0) {
-        atomic_store(&guarded[slot].lost, 0);
-        atomic_store(&guarded[slot].base, (uintptr_t)base);
-        atomic_store(&guarded[slot].size, size);
-    }
-    pthread_mutex_unlock(&guarded_lock);
-    return slot;
+    pthread_mutex_unlock(&guards_lock);
+    return g;
+}
+
+static void guard_remove(struct dt_file_guard *g)
+{
+    pthread_mutex_lock(&guards_lock);
+    atomic_store(&g->size, 0);
+    g->path = NULL;
+    pthread_mutex_unlock(&guards_lock);
+}
+
+static dt_status lost(const char *path, struct dt_error *err)
+{
+    return dt_error_set(
+        err, DT_BAD_INPUT, path,
+        "can no longer be read completely: it was truncated while in use, or its disk "
+        "failed; open it again");
 }
 
 dt_status dt_file_check(const struct dt_file *file, struct dt_error *err)
 {
-    if (file->slot < 0 || !atomic_load_explicit(&guarded[file->slot].lost, memory_order_relaxed))
+    if (!file->guard || !atomic_load_explicit(&file->guard->lost, memory_order_relaxed))
         return DT_OK;
-    return dt_error_set(
-        err, DT_BAD_INPUT, file->path,
-        "can no longer be read completely: it was truncated while in use, or its disk "
-        "failed; open it again");
+    return lost(file->path, err);
+}
+
+dt_status dt_file_check_all(struct dt_error *err)
+{
+    dt_status status = DT_OK;
+    pthread_mutex_lock(&guards_lock);
+    for (struct guard_block *b = &guards; b && status == DT_OK; b = atomic_load(&b->next)) {
+        for (struct dt_file_guard *g = b->guard; g < b->guard + GUARDS_OF_BLOCK; g++) {
+            if (atomic_load(&g->size) != 0 && atomic_load(&g->lost)) {
+                status = lost(g->path, err);
+                break;
+            }
+        }
+    }
+    pthread_mutex_unlock(&guards_lock);
+    return status;
 }
 
 // ---- mappings ----
@@ -136,7 +188,6 @@ dt_status dt_file_map(struct dt_file *out, const char *path, struct dt_error *er
     if (fd < 0)
         return DT_BAD_INPUT;
     memset(out, 0, sizeof *out);
-    out->slot = -1;
     char *copy = NULL;
     void *bytes = MAP_FAILED;
     if (info.st_size == 0) {
@@ -159,10 +210,15 @@ dt_status dt_file_map(struct dt_file *out, const char *path, struct dt_error *er
                               strerror(errno));
         goto done;
     }
+    out->guard = guard_add(bytes, (size_t)info.st_size, copy);
+    if (!out->guard) {
+        munmap(bytes, (size_t)info.st_size);
+        status = dt_error_set(err, DT_NO_MEMORY, path, "no memory for the table of mapped files");
+        goto done;
+    }
     out->bytes = bytes;
     out->size = (size_t)info.st_size;
     out->path = copy;
-    out->slot = guard_add(bytes, out->size);
     copy = NULL;
 done:
     free(copy);
@@ -174,12 +230,10 @@ void dt_file_unmap(struct dt_file *file)
 {
     if (!file->bytes)
         return;
-    if (file->slot >= 0)
-        atomic_store(&guarded[file->slot].size, 0);
+    guard_remove(file->guard);
     munmap((void *)(uintptr_t)file->bytes, file->size);
     free(file->path);
     memset(file, 0, sizeof *file);
-    file->slot = -1;
 }
 
 void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes,

@@ -9,12 +9,14 @@
 
 #include "base/status.h"
 
+struct dt_file_guard;
+
 // A file mapped read-only. Its bytes are in the kernel's page cache.
 struct dt_file {
     const unsigned char *bytes; // NULL if nothing is mapped
     size_t size;
     char *path; // as passed to dt_file_map, owned
-    int slot;   // in the table of guarded mappings, -1: none
+    struct dt_file_guard *guard;
     bool large; // the page cache holds it in pages of 2 MB
 };
 
@@ -52,6 +54,10 @@ size_t dt_file_resident(const struct dt_file *file);
 // SIGBUS go to the handler installed before. DT_BAD_INPUT if a page of this file was lost. Call it
 // after reading, for example after each token.
 dt_status dt_file_check(const struct dt_file *file, struct dt_error *err);
+
+// dt_file_check for all files that are mapped. For results that depend on all of them, such as a
+// converted model. Any thread.
+dt_status dt_file_check_all(struct dt_error *err);
 
 // For programs with their own SIGBUS handler: call this first, with siginfo's si_addr. True if the
 // address is in a mapped file and now reads as zero; return from the handler then.

@@ -97,7 +97,7 @@ static dt_status compare_story(void *arg, const char *text, size_t n)
         return DT_OK;
     for (int i = 0; i < 2 && status == DT_OK; i++) {
         dt_session_truncate(dt_engine_session(c->engine[i]), 0);
-        status = dt_session_eval(dt_engine_session(c->engine[i]), c->tokens, count - 1,
+        status = dt_engine_score(c->engine[i], c->tokens, count - 1,
                                  i ? compare_logits : store_logits, c, c->err);
         c->score[i].stories++;
     }

@@ -118,7 +118,7 @@ static dt_status score_story(void *arg, const char *text, size_t n)
     if (status != DT_OK || count < 2)
         return status;
     dt_session_truncate(session, 0);
-    status = dt_session_eval(session, s->tokens, count - 1, on_logits, s, s->err);
+    status = dt_engine_score(s->engine, s->tokens, count - 1, on_logits, s, s->err);
     s->score.stories++;
     return status;
 }

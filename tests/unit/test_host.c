@@ -80,6 +80,39 @@ static void a_truncated_file_reads_as_zeros_and_is_reported(void **state)
     dt_file_unmap(&file);
 }
 
+// Every one of many files is guarded, and the check of all names the one that was cut.
+static void any_number_of_files_is_guarded(void **state)
+{
+    enum { count = 300 };
+    (void)state;
+    struct dt_error err = {0};
+    static struct dt_file file[count];
+    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
+    sigaction(SIGBUS, &action, NULL);
+    write_file(100000);
+    char other[] = "/tmp/duotale-host-XXXXXX";
+    close(mkstemp(other));
+    FILE *out = fopen(other, "w");
+    for (int i = 0; i < 100000; i++)
+        fputc('x', out);
+    fclose(out);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(dt_file_map(&file[i], i == count - 1 ? other : path, &err), DT_OK);
+    assert_int_equal(dt_file_check_all(&err), DT_OK);
+    assert_int_equal(truncate(other, 5), 0);
+    assert_int_equal(dt_file_check_all(&err), DT_OK); // nothing was read yet
+    assert_int_equal(file[count - 1].bytes[90000], 0);
+    assert_int_equal(file[0].bytes[90000], 'a' + 90000 % 26);
+    assert_int_equal(dt_file_check_all(&err), DT_BAD_INPUT);
+    assert_string_equal(err.file, other);
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(dt_file_check(&file[i], &err), i == count - 1 ? DT_BAD_INPUT : DT_OK);
+        dt_file_unmap(&file[i]);
+    }
+    assert_int_equal(dt_file_check_all(&err), DT_OK);
+    unlink(other);
+}
+
 // With and without large pages the bytes are the file's, and truncation is reported.
 static void large_pages_change_nothing_that_is_read(void **state)
 {
@@ -242,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_are_mapped_and_refused),
         cmocka_unit_test(a_truncated_file_reads_as_zeros_and_is_reported),
+        cmocka_unit_test(any_number_of_files_is_guarded),
         cmocka_unit_test(large_pages_change_nothing_that_is_read),
         cmocka_unit_test(memory_is_accounted),
         cmocka_unit_test(json_is_escaped),

@@ -291,6 +291,9 @@ void dt_generate(struct dt_worker *w, bool resume)
         dt_report_state(w->report, DT_APP_GENERATING);
         g.figures_ns = dt_clock_ns();
         end = generate_until_end(w, &g, &err);
+        if (end != DT_END_ERROR && end != DT_END_STOPPED &&
+            dt_engine_check(w->engine, &err) != DT_OK)
+            end = DT_END_ERROR; // the last pieces of text
         dt_read_aloud_end(w, end == DT_END_STOPPED || end == DT_END_ERROR);
     } else if (status == DT_CANCELLED) {
         end = DT_END_STOPPED;
@@ -304,7 +307,7 @@ void dt_generate(struct dt_worker *w, bool resume)
     turn->end = end;
     snprintf(turn->stack, sizeof turn->stack, "%s", dt_engine_stack_name(w->engine));
     if (end == DT_END_ERROR)
-        dt_report_error(w->report, &err);
+        dt_worker_fail(w, &err);
     dt_save_finished_turn(w, g.number);
     dt_worker_post_figures(w, true);
     dt_worker_post_turn_end(w, g.number);

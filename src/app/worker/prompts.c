@@ -125,7 +125,7 @@ void dt_prompt(struct dt_worker *w, const char *text)
     turn->seed = seed ? seed + story->count - 1 : dt_worker_new_seed(w);
     if (put_into_context(w, &err) != DT_OK) {
         dt_story_cut(story, story->count - 1);
-        dt_report_error(w->report, &err);
+        dt_worker_fail(w, &err);
         dt_report_entry(w->report, DT_EVENT_INPUT, text);
         return;
     }

@@ -12,6 +12,13 @@ bool dt_worker_stopped(struct dt_worker *w)
     return atomic_load(&w->control->stops) != w->stops;
 }
 
+void dt_worker_fail(struct dt_worker *w, const struct dt_error *error)
+{
+    dt_report_error(w->report, error);
+    if (!w->interactive)
+        atomic_store(&w->control->exit_code, dt_status_exit_code(error->status));
+}
+
 void dt_worker_see_settings(struct dt_worker *w)
 {
     unsigned changes = atomic_load(&w->report->changes);

@@ -75,6 +75,10 @@ void dt_worker_free(struct dt_worker *worker);
 // Whether the current request is to stop.
 bool dt_worker_stopped(struct dt_worker *w);
 
+// Reports an error that ended a turn. In a pipe, where nobody can try again, it is the exit status
+// too.
+void dt_worker_fail(struct dt_worker *w, const struct dt_error *error);
+
 // Renews the copy of the settings if they changed.
 void dt_worker_see_settings(struct dt_worker *w);
 

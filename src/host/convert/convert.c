@@ -8,6 +8,7 @@
 
 #include "core/quant/quantise.h"
 #include "host/array.h"
+#include "host/file.h"
 
 // The first byte of a row, in forms without separate scales.
 static const unsigned char *row_bytes(const struct dt_matrix *w, uint32_t r)
@@ -130,6 +131,12 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
     if (!status && c->report)
         c->report(c->report_arg, &tensor);
     return status;
+}
+
+dt_status dt_convert_commit(struct dt_atomic_file *out, struct dt_error *err)
+{
+    dt_status status = dt_file_check_all(err);
+    return status == DT_OK ? dt_atomic_file_commit(out, err) : status;
 }
 
 dt_status dt_convert_scales(struct dt_scale_buffer *scales, const struct dt_convert_matrix *m,

@@ -346,7 +346,7 @@ static dt_status write_part(const struct plan *p, uint32_t part, const char *pat
         (status = dt_atomic_file_pad(&out, DT_CONVERT_ALIGNMENT, err)) ||
         (status = write_tensors(p, part, work, &scales, &out, err)))
         goto out;
-    status = dt_atomic_file_commit(&out, err);
+    status = dt_convert_commit(&out, err);
 out:
     dt_atomic_file_abandon(&out);
     dt_string_buffer_free(&k.bytes);

@@ -215,7 +215,7 @@ dt_status dt_convert_llama2c(const struct dt_conversion *c, int version, const c
     if (!hp->tied)
         put_matrix(&w, &m->classifier, "wcls", 0);
     if (!w.status)
-        w.status = dt_atomic_file_commit(&w.out, err);
+        w.status = dt_convert_commit(&w.out, err);
 out:
     dt_atomic_file_abandon(&w.out);
     dt_convert_end(&w.work);
@@ -271,7 +271,7 @@ dt_status dt_convert_tokenizer(const struct dt_model *m, const char *path, struc
             status = dt_atomic_file_write(&out, piece, n, err);
     }
     if (!status)
-        status = dt_atomic_file_commit(&out, err);
+        status = dt_convert_commit(&out, err);
     dt_atomic_file_abandon(&out);
     return status;
 }

@@ -50,4 +50,7 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
                            struct dt_convert_work *work, struct dt_atomic_file *out,
                            struct dt_scale_buffer *scales, struct dt_error *err);
 
+// dt_atomic_file_commit, unless a mapped file was truncated while it was read (DT_BAD_INPUT).
+dt_status dt_convert_commit(struct dt_atomic_file *out, struct dt_error *err);
+
 #endif

@@ -125,6 +125,8 @@ int dt_verb_run(int argc, char **argv)
         status = dt_run_chat(&run, prompt_text, &err);
     else
         status = dt_run_story(&run, prompt_text ? prompt_text : "", prompt_length, &err);
+    if (status == DT_OK)
+        status = dt_engine_check(run.engine, &err); // the last pieces of text
     if (status == DT_CANCELLED)
         run.ended = "interrupted";
     uint64_t finished = dt_clock_ns();
