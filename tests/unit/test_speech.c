@@ -102,6 +102,7 @@ static struct dt_speech *open_speech(const char *voice, bool file)
     const struct dt_speech_options options = {
         .voice = voice,
         .wav_path = file ? wav : NULL,
+        .replace = true,
         .words_per_minute = 160,
         .pitch = 50,
         .hang_milliseconds = patience,
@@ -272,7 +273,7 @@ static void test_trouble(void **state)
 
     struct dt_speech *speech = NULL;
     struct dt_error err = {0};
-    struct dt_speech_options options = {.voice = "nobody", .wav_path = wav};
+    struct dt_speech_options options = {.voice = "nobody", .wav_path = wav, .replace = true};
     assert_int_equal(dt_speech_open(&speech, &options, &err), DT_USAGE);
     assert_non_null(strstr(err.message, "unknown voice \"nobody\"; available: "));
     assert_non_null(strstr(err.message, "tones"));
