@@ -27,7 +27,12 @@ static size_t look(struct dt_json_value v, int depth)
         count++;
     }
     FUZZ_HOLDS(count == dt_json_count(v));
-    dt_json_find(v, "model");
+    static const char *const names[] = {"model"};
+    struct dt_json_value found = dt_json_find(v, "model"), open = dt_json_find_open(v, "model"),
+                         all;
+    dt_json_find_all(v, names, 1, &all);
+    FUZZ_HOLDS(found.at == all.at && found.n == all.n);
+    FUZZ_HOLDS(!found.n || (open.at == found.at && open.n >= found.n));
     return count;
 }
 

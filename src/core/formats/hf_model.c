@@ -17,6 +17,7 @@ static bool is_named(const struct dt_model_part *part, const char *name)
 
 static dt_status sort_parts(struct dt_hf_reader *r)
 {
+    static const char *const marks[] = {"weight_map", "model", "hidden_size", "model_type"};
     for (uint32_t i = 0; i < r->count; i++) {
         const struct dt_model_part *part = &r->parts[i];
         struct dt_json_value v;
@@ -36,18 +37,21 @@ static dt_status sort_parts(struct dt_hf_reader *r)
         status = dt_json_check((const char *)part->bytes, part->n, part->name, &v, r->err);
         if (status)
             return status;
+        struct dt_json_value found[4] = {{0}};
+        bool tokenizer = is_named(part, "tokenizer.json") && dt_json_find_open(v, "model").n;
+        if (!tokenizer)
+            dt_json_find_all(v, marks, 4, found);
         if (is_named(part, "generation_config.json")) {
             r->generation = v;
         } else if (is_named(part, "chat_template.json")) {
             r->template_json = v;
-        } else if (dt_json_find(v, "weight_map").n) {
+        } else if (found[0].n) {
             r->index = v;
             r->index_name = part->name;
-        } else if (dt_json_find(v, "model").n && dt_json_find(v, "model").at[0] == '{') {
+        } else if (tokenizer || (found[1].n && found[1].at[0] == '{')) {
             r->tokenizer = v;
             r->tokenizer_name = part->name;
-        } else if (!r->config.n &&
-                   (dt_json_find(v, "hidden_size").n || dt_json_find(v, "model_type").n)) {
+        } else if (!r->config.n && (found[2].n || found[3].n)) {
             r->config = v;
             r->config_name = part->name;
         } else {

@@ -173,17 +173,32 @@ static dt_status pretokenizer(struct rules *r, struct dt_json_value part)
     return good ? DT_OK : refuse(r, "pre_tokenizer", part);
 }
 
-dt_status dt_hf_rules(struct dt_json_value tokenizer, const char *name, struct dt_vocab *out,
+void dt_hf_find_sections(struct dt_json_value tokenizer, struct dt_hf_sections *out)
+{
+    static const char *const parts[] = {"normalizer", "pre_tokenizer", "added_tokens"};
+    static const char *const members[] = {"type", "byte_fallback", "ignore_merges", "vocab",
+                                          "merges"};
+    struct dt_json_value found[3], of_model[5], model = dt_json_find_open(tokenizer, "model");
+    // The model is the largest part, and the last; the others are before it, as a rule.
+    struct dt_json_value before = {tokenizer.at,
+                                   model.n ? (size_t)(model.at - tokenizer.at) : tokenizer.n};
+    dt_json_find_all(before, parts, 3, found);
+    if (!found[0].n || !found[1].n || !found[2].n)
+        dt_json_find_all(tokenizer, parts, 3, found);
+    dt_json_find_all(model, members, 5, of_model);
+    *out = (struct dt_hf_sections){found[0],    found[1],    found[2],    of_model[0],
+                                   of_model[1], of_model[2], of_model[3], of_model[4]};
+}
+
+dt_status dt_hf_rules(const struct dt_hf_sections *sections, const char *name, struct dt_vocab *out,
                       struct dt_error *err)
 {
     struct rules r = {.name = name, .err = err, .out = out};
-    struct dt_json_value model = dt_json_find(tokenizer, "model"),
-                         before = dt_json_find(tokenizer, "normalizer"),
-                         pre = dt_json_find(tokenizer, "pre_tokenizer");
+    struct dt_json_value before = sections->normalizer, pre = sections->pre_tokenizer;
     dt_status status;
     if ((status = normalizer(&r, before)) || (status = pretokenizer(&r, pre)))
         return status;
-    bool fallback = dt_json_is(dt_json_find(model, "byte_fallback"), "true");
+    bool fallback = dt_json_is(sections->byte_fallback, "true");
     bool spaces = r.replaces || r.metaspace;
     if (!r.byte_level && fallback && !r.patterns && !out->nfc) {
         out->kind = DT_VOCAB_SPM;
@@ -194,7 +209,7 @@ dt_status dt_hf_rules(struct dt_json_value tokenizer, const char *name, struct d
         return refuse(&r, r.byte_level ? "normalizer" : "pre_tokenizer",
                       r.byte_level ? before : pre);
     out->kind = DT_VOCAB_BPE;
-    out->ignore_merges = dt_json_is(dt_json_find(model, "ignore_merges"), "true");
+    out->ignore_merges = dt_json_is(sections->ignore_merges, "true");
     if (!dt_pretokenizer_by_patterns(r.pattern, r.patterns, &out->pretokenizer))
         return refuse(&r, "pre_tokenizer", pre);
     return DT_OK;

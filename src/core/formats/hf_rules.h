@@ -6,10 +6,17 @@
 #include "core/formats/json_read.h"
 #include "core/text/vocab.h"
 
+// The sections of a tokenizer.json, and the members of its model, found in one walk each.
+struct dt_hf_sections {
+    struct dt_json_value normalizer, pre_tokenizer, added_tokens;
+    struct dt_json_value type, byte_fallback, ignore_merges, vocab, merges;
+};
+void dt_hf_find_sections(struct dt_json_value tokenizer, struct dt_hf_sections *out);
+
 // Reads both sections as a whole into the fields of `out` that say how text is split: kind,
 // pretokenizer, ignore_merges, nfc, meta_space and those of the space prefix. DT_UNSUPPORTED: a
 // section has a part that duotale does not have, or parts in another order; names it.
-dt_status dt_hf_rules(struct dt_json_value tokenizer, const char *name, struct dt_vocab *out,
+dt_status dt_hf_rules(const struct dt_hf_sections *sections, const char *name, struct dt_vocab *out,
                       struct dt_error *err);
 
 #endif

@@ -112,6 +112,11 @@ static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_
                             rank, item.n < 64 ? (int)item.n : 64, item.at);
     uint64_t length = n;
     memcpy(out - 8, &length, 8);
+    if (!spm) { // dt_bpe_build finds the pieces
+        b->merges_used += 8 + n;
+        b->merge_count++;
+        return DT_OK;
+    }
     unsigned char joined[2 * DT_PIECE_MAX];
     memcpy(joined, out, split);
     memcpy(joined + split, out + split + 1, n - split - 1);
@@ -120,13 +125,9 @@ static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_
     if (!id || !b->index[slot_of(b, out, split)] ||
         !b->index[slot_of(b, out + split + 1, n - split - 1)])
         return DT_OK;
-    if (spm) { // the rank of the best merge that makes a piece becomes its score
-        if (b->scores[id - 1] < -1e9f)
-            b->scores[id - 1] = -(float)rank;
-    } else {
-        b->merges_used += 8 + n;
-        b->merge_count++;
-    }
+    // the rank of the best merge that makes a piece becomes its score
+    if (b->scores[id - 1] < -1e9f)
+        b->scores[id - 1] = -(float)rank;
     return DT_OK;
 }
 
@@ -152,14 +153,14 @@ static void number_scores(const struct builder *b)
 }
 
 // Allocates tables for `size` pieces; their text is at most as long as the JSON.
-static bool alloc_all(struct builder *b, struct dt_arena *arena, struct dt_json_value model,
+static bool alloc_all(struct builder *b, struct dt_arena *arena, struct dt_json_value pieces,
                       struct dt_json_value merges, struct dt_json_value added)
 {
     uint32_t slots = 16;
     while (slots < 2 * (uint64_t)b->size)
         slots *= 2;
     size_t merge_capacity = merges.n + 8 * dt_json_count(merges);
-    b->text = dt_arena_alloc(arena, model.n - merges.n + added.n, 1);
+    b->text = dt_arena_alloc(arena, pieces.n + added.n, 1);
     b->offset = dt_arena_alloc(arena, b->size, sizeof *b->offset);
     b->length = dt_arena_alloc(arena, b->size, sizeof *b->length);
     b->scores = dt_arena_alloc(arena, b->size, sizeof *b->scores);
@@ -183,22 +184,22 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
                       struct dt_arena *arena, struct dt_vocab *out, struct dt_error *err)
 {
     struct builder b = {.name = name, .err = err, .size = size};
-    struct dt_json_value model = dt_json_find(tokenizer, "model");
-    struct dt_json_value pieces = dt_json_find(model, "vocab"),
-                         merges = dt_json_find(model, "merges");
-    struct dt_json_value added = dt_json_find(tokenizer, "added_tokens"), key, item;
+    struct dt_hf_sections sections;
+    dt_hf_find_sections(tokenizer, &sections);
+    struct dt_json_value pieces = sections.vocab, merges = sections.merges;
+    struct dt_json_value added = sections.added_tokens, key, item;
     struct dt_json_walk walk = {0};
     dt_status status = DT_OK;
-    if (!dt_json_is(dt_json_find(model, "type"), "\"BPE\"") && !merges.n)
+    if (!dt_json_is(sections.type, "\"BPE\"") && !merges.n)
         return dt_error_set(err, DT_UNSUPPORTED, name, "its model is not BPE");
     if (!pieces.n || pieces.at[0] != '{' || !merges.n || merges.at[0] != '[')
         return dt_error_set(err, DT_BAD_INPUT, name, "model.vocab and model.merges are missing");
     struct dt_vocab rules = {0};
-    status = dt_hf_rules(tokenizer, name, &rules, err);
+    status = dt_hf_rules(&sections, name, &rules, err);
     if (status)
         return status;
     bool spm = rules.kind == DT_VOCAB_SPM;
-    bool fits = alloc_all(&b, arena, model, merges, added);
+    bool fits = alloc_all(&b, arena, pieces, merges, added);
     if (!out)
         return DT_OK;
     if (!fits)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/text.h"
 
 // ---- checking ----
@@ -24,8 +25,42 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+// Eight bytes at a time: which bytes of a word equal a byte (its highest bit is set then; bytes
+// above the first such byte may be wrong).
+#define EACH(byte) (0x0101010101010101u * (byte))
+
+static uint64_t equal(uint64_t word, unsigned char byte)
+{
+    uint64_t x = word ^ EACH(byte);
+    return (x - EACH(1)) & ~x & EACH(0x80);
+}
+
+// The first quote, backslash or control byte at or after p, or `end`.
+static const char *plain_text(const char *p, const char *end)
+{
+    for (; end - p >= 8; p += 8) {
+        uint64_t word = dt_read_u64((const unsigned char *)p);
+        uint64_t control = (word - EACH(32)) & ~word & EACH(0x80);
+        uint64_t found = equal(word, '"') | equal(word, '\\') | control;
+        if (found) // the lowest is exact
+            return p + __builtin_ctzll(found) / 8;
+    }
+    while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 32)
+        p++;
+    return p;
+}
+
+// The first byte that is no space at or after p, where p may be the indentation of a line.
+static const char *indentation(const char *p, const char *end)
+{
+    while (end - p >= 8 && dt_read_u64((const unsigned char *)p) == EACH(' '))
+        p += 8;
+    return p;
+}
+
 static void skip_space(struct checker *c)
 {
+    c->at = (size_t)(indentation(c->text + c->at, c->text + c->n) - c->text);
     while (c->at < c->n && is_space(c->text[c->at]))
         c->at++;
 }
@@ -55,6 +90,9 @@ static bool check_string(struct checker *c)
     if (!accept(c, '"'))
         return refuse(c, "a string");
     while (c->at < c->n) {
+        c->at = (size_t)(plain_text(c->text + c->at, c->text + c->n) - c->text);
+        if (c->at == c->n)
+            break;
         char b = c->text[c->at];
         if (b == '"') {
             c->at++;
@@ -204,8 +242,8 @@ static const char *end_of(const char *p, const char *end)
     size_t depth = 0;
     do {
         if (*p == '"') {
-            for (p++; p < end && *p != '"'; p++)
-                p += *p == '\\';
+            for (p = plain_text(p + 1, end); p < end && *p != '"'; p = plain_text(p, end))
+                p += *p == '\\' ? 2 : 1;
             p++;
         } else if (*p == '{' || *p == '[') {
             depth++;
@@ -214,7 +252,7 @@ static const char *end_of(const char *p, const char *end)
             depth--;
             p++;
         } else if (depth) {
-            p++;
+            p = indentation(p + 1, end);
         } else {
             while (p < end && !is_space(*p) && *p != ',' && *p != '}' && *p != ']' && *p != ':')
                 p++;
@@ -225,6 +263,8 @@ static const char *end_of(const char *p, const char *end)
 
 static const char *after_space(const char *p, const char *end)
 {
+    if (p < end && (*p == ',' || *p == '\n'))
+        p = indentation(p + 1, end);
     while (p < end && (is_space(*p) || *p == ',' || *p == ':'))
         p++;
     return p;
@@ -238,7 +278,7 @@ bool dt_json_next(struct dt_json_value in, struct dt_json_walk *walk, struct dt_
     const char *end = in.at + in.n - 1; // the closing bracket
     const char *p = after_space(walk->at ? walk->at : in.at + 1, end);
     *key = (struct dt_json_value){p, 0};
-    if (p >= end)
+    if (p >= end || *p == '}' || *p == ']')
         return false;
     if (in.at[0] == '{') {
         const char *q = end_of(p, end);
@@ -260,6 +300,39 @@ struct dt_json_value dt_json_find(struct dt_json_value object, const char *name)
         if (key.n == length + 2 && memcmp(key.at + 1, name, length) == 0)
             return item;
     return (struct dt_json_value){NULL, 0};
+}
+
+struct dt_json_value dt_json_find_open(struct dt_json_value object, const char *name)
+{
+    struct dt_json_walk walk = {0};
+    struct dt_json_value key, item;
+    size_t length = strlen(name);
+    const char *end = object.at + object.n;
+    while (object.n && object.at[0] == '{') {
+        // the next key, before its value is walked over
+        const char *p = after_space(walk.at ? walk.at : object.at + 1, end - 1);
+        if (p < end - 1 && *p == '"' && (size_t)(end - p) > length + 2 &&
+            memcmp(p + 1, name, length) == 0 && p[length + 1] == '"') {
+            p = after_space(p + length + 2, end - 1);
+            return (struct dt_json_value){p, (size_t)(end - p)};
+        }
+        if (!dt_json_next(object, &walk, &key, &item))
+            break;
+    }
+    return (struct dt_json_value){NULL, 0};
+}
+
+void dt_json_find_all(struct dt_json_value object, const char *const *names, size_t count,
+                      struct dt_json_value *values)
+{
+    struct dt_json_walk walk = {0};
+    struct dt_json_value key, item;
+    memset(values, 0, count * sizeof *values);
+    while (object.n && object.at[0] == '{' && dt_json_next(object, &walk, &key, &item))
+        for (size_t i = 0; i < count; i++)
+            if (!values[i].n && key.n == strlen(names[i]) + 2 &&
+                memcmp(key.at + 1, names[i], key.n - 2) == 0)
+                values[i] = item;
 }
 
 size_t dt_json_count(struct dt_json_value list)

@@ -35,6 +35,12 @@ bool dt_json_next(struct dt_json_value in, struct dt_json_walk *walk, struct dt_
 // The first member with this name (plain ASCII, no escapes); n 0 if there is none or the value is
 // not an object. Linear in the object.
 struct dt_json_value dt_json_find(struct dt_json_value object, const char *name);
+// The same, but the value reaches to the end of the object, which takes no time to find: for a
+// large object or list that is walked over then.
+struct dt_json_value dt_json_find_open(struct dt_json_value object, const char *name);
+// The same for several names in one walk: values[i] is the first member names[i].
+void dt_json_find_all(struct dt_json_value object, const char *const *names, size_t count,
+                      struct dt_json_value *values);
 // The number of members or items.
 size_t dt_json_count(struct dt_json_value list);
 
