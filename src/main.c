@@ -56,6 +56,7 @@ int main(int argc, char **argv)
 {
     open_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);                    // a limit of the file size is an error of write()
     dt_modules_set_home(getenv("DUOTALE_HOME")); // where /proc/self/exe is a loader, on the board
     if (argc > 1 && argv[1][0] != '-') {
         dt_verb_run_function *run = dt_verb_find(argv[1]);

@@ -185,8 +185,7 @@ unsigned dt_app_free(struct dt_app *app, void (*last)(const char *line))
     }
     dt_signals_install(NULL);
     dt_engine_free(app->engine);
-    if (app->script)
-        fclose(app->script);
+    dt_input_end_scripts(app);
     if (app->history)
         dt_history_free(app->history);
     free(app->history);

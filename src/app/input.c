@@ -139,30 +139,53 @@ static bool read_entry(FILE *in, struct dt_string_buffer *entry)
 
 static void end_script(struct dt_app *app)
 {
-    fclose(app->script);
-    app->script = NULL;
+    fclose(app->scripts[--app->script_count]);
+}
+
+void dt_input_end_scripts(struct dt_app *app)
+{
+    while (app->script_count > 0)
+        end_script(app);
+}
+
+void dt_input_begin_script(struct dt_app *app, FILE *in)
+{
+    if (app->script_count == DT_SCRIPTS_MAX) {
+        dt_report_notice(
+            &app->report, DT_NOTICE_ERROR,
+            "More than %d scripts begin one another; all were ended. A script must not "
+            "begin itself.",
+            DT_SCRIPTS_MAX);
+        fclose(in);
+        dt_input_end_scripts(app);
+        atomic_store(&app->control.exit_code, dt_status_exit_code(DT_USAGE));
+        return;
+    }
+    if (app->script_count == 0)
+        app->script_stops = atomic_load(&app->control.stops);
+    app->scripts[app->script_count++] = in;
 }
 
 bool dt_input_script_step(struct dt_app *app)
 {
     struct dt_string_buffer entry = {0};
-    if (!app->script || dt_requests_busy(&app->requests))
+    if (app->script_count == 0 || dt_requests_busy(&app->requests))
         return false;
     if (atomic_load(&app->control.stops) != app->script_stops) {
         dt_report_notice(&app->report, DT_NOTICE_INFO, "The script was stopped.");
-        end_script(app);
+        dt_input_end_scripts(app);
         return true;
     }
-    if (!read_entry(app->script, &entry)) {
+    if (!read_entry(app->scripts[app->script_count - 1], &entry)) {
         dt_string_buffer_free(&entry);
         end_script(app);
-        return false;
+        return app->script_count > 0;
     }
     if (entry.text[0] != '#' && entry.length > 0) {
         unsigned stops = atomic_load(&app->control.stops);
         dt_input(app, entry.text, entry.length);
         // a command of the script that stops something does not stop the script
-        if (atomic_load(&app->control.stops) != stops && app->script)
+        if (atomic_load(&app->control.stops) != stops && app->script_count > 0)
             app->script_stops = atomic_load(&app->control.stops);
     }
     dt_string_buffer_free(&entry);

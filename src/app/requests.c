@@ -78,6 +78,14 @@ bool dt_requests_ask(struct dt_requests *requests, dt_worker_function *run, cons
     return true;
 }
 
+void dt_requests_end(struct dt_requests *requests)
+{
+    pthread_mutex_lock(&requests->lock);
+    requests->ended = true;
+    pthread_cond_signal(&requests->wake);
+    pthread_mutex_unlock(&requests->lock);
+}
+
 bool dt_requests_busy(struct dt_requests *requests)
 {
     return atomic_load(&requests->waiting) > 0 || atomic_load(&requests->busy);
@@ -87,10 +95,14 @@ struct dt_request *dt_requests_wait(struct dt_requests *requests, void (*idle)(v
                                     void *arg)
 {
     pthread_mutex_lock(&requests->lock);
-    while (!requests->first) {
+    while (!requests->first && !requests->ended) {
         if (atomic_exchange(&requests->busy, 0))
             idle(arg);
         pthread_cond_wait(&requests->wake, &requests->lock);
+    }
+    if (!requests->first) {
+        pthread_mutex_unlock(&requests->lock);
+        return NULL;
     }
     atomic_store(&requests->busy, 1); // before `waiting` decreases, so that busy() has no gap
     struct dt_request *request = remove_first(requests, false);

@@ -17,9 +17,9 @@ typedef void dt_worker_function(struct dt_worker *worker, const char *text);
 
 struct dt_request {
     struct dt_request *next;
-    dt_worker_function *run; // NULL: end the thread
-    bool live;               // may run between two tokens
-    unsigned stops;          // of the control when it was made: a later stop concerns it
+    dt_worker_function *run;
+    bool live;      // may run between two tokens
+    unsigned stops; // of the control when it was made: a later stop concerns it
     char *text;
 };
 
@@ -32,6 +32,7 @@ struct dt_requests {
     atomic_int waiting;              // requests in the queue
     atomic_int live;                 // live ones among them
     atomic_int busy;                 // the worker is at work on a request
+    bool ended;                      // under the lock
 };
 
 void dt_requests_init(struct dt_requests *requests, struct dt_report *report,
@@ -45,13 +46,17 @@ void dt_requests_free(struct dt_requests *requests);
 bool dt_requests_ask(struct dt_requests *requests, dt_worker_function *run, const char *text,
                      size_t length, bool live);
 
+// Ends the worker's thread after the requests that wait. Needs no memory.
+void dt_requests_end(struct dt_requests *requests);
+
 // Whether a request waits or runs. Any thread.
 bool dt_requests_busy(struct dt_requests *requests);
 
 // For the worker's thread. The caller releases what these return with dt_request_free.
 
-// Waits for a request and removes it from the queue. `busy` is set on return; while there is
-// nothing to do it is cleared, after a call of idle(arg) if it was set.
+// NULL: the thread has to end. Else waits for a request and removes it from the queue. `busy` is
+// set on return; while there is nothing to do it is cleared, after a call of idle(arg) if it was
+// set.
 struct dt_request *dt_requests_wait(struct dt_requests *requests, void (*idle)(void *arg),
                                     void *arg);
 // Removes the first live request; NULL if there is none.

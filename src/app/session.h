@@ -31,6 +31,8 @@
 
 struct dt_question; // commands/question.h
 
+#define DT_SCRIPTS_MAX 8 // so many scripts may begin one another
+
 struct dt_app {
     // any thread
     struct dt_report report;
@@ -53,9 +55,10 @@ struct dt_app {
     size_t own_command_count;
     struct dt_command *all_commands; // both, made when first needed; NULL: not yet
     size_t all_command_count;
-    char settings_file[512];           // for /save-settings, "" without a home directory
-    FILE *script;                      // being played; NULL: none
-    unsigned script_stops;             // control.stops when the script began
+    char settings_file[512];       // for /save-settings, "" without a home directory
+    FILE *scripts[DT_SCRIPTS_MAX]; // being played: each was begun by the one before
+    int script_count;
+    unsigned script_stops;             // control.stops when the first began
     bool has_first_input;              // the command line has a script or a prompt
     char *first_script, *first_prompt; // done when the front end first asks for events
     struct dt_question *question;      // the last one, NULL: none

@@ -346,6 +346,30 @@ dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size, s
     return DT_OK;
 }
 
+FILE *dt_file_open_text(const char *path)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe without a writer does not wait
+    if (fd < 0)
+        return NULL;
+    int error = fstat(fd, &info) != 0    ? errno
+                : S_ISDIR(info.st_mode)  ? EISDIR
+                : !S_ISREG(info.st_mode) ? EINVAL
+                                         : 0;
+    FILE *in = error ? NULL : fdopen(fd, "r");
+    if (in)
+        return in;
+    error = error ? error : errno;
+    close(fd);
+    errno = error;
+    return NULL;
+}
+
+const char *dt_file_reason(int error)
+{
+    return error == EINVAL ? "it is not a regular file" : strerror(error);
+}
+
 bool dt_file_readable(const char *path)
 {
     struct stat info;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/status.h"
 
@@ -68,6 +69,13 @@ bool dt_file_guard_fault(const void *address);
 // NUL-terminated (not counted in *size) and belongs to the caller.
 dt_status dt_file_read(const char *path, size_t max, char **out, size_t *size,
                        struct dt_error *err);
+
+// Opens a regular file for reading. NULL with errno; EINVAL for a pipe, a device or a socket, which
+// could make the program wait without end.
+FILE *dt_file_open_text(const char *path);
+
+// The text of that errno.
+const char *dt_file_reason(int error);
 
 // Whether path names a regular file that can be read.
 bool dt_file_readable(const char *path);

@@ -247,7 +247,7 @@ static void print_last_line(const char *line)
 int dt_interactive(int argc, char **argv, const struct dt_ui *const *compiled,
                    size_t compiled_count)
 {
-    struct session s = {0};
+    static struct session s; // too large for a small stack
     struct front_ends front_ends = {0};
     struct dt_error err = {0};
     struct dt_app *app = NULL;

@@ -167,7 +167,7 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
 // The library that an interactive session would use, unless --library names one.
 static dt_status find_library(struct request *r, struct dt_error *err)
 {
-    struct dt_settings settings;
+    static struct dt_settings settings; // too large for a small stack
     char config[512];
     dt_settings_init(&settings);
     dt_status status = DT_OK;

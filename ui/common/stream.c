@@ -19,6 +19,7 @@ void ui_stream_raw(struct ui_stream *s, const char *bytes, size_t n)
             poll(&wait, 1, -1);
         } else if (errno != EINTR) {
             s->broken = true;
+            s->error = errno;
         }
     }
 }

@@ -18,7 +18,8 @@ struct ui_stream {
     char word[256];  // an unfinished word, not written yet if width > 0
     size_t word_length;
     size_t prompt_shown; // 1-based number of a turn whose prompt is written already, or 0
-    bool broken;         // a write failed: the reader is gone
+    bool broken;         // a write failed: the reader is gone, or the device is full
+    int error;           // its errno
 };
 
 // Writes text. With a width, a word that would cross the right edge begins a new line, and the last

@@ -15,6 +15,7 @@
 #include "../common/message.h"
 #include "../common/setting.h"
 #include "../common/stream.h"
+#include "base/format.h"
 #include "plain.h"
 
 #define INPUT_MAX (64u * 1024)
@@ -29,7 +30,7 @@ struct plain {
     bool ended;   // end of input
     bool begun;   // there was input
     bool lines;   // each line of the input is an entry
-    char input[INPUT_MAX];
+    char input[INPUT_MAX], entry[INPUT_MAX];
     size_t length;
     uint32_t question;
     bool question_default, editing;
@@ -164,7 +165,7 @@ static void enter_input(struct plain *p)
             return;
         size_t n = lines && end ? (size_t)(end - p->input) : p->length,
                used = n + (lines && end ? 1 : 0);
-        char entry[INPUT_MAX];
+        char *entry = p->entry;
         memcpy(entry, p->input, n);
         while (n && (entry[n - 1] == '\n' || entry[n - 1] == '\r'))
             n--;
@@ -217,6 +218,14 @@ static void loop(struct plain *p)
         if (p->quit)
             return;
         if (p->out.broken) { // the reader of the story is gone
+            char line[200];
+            if (p->out.error != EPIPE) {
+                dt_format(
+                    line, sizeof line,
+                    "duotale: cannot write to standard output: %s; the story is in the library",
+                    strerror(p->out.error));
+                show_line(p, line);
+            }
             p->api->stop(p->app);
             p->api->exit_code(p->app, 1);
             enter_command(p, "/quit");

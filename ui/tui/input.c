@@ -61,6 +61,9 @@ static void on_input(void *arg, enum ui_escape_kind kind, const char *bytes, siz
 {
     struct tui *ui = arg;
     int key;
+    ui->scripts_begun = 0;
+    if (kind == UI_ESCAPE_TEXT && bytes[0] == ('c' & 31))
+        tui_script_end(ui);
     switch (kind) {
     case UI_ESCAPE_TEXT:
         typed(ui, (unsigned char)bytes[0]);

@@ -18,11 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/format.h"
 #include "base/text.h"
 #include "tui.h"
 
+#define SCRIPTS_MAX 8u // so many scripts may begin one another
 #define SCRIPT_MAX  (64u * 1024)
 #define ENTRY_NS    1000000000u  // an entry without a visible effect counts as done after this
 #define WAIT_MAX_NS 60000000000u // then the script ends with an error
@@ -39,9 +41,25 @@ bool tui_script_begin(struct tui *ui, const char *path)
 {
     char line[640];
     tui_script_end(ui);
+    if (++ui->scripts_begun > SCRIPTS_MAX) {
+        dt_format(line, sizeof line,
+                  "More than %u scripts begin one another; all were ended. A script must not begin "
+                  "itself.",
+                  SCRIPTS_MAX);
+        tui_message(ui, TUI_TEXT_ERROR, line);
+        ui->api->exit_code(ui->app, 2);
+        if (ui->terminal.headless)
+            fprintf(stderr, "duotale: %s\n", line);
+        return false;
+    }
+    struct stat info;
+    errno = 0;
+    bool regular = stat(path, &info) == 0 && S_ISREG(info.st_mode); // a pipe would wait
+    if (!regular)
+        errno = errno ? errno : EINVAL;
     struct tui_script *s = calloc(1, sizeof *s);
     char *text = malloc(SCRIPT_MAX + 1);
-    FILE *f = fopen(path, "r");
+    FILE *f = regular ? fopen(path, "r") : NULL;
     if (!s || !text || !f) {
         dt_format(line, sizeof line, "%s: cannot read the script: %s", path, strerror(errno));
         tui_message(ui, TUI_TEXT_ERROR, line);

@@ -104,6 +104,7 @@ struct tui {
     bool dirty, status_dirty;
     uint64_t frame_ns, status_ns; // when each was last drawn
     struct tui_script *script;
+    unsigned scripts_begun; // since the user last pressed a key
 };
 
 // tui.c

@@ -7,6 +7,8 @@
 
 #include "app/commands/own_commands.h"
 #include "host/string_buffer.h"
+#include "app/input.h"
+#include "host/file.h"
 
 static void describe_setting(struct dt_string_buffer *out, const struct dt_settings *settings,
                              int id)
@@ -85,15 +87,12 @@ void dt_command_script(struct dt_app *app, char *arguments)
                          "Which script? /script FILE enters the lines of a file.");
         return;
     }
-    FILE *in = fopen(arguments, "re");
+    FILE *in = dt_file_open_text(arguments);
     if (!in) {
         dt_report_notice(&app->report, DT_NOTICE_ERROR, "%s: the script cannot be read: %s.",
-                         arguments, strerror(errno));
+                         arguments, dt_file_reason(errno));
         return;
     }
-    if (app->script)
-        fclose(app->script);
-    app->script = in;
-    app->script_stops = atomic_load(&app->control.stops);
+    dt_input_begin_script(app, in);
     dt_events_wake(&app->report.events);
 }

@@ -8,6 +8,7 @@
 
 #include "app/settings/settings.h"
 #include "base/text.h"
+#include "host/file.h"
 
 #define FILE_MAX (256 * 1024) // a larger file is replaced by one with the last entries
 
@@ -61,7 +62,7 @@ void dt_history_read(struct dt_history *history)
     if (!dt_settings_folder("XDG_DATA_HOME", ".local/share", folder, sizeof folder))
         return;
     snprintf(history->path, sizeof history->path, "%s/history", folder);
-    FILE *in = fopen(history->path, "re");
+    FILE *in = dt_file_open_text(history->path);
     if (!in)
         return;
     while (getline(&line, &capacity, in) > 0) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/settings/settings.h"
+#include "host/file.h"
 
 #define LINE_MAX_INI 180 // inih's own buffer is 200 bytes in Debian's build
 #define FIRST_WORDS                                                                                \
@@ -124,31 +125,39 @@ static int on_value(void *user, const char *section, const char *name, const cha
 
 dt_status dt_settings_read(struct dt_settings *settings, const char *path, struct dt_error *err)
 {
-    struct dt_settings copy = *settings; // a wrong file changes nothing
-    struct reader reader = {.settings = &copy, .last = -1};
     char where[300];
-    reader.in = fopen(path, "re");
-    if (!reader.in && (errno == ENOENT || errno == ENOTDIR))
+    FILE *in = dt_file_open_text(path);
+    if (!in && (errno == ENOENT || errno == ENOTDIR))
         return DT_OK;
-    if (!reader.in)
+    if (!in)
         return dt_error_set(err, DT_BAD_INPUT, path, "the settings cannot be read: %s",
-                            strerror(errno));
-    int line = ini_parse_stream(read_line, &reader, on_value, &reader);
-    bool failed = ferror(reader.in);
-    fclose(reader.in);
-    if (failed)
-        return dt_error_set(err, DT_BAD_INPUT, path, "the settings cannot be read: %s",
-                            strerror(EIO));
-    if (line < 0)
-        return dt_error_set(err, DT_NO_MEMORY, path, "out of memory to read the settings");
-    if (line > 0 || reader.too_long) {
-        snprintf(where, sizeof where, "%s:%d", path, line);
-        return dt_error_set(err, DT_USAGE, where, "%s",
-                            reader.error.status ? reader.error.message
-                                                : "expected NAME = VALUE or [section]");
+                            dt_file_reason(errno));
+    struct dt_settings *copy = malloc(sizeof *copy); // a wrong file changes nothing
+    struct reader *reader = calloc(1, sizeof *reader);
+    int line = -1;
+    if (copy && reader) {
+        *copy = *settings;
+        *reader = (struct reader){.settings = copy, .last = -1, .in = in};
+        line = ini_parse_stream(read_line, reader, on_value, reader);
     }
-    *settings = copy;
-    return DT_OK;
+    dt_status status = DT_OK;
+    if (ferror(in)) {
+        status =
+            dt_error_set(err, DT_BAD_INPUT, path, "the settings cannot be read: %s", strerror(EIO));
+    } else if (line < 0) {
+        status = dt_error_set(err, DT_NO_MEMORY, path, "out of memory to read the settings");
+    } else if (line > 0 || reader->too_long) {
+        snprintf(where, sizeof where, "%s:%d", path, line);
+        status = dt_error_set(err, DT_USAGE, where, "%s",
+                              reader->error.status ? reader->error.message
+                                                   : "expected NAME = VALUE or [section]");
+    } else {
+        *settings = *copy;
+    }
+    fclose(in);
+    free(copy);
+    free(reader);
+    return status;
 }
 
 // ---- writing ----

@@ -221,10 +221,13 @@ void dt_open_model_with(struct dt_worker *w, const char *path, const char *token
     if (status != DT_OK && err.status != DT_CANCELLED)
         dt_report_error(w->report, &err);
     bool open = dt_engine_is_open(w->engine);
-    if (status == DT_OK)
-        atomic_store(&w->control->exit_code, 0);
-    else if (!open)
-        atomic_store(&w->control->exit_code, dt_status_exit_code(status));
+    if (status == DT_OK) { // another reason for an exit code stays
+        atomic_compare_exchange_strong(&w->control->exit_code, &w->open_code, 0);
+        w->open_code = 0;
+    } else if (!open) {
+        w->open_code = dt_status_exit_code(status);
+        atomic_store(&w->control->exit_code, w->open_code);
+    }
     if (status == DT_OK && other)
         adopt_tokenizer(w, tokenizer ? tokenizer : "");
     if (open)

@@ -84,7 +84,8 @@ static void *work(void *arg)
     struct dt_worker *w = arg;
     for (;;) {
         struct dt_request *request = dt_requests_wait(w->requests, on_idle, w->report);
-        dt_worker_function *run = request->run;
+        if (!request)
+            return NULL;
         // a stop concerns this request if it came after the request was made
         w->stops = request->stops;
         atomic_store(&w->control->stopping, 0);
@@ -93,14 +94,10 @@ static void *work(void *arg)
             atomic_store(&w->control->stopping, 1);
             dt_engine_cancel(w->engine);
         }
-        if (run) {
-            w->asked_ns = dt_clock_ns();
-            dt_worker_see_settings(w);
-            run(w, request->text);
-        }
+        w->asked_ns = dt_clock_ns();
+        dt_worker_see_settings(w);
+        request->run(w, request->text);
         dt_request_free(request);
-        if (!run)
-            return NULL;
     }
 }
 
@@ -133,7 +130,7 @@ void dt_worker_free(struct dt_worker *w)
 {
     if (!w)
         return;
-    dt_requests_ask(w->requests, NULL, NULL, 0, false);
+    dt_requests_end(w->requests);
     pthread_join(w->thread, NULL);
     dt_speech_close(w->speech);
     if (w->usual)

@@ -8,12 +8,18 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "host/clock.h"
 #include "host/log.h"
 #include "host/memory.h"
 #include "host/audio/wav.h"
 
 // A child that neither reads nor writes for this long counts as hung.
 #define HANG_MILLISECONDS 10000u
+// How much sound a text may have: the slowest voice speaks about four characters a second.
+#define SOUND_SECONDS          30u
+#define SOUND_SECONDS_PER_BYTE 1u
+#define SOUND_BYTES_PER_SECOND 400000u // 48 kHz, two channels, 32 bits
+#define TEXT_OUTPUT_BYTES      (1u << 20)
 // Time to exit after the end of the output.
 #define END_MILLISECONDS 2000
 
@@ -64,6 +70,8 @@ struct output {
     const struct dt_speech_child *spec;
     struct dt_wav_parser parser;
     size_t text_used;
+    uint64_t bytes, most_bytes; // of the output: read so far; more is an error
+    uint64_t samples, most_seconds;
     int sink_result; // what the sink returned last
 };
 
@@ -71,6 +79,10 @@ static dt_status play_samples(void *arg, const struct dt_wav_format *format, con
                               size_t n, struct dt_error *err)
 {
     struct output *output = arg;
+    output->samples += n;
+    if (format->rate && output->samples / format->rate > output->most_seconds) {
+        return dt_error_set(err, DT_BAD_INPUT, NULL, "is longer than the text explains");
+    }
     output->sink_result =
         output->spec->sink->play(output->spec->sink->arg, format->rate, samples, n);
     return output->sink_result == DT_SPEECH_DONE
@@ -82,6 +94,10 @@ static dt_status read_output(struct output *output, const char *bytes, size_t n,
                              struct dt_error *err)
 {
     const struct dt_speech_child *spec = output->spec;
+    output->bytes += n;
+    if (output->bytes > output->most_bytes) {
+        return dt_error_set(err, DT_BAD_INPUT, NULL, "is longer than the text explains");
+    }
     if (spec->output == DT_SPEECH_OUTPUT_WAV)
         return dt_wav_parser_push(&output->parser, bytes, n, err);
     if (spec->text_size > output->text_used + 1) {
@@ -131,6 +147,50 @@ static dt_status exchange(struct dt_child *child, struct dt_speech_context *cont
     return DT_OK;
 }
 
+// Bounds the output by the text: the child's input, arguments and files.
+static void bound_output(struct output *output)
+{
+    const struct dt_speech_child *spec = output->spec;
+    uint64_t bytes = spec->input_length;
+    for (size_t i = 0; spec->argv[i]; i++)
+        bytes += strlen(spec->argv[i]);
+    for (size_t i = 0; i < spec->file_count; i++)
+        bytes += spec->files[i].length;
+    output->most_seconds = SOUND_SECONDS + SOUND_SECONDS_PER_BYTE * bytes;
+    output->most_bytes = spec->output == DT_SPEECH_OUTPUT_WAV
+                             ? output->most_seconds * SOUND_BYTES_PER_SECOND
+                             : TEXT_OUTPUT_BYTES;
+}
+
+// What run() returns; writes the reason of a failure. status: of the exchange with the child.
+static int outcome(struct dt_speech_context *context, struct output *output,
+                   const struct dt_child *child, const char *name, const struct dt_child_end *end,
+                   int hang_milliseconds, dt_status status, struct dt_error *err, char *reason,
+                   size_t reason_size)
+{
+    if (output->sink_result != DT_SPEECH_DONE)
+        return output->sink_result;
+    if (status == DT_CANCELLED)
+        return DT_SPEECH_CANCELLED;
+    if (context->hung) {
+        dt_format(reason, reason_size, "%s hung: no output for %d s%s%s", name,
+                  hang_milliseconds / 1000, child->line_length ? ": " : "",
+                  child->line_length ? child->line : "");
+        return DT_SPEECH_FAILED;
+    }
+    if (status == DT_OK && (end->code != 0 || end->signal)) {
+        dt_child_describe(child, name, end, reason, reason_size);
+        return DT_SPEECH_FAILED;
+    }
+    if (status == DT_OK && output->spec->output == DT_SPEECH_OUTPUT_WAV)
+        status = dt_wav_parser_finish(&output->parser, err);
+    if (status != DT_OK) {
+        dt_format(reason, reason_size, "the output of %s %s", name, err->message);
+        return DT_SPEECH_FAILED;
+    }
+    return DT_SPEECH_DONE;
+}
+
 // dt_speech_host.run: feeds the child's input, passes its output on, and kills it on a stop or if
 // it hangs.
 static int run(void *host, const struct dt_speech_child *spec, char *reason, size_t reason_size)
@@ -144,6 +204,7 @@ static int run(void *host, const struct dt_speech_child *spec, char *reason, siz
     struct output output = {.spec = spec};
     output.parser.sink = play_samples;
     output.parser.arg = &output;
+    bound_output(&output);
     const char *slash = strrchr(name, '/');
     name = slash ? slash + 1 : name;
 
@@ -170,11 +231,17 @@ static int run(void *host, const struct dt_speech_child *spec, char *reason, siz
     size_t left = spec->input_length;
     int hang_milliseconds =
         (int)(spec->hang_milliseconds ? spec->hang_milliseconds : context->hang_milliseconds);
+    uint64_t progress_ns = dt_clock_ns();
     while (status == DT_OK && child.out >= 0) {
         size_t before = left;
+        uint64_t read_before = output.bytes;
         bool idle;
         status = exchange(&child, context, &output, input, &left, hang_milliseconds, &idle, &err);
         input += before - left;
+        if (before != left || output.bytes != read_before)
+            progress_ns = dt_clock_ns();
+        else // messages alone are no progress
+            idle = idle || dt_clock_ns() - progress_ns > (uint64_t)hang_milliseconds * 1000000u;
         context->hung = idle && status == DT_OK;
         if (context->hung)
             break;
@@ -189,27 +256,8 @@ static int run(void *host, const struct dt_speech_child *spec, char *reason, siz
     }
     atomic_fetch_add(&context->cpu_ns, end.cpu_ns);
 
-    if (output.sink_result != DT_SPEECH_DONE)
-        return output.sink_result;
-    if (status == DT_CANCELLED)
-        return DT_SPEECH_CANCELLED;
-    if (context->hung) {
-        dt_format(reason, reason_size, "%s hung: no output for %d s%s%s", name,
-                  hang_milliseconds / 1000, child.line_length ? ": " : "",
-                  child.line_length ? child.line : "");
-        return DT_SPEECH_FAILED;
-    }
-    if (status == DT_OK && (end.code != 0 || end.signal)) {
-        dt_child_describe(&child, name, &end, reason, reason_size);
-        return DT_SPEECH_FAILED;
-    }
-    if (status == DT_OK && spec->output == DT_SPEECH_OUTPUT_WAV)
-        status = dt_wav_parser_finish(&output.parser, &err);
-    if (status != DT_OK) {
-        dt_format(reason, reason_size, "the output of %s %s", name, err.message);
-        return DT_SPEECH_FAILED;
-    }
-    return DT_SPEECH_DONE;
+    return outcome(context, &output, &child, name, &end, hang_milliseconds, status, &err, reason,
+                   reason_size);
 }
 
 void dt_speech_context_init(struct dt_speech_context *context, struct dt_stop *stop)

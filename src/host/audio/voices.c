@@ -6,6 +6,7 @@
 
 #include "base/format.h"
 #include "host/modules/modules.h"
+#include "host/modules/probe.h"
 
 // In a static build DT_STATIC_SPEECH(X) lists the compiled-in modules: X(voice_espeak)
 // X(voice_tones) ...
@@ -89,6 +90,15 @@ static void consider(struct dt_voices *v, const struct dt_speech_host *services,
     }
 }
 
+// In a child: everything that reads the module's table or runs its code, before this process does.
+static void try_module(void *arg, const struct dt_module *file)
+{
+    char reason[512] = "";
+    const struct dt_speech_module *module = file->symbol;
+    if (is_valid(module, reason, sizeof reason))
+        module->probe(arg, reason, sizeof reason);
+}
+
 static int by_kind_and_score(const void *a, const void *b)
 {
     const struct dt_voice_info *x = &((const struct entry *)a)->info,
@@ -125,6 +135,8 @@ dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err)
         return status;
     }
     dt_speech_context_init(&context, NULL);
+    for (int k = 0; k < 2; k++)
+        dt_modules_probe(&v->files[k], try_module, &context.services);
     for (size_t i = 0; compiled_in[i]; i++)
         consider(v, &context.services, compiled_in[i], "compiled in");
     for (int k = 0; k < 2; k++) {

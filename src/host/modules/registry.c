@@ -10,6 +10,7 @@
 #include "host/modules/cpu.h"
 #include "host/log.h"
 #include "host/modules/modules.h"
+#include "host/modules/probe.h"
 
 struct entry {
     struct dt_backend_info info;
@@ -149,6 +150,20 @@ static dt_status fill_entry(struct entry *e, const struct dt_backend *table, con
                      : dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
 }
 
+#ifndef DT_STATIC_BACKENDS
+// In a child: everything that reads the module's table or runs its code, before this process does.
+static void try_table(void *arg, const struct dt_module *module)
+{
+    char reason[512];
+    struct dt_instance whole;
+    const struct dt_backend *table = module->symbol;
+    if (!dt_registry_accepts(table, reason, sizeof reason))
+        return;
+    dt_instance_init(&whole, table, NULL);
+    whole.table.probe(arg);
+}
+#endif
+
 static int by_name_and_score(const void *a, const void *b)
 {
     const struct dt_backend_info *x = &((const struct entry *)a)->info,
@@ -169,6 +184,7 @@ dt_status dt_registry_new(struct dt_registry **out, struct dt_error *err)
     status = dt_modules_load(&registry->modules, &backend_kind, err);
     if (status != DT_OK)
         goto fail;
+    dt_modules_probe(&registry->modules, try_table, (void *)dt_cpu());
 #endif
     size_t built_in = sizeof compiled_in / sizeof *compiled_in;
     registry->entries = calloc(built_in + registry->modules.count, sizeof *registry->entries);
