@@ -46,7 +46,7 @@ struct dt_worker {
     struct dt_story_usual *usual; // NULL: the story was not opened
 
     enum dt_template family; // of the open model
-    int open_code; // exit code that a model that could not be opened has set, 0: none
+    int open_code;           // exit code that a model that could not be opened has set, 0: none
     char model_path[512];
     char stack_asked[128]; // the setting that the current stack was made for
 
