@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The table entries that int8 and int4 share: all that use 8-bit activations, and the operators of
-// the kit. A module includes this file after its kernels: row_tile, weight_bias,
-// rows_times_columns, listed_rows, and with AMX tiles_times_columns.
+// the kit. A module includes this file after its kernels: weight_bias, rows_times_columns,
+// listed_rows, rows16_tile_columns, and with AMX tiles_times_columns; and after rows16_four.
 #ifndef DT_BACKENDS_COMMON_QUANTISED_ENTRIES_H
 #define DT_BACKENDS_COMMON_QUANTISED_ENTRIES_H
 
 #include "abi/backend.h"
 #include "abi/kit/table.h"
 #include "common/activations.h"
+#include "common/rows16_quantised.h"
 #include "probe.h"
 
 #ifdef __AMX_INT8__
@@ -61,6 +62,10 @@ static void quantised_matmul(void *ctx, float *out, size_t out_stride, const str
 {
     (void)ctx;
     (void)x_stride;
+    if (w->form == DT_FORM_PACKED) {
+        rows16_times_columns(out, out_stride, w, row_begin, row_end, act, columns);
+        return;
+    }
 #ifdef __AMX_INT8__
     if (ctx && amx_supports(w, columns)) {
         tiles_times_columns(out, out_stride, w, row_begin, row_end, act, columns);
@@ -74,6 +79,10 @@ static void quantised_matmul_rows(void *ctx, float *out, const struct dt_matrix 
                                   const uint32_t *index, uint32_t count, const void *act)
 {
     (void)ctx;
+    if (w->form == DT_FORM_PACKED) {
+        rows16_listed_rows(out, w, index, count, act);
+        return;
+    }
     struct act_layout layout = act_layout_of(w);
     struct act_column x = act_column_at(act, &layout, 0);
     listed_rows(out, w, index, count, &x);
@@ -91,7 +100,8 @@ static float quantised_act_error(void *ctx, const void *act, const float *x,
 // The entries of a struct dt_backend, except name, description, forms, can_matmul and embed.
 #define QUANTISED_ENTRIES                                                                          \
     .abi = DT_BACKEND_ABI, .size = sizeof(struct dt_backend), .variant = DT_MODULE_VARIANT,        \
-    .row_tile = row_tile, .probe = DT_MODULE_PROBE, .create = quantised_create,                    \
+    .row_tile = rows16_tile, .layout = ROWS16_LAYOUT, .probe = DT_MODULE_PROBE,                    \
+    .create = quantised_create, .pack_bytes = rows16_pack_bytes, .pack = rows16_pack,              \
     .act_bytes = quantised_act_bytes, .act_prepare = quantised_act_prepare,                        \
     .matmul = quantised_matmul, .matmul_rows = quantised_matmul_rows,                              \
     .act_error = quantised_act_error, .screen = kit_op_screen, .rmsnorm = kit_op_rmsnorm,          \

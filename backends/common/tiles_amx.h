@@ -93,7 +93,8 @@ KIT_INLINE size_t amx_act_bytes(const struct dt_matrix *w, uint32_t columns)
 // empty.
 KIT_INLINE bool amx_supports(const struct dt_matrix *w, uint32_t columns)
 {
-    return columns >= amx_min_columns && w->group % 32 == 0 && w->group <= amx_panel_cols &&
+    return columns >= amx_min_columns && w->form != DT_FORM_PACKED && w->group % 32 == 0 &&
+           w->group <= amx_panel_cols &&
            (w->group_stride == w->group || w->group == 32 || w->form == DT_FORM_Q4_0);
 }
 

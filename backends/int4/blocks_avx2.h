@@ -8,10 +8,11 @@
 #include <stdbool.h>
 
 #include "common/activations.h"
+#include "common/rows16_avx2.h"
 #include "common/panel_avx2.h"
 #include "common/tile_avx2.h"
 
-enum { row_tile = 8, weight_bias = 8 };
+enum { weight_bias = 8 };
 
 // The 32 values of a block as bytes, 0 to 15.
 KIT_INLINE __m256i avx2_nibbles(const unsigned char *q)

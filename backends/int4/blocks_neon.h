@@ -6,10 +6,11 @@
 #define DT_BACKENDS_INT4_BLOCKS_NEON_H
 
 #include "common/activations.h"
+#include "common/rows16_neon.h"
 #include "common/tile_neon.h"
 #include "common/weights.h"
 
-enum { row_tile = neon_rows, weight_bias = 8 };
+enum { weight_bias = 8 };
 
 // neon_block: the 32 products of a block, summed in lanes. neon_part_sums: the sums of the lanes of
 // four rows.

@@ -4,9 +4,10 @@
 #define DT_BACKENDS_INT4_BLOCKS_PLAIN_H
 
 #include "common/activations.h"
+#include "common/rows16_plain.h"
 #include "common/weights.h"
 
-enum { row_tile = 1, weight_bias = 0 };
+enum { weight_bias = 8 };
 
 KIT_INLINE int32_t plain_block(const unsigned char *q, const int8_t *x)
 {

@@ -6,10 +6,11 @@
 #define DT_BACKENDS_INT4_BLOCKS_VNNI_H
 
 #include "common/activations.h"
+#include "common/rows16_vnni.h"
 #include "common/panel_vnni.h"
 #include "common/tile_vnni.h"
 
-enum { row_tile = 16, weight_bias = 8 };
+enum { weight_bias = 8 };
 
 // Prefetches a part of the next sixteen rows, cache line by cache line: rows are contiguous.
 KIT_INLINE void vnni_prefetch_tile(const struct dt_matrix *w, const struct vnni_tile *t,

@@ -15,11 +15,15 @@
 #else
 #include "int4/blocks_plain.h"
 #endif
+
+static const int rows16_four = 1; // weights of four bits
 #include "common/quantised_entries.h"
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
     (void)ctx;
+    if (w->form == DT_FORM_PACKED)
+        return rows16_own(w) != NULL;
     return w->form == DT_FORM_Q4_0 && w->group == 32 && w->cols % 32 == 0 &&
            w->scale_type == DT_SCALE_F16 && w->scale_row_stride < 1u << 26;
 }
@@ -27,6 +31,10 @@ static int can_matmul(void *ctx, const struct dt_matrix *w)
 static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row)
 {
     (void)ctx;
+    if (w->form == DT_FORM_PACKED) {
+        rows16_embed(out, w->quants, row);
+        return;
+    }
     for (uint32_t g = 0; g < w->cols / 32; g++, out += 32) {
         const unsigned char *q = weight_quants(w, row, g);
         float scale = weight_scale(w, row, g);
@@ -40,7 +48,8 @@ static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row
 DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .name = "int4",
     .description =
-        "4-bit matrices in place (Q4_0), 8-bit activations, bit-identical to the reference",
+        "4-bit matrices (Q4_0), in place or packed, 8-bit activations, bit-identical to the "
+        "reference",
     .form_count = 1,
     .forms = {DT_FORM_Q4_0},
     .can_matmul = can_matmul,

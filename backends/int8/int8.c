@@ -16,11 +16,15 @@
 #else
 #include "int8/rows_plain.h"
 #endif
+
+static const int rows16_four = 0; // weights of four bits
 #include "common/quantised_entries.h"
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
     (void)ctx;
+    if (w->form == DT_FORM_PACKED)
+        return rows16_own(w) != NULL;
     if (w->form != DT_FORM_I8 && w->form != DT_FORM_Q8_0)
         return 0;
     // within these bounds, the sum of a group and the offsets of rows fit in 32 bits
@@ -32,6 +36,10 @@ static int can_matmul(void *ctx, const struct dt_matrix *w)
 static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row)
 {
     (void)ctx;
+    if (w->form == DT_FORM_PACKED) {
+        rows16_embed(out, w->quants, row);
+        return;
+    }
     for (uint32_t g = 0; g < w->cols / w->group; g++, out += w->group) {
         const int8_t *q = weight_quants(w, row, g);
         float scale = weight_scale(w, row, g);
@@ -43,7 +51,8 @@ static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row
 DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .name = "int8",
     .description =
-        "8-bit matrices in place (llama2.c version 2, Q8_0), bit-identical to the reference",
+        "8-bit matrices (llama2.c version 2, Q8_0), in place or packed, bit-identical to the "
+        "reference",
     .form_count = 2,
     .forms = {DT_FORM_I8, DT_FORM_Q8_0},
     .can_matmul = can_matmul,

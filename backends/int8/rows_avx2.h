@@ -8,10 +8,11 @@
 #include <stdbool.h>
 
 #include "common/activations.h"
+#include "common/rows16_avx2.h"
 #include "common/panel_avx2.h"
 #include "common/tile_avx2.h"
 
-enum { row_tile = 8, weight_bias = 128 }; // the panel adds the bias; single columns do not
+enum { weight_bias = 128 };
 
 // Eight 32-bit sums of 32 products.
 KIT_INLINE __m256i avx2_products(__m256i w, __m256i x)

@@ -6,10 +6,11 @@
 #define DT_BACKENDS_INT8_ROWS_NEON_H
 
 #include "common/activations.h"
+#include "common/rows16_neon.h"
 #include "common/tile_neon.h"
 #include "common/weights.h"
 
-enum { row_tile = neon_rows, weight_bias = 0 };
+enum { weight_bias = 128 };
 
 // sum += sixteen products, four in each lane.
 KIT_INLINE int32x4_t neon_products(int32x4_t sum, int8x16_t w, int8x16_t x)

@@ -5,9 +5,10 @@
 #define DT_BACKENDS_INT8_ROWS_PLAIN_H
 
 #include "common/activations.h"
+#include "common/rows16_plain.h"
 #include "common/weights.h"
 
-enum { row_tile = 1, weight_bias = 0 };
+enum { weight_bias = 128 };
 
 KIT_INLINE int32_t plain_products(const int8_t *a, const int8_t *b, uint32_t n)
 {

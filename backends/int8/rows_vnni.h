@@ -6,11 +6,12 @@
 #define DT_BACKENDS_INT8_ROWS_VNNI_H
 
 #include "common/activations.h"
+#include "common/rows16_vnni.h"
 #include "common/panel_vnni.h"
 #include "common/tile_vnni.h"
 #include "common/weights.h"
 
-enum { row_tile = 16, weight_bias = 128 };
+enum { weight_bias = 128 };
 
 // Prefetches a part of a later tile, cache line by cache line: the rows of a tile are contiguous.
 // Long rows: two tiles ahead, as the next one would arrive too late. Into L2, because the loads
