@@ -88,6 +88,7 @@ size_t dt_forward_act_bytes(const struct dt_forward *f, const struct dt_weights 
             if (all[k]->by)
                 most = larger(most, dt_linear_act_bytes(all[k], f->batch));
     }
+    most = larger(most, dt_linear_act_bytes(&weights->classifier_rows, 1));
     return larger(most, dt_linear_act_bytes(&weights->classifier, f->batch));
 }
 

@@ -275,7 +275,7 @@ static void listed_rows_body(void *arg, uint32_t begin, uint32_t end, uint32_t w
 {
     (void)worker;
     const struct listed_rows *l = arg;
-    const struct dt_linear *c = &l->f->weights->classifier;
+    const struct dt_linear *c = &l->f->weights->classifier_rows;
     uint32_t first = begin * LISTED_ROWS,
              last = end * LISTED_ROWS < l->count ? end * LISTED_ROWS : l->count;
     if (!dt_compute_cancelled(&l->f->compute))
@@ -286,7 +286,7 @@ static void listed_rows_body(void *arg, uint32_t begin, uint32_t end, uint32_t w
 static void compute_listed_rows(void *arg, float *out, const uint32_t *index, uint32_t count)
 {
     struct listed_rows *l = arg;
-    const struct dt_matrix *w = &l->f->weights->classifier.matrix;
+    const struct dt_matrix *w = &l->f->weights->classifier_rows.matrix;
     l->out = out;
     l->index = index;
     l->count = count;
@@ -298,7 +298,7 @@ static void compute_listed_rows(void *arg, float *out, const uint32_t *index, ui
 static bool classify_listed(struct dt_session *s, uint32_t position)
 {
     const struct dt_forward *f = &s->forward;
-    const struct dt_linear *c = &f->weights->classifier;
+    const struct dt_linear *c = &f->weights->classifier_rows;
     const float *x = f->scratch.normed;
     struct listed_rows l = {.f = f, .act = dt_linear_prepare(&f->compute, c, x, f->dim_stride, 1)};
     struct dt_shortlist_request request = {
@@ -358,7 +358,7 @@ static void classify(struct dt_session *s, uint32_t column, uint32_t position, b
                            f->model->hp.dim * sizeof(float));
     s->have_logits = true;
     if (s->list && !all && s->bound.partial) {
-        const struct dt_matrix *w = &f->weights->classifier.matrix;
+        const struct dt_matrix *w = &f->weights->classifier_rows.matrix;
         dt_shortlist_learn(s->list);
         s->pending = !dt_shortlist_passes(s->list) && classify_listed(s, position);
         dt_profile_end(f->profile, clock, DT_OP_CLASSIFIER, DT_NO_LAYER, 1,

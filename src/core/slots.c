@@ -178,6 +178,54 @@ const float *dt_slot_vector(const struct dt_model *m, enum dt_slot slot, uint32_
     return table[slot].vector ? *(const float *const *)value_at(m, slot, layer) : NULL;
 }
 
+// Calls copy for the place of each vector of n floats that computing reads.
+static bool each_vector(struct dt_model *m, bool (*copy)(void *arg, const float **place, size_t n),
+                        void *arg)
+{
+    bool done = true;
+    for (int s = 0; s <= DT_SLOT_FINAL_NORM_BIAS; s++) {
+        uint32_t rows, cols, count = s < DT_SLOT_LAYER_END ? m->hp.layers : 1;
+        dt_slot_shape(&m->hp, (enum dt_slot)s, &rows, &cols);
+        for (uint32_t l = 0; l < count && table[s].vector; l++) {
+            const float **place = dt_slot_place(m, (enum dt_slot)s, l);
+            done = done && (!*place || copy(arg, place, cols));
+        }
+    }
+    return done;
+}
+
+static bool copy_vector(void *arg, const float **place, size_t n)
+{
+    float *to = dt_arena_alloc(arg, n, sizeof *to);
+    if (to)
+        *place = memcpy(to, *place, n * sizeof *to);
+    return to != NULL;
+}
+
+static bool count_vector(void *arg, const float **place, size_t n)
+{
+    (void)place;
+    (void)dt_arena_alloc(arg, n, sizeof(float));
+    return true;
+}
+
+size_t dt_slot_vector_bytes(const struct dt_model *m)
+{
+    struct dt_model copy = *m; // its layers are not changed
+    struct dt_arena counter = dt_arena_over(NULL, 0);
+    each_vector(&copy, count_vector, &counter);
+    return counter.wanted;
+}
+
+dt_status dt_slot_copy_vectors(struct dt_model *m, struct dt_arena *arena, struct dt_error *err)
+{
+    if (each_vector(m, copy_vector, arena))
+        return DT_OK;
+    return dt_error_set(err, DT_NO_MEMORY, NULL,
+                        "norms and biases need %zu bytes; %zu are available", arena->wanted,
+                        arena->size);
+}
+
 static bool missing(const struct dt_model *m, const struct dt_slot_names *names, enum dt_slot slot,
                     uint32_t layer, char *out, size_t size)
 {

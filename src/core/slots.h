@@ -79,6 +79,11 @@ void *dt_slot_place(struct dt_model *m, enum dt_slot slot, uint32_t layer);
 const struct dt_matrix *dt_slot_matrix(const struct dt_model *m, enum dt_slot slot, uint32_t layer);
 const float *dt_slot_vector(const struct dt_model *m, enum dt_slot slot, uint32_t layer);
 
+// Copies the vectors that computing reads (norms, biases) to the arena, and makes m use the copies.
+// dt_slot_vector_bytes: the memory for that.
+size_t dt_slot_vector_bytes(const struct dt_model *m);
+dt_status dt_slot_copy_vectors(struct dt_model *m, struct dt_arena *arena, struct dt_error *err);
+
 // Whether m lacks a required tensor; writes the name of the first one to out. An I8 matrix needs
 // both its quants and its scales ("..._scales").
 bool dt_slot_missing(const struct dt_model *m, const struct dt_slot_names *names, char *out,

@@ -13,6 +13,13 @@ struct decision {
     size_t bytes;         // of the copy, 0 in place
 };
 
+enum dt_pack_policy dt_pack_policy_of(const char *name)
+{
+    return strcmp(name, "always") == 0  ? DT_PACK_ALWAYS
+           : strcmp(name, "never") == 0 ? DT_PACK_NEVER
+                                        : DT_PACK_AUTO;
+}
+
 static const struct dt_instance *top_matmul(const struct dt_stack *stack)
 {
     for (uint32_t i = stack->count; i-- > 0;) {
@@ -142,7 +149,8 @@ dt_status dt_weights_plan(const struct dt_model *model, const struct dt_stack *s
         }
         out->copied_bytes += d.bytes;
         out->arena_bytes += align(d.bytes);
-        out->packed |= d.kind == PACK;
+        if (d.kind == PACK)
+            out->packed_bytes += d.bytes;
         if (d.kind == CONVERT && out->from_form == DT_FORM_NONE) {
             out->from_form = w->form;
             out->to_form = d.form;
@@ -152,45 +160,115 @@ dt_status dt_weights_plan(const struct dt_model *model, const struct dt_stack *s
     return DT_OK;
 }
 
+// A part of about this size is converted or packed between two calls of progress.
+#define PART_BYTES (4u << 20)
+
 struct conversion {
     const struct dt_matrix *from;
     const struct dt_matrix *to;
     const struct dt_instance *by;
     unsigned char *packed;
-    float *row; // NULL when packing
+    float *row;                // NULL when packing
+    uint32_t begin, end, tile; // the part that is packed
 };
 
-// Converts or packs some rows of a matrix. Reading the file takes most of the time, so one thread
-// is enough.
-static void convert_rows(const struct conversion *c, uint32_t begin, uint32_t end)
+static void convert_rows(const struct conversion *c)
 {
-    if (!c->row) {
-        c->by->table.pack(c->by->ctx, c->packed, c->from, begin, end);
-        return;
-    }
-    for (uint32_t r = begin; r < end; r++) {
+    for (uint32_t r = c->begin; r < c->end; r++) {
         dt_matrix_row(c->from, r, c->row);
         dt_quantise_row(c->to, r, c->row);
     }
 }
 
-struct pack_loop {
-    const struct conversion *conversion;
-    uint32_t tile, rows;
-};
-
+// Packs tiles [begin, end) of the part.
 static void pack_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
 {
     (void)worker;
-    const struct pack_loop *loop = arg;
-    uint32_t last = end * loop->tile < loop->rows ? end * loop->tile : loop->rows;
-    convert_rows(loop->conversion, begin * loop->tile, last);
+    const struct conversion *c = arg;
+    uint32_t last = end * c->tile < c->end - c->begin ? c->begin + end * c->tile : c->end;
+    c->by->table.pack(c->by->ctx, c->packed, c->from, c->begin + begin * c->tile, last);
+}
+
+static void pack_rows(struct conversion *c, const struct dt_services *services)
+{
+    uint32_t tiles = (c->end - c->begin + c->tile - 1) / c->tile;
+    if (services && services->parallel_for)
+        services->parallel_for(services->host, pack_body, c, tiles, 1);
+    else
+        pack_body(c, 0, tiles, 0);
+}
+
+struct build {
+    const struct dt_services *services;
+    const struct dt_weights_watch *watch;
+    float *row;
+    size_t done, total;
+};
+
+// Converts or packs a matrix, in parts, so that it stops soon when cancelled.
+static dt_status copy_matrix(struct build *b, const struct dt_matrix *from,
+                             const struct dt_linear *to, const struct decision *d,
+                             unsigned char *copy, struct dt_error *err)
+{
+    struct conversion c = {.from = from, .to = &to->matrix, .by = d->by, .packed = copy};
+    c.tile = d->kind == PACK ? d->by->table.row_tile : 1;
+    c.row = b->row;
+    size_t tile_bytes = (from->bytes / from->rows + 1) * c.tile;
+    uint32_t step = (uint32_t)(PART_BYTES / tile_bytes + 1) * c.tile;
+    for (uint32_t r = 0; r < from->rows; r += step) {
+        c.begin = r;
+        c.end = from->rows - r < step ? from->rows : r + step;
+        if (d->kind == PACK)
+            pack_rows(&c, b->services);
+        else
+            convert_rows(&c);
+        size_t part = (size_t)((double)d->bytes * c.end / from->rows);
+        if (b->watch && b->watch->progress &&
+            b->watch->progress(b->watch->arg, b->done + part, b->total))
+            return dt_error_set(err, DT_CANCELLED, NULL, "stopped while converting weights");
+    }
+    b->done += d->bytes;
+    return DT_OK;
+}
+
+// Describes the copy of a matrix.
+static struct dt_matrix matrix_of_copy(const struct dt_matrix *from, const struct decision *d,
+                                       unsigned char *copy)
+{
+    if (d->kind == CONVERT)
+        return dt_quantise_matrix(d->form, from->rows, from->cols, d->group, copy);
+    struct dt_matrix to = *from;
+    to.form = DT_FORM_PACKED;
+    to.layout = d->by->table.layout;
+    to.quants = copy;
+    to.bytes = d->bytes;
+    return to;
+}
+
+// A backend with row_products decides itself by which layout rows are listed. For any other, rows
+// are read from the file, because the rows of a packed matrix are not contiguous.
+static void choose_classifier_rows(struct dt_weights *w, const struct dt_stack *stack)
+{
+    w->classifier_rows = w->classifier;
+    const struct dt_matrix *in_file = &w->model->classifier;
+    if (w->classifier.matrix.form == DT_FORM_PACKED && in_file->form != DT_FORM_PACKED &&
+        !w->classifier.by->table.row_products &&
+        dt_stack_for_matrix(stack, in_file) == w->classifier.by)
+        w->classifier_rows.matrix = *in_file;
+}
+
+static dt_status out_of_memory(const struct dt_weights_plan *plan, const struct dt_arena *arena,
+                               struct dt_error *err)
+{
+    return dt_error_set(err, DT_NO_MEMORY, NULL,
+                        "copies of the weights need %zu bytes; %zu are available",
+                        plan->arena_bytes, arena->size);
 }
 
 dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *stack,
                            enum dt_pack_policy pack, struct dt_arena *arena,
-                           const struct dt_services *services, dt_progress *progress,
-                           void *progress_arg, struct dt_weights *out, struct dt_error *err)
+                           const struct dt_services *services, const struct dt_weights_watch *watch,
+                           struct dt_weights *out, struct dt_error *err)
 {
     struct dt_weights_plan plan;
     dt_status status = dt_weights_plan(model, stack, pack, &plan, err);
@@ -200,23 +278,22 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
     out->model = model;
     out->in_place_bytes = plan.in_place_bytes;
     out->copied_bytes = plan.copied_bytes;
+    out->packed_bytes = plan.packed_bytes;
     out->layers = dt_arena_alloc(arena, model->hp.layers, sizeof *out->layers);
     if (out->layers)
         memset(out->layers, 0, model->hp.layers * sizeof *out->layers);
-    float *row = NULL;
+    struct build b = {.services = services, .watch = watch, .total = plan.copied_bytes};
     if (plan.from_form != DT_FORM_NONE)
-        row = dt_arena_alloc(arena, longest_row(model), sizeof *row);
+        b.row = dt_arena_alloc(arena, longest_row(model), sizeof *b.row);
     if (dt_arena_failed(arena))
-        return dt_error_set(err, DT_NO_MEMORY, NULL,
-                            "converted weights need %zu bytes; %zu are available", plan.arena_bytes,
-                            arena->size);
+        return out_of_memory(&plan, arena, err);
     out->embedding.matrix = model->embedding;
     out->embedding.by = dt_stack_for_matrix(stack, &model->embedding);
     if (!out->embedding.by || !out->embedding.by->table.embed)
         // it reads rows of every form except packed ones
         out->embedding.by = &dt_instance_reference;
 
-    size_t count = (size_t)model->hp.layers * 7 + 1, done = 0;
+    size_t count = (size_t)model->hp.layers * 7 + 1;
     for (size_t i = 0; i < count; i++) {
         const struct dt_matrix *from = matrix_of(model, i);
         struct dt_linear *to = linear_of(out, i);
@@ -225,43 +302,22 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
             continue;
         decide(stack, pack, from, &d, NULL);
         to->by = d.by;
-        if (d.kind == IN_PLACE) {
-            to->matrix = *from;
-            continue;
+        to->matrix = *from;
+        if (d.kind != IN_PLACE) {
+            unsigned char *copy = dt_arena_alloc(arena, d.bytes, 1);
+            if (!copy)
+                return out_of_memory(&plan, arena, err);
+            to->matrix = matrix_of_copy(from, &d, copy);
+            status = copy_matrix(&b, from, to, &d, copy, err);
+            if (status != DT_OK)
+                return status;
         }
-        unsigned char *copy = dt_arena_alloc(arena, d.bytes, 1);
-        if (!copy)
-            return dt_error_set(err, DT_NO_MEMORY, NULL,
-                                "converted weights need %zu bytes; %zu are available",
-                                plan.arena_bytes, arena->size);
-        if (d.kind == PACK) {
-            to->matrix = *from;
-            to->matrix.form = DT_FORM_PACKED;
-            to->matrix.layout = d.by->table.layout;
-            to->matrix.quants = copy;
-            to->matrix.bytes = d.bytes;
-        } else {
-            to->matrix = dt_quantise_matrix(d.form, from->rows, from->cols, d.group, copy);
-        }
-        struct conversion c = {from, &to->matrix, d.by, copy, d.kind == PACK ? NULL : row};
-        // in parts of about 1 MB, so that it stops soon when cancelled
-        uint32_t tile = d.kind == PACK ? d.by->table.row_tile : 1;
-        uint32_t step = (uint32_t)((1u << 20) / ((from->bytes / from->rows + 1) * tile) + 1) * tile;
-        for (uint32_t r = 0; r < from->rows; r += step) {
-            uint32_t end = from->rows - r < step ? from->rows : r + step;
-            if (d.kind == PACK && services && services->parallel_for && r == 0 &&
-                end == from->rows) {
-                struct pack_loop loop = {&c, tile, from->rows};
-                services->parallel_for(services->host, pack_body, &loop,
-                                       (from->rows + tile - 1) / tile, 4);
-            } else {
-                convert_rows(&c, r, end);
-            }
-            size_t part = (size_t)((double)d.bytes * end / from->rows);
-            if (progress && progress(progress_arg, done + part, plan.copied_bytes))
-                return dt_error_set(err, DT_CANCELLED, NULL, "stopped while converting weights");
-        }
-        done += d.bytes;
+        if (i + 1 == count)
+            choose_classifier_rows(out, stack);
+        bool read_again = from->quants == model->embedding.quants ||
+                          (i + 1 == count && out->classifier_rows.matrix.quants == from->quants);
+        if (d.kind != IN_PLACE && !read_again && watch && watch->copied)
+            watch->copied(watch->arg, from);
     }
     return DT_OK;
 }

@@ -15,25 +15,32 @@ struct dt_weights {
     const struct dt_model *model;
     struct dt_linear embedding; // the model's matrix
     struct dt_linear classifier;
-    struct dt_weights_layer *layers; // model->hp.layers, in the arena
-    size_t in_place_bytes;           // weights used where they are in the file
-    size_t copied_bytes;             // converted and packed copies
+    struct dt_linear classifier_rows; // the same matrix, for reading only some of its rows
+    struct dt_weights_layer *layers;  // model->hp.layers, in the arena
+    size_t in_place_bytes;            // weights used where they are in the file
+    size_t copied_bytes;              // converted and packed copies
+    size_t packed_bytes;              // the packed part of them
 };
 
 struct dt_weights_plan {
     size_t in_place_bytes; // as above
     size_t copied_bytes;
-    size_t arena_bytes; // that dt_weights_build allocates: copies and tables
-    uint32_t from_form; // of the first matrix that is converted; DT_FORM_NONE: none is
-    uint32_t to_form;   // the form it is converted to
-    bool packed;        // some matrices are packed into a backend's layout
+    size_t arena_bytes;  // that dt_weights_build allocates: copies and tables
+    uint32_t from_form;  // of the first matrix that is converted; DT_FORM_NONE: none is
+    uint32_t to_form;    // the form it is converted to
+    size_t packed_bytes; // the part of copied_bytes that is packed although it could be used in
+                         // place; 0: nothing is packed
 };
 
 // Whether matrices are packed that could also be used in place.
 enum dt_pack_policy {
-    DT_PACK_NEVER = 0, // used in place if any backend of the stack can
-    DT_PACK_ALWAYS,    // packed if the top backend has a packed layout
+    DT_PACK_AUTO = 0, // the host decides by the memory available; for core the same as NEVER
+    DT_PACK_NEVER,    // used in place if any backend of the stack can
+    DT_PACK_ALWAYS,   // packed if the top backend has a packed layout
 };
+
+// The policy of a name: "auto", "never" or "always"; AUTO for any other.
+enum dt_pack_policy dt_pack_policy_of(const char *name);
 
 // Computes the memory plan only: reads no weights and allocates nothing. DT_UNSUPPORTED as below.
 // Pure.
@@ -45,14 +52,22 @@ dt_status dt_weights_plan(const struct dt_model *model, const struct dt_stack *s
 // (DT_CANCELLED).
 typedef int dt_progress(void *arg, size_t done, size_t total);
 
+// Follows dt_weights_build. Each function may be NULL.
+struct dt_weights_watch {
+    dt_progress *progress;
+    // The bytes of this matrix of the model were copied, and computing does not read them again.
+    void (*copied)(void *arg, const struct dt_matrix *from);
+    void *arg; // of both
+};
+
 // Builds *out. The model, the stack's instances and the arena's memory outlive it. A matrix is
 // converted to the best form of the topmost backend that has a matmul. services may be NULL; with
-// them, small matrices are packed by all workers, and everything else by the calling thread.
-// progress may be NULL. DT_UNSUPPORTED: no backend computes a matrix, which the message describes.
-// DT_NO_MEMORY, DT_CANCELLED: the arena's memory may be reused.
+// them, matrices are packed by all workers; conversions run on the calling thread. watch may be
+// NULL. DT_UNSUPPORTED: no backend computes a matrix, which the message describes. DT_NO_MEMORY,
+// DT_CANCELLED: the arena's memory may be reused.
 dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *stack,
                            enum dt_pack_policy pack, struct dt_arena *arena,
-                           const struct dt_services *services, dt_progress *progress,
-                           void *progress_arg, struct dt_weights *out, struct dt_error *err);
+                           const struct dt_services *services, const struct dt_weights_watch *watch,
+                           struct dt_weights *out, struct dt_error *err);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "core/formats/open_model.h"
+#include "core/slots.h"
 #include "host/engine_state.h"
 #include "host/log.h"
 #include "host/modules/modules.h"
@@ -14,6 +15,9 @@
 // With less memory than this available, prompts are evaluated in narrow batches, which need less
 // scratch memory.
 #define WIDE_BATCH_MEMORY (256u << 20)
+
+// Copies of weights of at least this size are requested in pages of 2 MB.
+#define LARGE_PAGES_MIN (4u << 20)
 
 void dt_engine_stack_free(struct dt_engine *e, struct dt_engine_stack *c)
 {
@@ -101,6 +105,16 @@ dt_status dt_engine_default_model(char *out, size_t size, struct dt_error *err)
 
 // ---- opening ----
 
+// Copies norms and biases, so that a token reads no page of the file but those of weights in place
+// and of the embedding.
+static dt_status copy_vectors(struct dt_engine *e, struct dt_error *err)
+{
+    dt_status status = dt_block_alloc(&e->account, &e->vectors_block,
+                                      dt_slot_vector_bytes(&e->model), "norms and biases", err);
+    struct dt_arena arena = dt_arena_over(e->vectors_block.memory, e->vectors_block.bytes);
+    return status == DT_OK ? dt_slot_copy_vectors(&e->model, &arena, err) : status;
+}
+
 static dt_status read_model(struct dt_engine *e, struct dt_error *err)
 {
     struct dt_model_part parts[DT_MODEL_FILES_MAX];
@@ -122,6 +136,8 @@ static dt_status read_model(struct dt_engine *e, struct dt_error *err)
         dt_log(DT_LOG_WARNING, "%s: %s", e->files.file[0].path, e->model.note[i]);
     if (status == DT_OK && e->options.check_scales)
         status = dt_model_check_scales(&e->model, e->files.file[0].path, err);
+    if (status == DT_OK)
+        status = copy_vectors(e, err);
     return status;
 }
 
@@ -133,7 +149,7 @@ dt_status dt_engine_check(const struct dt_engine *e, struct dt_error *err)
 
 void dt_engine_make_shortlist(struct dt_engine *e)
 {
-    const struct dt_linear *classifier = &e->stack.weights->classifier;
+    const struct dt_linear *classifier = &e->stack.weights->classifier_rows;
     bool use = dt_engine_needs_shortlist(e, &classifier->matrix, classifier->by);
     if (!use)
         dt_block_free(&e->account, &e->shortlist_block);
@@ -200,25 +216,42 @@ static int on_build_progress(void *arg, size_t done, size_t total)
     return p->progress ? p->progress(p->arg, done, total) : 0;
 }
 
+// The mapped pages of a copied matrix would count as memory of this process.
+static void on_copied(void *arg, const struct dt_matrix *from)
+{
+    const struct build_progress *p = arg;
+    const struct dt_model_files *files = &p->engine->files;
+    dt_model_files_release(files, from->quants, from->rows * from->row_stride);
+    if (from->form == DT_FORM_I8)
+        dt_model_files_release(files, from->scales, from->rows * from->scale_row_stride);
+}
+
 dt_status dt_engine_build(struct dt_engine *e, struct dt_engine_stack *c, dt_progress *progress,
                           void *progress_arg, struct dt_error *err)
 {
     struct dt_weights_plan plan;
-    dt_status status = dt_weights_plan(&e->model, &c->instance->stack, e->options.pack, &plan, err);
+    dt_status status = dt_engine_choose_pack(e, c->instance, err);
+    if (status == DT_OK)
+        status = dt_weights_plan(&e->model, &c->instance->stack, c->instance->pack, &plan, err);
     if (status != DT_OK)
         return status;
     c->weights = calloc(1, sizeof *c->weights);
     if (!c->weights)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the table of weights");
-    status = dt_block_alloc(
-        &e->account, &c->weights_block, plan.arena_bytes,
-        plan.copied_bytes ? "a converted copy of the weights" : "the table of weights", err);
+    status = dt_block_alloc(&e->account, &c->weights_block, plan.arena_bytes,
+                            plan.packed_bytes   ? "a packed copy of the weights"
+                            : plan.copied_bytes ? "a converted copy of the weights"
+                                                : "the table of weights",
+                            err);
     if (status != DT_OK)
         return status;
+    if (plan.copied_bytes >= LARGE_PAGES_MIN)
+        dt_memory_large_pages(c->weights_block.memory, c->weights_block.bytes);
     struct dt_arena arena = dt_arena_over(c->weights_block.memory, c->weights_block.bytes);
-    struct build_progress watch = {e, progress, progress_arg};
-    status = dt_weights_build(&e->model, &c->instance->stack, e->options.pack, &arena, &e->services,
-                              on_build_progress, &watch, c->weights, err);
+    struct build_progress state = {e, progress, progress_arg};
+    struct dt_weights_watch watch = {on_build_progress, on_copied, &state};
+    status = dt_weights_build(&e->model, &c->instance->stack, c->instance->pack, &arena,
+                              &e->services, &watch, c->weights, err);
     if (status == DT_OK)
         status = dt_engine_check(e, err); // copies are made of what could be read
     if (status != DT_OK)
@@ -325,6 +358,7 @@ void dt_engine_close(struct dt_engine *e)
     dt_block_free(&e->account, &e->tokenizer_block);
     dt_block_free(&e->account, &e->vocab_block);
     dt_block_free(&e->account, &e->model_block);
+    dt_block_free(&e->account, &e->vectors_block);
     dt_file_unmap(&e->tokenizer_file);
     dt_model_files_unmap(&e->files);
     free(e->tokens);
@@ -397,8 +431,9 @@ void dt_engine_memory(const struct dt_engine *e, struct dt_engine_plan *now)
     *now = e->plan;
     now->weights.arena_bytes = e->stack.weights_block.bytes;
     now->weights.copied_bytes = e->stack.weights ? e->stack.weights->copied_bytes : 0;
+    now->weights.packed_bytes = e->stack.weights ? e->stack.weights->packed_bytes : 0;
     now->weights.in_place_bytes = e->stack.weights ? e->stack.weights->in_place_bytes : 0;
-    now->model_tables = e->model_block.bytes + e->vocab_block.bytes;
+    now->model_tables = e->model_block.bytes + e->vectors_block.bytes + e->vocab_block.bytes;
     now->tokenizer = e->tokenizer_block.bytes;
     now->sampler = e->sampler_block.bytes;
     now->shortlist = e->shortlist_block.bytes;

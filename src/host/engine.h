@@ -25,12 +25,13 @@ struct dt_engine_options {
     uint32_t batch;    // prompt tokens evaluated together; 0: 64, or 32 if less than 256 MB of
                        // memory are available
     uint32_t kv_type;  // enum dt_kv_type; 0: f32
-    enum dt_pack_policy pack;
-    size_t memory_limit;     // bytes of allocated memory (not mapped files); 0: no limit
-    bool check_scales;       // check every scale when opening (reads the whole file)
-    bool without_shortlist;  // compute all logits of every token (core/sampling/shortlist.h); the
-                             // generated text is the same
-    bool without_vocabulary; // open a model without a vocabulary, for measurements without text
+    enum dt_pack_policy pack; // AUTO: packed if the copy takes at most a quarter of the memory
+                              // that is available (and left of memory_limit)
+    size_t memory_limit;      // bytes of allocated memory (not mapped files); 0: no limit
+    bool check_scales;        // check every scale when opening (reads the whole file)
+    bool without_shortlist;   // compute all logits of every token (core/sampling/shortlist.h); the
+                              // generated text is the same
+    bool without_vocabulary;  // open a model without a vocabulary, for measurements without text
 };
 
 // Makes an engine without a model. Backends are searched for when they are first needed. Copies

@@ -8,6 +8,12 @@
 #define ALONE_BYTES        (1536u << 10)
 #define THREADS_CHOSEN_MAX 16u
 
+// A packed copy of the weights takes at most this part of the available memory, unless requested.
+#define PACK_SHARE 4u
+
+// More than the sampler and the tables of a model need.
+#define OTHER_BYTES (4u << 20)
+
 uint32_t dt_engine_threads_for(const struct dt_engine *e, uint32_t requested)
 {
     if (requested)
@@ -36,12 +42,42 @@ bool dt_engine_needs_shortlist(const struct dt_engine *e, const struct dt_matrix
            dt_shortlist_pays(classifier, by, e->model.weight_bytes);
 }
 
-dt_status dt_engine_make_plan(struct dt_engine *e, const struct dt_stack_instance *instance,
+dt_status dt_engine_choose_pack(struct dt_engine *e, struct dt_stack_instance *instance,
+                                struct dt_error *err)
+{
+    if (instance->pack == DT_PACK_AUTO)
+        instance->pack = e->options.pack;
+    if (instance->pack != DT_PACK_AUTO)
+        return DT_OK;
+    struct dt_weights_plan plan;
+    dt_status status = dt_weights_plan(&e->model, &instance->stack, DT_PACK_ALWAYS, &plan, err);
+    if (status != DT_OK)
+        return status;
+    uint64_t available = dt_memory_available(NULL), limit = e->account.limit,
+             used = atomic_load(&e->account.used);
+    if (limit && (limit < used || limit - used < available))
+        available = limit < used ? 0 : limit - used;
+    struct dt_session_bytes session;
+    struct dt_session_options options =
+        dt_engine_session_options(e, e->threads ? dt_threads_count(e->threads)
+                                                : dt_engine_threads_for(e, e->options.threads));
+    status = dt_session_estimate(&e->model, &options, &e->services, &session, err);
+    if (status != DT_OK)
+        return status;
+    // all the rest must fit too
+    size_t rest = e->session ? 0 : session.own + session.scratch + OTHER_BYTES;
+    bool fits = plan.packed_bytes <= available / PACK_SHARE && plan.arena_bytes + rest <= available;
+    instance->pack = fits ? DT_PACK_ALWAYS : DT_PACK_NEVER;
+    return DT_OK;
+}
+
+dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *instance,
                               struct dt_engine_plan *plan, struct dt_error *err)
 {
     memset(plan, 0, sizeof *plan);
-    dt_status status =
-        dt_weights_plan(&e->model, &instance->stack, e->options.pack, &plan->weights, err);
+    dt_status status = dt_engine_choose_pack(e, instance, err);
+    if (status == DT_OK)
+        status = dt_weights_plan(&e->model, &instance->stack, instance->pack, &plan->weights, err);
     if (status != DT_OK)
         return status;
     plan->threads =
@@ -51,7 +87,7 @@ dt_status dt_engine_make_plan(struct dt_engine *e, const struct dt_stack_instanc
     if (status != DT_OK)
         return status;
     plan->file_bytes = dt_model_files_bytes(&e->files);
-    plan->model_tables = e->model_block.bytes + e->vocab_block.bytes;
+    plan->model_tables = e->model_block.bytes + e->vectors_block.bytes + e->vocab_block.bytes;
     plan->tokenizer = e->tokenizer_block.bytes;
     plan->sampler = dt_sampler_measure(e->model.hp.vocab);
     if (dt_engine_needs_shortlist(e, &e->model.classifier,

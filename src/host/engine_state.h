@@ -27,6 +27,7 @@ struct dt_engine {
     struct dt_file tokenizer_file;
     const char *tokenizer_source;
     struct dt_block model_block, vocab_block, tokenizer_block;
+    struct dt_block vectors_block; // copies of norms and biases
     struct dt_model model;
     struct dt_tokenizer tokenizer;
     size_t text_max; // bytes of text the tokenizer can encode in one call
@@ -54,8 +55,13 @@ struct dt_session_options dt_engine_session_options(const struct dt_engine *e, u
 bool dt_engine_needs_shortlist(const struct dt_engine *e, const struct dt_matrix *classifier,
                                const struct dt_instance *by);
 
+// Sets instance->pack from the options: for AUTO, ALWAYS if the memory allows a packed copy, else
+// NEVER.
+dt_status dt_engine_choose_pack(struct dt_engine *e, struct dt_stack_instance *instance,
+                                struct dt_error *err);
+
 // Computes what a stack over the open model allocates. Reads no weights.
-dt_status dt_engine_make_plan(struct dt_engine *e, const struct dt_stack_instance *instance,
+dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *instance,
                               struct dt_engine_plan *plan, struct dt_error *err);
 
 // ---- engine_text.c ----

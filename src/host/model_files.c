@@ -224,6 +224,17 @@ void dt_model_files_read_ahead(const struct dt_model_files *files)
     }
 }
 
+void dt_model_files_release(const struct dt_model_files *files, const void *begin, size_t n)
+{
+    uintptr_t at = (uintptr_t)begin;
+    for (uint32_t i = 0; i < files->count; i++) {
+        const struct dt_file *file = &files->file[i];
+        uintptr_t base = (uintptr_t)file->bytes;
+        if (at >= base && at - base < file->size)
+            dt_file_advise(file, at - base, n, DT_FILE_DONT_NEED);
+    }
+}
+
 bool dt_model_files_find_tokenizer(const char *model, char *out, size_t size)
 {
     dt_format(out, size, "tokenizer.bin");

@@ -46,6 +46,10 @@ dt_status dt_model_files_check(const struct dt_model_files *files, struct dt_err
 // they would evict each other.
 void dt_model_files_read_ahead(const struct dt_model_files *files);
 
+// Removes the pages of bytes [begin, begin + n) from this process's memory, if they are part of a
+// mapped file. They stay in the page cache, and can be read again.
+void dt_model_files_release(const struct dt_model_files *files, const void *begin, size_t n);
+
 // Finds the tokenizer.bin of a model file without a vocabulary: ./tokenizer.bin, then NAME.tok.bin
 // (for NAME.bin and for NAME-SUFFIX.bin) and tokenizer.bin in the model's folder. Writes the path
 // to out; false if none is readable.

@@ -196,6 +196,7 @@ static void put_plan(struct dt_json *j, const struct dt_engine_plan *plan)
     dt_json_put_uint(j, "mapped_bytes", plan->file_bytes);
     dt_json_put_uint(j, "in_place_bytes", plan->weights.in_place_bytes);
     dt_json_put_uint(j, "copied_bytes", plan->weights.copied_bytes);
+    dt_json_put_uint(j, "packed_bytes", plan->weights.packed_bytes);
     if (plan->weights.from_form != DT_FORM_NONE) {
         dt_json_put_text(j, "converted_from", dt_form_name(plan->weights.from_form));
         dt_json_put_text(j, "converted_to", dt_form_name(plan->weights.to_form));

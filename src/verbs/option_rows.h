@@ -7,14 +7,6 @@
 
 #define MODEL_OPTIONS                                                                              \
     {                                                                                              \
-        .name = "pack",                                                                            \
-        .id = DT_OPTION_PACK,                                                                      \
-        .type = DT_OPTION_CHOICE,                                                                  \
-        .value = "WHEN",                                                                           \
-        .choices = "never always",                                                                 \
-        .help = "Uses a backend's own weight layout; without this option, where memory allows.",   \
-    },                                                                                             \
-    {                                                                                              \
         .name = "check-scales", .id = DT_OPTION_CHECK_SCALES,                                      \
         .help = "Checks every scale in the model file before using it.",                           \
     }

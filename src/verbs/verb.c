@@ -48,9 +48,6 @@ int dt_verb_model_option(enum dt_verb_id verb, struct dt_verb_model *model, int 
     struct dt_setting_value read = {0};
     struct dt_error err = {0};
     switch (id) {
-    case DT_OPTION_PACK:
-        o->pack = value->integer ? DT_PACK_ALWAYS : DT_PACK_NEVER;
-        return 0;
     case DT_OPTION_CHECK_SCALES:
         o->check_scales = true;
         return 0;
@@ -66,6 +63,7 @@ int dt_verb_model_option(enum dt_verb_id verb, struct dt_verb_model *model, int 
     case DT_SET_KV:
     case DT_SET_MEM_LIMIT:
     case DT_SET_SHORTLIST:
+    case DT_SET_PACK:
         break;
     default:
         return -1;
@@ -80,6 +78,8 @@ int dt_verb_model_option(enum dt_verb_id verb, struct dt_verb_model *model, int 
         o->batch = (uint32_t)read.integer;
     else if (id == DT_SET_KV)
         o->kv_type = strcmp(read.text, "f16") == 0 ? DT_KV_F16 : DT_KV_F32;
+    else if (id == DT_SET_PACK)
+        o->pack = dt_pack_policy_of(read.text);
     else if (id == DT_SET_SHORTLIST)
         o->without_shortlist = read.integer == 0;
     else
@@ -105,8 +105,8 @@ const char *dt_verb_cost(const struct dt_engine_plan *plan, char *out, size_t si
         dt_format(out, size, "converts the weights from %s to %s: %zu bytes besides the file",
                   dt_form_name(plan->weights.from_form), dt_form_name(plan->weights.to_form),
                   plan->weights.copied_bytes);
-    else if (plan->weights.packed)
-        dt_format(out, size, "packs the weights for %s: %zu bytes besides the file", plan->stack,
+    else if (plan->weights.packed_bytes)
+        dt_format(out, size, "packs the weights (--pack): %zu bytes besides the file",
                   plan->weights.copied_bytes);
     return out;
 }

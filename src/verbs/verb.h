@@ -40,9 +40,9 @@ struct dt_verb_model {
     char default_path[4096];
 };
 
-// Handles an option that opens a model: --pack, --check-scales, or one of the settings TOKENIZER to
-// SHORTLIST. The strings of *value must outlive the engine. Returns 0 if it was handled, -1 if it
-// is none of these, 2 if its value is wrong (the message is written).
+// Handles an option that opens a model: --check-scales, or one of the settings TOKENIZER to PACK.
+// The strings of *value must outlive the engine. Returns 0 if it was handled, -1 if it is none of
+// these, 2 if its value is wrong (the message is written).
 int dt_verb_model_option(enum dt_verb_id verb, struct dt_verb_model *model, int id,
                          const struct dt_option_value *value);
 

@@ -3,8 +3,8 @@
 """Generates stories and compares them, byte for byte, with what llama2.c printed.
 
 rows.py PROGRAM --models FOLDER [--models ...] --rows FILE.jsonl [--rows ...]
-        [--backend STACK] [--threads 1,2] [--only run|runq] [--sampling greedy|sampled]
-        [--every N] [--least PERCENT]
+        [--backend STACK] [--pack WHEN] [--threads 1,2] [--only run|runq]
+        [--sampling greedy|sampled] [--every N] [--least PERCENT]
 
 A row holds the program of llama2.c (run: fp32, runq: int8), its arguments and its output in hex.
 llama2.c drops the bytes of characters that its vocabulary lacks and duotale prints the whole
@@ -31,13 +31,13 @@ def find_model(folders, name):
     return next((folder / name for folder in folders if (folder / name).exists()), None)
 
 
-def generate(program, models, row, backend, threads):
+def generate(program, models, row, options, threads):
     """The command, its output, and None or what went wrong."""
     arguments = list(row["args"])
     for at in (0, arguments.index("-z") + 1):
         arguments[at] = str(find_model(models, arguments[at]))
-    command = [program, "run", *arguments, "--stop", "bos", "-b", backend, "-j", str(threads),
-               "--quiet"]
+    command = [program, "run", *arguments, "--stop", "bos", "-b", options.backend, "-j",
+               str(threads), "--pack", options.pack, "--quiet"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:
         return command, b"", f"exit code {done.returncode}: {done.stderr.decode(errors='replace')}"
@@ -81,6 +81,7 @@ def parse_options():
     parser.add_argument("--models", type=pathlib.Path, action="append", required=True)
     parser.add_argument("--rows", type=pathlib.Path, action="append", required=True)
     parser.add_argument("--backend", default="reference")
+    parser.add_argument("--pack", default="auto")
     parser.add_argument("--threads", default="1")
     parser.add_argument("--only", choices=["run", "runq"])
     parser.add_argument("--sampling", choices=["greedy", "sampled"])
@@ -96,7 +97,7 @@ def main():
         return 77
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         stories = list(pool.map(lambda job: generate(options.program, options.models, job[0],
-                                                     options.backend, job[1]), jobs))
+                                                     options, job[1]), jobs))
     agree, errors, total, common = 0, 0, 0, 0
     for (row, _), (command, found, error) in zip(jobs, stories):
         wanted = ascii_only(bytes.fromhex(row["stdout_hex"]))

@@ -101,7 +101,8 @@ static void print_plan(struct dt_worker *w, struct dt_string_buffer *out)
     dt_engine_memory(w->engine, &plan);
     print_bytes(out, "model file, mapped", plan.file_bytes, w->model_path);
     print_bytes(out, "weights in place", plan.weights.in_place_bytes, "part of the mapping");
-    print_bytes(out, "weights copied", plan.weights.copied_bytes, "");
+    print_bytes(out, "weights copied", plan.weights.copied_bytes,
+                plan.weights.packed_bytes ? "packed: read faster (setting pack)" : "");
     snprintf(note, sizeof note, "%u positions, %u used", plan.context, w->story.token_count);
     print_bytes(out, "KV cache", plan.session.kv, note);
     print_bytes(out, "scratch, logits",

@@ -105,6 +105,18 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .help = "Skips rows of a large classifier that cannot affect the result: the same text, "
                 "faster.",
     },
+    [DT_SET_PACK] = {
+        .name = "pack",
+        .type = DT_SETTING_CHOICE,
+        .when = DT_SETTING_START,
+        .step = 1,
+        .initial = "auto",
+        .choices = "auto never always",
+        .value = "WHEN",
+        .group = "Model",
+        .help = "Copies the weights into the backend's own layout, which is read faster: the same "
+                "text. auto: if the copy takes at most a quarter of the available memory.",
+    },
 
     // ---- Sampling ----
     [DT_SET_TEMPERATURE] = {

@@ -31,7 +31,7 @@ void dt_change_backend(struct dt_worker *w, const char *stack)
                              "%s: %.1f MB of weights are %s; this needs %.1f MB of memory beside "
                              "the backend in use.",
                              plan.stack, (double)plan.weights.copied_bytes / 1e6,
-                             plan.weights.packed ? "packed" : "converted",
+                             plan.weights.from_form == DT_FORM_NONE ? "packed" : "converted",
                              (double)plan.total / 1e6);
         status = dt_engine_swap(w->engine, stack, on_swap, w, &err);
     }

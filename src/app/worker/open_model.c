@@ -120,11 +120,12 @@ static dt_status try_open(struct dt_worker *w, const char *path, const char *tok
     dt_status status = dt_engine_prepare(w->engine, path, tokenizer, &plan, err);
     if (status != DT_OK)
         return status;
-    if (plan.weights.copied_bytes)
+    if (plan.weights.from_form != DT_FORM_NONE ||
+        (plan.weights.packed_bytes && !dt_settings_is(&w->settings, DT_SET_PACK, "auto")))
         dt_report_notice(w->report, DT_NOTICE_INFO,
                          "%s: the weights are %s for %s, which needs %.1f MB of memory.", path,
-                         plan.weights.packed ? "packed" : "converted", plan.stack,
-                         (double)plan.weights.copied_bytes / 1e6);
+                         plan.weights.from_form == DT_FORM_NONE ? "packed" : "converted",
+                         plan.stack, (double)plan.weights.copied_bytes / 1e6);
     return dt_engine_start(w->engine, on_load, w, err);
 }
 

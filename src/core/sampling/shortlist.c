@@ -29,7 +29,9 @@ bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_insta
     const struct dt_backend *t = &by->table;
     if (!t->matmul_rows || !t->act_error || !t->embed || classifier->bytes < weight_bytes / 5)
         return false;
-    return !t->row_products || t->row_products(by->ctx, NULL, classifier, 0, 0, NULL);
+    if (!t->row_products)
+        return classifier->form != DT_FORM_PACKED; // its rows are not contiguous
+    return t->row_products(by->ctx, NULL, classifier, 0, 0, NULL) != 0;
 }
 
 static void alloc(struct dt_shortlist *list, uint32_t vocab, uint32_t dim, struct dt_arena *arena)

@@ -6,6 +6,7 @@
 #include "abi/backend.h"
 #include "core/model.h"
 #include "core/stack.h"
+#include "core/weights.h"
 #include "host/memory.h"
 #include "host/threads.h"
 
@@ -51,6 +52,7 @@ struct dt_stack_instance {
     struct dt_account *account;
     struct dt_threads *threads; // NULL: everything runs on the calling thread
     atomic_size_t bytes;        // allocated by the instances through services
+    enum dt_pack_policy pack;   // as resolved by the engine for its model; AUTO: not yet
 };
 
 // Makes the stack that spec names, bottom first: "auto", "reference", "int8", "int8@avx2",

@@ -189,7 +189,7 @@ static void print_memory(const struct dt_token_profile *p)
         {"KV cache", m.session.kv, "model file", places.model},
         {"logits, tables", m.session.own - m.session.kv, "program and libs", places.files},
         {"scratch", m.session.scratch, "heap", places.heap},
-        {"converted weights", m.weights.arena_bytes, "stack", places.stack},
+        {"copied weights", m.weights.arena_bytes, "stack", places.stack},
         {"model, vocabulary", m.model_tables + m.tokenizer, "other anonymous", places.anonymous},
         {"sampler", m.sampler, "sum", sum, true},
         {"shortlist", m.shortlist, "anonymous", facts.anonymous},

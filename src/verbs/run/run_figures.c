@@ -72,7 +72,9 @@ void dt_run_announce(const struct dt_run_options *o, struct dt_engine *engine,
     dt_print(stderr, "%s: %s; vocabulary: %s; backend %s; seed %llu\n", dt_engine_path(engine),
              dt_engine_model(engine)->format, dt_engine_tokenizer_source(engine), plan->stack,
              (unsigned long long)o->seed);
-    if (*dt_verb_cost(plan, cost, sizeof cost))
+    bool asked = o->model.engine.pack != DT_PACK_AUTO || o->verbose;
+    if (*dt_verb_cost(plan, cost, sizeof cost) &&
+        (asked || plan->weights.from_form != DT_FORM_NONE))
         dt_print(stderr, "%s %s\n", plan->stack, cost);
     if (o->verbose)
         dt_print(
