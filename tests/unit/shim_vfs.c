@@ -32,19 +32,18 @@ static atomic_long fault_in;
 static atomic_int fault_code, fault_count;
 static atomic_bool fault_stays, fault_kills;
 
-// Called before each input or output. The code it fails with, SQLITE_OK: it does not.
-static int fault(void)
+// Called before each input or output: whether it fails.
+static bool fault(void)
 {
     if (!atomic_load(&fault_code))
-        return SQLITE_OK;
+        return false;
     long left = atomic_fetch_sub(&fault_in, 1);
     if (left > 1 || (left < 1 && !atomic_load(&fault_stays)))
-        return SQLITE_OK;
+        return false;
     if (atomic_load(&fault_kills))
         raise(SIGKILL);
     atomic_fetch_add(&fault_count, 1);
-    // no disk answers SQLITE_BUSY, and SQLite takes it for a lock
-    return atomic_load(&fault_code) == SQLITE_BUSY ? SQLITE_IOERR : atomic_load(&fault_code);
+    return true;
 }
 
 static sqlite3_file *real_of(sqlite3_file *f)
@@ -85,9 +84,8 @@ static int shim_close(sqlite3_file *f)
 static int shim_read(sqlite3_file *f, void *out, int n, sqlite3_int64 offset)
 {
     struct shim_file *file = (struct shim_file *)f;
-    int failed = fault();
-    if (failed)
-        return failed;
+    if (fault())
+        return SQLITE_IOERR_READ;
     sqlite3_int64 have = offset < file->size ? file->size - offset : 0;
     if (have > n)
         have = n;
@@ -123,9 +121,11 @@ static int keep_change(struct shim_file *file, const void *bytes, int n, sqlite3
 static int shim_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 offset)
 {
     struct shim_file *file = (struct shim_file *)f;
-    int failed = fault();
-    if (failed) // a part was written
+    int failed = SQLITE_OK;
+    if (fault()) { // a part was written
+        failed = atomic_load(&fault_code) == SQLITE_FULL ? SQLITE_FULL : SQLITE_IOERR_WRITE;
         n /= 2;
+    }
     if (atomic_load(&read_only))
         return SQLITE_READONLY;
     if (atomic_exchange(&damaged, false))
@@ -149,9 +149,8 @@ static int shim_write(sqlite3_file *f, const void *bytes, int n, sqlite3_int64 o
 static int shim_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
     struct shim_file *file = (struct shim_file *)f;
-    int failed = fault();
-    if (failed)
-        return failed;
+    if (fault())
+        return SQLITE_IOERR_TRUNCATE;
     if (size < file->size) {
         memset(file->image + size, 0, (size_t)(file->size - size));
         file->size = size;
@@ -163,9 +162,9 @@ static int shim_truncate(sqlite3_file *f, sqlite3_int64 size)
 static int shim_sync(sqlite3_file *f, int flags)
 {
     struct shim_file *file = (struct shim_file *)f;
-    int code = fault();
-    if (code != SQLITE_OK)
-        return code;
+    int code = SQLITE_OK;
+    if (fault())
+        return SQLITE_IOERR_FSYNC;
     if (atomic_load(&bad_sync) > 0) {
         atomic_fetch_sub(&bad_sync, 1);
         return SQLITE_IOERR_FSYNC;

@@ -22,8 +22,10 @@ void shim_vfs_read_only(bool on);
 // The next write finds the file damaged.
 void shim_vfs_damaged(void);
 
-// Input or output number n from now fails with this code of SQLite, and all after it if `stays`. Of
-// a write that fails, the first half is written. SQLITE_OK: no fault.
+// Input or output number n from now fails, and all after it if `stays`. With SQLITE_FULL a write
+// fails as on a full disk, with SQLITE_BUSY a lock is held by another program; else, and all other
+// calls, fail as such calls do (SQLITE_IOERR_WRITE, SQLITE_CANTOPEN). Of a write that fails, the
+// first half is written. SQLITE_OK: no fault.
 void shim_vfs_fault(long n, int code, bool stays);
 
 // The process is killed before input or output number n from now.

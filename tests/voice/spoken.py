@@ -61,6 +61,8 @@ class Spoken(unittest.TestCase):
         os.chmod(path, 0o700)
 
     def run_story(self, *arguments, story=STORY, **options):
+        if os.path.isfile(self.wav):  # a sound file that exists is not replaced
+            os.remove(self.wav)
         return subprocess.run([PROGRAM, *story, *arguments], env=self.env, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=120, check=False, **options)
 
