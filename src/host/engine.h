@@ -11,6 +11,7 @@
 #include "core/model.h"
 #include "core/sampling/sampler.h"
 #include "core/session.h"
+#include "core/text/jinja/jinja.h"
 #include "core/text/template.h"
 #include "core/text/tokenizer.h"
 #include "host/memory.h"
@@ -124,6 +125,12 @@ dt_status dt_engine_encode_pieces(struct dt_engine *engine, const struct dt_temp
                                   size_t piece_count, bool bos, char *scratch, size_t scratch_size,
                                   uint32_t *tokens, size_t capacity, size_t *count,
                                   struct dt_error *err);
+
+// dt_template_encode_text with this engine's tokenizer: a rendered dialogue (host/chat.h). *tokens
+// as in dt_engine_encode.
+dt_status dt_engine_encode_chat(struct dt_engine *engine, const struct dt_jinja_text *text,
+                                bool whole, const uint32_t **tokens, size_t *count,
+                                struct dt_error *err);
 
 // Writes the bytes of token `id`, following `previous` (DT_NO_TOKEN at the start), to
 // out[DT_PIECE_MAX]; returns their number. They are not cleaned: pass them through a

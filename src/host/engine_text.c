@@ -102,6 +102,21 @@ dt_status dt_engine_encode_pieces(struct dt_engine *e, const struct dt_template_
     return status == DT_OK ? dt_engine_check(e, err) : status;
 }
 
+dt_status dt_engine_encode_chat(struct dt_engine *e, const struct dt_jinja_text *text, bool whole,
+                                const uint32_t **tokens, size_t *count, struct dt_error *err)
+{
+    dt_status status = ensure_tokenizer(e, text->length, err);
+    if (status != DT_OK)
+        return status;
+    size_t capacity = 2 * text->length + 8; // a token a byte, and a space after each control token
+    if (!dt_array_grow(&e->tokens, &e->tokens_capacity, capacity, sizeof *e->tokens))
+        return dt_error_set(err, DT_NO_MEMORY, NULL,
+                            "no memory for the tokens of %zu bytes of text", text->length);
+    *tokens = e->tokens;
+    return dt_template_encode_text(&e->tokenizer, text->text, text->user, text->length, whole,
+                                   !whole, e->tokens, capacity, count, err);
+}
+
 size_t dt_engine_piece(const struct dt_engine *e, uint32_t previous, uint32_t id, char *out)
 {
     return dt_tokenizer_decode(&e->tokenizer, previous, id, out);

@@ -100,18 +100,20 @@ static dt_status refuse_folder(const char *folder, struct dt_error *err)
                         "NAME-00001-of-0000N.gguf");
 }
 
-// Maps the JSON files of a Hugging Face folder, then its weights: model.safetensors, or all
+// The texts of a Hugging Face folder.
+static const char *const texts[] = {"config.json",
+                                    "tokenizer.json",
+                                    "tokenizer_config.json",
+                                    "tokenizer.model",
+                                    "chat_template.jinja",
+                                    "chat_template.json",
+                                    "generation_config.json",
+                                    "model.safetensors.index.json"};
+
+// Maps the texts of a Hugging Face folder, then its weights: model.safetensors, or all
 // model-*.safetensors sorted by name.
 static dt_status map_folder(struct dt_model_files *files, const char *folder, struct dt_error *err)
 {
-    static const char *const texts[] = {"config.json",
-                                        "tokenizer.json",
-                                        "tokenizer_config.json",
-                                        "tokenizer.model",
-                                        "chat_template.jinja",
-                                        "chat_template.json",
-                                        "generation_config.json",
-                                        "model.safetensors.index.json"};
     static const char whole[] = "model.safetensors", suffix[] = ".safetensors";
     char *names[DT_MODEL_FILES_MAX];
     size_t count = 0;
@@ -178,6 +180,23 @@ dt_status dt_model_files_map(struct dt_model_files *files, const char *path, str
             return status;
     }
     return DT_OK;
+}
+
+dt_status dt_model_files_map_vocabulary(struct dt_model_files *files, const char *path,
+                                        struct dt_error *err)
+{
+    char inside[PATH_MAX];
+    dt_status status = DT_OK;
+    if (!is_folder(path))
+        return map_part(files, path, err);
+    if (first_shard(path, inside, sizeof inside))
+        return map_part(files, inside, err);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && !status; i++)
+        status = map_one(files, path, texts[i], false, err);
+    if (!status && !files->count)
+        status = dt_error_set(err, DT_BAD_INPUT, path,
+                              "contains no tokenizer.json, tokenizer.model or GGUF file");
+    return status;
 }
 
 void dt_model_files_unmap(struct dt_model_files *files)

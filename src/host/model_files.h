@@ -29,6 +29,11 @@ bool dt_model_files_present(const char *path);
 // names the file. After an error some files may be mapped: call dt_model_files_unmap in any case.
 dt_status dt_model_files_map(struct dt_model_files *files, const char *path, struct dt_error *err);
 
+// Maps the files of a vocabulary and a chat template, without weights: the texts of a Hugging Face
+// folder (config.json may be missing), or the file itself. Otherwise as dt_model_files_map.
+dt_status dt_model_files_map_vocabulary(struct dt_model_files *files, const char *path,
+                                        struct dt_error *err);
+
 // Unmaps all files and zeroes the struct.
 void dt_model_files_unmap(struct dt_model_files *files);
 

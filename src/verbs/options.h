@@ -12,6 +12,7 @@ enum dt_verb_id {
     DT_VERB_RUN,
     DT_VERB_BACKENDS,
     DT_VERB_INSPECT,
+    DT_VERB_TOKENIZE,
     DT_VERB_EVAL,
     DT_VERB_BENCH,
     DT_VERB_PROFILE,
@@ -76,6 +77,10 @@ enum dt_option_id {
     DT_OPTION_NAME,
     DT_OPTION_LIMIT,
     DT_OPTION_FORCE,
+    DT_OPTION_BOS,
+    DT_OPTION_CHAT,
+    DT_OPTION_DATE,
+    DT_OPTION_SYSTEM,
 };
 
 // What an option's value is: how it is checked, and what a shell offers for it.

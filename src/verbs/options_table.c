@@ -17,6 +17,7 @@ static const int run_settings[] = {
     DT_SET_VOICE_SPEED,    DT_SET_VOICE_PITCH,
 };
 static const int convert_settings[] = {DT_SET_TOKENIZER};
+static const int tokenize_settings[] = {DT_SET_TOKENIZER};
 static const int stories_settings[] = {DT_SET_LIBRARY};
 
 static const struct dt_option session_options[] = {
@@ -196,6 +197,40 @@ static const struct dt_option inspect_options[] = {
     },
     JSON_OPTION("Prints one JSON object."),
     MODEL_OPTIONS,
+    HELP_OPTION,
+    {NULL},
+};
+
+static const struct dt_option tokenize_options[] = {
+    {
+        .name = "chat",
+        .id = DT_OPTION_CHAT,
+        .type = DT_OPTION_FILE,
+        .value = "MESSAGES.json",
+        .help = "Renders a dialogue, a JSON array of {role, content}, by the model's chat "
+                "template; - is standard input.",
+    },
+    {
+        .name = "system",
+        .id = DT_OPTION_SYSTEM,
+        .letter = 'y',
+        .type = DT_OPTION_TEXT,
+        .value = "TEXT",
+        .help = "With --chat: a system message before the others.",
+    },
+    {
+        .name = "date",
+        .id = DT_OPTION_DATE,
+        .type = DT_OPTION_TEXT,
+        .value = "YYYY-MM-DD",
+        .help = "With --chat: the date of templates that show one; without this option, today.",
+    },
+    {
+        .name = "bos",
+        .id = DT_OPTION_BOS,
+        .help = "Puts the token for the beginning of a text first.",
+    },
+    JSON_OPTION("Prints one JSON object: ids, pieces and offsets; with --chat, rendered too."),
     HELP_OPTION,
     {NULL},
 };
@@ -392,6 +427,27 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .settings = model_settings,
             .setting_count = COUNT(model_settings),
             .operand = DT_OPERAND_MODEL,
+        },
+    [DT_VERB_TOKENIZE] =
+        {
+            .name = "tokenize",
+            .help = "show the tokens of a text or of a dialogue",
+            .synopsis = "MODEL [TEXT|-] [--bos] [--json]\nMODEL --chat MESSAGES.json "
+                        "[--system TEXT] [--date YYYY-MM-DD] [--json]",
+            .about = "Prints the token ids of a text, their pieces and the byte offsets at which "
+                     "they begin. Without TEXT, or with -, standard input is read; its bytes are "
+                     "used as they are, and control tokens in it are ordinary text. Offsets are "
+                     "approximate where the vocabulary normalises the text. MODEL may "
+                     "also be a file or folder with a vocabulary and no weights.\n"
+                     "With --chat, the dialogue is rendered by the model's own chat template, up "
+                     "to the beginning of the model's next answer, and the tokens are those of the "
+                     "rendering; control tokens are found only in text of the template.",
+            .options = tokenize_options,
+            .settings = tokenize_settings,
+            .setting_count = COUNT(tokenize_settings),
+            .operand = DT_OPERAND_MODEL_AND_FILES,
+            .notes = "Exit codes: 0 success, 2 usage, 3 invalid input (also where the template "
+                     "refuses the dialogue), 4 not enough memory.",
         },
     [DT_VERB_EVAL] =
         {

@@ -19,7 +19,8 @@ import time
 from common import DATA, PROGRAM, done, expect, folder, run
 
 COMPLETIONS = pathlib.Path(sys.argv[3]).resolve()
-VERBS = ["run", "backends", "inspect", "eval", "bench", "profile", "voices", "convert", "stories"]
+VERBS = ["run", "backends", "inspect", "tokenize", "eval", "bench", "profile", "voices", "convert",
+         "stories"]
 LIMIT = 60  # seconds until a shell that does not answer fails the test
 
 

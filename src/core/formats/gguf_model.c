@@ -174,3 +174,27 @@ dt_status dt_gguf_open(const struct dt_model_part *parts, uint32_t count, struct
         out->classifier = out->embedding;
     return DT_OK;
 }
+
+dt_status dt_gguf_open_vocabulary(const struct dt_model_part *part, struct dt_arena *arena,
+                                  struct dt_model *out, struct dt_error *err)
+{
+    struct dt_model dropped = {0};
+    struct dt_gguf_reader r = {.arena = arena,
+                               .model = out ? out : &dropped,
+                               .err = err,
+                               .file = part->name,
+                               .measuring = !out};
+    struct dt_gguf g;
+    dt_status status;
+    if ((status = dt_gguf_read(&g, part->bytes, part->n, part->name, err)) ||
+        (status = dt_gguf_read_vocab(&r, &g)) ||
+        (status = dt_gguf_text(&g, "tokenizer.chat_template", &r.model->chat_template,
+                               &r.model->chat_template_length, err)))
+        return status;
+    r.model->format = g.version == 2 ? "GGUF v2" : "GGUF v3";
+    if (r.model->vocab.kind == DT_VOCAB_NONE && out)
+        return dt_error_set(err, DT_BAD_INPUT, part->name, "contains no vocabulary");
+    if (out)
+        dt_template_turn_end(&out->vocab, out->chat_template, out->chat_template_length);
+    return DT_OK;
+}

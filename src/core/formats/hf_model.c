@@ -5,6 +5,7 @@
 #include "core/formats/foreign.h"
 #include "core/formats/hf_reader.h"
 #include "core/formats/hf_vocab.h"
+#include "core/formats/sentencepiece.h"
 #include "core/text/template.h"
 
 // Whether the path of a file ends with this name.
@@ -59,9 +60,6 @@ static dt_status sort_parts(struct dt_hf_reader *r)
             r->tokenizer_config_name = part->name;
         }
     }
-    if (!r->config.n)
-        return dt_error_set(r->err, DT_BAD_INPUT, r->parts[0].name,
-                            "no config.json with model_type or hidden_size among the files");
     return DT_OK;
 }
 
@@ -79,8 +77,12 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
     size_t tensors = 0;
     bool weights = false;
     dt_status status;
-    if ((status = sort_parts(&r)) ||
-        (status = dt_foreign_check_config(r.config, r.config_name, err)) ||
+    if ((status = sort_parts(&r)))
+        return status;
+    if (!r.config.n)
+        return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
+                            "no config.json with model_type or hidden_size among the files");
+    if ((status = dt_foreign_check_config(r.config, r.config_name, err)) ||
         (status = dt_hf_read_config(&r)) || (status = dt_hf_read_tokenizer(&r)))
         return status;
     m->format = "safetensors";
@@ -118,4 +120,50 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
         m->classifier = m->embedding;
     dt_template_turn_end(&m->vocab, m->chat_template, m->chat_template_length);
     return DT_OK;
+}
+
+// The number of tokens that the tokenizer's own files name.
+static uint32_t count_tokens(const struct dt_hf_reader *r)
+{
+    const struct dt_json_value lists[] = {
+        dt_json_find(dt_json_find(r->tokenizer, "model"), "vocab"),
+        dt_json_find(r->tokenizer, "added_tokens"),
+    };
+    uint64_t most = 0, id;
+    for (int i = 0; i < 2; i++) {
+        struct dt_json_walk walk = {0};
+        struct dt_json_value key, item;
+        while (dt_json_next(lists[i], &walk, &key, &item)) {
+            struct dt_json_value v = i == 0 ? item : dt_json_find(item, "id");
+            if (dt_json_uint_of(v, &id) && id < DT_MAX_VOCAB && id + 1 > most)
+                most = id + 1;
+        }
+    }
+    return (uint32_t)most;
+}
+
+dt_status dt_hf_open_vocabulary(const struct dt_model_part *parts, uint32_t count,
+                                struct dt_arena *arena, struct dt_model *out, struct dt_error *err)
+{
+    struct dt_model dropped = {0};
+    struct dt_hf_reader r = {.parts = parts,
+                             .count = count,
+                             .arena = arena,
+                             .model = out ? out : &dropped,
+                             .err = err,
+                             .measuring = !out};
+    dt_status status = sort_parts(&r);
+    if (status)
+        return status;
+    if (!r.tokenizer.n && !r.sentencepiece)
+        return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
+                            "no tokenizer.json or tokenizer.model among the files");
+    r.model->format = "safetensors";
+    r.model->hp.vocab = count_tokens(&r);
+    if (!r.tokenizer.n)
+        r.model->hp.vocab = dt_sentencepiece_count(r.sentencepiece);
+    status = dt_hf_read_tokenizer(&r);
+    if (!status && out)
+        dt_template_turn_end(&out->vocab, out->chat_template, out->chat_template_length);
+    return status;
 }

@@ -93,10 +93,8 @@ size_t dt_model_measure(const unsigned char *bytes, size_t n, const char *name,
     return dt_model_measure_parts(&part, 1, err);
 }
 
-dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
-                              struct dt_arena *arena, struct dt_model *out, struct dt_error *err)
+static void clear(struct dt_model *out)
 {
-    size_t before = arena->used;
     memset(out, 0, sizeof *out);
     out->hints = (struct dt_model_hints){.temperature = DT_UNSET,
                                          .top_p = DT_UNSET,
@@ -104,6 +102,44 @@ dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
                                          .min_p = DT_UNSET,
                                          .repeat_penalty = DT_UNSET};
     out->vocab.bos = out->vocab.eos = out->vocab.unknown = out->vocab.eot = DT_NO_TOKEN;
+}
+
+static dt_status dispatch_vocabulary(const struct dt_model_part *parts, uint32_t count,
+                                     struct dt_arena *arena, struct dt_model *out,
+                                     struct dt_error *err)
+{
+    if (!count)
+        return dt_error_set(err, DT_FAILED, NULL, "a vocabulary needs at least one file");
+    if (is_gguf(parts[0].bytes, parts[0].n))
+        return dt_gguf_open_vocabulary(&parts[0], arena, out, err);
+    if (dt_model_recognise(parts[0].bytes, parts[0].n) && !is_json(parts[0].bytes, parts[0].n))
+        return dt_error_set(err, DT_UNSUPPORTED, parts[0].name, "contains no vocabulary");
+    return dt_hf_open_vocabulary(parts, count, arena, out, err);
+}
+
+size_t dt_model_measure_vocabulary(const struct dt_model_part *parts, uint32_t count,
+                                   struct dt_error *err)
+{
+    struct dt_arena counting = dt_arena_over(NULL, 0);
+    return dispatch_vocabulary(parts, count, &counting, NULL, err) ? 0 : counting.used + DT_ALIGN;
+}
+
+dt_status dt_model_open_vocabulary(const struct dt_model_part *parts, uint32_t count,
+                                   struct dt_arena *arena, struct dt_model *out,
+                                   struct dt_error *err)
+{
+    clear(out);
+    dt_status status = dispatch_vocabulary(parts, count, arena, out, err);
+    if (!status)
+        dt_vocab_find_ends(&out->vocab);
+    return status;
+}
+
+dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
+                              struct dt_arena *arena, struct dt_model *out, struct dt_error *err)
+{
+    size_t before = arena->used;
+    clear(out);
     dt_status status = dispatch(parts, count, arena, out, err);
     if (status) {
         arena->used = before;

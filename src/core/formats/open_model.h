@@ -34,6 +34,15 @@ dt_status dt_model_open(const unsigned char *bytes, size_t n, const char *name,
 dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
                               struct dt_arena *arena, struct dt_model *out, struct dt_error *err);
 
+// The same for the vocabulary and the chat template only, where the weights are missing or cannot
+// be computed: a GGUF file (the first of a split), or the tokenizer's files of a Hugging Face
+// folder. Only those fields and hp.vocab of *out are set. DT_UNSUPPORTED for other formats.
+size_t dt_model_measure_vocabulary(const struct dt_model_part *parts, uint32_t count,
+                                   struct dt_error *err);
+dt_status dt_model_open_vocabulary(const struct dt_model_part *parts, uint32_t count,
+                                   struct dt_arena *arena, struct dt_model *out,
+                                   struct dt_error *err);
+
 // Checks every scale, also inside blocks. DT_BAD_INPUT: names the tensor, row and value of the
 // first scale that is not finite. Reads all weights.
 dt_status dt_model_check_scales(const struct dt_model *model, const char *name,

@@ -278,3 +278,13 @@ dt_status dt_sentencepiece_read(const struct dt_model_part *file, struct dt_json
     out->eos = id_of(r.eos, size);
     return DT_OK;
 }
+
+uint32_t dt_sentencepiece_count(const struct dt_model_part *file)
+{
+    struct message m = {file->bytes, file->bytes + file->n, false};
+    struct field f;
+    uint32_t count = 0;
+    while (count < DT_MAX_VOCAB && next(&m, &f))
+        count += f.number == 1;
+    return count;
+}

@@ -15,4 +15,7 @@ dt_status dt_sentencepiece_read(const struct dt_model_part *file, struct dt_json
                                 uint32_t size, struct dt_arena *arena, struct dt_vocab *out,
                                 struct dt_error *err);
 
+// The number of pieces in a tokenizer.model, at most DT_MAX_VOCAB.
+uint32_t dt_sentencepiece_count(const struct dt_model_part *file);
+
 #endif

@@ -60,6 +60,16 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
                              uint32_t *tokens, size_t capacity, size_t *out_count,
                              struct dt_error *err);
 
+// Encodes a dialogue that a chat template rendered: control tokens are found in the bytes of the
+// template only (user[i] 0; user NULL: all bytes), everything between them is encoded as plain text
+// in which user-defined tokens count. bos: BOS first, if the vocabulary adds it and the text does
+// not begin with it. after: the text follows one of the vocabulary's control tokens. capacity
+// n + 8 is enough. Errors as dt_tokenizer_encode.
+dt_status dt_template_encode_text(struct dt_tokenizer *t, const char *text,
+                                  const unsigned char *user, size_t n, bool bos, bool after,
+                                  uint32_t *tokens, size_t capacity, size_t *out_count,
+                                  struct dt_error *err);
+
 // The control or user-defined token whose piece is exactly this text, or DT_NO_TOKEN. Searches the
 // whole vocabulary.
 uint32_t dt_template_marker(const struct dt_vocab *vocab, const char *text, size_t length);

@@ -59,3 +59,62 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
     *out_count = used;
     return DT_OK;
 }
+
+// The control token at the beginning of text[0..n) of a template, and its length.
+static uint32_t control_here(struct dt_tokenizer *t, const char *text, const unsigned char *user,
+                             size_t n, size_t *length)
+{
+    const struct dt_vocab *vocab = t->vocab;
+    uint32_t id = DT_NO_TOKEN;
+    if (vocab->types) {
+        id = dt_tokenizer_special(t, text, n, length);
+    } else if (n >= 3 && memcmp(text, "<s>", 3) == 0) { // pieces of llama2.c vary
+        id = vocab->bos;
+        *length = 3;
+    } else if (n >= 4 && memcmp(text, "</s>", 4) == 0) {
+        id = vocab->eos;
+        *length = 4;
+    }
+    if (id != DT_NO_TOKEN && user && memchr(user, 1, *length))
+        id = DT_NO_TOKEN;
+    return id;
+}
+
+dt_status dt_template_encode_text(struct dt_tokenizer *t, const char *text,
+                                  const unsigned char *user, size_t n, bool bos, bool after,
+                                  uint32_t *tokens, size_t capacity, size_t *out_count,
+                                  struct dt_error *err)
+{
+    const struct dt_vocab *vocab = t->vocab;
+    size_t used = 0, length = 0, found;
+    unsigned flags = DT_ENCODE_USER | (after && vocab->prefix_once ? 0 : DT_ENCODE_PREFIX);
+    uint32_t id = n ? control_here(t, text, user, n, &length) : DT_NO_TOKEN;
+    *out_count = 0;
+    if (bos && vocab->add_bos && vocab->bos < vocab->size && id != vocab->bos && capacity)
+        tokens[used++] = vocab->bos;
+    for (size_t begin = 0, at = 0; at <= n;) {
+        id = at < n ? control_here(t, text + at, user ? user + at : NULL, n - at, &length)
+                    : DT_NO_TOKEN;
+        if (id == DT_NO_TOKEN && at < n) {
+            at++;
+            continue;
+        }
+        if (at > begin) {
+            dt_status status = dt_tokenizer_encode(t, text + begin, at - begin, flags,
+                                                   tokens + used, capacity - used, &found, err);
+            if (status)
+                return status;
+            used += found;
+        }
+        if (at == n)
+            break;
+        if (used == capacity)
+            return dt_error_set(err, DT_NO_MEMORY, NULL, "the dialogue has more than %zu tokens",
+                                capacity);
+        tokens[used++] = id;
+        begin = at += length;
+        flags = DT_ENCODE_USER | (vocab->prefix_once ? 0 : DT_ENCODE_PREFIX);
+    }
+    *out_count = used;
+    return DT_OK;
+}

@@ -58,6 +58,12 @@ static uint32_t special_here(struct dt_tokenizer *t, const char *text, size_t n,
     return DT_NO_TOKEN;
 }
 
+uint32_t dt_tokenizer_special(struct dt_tokenizer *t, const char *text, size_t n, size_t *length)
+{
+    dt_tokenizer_index_build(t);
+    return special_here(t, text, n, DT_ENCODE_SPECIAL, length);
+}
+
 static void append(uint32_t id, uint32_t *tokens, size_t capacity, size_t *count)
 {
     if (*count < capacity)

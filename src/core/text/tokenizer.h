@@ -38,6 +38,10 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
                               uint32_t *tokens, size_t capacity, size_t *count,
                               struct dt_error *err);
 
+// The control or user-defined token whose piece is at the beginning of text[0..n), the longest if
+// there are several, and the bytes of its piece; DT_NO_TOKEN if there is none.
+uint32_t dt_tokenizer_special(struct dt_tokenizer *t, const char *text, size_t n, size_t *length);
+
 // Writes the bytes of token id after `previous` (DT_NO_TOKEN at the start) to out, at most
 // DT_PIECE_MAX, and returns how many. After BOS one leading space is dropped; byte pieces give
 // their byte; control pieces give nothing, except those of a tokenizer.bin, which llama2.c prints

@@ -359,13 +359,23 @@ static void set_variable(struct dt_jinja *j, const char *name, struct dt_jvalue 
     set(j, dt_jtext(name, strlen(name)), value);
 }
 
+// A role. Templates make control tokens of it ("<|" + role + "|>"), so a plain word counts as text
+// of the template; anything else as a user's.
+static struct dt_jvalue role_of(struct dt_jinja *j, const char *role)
+{
+    size_t n = strlen(role);
+    for (size_t i = 0; i < n; i++)
+        if (!(role[i] >= 'a' && role[i] <= 'z') && role[i] != '_')
+            return dt_juser_text(j, role, n);
+    return dt_jtext(role, n);
+}
+
 static void set_variables(struct dt_jinja *j, const struct dt_jinja_input *in)
 {
     struct dt_jvalue none = {.kind = DT_JNONE}, messages = dt_jnew_list(j);
     for (size_t i = 0; i < in->count && !j->status; i++) {
         const struct dt_jinja_message *m = &in->messages[i];
-        struct dt_jvalue message = dt_jnew_dict(j),
-                         role = dt_juser_text(j, m->role, strlen(m->role)),
+        struct dt_jvalue message = dt_jnew_dict(j), role = role_of(j, m->role),
                          content = dt_juser_text(j, m->content, m->length);
         if (j->status)
             return;
