@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/worker/dialogue.h"
 #include "base/text.h"
 
 static dt_status no_memory(struct dt_error *err)
@@ -60,22 +61,11 @@ static dt_status push_head(struct dt_worker *w, struct dt_error *err)
     return status;
 }
 
-// The system prompt and the premise. The caller releases it with free(); NULL if memory is short.
-static char *system_text(struct dt_worker *w)
-{
-    const char *system = dt_settings_text(&w->settings, DT_SET_SYSTEM),
-               *premise = w->story.premise ? w->story.premise : "";
-    char *text = malloc(strlen(system) + strlen(premise) + 4);
-    if (text)
-        sprintf(text, "%s%s%s", system, *system && *premise ? "\n\n" : "", premise);
-    return text;
-}
-
 static dt_status put_chat_turn(struct dt_worker *w, size_t n, bool first, struct dt_error *err)
 {
     struct dt_template_piece pieces[2 * DT_TEMPLATE_PIECES];
     const struct dt_turn *turn = &w->story.turns[n];
-    char *system = system_text(w);
+    char *system = dt_dialogue_system(w);
     size_t count = 0;
     if (!system)
         return no_memory(err);
@@ -116,6 +106,8 @@ static dt_status put_turn(struct dt_worker *w, size_t n, bool first, struct dt_e
 {
     struct dt_turn *turn = &w->story.turns[n];
     dt_status status = DT_OK;
+    if (w->story.chat && w->chat.source)
+        return dt_dialogue_put_turn(w, n, err);
     if (first)
         status = push_head(w, err);
     turn->begin = w->story.token_count;
@@ -150,7 +142,8 @@ dt_status dt_context_put_prompt(struct dt_worker *w, struct dt_error *err)
             return status;
         }
     }
-    if (story->token_count - story->turns[n].begin + story->head + 8 > capacity)
+    if (story->turns[n].begin != DT_NOWHERE &&
+        story->token_count - story->turns[n].begin + story->head + 8 > capacity)
         return dt_error_set(err, DT_CONTEXT_FULL, NULL,
                             "the prompt has %u tokens, and the context only %u; shorten it, or "
                             "raise the setting context",
@@ -189,7 +182,9 @@ dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err)
     dt_status status = DT_OK;
     const struct dt_vocab *vocab = &dt_engine_model(w->engine)->vocab;
     story->token_count = story->head = 0;
-    for (size_t i = 0; i < story->count && status == DT_OK; i++) {
+    // a template that is run renders all turns at once
+    size_t begin = story->chat && w->chat.source && story->count ? story->count - 1 : 0;
+    for (size_t i = begin; i < story->count && status == DT_OK; i++) {
         struct dt_turn *turn = &story->turns[i];
         status = put_turn(w, i, i == 0, err);
         if (status == DT_OK && turn->length)

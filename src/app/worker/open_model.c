@@ -41,20 +41,30 @@ static void choose_template(struct dt_worker *w, bool default_model)
 {
     const struct dt_model *model = dt_engine_model(w->engine);
     const char *wanted = dt_settings_text(&w->settings, DT_SET_TEMPLATE);
-    w->family = dt_template_recognise(model->chat_template,
-                                      model->chat_template ? model->chat_template_length : 0);
-    if (strcmp(wanted, "auto") != 0) {
-        if (!dt_template_by_name(wanted, &w->family))
-            dt_report_notice(w->report, DT_NOTICE_WARNING,
-                             "Unknown chat template \"%s\". Using the model's own.", wanted);
-    } else if (w->family == DT_TEMPLATE_PLAIN && default_model) {
-        w->family = DT_TEMPLATE_STORY;
-    } else if (w->family == DT_TEMPLATE_UNKNOWN) {
-        dt_report_notice(w->report, DT_NOTICE_WARNING,
-                         "The model's chat template is unknown. Chats are passed to the model as "
-                         "plain text; --chat-template NAME chooses another template.");
-        w->family = DT_TEMPLATE_PLAIN;
+    struct dt_error err = {0};
+    dt_chat_close(&w->chat);
+    if (strcmp(wanted, "auto") != 0 &&
+        dt_chat_open(&w->chat, model, wanted, DT_TEMPLATE_PLAIN, &err) == DT_OK) {
+        w->family = w->chat.family;
+        return;
     }
+    if (err.status != DT_OK) {
+        dt_report_error(w->report, &err);
+        dt_report_notice(w->report, DT_NOTICE_WARNING, "Using the model's own chat template.");
+        dt_chat_close(&w->chat);
+    }
+    dt_chat_open(&w->chat, model, NULL, DT_TEMPLATE_PLAIN, &err);
+    w->family = w->chat.family;
+    if (!model->chat_template && default_model)
+        w->family = DT_TEMPLATE_STORY;
+    if (w->chat.reason.status == DT_OK)
+        return;
+    if (w->family == DT_TEMPLATE_UNKNOWN)
+        w->family = DT_TEMPLATE_PLAIN;
+    dt_report_notice(w->report, DT_NOTICE_WARNING,
+                     "The model's chat template cannot be run: %s. Chats use the turns of %s; "
+                     "--chat-template NAME chooses another template.",
+                     w->chat.reason.message, dt_template_name(w->family));
 }
 
 bool dt_open_model_chat_wanted(struct dt_worker *w)

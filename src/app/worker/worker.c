@@ -137,5 +137,6 @@ void dt_worker_free(struct dt_worker *w)
         free(w->usual->premise);
     free(w->usual);
     dt_story_free(&w->story);
+    dt_chat_close(&w->chat);
     free(w);
 }

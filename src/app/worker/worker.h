@@ -9,7 +9,7 @@
 #include "app/requests.h"
 #include "app/speech/speech.h"
 #include "app/worker/story.h"
-#include "core/text/template.h"
+#include "host/chat.h"
 
 // What a worker is made of and works for. All outlive it.
 struct dt_worker_parts {
@@ -45,7 +45,8 @@ struct dt_worker {
     struct dt_story story;
     struct dt_story_usual *usual; // NULL: the story was not opened
 
-    enum dt_template family; // of the open model
+    struct dt_chat chat;     // of the open model
+    enum dt_template family; // of its turns, where its template is not run
     int open_code;           // exit code that a model that could not be opened has set, 0: none
     char model_path[512];
     char stack_asked[128]; // the setting that the current stack was made for

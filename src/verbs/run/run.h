@@ -6,6 +6,7 @@
 
 #include "core/sampling/sampler.h"
 #include "host/json.h"
+#include "host/string_buffer.h"
 #include "base/text.h"
 #include "base/typed_text.h"
 #include "verbs/run/sink.h"
@@ -39,10 +40,11 @@ struct dt_run {
     struct dt_sink sink;
     struct dt_text_filter filter;
     struct dt_json json;
-    struct dt_stop_text stops; // of the text generated since the last prompt
-    bool stopped;              // one was found
-    uint32_t limit;            // positions to use
-    uint32_t previous;         // the last token, which decoding a piece depends on
+    struct dt_string_buffer answer; // clean text generated since the last prompt
+    struct dt_stop_text stops;      // of the text generated since the last prompt
+    bool stopped;                   // one was found
+    uint32_t limit;                 // positions to use
+    uint32_t previous;              // the last token, which decoding a piece depends on
     uint32_t prompt_tokens, generated;
     const char *ended;     // reason: "end", "stop-text", "length", "context", "interrupted"
     uint64_t begun, first; // clock: start of the first prompt, first sampled token

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/text/template.h"
+#include "host/array.h"
+#include "host/chat.h"
 #include "host/clock.h"
-#include "host/file.h"
 #include "verbs/run/run.h"
 
 // Reads a line of standard input without its newline, malloc'ed; NULL at the end. The prompt is
@@ -38,48 +38,38 @@ static char *read_line(const char *prompt)
     return line;
 }
 
-// Finds the family of a template. DT_UNSUPPORTED, with the beginning of the text, if it is unknown.
-// where: the file that contains it.
-static dt_status family_of_text(const char *text, size_t n, const char *where,
-                                enum dt_template *out, struct dt_error *err)
-{
-    *out = dt_template_recognise(text, n);
-    if (*out != DT_TEMPLATE_UNKNOWN)
-        return DT_OK;
-    return dt_error_set(err, DT_UNSUPPORTED, where,
-                        "unknown chat template; choose one with --chat-template. The template "
-                        "begins: %.*s%s",
-                        n < 300 ? (int)n : 300, text, n < 300 ? "" : " ...");
-}
-
-// Chooses the family by --chat-template (a name or a file), else by the model's template. Without
-// either it is Llama 2, as in llama2.c.
-static dt_status choose_family(const struct dt_run *run, enum dt_template *out,
-                               struct dt_error *err)
+// Chooses the template by --chat-template (a name or a file), else the model's. Without either it
+// is Llama 2's for a SentencePiece vocabulary, as in llama2.c.
+static dt_status open_chat(struct dt_run *run, struct dt_chat *chat, struct dt_error *err)
 {
     const struct dt_model *m = dt_engine_model(run->engine);
-    const char *name = run->options->template_name;
-    *out = DT_TEMPLATE_LLAMA2;
-    if (!name && !m->chat_template)
+    const char *path = dt_engine_path(run->engine);
+    dt_status status = dt_chat_open(chat, m, run->options->template_name, DT_TEMPLATE_LLAMA2, err);
+    if (status != DT_OK || chat->reason.status == DT_OK)
+        return status;
+    if (chat->family == DT_TEMPLATE_UNKNOWN)
+        return dt_error_set(err, DT_UNSUPPORTED, path, "%s; choose another with --chat-template",
+                            chat->reason.message);
+    fprintf(stderr,
+            "duotale: %s: %s; the turns of %s are used instead (--chat-template NAME chooses)\n",
+            path, chat->reason.message, dt_template_name(chat->family));
+    return DT_OK;
+}
+
+// Evaluates tokens. DT_CONTEXT_FULL if they do not fit.
+static dt_status eval_tokens(struct dt_run *run, const uint32_t *tokens, size_t count,
+                             struct dt_error *err)
+{
+    uint32_t capacity = run->limit - dt_session_position(dt_engine_session(run->engine));
+    if (count > capacity)
+        return dt_error_set(err, DT_CONTEXT_FULL, NULL,
+                            "%zu tokens do not fit into the remaining %u positions", count,
+                            capacity);
+    if (!count)
         return DT_OK;
-    if (!name)
-        return family_of_text(m->chat_template, m->chat_template_length,
-                              dt_engine_path(run->engine), out, err);
-    if (dt_template_by_name(name, out))
-        return DT_OK;
-    if (!dt_file_readable(name))
-        return dt_error_set(
-            err, DT_USAGE, NULL,
-            "--chat-template: must be plain, llama2, llama3, chatml, zephyr, gemma, "
-            "mistral, story or a file (got \"%s\")",
-            name);
-    char *text = NULL;
-    size_t n = 0;
-    dt_status status = dt_file_read(name, 1u << 20, &text, &n, err);
-    if (status == DT_OK)
-        status = family_of_text(text, n, name, out, err);
-    free(text);
-    return status;
+    run->prompt_tokens += (uint32_t)count;
+    run->previous = tokens[count - 1];
+    return dt_engine_eval(run->engine, tokens, (uint32_t)count, err);
 }
 
 // Encodes pieces of a template and evaluates them. DT_CONTEXT_FULL if they do not fit.
@@ -100,35 +90,102 @@ static dt_status eval_pieces(struct dt_run *run, const struct dt_template_piece 
     if (status == DT_OK)
         status = dt_engine_encode_pieces(run->engine, pieces, count, bos, scratch, length + 16,
                                          tokens, length + 64, &tokens_count, err);
-    uint32_t capacity = run->limit - dt_session_position(dt_engine_session(run->engine));
-    if (status == DT_OK && tokens_count > capacity)
-        status = dt_error_set(err, DT_CONTEXT_FULL, NULL,
-                              "%zu tokens do not fit into the remaining %u positions", tokens_count,
-                              capacity);
-    if (status == DT_OK && tokens_count) {
-        run->prompt_tokens += (uint32_t)tokens_count;
-        run->previous = tokens[tokens_count - 1];
-        status = dt_engine_eval(run->engine, tokens, (uint32_t)tokens_count, err);
-    }
+    if (status == DT_OK)
+        status = eval_tokens(run, tokens, tokens_count, err);
     free(scratch);
     free(tokens);
     return status;
 }
 
-dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *err)
+// The messages of a chat with a template that is run.
+struct dialogue {
+    struct dt_jinja_message *messages;
+    size_t count, capacity;
+};
+
+// Appends a message; takes `content` over (NULL: memory was short).
+static dt_status add_message(struct dialogue *d, const char *role, char *content,
+                             struct dt_error *err)
 {
-    dt_status status = DT_OK;
+    if (!content || !dt_array_grow(&d->messages, &d->capacity, d->count + 1, sizeof *d->messages)) {
+        free(content);
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for another message");
+    }
+    d->messages[d->count++] = (struct dt_jinja_message){role, content, strlen(content)};
+    return DT_OK;
+}
+
+// Evaluates what is new in the dialogue: the difference to the last rendering, or everything after
+// what the new one has in common with the tokens so far.
+static dt_status eval_dialogue(struct dt_run *run, struct dt_chat *chat, const struct dialogue *d,
+                               bool opening, struct dt_error *err)
+{
     struct dt_session *session = dt_engine_session(run->engine);
+    uint32_t ended = opening ? DT_NO_TOKEN : run->previous;
+    struct dt_chat_step step;
+    const uint32_t *tokens;
+    size_t count;
+    dt_status status = dt_chat_next(chat, d->messages, d->count, ended, &step, err);
+    if (status == DT_OK)
+        status = dt_engine_encode_chat(run->engine, &step.text, step.whole, &tokens, &count, err);
+    if (status != DT_OK)
+        return status;
+    if (!step.whole) { // the end of the last turn was sampled and not evaluated
+        if (dt_session_position(session) < run->limit)
+            status = dt_engine_eval(run->engine, &ended, 1, err);
+        return status == DT_OK ? eval_tokens(run, tokens, count, err) : status;
+    }
+    uint32_t keep = dt_session_common_prefix(session, tokens, (uint32_t)count);
+    if (keep == count && keep)
+        keep--; // its logits are needed again
+    dt_session_truncate(session, keep);
+    return eval_tokens(run, tokens + keep, count - keep, err);
+}
+
+// Evaluates a message of the user, so that the model's answer is next.
+static dt_status eval_message(struct dt_run *run, struct dt_chat *chat, struct dialogue *d,
+                              bool opening, const char *user, struct dt_error *err)
+{
     struct dt_template_piece pieces[DT_TEMPLATE_PIECES];
-    enum dt_template family;
     const struct dt_model *m = dt_engine_model(run->engine);
     const char *system = run->options->system;
-    size_t system_length = system ? strlen(system) : 0;
-    status = choose_family(run, &family, err);
-    if (!system && status == DT_OK &&
-        family == DT_TEMPLATE_CHATML) // the templates of Qwen and SmolLM insert one
-        system =
-            dt_template_default_system(m->chat_template, m->chat_template_length, &system_length);
+    size_t length = system ? strlen(system) : 0;
+    dt_status status = DT_OK;
+    if (!chat->source) {
+        if (!system && chat->family == DT_TEMPLATE_CHATML) // Qwen's and SmolLM's insert one
+            system = dt_template_default_system(m->chat_template, m->chat_template_length, &length);
+        return eval_pieces(
+            run, pieces,
+            dt_template_turn(chat->family, opening, system, length, user, strlen(user), pieces),
+            opening, err);
+    }
+    if (opening && system)
+        status = add_message(d, "system", strdup(system), err);
+    if (status == DT_OK)
+        status = add_message(d, "user", strdup(user), err);
+    return status == DT_OK ? eval_dialogue(run, chat, d, opening, err) : status;
+}
+
+// After the model's turn, which ended with a token that was sampled and not evaluated.
+static dt_status close_turn(struct dt_run *run, struct dt_chat *chat, struct dialogue *d,
+                            struct dt_error *err)
+{
+    struct dt_template_piece pieces[DT_TEMPLATE_PIECES];
+    if (chat->source)
+        return add_message(d, "assistant", dt_string_buffer_detach(&run->answer), err);
+    dt_status status = dt_engine_eval(run->engine, &run->previous, 1, err);
+    if (status == DT_OK)
+        status =
+            eval_pieces(run, pieces, dt_template_close(chat->family, true, pieces), false, err);
+    return status;
+}
+
+dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *err)
+{
+    struct dt_session *session = dt_engine_session(run->engine);
+    struct dialogue d = {0};
+    struct dt_chat chat;
+    dt_status status = open_chat(run, &chat, err);
     for (bool opening = true; status == DT_OK; opening = false) {
         char *user = opening && first ? strdup(first) : read_line("> ");
         if (!user || dt_engine_cancelled(run->engine)) {
@@ -137,10 +194,9 @@ dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *er
         }
         if (opening)
             run->begun = dt_clock_ns(); // the time of typing does not count
-        size_t count =
-            dt_template_turn(family, opening, system, system_length, user, strlen(user), pieces);
-        status = eval_pieces(run, pieces, count, opening, err);
+        status = eval_message(run, &chat, &d, opening, user, err);
         free(user);
+        dt_string_buffer_free(&run->answer);
         if (status == DT_OK)
             status = dt_run_continue(run, err);
         if (!dt_run_finish_text(run) && status == DT_OK)
@@ -148,11 +204,13 @@ dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *er
         if (status != DT_OK || strcmp(run->ended, "end") != 0 ||
             dt_session_position(session) >= run->limit)
             break;
-        status = dt_engine_eval(run->engine, &run->previous, 1,
-                                err); // the end of turn is part of the context
-        if (status == DT_OK)
-            status = eval_pieces(run, pieces, dt_template_close(family, true, pieces), false, err);
+        status = close_turn(run, &chat, &d, err);
     }
+    for (size_t i = 0; i < d.count; i++)
+        free((char *)d.messages[i].content);
+    free(d.messages);
+    dt_string_buffer_free(&run->answer);
+    dt_chat_close(&chat);
     if (status == DT_CONTEXT_FULL)
         run->ended = "context";
     return status == DT_CONTEXT_FULL ? DT_OK : status;

@@ -38,6 +38,8 @@ static bool write_token(struct dt_run *run, uint32_t id, bool prompt)
         run->stopped = dt_stop_text_push(&run->stops, clean, n, certain, &n);
         text = certain;
     }
+    if (run->options->chat && !prompt)
+        dt_string_buffer_append(&run->answer, text, n);
     if (run->options->voice.speech &&
         !(prompt && run->options->voice.listen)) // a spoken request is not read back
         dt_speech_feed(run->options->voice.speech, text, n);
