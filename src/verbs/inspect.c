@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "core/text/pretokenizer.h"
 #include "core/text/template.h"
+#include "host/chat.h"
 #include "host/json.h"
 #include "host/print.h"
 #include "verbs/verb.h"
@@ -215,6 +216,33 @@ static void put_plan(struct dt_json *j, const struct dt_engine_plan *plan)
     dt_json_end(j);
 }
 
+// Whether the model's own template can be run, and why not.
+static void put_template(struct dt_json *j, const struct dt_model *m)
+{
+    struct dt_chat chat;
+    struct dt_error ignored;
+    dt_chat_open(&chat, m, NULL, DT_TEMPLATE_PLAIN, &ignored);
+    dt_json_put_uint(j, "chat_template_bytes", m->chat_template_length);
+    dt_json_put_bool(j, "chat_template_runs", chat.source != NULL);
+    dt_json_put_text(j, "chat_template_fault",
+                     chat.reason.status == DT_OK ? NULL : chat.reason.message);
+    dt_chat_close(&chat);
+}
+
+static void print_template(const struct dt_model *m)
+{
+    struct dt_chat chat;
+    struct dt_error ignored;
+    char name[64];
+    dt_chat_open(&chat, m, NULL, DT_TEMPLATE_PLAIN, &ignored);
+    dt_print(stdout, "chat template: %s%s\n", dt_chat_name(&chat, name, sizeof name),
+             m->chat_template ? "" : " (the file has none)");
+    if (chat.reason.status != DT_OK)
+        dt_print(stdout, "the model's own template (%zu bytes) cannot be run: %s\n",
+                 m->chat_template_length, chat.reason.message);
+    dt_chat_close(&chat);
+}
+
 static void as_json(struct dt_engine *engine, const struct dt_engine_plan *plan)
 {
     const struct dt_model *m = dt_engine_model(engine);
@@ -234,6 +262,7 @@ static void as_json(struct dt_engine *engine, const struct dt_engine_plan *plan)
     put_tensors(&j, m);
     put_vocabulary(&j, engine);
     dt_json_put_text(&j, "chat_template", dt_template_name(family_of(m)));
+    put_template(&j, m);
     put_plan(&j, plan);
     dt_json_end(&j);
 }
@@ -276,8 +305,7 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
                  dt_form_name(tally.form[i].form), (unsigned long long)tally.form[i].values,
                  (unsigned long long)tally.form[i].bytes);
     print_vocabulary(engine);
-    dt_print(stdout, "chat template: %s%s\n", dt_template_name(family_of(m)),
-             m->chat_template ? "" : " (the file has none)");
+    print_template(m);
     dt_print(stdout, "\nwith %s, %u thread%s, context %u:\n", plan->stack, plan->threads,
              plan->threads == 1 ? "" : "s", plan->context);
     row("the file", plan->file_bytes, "mapped; counts as page cache");
