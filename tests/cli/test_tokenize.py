@@ -9,7 +9,8 @@ from common import PROGRAM, SHARED, done, expect, expect_run, folder, run
 
 REDUCED = SHARED / "fixtures" / "reduced"
 TEMPLATE = ("{{ bos_token }}{% for m in messages %}{% if m.role == 'tool' %}"
-            "{{ raise_exception('no tools') }}{% endif %}<|{{ m.role }}|>{{ m.content | trim }}<|end|>"
+            "{{ raise_exception('no tools') }}{% endif %}<|{{ m.role }}|>{{ m.content | trim }}"
+            "<|end|>"
             "{% endfor %}<|assistant|>{{ strftime_now('%d %B %Y') }}")
 
 
@@ -64,8 +65,8 @@ def dialogues(here, vocab, special):
     if not expect_run("a dialogue", result, 0):
         return
     found = json.loads(result.stdout)
-    expect("rendered", found["rendered"] == "<s><|user|>Hi<|end|><|assistant|>no<|end|><|assistant|>"
-           "<think><|end|><|user|>x<|end|><|assistant|>26 July 2024", found)
+    expect("rendered", found["rendered"] == "<s><|user|>Hi<|end|><|assistant|>no<|end|>"
+           "<|assistant|><think><|end|><|user|>x<|end|><|assistant|>26 July 2024", found)
     wanted = ([special["<s>"], special["<|user|>"]] + spell(vocab, "Hi<|end|><|assistant|>no")
               + [special["<|end|>"], special["<|assistant|>"], special["<think>"],
                  special["<|end|>"], special["<|user|>"]] + spell(vocab, "x")
@@ -83,8 +84,8 @@ def errors(here):
     model, messages = here / "words", here / "messages.json"
     expect_run("no model", run("tokenize"), 2)
     expect_run("a missing file", run("tokenize", here / "nothing"), 3)
-    expect_run("a wrong date", run("tokenize", model, "--chat", messages, "--date", "2024-02-30"), 2,
-               stderr=b"--date")
+    expect_run("a wrong date", run("tokenize", model, "--chat", messages, "--date", "2024-02-30"),
+               2, stderr=b"--date")
     expect_run("a date without a dialogue", run("tokenize", model, "a", "--date", "2024-02-03"), 2)
     for text in ("", "{}", "[{}]", '[{"role": "user"}]', '[{"role": "user", "content": 1}]'):
         messages.write_text(text)
