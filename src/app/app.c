@@ -210,6 +210,14 @@ int dt_app_exit_code(const struct dt_app *app)
 
 // ---- the table: events, and what the user does ----
 
+void dt_app_answered(struct dt_app *app)
+{
+    unsigned n = atomic_load(&app->answers);
+    while (n && !atomic_compare_exchange_weak(&app->answers, &n, n - 1)) {
+    }
+    dt_events_wake(&app->report.events);
+}
+
 static int api_fd(struct dt_app *app)
 {
     return app->report.events.fd;
@@ -238,7 +246,8 @@ static bool api_next(struct dt_app *app, struct dt_app_event *out)
         }
         if (leaving)
             return false;
-    } while (dt_view_state(app->view) == DT_APP_IDLE && dt_input_script_step(app));
+    } while (dt_view_state(app->view) == DT_APP_IDLE && !atomic_load(&app->answers) &&
+             dt_input_script_step(app));
     return false;
 }
 
@@ -264,6 +273,7 @@ static bool api_edit(struct dt_app *app, const char *text, size_t length)
 
 static void api_stop(struct dt_app *app)
 {
+    atomic_store(&app->answers, 0); // do not wait for a disk that does not answer
     dt_control_stop(&app->control);
 }
 
@@ -280,6 +290,8 @@ static enum dt_app_state api_state(struct dt_app *app)
     enum dt_app_state state = dt_view_state(app->view);
     if (state == DT_APP_IDLE && dt_requests_busy(&app->requests))
         return dt_view_figures(app->view)->model[0] ? DT_APP_READING : DT_APP_LOADING;
+    if (state == DT_APP_IDLE && atomic_load(&app->answers))
+        return DT_APP_READING; // a list is on its way
     return state;
 }
 
@@ -393,8 +405,11 @@ static enum dt_app_charset api_charset(struct dt_app *app)
 {
     // resolved once: every piece of drawn text needs it, and api_get would invalidate the answer of
     // the front end's last get()
-    if (app->charset < 0)
-        app->charset = (int)dt_charset_resolve(api_get(app, DT_SET_CHARSET));
+    if (app->charset < 0) {
+        const char *word = api_get(app, DT_SET_CHARSET);
+        bool pipe = !app->interactive && strcmp(word, "auto") == 0; // a pipe is never converted
+        app->charset = (int)dt_charset_resolve(pipe ? "utf8" : word);
+    }
     return (enum dt_app_charset)app->charset;
 }
 

@@ -2,11 +2,32 @@
 #include "app/charset.h"
 
 #include <langinfo.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/text.h"
+
+// The name of the locale for characters; "" if none is set.
+static const char *locale_name(void)
+{
+    static const char *const variables[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *name = getenv(variables[i]);
+        if (name && *name)
+            return name;
+    }
+    return "";
+}
+
+void dt_charset_set_locale(void)
+{
+    if (setlocale(LC_CTYPE, "") && *locale_name())
+        return;
+    if (!setlocale(LC_CTYPE, "C.UTF-8"))
+        setlocale(LC_CTYPE, "C.utf8");
+}
 
 enum dt_app_charset dt_charset_resolve(const char *word)
 {
@@ -17,16 +38,13 @@ enum dt_app_charset dt_charset_resolve(const char *word)
     if (strcmp(word, "latin1") == 0)
         return DT_CHARSET_LATIN1;
     // musl reports UTF-8 for every locale but C, so the name is examined first
-    const char *name = getenv("LC_ALL");
-    if (!name || !*name)
-        name = getenv("LC_CTYPE");
-    if (!name || !*name)
-        name = getenv("LANG");
-    if (name &&
-        (strcasestr(name, "8859-1") || strcasestr(name, "8859-15") || strcasestr(name, "latin1")))
+    const char *name = locale_name();
+    if (strcasestr(name, "8859-1") || strcasestr(name, "8859-15") || strcasestr(name, "latin1"))
         return DT_CHARSET_LATIN1;
-    if (name && (strcmp(name, "C") == 0 || strcmp(name, "POSIX") == 0))
+    if (strcmp(name, "C") == 0 || strcmp(name, "POSIX") == 0)
         return DT_CHARSET_ASCII;
+    if (!*name)
+        return DT_CHARSET_UTF8; // not set, as in containers and on boards
     const char *codeset = nl_langinfo(CODESET);
     if (strcasecmp(codeset, "UTF-8") == 0 || strcasecmp(codeset, "utf8") == 0)
         return DT_CHARSET_UTF8;
@@ -129,13 +147,14 @@ size_t dt_charset_decode(enum dt_app_charset charset, const char *s, size_t n, c
 {
     struct dt_text_filter filter = {0};
     size_t used = 0;
-    if (charset == DT_CHARSET_UTF8) {
+    // Text that is valid UTF-8 is UTF-8, whatever the locale: terminals outlive settings.
+    if (charset != DT_CHARSET_LATIN1 || dt_utf8_valid(s, n)) {
         used = dt_text_filter_push(&filter, s, n, out);
         return used + dt_text_filter_flush(&filter, out + used);
     }
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
-        if (c >= 0x80 && charset == DT_CHARSET_LATIN1 && c >= 0xA0)
+        if (c >= 0xA0)
             used += dt_utf8_encode(c, out + used);
         else if (c >= 0x80)
             used += dt_utf8_encode(DT_REPLACEMENT, out + used);

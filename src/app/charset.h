@@ -5,8 +5,11 @@
 
 #include "app/api.h"
 
-// What the locale says (setlocale must have been called), or the word of the setting: "auto",
-// "utf8", "ascii", "latin1".
+// Sets the locale of the environment for characters; C.UTF-8 if none is set or it is not installed.
+void dt_charset_set_locale(void);
+
+// What the locale says (dt_charset_set_locale must have been called), or the word of the setting:
+// "auto", "utf8", "ascii", "latin1".
 enum dt_app_charset dt_charset_resolve(const char *word);
 
 // As in struct dt_app_api.

@@ -60,6 +60,8 @@ static void on_list(struct dt_app *app, const struct dt_writer_report *report)
     dt_library_entries_free(report->entries, report->count);
     if (list)
         dt_events_post(&app->report.events, &event, NULL, 0, list, dt_view_list_free);
+    if (print)
+        dt_app_answered(app);
 }
 
 static void post_figures(struct dt_worker *w, const char *unused)

@@ -165,8 +165,10 @@ static void look_at_one(void *arg)
         if (dt_writer_call(look->app->writer, look_at_one, look))
             return;
     }
-    if (look->print)
+    if (look->print) {
         print(look);
+        dt_app_answered(look->app);
+    }
     free_look(look);
 }
 
@@ -201,8 +203,13 @@ void dt_models_find(struct dt_app *app, bool print_list)
     if (dt_engine_new(&look->engine, &look->options, NULL) != DT_OK)
         goto failed;
     free(settings);
-    if (!dt_writer_call(app->writer, look_at_one, look))
+    if (print_list)
+        atomic_fetch_add(&app->answers, 1);
+    if (!dt_writer_call(app->writer, look_at_one, look)) {
         free_look(look);
+        if (print_list)
+            dt_app_answered(app);
+    }
     return;
 failed:
     free(settings);

@@ -41,6 +41,7 @@ struct dt_app {
     struct dt_writer *writer;
     bool interactive;         // a person is at the terminal
     atomic_uint print_search; // the number of the search whose answer /library prints
+    atomic_uint answers;      // lists that were asked for and are not printed yet
     atomic_bool listening;
 
     // the worker's thread; others only cancel
@@ -69,5 +70,8 @@ struct dt_app {
     struct dt_listener *listener;    // the last one; NULL: none
     bool leaving_shown;              // DT_EVENT_QUIT was delivered
 };
+
+// Counts down `answers` and wakes the front end, which waits for them. Any thread.
+void dt_app_answered(struct dt_app *app);
 
 #endif

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "host/clock.h"
 
+#include <stdatomic.h>
 #include <time.h>
+#include <unistd.h>
 
 static uint64_t read_clock(clockid_t clock)
 {
@@ -19,6 +21,17 @@ uint64_t dt_clock_ns(void)
 uint64_t dt_clock_cpu_ns(void)
 {
     return read_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+uint64_t dt_clock_seed(void)
+{
+    static atomic_uint drawn;
+    uint64_t mixed = 0;
+    if (getentropy(&mixed, sizeof mixed) != 0) // kernels before 3.17
+        mixed = (read_clock(CLOCK_REALTIME) * 1000003u + (uint64_t)getpid() * 104729u +
+                 dt_clock_ns() + atomic_fetch_add(&drawn, 1) * 7919u) *
+                0x9E3779B97F4A7C15ull;
+    return 1 + (mixed >> 32) % 999999999u;
 }
 
 uint64_t dt_clock_unix(void)

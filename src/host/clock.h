@@ -8,8 +8,12 @@
 // Monotonic time in nanoseconds.
 uint64_t dt_clock_ns(void);
 
-// Seconds since 1970 (UTC). Also the default seed, as in llama2.c.
+// Seconds since 1970 (UTC).
 uint64_t dt_clock_unix(void);
+
+// A seed from 1 to 999999999 that differs between calls and between processes, also where two of
+// them start at the same time or the clock does not run.
+uint64_t dt_clock_seed(void);
 
 // CPU time of the whole process in nanoseconds.
 uint64_t dt_clock_cpu_ns(void);

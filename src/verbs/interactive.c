@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "verbs/interactive.h"
 
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #endif
 
 #include "app/app.h"
+#include "app/charset.h"
 #include "app/library/record.h"
 #include "host/file.h"
 #include "host/modules/modules.h"
@@ -252,7 +252,7 @@ int dt_interactive(int argc, char **argv, const struct dt_ui *const *compiled,
     struct dt_error err = {0};
     struct dt_app *app = NULL;
     bool interactive = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    setlocale(LC_CTYPE, "");
+    dt_charset_set_locale();
 #ifdef __GLIBC__
     mallopt(M_ARENA_MAX, 1); // the three threads allocate too little to need a heap each
 #endif

@@ -547,7 +547,10 @@ static void set_up_readline(struct line *l)
     rl_variable_bind("enable-bracketed-paste", l->overwrites ? "on" : "off");
     rl_variable_bind("colored-stats", "off");
     keyboard_open();
-    rl_initialize();
+    rl_initialize(); // which sets these by the locale
+    rl_variable_bind("input-meta", "on");
+    rl_variable_bind("output-meta", "on");
+    rl_variable_bind("convert-meta", "off");
     rl_bind_key('\n', insert_newline);
     rl_bind_key('/', insert_slash);
     using_history();

@@ -33,7 +33,7 @@ void tui_commandf(struct tui *ui, const char *format, ...)
 // One typed byte. The bytes of a character may arrive one by one over a slow line.
 static void typed(struct tui *ui, unsigned char byte)
 {
-    if (ui->charset != DT_CHARSET_UTF8) {
+    if (ui->charset == DT_CHARSET_LATIN1) {
         char bytes[16];
         uint32_t code = byte;
         size_t n = byte >= 0x80 ? ui->api->decode(ui->app, (const char *)&byte, 1, bytes) : 0;

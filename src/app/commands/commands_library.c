@@ -17,7 +17,9 @@ void dt_command_library(struct dt_app *app, char *arguments)
 {
     uint32_t number = ++app->searches;
     atomic_store(&app->print_search, number);
-    dt_writer_search(app->writer, arguments, 0, 20, number);
+    atomic_fetch_add(&app->answers, 1);
+    if (!dt_writer_search(app->writer, arguments, 0, 20, number))
+        dt_app_answered(app);
 }
 
 static void report_no_number(struct dt_report *report, const char *text)

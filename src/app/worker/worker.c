@@ -62,10 +62,8 @@ bool dt_worker_private(struct dt_worker *w)
 
 uint64_t dt_worker_new_seed(struct dt_worker *w)
 {
-    uint64_t mixed =
-        (dt_clock_unix() * 1000003u + dt_clock_ns() / 1000 + ++w->seeds_drawn * 7919u) *
-        0x9E3779B97F4A7C15ull;
-    return 1 + (mixed >> 32) % 999999999u;
+    (void)w;
+    return dt_clock_seed();
 }
 
 // ---- the thread ----

@@ -40,7 +40,6 @@ struct dt_worker {
     unsigned settings_seen;
     unsigned stops;       // of the control, when the current request was made
     uint64_t asked_ns;    // when the current request began
-    uint64_t seeds_drawn; // so that two in the same moment differ
 
     struct dt_story story;
     struct dt_story_usual *usual; // NULL: the story was not opened

@@ -181,6 +181,6 @@ int dt_run_options(struct dt_run_options *o, int argc, char **argv)
     if (o->special && o->chat)
         return dt_options_usage(DT_VERB_RUN, "--special and --chat cannot be combined");
     if (o->seed == 0)
-        o->seed = dt_clock_unix();
+        o->seed = dt_clock_seed();
     return -1;
 }
