@@ -46,7 +46,7 @@ def terminals(folder):
             s = TerminalSession(MODEL, "--ui", ui, "-n", "4", "--stop", "bos", home=home, env=env,
                                 locale=locale or "", term="xterm")
             try:
-                s.wait(PROMPT if ui != "tui" else rb"bedtime.*>")
+                s.wait(PROMPT if ui != "tui" else rb"bedtime")
                 s.enter(WORD)
                 s.wait(rb"tok/s")
                 s.wait(PROMPT if ui != "tui" else rb"> ", seconds=3)

@@ -38,8 +38,8 @@ struct dt_worker {
 
     struct dt_settings settings; // as of settings_seen
     unsigned settings_seen;
-    unsigned stops;       // of the control, when the current request was made
-    uint64_t asked_ns;    // when the current request began
+    unsigned stops;    // of the control, when the current request was made
+    uint64_t asked_ns; // when the current request began
 
     struct dt_story story;
     struct dt_story_usual *usual; // NULL: the story was not opened
