@@ -119,6 +119,8 @@ struct dt_model {
     struct dt_layer *layers;  // hp.layers of them, in the arena
     struct dt_vocab vocab;    // kind DT_VOCAB_NONE: the file has none
     struct dt_model_hints hints;
+    const unsigned char *gguf_bytes; // the first file of a GGUF model, for its metadata; else NULL
+    size_t gguf_size;
     char note[DT_NOTES_MAX][DT_NOTE_SIZE]; // one line each, without the file's name
     uint32_t notes;
     size_t file_bytes;

@@ -12,6 +12,7 @@ import filecmp
 import json
 import math
 import os
+import pathlib
 import random
 import resource
 import shutil
@@ -74,6 +75,30 @@ def same(a, b):
     return filecmp.cmp(a, b, shallow=False)
 
 
+def metadata_and_damage(p):
+    """A key that duotale does not use is copied; a weight that is not finite is refused."""
+    data = bytearray(pathlib.Path(p("f32.gguf")).read_bytes())
+    author = b"Ada Lovelace, the first of all"
+    entry = struct.pack("<Q", 14) + b"general.writer" + struct.pack("<IQ", 8, 30) + author
+    assert len(entry) == 64  # the data stay aligned
+    keys = struct.unpack_from("<Q", data, 16)[0]
+    header = data[:16] + struct.pack("<Q", keys + 1)
+    pathlib.Path(p("author.gguf")).write_bytes(header + entry + data[24:])
+    check(
+        "metadata is copied",
+        convert(p("author.gguf"), p("copied.gguf"), "-f", "q8_0")
+        and author in pathlib.Path(p("copied.gguf")).read_bytes(),
+    )
+    struct.pack_into("<f", data, len(data) * 6 // 10 // 4 * 4, float("nan"))
+    pathlib.Path(p("nan.gguf")).write_bytes(data)
+    for form in ("f32", "q8_0"):
+        done = duotale("convert", p("nan.gguf"), "-o", p("not.gguf"), "-f", form)
+        check(
+            f"nan to {form} is refused",
+            done.returncode == 3 and b"is nan" in done.stderr and not os.path.exists(p("not.gguf")),
+        )
+
+
 def roads(work):
     """The default model in every format: the text stays the same, and the files convert back."""
     model = default_model()
@@ -102,6 +127,7 @@ def roads(work):
     check("to llama2.c legacy", convert(model, p("v0.bin"), "-f", "f32", "--to", "llama2c-v0"))
     check("to llama2.c version 1", convert(model, p("v1.bin"), "-f", "f32", "--to", "llama2c-v1"))
     check("to GGUF, f32", convert(model, p("f32.gguf"), "-f", "F32"))
+    metadata_and_damage(p)
     convert(p("f32.gguf"), p("vocabulary.bin"), "-f", "f32")  # also writes the vocabulary
     z = ["-z", p("vocabulary.tok.bin")]
     exact = text(p("f32.gguf"))

@@ -114,6 +114,8 @@ static dt_status read_first(struct dt_gguf_reader *r, const struct dt_gguf *g)
     struct dt_model *m = r->model;
     dt_status status;
     m->format = g->version == 2 ? "GGUF v2" : "GGUF v3";
+    m->gguf_bytes = g->bytes;
+    m->gguf_size = g->n;
     if ((status = dt_foreign_check_gguf(g, r->err)) || (status = read_architecture(r, g)) ||
         (status = dt_gguf_read_hparams(r, g)) || (status = dt_gguf_read_vocab(r, g)))
         return status;

@@ -85,6 +85,23 @@ void dt_convert_end(struct dt_convert_work *work)
     memset(work, 0, sizeof *work);
 }
 
+// Weights in floats may hold anything; the scales of other forms have been checked.
+static dt_status check_finite(const struct dt_convert_matrix *m, uint32_t row, float *exact,
+                              struct dt_error *err)
+{
+    const struct dt_matrix *w = m->source;
+    if (w->form != DT_FORM_F32 && w->form != DT_FORM_F16 && w->form != DT_FORM_BF16)
+        return DT_OK;
+    dt_matrix_row(w, row, exact);
+    for (uint32_t i = 0; i < w->cols; i++)
+        if (!isfinite(exact[i]))
+            return dt_error_set(err, DT_BAD_INPUT, NULL,
+                                "%s: value %u of row %u is %g, so the model is damaged; get it "
+                                "again",
+                                m->name, i, row, (double)exact[i]);
+    return DT_OK;
+}
+
 dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_convert_matrix *m,
                            struct dt_convert_work *work, struct dt_atomic_file *out,
                            struct dt_scale_buffer *scales, struct dt_error *err)
@@ -104,6 +121,8 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
     dt_status status = DT_OK;
     for (uint32_t r = 0; r < w->rows && !status; r++) {
         uint32_t from = dt_convert_row(m, r);
+        if ((status = check_finite(m, from, work->exact, err)))
+            break;
         const void *bytes = work->row;
         const void *row_scales = row.scales;
         if (copies && m->form == DT_FORM_I8) {

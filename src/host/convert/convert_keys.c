@@ -41,6 +41,7 @@ static void key(struct dt_gguf_keys *k, const char *name, uint32_t type)
     size_t n = dt_format(full, sizeof full, "%s%s", name[0] == '.' ? k->prefix : "", name);
     dt_gguf_put_string(&k->bytes, full, n);
     dt_gguf_put_u32(&k->bytes, type);
+    dt_gguf_keys_note(k, full, n);
     k->count++;
 }
 
@@ -302,4 +303,5 @@ void dt_gguf_key_model(struct dt_gguf_keys *k, const struct dt_conversion *c)
         dt_gguf_key_u32(k, "duotale.length", h->length);
     if (h->chat)
         key_bool(k, "duotale.chat", true);
+    dt_gguf_key_metadata(k, m);
 }

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "core/formats/gguf.h"
 #include "host/convert/convert.h"
 #include "host/string_buffer.h"
 
@@ -20,7 +21,15 @@ struct dt_gguf_keys {
     struct dt_string_buffer bytes; // the caller frees it
     uint64_t count;
     const char *prefix; // the architecture's name, put before a key that begins with a dot
+    uint64_t written[DT_GGUF_MAX_KEYS]; // hashes of the names
+    uint32_t written_count;
 };
+
+// Remembers that a key is written, so that dt_gguf_key_metadata leaves it out.
+void dt_gguf_keys_note(struct dt_gguf_keys *k, const char *name, size_t n);
+
+// Appends the keys of a GGUF source that are not written yet, as they are.
+void dt_gguf_key_metadata(struct dt_gguf_keys *k, const struct dt_model *m);
 
 void dt_gguf_key_u32(struct dt_gguf_keys *k, const char *name, uint32_t v);
 void dt_gguf_key_text(struct dt_gguf_keys *k, const char *name, const char *text);
