@@ -196,7 +196,10 @@ bool dt_library_in_place(const struct dt_library *library)
 
 void dt_library_checkpoint(struct dt_library *library)
 {
-    dt_library_db_run(library, "PRAGMA wal_checkpoint(RESTART)");
+    int on = 1;
+    // on a full disk, a file that is deleted or cut cannot grow again
+    dt_library_db_run(library, "PRAGMA wal_checkpoint(RESTART); PRAGMA journal_size_limit = -1;");
+    sqlite3_file_control(library->db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
 }
 
 void dt_library_patience(struct dt_library *library, int milliseconds)

@@ -51,7 +51,7 @@ bool dt_library_in_place(const struct dt_library *library);
 void dt_library_patience(struct dt_library *library, int milliseconds);
 
 // Moves the content of the -wal file into the library, so that the file is filled again from its
-// beginning.
+// beginning, even after the library is closed and opened again.
 void dt_library_checkpoint(struct dt_library *library);
 
 // Renames the file, with its -wal and -shm, to NAME.broken-DATE, and copies the new name to moved.

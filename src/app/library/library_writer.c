@@ -288,7 +288,10 @@ static bool remove_trouble(struct dt_writer *writer, struct dt_writer_story *sto
         return true;
     case DT_LIBRARY_FULL: // the -wal file may have space that can be used again
         dt_library_checkpoint(writer->library);
-        return true;
+        close_library(writer);
+        if (open_library(writer, false))
+            dt_library_checkpoint(writer->library); // a file that was opened is appended to first
+        return writer->library != NULL;
     default:
         return false;
     }
@@ -324,6 +327,9 @@ static bool save(struct dt_writer *writer, struct dt_writer_story *story)
             fork = trouble;
             before = story->record.id;
         }
+        // what SQLite and its index have in memory may be wrong after such an error
+        if (trouble == DT_LIBRARY_OTHER)
+            close_library(writer);
         if ((trouble == DT_LIBRARY_FULL && attempt > 0) ||
             !remove_trouble(writer, story, trouble, &err))
             break;
@@ -388,6 +394,8 @@ static enum dt_saved do_write(struct dt_writer *writer, struct dt_job *job, stru
 {
     struct dt_writer_story *story = job->story;
     bool later = writer->reported && dt_job_is_draft(job); // tries are for finished turns
+    if (!later)
+        writer->tried_ns = 0;
     if (!later && writer->first)
         later = !save_waiting(writer);
     set_current(writer, story);
