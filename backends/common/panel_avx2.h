@@ -7,6 +7,7 @@
 #define DT_BACKENDS_COMMON_PANEL_AVX2_H
 
 #include "common/activations.h"
+#include "common/transpose.h"
 
 enum {
     avx2_panel_cols = 1024,
@@ -18,29 +19,6 @@ struct avx2_panel {
                         [32];             // [columns / 4][plane, the low one first][row][4]
     float scales[avx2_panel_cols / 4][8]; // [group][row]
 } __attribute__((aligned(64)));
-
-// Transposes eight vectors of eight 32-bit lanes.
-KIT_INLINE void avx2_transpose(__m256i s[8])
-{
-    __m256i a[8], b[8];
-    KIT_UNROLL
-    for (int i = 0; i < 4; i++) {
-        a[2 * i] = _mm256_unpacklo_epi32(s[2 * i], s[2 * i + 1]);
-        a[2 * i + 1] = _mm256_unpackhi_epi32(s[2 * i], s[2 * i + 1]);
-    }
-    KIT_UNROLL
-    for (int i = 0; i < 2; i++) { // b[4 * i + k]: lane k of both halves of rows 4 * i .. 4 * i + 3
-        b[4 * i] = _mm256_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
-        b[4 * i + 1] = _mm256_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
-        b[4 * i + 2] = _mm256_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
-        b[4 * i + 3] = _mm256_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
-    }
-    KIT_UNROLL
-    for (int k = 0; k < 4; k++) {
-        s[k] = _mm256_permute2x128_si256(b[k], b[4 + k], 0x20);
-        s[4 + k] = _mm256_permute2x128_si256(b[k], b[4 + k], 0x31);
-    }
-}
 
 // Multiplies the panel, groups [first, first + n), with `cols` columns (1 to 4) that are contiguous
 // in act. Sums start at 0 for the first group, else at the values in out.

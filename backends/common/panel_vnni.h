@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "common/activations.h"
+#include "common/transpose.h"
 
 enum { vnni_panel_cols = 1024 }; // 16 KiB of quants: fits in the first-level cache
 
@@ -23,35 +24,6 @@ struct vnni_prefetch {
     const unsigned char *quants, *scales;
     size_t step;
 };
-
-// Transposes sixteen vectors of sixteen 32-bit lanes.
-KIT_INLINE void vnni_transpose(__m512i s[16])
-{
-    __m512i a[16], b[16];
-    KIT_UNROLL
-    for (int i = 0; i < 8; i++) {
-        a[2 * i] = _mm512_unpacklo_epi32(s[2 * i], s[2 * i + 1]);
-        a[2 * i + 1] = _mm512_unpackhi_epi32(s[2 * i], s[2 * i + 1]);
-    }
-    KIT_UNROLL
-    for (int i = 0; i < 4; i++) { // b[4 * i + k]: lane k of each 128-bit part of rows 4 * i ..
-        b[4 * i] = _mm512_unpacklo_epi64(a[4 * i], a[4 * i + 2]);
-        b[4 * i + 1] = _mm512_unpackhi_epi64(a[4 * i], a[4 * i + 2]);
-        b[4 * i + 2] = _mm512_unpacklo_epi64(a[4 * i + 1], a[4 * i + 3]);
-        b[4 * i + 3] = _mm512_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
-    }
-    KIT_UNROLL
-    for (int k = 0; k < 4; k++) {
-        __m512i even = _mm512_shuffle_i32x4(b[k], b[4 + k], 0x88),
-                odd = _mm512_shuffle_i32x4(b[k], b[4 + k], 0xdd);
-        __m512i even2 = _mm512_shuffle_i32x4(b[8 + k], b[12 + k], 0x88);
-        __m512i odd2 = _mm512_shuffle_i32x4(b[8 + k], b[12 + k], 0xdd);
-        s[k] = _mm512_shuffle_i32x4(even, even2, 0x88);
-        s[4 + k] = _mm512_shuffle_i32x4(odd, odd2, 0x88);
-        s[8 + k] = _mm512_shuffle_i32x4(even, even2, 0xdd);
-        s[12 + k] = _mm512_shuffle_i32x4(odd, odd2, 0xdd);
-    }
-}
 
 // sum += the products of q and the four bytes at x, in every lane. With inline asm, because
 // compilers load x into a register and copy the sums if they see the intrinsic.

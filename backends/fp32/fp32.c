@@ -1,191 +1,248 @@
 // SPDX-License-Identifier: MIT
-// fp32: F32, F16 and BF16 matrices in place. The products of a row are summed in KIT_W lanes, and
-// the lanes by a fixed tree, which does not depend on the number of columns or the range of rows.
-// Compiled once for each CPU variant.
+// fp32: F32, F16 and BF16 matrices, in place or packed; every operator is bit-identical to the
+// reference. Sixteen rows are computed side by side, column after column: each product is rounded,
+// then added, so that the sum of a row has the reference's order and roundings. Rows in place are
+// interleaved in blocks of columns first. Compiled once for each CPU variant.
+#include <stdbool.h>
+
 #include "abi/backend.h"
-#include "abi/kit/attention.h"
-#include "abi/kit/ops.h"
+#include "abi/kit/table.h"
+#include "common/rows16.h"
+#include "common/transpose.h"
 #include "probe.h"
 
 enum {
-    decode_rows = 8, // rows at a time for one column
-    batch_rows = 4,  // rows, and batch_cols columns, at a time for many columns
+    parts = 16 / KIT_W, // vectors of a tile
+    panel_cols = 256,   // columns that are interleaved at a time: 16 KiB
 #if defined(KIT_AVX512)
-    batch_cols = 6,
-#elif defined(KIT_NEON)
-    batch_cols = 4,
+    columns_most = 12, // columns at a time
+#elif defined(KIT_AVX2)
+    columns_most = 4,
 #else
-    batch_cols = 2,
+    columns_most = 2,
 #endif
 };
 
-KIT_INLINE size_t element_bytes(uint32_t form)
+KIT_INLINE size_t element_bytes(uint32_t kind)
 {
-    return form == DT_FORM_F32 ? 4 : 2;
+    return kind == ROWS16_F32 ? 4 : 2;
 }
 
-KIT_INLINE kit_f load(const unsigned char *p, uint32_t form)
+KIT_INLINE kit_f load(const unsigned char *p, uint32_t kind)
 {
-    if (form == DT_FORM_F32)
+    if (kind == ROWS16_F32)
         return kit_load((const float *)(const void *)p);
-    if (form == DT_FORM_F16)
+    if (kind == ROWS16_F16)
         return kit_load_f16((const uint16_t *)(const void *)p);
     return kit_load_bf16((const uint16_t *)(const void *)p);
 }
 
-KIT_INLINE kit_f load_n(const unsigned char *p, uint32_t form, size_t n)
+KIT_INLINE kit_f load_n(const unsigned char *p, uint32_t kind, size_t n)
 {
-    if (form == DT_FORM_F32)
+    if (kind == ROWS16_F32)
         return kit_load_n((const float *)(const void *)p, n);
-    if (form == DT_FORM_F16)
+    if (kind == ROWS16_F16)
         return kit_load_f16_n((const uint16_t *)(const void *)p, n);
     return kit_load_bf16_n((const uint16_t *)(const void *)p, n);
 }
 
-// The sums of the lanes of four vectors: lane i with lane i + 8, then + 4, + 2, + 1.
-KIT_INLINE void lane_sums(float out[4], const kit_f v[4])
+// n columns of a tile, of the given kind, times `cols` columns of x. Sums start at 0 if first, else
+// at the values in out. Stores `rows` sums of each column.
+KIT_INLINE void tile_columns(float *out, size_t out_stride, uint32_t rows,
+                             const unsigned char *tile, uint32_t kind, uint32_t n, const float *x,
+                             size_t x_stride, bool first, int cols)
 {
-#if defined(KIT_AVX512) || defined(KIT_AVX2)
-    __m128 half[4];
+    kit_f sum[12][parts];
     KIT_UNROLL
-    for (int i = 0; i < 4; i++) {
-#ifdef KIT_AVX512
-        __m256 w = _mm256_add_ps(_mm512_castps512_ps256((__m512)v[i]),
-                                 _mm512_extractf32x8_ps((__m512)v[i], 1));
-#else
-        __m256 w = (__m256)v[i];
-#endif
-        half[i] = _mm_add_ps(_mm256_castps256_ps128(w), _mm256_extractf128_ps(w, 1));
-    }
-    __m128 ab = _mm_add_ps(_mm_unpacklo_ps(half[0], half[1]), _mm_unpackhi_ps(half[0], half[1]));
-    __m128 cd = _mm_add_ps(_mm_unpacklo_ps(half[2], half[3]), _mm_unpackhi_ps(half[2], half[3]));
-    _mm_storeu_ps(out, _mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab)));
-#elif defined(KIT_NEON) // vpaddq adds neighbouring lanes
-    float32x4_t ab = vpaddq_f32((float32x4_t)v[0], (float32x4_t)v[1]);
-    float32x4_t cd = vpaddq_f32((float32x4_t)v[2], (float32x4_t)v[3]);
-    vst1q_f32(out, vpaddq_f32(ab, cd));
-#else
-    for (int i = 0; i < 4; i++)
-        out[i] = (v[i][0] + v[i][2]) + (v[i][1] + v[i][3]);
-#endif
-}
-
-// rows x cols dot products of length n. w[r]: the rows; columns start x_stride floats apart in x.
-KIT_INLINE void dots(float *out, size_t out_stride, const unsigned char *const *w, const float *x,
-                     size_t x_stride, uint32_t n, uint32_t form, int rows, int cols)
-{
-    kit_f sum[24];
-    KIT_UNROLL
-    for (int i = 0; i < rows * cols; i++)
-        sum[i] = kit_set(0.0f);
-    uint32_t j = 0;
-    for (; j + KIT_W <= n; j += KIT_W) {
-        kit_f b[6];
-        KIT_UNROLL
-        for (int c = 0; c < cols; c++)
-            b[c] = kit_load(x + (size_t)c * x_stride + j);
-        KIT_UNROLL
-        for (int r = 0; r < rows; r++) {
-            kit_f a = load(w[r] + j * element_bytes(form), form);
-            KIT_UNROLL
-            for (int c = 0; c < cols; c++)
-                sum[c * rows + r] = kit_fma(a, b[c], sum[c * rows + r]);
-        }
-    }
-    if (j < n) {
-        for (int c = 0; c < cols; c++) {
-            kit_f b = kit_load_n(x + (size_t)c * x_stride + j, n - j);
-            for (int r = 0; r < rows; r++) {
-                kit_f a = load_n(w[r] + j * element_bytes(form), form, n - j);
-                sum[c * rows + r] = kit_fma(a, b, sum[c * rows + r]);
-            }
-        }
-    }
     for (int c = 0; c < cols; c++) {
         KIT_UNROLL
-        for (int r = 0; r < rows; r += 4)
-            lane_sums(out + (size_t)c * out_stride + r, sum + c * rows + r);
+        for (int p = 0; p < parts; p++) {
+            uint32_t begin = (uint32_t)p * KIT_W, left = rows < begin ? 0 : rows - begin;
+            sum[c][p] = first
+                            ? kit_set(0.0f)
+                            : kit_load_n(out + c * out_stride + begin, left < KIT_W ? left : KIT_W);
+        }
     }
-}
-
-// The addresses of `count` rows; the last one again for those past the end.
-KIT_INLINE void rows_at(const unsigned char **at, const struct dt_matrix *w, uint32_t row,
-                        uint32_t count, int rows)
-{
-    for (int r = 0; r < rows; r++) {
-        uint32_t k = (uint32_t)r < count ? (uint32_t)r : count - 1;
-        at[r] = (const unsigned char *)w->quants + (row + k) * w->row_stride;
+    for (uint32_t j = 0; j < n; j++, tile += 16 * element_bytes(kind), x++) {
+        kit_f w[parts];
+        KIT_UNROLL
+        for (int p = 0; p < parts; p++)
+            w[p] = load(tile + (size_t)p * KIT_W * element_bytes(kind), kind);
+        KIT_UNROLL
+        for (int c = 0; c < cols; c++) {
+            kit_f b = kit_set(x[c * x_stride]);
+            KIT_UNROLL
+            for (int p = 0; p < parts; p++)
+                sum[c][p] += w[p] * b;
+        }
     }
-}
-
-KIT_INLINE void matmul_one(float *out, const struct dt_matrix *w, uint32_t begin, uint32_t end,
-                           const float *x, uint32_t form)
-{
-    const unsigned char *at[decode_rows];
-    for (uint32_t r = begin; r < end; r += decode_rows) {
-        uint32_t count = end - r < decode_rows ? end - r : decode_rows;
-        rows_at(at, w, r, count, decode_rows);
-        if (count == decode_rows) {
-            dots(out + r, 0, at, x, 0, w->cols, form, decode_rows, 1);
-        } else {
-            float spare[decode_rows];
-            dots(spare, 0, at, x, 0, w->cols, form, decode_rows, 1);
-            memcpy(out + r, spare, count * sizeof *out);
+    KIT_UNROLL
+    for (int c = 0; c < cols; c++) {
+        KIT_UNROLL
+        for (int p = 0; p < parts; p++) {
+            uint32_t begin = (uint32_t)p * KIT_W, left = rows < begin ? 0 : rows - begin;
+            kit_store_n(out + c * out_stride + begin, sum[c][p], left < KIT_W ? left : KIT_W);
         }
     }
 }
 
-// The rows of an index times one column. Prefetches the next rows, which hardware cannot predict.
-KIT_INLINE void listed_rows(float *out, const struct dt_matrix *w, const uint32_t *index,
-                            uint32_t count, const float *x, uint32_t form)
+#define BLOCK(n)                                                                                   \
+    if (columns - c >= (n) && (n) <= columns_most) {                                               \
+        tile_columns(out + c * out_stride, out_stride, rows, tile, kind, cols, x + c * x_stride,   \
+                     x_stride, first, (n) <= columns_most ? (n) : 1);                              \
+        c += (n);                                                                                  \
+        continue;                                                                                  \
+    }
+
+KIT_INLINE void tile_times_columns(float *out, size_t out_stride, uint32_t rows,
+                                   const unsigned char *tile, uint32_t kind, uint32_t cols,
+                                   const float *x, size_t x_stride, uint32_t columns, bool first)
 {
-    const unsigned char *at[decode_rows];
-    for (uint32_t k = 0; k < count; k += decode_rows) {
-        uint32_t n = count - k < decode_rows ? count - k : decode_rows;
-        float sums[decode_rows];
-        for (uint32_t r = 0; r < decode_rows; r++) {
-            uint32_t next = k + decode_rows + r;
-            at[r] =
-                (const unsigned char *)w->quants + index[k + (r < n ? r : n - 1)] * w->row_stride;
-            for (size_t i = 0; next < count && i < w->cols * element_bytes(form); i += 64)
-                __builtin_prefetch((const unsigned char *)w->quants + index[next] * w->row_stride +
-                                   i);
-        }
-        dots(sums, 0, at, x, 0, w->cols, form, decode_rows, 1);
-        memcpy(out + k, sums, n * sizeof *out);
+    for (uint32_t c = 0; c < columns;) {
+        BLOCK(12)
+        BLOCK(8)
+        BLOCK(4)
+        BLOCK(2)
+        BLOCK(1)
     }
 }
 
-KIT_INLINE void matmul_many(float *out, size_t out_stride, const struct dt_matrix *w,
-                            uint32_t begin, uint32_t end, const float *x, size_t x_stride,
-                            uint32_t columns, uint32_t form)
+#undef BLOCK
+
+// ---- packed ----
+
+KIT_INLINE void packed_kind(float *out, size_t out_stride, const unsigned char *tile, uint32_t cols,
+                            uint32_t rows, const float *x, size_t x_stride, uint32_t columns,
+                            uint32_t kind)
 {
-    const unsigned char *at[batch_rows];
-    for (uint32_t r = begin; r < end; r += batch_rows) {
-        uint32_t count = end - r < batch_rows ? end - r : batch_rows, c = 0;
-        float tile[batch_rows * batch_cols];
-        rows_at(at, w, r, count, batch_rows);
-        for (; c + batch_cols <= columns; c += batch_cols) {
-            dots(tile, batch_rows, at, x + c * x_stride, x_stride, w->cols, form, batch_rows,
-                 batch_cols);
-            for (uint32_t k = 0; k < batch_cols; k++)
-                memcpy(out + (c + k) * out_stride + r, tile + k * batch_rows, count * sizeof *out);
-        }
-        for (; c < columns; c++) {
-            dots(tile, batch_rows, at, x + c * x_stride, 0, w->cols, form, batch_rows, 1);
-            memcpy(out + c * out_stride + r, tile, count * sizeof *out);
-        }
-    }
+    size_t bytes = (size_t)cols * 16 * element_bytes(kind);
+    for (uint32_t r = 0; r < rows; r += 16, tile += bytes)
+        tile_times_columns(out + r, out_stride, rows - r < 16 ? rows - r : 16, tile, kind, cols, x,
+                           x_stride, columns, true);
 }
 
-KIT_INLINE void matmul_form(float *out, size_t out_stride, const struct dt_matrix *w,
-                            uint32_t begin, uint32_t end, const float *x, size_t x_stride,
-                            uint32_t columns, uint32_t form)
+// Rows [begin, end); out is row begin of column 0.
+static void packed_rows(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
+                        uint32_t end, const float *x, size_t x_stride, uint32_t columns)
 {
-    if (columns == 1)
-        matmul_one(out, w, begin, end, x, form);
+    const struct rows16_header *h = w->quants; // checked by can_matmul
+    const unsigned char *tile =
+        rows16_tiles(h) + begin / 16 * rows16_tile_bytes(h->kind, h->cols, 0, 0);
+    uint32_t rows = end - begin;
+    if (h->kind == ROWS16_F32)
+        packed_kind(out, out_stride, tile, h->cols, rows, x, x_stride, columns, ROWS16_F32);
+    else if (h->kind == ROWS16_F16)
+        packed_kind(out, out_stride, tile, h->cols, rows, x, x_stride, columns, ROWS16_F16);
     else
-        matmul_many(out, out_stride, w, begin, end, x, x_stride, columns, form);
+        packed_kind(out, out_stride, tile, h->cols, rows, x, x_stride, columns, ROWS16_BF16);
+}
+
+// ---- in place ----
+
+// Interleaves KIT_W columns of KIT_W rows, of which the first `left` columns exist.
+KIT_INLINE void fill_square(float *panel, const unsigned char *const *rows, size_t at,
+                            uint32_t left, uint32_t kind, bool whole)
+{
+    kit_f v[KIT_W];
+    KIT_UNROLL
+    for (uint32_t k = 0; k < KIT_W; k++)
+        v[k] = whole ? load(rows[k] + at, kind) : load_n(rows[k] + at, kind, left);
+    kit_transpose(v);
+    if (whole) {
+        KIT_UNROLL
+        for (uint32_t k = 0; k < KIT_W; k++)
+            kit_store(panel + (size_t)k * 16, v[k]);
+    } else {
+        for (uint32_t k = 0; k < left; k++)
+            memcpy(panel + (size_t)k * 16, &v[k], sizeof v[k]);
+    }
+}
+
+// Interleaves n columns of sixteen rows, from `at` bytes on, as floats. Prefetches as many bytes
+// from `next` on.
+KIT_INLINE void fill_panel(float *panel, const unsigned char *const *rows, size_t at, uint32_t n,
+                           uint32_t kind, const unsigned char *next)
+{
+    for (uint32_t j = 0; j < n; j += KIT_W, at += KIT_W * element_bytes(kind)) {
+        for (uint32_t i = 0; next && i < KIT_W * 16 * element_bytes(kind); i += 64)
+            __builtin_prefetch(next + j * 16 * element_bytes(kind) + i, 0, 2);
+        KIT_UNROLL
+        for (uint32_t p = 0; p < parts; p++) {
+            float *to = panel + (size_t)j * 16 + p * KIT_W;
+            if (n - j >= KIT_W)
+                fill_square(to, rows + p * KIT_W, at, KIT_W, kind, true);
+            else
+                fill_square(to, rows + p * KIT_W, at, n - j, kind, false);
+        }
+    }
+}
+
+// Sixteen rows times all columns; stores the first `count` rows.
+KIT_INLINE void rows_times_columns(float *out, size_t out_stride, uint32_t count,
+                                   const unsigned char *const *rows, uint32_t cols, uint32_t kind,
+                                   const float *x, size_t x_stride, uint32_t columns,
+                                   const unsigned char *next)
+{
+    float panel[panel_cols * 16] __attribute__((aligned(64)));
+    for (uint32_t j = 0; j < cols; j += panel_cols) {
+        uint32_t n = cols - j < panel_cols ? cols - j : panel_cols;
+        fill_panel(panel, rows, j * element_bytes(kind), n, kind,
+                   next ? next + (size_t)j * 16 * element_bytes(kind) : NULL);
+        tile_times_columns(out, out_stride, count, (const unsigned char *)panel, ROWS16_F32, n,
+                           x + j, x_stride, columns, j == 0);
+    }
+}
+
+// The addresses of `count` rows: row, row + 1, ..., or index[row] ...; the last one again for those
+// past the end.
+KIT_INLINE void rows_at(const unsigned char **at, const struct dt_matrix *w, const uint32_t *index,
+                        uint32_t row, uint32_t count)
+{
+    for (uint32_t r = 0; r < 16; r++) {
+        uint32_t k = row + (r < count ? r : count - 1);
+        at[r] = (const unsigned char *)w->quants + (index ? index[k] : k) * w->row_stride;
+    }
+}
+
+KIT_INLINE void in_place_kind(float *out, size_t out_stride, const struct dt_matrix *w,
+                              const uint32_t *index, uint32_t begin, uint32_t end, const float *x,
+                              size_t x_stride, uint32_t columns, uint32_t kind)
+{
+    const unsigned char *at[16];
+    for (uint32_t r = begin; r < end; r += 16) {
+        uint32_t count = end - r < 16 ? end - r : 16;
+        rows_at(at, w, index, r, count);
+        for (uint32_t k = r + 16; index && k < end && k < r + 32; k++) // not predictable
+            for (size_t i = 0; i < w->cols * element_bytes(kind); i += 64)
+                __builtin_prefetch((const unsigned char *)w->quants + index[k] * w->row_stride + i);
+        rows_times_columns(out + r, out_stride, count, at, w->cols, kind, x, x_stride, columns,
+                           index ? NULL : at[0] + 16 * w->row_stride);
+    }
+}
+
+// Rows [begin, end), or those of an index; the result of row k is at out[k].
+static void in_place_rows(float *out, size_t out_stride, const struct dt_matrix *w,
+                          const uint32_t *index, uint32_t begin, uint32_t end, const float *x,
+                          size_t x_stride, uint32_t columns)
+{
+    if (w->form == DT_FORM_F32)
+        in_place_kind(out, out_stride, w, index, begin, end, x, x_stride, columns, ROWS16_F32);
+    else if (w->form == DT_FORM_F16)
+        in_place_kind(out, out_stride, w, index, begin, end, x, x_stride, columns, ROWS16_F16);
+    else
+        in_place_kind(out, out_stride, w, index, begin, end, x, x_stride, columns, ROWS16_BF16);
+}
+
+// ---- entries ----
+
+static int can_matmul(void *ctx, const struct dt_matrix *w)
+{
+    (void)ctx;
+    if (w->form == DT_FORM_PACKED) {
+        const struct rows16_header *h = rows16_header_of(w);
+        return h && h->kind >= ROWS16_F32;
+    }
+    return w->form == DT_FORM_F32 || w->form == DT_FORM_F16 || w->form == DT_FORM_BF16;
 }
 
 static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w,
@@ -193,40 +250,46 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
                    uint32_t columns)
 {
     (void)ctx;
-    if (w->form == DT_FORM_F32)
-        matmul_form(out, out_stride, w, row_begin, row_end, act, x_stride, columns, DT_FORM_F32);
-    else if (w->form == DT_FORM_F16)
-        matmul_form(out, out_stride, w, row_begin, row_end, act, x_stride, columns, DT_FORM_F16);
+    if (w->form == DT_FORM_PACKED)
+        packed_rows(out + row_begin, out_stride, w, row_begin, row_end, act, x_stride, columns);
     else
-        matmul_form(out, out_stride, w, row_begin, row_end, act, x_stride, columns, DT_FORM_BF16);
+        in_place_rows(out, out_stride, w, NULL, row_begin, row_end, act, x_stride, columns);
 }
 
 static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row)
 {
     (void)ctx;
+    if (w->form == DT_FORM_PACKED) {
+        rows16_embed(out, w->quants, row);
+        return;
+    }
     const unsigned char *at = (const unsigned char *)w->quants + row * w->row_stride;
-    uint32_t j = 0;
+    uint32_t kind = rows16_kind_of(w), j = 0;
     for (; j + KIT_W <= w->cols; j += KIT_W)
-        kit_store(out + j, load(at + j * element_bytes(w->form), w->form));
+        kit_store(out + j, load(at + j * element_bytes(kind), kind));
     if (j < w->cols)
-        kit_store_n(out + j, load_n(at + j * element_bytes(w->form), w->form, w->cols - j),
-                    w->cols - j);
+        kit_store_n(out + j, load_n(at + j * element_bytes(kind), kind, w->cols - j), w->cols - j);
 }
 
 static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index,
                         uint32_t count, const void *act)
 {
     (void)ctx;
-    if (w->form == DT_FORM_F32)
-        listed_rows(out, w, index, count, act, DT_FORM_F32);
-    else if (w->form == DT_FORM_F16)
-        listed_rows(out, w, index, count, act, DT_FORM_F16);
-    else
-        listed_rows(out, w, index, count, act, DT_FORM_BF16);
+    if (w->form != DT_FORM_PACKED) {
+        in_place_rows(out, 0, w, index, 0, count, act, 0, 1);
+        return;
+    }
+    float tile[16];
+    for (uint32_t k = 0; k < count;) {
+        uint32_t begin = index[k] / 16 * 16;
+        packed_rows(tile, 0, w, begin, w->rows - begin < 16 ? w->rows : begin + 16, act, 0, 1);
+        for (; k < count && index[k] / 16 * 16 == begin; k++)
+            out[k] = tile[index[k] - begin];
+    }
 }
 
-// Nothing is quantised. The sum of n rounded products, in any order, differs from the exact one by
-// at most n 2^-24 times the sum of their magnitudes.
+// Nothing is quantised. The sum of n rounded products differs from the exact one by at most n 2^-24
+// times the sum of their magnitudes.
 static float act_error(void *ctx, const void *act, const float *x, const struct dt_matrix *w)
 {
     (void)ctx;
@@ -237,48 +300,24 @@ static float act_error(void *ctx, const void *act, const float *x, const struct 
     return (float)(1.01 * (w->cols + 2) * 0x1p-24 * __builtin_sqrt(norm));
 }
 
-// The sum of squares is in lanes; the reference's is in sequence.
-static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
-                    const float *weight, uint32_t n, uint32_t columns, float epsilon)
-{
-    (void)ctx;
-    for (uint32_t c = 0; c < columns; c++, out += out_stride, x += x_stride) {
-        kit_f sum[4] = {{0}};
-        float parts[4];
-        uint32_t i = 0;
-        for (; i + 4 * KIT_W <= n; i += 4 * KIT_W) {
-            KIT_UNROLL
-            for (int k = 0; k < 4; k++) {
-                kit_f v = kit_load(x + i + k * KIT_W);
-                sum[k] = kit_fma(v, v, sum[k]);
-            }
-        }
-        for (; i < n; i += KIT_W) {
-            kit_f v = kit_load_n(x + i, n - i < KIT_W ? n - i : KIT_W);
-            sum[0] = kit_fma(v, v, sum[0]);
-        }
-        lane_sums(parts, sum);
-        kit_rmsnorm_finish(out, x, weight, n, (parts[0] + parts[1]) + (parts[2] + parts[3]),
-                           epsilon);
-    }
-}
-
-#include "abi/kit/table.h"
-
 DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .abi = DT_BACKEND_ABI,
     .size = sizeof(struct dt_backend),
     .name = "fp32",
     .variant = DT_MODULE_VARIANT,
-    .description = "float matrices of F32, F16 and BF16 in place; sums in lanes: logits within "
-                   "1e-4 of the reference's",
-    .row_tile = 8,
+    .description = "float matrices (F32, F16, BF16), in place or packed, bit-identical to the "
+                   "reference",
+    .layout = ROWS16_LAYOUT,
+    .row_tile = rows16_tile,
     .form_count = 3,
     .forms = {DT_FORM_F32, DT_FORM_F16, DT_FORM_BF16},
     .probe = DT_MODULE_PROBE,
+    .can_matmul = can_matmul,
     .matmul = matmul,
     .embed = embed,
-    .rmsnorm = rmsnorm,
+    .pack_bytes = rows16_pack_bytes,
+    .pack = rows16_pack,
+    .rmsnorm = kit_op_rmsnorm,
     .rope = kit_op_rope,
     .attention = kit_op_attention,
     .softmax = kit_op_softmax,

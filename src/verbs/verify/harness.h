@@ -14,7 +14,7 @@
 struct dt_rig {
     struct dt_backend table; // completed to this program's size
     void *ctx;
-    bool integer; // its integer forms must give the reference's bits, and so must rmsnorm
+    bool integer; // its products and rmsnorm must give the reference's bits
     bool exact;   // softmax, silu_mul and attention must give the reference's bits
     uint64_t state;
     uint32_t index; // of the shape

@@ -197,7 +197,7 @@ static dt_status load(const char *path, const struct dt_verify_options *options,
         return dt_error_set(err, DT_FAILED, path, "create() failed: %s", reason);
     if (dt_rig.table.row_tile == 0)
         dt_rig.table.row_tile = 1;
-    dt_rig.integer = has_integer_form(&dt_rig.table);
+    dt_rig.integer = options->exact || has_integer_form(&dt_rig.table);
     dt_rig.exact = options->exact;
     return DT_OK;
 }

@@ -10,10 +10,10 @@
 #include "base/status.h"
 
 struct dt_verify_options {
-    uint32_t shapes;  // random shapes per operator
-    uint64_t seed;    // of the first shape; shape i uses seed + i, so that it can be repeated alone
-    bool exact;       // softmax, silu_mul and attention must give the reference's bits as well;
-                      // otherwise they may differ as much as backend fastexp's
+    uint32_t shapes; // random shapes per operator
+    uint64_t seed;   // of the first shape; shape i uses seed + i, so that it can be repeated alone
+    bool exact;      // float products and rmsnorm, softmax, silu_mul and attention must give the
+                // reference's bits as well; otherwise they may differ as much as backend fastexp's
     uint32_t seconds; // the most time of one operator, 0: 60
 };
 
