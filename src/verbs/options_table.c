@@ -94,7 +94,8 @@ static const struct dt_option run_options[] = {
         .value = "N",
         .maximum = INT32_MAX,
         .initial = "256",
-        .help = "Number of tokens, including the prompt; 0: as many as the context holds.",
+        .help = "Number of tokens, including the prompt; 0: as many as the context holds, which is "
+                "the default of a chat.",
     },
     {
         .name = "special",

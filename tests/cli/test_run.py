@@ -193,7 +193,9 @@ def conventions():
     expect_run(
         "a very long system prompt",
         run("run", MODEL, "-m", "chat", "-n", "100", "-y", "Be kind.\n" * 200, text=b"Hello\n"),
-        0,
+        1,
+        b"",
+        b"with its template and the system prompt, and 100 of 100 are free",
     )
     environment = {"DUOTALE_TEMPERATURE": "0", "DUOTALE_TOP_P": "nonsense"}
     expect("the environment is ignored", usual == run(*story, "-s", "7", env=environment).stdout)
@@ -362,7 +364,13 @@ def chat():
         "120",
         text=b"Hello\nAnd then?\n",
     )
-    expect_run("chat reads turns from stdin", result, 0)
+    expect_run(
+        "chat reads turns from stdin, and counts those without an answer",
+        result,
+        1,
+        b" ",
+        b"1 message was not answered; raise -n",
+    )
     expect(
         "chat prints no prompt in a pipe",
         b"> " not in result.stdout and b"User" not in result.stdout,

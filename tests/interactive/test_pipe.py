@@ -88,9 +88,26 @@ def seeds():
     common.expect("runs within a second have seeds of their own", len(drawn) == 6, drawn)
 
 
+def chats():
+    """Every line of a pipe is answered, or its end is an error."""
+    arguments = ("run", MODEL, "-m", "chat", "-t", "0", "-q")
+    r = common.run(*arguments, text=b"word " * 2000)
+    common.expect("a message longer than the context: exit code 1, nothing on stdout",
+                  r.returncode == 1 and r.stdout == b"" and b"shorten it" in r.stderr, r)
+    r = common.run(*arguments, "--system", "word " * 2000, text=b"Hello")
+    common.expect("a system prompt longer than the context is named",
+                  r.returncode == 1 and r.stdout == b"" and b"system prompt" in r.stderr, r)
+    r = common.run(*arguments, "-n", "40", text=b"Hello\nTell me more\nAnd more\n")
+    common.expect("messages that are not answered are counted",
+                  r.returncode == 1 and b"2 messages were not answered; raise -n" in r.stderr, r)
+    r = common.run(*arguments, "-n", "40", text=b"Hello\n")
+    common.expect("one answer that is cut is no error", r.returncode == 0 and r.stdout, r)
+
+
 def main():
     with common.folder() as folder:
         seeds()
+        chats()
         pipes(folder)
         answers(folder)
         terminals(folder)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // duotale run -m chat: a chat by the model's template, with messages from standard input.
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,9 +63,13 @@ static dt_status eval_tokens(struct dt_run *run, const uint32_t *tokens, size_t 
 {
     uint32_t capacity = run->limit - dt_session_position(dt_engine_session(run->engine));
     if (count > capacity)
-        return dt_error_set(err, DT_CONTEXT_FULL, NULL,
-                            "%zu tokens do not fit into the remaining %u positions", count,
-                            capacity);
+        return dt_error_set(
+            err, DT_CONTEXT_FULL, NULL,
+            "the message needs %zu tokens with its template%s, and %u of %u are free; shorten it, "
+            "or raise %s",
+            count, !run->prompt_tokens && run->options->system ? " and the system prompt" : "",
+            run->limit - dt_session_position(dt_engine_session(run->engine)), run->limit,
+            run->options->steps ? "-n" : "--context");
     if (!count)
         return DT_OK;
     run->prompt_tokens += (uint32_t)count;
@@ -180,6 +185,33 @@ static dt_status close_turn(struct dt_run *run, struct dt_chat *chat, struct dia
     return status;
 }
 
+// The messages of a pipe that are there already and will not be answered.
+static uint32_t count_unanswered(void)
+{
+    uint32_t count = 0;
+    char *line;
+    int flags = fcntl(STDIN_FILENO, F_GETFL);
+    if (isatty(STDIN_FILENO) || flags < 0)
+        return 0;
+    fcntl(STDIN_FILENO, F_SETFL, flags | O_NONBLOCK); // do not wait for more
+    for (; (line = read_line("")) != NULL; count++)
+        free(line);
+    fcntl(STDIN_FILENO, F_SETFL, flags);
+    return count;
+}
+
+// The end of a chat that has no space for another message: an error if there are more.
+static dt_status end_chat(struct dt_run *run, struct dt_error *err)
+{
+    uint32_t unanswered = count_unanswered();
+    if (!unanswered)
+        return DT_OK;
+    return dt_error_set(
+        err, DT_CONTEXT_FULL, NULL,
+        "the limit of %u tokens is reached, and %u message%s not answered; raise %s", run->limit,
+        unanswered, unanswered == 1 ? " was" : "s were", run->options->steps ? "-n" : "--context");
+}
+
 dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(run->engine);
@@ -196,6 +228,8 @@ dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *er
             run->begun = dt_clock_ns(); // the time of typing does not count
         status = eval_message(run, &chat, &d, opening, user, err);
         free(user);
+        if (status == DT_CONTEXT_FULL)
+            break; // no answer, so nothing is printed
         dt_string_buffer_free(&run->answer);
         if (status == DT_OK)
             status = dt_run_continue(run, err);
@@ -205,13 +239,19 @@ dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *er
             dt_session_position(session) >= run->limit)
             break;
         status = close_turn(run, &chat, &d, err);
+        if (status == DT_CONTEXT_FULL) { // this message was answered
+            status = DT_OK;
+            break;
+        }
     }
     for (size_t i = 0; i < d.count; i++)
         free((char *)d.messages[i].content);
     free(d.messages);
     dt_string_buffer_free(&run->answer);
     dt_chat_close(&chat);
+    if (status == DT_OK && !dt_engine_cancelled(run->engine))
+        status = end_chat(run, err);
     if (status == DT_CONTEXT_FULL)
         run->ended = "context";
-    return status == DT_CONTEXT_FULL ? DT_OK : status;
+    return status;
 }

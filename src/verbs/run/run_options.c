@@ -163,7 +163,7 @@ static int on_option(void *arg, int id, const struct dt_option_value *v)
 int dt_run_options(struct dt_run_options *o, int argc, char **argv)
 {
     const struct dt_verb_page *page = dt_verb_page(DT_VERB_RUN);
-    *o = (struct dt_run_options){.steps = 256};
+    *o = (struct dt_run_options){.steps = UINT32_MAX};
     for (size_t i = 0; i < page->setting_count; i++) {
         const struct dt_setting *setting = &dt_settings_table()[page->settings[i]];
         const struct dt_option_value initial = {.text = setting->initial};
@@ -180,6 +180,8 @@ int dt_run_options(struct dt_run_options *o, int argc, char **argv)
         return dt_options_usage(DT_VERB_RUN, "--prompt and --prompt-file cannot be combined");
     if (o->special && o->chat)
         return dt_options_usage(DT_VERB_RUN, "--special and --chat cannot be combined");
+    if (o->steps == UINT32_MAX) // not given: a chat has the whole context
+        o->steps = o->chat ? 0 : 256;
     if (o->seed == 0)
         o->seed = dt_clock_seed();
     return -1;
