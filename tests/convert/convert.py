@@ -366,7 +366,13 @@ def write_folder(out, v0, tokenizer):
         "tokenizer.json": {
             "version": "1.0",
             "added_tokens": special,
-            "normalizer": None,
+            "normalizer": {
+                "type": "Sequence",
+                "normalizers": [
+                    {"type": "Prepend", "prepend": "\u2581"},
+                    {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+                ],
+            },
             "pre_tokenizer": None,
             "model": {
                 "type": "BPE",

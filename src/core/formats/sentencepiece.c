@@ -100,7 +100,8 @@ static dt_status broken(const struct reader *r, const unsigned char *at)
 static void put_piece(struct reader *r, uint32_t id, uint32_t type, float score,
                       const unsigned char *piece, size_t n)
 {
-    memcpy(r->text + r->text_used, piece, n);
+    if (n) // piece may be NULL
+        memcpy(r->text + r->text_used, piece, n);
     r->offset[id] = (uint32_t)r->text_used;
     r->length[id] = (uint16_t)n;
     r->types[id] = type;
