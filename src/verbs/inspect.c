@@ -64,12 +64,6 @@ static const char *vocabulary_kind(const struct dt_vocab *vocab)
                                          : "none";
 }
 
-static enum dt_template family_of(const struct dt_model *m)
-{
-    return m->chat_template ? dt_template_recognise(m->chat_template, m->chat_template_length)
-                            : DT_TEMPLATE_LLAMA2;
-}
-
 static void put_token(struct dt_json *json, const char *name, uint32_t id)
 {
     dt_json_name(json, name);
@@ -221,7 +215,11 @@ static void put_template(struct dt_json *j, const struct dt_model *m)
 {
     struct dt_chat chat;
     struct dt_error ignored;
-    dt_chat_open(&chat, m, NULL, DT_TEMPLATE_PLAIN, &ignored);
+    dt_chat_open(&chat, m, NULL, DT_TEMPLATE_LLAMA2, &ignored);
+    enum dt_template family = chat.family;
+    if (chat.source) // by its markers
+        family = dt_template_recognise(m->chat_template, m->chat_template_length);
+    dt_json_put_text(j, "chat_template", dt_template_name(family));
     dt_json_put_uint(j, "chat_template_bytes", m->chat_template_length);
     dt_json_put_bool(j, "chat_template_runs", chat.source != NULL);
     dt_json_put_text(j, "chat_template_fault",
@@ -234,7 +232,7 @@ static void print_template(const struct dt_model *m)
     struct dt_chat chat;
     struct dt_error ignored;
     char name[64];
-    dt_chat_open(&chat, m, NULL, DT_TEMPLATE_PLAIN, &ignored);
+    dt_chat_open(&chat, m, NULL, DT_TEMPLATE_LLAMA2, &ignored);
     dt_print(stdout, "chat template: %s%s\n", dt_chat_name(&chat, name, sizeof name),
              m->chat_template ? "" : " (the file has none)");
     if (chat.reason.status != DT_OK)
@@ -261,7 +259,6 @@ static void as_json(struct dt_engine *engine, const struct dt_engine_plan *plan)
     put_hyperparameters(&j, &m->hp);
     put_tensors(&j, m);
     put_vocabulary(&j, engine);
-    dt_json_put_text(&j, "chat_template", dt_template_name(family_of(m)));
     put_template(&j, m);
     put_plan(&j, plan);
     dt_json_end(&j);
