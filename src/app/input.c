@@ -14,12 +14,27 @@
 
 #define PROMPTS_AHEAD 8 // so many prompts may wait while a turn is generated
 
+// Stops a turn that nothing else ends. False if none is generated.
+static bool stop_endless(struct dt_app *app)
+{
+    pthread_mutex_lock(&app->report.lock);
+    bool endless = dt_settings_uint(&app->report.settings, DT_SET_LENGTH) == 0 &&
+                   dt_settings_is(&app->report.settings, DT_SET_OVERFLOW, "shift");
+    pthread_mutex_unlock(&app->report.lock);
+    if (!endless || !app->interactive || atomic_load(&app->report.state) != DT_APP_GENERATING)
+        return false;
+    dt_control_stop(&app->control);
+    return true;
+}
+
 // An empty entry: continues a story whose last turn was cut off, or begins one, also after the end
 // of a story.
 static bool enter_nothing(struct dt_app *app)
 {
     const struct dt_app_story *story = dt_view_story(app->view);
     struct dt_app_turn last;
+    if (stop_endless(app))
+        return true;
     if (story->turns == 0)
         return dt_requests_ask(&app->requests, dt_prompt, NULL, 0, false);
     if (dt_requests_busy(&app->requests) || story->chat ||
@@ -33,6 +48,8 @@ static bool enter_nothing(struct dt_app *app)
 
 static bool enter_prompt(struct dt_app *app, const char *prompt)
 {
+    stop_endless(app); // the prompt continues the story
+
     if (atomic_load(&app->requests.waiting) >= PROMPTS_AHEAD) {
         dt_report_notice(&app->report, DT_NOTICE_WARNING,
                          "%d prompts are waiting already. Ctrl-C stops the generation.",

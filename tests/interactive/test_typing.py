@@ -156,6 +156,36 @@ def end_of_a_story(home):
             s.close()
 
 
+def endless_turns(home):
+    """A turn that nothing limits says so, and any line that is no command stops it."""
+    for ui in ("line", "plain"):
+        s = TerminalSession("--ui", ui, "-n", "0", "--overflow", "shift", "--stop", "bos",
+                            "--seed", "5", "-t", "1", "-b", "reference", home=home)
+        try:
+            s.wait(PROMPT)
+            s.enter("Once upon a time")
+            step(s, f"{ui}: an endless turn is said", s.wait(rb"Nothing\s+limits\s+this\s+turn"))
+            s.wait(rb".{200}")
+            s.enter("")
+            step(s, f"{ui}: Enter stops it", s.wait(FIGURES, 20) and s.wait(PROMPT))
+            s.enter("/quit")
+            step(s, f"{ui}: quits", s.ends() == 0)
+        finally:
+            s.close()
+    s = TerminalSession("--ui", "tui", "-n", "0", "--overflow", "shift", "--stop", "bos",
+                        "--seed", "5", "-t", "1", "-b", "reference", home=home)
+    try:
+        s.wait(rb"tok/s")
+        s.enter("Once upon a time")
+        s.wait(rb"time.*time.{400}")
+        s.type("x")
+        step(s, "tui: a key stops it", s.wait(rb"Stopped\.", 20))
+        s.type("\x15/quit\r")
+        step(s, "tui: quits", s.ends() == 0)
+    finally:
+        s.close()
+
+
 def other_models(home):
     """A tokenizer file belongs to one model; the limit of memory can be raised."""
     other = f"{home}/other.bin"
@@ -185,7 +215,7 @@ def other_models(home):
 
 def main():
     for test in (sequences, plain_lines, wrong_commands, undone_prompts, end_of_a_story,
-                 other_models):
+                 endless_turns, other_models):
         with common.folder() as home:
             test(home)
     common.done()

@@ -449,6 +449,8 @@ static void read_ahead(struct line *l)
         ui_escape_strip(l->typed);
         if (*l->typed)
             enter(l, l->typed);
+        else if (l->api->state(l->app) == DT_APP_GENERATING)
+            l->api->input(l->app, "", 0); // stops a turn that nothing limits
         memmove(l->typed, l->typed + used, l->typed_length - used);
         l->typed_length -= used;
     }

@@ -147,6 +147,14 @@ static void enter(struct plain *p, char *text)
     free(utf8);
 }
 
+// Whether nothing but a typed line ends the turn that is being generated.
+static bool ends_endless_turn(struct plain *p)
+{
+    return p->terminal && p->api->state(p->app) == DT_APP_GENERATING &&
+           ui_setting_is(p->api, p->app, DT_SET_LENGTH, "0") &&
+           ui_setting_is(p->api, p->app, DT_SET_OVERFLOW, "shift");
+}
+
 // Enters what is complete of the input: a line of a terminal or a list of commands, else all of it.
 static void enter_input(struct plain *p)
 {
@@ -157,7 +165,8 @@ static void enter_input(struct plain *p)
     bool lines = p->lines || p->question;
     // on a terminal, commands can be entered during a turn
     while (p->length && !p->quit &&
-           (p->api->state(p->app) == DT_APP_IDLE || (p->terminal && p->input[0] == '/'))) {
+           (p->api->state(p->app) == DT_APP_IDLE || (p->terminal && p->input[0] == '/') ||
+            ends_endless_turn(p))) {
         char *end = memchr(p->input, '\n', p->length);
         if (!lines && !p->ended && p->length < INPUT_MAX - 1)
             return;

@@ -204,9 +204,14 @@ void tui_editor_end(struct tui_editor *e)
 // The byte in the line at `begin` that is `columns` columns from its left edge.
 static size_t at_column(const struct tui_editor *e, size_t begin, size_t columns)
 {
-    size_t at = begin, end = line_end(e, begin);
-    while (at < end && dt_text_columns(e->text + begin, next(e, at) - begin) <= columns)
-        at = next(e, at);
+    size_t at = begin, end = line_end(e, begin), used = 0;
+    while (at < end) {
+        size_t after = next(e, at), width = dt_text_columns(e->text + at, after - at);
+        if (used + width > columns)
+            break;
+        used += width;
+        at = after;
+    }
     return at;
 }
 

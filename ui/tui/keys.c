@@ -315,6 +315,16 @@ static bool answer(struct tui *ui, int key, wint_t wide)
     return true;
 }
 
+// Whether nothing but a key ends the turn that is being generated, and this may be that key: a
+// command, or an entry that is being typed, is not.
+static bool ends_endless_turn(struct tui *ui)
+{
+    return ui->panel == TUI_PANEL_NONE && ui->input.length == 0 && !ui->input.searching &&
+           ui->api->state(ui->app) == DT_APP_GENERATING &&
+           ui_setting_is(ui->api, ui->app, DT_SET_LENGTH, "0") &&
+           ui_setting_is(ui->api, ui->app, DT_SET_OVERFLOW, "shift");
+}
+
 void tui_key(struct tui *ui, int key, wint_t wide)
 {
     bool suggested = ui->suggested;
@@ -333,6 +343,8 @@ void tui_key(struct tui *ui, int key, wint_t wide)
     }
     if (ui->question && answer(ui, key, wide))
         return;
+    if (!key && wide >= 32 && wide != '/' && ends_endless_turn(ui))
+        ui->api->stop(ui->app);
     if (suggested && !key && wide == '/' && ui->panel == TUI_PANEL_NONE)
         tui_editor_clear(&ui->input); // a command, not the end of the prompt that was put there
     if (!ui->message_is_progress && !ui->question)

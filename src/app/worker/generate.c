@@ -264,6 +264,18 @@ static void reset_figures(struct dt_worker *w, const struct dt_turn *turn)
     f->seed = turn->seed;
 }
 
+// Says once that nothing ends the turn, while the settings are so.
+static void report_endless(struct dt_worker *w)
+{
+    bool endless = dt_settings_uint(&w->settings, DT_SET_LENGTH) == 0 &&
+                   dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift");
+    if (endless && !w->endless_said)
+        dt_report_notice(w->report, DT_NOTICE_INFO,
+                         "Nothing limits this turn (length 0, overflow shift). %s stops it.",
+                         w->interactive ? "Any key that does not begin a command" : "Ctrl-C");
+    w->endless_said = endless;
+}
+
 void dt_generate(struct dt_worker *w, bool resume)
 {
     struct dt_story *story = &w->story;
@@ -277,6 +289,7 @@ void dt_generate(struct dt_worker *w, bool resume)
     enum dt_app_turn_end end = DT_END_ERROR;
     char clean[16];
     turn->finished = false;
+    report_endless(w);
     reset_figures(w, turn);
     dt_worker_post_turn(w, g.number);
     g.now = g.draft_ns = dt_clock_ns();

@@ -46,6 +46,7 @@ struct dt_worker {
 
     struct dt_chat chat;     // of the open model
     enum dt_template family; // of its turns, where its template is not run
+    bool endless_said;       // that a turn does not end by itself
     int open_code;           // exit code that a model that could not be opened has set, 0: none
     char model_path[512];
     char stack_asked[128]; // the setting that the current stack was made for
