@@ -15,6 +15,7 @@
 #include "app/library/history.h"
 #include "app/library_events.h"
 #include "app/models.h"
+#include "app/scripts.h"
 #include "app/session.h"
 #include "app/signals.h"
 #include "app/worker/open_model.h"
@@ -186,7 +187,7 @@ unsigned dt_app_free(struct dt_app *app, void (*last)(const char *line))
     }
     dt_signals_install(NULL);
     dt_engine_free(app->engine);
-    dt_input_end_scripts(app);
+    dt_scripts_end(app);
     if (app->history)
         dt_history_free(app->history);
     free(app->history);

@@ -7,6 +7,7 @@
 
 #include "app/commands/commands.h"
 #include "app/commands/commands_story.h"
+#include "app/scripts.h"
 #include "app/worker/prompts.h"
 #include "base/text.h"
 #include "base/typed_text.h"
@@ -154,35 +155,6 @@ static bool read_entry(FILE *in, struct dt_string_buffer *entry)
     return entry->text != NULL;
 }
 
-static void end_script(struct dt_app *app)
-{
-    fclose(app->scripts[--app->script_count]);
-}
-
-void dt_input_end_scripts(struct dt_app *app)
-{
-    while (app->script_count > 0)
-        end_script(app);
-}
-
-void dt_input_begin_script(struct dt_app *app, FILE *in)
-{
-    if (app->script_count == DT_SCRIPTS_MAX) {
-        dt_report_notice(
-            &app->report, DT_NOTICE_ERROR,
-            "More than %d scripts begin one another; all were ended. A script must not "
-            "begin itself.",
-            DT_SCRIPTS_MAX);
-        fclose(in);
-        dt_input_end_scripts(app);
-        atomic_store(&app->control.exit_code, dt_status_exit_code(DT_USAGE));
-        return;
-    }
-    if (app->script_count == 0)
-        app->script_stops = atomic_load(&app->control.stops);
-    app->scripts[app->script_count++] = in;
-}
-
 bool dt_input_script_step(struct dt_app *app)
 {
     struct dt_string_buffer entry = {0};
@@ -190,12 +162,12 @@ bool dt_input_script_step(struct dt_app *app)
         return false;
     if (atomic_load(&app->control.stops) != app->script_stops) {
         dt_report_notice(&app->report, DT_NOTICE_INFO, "The script was stopped.");
-        dt_input_end_scripts(app);
+        dt_scripts_end(app);
         return true;
     }
     if (!read_entry(app->scripts[app->script_count - 1], &entry)) {
         dt_string_buffer_free(&entry);
-        end_script(app);
+        dt_scripts_end_last(app);
         return app->script_count > 0;
     }
     if (entry.text[0] != '#' && entry.length > 0) {

@@ -3,8 +3,6 @@
 #ifndef DT_APP_INPUT_H
 #define DT_APP_INPUT_H
 
-#include <stdio.h>
-
 #include "app/session.h"
 
 // As input() of struct dt_app_api.
@@ -17,11 +15,6 @@ char *dt_input_clean(const char *text, size_t length);
 // Enters the prompt and the script of the command line, if that was not done yet. Called when the
 // front end first asks for events, since its own commands are set by then.
 void dt_input_first(struct dt_app *app);
-
-// Plays a script; one that is being played continues after it. Beyond DT_SCRIPTS_MAX all of them
-// end, with a notice, and the program's exit code is 2. Takes over the file.
-void dt_input_begin_script(struct dt_app *app, FILE *in);
-void dt_input_end_scripts(struct dt_app *app);
 
 // Enters the next line of the script, if one is being played and the worker is idle. False if
 // nothing was done.

@@ -41,6 +41,7 @@ static void render(const char *voice, const char *text)
 {
     struct dt_speech *speech = NULL;
     struct dt_error err = {0};
+    unlink(wav); // a file that exists is refused
     const struct dt_speech_options options = {
         .voice = voice, .wav_path = wav, .words_per_minute = 160, .pitch = 50};
     if (dt_speech_open(&speech, &options, &err) != DT_OK)

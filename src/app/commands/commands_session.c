@@ -7,7 +7,7 @@
 
 #include "app/commands/own_commands.h"
 #include "host/string_buffer.h"
-#include "app/input.h"
+#include "app/scripts.h"
 #include "host/file.h"
 
 static void describe_setting(struct dt_string_buffer *out, const struct dt_settings *settings,
@@ -93,6 +93,6 @@ void dt_command_script(struct dt_app *app, char *arguments)
                          arguments, dt_file_reason(errno));
         return;
     }
-    dt_input_begin_script(app, in);
+    dt_scripts_begin(app, in);
     dt_events_wake(&app->report.events);
 }
