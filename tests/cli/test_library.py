@@ -234,8 +234,26 @@ def exports(home):
     common.expect("the sound file is unchanged", wav.read_text() == "precious")
 
 
+def failed_model(home):
+    """A model that cannot be opened changes nothing: backend, KV cache and story stay."""
+    library = pathlib.Path(home, "model.db")
+    broken = pathlib.Path(home, "broken.gguf")
+    broken.write_bytes(pathlib.Path(MODEL).read_bytes()[:5000])
+    for model in ("/nonexistent", str(broken)):
+        for command in ("/model", "/set model"):
+            r = session(home, "--library", library, "--length", "12", text=(
+                f"/new\nOnce upon a time\n{command} {model}\n/set backend\n/continue\n/stats\n"
+            ).encode())
+            output = r.stdout + r.stderr
+            common.expect(f"{command} {model}: an error", model.encode() in r.stderr, r)
+            common.expect(f"{command} {model}: the backend setting stays",
+                          b"backend = reference" in output, r)
+            common.expect(f"{command} {model}: the KV cache stays",
+                          b" 1 tokens evaluated" in output, r)
+
+
 def main():
-    for test in (exports, own_settings, read_only, foreign, version_1, hostile_rows, last_story):
+    for test in (failed_model, exports, own_settings, read_only, foreign, version_1, hostile_rows, last_story):
         with common.folder() as home:
             test(home)
     common.done()

@@ -27,14 +27,19 @@ void dt_command_model(struct dt_app *app, char *arguments)
         dt_models_find(app, true);
         return;
     }
-    dt_control_stop(&app->control);
     // a name from the list of models is as good as its path
     const struct dt_app_model *models = dt_view_models(app->view, &count);
     for (size_t i = 0; i < count; i++) {
         if (strcmp(models[i].name, arguments) == 0)
             path = models[i].path;
     }
-    dt_requests_ask(&app->requests, dt_open_model, path, strlen(path), false);
+    int state = atomic_load(&app->report.state);
+    if (state == DT_APP_GENERATING || state == DT_APP_READING) {
+        dt_requests_ask(&app->requests, dt_open_model_checked, path, strlen(path), true);
+    } else {
+        dt_control_stop(&app->control);
+        dt_requests_ask(&app->requests, dt_open_model, path, strlen(path), false);
+    }
 }
 
 // ---- backends ----

@@ -139,8 +139,44 @@ static dt_status try_open(struct dt_worker *w, const char *path, const char *tok
     return dt_engine_start(w->engine, on_load, w, err);
 }
 
+// Whether the model can be opened, as far as its files, the backends and the memory plan say;
+// nothing of the open model changes.
+static dt_status check_model(struct dt_worker *w, const char *path, const char *tokenizer,
+                             struct dt_error *err)
+{
+    const struct dt_settings *s = &w->settings;
+    const struct dt_engine_options options = {
+        .stack = dt_settings_text(s, DT_SET_BACKEND),
+        .threads = (uint32_t)dt_settings_uint(s, DT_SET_THREADS),
+        .context = (uint32_t)dt_settings_uint(s, DT_SET_CONTEXT),
+        .batch = (uint32_t)dt_settings_uint(s, DT_SET_BATCH),
+        .kv_type = dt_settings_is(s, DT_SET_KV, "f16") ? DT_KV_F16 : DT_KV_F32,
+        .pack = dt_pack_policy_of(dt_settings_text(s, DT_SET_PACK)),
+        .memory_limit = (size_t)dt_settings_uint(s, DT_SET_MEM_LIMIT),
+    };
+    struct dt_engine *engine = NULL;
+    dt_status status = dt_engine_new(&engine, &options, err);
+    if (status == DT_OK)
+        status = dt_engine_prepare(engine, path, tokenizer, NULL, err);
+    dt_engine_free(engine);
+    return status;
+}
+
+void dt_open_model_checked(struct dt_worker *w, const char *path)
+{
+    struct dt_error err = {0};
+    dt_worker_see_settings(w);
+    if (dt_engine_is_open(w->engine) && strcmp(path, w->model_path) != 0 &&
+        check_model(w, path, NULL, &err) != DT_OK) {
+        dt_report_error(w->report, &err);
+        return;
+    }
+    dt_control_stop(w->control);
+    dt_requests_ask(w->requests, dt_open_model, path, strlen(path), false);
+}
+
 // Opens the model at `path`; if that fails, the one at `before`, if a model is open. Returns the
-// result of the first; *opened is the path of the one that is open now.
+// result of the first; *opened is the path of the one that is open now, NULL: nothing has changed.
 // tokenizer: for that model; usual: the setting, which belongs to the model before.
 static dt_status replace_model(struct dt_worker *w, const char *path, const char *tokenizer,
                                const char *before, const char *usual, const char **opened,
@@ -148,10 +184,14 @@ static dt_status replace_model(struct dt_worker *w, const char *path, const char
 {
     struct dt_error again = {0};
     bool was_open = dt_engine_is_open(w->engine);
+    dt_status status = was_open ? check_model(w, path, tokenizer, err) : DT_OK;
+    *opened = NULL;
+    if (status != DT_OK)
+        return status;
     if (was_open)
         dt_engine_close(w->engine);
     *opened = path;
-    dt_status status = try_open(w, path, tokenizer, err);
+    status = try_open(w, path, tokenizer, err);
     if (status != DT_OK) {
         dt_engine_close(w->engine);
         if (was_open && try_open(w, before, usual, &again) == DT_OK)
@@ -241,6 +281,6 @@ void dt_open_model_with(struct dt_worker *w, const char *path, const char *token
     }
     if (status == DT_OK && other)
         adopt_tokenizer(w, tokenizer ? tokenizer : "");
-    if (open)
+    if (open && path)
         adopt_model(w, path, strcmp(path, usual) == 0);
 }
