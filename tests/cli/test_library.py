@@ -253,7 +253,8 @@ def failed_model(home):
 
 
 def main():
-    for test in (failed_model, exports, own_settings, read_only, foreign, version_1, hostile_rows, last_story):
+    for test in (failed_model, exports, own_settings, read_only, foreign, version_1, hostile_rows,
+                 last_story):
         with common.folder() as home:
             test(home)
     common.done()
