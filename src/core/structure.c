@@ -390,7 +390,7 @@ void dt_structure_split(struct dt_model *m)
     uint32_t queries = hp->heads * hp->head_size, keys = hp->kv_heads * hp->head_size;
     for (uint32_t i = 0; i < hp->layers; i++) {
         struct dt_layer *l = &m->layers[i];
-        if (l->qkv.quants) {
+        if (l->qkv.rows) {
             l->query = rows_of(&l->qkv, 0, queries);
             l->key = rows_of(&l->qkv, queries, keys);
             l->value = rows_of(&l->qkv, queries + keys, keys);
@@ -400,7 +400,7 @@ void dt_structure_split(struct dt_model *m)
             l->key_bias = l->qkv_bias + queries;
             l->value_bias = l->qkv_bias + queries + keys;
         }
-        if (l->gate_up.quants) {
+        if (l->gate_up.rows) {
             l->gate = rows_of(&l->gate_up, 0, hp->hidden);
             l->up = rows_of(&l->gate_up, hp->hidden, hp->hidden);
         }

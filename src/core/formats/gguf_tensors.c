@@ -148,9 +148,13 @@ static dt_status place_vector(const struct dt_gguf_reader *r, const struct found
     return DT_OK;
 }
 
-static dt_status place_packed(const struct dt_gguf_reader *r, const struct found *f, uint32_t rows,
-                              uint32_t cols, struct dt_matrix *out)
+static dt_status place_packed(const struct dt_gguf_reader *r, const struct found *f,
+                              enum dt_slot slot, uint32_t rows, uint32_t cols,
+                              struct dt_matrix *out)
 {
+    if (slot == DT_SLOT_QKV || slot == DT_SLOT_GATE_UP || slot == DT_SLOT_POSITIONS)
+        return dt_error_set(r->err, DT_UNSUPPORTED, f->g->name,
+                            "%s is packed as %s; expected rows of its own", f->name, r->layout);
     if (f->t.size[0] > f->available)
         return cut_short(r, f, f->t.size[0]);
     *out = (struct dt_matrix){.form = DT_FORM_PACKED,
@@ -248,7 +252,7 @@ static dt_status place(const struct dt_gguf_reader *r, struct found *f)
                             "%s: scales, but the tensor has form %s", f->name,
                             dt_form_name(out->form));
     if (r->layout && f->t.type == DT_GGUF_TENSOR_I8 && f->t.dims == 1)
-        return place_packed(r, f, rows, cols, out);
+        return place_packed(r, f, slot, rows, cols, out);
     if (scales || f->t.type == DT_GGUF_TENSOR_I8)
         return place_groups(r, f, rows, cols, scales, out);
     if (out->scales)
