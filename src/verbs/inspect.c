@@ -137,6 +137,7 @@ static void put_hyperparameters(struct dt_json *j, const struct dt_hparams *hp)
     dt_json_put_uint(j, "rotated", hp->rotated);
     dt_json_put_number(j, "rope_base", (double)hp->rope_base);
     dt_json_put_number(j, "rope_scale", (double)hp->rope_scale);
+    dt_json_put_uint(j, "window", hp->window);
     dt_json_put_number(j, "norm_epsilon", (double)hp->norm_epsilon);
     dt_json_put_bool(j, "tied", hp->tied);
     dt_json_end(j);
@@ -292,8 +293,13 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
              "dim %u, hidden %u, %u layers, %u heads (%u KV) of %u, vocabulary %u, context %u\n",
              hp->dim, hp->hidden, hp->layers, hp->heads, hp->kv_heads, hp->head_size, hp->vocab,
              hp->context);
-    dt_print(stdout, "RoPE base %g on %u channels, norm epsilon %g, classifier %s\n",
-             (double)hp->rope_base, hp->rotated, (double)hp->norm_epsilon,
+    if (hp->rotated)
+        dt_print(stdout, "RoPE base %g on %u channels, ", (double)hp->rope_base, hp->rotated);
+    else
+        dt_print(stdout, "learned positions, ");
+    if (hp->window)
+        dt_print(stdout, "attention windows of %u positions, ", hp->window);
+    dt_print(stdout, "norm epsilon %g, classifier %s\n", (double)hp->norm_epsilon,
              hp->tied ? "tied to the embedding" : "separate");
     struct tally tally = {.every = tensors};
     dt_model_each_matrix(m, on_matrix, &tally);
