@@ -211,14 +211,6 @@ int dt_app_exit_code(const struct dt_app *app)
 
 // ---- the table: events, and what the user does ----
 
-void dt_app_answered(struct dt_app *app)
-{
-    unsigned n = atomic_load(&app->answers);
-    while (n && !atomic_compare_exchange_weak(&app->answers, &n, n - 1)) {
-    }
-    dt_events_wake(&app->report.events);
-}
-
 static int api_fd(struct dt_app *app)
 {
     return app->report.events.fd;

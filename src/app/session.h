@@ -72,6 +72,12 @@ struct dt_app {
 };
 
 // Counts down `answers` and wakes the front end, which waits for them. Any thread.
-void dt_app_answered(struct dt_app *app);
+static inline void dt_app_answered(struct dt_app *app)
+{
+    unsigned n = atomic_load(&app->answers);
+    while (n && !atomic_compare_exchange_weak(&app->answers, &n, n - 1)) {
+    }
+    dt_events_wake(&app->report.events);
+}
 
 #endif
