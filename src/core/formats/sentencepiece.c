@@ -166,6 +166,8 @@ static dt_status read_all(struct reader *r)
     r->pieces = 0;
     r->text_bytes = 0;
     while (!status && next(&m, &f)) {
+        if (!f.bytes) // no message
+            continue;
         if (f.number == 1 && r->pieces == DT_MAX_VOCAB)
             return dt_error_set(r->err, DT_BAD_INPUT, r->file->name,
                                 "it has more than %u pieces, which is the limit", DT_MAX_VOCAB);
