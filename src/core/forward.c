@@ -241,6 +241,9 @@ static void add_block(const struct dt_forward *f, const float *bias, const float
 
 // ---- layers ----
 
+// The squares of DT_MAX_DIM smaller numbers have a finite sum.
+#define RESIDUAL_EXPONENT 55
+
 static void prepare_rope(const struct dt_forward *f, uint32_t columns)
 {
     const struct dt_hparams *hp = &f->model->hp;
@@ -370,6 +373,8 @@ static void attend(struct dt_forward *f, uint32_t layer, uint32_t columns)
     dt_compute_spread(&f->compute, attention_body, &a, hp->heads * columns, bytes * columns);
     clock = dt_profile_end(f->profile, clock, DT_OP_ATTENTION, layer, columns, bytes);
 
+    dt_finite_examine(&f->finite, t->attended, f->attend_stride, (size_t)hp->heads * hp->head_size,
+                      columns, 128);
     dt_linear_multiply(&f->compute, (const struct dt_linear *const[]){&w->output},
                        (float *const[]){t->normed}, (const size_t[]){f->dim_stride}, 1, t->attended,
                        f->attend_stride, columns);
@@ -419,6 +424,7 @@ static void feed_forward(struct dt_forward *f, uint32_t layer, uint32_t columns)
                            w->gate.matrix.bytes + w->up.matrix.bytes);
     spread_columns(f, activate_body, f, columns, hp->hidden);
     clock = dt_profile_end(f->profile, clock, DT_OP_ACTIVATION, layer, columns, 0);
+    dt_finite_examine(&f->finite, t->hidden, f->hidden_stride, hp->hidden, columns, 128);
     dt_linear_multiply(&f->compute, (const struct dt_linear *const[]){&w->down},
                        (float *const[]){t->normed}, (const size_t[]){f->dim_stride}, 1, t->hidden,
                        f->hidden_stride, columns);
@@ -451,8 +457,13 @@ void dt_forward_layers(struct dt_forward *f, const uint32_t *tokens, uint32_t co
     dt_profile_end(f->profile, clock, DT_OP_EMBED, DT_NO_LAYER, columns, 0);
     for (uint32_t layer = 0; layer < f->model->hp.layers && !dt_compute_cancelled(&f->compute);
          layer++) {
+        f->finite.layer = layer;
         attend(f, layer, columns);
         if (!dt_compute_cancelled(&f->compute))
             feed_forward(f, layer, columns);
+        if (!dt_compute_cancelled(&f->compute))
+            dt_finite_examine(&f->finite, f->scratch.x, f->dim_stride, f->model->hp.dim, columns,
+                              RESIDUAL_EXPONENT);
     }
+    f->finite.layer = DT_NO_LAYER;
 }

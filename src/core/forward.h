@@ -26,6 +26,7 @@ struct dt_forward {
     const struct dt_weights *weights;
     struct dt_stack stack; // a copy
     struct dt_compute compute;
+    struct dt_finite finite;          // of the last evaluation
     const struct dt_profile *profile; // NULL: off
     uint32_t batch;                   // columns evaluated together, at most
     uint32_t position;                // positions in the cache; a batch is stored after them

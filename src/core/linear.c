@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "core/linear.h"
 
+#include "base/bits.h"
+
 #define POLL_BYTES (1u << 20)  // weights read between two looks at the cancel flag, at most
 #define ITEM_BYTES (32u << 10) // weights of one item of a parallel loop
 
@@ -64,6 +66,17 @@ static bool same_preparation(const struct dt_linear *a, const struct dt_linear *
 {
     return a->by == b->by && a->matrix.form == b->matrix.form && a->matrix.cols == b->matrix.cols &&
            a->matrix.group == b->matrix.group;
+}
+
+void dt_finite_examine(struct dt_finite *finite, const float *x, size_t stride, size_t n,
+                       uint32_t columns, uint32_t exponent)
+{
+    for (uint32_t c = 0; finite && !finite->lost && c < columns; c++) {
+        if (!dt_all_below(x + c * stride, n, exponent)) {
+            finite->lost = true;
+            finite->lost_in = finite->layer;
+        }
+    }
 }
 
 size_t dt_linear_act_bytes(const struct dt_linear *l, uint32_t columns)

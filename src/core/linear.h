@@ -15,13 +15,27 @@ struct dt_linear {
 };
 
 // What computations run on. Plain data, owned by the session.
+// Where numbers became infinite or undefined. Quantising and norms can hide that from the logits,
+// so the results of attention and activation and the residual stream are examined.
+struct dt_finite {
+    uint32_t layer; // that is computed now; DT_NO_LAYER: the classifier
+    bool lost;
+    uint32_t lost_in; // the first layer with such a number
+};
+
 struct dt_compute {
     const struct dt_services *services; // NULL: one thread
     const atomic_int *cancel;           // polled; NULL: never cancelled
     uint32_t workers;                   // at least 1
     size_t split_bytes;                 // work that reads less than this runs on the calling thread
+    struct dt_finite *finite;           // NULL: not examined
     void *act; // scratch for prepared activations: dt_linear_act_bytes of every matrix
 };
+
+// Notes in *finite (may be NULL) if one of n floats of a column is 2^exponent or more, or
+// undefined.
+void dt_finite_examine(struct dt_finite *finite, const float *x, size_t stride, size_t n,
+                       uint32_t columns, uint32_t exponent);
 
 // The split_bytes that suit a model whose tokens read weight_bytes.
 size_t dt_compute_split_bytes(size_t weight_bytes);

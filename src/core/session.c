@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/bits.h"
 #include "core/forward.h"
 
 #define DEFAULT_BATCH 32u
@@ -144,6 +145,7 @@ dt_status dt_session_init(struct dt_session **out, const struct dt_weights *weig
                             scratch->size);
     dt_forward_set_frequencies(&made.forward);
     *s = made;
+    s->forward.compute.finite = &s->forward.finite;
     *out = s;
     return DT_OK;
 }
@@ -382,6 +384,42 @@ float *dt_session_logits(struct dt_session *s)
 
 // ---- evaluation ----
 
+#define FINITE_STEP 64u
+
+// Whether the logits or candidates of the last position, and all that led to them, are finite.
+// During generation all logits are examined at every FINITE_STEPth position: from finite
+// activations, only damaged weights make others, and those do so at every position.
+static bool is_finite(const struct dt_session *s, bool generating)
+{
+    const struct dt_forward *f = &s->forward;
+    if (f->finite.lost || !dt_all_finite(f->scratch.normed, f->model->hp.dim))
+        return false;
+    if (generating && f->position % FINITE_STEP != 0)
+        return true;
+    return s->pending ? dt_all_finite(s->candidates.logits, s->candidates.count)
+                      : dt_all_finite(s->logits, s->forward.model->hp.vocab);
+}
+
+static dt_status fail_not_finite(struct dt_session *s, struct dt_error *err)
+{
+    const struct dt_finite *finite = &s->forward.finite;
+    forget_logits(s);
+    s->forward.finite.lost = true;
+    if (finite->lost_in == DT_NO_LAYER)
+        return dt_error_set(err, DT_BAD_INPUT, NULL,
+                            "the logits are infinite or undefined: the model is damaged, or its "
+                            "numbers are too large for 32-bit floats");
+    return dt_error_set(err, DT_BAD_INPUT, NULL,
+                        "layer %u computes infinite or undefined numbers: the model is damaged, or "
+                        "its numbers are too large for 32-bit floats",
+                        finite->lost_in);
+}
+
+bool dt_session_is_finite(const struct dt_session *s)
+{
+    return !s->forward.finite.lost;
+}
+
 dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t count,
                           dt_session_logits_sink *sink, void *sink_arg, struct dt_error *err)
 {
@@ -398,6 +436,7 @@ dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t
                                 "token %u is outside the vocabulary of %u tokens", tokens[i],
                                 f->model->hp.vocab);
     }
+    f->finite = (struct dt_finite){.lost_in = DT_NO_LAYER};
     for (uint32_t done = 0; done < count;) {
         uint32_t columns = count - done < f->batch ? count - done : f->batch;
         forget_logits(s);
@@ -405,6 +444,8 @@ dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t
         dt_forward_layers(f, tokens + done, columns);
         for (uint32_t c = 0; sink && c < columns && !cancelled(s); c++) {
             classify(s, c, f->position + c + 1, true);
+            if (!cancelled(s) && !is_finite(s, false))
+                return fail_not_finite(s, err);
             if (!cancelled(s) && sink(sink_arg, f->position + c, s->logits))
                 return dt_error_set(err, DT_CANCELLED, NULL,
                                     "stopped by the receiver of the logits");
@@ -416,6 +457,8 @@ dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t
             return dt_error_set(err, DT_CANCELLED, NULL, "stopped after %u of %u tokens", done,
                                 count);
         }
+        if (f->finite.lost || (s->have_logits && !sink && !is_finite(s, count == 1)))
+            return fail_not_finite(s, err);
         f->position += columns;
         done += columns;
         if (s->progress)

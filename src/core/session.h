@@ -69,6 +69,10 @@ typedef int dt_session_logits_sink(void *arg, uint32_t position, const float *lo
 dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t count,
                           dt_session_logits_sink *sink, void *sink_arg, struct dt_error *err);
 
+// Whether the last evaluation computed with finite numbers only; if not, it ended with
+// DT_BAD_INPUT.
+bool dt_session_is_finite(const struct dt_session *session);
+
 // The logits of the last position: model->hp.vocab floats, valid until the next eval; the caller
 // may write to them (samplers do). NULL before the first eval and after a truncate. If only
 // candidate logits exist, computes the rest; that ignores the cancel flag.

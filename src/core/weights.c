@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "core/weights.h"
 
+#include "base/bits.h"
+
 #include <string.h>
 
 #include "core/quant/quantise.h"
@@ -172,12 +174,19 @@ struct conversion {
     uint32_t begin, end, tile; // the part that is packed
 };
 
-static void convert_rows(const struct conversion *c)
+// DT_BAD_INPUT for a value that is infinite or undefined: quantised, it would look like any other.
+static dt_status convert_rows(const struct conversion *c, struct dt_error *err)
 {
     for (uint32_t r = c->begin; r < c->end; r++) {
         dt_matrix_row(c->from, r, c->row);
+        if (!dt_all_finite(c->row, c->from->cols))
+            return dt_error_set(err, DT_BAD_INPUT, NULL,
+                                "row %u of a matrix of %u x %u has a value that is infinite or "
+                                "undefined: the model is damaged; get it again",
+                                r, c->from->rows, c->from->cols);
         dt_quantise_row(c->to, r, c->row);
     }
+    return DT_OK;
 }
 
 // Packs tiles [begin, end) of the part.
@@ -215,13 +224,16 @@ static dt_status copy_matrix(struct build *b, const struct dt_matrix *from,
     c.row = b->row;
     size_t tile_bytes = (from->bytes / from->rows + 1) * c.tile;
     uint32_t step = (uint32_t)(PART_BYTES / tile_bytes + 1) * c.tile;
+    dt_status status = DT_OK;
     for (uint32_t r = 0; r < from->rows; r += step) {
         c.begin = r;
         c.end = from->rows - r < step ? from->rows : r + step;
         if (d->kind == PACK)
             pack_rows(&c, b->services);
         else
-            convert_rows(&c);
+            status = convert_rows(&c, err);
+        if (status != DT_OK)
+            return status;
         size_t part = (size_t)((double)d->bytes * c.end / from->rows);
         if (b->watch && b->watch->progress &&
             b->watch->progress(b->watch->arg, b->done + part, b->total))

@@ -252,6 +252,8 @@ dt_status dt_engine_build(struct dt_engine *e, struct dt_engine_stack *c, dt_pro
     struct dt_weights_watch watch = {on_build_progress, on_copied, &state};
     status = dt_weights_build(&e->model, &c->instance->stack, c->instance->pack, &arena,
                               &e->services, &watch, c->weights, err);
+    if (status == DT_BAD_INPUT)
+        dt_engine_name_damage(e, err);
     if (status == DT_OK)
         status = dt_engine_check(e, err); // copies are made of what could be read
     if (status != DT_OK)
@@ -457,6 +459,8 @@ dt_status dt_engine_score(struct dt_engine *e, const uint32_t *tokens, uint32_t 
 {
     dt_status status = dt_session_eval(e->session, tokens, count, sink, sink_arg, err);
     dt_status files = dt_engine_check(e, err); // the cause of any other error
+    if (files == DT_OK && status == DT_BAD_INPUT && !dt_session_is_finite(e->session))
+        dt_engine_name_damage(e, err);
     return files != DT_OK ? files : status;
 }
 

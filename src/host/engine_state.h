@@ -74,6 +74,12 @@ dt_status dt_engine_read_vocabulary(struct dt_engine *e, const char *path, struc
 // stays.
 dt_status dt_engine_make_tokenizer(struct dt_engine *e, size_t text_max, struct dt_error *err);
 
+// ---- engine_damage.c ----
+
+// After logits that are not finite: reads all weights, and fills *err with the first tensor that
+// holds a value that is not finite, if there is one. Else only the file is added.
+void dt_engine_name_damage(struct dt_engine *e, struct dt_error *err);
+
 // ---- engine.c ----
 
 // Allocates and fills the weights and the scratch memory of stack->instance. On failure the caller
