@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Weights that are not finite, or so large that sums overflow: an error in every backend and verb."""
+"""Weights that are not finite, or so large that sums overflow: an error in every backend."""
 import json
 import pathlib
 import struct
@@ -62,8 +62,12 @@ def main():
         data = good.read_bytes()
         embedding, norms, square = 28, 28 + 4 * 400 * 32, 4 * 32 * 32
         query = norms + 4 * 2 * 32
-        places = {"attn_q": query, "attn_v": query + 2 * 2 * square, "attn_output": query + 6 * square,
-                  "ffn_gate": query + 8 * square + 4 * 2 * 32}
+        places = {
+            "attn_q": query,
+            "attn_v": query + 4 * square,
+            "attn_output": query + 6 * square,
+            "ffn_gate": query + 8 * square + 4 * 2 * 32,
+        }
         cases = []
         for tensor, at in places.items():
             for label, value in (("nan", float("nan")), ("infinite", float("inf"))):

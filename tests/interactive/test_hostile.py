@@ -150,7 +150,8 @@ def main():
                     common.expect(f"{ui} {charset}: only characters of the charset", not high,
                                   high[:9])
                 s.wait(PROMPT)
-                s.enter("/export " + folder + "/hostile.txt")
+                exported = f"{folder}/hostile-{ui}-{charset}.txt"
+                s.enter("/export " + exported)
                 s.wait(rb"Exported")
                 s.wait(rb"> ")
                 s.enter("/quit")
@@ -158,7 +159,7 @@ def main():
                 common.expect(f"{ui} {charset}: the terminal is restored", s.modes_are_back())
             finally:
                 s.close()
-            with open(folder + "/hostile.txt", "rb") as text:
+            with open(exported, "rb") as text:
                 data = text.read()
             common.expect(f"{ui} {charset}: no control bytes in the export",
                           not clean(data) and b"\x1b" not in data, clean(data)[:9])

@@ -57,8 +57,8 @@ struct dt_run {
 dt_status dt_run_story(struct dt_run *run, const char *text, size_t n, struct dt_error *err);
 
 // Chats, with one message per line of standard input; first (may be NULL) is the first message.
-// DT_CONTEXT_FULL if a message was not answered for want of space; DT_USAGE and DT_UNSUPPORTED for an unknown template; else as
-// dt_run_story.
+// DT_CONTEXT_FULL if a message was not answered for want of space; DT_USAGE and DT_UNSUPPORTED for
+// an unknown template; else as dt_run_story.
 dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *err);
 
 // Generates until the turn ends. The session must contain all tokens so far.
