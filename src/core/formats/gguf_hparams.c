@@ -6,8 +6,9 @@
 #include "base/format.h"
 #include "core/formats/gguf_reader.h"
 
-const char *dt_gguf_arch_key(const struct dt_gguf_reader *r, char out[DT_GGUF_MAX_KEY],
-                             const char *suffix)
+// Writes a key of the architecture, "llama.SUFFIX", to out; returns it.
+static const char *arch_key(const struct dt_gguf_reader *r, char out[DT_GGUF_MAX_KEY],
+                            const char *suffix)
 {
     dt_format(out, DT_GGUF_MAX_KEY, "%s.%s", r->prefix, suffix);
     return out;
@@ -17,7 +18,7 @@ dt_status dt_gguf_number(const struct dt_gguf_reader *r, const struct dt_gguf *g
                          const char *suffix, uint32_t most, bool required, uint32_t *out)
 {
     char key[DT_GGUF_MAX_KEY];
-    dt_gguf_arch_key(r, key, suffix);
+    arch_key(r, key, suffix);
     if (required && !dt_gguf_find(g, key))
         return dt_error_set(r->err, DT_BAD_INPUT, g->name, "key %s is missing", key);
     return dt_gguf_uint(g, key, 1, most, out, r->err);
@@ -27,7 +28,7 @@ static dt_status real(const struct dt_gguf_reader *r, const struct dt_gguf *g, c
                       double least, double most, float *out)
 {
     char key[DT_GGUF_MAX_KEY];
-    return dt_gguf_float(g, dt_gguf_arch_key(r, key, suffix), least, most, out, r->err);
+    return dt_gguf_float(g, arch_key(r, key, suffix), least, most, out, r->err);
 }
 
 static dt_status read_heads(struct dt_gguf_reader *r, const struct dt_gguf *g)
@@ -48,7 +49,7 @@ static dt_status read_heads(struct dt_gguf_reader *r, const struct dt_gguf *g)
             "attention.head_count is %u, not a multiple of attention.head_count_kv %u", hp->heads,
             hp->kv_heads);
     hp->head_size = hp->dim / hp->heads;
-    bool given = dt_gguf_find(g, dt_gguf_arch_key(r, key, "attention.key_length")) != NULL;
+    bool given = dt_gguf_find(g, arch_key(r, key, "attention.key_length")) != NULL;
     if (!given && hp->dim % hp->heads)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
                             "embedding_length is %u, not a multiple of attention.head_count %u",
@@ -68,8 +69,8 @@ static dt_status read_heads(struct dt_gguf_reader *r, const struct dt_gguf *g)
             r->err, DT_BAD_INPUT, g->name,
             "%u heads of %u channels: expected an even number of channels and at most %u in all",
             hp->heads, hp->head_size, 4 * DT_MAX_DIM);
-    if ((status = dt_gguf_uint(g, dt_gguf_arch_key(r, key, "expert_count"), 0, UINT32_MAX, &experts,
-                               r->err)))
+    if ((status =
+             dt_gguf_uint(g, arch_key(r, key, "expert_count"), 0, UINT32_MAX, &experts, r->err)))
         return status;
     if (experts)
         return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
@@ -115,8 +116,8 @@ static dt_status read_rope(struct dt_gguf_reader *r, const struct dt_gguf *g)
         hp->rotated = 0;
         return DT_OK;
     }
-    if ((status = dt_gguf_text(g, dt_gguf_arch_key(r, key, "rope.scaling.type"), &scaling, &length,
-                               r->err)))
+    if ((status =
+             dt_gguf_text(g, arch_key(r, key, "rope.scaling.type"), &scaling, &length, r->err)))
         return status;
     bool none = scaling && dt_read_is(scaling, length, "none");
     double least = none ? 0 : 1e-3; // without scaling the factor has no meaning
@@ -215,7 +216,7 @@ static dt_status refuse_others(const struct dt_gguf_reader *r, const struct dt_g
         char key[DT_GGUF_MAX_KEY];
         double value;
         if ((keys[i].numbers & r->model->hp.structure->numbers) ||
-            !scalar(g, dt_gguf_arch_key(r, key, keys[i].suffix), &value))
+            !scalar(g, arch_key(r, key, keys[i].suffix), &value))
             continue;
         // 0 is absent for most writers, except where it is a meaning
         if (value == keys[i].neutral || (value == 0 && keys[i].neutral == 1 && keys[i].numbers))
@@ -263,7 +264,7 @@ dt_status dt_gguf_read_windows(const struct dt_gguf_reader *r, const struct dt_g
     char key[DT_GGUF_MAX_KEY];
     struct dt_model *m = r->model;
     const struct dt_gguf_value *v =
-        dt_gguf_find(g, dt_gguf_arch_key(r, key, "attention.sliding_window_pattern"));
+        dt_gguf_find(g, arch_key(r, key, "attention.sliding_window_pattern"));
     uint32_t every = 0;
     if (!v || !m->hp.window || !m->layers)
         return DT_OK;
@@ -295,8 +296,8 @@ dt_status dt_gguf_read_hparams(struct dt_gguf_reader *r, const struct dt_gguf *g
         (status = dt_gguf_number(r, g, "block_count", DT_MAX_LAYERS, true, &hp->layers)) ||
         (status = dt_gguf_number(r, g, "feed_forward_length", DT_MAX_HIDDEN, true, &hp->hidden)) ||
         (status = real(r, g, epsilon, 0, 1, &hp->norm_epsilon)) ||
-        (status = dt_gguf_uint(g, dt_gguf_arch_key(r, key, "attention.sliding_window"), 0,
-                               UINT32_MAX, &hp->window, r->err)) ||
+        (status = dt_gguf_uint(g, arch_key(r, key, "attention.sliding_window"), 0, UINT32_MAX,
+                               &hp->window, r->err)) ||
         (status = read_heads(r, g)) || (status = read_rope(r, g)) ||
         (status = read_numbers(r, g)) ||
         (status = real(r, g, "rope.freq_base_swa", 1, 1e12, &hp->rope_base_local)))

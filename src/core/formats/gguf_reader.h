@@ -20,12 +20,8 @@ struct dt_gguf_reader {
     bool measuring;
 };
 
-// Writes a key of the architecture, "llama.SUFFIX", to out; returns it.
-const char *dt_gguf_arch_key(const struct dt_gguf_reader *r, char out[DT_GGUF_MAX_KEY],
-                             const char *suffix);
-
-// Reads an integer from 1 to `most` of such a key. If it is absent, *out is left alone, or it is
-// DT_BAD_INPUT if it is required.
+// Reads an integer from 1 to `most` of a key of the architecture, "llama.SUFFIX". If it is absent,
+// *out is left alone, or it is DT_BAD_INPUT if it is required.
 dt_status dt_gguf_number(const struct dt_gguf_reader *r, const struct dt_gguf *g,
                          const char *suffix, uint32_t most, bool required, uint32_t *out);
 
