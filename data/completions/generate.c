@@ -151,8 +151,8 @@ static const char *const bash_head[] = {
     "    local folder",
     "    for folder in \"${XDG_DATA_HOME:-$HOME/.local/share}/duotale/models\" .; do",
     "        [ -d \"$folder\" ] || continue",
-    "        find \"$folder\" -maxdepth 1 \\( -name '*.gguf' -o -name '*.bin' \\) ! -name 'tok*' "
-    "\\",
+    ("        find \"$folder\" -maxdepth 1 \\( -name '*.gguf' -o -name '*.bin' \\) ! -name 'tok*' "
+     "\\"),
     "            ! -name '*.tok.bin' 2>/dev/null",
     "    done",
     "}",
@@ -164,8 +164,8 @@ static const char *const bash_tail[] = {
     "    backends)",
     "        local stack=${word%+*}",
     "        [ \"$stack\" = \"$word\" ] && stack= || stack=$stack+",
-    "        mapfile -t COMPREPLY < <(compgen -P \"$stack\" -W \"auto "
-    "$(\"$program\"" LIST_BACKENDS ")\" -- \"${word##*+}\")",
+    ("        mapfile -t COMPREPLY < <(compgen -P \"$stack\" -W \"auto "
+     "$(\"$program\"" LIST_BACKENDS ")\" -- \"${word##*+}\")"),
     "        ;;",
     "    stories) words=$(\"$program\"" LIST_STORIES ") ;;",
     "    voices) words=\"auto $(\"$program\"" LIST_VOICES ")\" ;;",
@@ -174,8 +174,8 @@ static const char *const bash_tail[] = {
     "    case $offer in",
     "    backends | anything) ;;",
     "    files) mapfile -t COMPREPLY < <(compgen -f -- \"$word\") ;;",
-    "    models) mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\"; compgen -f -- "
-    "\"$word\") ;;",
+    ("    models) mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\"; compgen -f -- "
+     "\"$word\") ;;"),
     "    *) mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\") ;;",
     "    esac",
     "}",
@@ -406,8 +406,8 @@ static const char *const fish_head[] = {
     "end",
     "",
     "function __duotale_backends",
-    "    set -l stack (string match -r '^.*\\+' -- (commandline -ct | string replace -r "
-    "'^--?[a-z]+=?' ''))",
+    ("    set -l stack (string match -r '^.*\\+' -- (commandline -ct | string replace -r "
+     "'^--?[a-z]+=?' ''))"),
     "    set -q stack[1]; or set stack ''",
     "    printf '%s\\n' $stack(begin; echo auto; eval (__duotale_program)" LIST_BACKENDS "; end)",
     "end",

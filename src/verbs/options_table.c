@@ -67,7 +67,7 @@ static const struct dt_option session_options[] = {
         .letter = 'V',
         .help = "Prints the version.",
     },
-    {NULL},
+    {0},
 };
 
 static const struct dt_option run_options[] = {
@@ -149,7 +149,7 @@ static const struct dt_option run_options[] = {
         .help = "Prints what is loaded, and from where.",
     },
     HELP_OPTION,
-    {NULL},
+    {0},
 };
 
 static const struct dt_option backends_options[] = {
@@ -187,7 +187,7 @@ static const struct dt_option backends_options[] = {
                 "attention as well.",
     },
     HELP_OPTION,
-    {NULL},
+    {0},
 };
 
 static const struct dt_option inspect_options[] = {
@@ -199,7 +199,7 @@ static const struct dt_option inspect_options[] = {
     JSON_OPTION("Prints one JSON object."),
     MODEL_OPTIONS,
     HELP_OPTION,
-    {NULL},
+    {0},
 };
 
 static const struct dt_option tokenize_options[] = {
@@ -233,7 +233,7 @@ static const struct dt_option tokenize_options[] = {
     },
     JSON_OPTION("Prints one JSON object: ids, pieces and offsets; with --chat, rendered too."),
     HELP_OPTION,
-    {NULL},
+    {0},
 };
 
 static const struct dt_option eval_options[] = {
@@ -265,13 +265,13 @@ static const struct dt_option eval_options[] = {
     JSON_OPTION("Prints one JSON object."),
     MODEL_OPTIONS,
     HELP_OPTION,
-    {NULL},
+    {0},
 };
 
 static const struct dt_option voices_options[] = {
     JSON_OPTION("Prints one JSON object per line."),
     HELP_OPTION,
-    {NULL},
+    {0},
 };
 
 static const struct dt_option convert_options[] = {
@@ -341,7 +341,7 @@ static const struct dt_option convert_options[] = {
     },
     JSON_OPTION("Prints one JSON object: every tensor, its form and its error."),
     HELP_OPTION,
-    {NULL},
+    {0},
 };
 
 static const struct dt_option stories_options[] = {
@@ -362,7 +362,7 @@ static const struct dt_option stories_options[] = {
     },
     JSON_OPTION("Prints JSON."),
     HELP_OPTION,
-    {NULL},
+    {0},
 };
 
 static const struct dt_verb_page pages[DT_VERB_COUNT] = {

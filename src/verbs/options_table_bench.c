@@ -147,7 +147,7 @@ const struct dt_option dt_option_rows_bench[] = {
     },
     MODEL_OPTIONS,
     HELP_OPTION,
-    {NULL},
+    {0},
 };
 
 const struct dt_option dt_option_rows_profile[] = {
@@ -215,5 +215,5 @@ const struct dt_option dt_option_rows_profile[] = {
     },
     MODEL_OPTIONS,
     HELP_OPTION,
-    {NULL},
+    {0},
 };
