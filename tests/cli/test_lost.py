@@ -115,7 +115,8 @@ def main():
                           lambda m, t: ("run", m, "-n", "0", "--prompt-file", text), "model")
         cut_while_running(here, "a session",
                           lambda m, t: (m, "--library", here / "l.db", "-n", "100000", "-i", "Once",
-                                        "--overflow", "shift", "--stop", "bos"), "model")
+                                        "--overflow", "shift", "--stop", "bos", "-s", "5"),
+                          "model")
     done()
 
 

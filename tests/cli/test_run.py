@@ -125,7 +125,8 @@ def steps():
     last = json.loads(result.stdout.decode().strip().split("\n")[-1])
     expect("-n 0 fills the context", last["context_used"] == last["context"], last)
     last = json.loads(
-        run("run", MODEL, "-n", "100000", "--context", "32", "--stop", "bos", "--json", "-q")
+        run("run", MODEL, "-n", "100000", "-s", "5", "--context", "32", "--stop", "bos", "--json",
+            "-q")
         .stdout.decode()
         .strip()
         .split("\n")[-1]

@@ -299,14 +299,14 @@ def pipes(home):
     common.expect("run generates the same text",
                   output.stdout.strip().startswith(plain.stdout.strip()[:40]),
                   (output.stdout, plain.stdout))
-    r = run(home, "-n", "5")
+    r = run(home, "-n", "5", "-s", "5")
     common.expect_run("an empty pipe: a story", r, 0)
     common.expect("an empty pipe: it has text", len(r.stdout) > 10)
-    r = run(home, "-n", "5", "-i", "The cat")
+    r = run(home, "-n", "5", "-s", "5", "-i", "The cat")
     common.expect("a prompt as a flag and an empty pipe: one story",
                   r.stderr.count(b"tok/s") == 1 and b"The cat" in r.stdout, r)
     pathlib.Path(home, "script").write_text("The cat\n/continue\n")
-    r = run(home, "-n", "5", "--script", home + "/script")
+    r = run(home, "-n", "5", "-s", "5", "--script", home + "/script")
     common.expect("a script and an empty pipe: the entries of the script",
                   r.stderr.count(b"tok/s") == 2 and r.stdout.startswith(b"The cat"), r)
     r = run(home, "-n", "5", text=b"/help\n/nonsense\n/library\n")

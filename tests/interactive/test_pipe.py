@@ -43,8 +43,9 @@ def terminals(folder):
             home = f"{folder}/{ui}-{locale}"
             os.mkdir(home)
             env = {"LC_ALL": ""} if locale is None else {}
-            s = TerminalSession(MODEL, "--ui", ui, "-n", "4", "--stop", "bos", home=home, env=env,
-                                locale=locale or "", term="xterm")
+            # the likeliest tokens: others may be bytes of no character, which are replaced
+            s = TerminalSession(MODEL, "--ui", ui, "-n", "4", "-t", "0", "--stop", "bos", home=home,
+                                env=env, locale=locale or "", term="xterm")
             try:
                 s.wait(PROMPT if ui != "tui" else rb"bedtime")
                 s.enter(WORD)
