@@ -10,6 +10,7 @@
 #include "core/slots.h"
 #include "host/engine_state.h"
 #include "host/log.h"
+#include "host/modules/fallback.h"
 #include "host/modules/modules.h"
 
 // With less memory than this available, prompts are evaluated in narrow batches, which need less
@@ -329,6 +330,7 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
         return status;
     }
     dt_engine_make_shortlist(e);
+    dt_engine_report_fallback(e);
     static const struct dt_sampling llama2c = {
         .temperature = 1.0f, .top_p = 0.9f, .repeat_penalty = 1.0f};
     dt_engine_set_sampling(e, &llama2c, 1);
@@ -411,6 +413,20 @@ const char *dt_engine_tokenizer_source(const struct dt_engine *e)
 const char *dt_engine_stack_name(const struct dt_engine *e)
 {
     return e->stack.instance ? e->stack.instance->name : e->stack_wanted;
+}
+
+bool dt_engine_is_slow(const struct dt_engine *e)
+{
+    return e->stack.instance && e->stack.instance->fallback;
+}
+
+void dt_engine_report_fallback(struct dt_engine *e)
+{
+    char line[1000];
+    if (!dt_engine_is_slow(e) || e->fallback_reported)
+        return;
+    e->fallback_reported = true;
+    dt_log(DT_LOG_WARNING, "%s", dt_fallback_text(e->registry, &e->model, line, sizeof line));
 }
 
 const struct dt_weights *dt_engine_weights(const struct dt_engine *e)

@@ -100,6 +100,10 @@ const char *dt_engine_tokenizer_source(const struct dt_engine *engine);
 // The resolved stack ("int8@avx2+fastexp"); the requested one while none is resolved.
 const char *dt_engine_stack_name(const struct dt_engine *engine);
 
+// Whether "auto" found nothing better than the reference backend, which is slow. Starting a model
+// and swapping log a line that says why, once for an engine.
+bool dt_engine_is_slow(const struct dt_engine *engine);
+
 // The weights as the stack computes with them; NULL if not started. Invalid after a swap.
 const struct dt_weights *dt_engine_weights(const struct dt_engine *engine);
 

@@ -21,6 +21,7 @@ struct dt_engine {
     struct dt_threads *threads;
     struct dt_services services; // for the session; services.host is the engine
     atomic_int cancel;
+    bool fallback_reported;
 
     // valid while prepared
     struct dt_model_files files;
@@ -92,6 +93,9 @@ void dt_engine_stack_free(struct dt_engine *e, struct dt_engine_stack *stack);
 // Makes an empty session over e->stack in a new block.
 dt_status dt_engine_make_session(struct dt_engine *e, struct dt_block *block,
                                  struct dt_session **out, struct dt_error *err);
+
+// Logs one line, once for an engine, if the stack is the slow reference for want of a better one.
+void dt_engine_report_fallback(struct dt_engine *e);
 
 // Gives the session a shortlist for e->stack's weights if that saves time. Without enough memory
 // the session computes all logits.

@@ -44,6 +44,7 @@ dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *pr
     dt_engine_stack_free(e, &e->stack);
     e->stack = fresh;
     dt_engine_make_shortlist(e);
+    dt_engine_report_fallback(e);
     return DT_OK;
 }
 

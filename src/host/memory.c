@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/format.h"
@@ -52,7 +53,7 @@ static void find_cgroup(void)
 {
     char text[4096];
     if (read_small("/proc/self/cgroup", text, sizeof text) == 0)
-        return;
+        strcpy(text, "0::/"); // without /proc: the root of the namespace
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
         char *controllers = strchr(line, ':');
         char *path = controllers ? strchr(controllers + 1, ':') : NULL;
@@ -100,11 +101,16 @@ static uint64_t cgroup_available(void)
 static void machine_memory(uint64_t *available, uint64_t *total)
 {
     char text[4096];
+    struct sysinfo info;
     *available = *total = 0;
-    if (read_small("/proc/meminfo", text, sizeof text) == 0)
-        return;
-    *available = number_after(text, "MemAvailable:") * 1024;
-    *total = number_after(text, "MemTotal:") * 1024;
+    if (read_small("/proc/meminfo", text, sizeof text) > 0) {
+        *available = number_after(text, "MemAvailable:") * 1024;
+        *total = number_after(text, "MemTotal:") * 1024;
+    } else if (sysinfo(&info) == 0) {
+        // Without the page cache this is less than what is available, so allocations are not
+        // checked against it: the total stays unknown.
+        *available = (uint64_t)info.freeram * info.mem_unit;
+    }
     uint64_t group = cgroup_available();
     if (group < *available)
         *available = group;

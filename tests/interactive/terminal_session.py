@@ -20,7 +20,7 @@ class TerminalSession:
     """One run of the program on a new terminal."""
 
     def __init__(self, *arguments, term="xterm-256color", locale="C.UTF-8", cols=80, rows=24,
-                 env=None, home=None):
+                 env=None, home=None, program=common.PROGRAM):
         self.home = home
         environment = {"PATH": os.environ["PATH"], "HOME": home, "XDG_DATA_HOME": home + "/data",
                        "XDG_CONFIG_HOME": home + "/config", "LC_ALL": locale,
@@ -45,7 +45,7 @@ class TerminalSession:
                 os.dup2(self.slave, fd)
             os.close(self.master)
             os.close(self.slave)
-            os.execve(common.PROGRAM, [common.PROGRAM, *map(str, arguments)], environment)
+            os.execve(program, [program, *map(str, arguments)], environment)
 
     def pump(self, seconds):
         """Waits for output at most so long, and reads it; False at the end of the output."""

@@ -24,12 +24,13 @@ const char *ui_figures_line(const struct dt_app_figures *f, int live, char *out,
     ui_size_text(f->memory.available, available, sizeof available);
     if (!live)
         dt_format(first, sizeof first, ", first token %.1f ms", f->first_token_ms);
-    dt_format(
-        out, size,
-        "%u tokens, %.1f tok/s%s | ctx %u/%u | rss %s anon %s avail %s | faults %llu | %s, "
-        "%u thread%s | seed %llu%s",
-        f->tokens, live ? f->speed_now : f->speed_mean, first, f->context_used, f->context_total,
-        rss, anonymous, available, (unsigned long long)f->memory.major_faults, f->stack, f->threads,
-        f->threads == 1 ? "" : "s", (unsigned long long)f->seed, f->unsaved ? " | not saved" : "");
+    dt_format(out, size,
+              "%u tokens, %.1f tok/s%s | ctx %u/%u | rss %s anon %s avail %s | faults %llu | %s%s, "
+              "%u thread%s | seed %llu%s",
+              f->tokens, live ? f->speed_now : f->speed_mean, first, f->context_used,
+              f->context_total, rss, anonymous, available,
+              (unsigned long long)f->memory.major_faults, f->stack, f->slow ? " (slow)" : "",
+              f->threads, f->threads == 1 ? "" : "s", (unsigned long long)f->seed,
+              f->unsaved ? " | not saved" : "");
     return out;
 }

@@ -54,6 +54,7 @@ enum {
     UNSAVED,
     MODEL,
     STACK,
+    SLOW,
     NOW,
     MEAN,
     SPARK,
@@ -103,9 +104,9 @@ static void voice(const struct tui *ui, struct field *f)
 static void fill(struct tui *ui, struct field *f)
 {
     static const int importance[FIELDS] = {
-        [UNSAVED] = 14,  [MODEL] = 6,  [STACK] = 11,   [NOW] = 12, [MEAN] = 4,
-        [SPARK] = 2,     [VOICE] = 7,  [CONTEXT] = 10, [RSS] = 9,  [ANONYMOUS] = 3,
-        [AVAILABLE] = 8, [FAULTS] = 1, [SEED] = 5,
+        [UNSAVED] = 14,  [MODEL] = 6,     [STACK] = 11, [SLOW] = 12,    [NOW] = 12,
+        [MEAN] = 4,      [SPARK] = 2,     [VOICE] = 7,  [CONTEXT] = 10, [RSS] = 9,
+        [ANONYMOUS] = 3, [AVAILABLE] = 8, [FAULTS] = 1, [SEED] = 5,
     };
     const struct dt_app_figures *g = ui->api->figures(ui->app);
     char rss[16], anonymous[16], available[16], now[16], mean[16];
@@ -118,6 +119,8 @@ static void fill(struct tui *ui, struct field *f)
         dt_format(f[UNSAVED].text, sizeof f[UNSAVED].text, "not saved");
     model_name(g->model, 24, f[MODEL].text, sizeof f[MODEL].text);
     dt_format(f[STACK].text, sizeof f[STACK].text, "%.40s", g->stack);
+    if (g->slow)
+        dt_format(f[SLOW].text, sizeof f[SLOW].text, "slow");
     dt_format(f[NOW].text, sizeof f[NOW].text, "%s tok/s", now);
     dt_format(f[MEAN].text, sizeof f[MEAN].text, "mean %s", mean);
     spark(ui, f[SPARK].text);

@@ -39,6 +39,7 @@ void dt_worker_post_figures(struct dt_worker *w, bool with_memory)
         f->context_total = dt_session_capacity(dt_engine_session(w->engine));
         f->threads = dt_engine_threads(w->engine);
         snprintf(f->stack, sizeof f->stack, "%s", dt_engine_stack_name(w->engine));
+        f->slow = dt_engine_is_slow(w->engine);
     }
     f->unsaved = !dt_worker_private(w) && !dt_writer_healthy(w->writer);
     f->own_memory = atomic_load(&dt_engine_account(w->engine)->used);

@@ -10,6 +10,7 @@
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,24 +37,33 @@ static bool is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+// Writes the path of this program to out[PATH_MAX], "" if it is unknown.
+static void find_program(char *out)
+{
+    ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+    out[n > 0 ? n : 0] = 0;
+    if (n > 0)
+        return;
+    const char *started = (const char *)getauxval(AT_EXECFN); // relative to the current folder
+    if (!started || !realpath(started, out))
+        out[0] = 0;
+}
+
 void dt_modules_set_home(const char *folder)
 {
     struct stat info;
     char program[PATH_MAX];
     program_owner = geteuid();
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (n > 0) {
-        program[n] = 0;
-        if (stat(program, &info) == 0)
-            program_owner = info.st_uid;
-    }
+    find_program(program);
+    if (program[0] && stat(program, &info) == 0)
+        program_owner = info.st_uid;
     home[0] = 0;
     if (folder) {
         if (!realpath(folder, home))
             home[0] = 0;
         return;
     }
-    char *slash = n > 0 ? strrchr(program, '/') : NULL;
+    char *slash = strrchr(program, '/');
     if (!slash)
         return;
     *(slash == program ? slash + 1 : slash) = 0;
@@ -312,6 +322,15 @@ static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *k
     return status;
 }
 
+// Scans one of the places where modules may be.
+static dt_status scan_place(struct dt_modules *modules, const struct dt_module_kind *kind,
+                            const char *folder, int depth, struct dt_error *err)
+{
+    dt_status status = append_string(&modules->places, &modules->place_count,
+                                     &modules->place_capacity, folder, err);
+    return status == DT_OK ? scan(modules, kind, folder, depth, err) : status;
+}
+
 // Loads from each folder in DUOTALE_MODULES and from its sub-folder of the kind.
 static dt_status scan_environment(struct dt_modules *modules, const struct dt_module_kind *kind,
                                   struct dt_error *err)
@@ -325,9 +344,9 @@ static dt_status scan_environment(struct dt_modules *modules, const struct dt_mo
             memcpy(entry, list, n);
             entry[n] = 0;
             if (dt_format(path, sizeof path, "%s/%s", entry, kind->folder) < sizeof path)
-                status = scan(modules, kind, path, 1, err);
+                status = scan_place(modules, kind, path, 1, err);
             if (status == DT_OK)
-                status = scan(modules, kind, entry, 0, err);
+                status = scan_place(modules, kind, entry, 0, err);
         }
         list += n + (list[n] == ':');
     }
@@ -343,7 +362,7 @@ dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *k
     dt_status status = scan_environment(out, kind, err);
     if (status == DT_OK && base[0] &&
         dt_format(path, sizeof path, "%s/%s", base, kind->folder) < sizeof path)
-        status = scan(out, kind, path, 1, err);
+        status = scan_place(out, kind, path, 1, err);
     // The install folder: first relative to the program, in case the tree was moved, then as
     // configured.
     static const char *const beside[] = {"lib", DT_LIBRARY_FOLDER};
@@ -351,13 +370,12 @@ dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *k
         char real[PATH_MAX];
         if (base[0] && beside[i][0] &&
             dt_format(path, sizeof path, "%s/../%s/duotale/%s", base, beside[i], kind->folder) <
-                sizeof path &&
-            realpath(path, real))
-            status = scan(out, kind, real, 0, err);
+                sizeof path)
+            status = scan_place(out, kind, realpath(path, real) ? real : path, 0, err);
     }
     if (status == DT_OK && sizeof DT_MODULE_FOLDER > 1 &&
         dt_format(path, sizeof path, "%s/%s", DT_MODULE_FOLDER, kind->folder) < sizeof path)
-        status = scan(out, kind, path, 0, err);
+        status = scan_place(out, kind, path, 0, err);
     if (status != DT_OK)
         dt_modules_free(out);
     return status;
@@ -399,8 +417,11 @@ void dt_modules_free(struct dt_modules *modules)
     }
     for (size_t i = 0; i < modules->folder_count; i++)
         free(modules->folders[i]);
+    for (size_t i = 0; i < modules->place_count; i++)
+        free(modules->places[i]);
     free(modules->items);
     free(modules->folders);
+    free(modules->places);
     memset(modules, 0, sizeof *modules);
 }
 

@@ -28,11 +28,14 @@ struct dt_modules {
     size_t count, capacity;
     char **folders; // the existing folders that were searched, in order
     size_t folder_count, folder_capacity;
+    char **places; // all folders that were looked for, in order, for messages
+    size_t place_count, place_capacity;
 };
 
 // Sets the folder of the program, where the search for modules and data starts; NULL means the
-// folder of /proc/self/exe. The board's bundle sets it, because /proc/self/exe is the loader there.
-// Call once, before other threads start.
+// folder of /proc/self/exe, or, where /proc is not mounted, of the path that the kernel was given
+// to start the program. The board's bundle sets it, because both name the loader there. Call once,
+// before other threads start and before the current folder changes.
 void dt_modules_set_home(const char *folder);
 
 // The folder of the program, "" if unknown.

@@ -252,6 +252,12 @@ const char *const *dt_registry_folders(const struct dt_registry *registry, size_
     return (const char *const *)registry->modules.folders;
 }
 
+const char *const *dt_registry_places(const struct dt_registry *registry, size_t *count)
+{
+    *count = registry->modules.place_count;
+    return (const char *const *)registry->modules.places;
+}
+
 // ---- choosing ----
 
 // Writes the names of the usable backends: "fp32, int8, int4 ...".
@@ -309,8 +315,7 @@ static int form_rank(const struct dt_backend *table, uint32_t form)
     return -1;
 }
 
-// The weight form of most matrices, taken from the first layer.
-static uint32_t main_form(const struct dt_model *model)
+uint32_t dt_registry_main_form(const struct dt_model *model)
 {
     return model->hp.layers ? model->layers[0].up.form : model->classifier.form;
 }
@@ -340,7 +345,7 @@ static const struct entry *choose_auto(const struct dt_registry *registry,
 {
     const struct entry *best = NULL;
     if (model) {
-        best = best_for(registry, main_form(model));
+        best = best_for(registry, dt_registry_main_form(model));
         // The weights must be converted: 8 bits per weight preserve any form with fewer.
         if (!best)
             best = best_for(registry, DT_FORM_Q8_0);
@@ -456,14 +461,16 @@ dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
     for (const char *part = spec;;) {
         size_t n = strcspn(part, "+");
         const struct entry *e = NULL;
-        if (equals(part, n, "auto"))
+        if (equals(part, n, "auto")) {
             e = choose_auto(registry, model);
-        else if (n == 0)
+            a->fallback = model && e->compiled == &dt_backend_reference;
+        } else if (n == 0) {
             status = dt_error_set(
                 err, DT_USAGE, NULL,
                 "\"%s\" is not a stack of backends; write one as int8 or int8+fastexp", spec);
-        else
+        } else {
             status = choose(registry, part, n, &e, err);
+        }
         if (status == DT_OK)
             status = add(a, e, err);
         if (status != DT_OK || !part[n])

@@ -42,6 +42,13 @@ const struct dt_backend_info *dt_registry_at(const struct dt_registry *registry,
 // The folders that were searched, *count of them. Valid as long as the registry.
 const char *const *dt_registry_folders(const struct dt_registry *registry, size_t *count);
 
+// All folders where modules were looked for, existing or not, *count of them; none in a static
+// build. Valid as long as the registry.
+const char *const *dt_registry_places(const struct dt_registry *registry, size_t *count);
+
+// The weight form of most matrices of a model, by which "auto" chooses.
+uint32_t dt_registry_main_form(const struct dt_model *model);
+
 // A stack with the instances of its backends. A session computes with it.
 struct dt_stack_instance {
     struct dt_stack stack;
@@ -53,6 +60,7 @@ struct dt_stack_instance {
     struct dt_threads *threads; // NULL: everything runs on the calling thread
     atomic_size_t bytes;        // allocated by the instances through services
     enum dt_pack_policy pack;   // as resolved by the engine for its model; AUTO: not yet
+    bool fallback;              // "auto" found no backend for the model but the slow reference
 };
 
 // Makes the stack that spec names, bottom first: "auto", "reference", "int8", "int8@avx2",

@@ -31,6 +31,7 @@ void dt_run_report(struct dt_run *run, uint64_t done)
         dt_json_put_text(j, "model", dt_engine_path(run->engine));
         dt_json_put_text(j, "tokenizer", dt_engine_tokenizer_source(run->engine));
         dt_json_put_text(j, "backend", dt_engine_stack_name(run->engine));
+        dt_json_put_bool(j, "slow", dt_engine_is_slow(run->engine));
         dt_json_put_uint(j, "threads", dt_engine_threads(run->engine));
         dt_json_put_uint(j, "context", dt_session_capacity(dt_engine_session(run->engine)));
         dt_json_put_uint(j, "context_used", dt_session_position(dt_engine_session(run->engine)));
@@ -47,13 +48,13 @@ void dt_run_report(struct dt_run *run, uint64_t done)
         return;
     dt_print(stderr, "achieved tok/s: %f\n", achieved);
     dt_print(stderr,
-             "%u token%s after a prompt of %u, the first after %.1f ms; context %u of %u; %s, %u "
-             "thread%s; seed %llu\n",
+             "%u token%s after a prompt of %u, the first after %.1f ms; context %u of %u; %s%s, "
+             "%u thread%s; seed %llu\n",
              run->generated, run->generated == 1 ? "" : "s", run->prompt_tokens, prompt_ms,
              dt_session_position(dt_engine_session(run->engine)),
              dt_session_capacity(dt_engine_session(run->engine)), dt_engine_stack_name(run->engine),
-             dt_engine_threads(run->engine), dt_engine_threads(run->engine) == 1 ? "" : "s",
-             (unsigned long long)o->seed);
+             dt_engine_is_slow(run->engine) ? " (slow)" : "", dt_engine_threads(run->engine),
+             dt_engine_threads(run->engine) == 1 ? "" : "s", (unsigned long long)o->seed);
     dt_print(
         stderr,
         "memory: %.1f MB resident, %.1f MB of it private; %.0f MB available; %llu page fault%s "
