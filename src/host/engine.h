@@ -186,9 +186,14 @@ bool dt_engine_shortlist(const struct dt_engine *engine, struct dt_shortlist_fac
 dt_status dt_engine_swap_plan(struct dt_engine *engine, const char *stack,
                               struct dt_engine_plan *plan, struct dt_error *err);
 
-// Replaces the stack, at a token boundary: the next eval computes with the new one. The KV cache
-// and the tokens stay. The old stack is freed after the new one is complete, so both need memory at
-// the same time. An error changes nothing. progress may be NULL.
+// Sets the stack of the models that are opened from now on. DT_USAGE or DT_UNSUPPORTED, as
+// dt_registry_assemble, changes nothing. No model may be open.
+dt_status dt_engine_set_stack(struct dt_engine *engine, const char *stack, struct dt_error *err);
+
+// Replaces the stack, also of models that are opened later, at a token boundary: the next eval
+// computes with the new one. The KV cache and the tokens stay. The old stack is freed after the new
+// one is complete, so both need memory at the same time. An error changes nothing. progress may be
+// NULL.
 dt_status dt_engine_swap(struct dt_engine *engine, const char *stack, dt_progress *progress,
                          void *progress_arg, struct dt_error *err);
 

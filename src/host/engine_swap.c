@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <stdlib.h>
+#include <string.h>
+
 #include "host/engine_state.h"
 
 dt_status dt_engine_swap_plan(struct dt_engine *e, const char *stack, struct dt_engine_plan *plan,
@@ -17,6 +20,37 @@ dt_status dt_engine_swap_plan(struct dt_engine *e, const char *stack, struct dt_
     return status;
 }
 
+// Stores the wanted stack, for the next model.
+static void want_stack(struct dt_engine *e, char *stack)
+{
+    free(e->stack_wanted);
+    e->options.stack = e->stack_wanted = stack;
+}
+
+static dt_status no_memory(struct dt_error *err)
+{
+    return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for a stack of backends");
+}
+
+dt_status dt_engine_set_stack(struct dt_engine *e, const char *stack, struct dt_error *err)
+{
+    struct dt_stack_instance *instance = NULL;
+    char *copy = strdup(stack);
+    dt_status status = copy ? DT_OK : no_memory(err);
+    if (status == DT_OK && e->prepared)
+        status = dt_error_set(err, DT_FAILED, NULL, "a model is open; its stack can be swapped");
+    if (status == DT_OK && !e->registry)
+        status = dt_registry_new(&e->registry, err);
+    if (status == DT_OK)
+        status = dt_registry_assemble(e->registry, stack, NULL, &e->account, NULL, &instance, err);
+    dt_stack_instance_free(instance);
+    if (status == DT_OK)
+        want_stack(e, copy);
+    else
+        free(copy);
+    return status;
+}
+
 dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *progress,
                          void *progress_arg, struct dt_error *err)
 {
@@ -24,8 +58,11 @@ dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *pr
         return dt_error_set(err, DT_FAILED, NULL, "no model is started");
     struct dt_engine_stack fresh = {0};
     struct dt_session_bytes before = e->plan.session;
-    dt_status status = dt_registry_assemble(e->registry, stack, &e->model, &e->account, e->threads,
-                                            &fresh.instance, err);
+    char *copy = strdup(stack);
+    dt_status status = copy ? DT_OK : no_memory(err);
+    if (status == DT_OK)
+        status = dt_registry_assemble(e->registry, stack, &e->model, &e->account, e->threads,
+                                      &fresh.instance, err);
     if (status == DT_OK)
         status = dt_engine_build(e, &fresh, progress, progress_arg, err);
     struct dt_arena scratch = dt_arena_over(fresh.scratch.memory, fresh.scratch.bytes);
@@ -38,8 +75,10 @@ dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *pr
     if (status != DT_OK) {
         e->plan.session = before;
         dt_engine_stack_free(e, &fresh);
+        free(copy);
         return status;
     }
+    want_stack(e, copy);
     e->sampler.stack = &fresh.instance->stack;
     dt_engine_stack_free(e, &e->stack);
     e->stack = fresh;
@@ -55,8 +94,10 @@ dt_status dt_engine_set_threads(struct dt_engine *e, uint32_t threads, struct dt
         return DT_OK;
     }
     uint32_t count = dt_engine_threads_for(e, threads);
-    if (count == dt_threads_count(e->threads))
+    if (count == dt_threads_count(e->threads)) {
+        e->options.threads = threads;
         return DT_OK;
+    }
     struct dt_threads *fresh, *old = e->threads;
     dt_status status = dt_threads_new(&fresh, count, err);
     if (status != DT_OK)

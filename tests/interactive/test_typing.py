@@ -213,9 +213,33 @@ def other_models(home):
         s.close()
 
 
+def failed_changes(home):
+    """A model or tokenizer that cannot be opened does not stop the turn."""
+    model = f"{home}/endless.bin"  # its large vocabulary makes an end unlikely
+    synth.int8(model, dim=64, hidden=128, layers=2, heads=2, kv_heads=2, vocab=32000, context=256)
+    synth.tokenizer(f"{home}/endless.tok.bin", 32000)
+    s = TerminalSession("--ui", "plain", "-n", "0", "--overflow", "shift", "--seed", "3", model,
+                        home=home)
+    try:
+        s.wait(PROMPT)
+        s.enter("Once upon a time")
+        s.wait(rb"time.{200}")
+        for line in ("/set model /none", "/model /none", "/set tokenizer /none",
+                     "/backend nonsense"):
+            s.enter(line)
+            step(s, f"changes: {line} is refused", s.wait(rb"/none: |unknown backend"))
+            step(s, f"changes: {line}: the turn goes on", s.wait(rb"(w[0-9a-f]{4}[ \r\n]*){40}"))
+        s.type("\x03")
+        step(s, "changes: Ctrl-C ends it", s.wait(FIGURES))
+        s.enter("/quit")
+        step(s, "changes: quits", s.ends() == 0)
+    finally:
+        s.close()
+
+
 def main():
     for test in (sequences, plain_lines, wrong_commands, undone_prompts, end_of_a_story,
-                 endless_turns, other_models):
+                 endless_turns, other_models, failed_changes):
         with common.folder() as home:
             test(home)
     common.done()

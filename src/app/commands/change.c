@@ -5,17 +5,11 @@
 #include <string.h>
 
 #include "app/worker/change_engine.h"
-#include "app/worker/open_model.h"
+#include "app/worker/change_model.h"
 #include "app/worker/read_aloud.h"
 #include "app/worker/worker_events.h"
 
 // ---- on the worker ----
-
-static void open_model_again(struct dt_worker *w, const char *value)
-{
-    (void)value;
-    dt_open_model(w, "");
-}
 
 // The system prompt is part of the first turn's tokens.
 static void change_system(struct dt_worker *w, const char *value)
@@ -52,41 +46,67 @@ static void change_private(struct dt_worker *w, const char *value)
 
 // Settings that take more than a new value. Sampling needs none of this: the worker reads it before
 // each token.
-static const struct {
+static const struct effect {
     int setting;
-    dt_worker_function *run; // with the new value as text
-    bool stop;               // stops what runs first
-    bool live;               // may run between two tokens
+    dt_worker_function *run;     // with the new value as text
+    dt_worker_function *checked; // runs between two tokens of a turn instead of it, or NULL
+    bool sets;                   // the worker sets the value, once the change has succeeded
+    bool stop;                   // stops what runs first
+    bool live;                   // may run between two tokens
 } effects[] = {
-    {DT_SET_BACKEND, dt_change_backend, false, true},
-    {DT_SET_THREADS, dt_change_threads, false, true},
-    {DT_SET_MODEL, open_model_again, true, false},
-    {DT_SET_TOKENIZER, open_model_again, true, false},
-    {DT_SET_TEMPLATE, open_model_again, true, false},
-    {DT_SET_MEM_LIMIT, change_memory_limit, false, true},
-    {DT_SET_CONTEXT, dt_change_context, true, false},
-    {DT_SET_SYSTEM, change_system, false, false},
-    {DT_SET_SPEAK, change_speak, false, true},
-    {DT_SET_PRIVATE, change_private, false, true},
+    {DT_SET_BACKEND, .run = dt_change_backend, .sets = true, .live = true},
+    {DT_SET_THREADS, .run = dt_change_threads, .live = true},
+    {DT_SET_MODEL, .run = dt_change_model, .checked = dt_change_model_checked, .sets = true,
+     .stop = true},
+    {DT_SET_TOKENIZER, .run = dt_change_tokenizer, .checked = dt_change_tokenizer_checked,
+     .sets = true, .stop = true},
+    {DT_SET_TEMPLATE, .run = dt_change_template, .sets = true},
+    {DT_SET_MEM_LIMIT, .run = change_memory_limit, .live = true},
+    {DT_SET_CONTEXT, .run = dt_change_context, .stop = true},
+    {DT_SET_SYSTEM, .run = change_system},
+    {DT_SET_SPEAK, .run = change_speak, .live = true},
+    {DT_SET_PRIVATE, .run = change_private, .live = true},
 };
+
+static const struct effect *effect_of(int id)
+{
+    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++) {
+        if (effects[i].setting == id)
+            return &effects[i];
+    }
+    return NULL;
+}
+
+bool dt_change_is_reported(int id)
+{
+    const struct effect *effect = effect_of(id);
+    return effect && effect->sets;
+}
+
+// Has the worker do what a new value requires.
+static void ask(struct dt_app *app, const struct effect *effect, const char *text)
+{
+    int state = atomic_load(&app->report.state);
+    bool runs = state == DT_APP_GENERATING || state == DT_APP_READING;
+    if (effect->checked && runs) {
+        dt_requests_ask(&app->requests, effect->checked, text, strlen(text), true);
+        return;
+    }
+    if (effect->stop)
+        dt_control_stop(&app->control);
+    dt_requests_ask(&app->requests, effect->run, text, strlen(text), effect->live);
+}
 
 dt_status dt_change_setting(struct dt_app *app, int id, const char *value, struct dt_error *err)
 {
-    dt_status status = dt_report_set(&app->report, id, value, DT_FROM_USER, err);
-    struct dt_settings *settings = status == DT_OK ? malloc(sizeof *settings) : NULL;
-    if (!settings)
-        return status;
-    dt_report_settings(&app->report, settings);
-    const char *text = dt_settings_text(settings, id);
-    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++) {
-        if (effects[i].setting != id)
-            continue;
-        if (effects[i].stop)
-            dt_control_stop(&app->control);
-        dt_requests_ask(&app->requests, effects[i].run, text, strlen(text), effects[i].live);
-    }
-    free(settings);
-    return DT_OK;
+    const struct effect *effect = effect_of(id);
+    struct dt_setting_value parsed;
+    dt_status status = dt_settings_value(id, value, DT_FROM_USER, &parsed, err);
+    if (status == DT_OK && !(effect && effect->sets))
+        status = dt_report_set(&app->report, id, value, DT_FROM_USER, err);
+    if (status == DT_OK && effect)
+        ask(app, effect, effect->sets ? value : parsed.text);
+    return status;
 }
 
 bool dt_change_or_report(struct dt_app *app, int id, const char *value)

@@ -8,7 +8,6 @@
 #include "app/commands/change.h"
 #include "app/models.h"
 #include "app/worker/compare.h"
-#include "app/worker/open_model.h"
 #include "app/worker/worker_events.h"
 #include "host/string_buffer.h"
 
@@ -33,13 +32,7 @@ void dt_command_model(struct dt_app *app, char *arguments)
         if (strcmp(models[i].name, arguments) == 0)
             path = models[i].path;
     }
-    int state = atomic_load(&app->report.state);
-    if (state == DT_APP_GENERATING || state == DT_APP_READING) {
-        dt_requests_ask(&app->requests, dt_open_model_checked, path, strlen(path), true);
-    } else {
-        dt_control_stop(&app->control);
-        dt_requests_ask(&app->requests, dt_open_model, path, strlen(path), false);
-    }
+    dt_change_or_report(app, DT_SET_MODEL, path);
 }
 
 // ---- backends ----

@@ -114,7 +114,8 @@ void dt_command_set(struct dt_app *app, char *arguments)
     }
     if (id == DT_SET_SPEAK_TO && ask_to_speak_over(app, value))
         return;
-    if (dt_change_or_report(app, id, strcmp(value, "\"\"") == 0 ? "" : value))
+    if (dt_change_or_report(app, id, strcmp(value, "\"\"") == 0 ? "" : value) &&
+        !dt_change_is_reported(id))
         report_value(app, id);
 }
 

@@ -285,27 +285,36 @@ dt_status dt_settings_parse(int id, const char *text, struct dt_setting_value *o
                         requirement(setting, what, sizeof what), text);
 }
 
-dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text,
-                          enum dt_setting_source source, struct dt_error *err)
+dt_status dt_settings_value(int id, const char *text, enum dt_setting_source source,
+                            struct dt_setting_value *out, struct dt_error *err)
 {
     const struct dt_setting *setting = &dt_settings_table()[id];
-    struct dt_setting_value value = settings->value[id];
+    struct dt_setting_value value = {0};
     if (strcmp(text, "default") == 0 &&
         !(setting->choices && strstr(setting->choices, "default"))) {
         text = setting->initial;
         source = DT_FROM_DEFAULT;
-        value.source = DT_FROM_DEFAULT;
     }
     dt_status status = dt_settings_parse(id, text, &value, err);
     if (status != DT_OK)
         return status;
-    if (value.source > source)
-        return DT_OK;
     value.source = source;
     if (setting->type == DT_SETTING_TEXT) // a path stays as it is
         dt_text_clean(value.text, sizeof value.text, value.text, strlen(value.text), DT_TEXT_LINES);
-    settings->value[id] = value;
+    *out = value;
     return DT_OK;
+}
+
+dt_status dt_settings_set(struct dt_settings *settings, int id, const char *text,
+                          enum dt_setting_source source, struct dt_error *err)
+{
+    struct dt_setting_value value;
+    dt_status status = dt_settings_value(id, text, source, &value, err);
+    // "default" takes even a stronger value back
+    if (status == DT_OK &&
+        (value.source == DT_FROM_DEFAULT || settings->value[id].source <= source))
+        settings->value[id] = value;
+    return status;
 }
 
 void dt_settings_forget(struct dt_settings *settings, enum dt_setting_source source)
@@ -357,7 +366,12 @@ static const char *home_folder(void)
 
 const char *dt_settings_path(const struct dt_settings *settings, int id, char *out, size_t size)
 {
-    const char *text = settings->value[id].text;
+    return dt_settings_value_path(&settings->value[id], out, size);
+}
+
+const char *dt_settings_value_path(const struct dt_setting_value *value, char *out, size_t size)
+{
+    const char *text = value->text;
     if (text[0] == '\0')
         return NULL;
     if (text[0] == '~' && text[1] == '/' && home_folder())

@@ -136,6 +136,11 @@ const char *dt_settings_nearest(const char *name);
 dt_status dt_settings_parse(int id, const char *text, struct dt_setting_value *out,
                             struct dt_error *err);
 
+// Reads what a user sets into *out, with its source: the word "default" is the default. Errors and
+// threads as dt_settings_parse.
+dt_status dt_settings_value(int id, const char *text, enum dt_setting_source source,
+                            struct dt_setting_value *out, struct dt_error *err);
+
 // Sets one. DT_USAGE, without a change, names the setting, the valid values and the text. A value
 // of a stronger source stays (DT_OK). The word "default" restores the default (with
 // source DT_FROM_DEFAULT).
@@ -151,6 +156,8 @@ bool dt_settings_on(const struct dt_settings *settings, int id);
 bool dt_settings_is(const struct dt_settings *settings, int id, const char *word);
 // The path of a FILE setting with "~/" expanded into out; NULL if it is empty.
 const char *dt_settings_path(const struct dt_settings *settings, int id, char *out, size_t size);
+// The same of one value.
+const char *dt_settings_value_path(const struct dt_setting_value *value, char *out, size_t size);
 
 // The shortest decimal that reads back as this float, as REAL settings are used and shown: 0.95,
 // not 0.949999988. Returns out.

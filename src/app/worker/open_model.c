@@ -36,26 +36,14 @@ static void use_hints(struct dt_worker *w)
     dt_worker_see_settings(w);
 }
 
-// Chooses the chat template. default_model: the storyteller, whose llama2.c file has no template.
-static void choose_template(struct dt_worker *w, bool default_model)
+// The model's own template, or the turns that are used instead of it, after a notice.
+static void open_own_template(struct dt_worker *w)
 {
     const struct dt_model *model = dt_engine_model(w->engine);
-    const char *wanted = dt_settings_text(&w->settings, DT_SET_TEMPLATE);
     struct dt_error err = {0};
-    dt_chat_close(&w->chat);
-    if (strcmp(wanted, "auto") != 0 &&
-        dt_chat_open(&w->chat, model, wanted, DT_TEMPLATE_PLAIN, &err) == DT_OK) {
-        w->family = w->chat.family;
-        return;
-    }
-    if (err.status != DT_OK) {
-        dt_report_error(w->report, &err);
-        dt_report_notice(w->report, DT_NOTICE_WARNING, "Using the model's own chat template.");
-        dt_chat_close(&w->chat);
-    }
     dt_chat_open(&w->chat, model, NULL, DT_TEMPLATE_PLAIN, &err);
     w->family = w->chat.family;
-    if (!model->chat_template && default_model)
+    if (!model->chat_template && w->default_model) // the storyteller, a llama2.c file without one
         w->family = DT_TEMPLATE_STORY;
     if (w->chat.reason.status == DT_OK)
         return;
@@ -65,6 +53,38 @@ static void choose_template(struct dt_worker *w, bool default_model)
                      "The model's chat template cannot be run: %s. Chats use the turns of %s; "
                      "--chat-template NAME chooses another template.",
                      w->chat.reason.message, dt_template_name(w->family));
+}
+
+dt_status dt_open_template(struct dt_worker *w, const char *wanted, struct dt_error *err)
+{
+    struct dt_chat chat;
+    dt_status status = DT_OK;
+    if (strcmp(wanted, "auto") == 0) {
+        dt_chat_close(&w->chat);
+        open_own_template(w);
+        return DT_OK;
+    }
+    status = dt_chat_open(&chat, dt_engine_model(w->engine), wanted, DT_TEMPLATE_PLAIN, err);
+    if (status != DT_OK) {
+        dt_chat_close(&chat);
+        return status;
+    }
+    dt_chat_close(&w->chat);
+    w->chat = chat;
+    w->family = chat.family;
+    return DT_OK;
+}
+
+// Chooses the chat template of a model that was opened.
+static void choose_template(struct dt_worker *w)
+{
+    struct dt_error err = {0};
+    dt_chat_close(&w->chat);
+    if (dt_open_template(w, dt_settings_text(&w->settings, DT_SET_TEMPLATE), &err) == DT_OK)
+        return;
+    dt_report_error(w->report, &err);
+    dt_report_notice(w->report, DT_NOTICE_WARNING, "Using the model's own chat template.");
+    open_own_template(w);
 }
 
 bool dt_open_model_chat_wanted(struct dt_worker *w)
@@ -139,10 +159,8 @@ static dt_status try_open(struct dt_worker *w, const char *path, const char *tok
     return dt_engine_start(w->engine, on_load, w, err);
 }
 
-// Whether the model can be opened, as far as its files, the backends and the memory plan say;
-// nothing of the open model changes.
-static dt_status check_model(struct dt_worker *w, const char *path, const char *tokenizer,
-                             struct dt_error *err)
+dt_status dt_open_model_check(struct dt_worker *w, const char *path, const char *tokenizer,
+                              struct dt_error *err)
 {
     const struct dt_settings *s = &w->settings;
     const struct dt_engine_options options = {
@@ -162,19 +180,6 @@ static dt_status check_model(struct dt_worker *w, const char *path, const char *
     return status;
 }
 
-void dt_open_model_checked(struct dt_worker *w, const char *path)
-{
-    struct dt_error err = {0};
-    dt_worker_see_settings(w);
-    if (dt_engine_is_open(w->engine) && strcmp(path, w->model_path) != 0 &&
-        check_model(w, path, NULL, &err) != DT_OK) {
-        dt_report_error(w->report, &err);
-        return;
-    }
-    dt_control_stop(w->control);
-    dt_requests_ask(w->requests, dt_open_model, path, strlen(path), false);
-}
-
 // Opens the model at `path`; if that fails, the one at `before`, if a model is open. Returns the
 // result of the first; *opened is the path of the one that is open now, NULL: nothing has changed.
 // tokenizer: for that model; usual: the setting, which belongs to the model before.
@@ -184,7 +189,7 @@ static dt_status replace_model(struct dt_worker *w, const char *path, const char
 {
     struct dt_error again = {0};
     bool was_open = dt_engine_is_open(w->engine);
-    dt_status status = was_open ? check_model(w, path, tokenizer, err) : DT_OK;
+    dt_status status = was_open ? dt_open_model_check(w, path, tokenizer, err) : DT_OK;
     *opened = NULL;
     if (status != DT_OK)
         return status;
@@ -201,7 +206,7 @@ static dt_status replace_model(struct dt_worker *w, const char *path, const char
 }
 
 // A model is open: brings everything that depends on it up to date.
-static void adopt_model(struct dt_worker *w, const char *path, bool default_model)
+static void adopt_model(struct dt_worker *w, const char *path)
 {
     const char *name = strrchr(path, '/');
     snprintf(w->model_path, sizeof w->model_path, "%s", path);
@@ -209,13 +214,13 @@ static void adopt_model(struct dt_worker *w, const char *path, bool default_mode
     dt_report_forget(w->report, DT_FROM_MODEL);
     dt_worker_see_settings(w);
     use_hints(w);
-    choose_template(w, default_model);
+    choose_template(w);
     if (w->story.count == 0)
         w->story.chat = dt_open_model_chat_wanted(w);
     w->story.stale = w->story.count > 0;
     snprintf(w->figures.model, sizeof w->figures.model, "%s", name ? name + 1 : path);
-    snprintf(w->stack_asked, sizeof w->stack_asked, "%s",
-             dt_settings_text(&w->settings, DT_SET_BACKEND));
+    w->threads_set = w->settings.value[DT_SET_THREADS];
+    w->context_set = w->settings.value[DT_SET_CONTEXT];
     post_backends(w);
     dt_worker_post_model(w);
     dt_worker_post_story(w, w->story.count, NULL);
@@ -237,38 +242,24 @@ static void adopt_tokenizer(struct dt_worker *w, const char *tokenizer)
     dt_worker_see_settings(w);
 }
 
-void dt_open_model(struct dt_worker *w, const char *path)
-{
-    dt_open_model_with(w, path, NULL);
-}
-
-void dt_open_model_with(struct dt_worker *w, const char *path, const char *tokenizer)
+// Opens a model in place of the open one, if there is one. path "": the default model. tokenizer: a
+// file, NULL: the model's own. The error was reported.
+static dt_status open_in_place(struct dt_worker *w, const char *path, const char *tokenizer)
 {
     struct dt_error err = {0};
-    char set[512], expanded[1024];
-    char wanted[512], usual[4096] = "", before[sizeof w->model_path];
+    char usual[4096] = "", set[512], before[sizeof w->model_path];
     dt_status status = DT_OK;
-    dt_worker_see_settings(w);
     dt_report_state(w->report, DT_APP_LOADING);
     dt_worker_begin_progress(w, "opening the model");
     snprintf(before, sizeof before, "%s", w->model_path);
     dt_engine_default_model(usual, sizeof usual, &err);
-    if (!*path && dt_settings_path(&w->settings, DT_SET_MODEL, wanted, sizeof wanted))
-        path = wanted;
-    const char *own = dt_settings_path(&w->settings, DT_SET_TOKENIZER, set, sizeof set);
-    bool other = *path && *before && strcmp(path, before) != 0;
-    const char *file = !other ? own : tokenizer && *tokenizer ? tokenizer : NULL;
-    const char *home = getenv("HOME");
-    if (file && strncmp(file, "~/", 2) == 0 && home) {
-        snprintf(expanded, sizeof expanded, "%s%s", home, file + 1);
-        file = expanded;
-    }
     if (!*path && !*usual)
         status = err.status;
     if (!*path)
         path = usual;
+    const char *own = dt_settings_path(&w->settings, DT_SET_TOKENIZER, set, sizeof set);
     if (status == DT_OK)
-        status = replace_model(w, path, file, before, own, &path, &err);
+        status = replace_model(w, path, tokenizer, before, own, &path, &err);
     if (status != DT_OK && err.status != DT_CANCELLED)
         dt_report_error(w->report, &err);
     bool open = dt_engine_is_open(w->engine);
@@ -279,8 +270,45 @@ void dt_open_model_with(struct dt_worker *w, const char *path, const char *token
         w->open_code = dt_status_exit_code(status);
         atomic_store(&w->control->exit_code, w->open_code);
     }
+    if (open && path) {
+        w->default_model = strcmp(path, usual) == 0;
+        adopt_model(w, path);
+    }
+    return status;
+}
+
+void dt_open_model(struct dt_worker *w, const char *unused)
+{
+    char path[512], tokenizer[512];
+    (void)unused;
+    dt_worker_see_settings(w);
+    const char *set = dt_settings_path(&w->settings, DT_SET_MODEL, path, sizeof path);
+    open_in_place(w, set ? set : "",
+                  dt_settings_path(&w->settings, DT_SET_TOKENIZER, tokenizer, sizeof tokenizer));
+}
+
+dt_status dt_open_model_tokenizer(struct dt_worker *w, const char *tokenizer)
+{
+    char path[sizeof w->model_path];
+    snprintf(path, sizeof path, "%s", w->model_path);
+    return open_in_place(w, path, tokenizer);
+}
+
+dt_status dt_open_model_with(struct dt_worker *w, const char *path, const char *tokenizer)
+{
+    char set[512], usual[4096] = "";
+    struct dt_setting_value given = {0};
+    dt_worker_see_settings(w);
+    if (!*path)
+        dt_engine_default_model(usual, sizeof usual, NULL);
+    bool other = *w->model_path && strcmp(*path ? path : usual, w->model_path) != 0;
+    if (other && tokenizer)
+        snprintf(given.text, sizeof given.text, "%s", tokenizer);
+    dt_status status =
+        open_in_place(w, path,
+                      other ? dt_settings_value_path(&given, set, sizeof set)
+                            : dt_settings_path(&w->settings, DT_SET_TOKENIZER, set, sizeof set));
     if (status == DT_OK && other)
-        adopt_tokenizer(w, tokenizer ? tokenizer : "");
-    if (open && path)
-        adopt_model(w, path, strcmp(path, usual) == 0);
+        adopt_tokenizer(w, given.text);
+    return status;
 }

@@ -5,20 +5,31 @@
 
 #include "app/worker/worker.h"
 
-// Closes the open model and opens this one ("": the one of the setting, or the default one), once
-// its files, the backends and the memory plan were checked: until then nothing changes. The story
-// stays; its tokens are made anew when they are needed. If the new model cannot be opened, a
-// notice says why and the former one is opened again; without a former one the program's exit code
-// is set.
-// The setting tokenizer belongs to the model it was set for: another model is opened without it.
-void dt_open_model(struct dt_worker *w, const char *path);
+// All of these close the open model and open another one, once its files, the backends and the
+// memory plan were checked: until then nothing changes. The story stays; its tokens are made anew
+// when they are needed. If the new model cannot be opened, a notice says why and the former one is
+// opened again; without a former one the program's exit code is set. The settings model and
+// tokenizer are the caller's to change, with one exception: the tokenizer belongs to the model that
+// it was set for, and is taken out of the setting when another model is opened without it.
 
-// The same, with this tokenizer file if the path is that of another model ("": the model's own).
-void dt_open_model_with(struct dt_worker *w, const char *path, const char *tokenizer);
+// Opens the model and the tokenizer of the settings, or the default model.
+void dt_open_model(struct dt_worker *w, const char *unused);
 
-// Checks the model between two tokens, and then stops what runs and opens it. If it cannot be
-// opened, a notice says why and nothing stops.
-void dt_open_model_checked(struct dt_worker *w, const char *path);
+// Opens the model at `path` ("": the default one), with this tokenizer file if it is not the open
+// model (NULL or "": the model's own).
+dt_status dt_open_model_with(struct dt_worker *w, const char *path, const char *tokenizer);
+
+// Opens the open model again, with this tokenizer file (NULL: the model's own).
+dt_status dt_open_model_tokenizer(struct dt_worker *w, const char *tokenizer);
+
+// Whether a model can be opened, as far as its files, the backends and the memory plan say. Nothing
+// of the open model changes.
+dt_status dt_open_model_check(struct dt_worker *w, const char *path, const char *tokenizer,
+                              struct dt_error *err);
+
+// Chooses the chat template of the open model: the name of a family, a file, or "auto". After an
+// error nothing has changed.
+dt_status dt_open_template(struct dt_worker *w, const char *wanted, struct dt_error *err);
 
 // Whether a new story is a chat, as the setting `mode` and the open model say.
 bool dt_open_model_chat_wanted(struct dt_worker *w);

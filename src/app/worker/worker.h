@@ -49,7 +49,8 @@ struct dt_worker {
     bool endless_said;       // that a turn does not end by itself
     int open_code;           // exit code that a model that could not be opened has set, 0: none
     char model_path[512];
-    char stack_asked[128]; // the setting that the current stack was made for
+    bool default_model;                               // the open model is the default one
+    struct dt_setting_value threads_set, context_set; // that are in effect
 
     struct dt_app_figures figures;
     uint64_t faults, faults_ns; // major page faults at the last measurement, and when that was
