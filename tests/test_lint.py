@@ -36,6 +36,7 @@ PLANTED = [
     ("columns", "tests/fuzz/seeds/json/one", 200 * "x", None),
     ("files", "src/host/long.c", "//\n" * 601, "src/host/long.c: 601 lines"),
     ("files", "src/host/long.h", "//\n" * 601, "src/host/long.h: 601 lines"),
+    ("files", "ui/line/long.c", "//\n" * 601, "ui/line/long.c: 601 lines"),
     ("files", "src/host/long.c", "//\n" * 600, None),
     ("functions", "plugins/x.c", LONG_FUNCTION % ("    f();\n" * 79), "81 lines in a function (f)"),
     ("functions", "src/x.c", "int b = {\n%s};\n" % ("    0,\n" * 99), None),

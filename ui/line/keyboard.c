@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ static struct {
     unsigned char queue[256];
     size_t first, count;
     bool gone;
+    int edited; // see keyboard_edited()
 } keyboard;
 
 static uint64_t now_ns(void)
@@ -73,6 +75,11 @@ static void on_input(void *arg, enum ui_escape_kind kind, const char *bytes, siz
     }
 }
 
+char keyboard_typed(char byte)
+{
+    return byte == '\n' ? '\r' : byte == '\0' ? 'd' & 31 : byte;
+}
+
 // Reads one byte: what follows an Enter is read during the turn, with the terminal in another mode.
 static void read_some(void)
 {
@@ -80,6 +87,10 @@ static void read_some(void)
     ssize_t n = read(STDIN_FILENO, &byte, 1);
     if (n > 0) {
         keyboard.last_ns = now_ns();
+        if (keyboard.edited > 0) {
+            keyboard.edited--;
+            byte = keyboard_typed(byte);
+        }
         ui_escape_push(&keyboard.escape, &byte, 1);
     } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
         keyboard.gone = true;
@@ -111,6 +122,15 @@ static int available(void)
     return keyboard.count > 0;
 }
 
+// What came before the terminal is in readline's mode waits in the driver's form, also what came
+// after the last look at it.
+static void prepare(int meta)
+{
+    rl_prep_terminal(meta);
+    if (ioctl(STDIN_FILENO, FIONREAD, &keyboard.edited) != 0)
+        keyboard.edited = 0;
+}
+
 void keyboard_open(void)
 {
     memset(&keyboard, 0, sizeof keyboard);
@@ -118,6 +138,7 @@ void keyboard_open(void)
     keyboard.delay_ms = ui_escape_delay_ms(STDIN_FILENO);
     rl_getc_function = get_byte;
     rl_input_available_hook = available;
+    rl_prep_term_function = prepare;
 }
 
 static void pass_on(const bool *asking)
@@ -144,4 +165,9 @@ void keyboard_flush(const bool *asking)
 {
     ui_escape_flush(&keyboard.escape);
     pass_on(asking);
+}
+
+size_t keyboard_edited(void)
+{
+    return (size_t)keyboard.edited;
 }

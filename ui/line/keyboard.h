@@ -5,6 +5,7 @@
 #define DT_UI_LINE_KEYBOARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 // Makes readline read through this file. Call it before rl_initialize(). One at a time.
 void keyboard_open(void);
@@ -18,5 +19,12 @@ int keyboard_wait_ms(void);
 
 // Passes on an Esc that waited long enough for the rest of a sequence.
 void keyboard_flush(const bool *asking);
+
+// How many of the bytes that wait came before the terminal was in readline's mode. They are in the
+// driver's form: it has turned Enter into a line feed, and Ctrl-D into a zero byte.
+size_t keyboard_edited(void);
+
+// The key that the driver has turned into this byte.
+char keyboard_typed(char byte);
 
 #endif

@@ -19,16 +19,15 @@
 #include <readline/readline.h>
 
 #include "../common/charset.h"
-#include "../common/escape.h"
 #include "../common/figures.h"
 #include "../common/message.h"
 #include "../common/setting.h"
 #include "../common/stream.h"
 #include "base/format.h"
+#include "ahead.h"
+#include "complete.h"
 #include "keyboard.h"
 #include "live.h"
-
-#define ENTRY_MAX 16384u
 
 struct line {
     const struct dt_app_api *api;
@@ -46,8 +45,7 @@ struct line {
     bool suggests;    // `first` is to become a suggestion
     char *collected;  // lines that ended in a backslash, owned
     bool progress;    // a progress line is on the screen
-    char typed[ENTRY_MAX]; // lines typed during a turn
-    size_t typed_length;
+    struct ahead ahead;
 };
 
 static struct line *self; // for readline's call-backs, which have no argument
@@ -97,6 +95,7 @@ static void stop_asking(struct line *l)
 {
     if (!l->asking)
         return;
+    ahead_drain(&l->ahead, keyboard_edited());
     rl_callback_handler_remove();
     l->asking = false;
 }
@@ -242,7 +241,8 @@ static int insert_slash(int count, int key)
 // Puts a prompt into the next entry, or into the history if something is being typed.
 static void suggest(struct line *l, const char *utf8)
 {
-    bool typing = (l->asking && rl_end > 0) || l->typed_length > 0 || l->collected || l->editing;
+    bool typing =
+        (l->asking && rl_end > 0) || !ahead_is_empty(&l->ahead) || l->collected || l->editing;
     char *bytes = typing ? ui_from_utf8(l->api, l->app, utf8) : NULL;
     if (bytes)
         add_history(bytes);
@@ -260,53 +260,6 @@ static int insert_newline(int count, int key)
     (void)key;
     rl_insert_text("\n");
     return 0;
-}
-
-// ---- Tab ----
-
-// The app's candidates replace the line from c->from on, readline's from the last blank on. So this
-// cuts the candidates, or puts the text between the two places before them.
-static char **complete(const char *text, int start, int end)
-{
-    (void)text;
-    struct line *l = self;
-    rl_attempted_completion_over = 1;
-    const struct dt_app_completion *c = l->api->complete(l->app, rl_line_buffer, (size_t)end);
-    if (!c || c->count == 0)
-        return NULL;
-    char **matches = calloc(c->count + 2, sizeof *matches);
-    if (!matches)
-        return NULL;
-    size_t from = c->from, begin = (size_t)start, found = 0, common = SIZE_MAX;
-    for (size_t i = 0; i < c->count; i++) {
-        const char *word = c->words[i];
-        size_t n = strlen(word);
-        char *match;
-        if (from <= begin) { // readline replaces less
-            size_t skip = begin - from < n ? begin - from : n;
-            match = strdup(word + skip);
-        } else { // readline replaces more
-            match = malloc(from - begin + n + 1);
-            if (match) {
-                memcpy(match, rl_line_buffer + begin, from - begin);
-                memcpy(match + (from - begin), word, n + 1);
-            }
-        }
-        if (!match)
-            continue;
-        matches[++found] = match;
-        size_t same = 0;
-        while (found > 1 && same < common && match[same] && match[same] == matches[1][same])
-            same++;
-        common = found > 1 ? same : strlen(match);
-    }
-    if (found == 0) {
-        free(matches);
-        return NULL;
-    }
-    matches[0] = strndup(matches[1], common);
-    rl_completion_append_character = c->suffix;
-    return matches;
 }
 
 // ---- output ----
@@ -415,51 +368,49 @@ static void event(struct line *l, const struct dt_app_event *e)
     }
 }
 
-// ---- during a turn ----
-
-static char *line_end(char *text, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] == '\n' || text[i] == '\r')
-            return text + i;
-    }
-    return NULL;
-}
-
-static void read_ahead(struct line *l)
-{
-    ssize_t n =
-        read(STDIN_FILENO, l->typed + l->typed_length, sizeof l->typed - 1 - l->typed_length);
-    if (n == 0) { // Ctrl-D: leaves once the story is stopped and saved
-        l->api->stop(l->app);
-        enter_command(l, "/quit");
-        return;
-    }
-    if (n < 0) {
-        l->hung_up = errno != EINTR && errno != EAGAIN;
-        return;
-    }
-    l->typed_length += (size_t)n;
-    char *end;
-    // lines typed in readline's terminal mode end with carriage returns
-    while ((end = line_end(l->typed, l->typed_length))) {
-        *end = 0;
-        size_t used = (size_t)(end - l->typed) + 1;
-        l->out.column = 0; // the echo of the newline moved the cursor
-        ui_escape_strip(l->typed);
-        if (*l->typed)
-            enter(l, l->typed);
-        else if (l->api->state(l->app) == DT_APP_GENERATING)
-            l->api->input(l->app, "", 0); // stops a turn that nothing limits
-        memmove(l->typed, l->typed + used, l->typed_length - used);
-        l->typed_length -= used;
-    }
-}
+// ---- what is typed while readline does not read ----
 
 static bool busy(struct line *l)
 {
     enum dt_app_state state = l->api->state(l->app);
     return state != DT_APP_IDLE && !l->question;
+}
+
+// Enters the next whole line that was typed ahead. False if there is none, or it must wait.
+static bool enter_ahead(struct line *l)
+{
+    enum dt_app_state state = l->api->state(l->app);
+    const char *line = ahead_next(&l->ahead);
+    if (!line || (!*line && state == DT_APP_SAVING)) // Enter typed below the end of a turn
+        return false;
+    ahead_remove(&l->ahead);
+    l->out.column = 0;                  // the echo of the newline moved the cursor
+    if (strcmp(line, AHEAD_END) == 0) { // leaves once the story is stopped and saved
+        l->api->stop(l->app);
+        enter_command(l, "/quit");
+    } else if (*line || !busy(l)) {
+        enter(l, line);
+    } else if (state == DT_APP_GENERATING) {
+        l->api->input(l->app, "", 0); // stops a turn that nothing limits
+    }
+    return true;
+}
+
+// Whole lines typed ahead are entered before readline asks; an unfinished one is continued at the
+// prompt. False: readline does not ask yet.
+static bool use_ahead(struct line *l)
+{
+    struct pollfd ahead = {STDIN_FILENO, POLLIN, 0};
+    if (poll(&ahead, 1, 0) > 0 && (ahead.revents & POLLIN)) {
+        l->hung_up = !ahead_read(&l->ahead);
+        return false;
+    }
+    const char *rest = ahead_rest(&l->ahead);
+    char *utf8 = rest ? ui_to_utf8(l->api, l->app, rest) : NULL;
+    if (utf8)
+        insert_later(l, utf8);
+    free(utf8);
+    return true;
 }
 
 static void handle_signals(struct line *l)
@@ -487,22 +438,11 @@ static void loop(struct line *l)
         if (l->out.broken)
             l->hung_up = true;
         handle_signals(l); // a signal before this line does not end the wait below
+        if (!l->asking && enter_ahead(l))
+            continue;
         if (!busy(l) && !l->asking) {
-            // whole lines typed ahead are entered; an unfinished one is continued at the prompt
-            struct pollfd ahead = {STDIN_FILENO, POLLIN, 0};
-            if (poll(&ahead, 1, 0) > 0 && (ahead.revents & POLLIN)) {
-                read_ahead(l);
+            if (!use_ahead(l))
                 continue;
-            }
-            if (l->typed_length > 0) {
-                l->typed[l->typed_length] = 0;
-                l->typed_length = 0;
-                ui_escape_strip(l->typed);
-                char *utf8 = ui_to_utf8(l->api, l->app, l->typed);
-                if (utf8)
-                    insert_later(l, utf8);
-                free(utf8);
-            }
             ask(l);
         }
         struct pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {l->api->fd(l->app), POLLIN, 0}};
@@ -519,7 +459,7 @@ static void loop(struct line *l)
         else if (fds[0].revents && l->asking)
             l->hung_up = !keyboard_read(&l->asking);
         else if (fds[0].revents)
-            read_ahead(l);
+            l->hung_up = !ahead_read(&l->ahead);
     }
 }
 
@@ -543,9 +483,7 @@ static void set_up_readline(struct line *l)
     rl_catch_sigwinch = 0;
     rl_instream = stdin;
     rl_outstream = stdout;
-    rl_attempted_completion_function = complete;
-    rl_completer_word_break_characters = " ";
-    rl_completer_quote_characters = "";
+    complete_open(l->api, l->app);
     rl_variable_bind("enable-bracketed-paste", l->overwrites ? "on" : "off");
     rl_variable_bind("colored-stats", "off");
     keyboard_open();
@@ -577,6 +515,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     l->out = (struct ui_stream){.api = api, .app = app, .fd = STDOUT_FILENO};
     l->overwrites = live_open(&l->live);
     self = l;
+    ahead_init(&l->ahead);
     measure(l);
     fflush(stdout);
     struct sigaction old_interrupt, old_resize;

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""What is typed at the moment in which the terminal's mode changes. A preloaded library makes that
+moment last until something was typed.
+
+usage: test_typed_ahead.py PROGRAM SOURCE SHIM
+"""
+import os
+import pathlib
+import sys
+import time
+
+from terminal_session import FIGURES, PROMPT, TerminalSession, common
+
+SHIM = os.path.abspath(sys.argv[3])
+
+
+class SlowModes(TerminalSession):
+    """A session in which each change to the modes in `waits` waits for input: "r" is readline's
+    mode, "o" the ordinary one."""
+
+    def __init__(self, home, waits, *arguments):
+        self.log = pathlib.Path(home, "modes")
+        self.log.write_bytes(b"")
+        asan = os.environ.get("ASAN_OPTIONS", "")
+        super().__init__("--ui", "line", "-n", "8", *arguments, home=home, env={
+            "LD_PRELOAD": SHIM, "DT_SHIM_LOG": str(self.log), "DT_SHIM_WAIT": waits,
+            "ASAN_OPTIONS": ":".join(filter(None, (asan, "verify_asan_link_order=0")))})
+
+    def changes(self, mode, count, seconds=60):
+        """Waits until the program began that many changes to the mode."""
+        end = time.monotonic() + seconds
+        while self.log.read_bytes().count(mode) < count:
+            if time.monotonic() > end or self.over():
+                return False
+            self.pump(0.02)
+        return True
+
+
+def step(session, what, good):
+    """One check; if it fails, the last output of the terminal is printed."""
+    return common.expect(what, good, session.tail())
+
+
+def into_readline(home):
+    """The driver has made a line feed of an Enter, and a zero byte of Ctrl-D."""
+    s = SlowModes(home, "r")
+    try:
+        for i, (line, answer) in enumerate((
+                ("/rename one\r", rb'Renamed to "one"'),
+                ("/set length 8\r", rb"length = 8"),
+                ("\r", rb"tokens, .*tok/s"),  # an empty line begins a story
+                ("/rename two\r/rename three\r", rb'"two".*Renamed to "three"'))):
+            step(s, f"before {line!r}: the mode changes", s.changes(b"r", i + 1))
+            s.type(line)
+            step(s, f"{line!r} is entered", s.wait(answer))
+        step(s, "Ctrl-D: the mode changes", s.changes(b"r", 5))
+        s.type("\x04")
+        step(s, "Ctrl-D leaves", s.ends() == 0)
+        step(s, "the terminal is restored", s.modes_are_back())
+    finally:
+        s.close()
+
+
+def out_of_readline(home):
+    """The driver has not edited what was typed in readline's mode."""
+    s = SlowModes(home, "o")
+    try:
+        s.wait(PROMPT)
+        for i, (line, answer) in enumerate((
+                ("/rename ab\x7fc\r", rb'Renamed to "ac"'),
+                ("/rename x\x15/rename \xc3\xb6\x7fd\xc3\xb6\r",
+                 rb'Renamed to "d\xc3\xb6"'),
+                ("/rename two words\x17cats\r", rb'Renamed to "two cats"'),
+                ("/rename a\x1b[Ab\r", rb'Renamed to "ab"'))):
+            s.type("/seed 7\r")
+            step(s, f"before {line!r}: the mode changes", s.changes(b"o", 2 * i + 1))
+            s.type(line.encode("latin1"))
+            step(s, f"{line!r} is edited", s.wait(answer))
+            # the change after this line needs input too
+            s.wait(PROMPT)
+            s.type("/seed 8\r")
+            step(s, f"after {line!r}: the mode changes", s.changes(b"o", 2 * i + 2))
+            s.type("\x15")
+            s.wait(rb"seed = 8")
+            s.wait(PROMPT)
+        s.type("Once\r")
+        s.changes(b"o", 9)
+        s.type("\x04")
+        step(s, "Ctrl-D leaves", s.ends() == 0)
+    finally:
+        s.close()
+
+
+def at_once(home):
+    """Lines that come in one piece, as a paste without markers or from a script."""
+    s = TerminalSession("--ui", "line", "-n", "8", "--stop", "bos", home=home, term="vt100")
+    try:
+        s.wait(PROMPT)
+        s.type("/rename one\r\n/rename twx\x7fo\r\n/set length 9\r\n")
+        step(s, "CR LF is one Enter",
+             s.wait(rb'(?=.*length = 9).*"one".*"two"') and not s.wait(FIGURES, 1))
+        s.type("\r\n")
+        step(s, "an empty line begins a story", s.wait(FIGURES) and s.wait(PROMPT))
+        s.type("Once\r/quit\r")
+        step(s, "quits after the turn", s.ends() == 0 and b"9 tokens" in s.seen)
+    finally:
+        s.close()
+
+
+def main():
+    for test in (into_readline, out_of_readline, at_once):
+        with common.folder() as home:
+            test(home)
+    common.done()
+
+
+main()

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// What is typed while readline does not read: during a turn, and around each change of the
+// terminal's mode. Divides it into lines.
+#ifndef DT_UI_LINE_AHEAD_H
+#define DT_UI_LINE_AHEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "../common/escape.h"
+
+#define AHEAD_MAX 16384u
+#define AHEAD_END "\004" // a line: Ctrl-D where a line begins
+
+struct ahead {
+    struct ui_escape escape;
+    char text[AHEAD_MAX]; // each whole line ends with \r; \n is a newline within an entry
+    size_t length;
+    char line[AHEAD_MAX + 1]; // what was taken last
+};
+
+void ahead_init(struct ahead *a);
+
+// Reads the lines that wait, with the terminal in its ordinary mode: the driver has edited them,
+// and each ends with a line feed. Empty lines directly below another one are left out. False if the
+// terminal is gone.
+bool ahead_read(struct ahead *a);
+
+// Reads what waits in readline's mode, below an Enter and before the terminal is changed to its
+// ordinary mode. Enter is a carriage return there, and a line feed is Ctrl-J; one that comes first
+// belongs to that Enter. edited: so many bytes are in the driver's form, see keyboard_edited().
+void ahead_drain(struct ahead *a, size_t edited);
+
+bool ahead_is_empty(const struct ahead *a);
+
+// The next whole line, without its end; NULL if there is none. It is still in the buffer.
+const char *ahead_next(struct ahead *a);
+
+// Removes the line that ahead_next() returned. The text stays valid until the next call of
+// ahead_next() or ahead_rest().
+void ahead_remove(struct ahead *a);
+
+// Takes the unfinished line out of the buffer. NULL if there is none.
+const char *ahead_rest(struct ahead *a);
+
+#endif
