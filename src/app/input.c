@@ -98,6 +98,8 @@ bool dt_input(struct dt_app *app, const char *text, size_t length)
         return false;
     memcpy(typed, text, length);
     if (dt_typed_text_clean(typed, &length, NULL, &err)) {
+        if (!app->interactive)
+            atomic_store(&app->control.exit_code, dt_status_exit_code(err.status));
         dt_report_notice(&app->report, DT_NOTICE_ERROR, "The prompt was not accepted: %s.",
                          err.message);
         free(typed);

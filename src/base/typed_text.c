@@ -3,9 +3,15 @@
 
 #include <string.h>
 
-// Whether every second byte of the beginning is zero, as in UTF-16 without a byte order mark.
+// Whether every second byte of the beginning is zero, as in UTF-16 without a byte order mark, or
+// all are, as behind the last newline of UTF-16.
 static bool looks_wide(const char *text, size_t n)
 {
+    size_t zeros = 0;
+    while (zeros < n && text[zeros] == 0)
+        zeros++;
+    if (n > 0 && zeros == n)
+        return true;
     size_t most = n < 64 ? n / 2 : 32, even = 0, odd = 0;
     for (size_t i = 0; i < most; i++) {
         even += text[2 * i] == 0;

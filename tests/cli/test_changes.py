@@ -30,6 +30,11 @@ def value(listing, name):
     return re.search(rf"^  {name} +(.*)$", listing, re.M).group(1)
 
 
+def stack(result):
+    """What computed the turn."""
+    return re.search(r"faults \d+ \| (\S+),", result.stderr.decode()).group(1)
+
+
 def failures(here):
     broken = here / "broken.bin"
     broken.write_bytes(b"no model" * 100)
@@ -73,6 +78,11 @@ def changes(here):
     expect("another model: the backend stays",
            b"| reference, " in r.stderr and value(listings(r)[0], "backend") == "reference (set)",
            r)
+    r = session(here, ("/compare reference int8", f"/model {OTHER}", "Once upon a time", "/set"),
+                MODEL, "--no-config")
+    usual = session(here, ("/set", "Once upon a time"), OTHER, "--no-config")
+    expect("a comparison: the backend of the next model is chosen as usual",
+           stack(r) == stack(usual) and value(listings(r)[0], "backend") == "auto", (r, usual))
     r = session(here, ("/set backend reference", "/set backend default", "/set"), MODEL,
                 "--no-config")
     expect("a default", value(listings(r)[0], "backend") == "auto", r)

@@ -196,7 +196,7 @@ def conventions():
         run("run", MODEL, "-m", "chat", "-n", "100", "-y", "Be kind.\n" * 200, text=b"Hello\n"),
         1,
         b"",
-        b"with its template and the system prompt, and 100 of 100 are free",
+        b"do not fit into the context of 100 (system prompt",
     )
     environment = {"DUOTALE_TEMPERATURE": "0", "DUOTALE_TOP_P": "nonsense"}
     expect("the environment is ignored", usual == run(*story, "-s", "7", env=environment).stdout)

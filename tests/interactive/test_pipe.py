@@ -92,12 +92,6 @@ def seeds():
 def chats():
     """Every line of a pipe is answered, or its end is an error."""
     arguments = ("run", MODEL, "-m", "chat", "-t", "0", "-q")
-    r = common.run(*arguments, text=b"word " * 2000)
-    common.expect("a message longer than the context: exit code 1, nothing on stdout",
-                  r.returncode == 1 and r.stdout == b"" and b"shorten it" in r.stderr, r)
-    r = common.run(*arguments, "--system", "word " * 2000, text=b"Hello")
-    common.expect("a system prompt longer than the context is named",
-                  r.returncode == 1 and r.stdout == b"" and b"system prompt" in r.stderr, r)
     r = common.run(*arguments, "-n", "40", text=b"Hello\nTell me more\nAnd more\n")
     common.expect("messages that are not answered are counted",
                   r.returncode == 1 and b"2 messages were not answered; raise -n" in r.stderr, r)
@@ -105,10 +99,96 @@ def chats():
     common.expect("one answer that is cut is no error", r.returncode == 0 and r.stdout, r)
 
 
+LONG = b"word " * 600 + b"\n"
+
+
+def full(folder):
+    """What does not fit into the context: an error says what fills it and what to do."""
+    home = folder + "/full"
+    os.mkdir(home)
+    env = environment(home)
+    words = "word " * 80
+
+    def check(what, result, *parts, output=b""):
+        common.expect(f"{what}: exit code 1 and only {output!r} on stdout",
+                      result.returncode == 1 and result.stdout == output, result)
+        for part in parts:
+            common.expect(f"{what}: the message has {part!r}",
+                          re.search(part, result.stderr) is not None, result)
+
+    chat = ("run", MODEL, "-m", "chat", "-t", "0", "-q")
+    size = rb"do not fit into the context of 512 \("
+    check("run, a long message", common.run(*chat, text=LONG), size,
+          rb"\(chat template \d+, this message 1\d\d\d\); shorten it, or raise --context")
+    check("run, a long system prompt", common.run(*chat, "--system", LONG, text=b"Hello"), size,
+          rb"\(system prompt 1\d\d\d, .*this message \d\); shorten the system prompt")
+    r = common.run(*chat, text=b"Hello\n" + LONG)
+    check("run, a long second message", r, size, rb"\(1 earlier turn \d+, this message 1\d\d\d\)",
+          output=r.stdout)
+    common.expect("run: the first message is answered", len(r.stdout) > 10, r)
+    for quiet in ((), ("-q",)):
+        check(f"run, a long prompt {quiet}", common.run("run", MODEL, "-i", LONG, *quiet), size,
+              rb"\(this text 1\d\d\d\); shorten it, or raise --context")
+    r = common.run("run", MODEL, "-q", "-n", "20", "-i", words)
+    common.expect("run: a prompt that -n cuts is said with -q too",
+                  r.returncode == 0 and b"-n 20 cut the prompt from 16" in r.stderr, r)
+
+    def session(what, text, *parts, output=b"", more=()):
+        check(f"a session, {what}", common.run(MODEL, "--no-config", "--stats", "off", "-s", "3",
+                                               *more, text=text, env=env), *parts, output=output)
+
+    session("a long prompt", LONG, size, rb"\(this text 1\d\d\d\); shorten it, or make the")
+    session("a long premise", b"/pin " + LONG[:500] + b"\nOnce upon\n",
+            rb"into the context of 60 \(premise 2\d\d, this text \d\); shorten the premise",
+            more=("--context", "60"))
+    session("a long system prompt", b"Hello\n",
+            rb"\(system prompt 16\d, this message \d\); shorten the system prompt \(/system\)",
+            more=("--mode", "chat", "--context", "60", "--system", words))
+    session("a long message of a chat", LONG, rb"this message 1\d\d\d\); shorten it",
+            more=("--mode", "chat"))
+    text = b"/set length 2\n" + (b"Hello there " * 10 + b"\n") * 4
+    for mode in ("chat", "story"):
+        r = common.run(MODEL, "--no-config", "-s", "3", "--mode", mode, "--context", "60",
+                       "--overflow", "stop", "--stop", "bos", text=text, env=env)
+        common.expect(f"a session, many turns of a {mode}: exit code 1, and they are counted",
+                      r.returncode == 1 and
+                      re.search(rb"context of 60 \(\d earlier turns? \d+, this \w+ \d+\); /new",
+                                r.stderr), r)
+    # a system prompt and a message that fit are not counted twice
+    r = common.run(MODEL, "--no-config", "-n", "4", "--mode", "chat", "--context", "100",
+                   "--system", "word " * 25, text=b"Hello\n", env=env)
+    common.expect("a system prompt of half the context fits", r.returncode == 0 and r.stdout, r)
+
+
+def not_text(folder):
+    """UTF-16 is an error wherever it is read, and a zero byte does not cut a message."""
+    home = folder + "/not-text"
+    os.mkdir(home)
+    env = environment(home)
+    reason = b"the text is UTF-16; save it as UTF-8"
+    chat = ("run", MODEL, "-m", "chat", "-t", "0", "-q", "-n", "60")
+    for name in ("utf-16-le", "utf-16-be", "utf-16"):
+        for text in ("Once upon a time", "/set seed 3\nOnce upon a time\n"):
+            r = common.run(MODEL, "--no-config", "-n", "4", text=text.encode(name), env=env)
+            common.expect_run(f"a session, {name} {text!r}", r, 3, b"", reason)
+            common.expect(f"a session, {name} {text!r}: no story", r.stdout == b"", r)
+        r = common.run(*chat, text="Hello\nThere\n".encode(name))
+        common.expect_run(f"run -m chat, {name}", r, 3, b"", reason)
+        common.expect(f"run -m chat, {name}: no answer", r.stdout == b"", r)
+    r = common.run(*chat[:-2], text=b"Hello\n" + "There\n".encode("utf-16") + b"More\n")
+    common.expect_run("run -m chat, the second line", r, 3, None, reason)
+    common.expect("run -m chat, the first line is answered", len(r.stdout) > 10, r)
+    usual = common.run(*chat, text=b"Hello there\n").stdout
+    r = common.run(*chat, text=b"Hel\0lo there\n")
+    common.expect("run -m chat, a zero byte is left out", r.returncode == 0 and r.stdout == usual, r)
+
+
 def main():
     with common.folder() as folder:
         seeds()
         chats()
+        full(folder)
+        not_text(folder)
         pipes(folder)
         answers(folder)
         terminals(folder)

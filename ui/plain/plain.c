@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../common/charset.h"
 #include "../common/escape.h"
 #include "../common/figures.h"
 #include "../common/message.h"
@@ -112,8 +111,10 @@ static void event(struct plain *p, const struct dt_app_event *e)
         p->editing = true;
         break;
     case DT_EVENT_INPUT:
-        show_line(p, "The prompt was:");
-        show_message(p, e->text, e->length);
+        if (p->terminal) { // a pipe has it already
+            show_line(p, "The prompt was:");
+            show_message(p, e->text, e->length);
+        }
         break;
     case DT_EVENT_QUIT:
         p->quit = true;
@@ -123,21 +124,23 @@ static void event(struct plain *p, const struct dt_app_event *e)
     }
 }
 
-static void enter(struct plain *p, char *text)
+static void enter(struct plain *p, const char *text, size_t n)
 {
-    size_t n = strlen(text);
     if (p->question) {
         bool yes = n ? text[0] == 'y' || text[0] == 'Y' : p->question_default;
         p->api->answer(p->app, p->question, yes);
         p->question = 0;
         return;
     }
-    char *utf8 = ui_to_utf8(p->api, p->app, text);
+    char *utf8 = malloc(3 * n + 9);
     if (!utf8) {
         show_line(p, "Out of memory. The entry is lost; try a shorter one.");
         return;
     }
-    n = strlen(utf8);
+    if (p->terminal || p->api->charset(p->app) != DT_CHARSET_UTF8)
+        n = p->api->decode(p->app, text, n, utf8);
+    else
+        memcpy(utf8, text, n); // a pipe as it is, so that UTF-16 is recognised
     p->entered = true;
     if (p->editing)
         p->api->edit(p->app, utf8, n);
@@ -184,13 +187,15 @@ static void enter_input(struct plain *p)
             continue;
         }
         entry[n] = 0;
-        if (p->terminal)
+        if (p->terminal) {
             ui_escape_strip(entry);
+            n = strlen(entry);
+        }
         memmove(p->input, p->input + used, p->length - used);
         p->length -= used;
         p->prompted = false;
         if (n || p->terminal || !p->entered)
-            enter(p, entry);
+            enter(p, entry, n);
         struct dt_app_event e;
         while (p->api->next(p->app, &e))
             event(p, &e);

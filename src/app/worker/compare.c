@@ -259,11 +259,9 @@ void dt_compare(struct dt_worker *w, const char *a, const char *b)
     struct comparison c = {0};
     struct saved_cache saved = {0};
     struct dt_error err = {0};
-    char before[128];
     const char *stacks[2] = {a, b};
     uint32_t length = (uint32_t)dt_settings_uint(&w->settings, DT_SET_COMPARE_LENGTH);
     bool going = true;
-    snprintf(before, sizeof before, "%s", dt_engine_stack_name(w->engine));
     dt_status status = choose_prompt(w, &c, &err);
     for (int i = 0; i < 2 && status == DT_OK; i++) {
         c.side[i].tokens = malloc((length + 1) * sizeof *c.side[i].tokens);
@@ -282,7 +280,9 @@ void dt_compare(struct dt_worker *w, const char *a, const char *b)
     post(w, &c, true);
     print_summary(w, &c, !going);
     dt_engine_uncancel(w->engine); // the stack is restored after a stop too
-    if (dt_engine_swap(w->engine, before, NULL, NULL, &err) != DT_OK)
+    dt_worker_see_settings(w);
+    if (dt_engine_swap(w->engine, dt_settings_text(&w->settings, DT_SET_BACKEND), NULL, NULL,
+                       &err) != DT_OK)
         dt_report_error(w->report, &err);
     restore_cache(w, &saved);
     dt_worker_post_figures(w, true);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/worker/context_full.h"
 #include "app/worker/dialogue.h"
 #include "base/text.h"
 
@@ -129,7 +130,9 @@ dt_status dt_context_put_prompt(struct dt_worker *w, struct dt_error *err)
     struct dt_story *story = &w->story;
     size_t n = story->count - 1;
     uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine));
-    dt_status status = DT_OK;
+    dt_status status = dt_context_check_prompt(w, err);
+    if (status != DT_OK)
+        return status;
     if (story->stale) {
         status = dt_context_rebuild(w, err);
         if (status != DT_OK)
@@ -142,12 +145,12 @@ dt_status dt_context_put_prompt(struct dt_worker *w, struct dt_error *err)
             return status;
         }
     }
-    if (story->turns[n].begin != DT_NOWHERE &&
-        story->token_count - story->turns[n].begin + story->head + 8 > capacity)
-        return dt_error_set(err, DT_CONTEXT_FULL, NULL,
-                            "the prompt has %u tokens, and the context only %u; shorten it, or "
-                            "raise the setting context",
-                            story->token_count - story->turns[n].begin, capacity);
+    uint32_t begin = story->turns[n].begin;
+    if (begin != DT_NOWHERE) { // with the tokens of the template
+        uint32_t own = story->token_count - (begin > story->head ? begin : story->head);
+        if (own + story->head + 8 > capacity)
+            return dt_context_full(w, own + story->head, err);
+    }
     return DT_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/worker/context_full.h"
 #include "app/worker/read_aloud.h"
 #include "app/worker/save.h"
 #include "app/worker/worker_events.h"
@@ -57,6 +58,8 @@ static dt_status evaluate(struct dt_worker *w, struct dt_error *err)
     uint32_t keep = dt_session_common_prefix(session, story->tokens, story->token_count);
     if (story->token_count == 0)
         return dt_error_set(err, DT_FAILED, NULL, "there is nothing to continue");
+    if (story->token_count > dt_session_capacity(session))
+        return dt_context_full(w, story->token_count, err);
     if (keep >= story->token_count)
         keep = story->token_count - 1; // sampling modified the logits of the last one
     dt_session_truncate(session, keep);

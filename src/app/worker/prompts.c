@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app/worker/context.h"
+#include "app/worker/context_full.h"
 #include "app/worker/generate.h"
 #include "app/worker/open_model.h"
 #include "app/worker/story_settings.h"
@@ -74,13 +75,13 @@ static dt_status put_into_context(struct dt_worker *w, struct dt_error *err)
     dt_status status = dt_context_put_prompt(w, err);
     if (status != DT_OK || story->token_count < capacity)
         return status;
+    uint32_t total = story->token_count;
     if (!dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift"))
-        return dt_error_set(err, DT_CONTEXT_FULL, NULL,
-                            "the context is full (%u tokens); /new begins another story, "
-                            "/set overflow shift continues without the beginning",
-                            capacity);
+        return dt_context_full(w, total, err);
     while (story->token_count + 8 >= capacity && story->token_count > story->head + 8)
         dropped += dt_story_shift(story);
+    if (story->token_count >= capacity)
+        return dt_context_full(w, total, err);
     dt_report_notice(w->report, DT_NOTICE_INFO,
                      "The context is full (%u tokens). The oldest %u tokens were dropped.",
                      capacity, dropped);

@@ -46,14 +46,17 @@ struct dt_run {
     uint32_t limit;                 // positions to use
     uint32_t previous;              // the last token, which decoding a piece depends on
     uint32_t prompt_tokens, generated;
+    const char *message;   // of the user, while it is evaluated
+    uint32_t turns;        // of the chat, before it
     const char *ended;     // reason: "end", "stop-text", "length", "context", "interrupted"
     uint64_t begun, first; // clock: start of the first prompt, first sampled token
     uint64_t decode_ns;    // time of generation, without prompts
     uint32_t decoded;      // positions evaluated in that time
 };
 
-// Generates a story that begins with text[0..n). DT_OK also if the prompt fills the context;
-// DT_CANCELLED; DT_FAILED if stdout is closed.
+// Generates a story that begins with text[0..n). DT_OK also if the prompt is longer than -n says;
+// DT_CONTEXT_FULL, without output, if it is longer than the context; DT_CANCELLED; DT_FAILED if
+// stdout is closed.
 dt_status dt_run_story(struct dt_run *run, const char *text, size_t n, struct dt_error *err);
 
 // Chats, with one message per line of standard input; first (may be NULL) is the first message.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // duotale run -m chat: a chat by the model's template, with messages from standard input.
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,34 +10,50 @@
 #include "host/array.h"
 #include "host/chat.h"
 #include "host/clock.h"
+#include "host/context_fill.h"
 #include "verbs/run/run.h"
 
-// Reads a line of standard input without its newline, malloc'ed; NULL at the end. The prompt is
-// shown on a terminal only.
-static char *read_line(const char *prompt)
+// Reads a line of standard input without its newline into *out, malloc'ed; NULL at the end. The
+// prompt is shown on a terminal only. A line that is no text is typed again on a terminal, and an
+// error in a pipe.
+static dt_status read_line(const char *prompt, char **out, struct dt_error *err)
 {
     char *line = NULL;
     size_t capacity = 0;
-    if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) {
-        fputs(prompt, stderr);
-        fflush(stderr);
+    bool terminal = isatty(STDIN_FILENO);
+    *out = NULL;
+    for (;;) {
+        if (terminal && isatty(STDERR_FILENO)) {
+            fputs(prompt, stderr);
+            fflush(stderr);
+        }
+        errno = 0;
+        ssize_t n = getline(&line, &capacity, stdin);
+        if (n < 0) {
+            bool memory = errno == ENOMEM;
+            free(line);
+            return memory ? dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for a message")
+                          : DT_OK;
+        }
+        size_t length = (size_t)n, kept = 0;
+        dt_status status = dt_typed_text_clean(line, &length, "standard input", err);
+        if (status == DT_OK) {
+            if (length > 0 && line[length - 1] == '\n')
+                length--;
+            for (size_t i = 0; i < length; i++) { // a zero byte would end the message
+                if (line[i])
+                    line[kept++] = line[i];
+            }
+            line[kept] = 0;
+            *out = line;
+            return DT_OK;
+        }
+        if (!terminal) {
+            free(line);
+            return status;
+        }
+        dt_verb_fail(err);
     }
-    ssize_t n = getline(&line, &capacity, stdin);
-    if (n < 0) {
-        free(line);
-        return NULL;
-    }
-    size_t length = (size_t)n;
-    struct dt_error err = {0};
-    if (dt_typed_text_clean(line, &length, "standard input", &err)) {
-        dt_verb_fail(&err);
-        free(line);
-        return NULL;
-    }
-    if (length > 0 && line[length - 1] == '\n')
-        length--;
-    line[length] = 0;
-    return line;
 }
 
 // Chooses the template by --chat-template (a name or a file), else the model's. Without either it
@@ -57,19 +74,46 @@ static dt_status open_chat(struct dt_run *run, struct dt_chat *chat, struct dt_e
     return DT_OK;
 }
 
+static size_t count_tokens(struct dt_run *run, const char *text)
+{
+    const uint32_t *tokens;
+    size_t count = 0;
+    if (!text ||
+        dt_engine_encode(run->engine, text, strlen(text), 0, &tokens, &count, NULL) != DT_OK)
+        return 0;
+    return count;
+}
+
+// A message does not fit. total: the tokens of the dialogue with it.
+static dt_status fail_full(struct dt_run *run, size_t total, struct dt_error *err)
+{
+    static const char *const advice[] = {
+        [DT_CONTEXT_SYSTEM] = "shorten the system prompt",
+        [DT_CONTEXT_PREMISE] = "",
+        [DT_CONTEXT_MESSAGE] = "shorten it",
+        [DT_CONTEXT_TURNS] = "begin another chat",
+    };
+    char what[80];
+    struct dt_context_fill fill = {
+        .capacity = run->limit,
+        .total = total,
+        .system = count_tokens(run, run->options->system),
+        .message = count_tokens(run, run->message),
+        .turns = run->turns,
+        .chat = true,
+    };
+    snprintf(what, sizeof what, "%s, or raise %s", advice[dt_context_fill_cause(&fill)],
+             run->options->steps ? "-n" : "--context");
+    return dt_context_fill_error(&fill, what, err);
+}
+
 // Evaluates tokens. DT_CONTEXT_FULL if they do not fit.
 static dt_status eval_tokens(struct dt_run *run, const uint32_t *tokens, size_t count,
                              struct dt_error *err)
 {
-    uint32_t capacity = run->limit - dt_session_position(dt_engine_session(run->engine));
-    if (count > capacity)
-        return dt_error_set(
-            err, DT_CONTEXT_FULL, NULL,
-            "the message needs %zu tokens with its template%s, and %u of %u are free; shorten it, "
-            "or raise %s",
-            count, !run->prompt_tokens && run->options->system ? " and the system prompt" : "",
-            run->limit - dt_session_position(dt_engine_session(run->engine)), run->limit,
-            run->options->steps ? "-n" : "--context");
+    uint32_t position = dt_session_position(dt_engine_session(run->engine));
+    if (count > run->limit - position)
+        return fail_full(run, position + count, err);
     if (!count)
         return DT_OK;
     run->prompt_tokens += (uint32_t)count;
@@ -189,13 +233,15 @@ static dt_status close_turn(struct dt_run *run, struct dt_chat *chat, struct dia
 static uint32_t count_unanswered(void)
 {
     uint32_t count = 0;
-    char *line;
+    char *line = NULL;
     int flags = fcntl(STDIN_FILENO, F_GETFL);
     if (isatty(STDIN_FILENO) || flags < 0)
         return 0;
     fcntl(STDIN_FILENO, F_SETFL, flags | O_NONBLOCK); // do not wait for more
-    for (; (line = read_line("")) != NULL; count++)
+    while (read_line("", &line, NULL) != DT_OK || line) {
+        count++;
         free(line);
+    }
     fcntl(STDIN_FILENO, F_SETFL, flags);
     return count;
 }
@@ -212,6 +258,15 @@ static dt_status end_chat(struct dt_run *run, struct dt_error *err)
         unanswered, unanswered == 1 ? " was" : "s were", run->options->steps ? "-n" : "--context");
 }
 
+// The message of the command line, or the next one of standard input. *out: NULL at its end.
+static dt_status next_message(const char *given, char **out, struct dt_error *err)
+{
+    if (!given)
+        return read_line("> ", out, err);
+    *out = strdup(given);
+    return *out ? DT_OK : dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for a message");
+}
+
 dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(run->engine);
@@ -219,17 +274,21 @@ dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *er
     struct dt_chat chat;
     dt_status status = open_chat(run, &chat, err);
     for (bool opening = true; status == DT_OK; opening = false) {
-        char *user = opening && first ? strdup(first) : read_line("> ");
-        if (!user || dt_engine_cancelled(run->engine)) {
+        char *user = NULL;
+        status = next_message(opening ? first : NULL, &user, err);
+        if (status != DT_OK || !user || dt_engine_cancelled(run->engine)) {
             free(user);
             break;
         }
         if (opening)
             run->begun = dt_clock_ns(); // the time of typing does not count
+        run->message = user;
         status = eval_message(run, &chat, &d, opening, user, err);
+        run->message = NULL;
         free(user);
         if (status == DT_CONTEXT_FULL)
             break; // no answer, so nothing is printed
+        run->turns++;
         dt_string_buffer_free(&run->answer);
         if (status == DT_OK)
             status = dt_run_continue(run, err);

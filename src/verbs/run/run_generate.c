@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host/clock.h"
+#include "host/context_fill.h"
 #include "host/print.h"
 #include "verbs/run/run.h"
 
@@ -111,8 +112,15 @@ dt_status dt_run_continue(struct dt_run *run, struct dt_error *err)
     return status;
 }
 
-// Prints a prompt and evaluates it, cut at the limit as in llama2.c.
-static dt_status begin_story(struct dt_run *run, const char *text, size_t n, struct dt_error *err)
+static dt_status fail_full(uint32_t capacity, size_t count, struct dt_error *err)
+{
+    const struct dt_context_fill fill = {.capacity = capacity, .message = count};
+    return dt_context_fill_error(&fill, "shorten it, or raise --context", err);
+}
+
+// Prints a prompt and evaluates it, cut at -n as in llama2.c; *cut says whether it was.
+static dt_status begin_story(struct dt_run *run, const char *text, size_t n, bool *cut,
+                             struct dt_error *err)
 {
     const uint32_t *tokens;
     size_t count;
@@ -132,7 +140,10 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
         return dt_error_set(err, DT_BAD_INPUT, dt_engine_path(run->engine),
                             "the vocabulary has no BOS token; give a prompt with -i");
     uint32_t position = dt_session_position(dt_engine_session(run->engine)),
-             capacity = run->limit - position;
+             capacity = run->limit - position,
+             most = dt_session_capacity(dt_engine_session(run->engine));
+    if (count > most)
+        return fail_full(most, count, err);
     uint32_t use = count < capacity ? (uint32_t)count : capacity;
     run->prompt_tokens += use;
     bool bos = tokens[0] == dt_engine_model(run->engine)->vocab.bos ||
@@ -150,11 +161,9 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, str
     status = dt_engine_eval(run->engine, tokens, use, err);
     if (status == DT_OK && count > capacity) {
         run->ended = "length";
-        if (!run->options->quiet)
-            dt_print(stderr,
-                     "duotale: the prompt was cut from %zu to %u tokens, which is all that fit\n",
-                     count, capacity);
-        return dt_error_set(err, DT_CONTEXT_FULL, NULL, "the prompt fills the context");
+        *cut = true;
+        dt_print(stderr, "duotale: -n %u cut the prompt from %zu to %u tokens\n", run->limit, count,
+                 capacity);
     }
     return status;
 }
@@ -172,12 +181,15 @@ bool dt_run_finish_text(struct dt_run *run)
 
 dt_status dt_run_story(struct dt_run *run, const char *text, size_t n, struct dt_error *err)
 {
-    dt_status status = begin_story(run, text, n, err);
+    bool cut = false;
+    dt_status status = begin_story(run, text, n, &cut, err);
+    if (status == DT_CONTEXT_FULL) {
+        run->ended = "context";
+        return status;
+    }
     dt_engine_trim(run->engine);
-    if (status == DT_OK)
+    if (status == DT_OK && !cut)
         status = dt_run_continue(run, err);
-    if (status == DT_CONTEXT_FULL)
-        status = DT_OK;
     if (!dt_run_finish_text(run) && status == DT_OK)
         status = dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
     return status;
