@@ -180,7 +180,8 @@ def not_text(folder):
     common.expect("run -m chat, the first line is answered", len(r.stdout) > 10, r)
     usual = common.run(*chat, text=b"Hello there\n").stdout
     r = common.run(*chat, text=b"Hel\0lo there\n")
-    common.expect("run -m chat, a zero byte is left out", r.returncode == 0 and r.stdout == usual, r)
+    common.expect("run -m chat, a zero byte is left out",
+                  r.returncode == 0 and r.stdout == usual, r)
 
 
 def main():
