@@ -6,8 +6,8 @@
 #define DT_BACKENDS_COMMON_QUANTISED_ENTRIES_H
 
 #include "abi/backend.h"
-#include "abi/kit/table.h"
 #include "common/activations.h"
+#include "common/operators.h"
 #include "common/rows16_quantised.h"
 #include "probe.h"
 
@@ -97,18 +97,14 @@ static float quantised_act_error(void *ctx, const void *act, const float *x,
     return act_error_of(&column, x, w);
 }
 
-// The entries of a struct dt_backend, except name, description, forms, can_matmul and embed.
+// The entries of a struct dt_backend, except name, description, forms, can_matmul,
+// embed and OPERATOR_ENTRIES.
 #define QUANTISED_ENTRIES                                                                          \
     .abi = DT_BACKEND_ABI, .size = sizeof(struct dt_backend), .variant = DT_MODULE_VARIANT,        \
     .row_tile = rows16_tile, .layout = ROWS16_LAYOUT, .probe = DT_MODULE_PROBE,                    \
     .create = quantised_create, .pack_bytes = rows16_pack_bytes, .pack = rows16_pack,              \
     .act_bytes = quantised_act_bytes, .act_prepare = quantised_act_prepare,                        \
     .matmul = quantised_matmul, .matmul_rows = quantised_matmul_rows,                              \
-    .act_error = quantised_act_error, .screen = kit_op_screen, .rmsnorm = kit_op_rmsnorm,          \
-    .rope = kit_op_rope, .attention = kit_op_attention, .softmax = kit_op_softmax,                 \
-    .silu_mul = kit_op_silu_mul, .add = kit_op_add, .argmax = kit_op_argmax,                       \
-    .select = kit_op_select, .layernorm = kit_op_layernorm, .gelu = kit_op_gelu,                   \
-    .gelu_mul = kit_op_gelu_mul, .softcap = kit_op_softcap,                                        \
-    .attention_capped = kit_op_attention_capped
+    .act_error = quantised_act_error
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "abi/backend.h"
-#include "abi/kit/table.h"
+#include "common/operators.h"
 #include "common/rows16.h"
 #include "common/transpose.h"
 #include "probe.h"
@@ -109,6 +109,15 @@ KIT_INLINE void tile_times_columns(float *out, size_t out_stride, uint32_t rows,
 
 #undef BLOCK
 
+// One tile of floats, or a panel of them, times all columns. Not inlined, because all kinds share
+// it in place.
+KIT_ONCE void floats_times_columns(float *out, size_t out_stride, uint32_t rows,
+                                   const unsigned char *tile, uint32_t cols, const float *x,
+                                   size_t x_stride, uint32_t columns, bool first)
+{
+    tile_times_columns(out, out_stride, rows, tile, ROWS16_F32, cols, x, x_stride, columns, first);
+}
+
 // ---- packed ----
 
 KIT_INLINE void packed_kind(float *out, size_t out_stride, const unsigned char *tile, uint32_t cols,
@@ -116,14 +125,20 @@ KIT_INLINE void packed_kind(float *out, size_t out_stride, const unsigned char *
                             uint32_t kind)
 {
     size_t bytes = (size_t)cols * 16 * element_bytes(kind);
-    for (uint32_t r = 0; r < rows; r += 16, tile += bytes)
-        tile_times_columns(out + r, out_stride, rows - r < 16 ? rows - r : 16, tile, kind, cols, x,
-                           x_stride, columns, true);
+    for (uint32_t r = 0; r < rows; r += 16, tile += bytes) {
+        uint32_t count = rows - r < 16 ? rows - r : 16;
+        if (kind == ROWS16_F32)
+            floats_times_columns(out + r, out_stride, count, tile, cols, x, x_stride, columns,
+                                 true);
+        else
+            tile_times_columns(out + r, out_stride, count, tile, kind, cols, x, x_stride, columns,
+                               true);
+    }
 }
 
 // Rows [begin, end); out is row begin of column 0.
-static void packed_rows(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
-                        uint32_t end, const float *x, size_t x_stride, uint32_t columns)
+KIT_ONCE void packed_rows(float *out, size_t out_stride, const struct dt_matrix *w, uint32_t begin,
+                          uint32_t end, const float *x, size_t x_stride, uint32_t columns)
 {
     const struct rows16_header *h = w->quants; // checked by can_matmul
     const unsigned char *tile =
@@ -139,22 +154,27 @@ static void packed_rows(float *out, size_t out_stride, const struct dt_matrix *w
 
 // ---- in place ----
 
-// Interleaves KIT_W columns of KIT_W rows, of which the first `left` columns exist.
+// Interleaves KIT_W columns of KIT_W rows.
 KIT_INLINE void fill_square(float *panel, const unsigned char *const *rows, size_t at,
-                            uint32_t left, uint32_t kind, bool whole)
+                            uint32_t kind)
 {
     kit_f v[KIT_W];
     KIT_UNROLL
     for (uint32_t k = 0; k < KIT_W; k++)
-        v[k] = whole ? load(rows[k] + at, kind) : load_n(rows[k] + at, kind, left);
+        v[k] = load(rows[k] + at, kind);
     kit_transpose(v);
-    if (whole) {
-        KIT_UNROLL
-        for (uint32_t k = 0; k < KIT_W; k++)
-            kit_store(panel + (size_t)k * 16, v[k]);
-    } else {
+    KIT_UNROLL
+    for (uint32_t k = 0; k < KIT_W; k++)
+        kit_store(panel + (size_t)k * 16, v[k]);
+}
+
+// The same for the last columns, fewer than KIT_W, of sixteen rows.
+KIT_ONCE void fill_rest(float *panel, const unsigned char *const *rows, size_t at, uint32_t left,
+                        uint32_t kind)
+{
+    for (uint32_t r = 0; r < 16; r++) {
         for (uint32_t k = 0; k < left; k++)
-            memcpy(panel + (size_t)k * 16, &v[k], sizeof v[k]);
+            panel[k * 16 + r] = rows16_float(rows[r] + at + k * element_bytes(kind), kind);
     }
 }
 
@@ -163,18 +183,16 @@ KIT_INLINE void fill_square(float *panel, const unsigned char *const *rows, size
 KIT_INLINE void fill_panel(float *panel, const unsigned char *const *rows, size_t at, uint32_t n,
                            uint32_t kind, const unsigned char *next)
 {
-    for (uint32_t j = 0; j < n; j += KIT_W, at += KIT_W * element_bytes(kind)) {
+    uint32_t j = 0;
+    for (; j + KIT_W <= n; j += KIT_W, at += KIT_W * element_bytes(kind)) {
         for (uint32_t i = 0; next && i < KIT_W * 16 * element_bytes(kind); i += 64)
             __builtin_prefetch(next + j * 16 * element_bytes(kind) + i, 0, 2);
         KIT_UNROLL
-        for (uint32_t p = 0; p < parts; p++) {
-            float *to = panel + (size_t)j * 16 + p * KIT_W;
-            if (n - j >= KIT_W)
-                fill_square(to, rows + p * KIT_W, at, KIT_W, kind, true);
-            else
-                fill_square(to, rows + p * KIT_W, at, n - j, kind, false);
-        }
+        for (uint32_t p = 0; p < parts; p++)
+            fill_square(panel + (size_t)j * 16 + p * KIT_W, rows + p * KIT_W, at, kind);
     }
+    if (j < n)
+        fill_rest(panel + (size_t)j * 16, rows, at, n - j, kind);
 }
 
 // Sixteen rows times all columns; stores the first `count` rows.
@@ -188,8 +206,8 @@ KIT_INLINE void rows_times_columns(float *out, size_t out_stride, uint32_t count
         uint32_t n = cols - j < panel_cols ? cols - j : panel_cols;
         fill_panel(panel, rows, j * element_bytes(kind), n, kind,
                    next ? next + (size_t)j * 16 * element_bytes(kind) : NULL);
-        tile_times_columns(out, out_stride, count, (const unsigned char *)panel, ROWS16_F32, n,
-                           x + j, x_stride, columns, j == 0);
+        floats_times_columns(out, out_stride, count, (const unsigned char *)panel, n, x + j,
+                             x_stride, columns, j == 0);
     }
 }
 
@@ -221,9 +239,9 @@ KIT_INLINE void in_place_kind(float *out, size_t out_stride, const struct dt_mat
 }
 
 // Rows [begin, end), or those of an index; the result of row k is at out[k].
-static void in_place_rows(float *out, size_t out_stride, const struct dt_matrix *w,
-                          const uint32_t *index, uint32_t begin, uint32_t end, const float *x,
-                          size_t x_stride, uint32_t columns)
+KIT_ONCE void in_place_rows(float *out, size_t out_stride, const struct dt_matrix *w,
+                            const uint32_t *index, uint32_t begin, uint32_t end, const float *x,
+                            size_t x_stride, uint32_t columns)
 {
     if (w->form == DT_FORM_F32)
         in_place_kind(out, out_stride, w, index, begin, end, x, x_stride, columns, ROWS16_F32);
@@ -317,20 +335,6 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .embed = embed,
     .pack_bytes = rows16_pack_bytes,
     .pack = rows16_pack,
-    .rmsnorm = kit_op_rmsnorm,
-    .rope = kit_op_rope,
-    .attention = kit_op_attention,
-    .softmax = kit_op_softmax,
-    .silu_mul = kit_op_silu_mul,
-    .add = kit_op_add,
-    .argmax = kit_op_argmax,
-    .select = kit_op_select,
     .matmul_rows = matmul_rows,
-    .act_error = act_error,
-    .screen = kit_op_screen,
-    .layernorm = kit_op_layernorm,
-    .gelu = kit_op_gelu,
-    .gelu_mul = kit_op_gelu_mul,
-    .softcap = kit_op_softcap,
-    .attention_capped = kit_op_attention_capped,
+    .act_error = act_error OPERATOR_ENTRIES,
 };

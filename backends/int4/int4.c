@@ -54,5 +54,5 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .forms = {DT_FORM_Q4_0},
     .can_matmul = can_matmul,
     .embed = embed,
-    QUANTISED_ENTRIES,
+    QUANTISED_ENTRIES OPERATOR_ENTRIES,
 };

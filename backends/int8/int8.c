@@ -57,5 +57,5 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .forms = {DT_FORM_I8, DT_FORM_Q8_0},
     .can_matmul = can_matmul,
     .embed = embed,
-    QUANTISED_ENTRIES,
+    QUANTISED_ENTRIES OPERATOR_ENTRIES,
 };

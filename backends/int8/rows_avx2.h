@@ -81,9 +81,9 @@ KIT_INLINE __m256 avx2_tile(const struct dt_matrix *w, const unsigned char *cons
     return value;
 }
 
-KIT_INLINE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *const *rows,
-                               const unsigned char *const *scales, const struct act_column *x,
-                               bool ahead)
+KIT_ONCE __m256 avx2_tile_of(const struct dt_matrix *w, const unsigned char *const *rows,
+                             const unsigned char *const *scales, const struct act_column *x,
+                             bool ahead)
 {
     return w->group == 32   ? avx2_tile(w, rows, scales, x, 32, ahead)
            : w->group == 64 ? avx2_tile(w, rows, scales, x, 64, ahead)

@@ -181,8 +181,8 @@ KIT_INLINE __m512 vnni_tile_any(const struct dt_matrix *w, const struct vnni_til
 }
 
 // Sixteen rows times one column. ahead: prefetch the rows after these.
-KIT_INLINE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t,
-                                   const struct act_column *x, bool ahead)
+KIT_ONCE __m512 vnni_tile_column(const struct dt_matrix *w, const struct vnni_tile *t,
+                                 const struct act_column *x, bool ahead)
 {
     if (w->group == 32 && w->group_stride == 32)
         return vnni_tile_32(w, t, x, 0, ahead);

@@ -8,6 +8,14 @@
 
 #include "ops.h"
 
+// Whether halves are converted by instructions. Where they are not, converting them takes most of
+// the time, and more of them at a time is not faster.
+#if defined(KIT_AVX512) || defined(KIT_AVX2) || defined(KIT_NEON)
+#define KIT_HALVES 1
+#else
+#define KIT_HALVES 0
+#endif
+
 KIT_INLINE kit_f kit_kv_load(const void *base, size_t at, int half)
 {
     return half ? kit_load_f16((const uint16_t *)base + at) : kit_load((const float *)base + at);
@@ -85,9 +93,13 @@ KIT_INLINE void kit_scores(float *scores, const float *query, const struct dt_kv
         }
         size_t at = base + slot, channel = kv->key_channel;
         float *to = scores + begin;
-        uint32_t e =
-            kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, 0, n, divisor, half, 8);
-        e = kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, e, n, divisor, half, 4);
+        uint32_t e = 0;
+        if (!half || KIT_HALVES) {
+            e = kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, e, n, divisor, half,
+                               8);
+            e = kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, e, n, divisor, half,
+                               4);
+        }
         e = kit_scores_run(to, query, kv->keys, at, channel, kv->head_size, e, n, divisor, half, 1);
         if (e < n) {
             kit_f sum = kit_set(0.0f);
@@ -162,11 +174,13 @@ KIT_INLINE void kit_values_rest(float *out, const float *scores, const struct dt
 KIT_INLINE void kit_values_one(float *out, const float *scores, const struct dt_kv *kv, size_t base,
                                uint32_t entries, int half, uint32_t from)
 {
-    if (kv->value_channel == 1) {
+    if (kv->value_channel == 1 && (!half || KIT_HALVES)) {
         for (; from + 8 * KIT_W <= kv->head_size; from += 8 * KIT_W)
             kit_values_run(out, scores, kv, base, from, entries, half, 8);
         for (; from + 4 * KIT_W <= kv->head_size; from += 4 * KIT_W)
             kit_values_run(out, scores, kv, base, from, entries, half, 4);
+    }
+    if (kv->value_channel == 1) {
         for (; from + KIT_W <= kv->head_size; from += KIT_W)
             kit_values_run(out, scores, kv, base, from, entries, half, 1);
     }
@@ -179,7 +193,7 @@ KIT_INLINE void kit_values(float *const *out, const float *scores, size_t score_
                            uint32_t entries, int half)
 {
     uint32_t h = 0;
-    for (; kv->value_channel == 1 && h + 2 <= heads; h += 2) {
+    for (; kv->value_channel == 1 && (!half || KIT_HALVES) && h + 2 <= heads; h += 2) {
         const float *s = scores + h * score_stride;
         uint32_t from = 0;
         for (; from + 4 * KIT_W <= kv->head_size; from += 4 * KIT_W)

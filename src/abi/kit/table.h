@@ -25,13 +25,23 @@ KIT_ENTRY void kit_op_rope(void *ctx, float *x, uint32_t heads, uint32_t head_si
     kit_rope(x, heads, head_size, rotated, cosine, sine, style);
 }
 
+// Capped or not, so that this large function is compiled once.
+KIT_ONCE void kit_op_attention_any(float *out, const float *q, const struct dt_kv *kv,
+                                   uint32_t heads, uint32_t head_begin, uint32_t head_end,
+                                   uint32_t entries, float divisor, float cap, float *scores,
+                                   size_t score_stride)
+{
+    kit_attention_capped(out, q, kv, heads, head_begin, head_end, entries, divisor, cap, scores,
+                         score_stride, kit_expf);
+}
+
 KIT_ENTRY void kit_op_attention(void *ctx, float *out, const float *q, const struct dt_kv *kv,
                                 uint32_t heads, uint32_t head_begin, uint32_t head_end,
                                 uint32_t entries, float divisor, float *scores, size_t score_stride)
 {
     (void)ctx;
-    kit_attention(out, q, kv, heads, head_begin, head_end, entries, divisor, scores, score_stride,
-                  kit_expf);
+    kit_op_attention_any(out, q, kv, heads, head_begin, head_end, entries, divisor, 0.0f, scores,
+                         score_stride);
 }
 
 KIT_ENTRY void kit_op_softmax(void *ctx, float *x, uint32_t n)
@@ -78,8 +88,8 @@ KIT_ENTRY void kit_op_attention_capped(void *ctx, float *out, const float *q,
                                        float cap, float *scores, size_t score_stride)
 {
     (void)ctx;
-    kit_attention_capped(out, q, kv, heads, head_begin, head_end, entries, divisor, cap, scores,
-                         score_stride, kit_expf);
+    kit_op_attention_any(out, q, kv, heads, head_begin, head_end, entries, divisor, cap, scores,
+                         score_stride);
 }
 
 KIT_ENTRY void kit_op_add(void *ctx, float *x, const float *y, uint32_t n)

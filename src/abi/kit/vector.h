@@ -31,6 +31,13 @@
 
 #define KIT_INLINE static inline __attribute__((always_inline, unused))
 
+// A function that is compiled once: neither inlined nor copied for constant arguments.
+#ifdef __clang__
+#define KIT_ONCE static __attribute__((noinline, unused))
+#else
+#define KIT_ONCE static __attribute__((noinline, noclone, unused))
+#endif
+
 // Unrolls the loop behind it. For loops with a constant count over a small array of vectors, which
 // the compiler then holds in registers.
 #ifdef __clang__
