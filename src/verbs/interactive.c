@@ -14,6 +14,7 @@
 #include "app/library/record.h"
 #include "host/file.h"
 #include "host/modules/modules.h"
+#include "host/modules/probe.h"
 #include "host/print.h"
 #include "verbs/verb.h"
 
@@ -115,14 +116,42 @@ struct front_ends {
     char refused[600]; // modules that cannot be used, with reasons, for messages
 };
 
-static const struct dt_module_kind kind = {"ui", DT_UI_SYMBOL};
+static const struct dt_module_kind kind = {"ui", DT_UI_SYMBOL, "duotale-ui-"};
 
-static void add_front_end(struct front_ends *all, const struct dt_ui *ui, struct dt_module *module)
+struct front_end_name {
+    char text[32];
+};
+
+// In a child: what a module is.
+static void look(void *arg, const struct dt_module *module, void *finding, char *reason)
+{
+    const struct dt_ui *ui = module->symbol;
+    struct front_end_name *name = finding;
+    (void)arg;
+    if (ui->size != sizeof *ui || strcmp(ui->build, DT_UI_BUILD) != 0)
+        snprintf(reason, DT_PROBE_REASON, "was built for duotale %.40s, this is %s",
+                 ui->size >= 2 * sizeof(void *) ? ui->build : "?", DT_UI_BUILD);
+    else
+        snprintf(name->text, sizeof name->text, "%s", ui->name);
+}
+
+static void add_front_end(struct front_ends *all, const struct dt_ui *ui, struct dt_module *module,
+                          const char *name)
 {
     struct front_end *f = &all->items[all->count++];
     f->ui = ui;
     f->module = module;
-    snprintf(f->name, sizeof f->name, "%s", ui->name);
+    snprintf(f->name, sizeof f->name, "%s", name);
+}
+
+static void add_module(struct front_ends *all, struct dt_module *module, const char *name)
+{
+    size_t n = strlen(all->refused);
+    if (module->reason)
+        snprintf(all->refused + n, sizeof all->refused - n, "%s%s: %s", n ? "; " : "", module->path,
+                 module->reason);
+    else
+        add_front_end(all, NULL, module, name);
 }
 
 static void find_front_ends(struct front_ends *all, const struct dt_ui *const *compiled,
@@ -130,23 +159,16 @@ static void find_front_ends(struct front_ends *all, const struct dt_ui *const *c
 {
     struct dt_error err = {0};
     for (size_t i = 0; i < compiled_count; i++)
-        add_front_end(all, compiled[i], NULL);
-    if (dt_modules_load(&all->modules, &kind, &err) != DT_OK)
+        add_front_end(all, compiled[i], NULL, compiled[i]->name);
+    if (dt_modules_find(&all->modules, &kind, &err) != DT_OK)
         return; // a static build has no modules
-    for (size_t i = 0; i < all->modules.count && all->count < 16; i++) {
-        struct dt_module *module = &all->modules.items[i];
-        const struct dt_ui *ui = module->symbol;
-        size_t n = strlen(all->refused);
-        if (!ui)
-            snprintf(all->refused + n, sizeof all->refused - n, "%s%s: %s", n ? "; " : "",
-                     module->path, module->reason ? module->reason : "");
-        else if (ui->size != sizeof *ui || strcmp(ui->build, DT_UI_BUILD) != 0)
-            snprintf(all->refused + n, sizeof all->refused - n,
-                     "%s%s: was built for duotale %.40s, this is %s", n ? "; " : "", module->path,
-                     ui->size >= 2 * sizeof(void *) ? ui->build : "?", DT_UI_BUILD);
-        else
-            add_front_end(all, ui, module);
+    const struct dt_examination how = {&kind, look, NULL, sizeof(struct front_end_name)};
+    struct front_end_name *names = calloc(all->modules.count + 1, sizeof *names);
+    if (names && dt_modules_examine(&all->modules, &how, names, &err) == DT_OK) {
+        for (size_t i = 0; i < all->modules.count && all->count < 16; i++)
+            add_module(all, &all->modules.items[i], names[i].text);
     }
+    free(names);
 }
 
 static struct front_end *find_by_name(struct front_ends *all, const char *name)
@@ -170,7 +192,7 @@ static const struct dt_ui *load_alone(struct front_ends *all, struct front_end *
             other->ui = NULL;
         }
     }
-    if (!f->ui && dt_module_reload(f->module, &kind, &err) == DT_OK)
+    if (!f->ui && dt_module_load(f->module, &kind, &err) == DT_OK)
         f->ui = f->module->symbol;
     return f->ui;
 }

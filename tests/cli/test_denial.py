@@ -66,6 +66,71 @@ def probes(here):
     expect_run("voices: the one that crashes is named", result, 0, stdout=b"crashed in its probe")
 
 
+BEFORE = "__attribute__((constructor)) static void before(void) { %s }\n"
+
+
+def constructors(here):
+    """A module whose constructor crashes, hangs, exits, or reads and writes what is the user's."""
+    modules = here / "modules"
+    modules.mkdir()
+    table = ("#include <abi/backend.h>\n"
+             "static int probe(const struct dt_cpu *cpu) { (void)cpu; return 0; }\n"
+             "DT_BACKEND_EXPORT(x) = {.abi = DT_BACKEND_ABI, .size = sizeof(struct dt_backend), "
+             ".name = \"%s\", .description = \"\", .probe = probe};\n")
+    head = "#define _GNU_SOURCE\n#include <signal.h>\n#include <unistd.h>\n"
+    faults = {"crash": "__builtin_trap();", "hang": "for (;;) __asm__ volatile(\"\");",
+              "leave": "_exit(0);", "kill": "kill(getpid(), SIGKILL);"}
+    says = {"crash": "crashed while it was loaded", "kill": "crashed while it was loaded",
+            "hang": "did not return from being loaded", "leave": "ended the process while it was"}
+    env = {"DUOTALE_MODULES": str(modules), "HOME": str(here)}
+    for name, does in faults.items():
+        compile_module(head + BEFORE % does + table % name, modules / f"duotale-backend-{name}.so")
+        (modules / "ui").mkdir(exist_ok=True)
+        compile_module(head + BEFORE % does + "const int dt_ui_module = 1;\n",
+                       modules / "ui" / f"duotale-ui-{name}.so")
+        compile_module(head + BEFORE % does + "const int dt_speech_module = 1;\n",
+                       modules / f"voice-{name}.so")
+    rows = json.loads(run("backends", "--json", env=env).stdout)["backends"]
+    for name in faults:
+        reasons = [row.get("reason") or "" for row in rows if name in row["file"]]
+        expect(f"a constructor, {name}: it is named with its fault",
+               any(says[name] in reason for reason in reasons), rows)
+    expect("constructors: the other backends work",
+           sum(1 for row in rows if row["usable"]) > 2, rows)
+    for name in ("crash", "leave", "kill"):  # one that hangs costs its time in each program
+        result = run("--ui", name, "-n", "5", "--no-config", env=env)
+        expect_run(f"a front end's constructor, {name}", result, 2, b"", says[name].encode())
+    for name in faults:
+        for file in modules.rglob(f"*-{name}.so"):
+            if name == "hang" and file.name != "duotale-ui-hang.so":
+                file.unlink()
+    result = run("-n", "5", "--no-config", text=b"Once upon a time", env=env)
+    expect_run("a session in spite of them", result, 0, b"Once upon a time")
+    result = run("voices", env=env)
+    expect_run("voices: those that crash are named", result, 0, b"crashed while it was loaded")
+    expect_run("a story in spite of them", run("run", "-n", "5", env=env), 0)
+    result = run("backends", "--verify", modules / "duotale-backend-crash.so", env=env)
+    expect_run("verifying one of them", result, 3, stderr=b"crashed while it was loaded")
+    # one model after the other: the verdict is stored, so nothing is examined twice
+    for file in modules.rglob("*.so"):
+        file.unlink()
+    compile_module(head + BEFORE % ("int n = 0; while (access(\"/nowhere\", 0) && n < 1) n++; "
+                                    f"write(2, \"<loaded>\\n\", 9);") + table % "loud",
+                   modules / "duotale-backend-loud.so")
+    lines = f"/model {MODEL}\n" * 3
+    result = run(MODEL, "-n", "5", "--no-config", text=lines.encode(), env=env)
+    expect("the verdict is stored: loaded once, in the child",
+           result.returncode == 0 and result.stderr.count(b"<loaded>") == 1, result)
+    # standard input and output are not the module's
+    compile_module(head + BEFORE % ("char c; if (read(0, &c, 1) == 1) write(2, \"eaten\", 5); "
+                                    "write(1, \"spoilt\", 6);") + table % "greedy",
+                   modules / "duotale-backend-greedy.so")
+    result = run("-n", "5", "--no-config", text=b"Once upon a time", env=env)
+    expect("what a constructor reads and writes is not the user's",
+           result.stdout.startswith(b"Once upon a time") and b"spoilt" not in result.stdout and
+           b"eaten" not in result.stderr, result)
+
+
 def voices(here):
     """A voice engine that never ends is bounded by the length of the text."""
     programs = here / "programs"
@@ -163,7 +228,7 @@ def limits(here):
 
 
 def main():
-    for test in (probes, voices, scripts, special_files, limits):
+    for test in (probes, constructors, voices, scripts, special_files, limits):
         with folder() as here:
             test(pathlib.Path(here))
     done()

@@ -17,6 +17,7 @@ dt_status dt_sqlite_load(const char *path, struct dt_error *err)
 #include <string.h>
 
 #include "base/format.h"
+#include "host/modules/modules.h"
 
 #define FILE_NAME "libsqlite3.so.0"
 
@@ -49,7 +50,7 @@ static any_function *symbol(void *handle, const char *name)
 
 static void load(void)
 {
-    void *handle = dlopen(FILE_NAME, RTLD_NOW | RTLD_LOCAL);
+    void *handle = dt_modules_library(FILE_NAME);
     if (!handle) {
         const char *why = dlerror();
         dt_format(trouble, sizeof trouble, "%s", why ? why : "no reason given");

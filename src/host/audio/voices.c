@@ -91,12 +91,34 @@ static void consider(struct dt_voices *v, const struct dt_speech_host *services,
 }
 
 // In a child: everything that reads the module's table or runs its code, before this process does.
-static void try_module(void *arg, const struct dt_module *file)
+// Refuses nothing: in this process, the module is asked again.
+static void try_module(void *arg, const struct dt_module *file, void *finding, char *reason)
 {
-    char reason[512] = "";
+    char answer[512] = "";
     const struct dt_speech_module *module = file->symbol;
-    if (is_valid(module, reason, sizeof reason))
-        module->probe(arg, reason, sizeof reason);
+    (void)finding;
+    (void)reason;
+    if (is_valid(module, answer, sizeof answer))
+        module->probe(arg, answer, sizeof answer);
+}
+
+// Loads the modules that a child could load and ask.
+static dt_status load(struct dt_modules *files, const struct dt_module_kind *kind,
+                      struct dt_speech_host *services, struct dt_error *err)
+{
+    const struct dt_examination how = {kind, try_module, services, 0};
+    char none; // there are no findings
+    dt_status status = dt_modules_examine(files, &how, &none, err);
+    for (size_t i = 0; i < files->count && status == DT_OK; i++) {
+        struct dt_error failure = {0};
+        struct dt_module *file = &files->items[i];
+        if (file->reason || dt_module_load(file, kind, &failure) == DT_OK)
+            continue;
+        file->reason = strdup(failure.message);
+        if (!file->reason)
+            status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of voices");
+    }
+    return status;
 }
 
 static int by_kind_and_score(const void *a, const void *b)
@@ -122,7 +144,10 @@ dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err)
     if (!v)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of voices");
     for (int k = 0; k < 2 && status == DT_OK; k++)
-        status = dt_modules_load(&v->files[k], &kinds[k], err);
+        status = dt_modules_find(&v->files[k], &kinds[k], err);
+    dt_speech_context_init(&context, NULL);
+    for (int k = 0; k < 2 && status == DT_OK; k++)
+        status = load(&v->files[k], &kinds[k], &context.services, err);
     if (status == DT_OK) {
         size_t most =
             sizeof compiled_in / sizeof *compiled_in + v->files[0].count + v->files[1].count;
@@ -134,9 +159,6 @@ dt_status dt_voices_new(struct dt_voices **out, struct dt_error *err)
         dt_voices_free(v);
         return status;
     }
-    dt_speech_context_init(&context, NULL);
-    for (int k = 0; k < 2; k++)
-        dt_modules_probe(&v->files[k], try_module, &context.services);
     for (size_t i = 0; compiled_in[i]; i++)
         consider(v, &context.services, compiled_in[i], "compiled in");
     for (int k = 0; k < 2; k++) {

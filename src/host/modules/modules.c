@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -195,10 +196,10 @@ static dt_status no_memory(struct dt_error *err)
 }
 
 // Appends a module to the list, which owns its strings from here on; frees them on failure.
-static dt_status append(struct dt_modules *modules, const struct dt_module *module,
+static dt_status append(struct dt_modules *modules, const struct dt_module *module, bool refused,
                         struct dt_error *err)
 {
-    if (module->path && module->name && (module->symbol || module->reason) &&
+    if (module->path && module->name && !(refused && !module->reason) &&
         dt_array_grow(&modules->items, &modules->capacity, modules->count + 1,
                       sizeof *modules->items)) {
         modules->items[modules->count++] = *module;
@@ -210,9 +211,9 @@ static dt_status append(struct dt_modules *modules, const struct dt_module *modu
     return no_memory(err);
 }
 
-// Appends one file to the list, loaded or with the reason why it is refused.
-static dt_status consider(struct dt_modules *modules, const struct dt_module_kind *kind,
-                          const char *folder, const char *file, struct dt_error *err)
+// Appends one file to the list, with the reason if it is refused.
+static dt_status consider(struct dt_modules *modules, const char *folder, const char *file,
+                          struct dt_error *err)
 {
     char path[PATH_MAX], reason[512] = "";
     if (dt_format(path, sizeof path, "%s/%s", folder, file) >= sizeof path)
@@ -226,23 +227,13 @@ static dt_status consider(struct dt_modules *modules, const struct dt_module_kin
     } else if (writable_by_others(&info)) {
         dt_format(reason, sizeof reason, "%s, so it is not loaded (chmod go-w it)",
                   writable_by_others(&info));
-    } else if (is_loadable(path, reason, sizeof reason)) {
-        module.handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        if (!module.handle) {
-            const char *why = dlerror();
-            dt_format(reason, sizeof reason, "cannot be loaded: %s",
-                      why ? why : "the loader gives no reason");
-        } else {
-            module.symbol = dlsym(module.handle, kind->symbol);
-            if (!module.symbol)
-                dt_format(reason, sizeof reason,
-                          "does not export %s, so it is not a module of this kind", kind->symbol);
-        }
+    } else {
+        is_loadable(path, reason, sizeof reason);
     }
     module.path = strdup(path);
     module.name = strndup(file, strlen(file) - 3);
-    module.reason = module.symbol ? NULL : strdup(reason);
-    return append(modules, &module, err);
+    module.reason = reason[0] ? strdup(reason) : NULL;
+    return append(modules, &module, reason[0], err);
 }
 
 // ---- folders ----
@@ -267,7 +258,7 @@ static dt_status refuse_folder(struct dt_modules *modules, const struct dt_modul
               wrong);
     struct dt_module module = {
         .path = strdup(folder), .name = strdup(kind->folder), .reason = strdup(reason)};
-    return append(modules, &module, err);
+    return append(modules, &module, true, err);
 }
 
 static int by_name(const void *a, const void *b)
@@ -275,7 +266,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-// Loads the modules in a folder and `depth` levels of sub-folders. A folder that others can write
+// Finds the modules in a folder and `depth` levels of sub-folders. A folder that others can write
 // becomes one refused item.
 static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *kind,
                       const char *folder, int depth, struct dt_error *err)
@@ -309,7 +300,7 @@ static dt_status scan(struct dt_modules *modules, const struct dt_module_kind *k
                 status = refuse_folder(modules, kind, folder, wrong, err);
                 break;
             }
-            status = consider(modules, kind, folder, names[i], err);
+            status = consider(modules, folder, names[i], err);
         } else if (depth > 0 && !strchr(names[i], '.') && // skips the build tree's "x.so.p"
                    dt_format(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path &&
                    is_folder(path)) {
@@ -331,7 +322,7 @@ static dt_status scan_place(struct dt_modules *modules, const struct dt_module_k
     return status == DT_OK ? scan(modules, kind, folder, depth, err) : status;
 }
 
-// Loads from each folder in DUOTALE_MODULES and from its sub-folder of the kind.
+// Finds those in each folder of DUOTALE_MODULES and from its sub-folder of the kind.
 static dt_status scan_environment(struct dt_modules *modules, const struct dt_module_kind *kind,
                                   struct dt_error *err)
 {
@@ -353,7 +344,7 @@ static dt_status scan_environment(struct dt_modules *modules, const struct dt_mo
     return status;
 }
 
-dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *kind,
+dt_status dt_modules_find(struct dt_modules *out, const struct dt_module_kind *kind,
                           struct dt_error *err)
 {
     memset(out, 0, sizeof *out);
@@ -381,6 +372,26 @@ dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *k
     return status;
 }
 
+// ---- loading ----
+
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER; // while dlopen runs
+
+void *dt_modules_library(const char *name)
+{
+    pthread_mutex_lock(&loading);
+    void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    pthread_mutex_unlock(&loading);
+    return handle;
+}
+
+pid_t dt_modules_fork(void)
+{
+    pthread_mutex_lock(&loading);
+    pid_t child = fork();
+    pthread_mutex_unlock(&loading);
+    return child;
+}
+
 void dt_module_unload(struct dt_module *module)
 {
     if (module->handle)
@@ -389,21 +400,26 @@ void dt_module_unload(struct dt_module *module)
     module->symbol = NULL;
 }
 
-dt_status dt_module_reload(struct dt_module *module, const struct dt_module_kind *kind,
-                           struct dt_error *err)
+dt_status dt_module_load(struct dt_module *module, const struct dt_module_kind *kind,
+                         struct dt_error *err)
 {
     char reason[512];
     if (module->symbol)
         return DT_OK;
     // Checked again, because the file may have been replaced.
     if (is_loadable(module->path, reason, sizeof reason)) {
-        module->handle = dlopen(module->path, RTLD_NOW | RTLD_LOCAL);
+        module->handle = dt_modules_library(module->path);
         module->symbol = module->handle ? dlsym(module->handle, kind->symbol) : NULL;
         if (module->symbol)
             return DT_OK;
-        const char *why = dlerror();
-        dt_format(reason, sizeof reason, "cannot be loaded: %s",
-                  why ? why : "the loader gives no reason");
+        const char *why = module->handle ? NULL : dlerror();
+        if (module->handle)
+            dt_format(reason, sizeof reason,
+                      "does not export %s, so it is not a module of this kind", kind->symbol);
+        else
+            dt_format(reason, sizeof reason, "cannot be loaded: %s",
+                      why ? why : "the loader gives no reason");
+        dt_module_unload(module);
     }
     return dt_error_set(err, DT_FAILED, module->path, "%s", reason);
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/status.h"
 
@@ -14,11 +15,11 @@ struct dt_module_kind {
     const char *prefix; // of their names; other files are skipped. NULL: any
 };
 
-// A module file, loaded or refused.
+// A module file.
 struct dt_module {
     char *path;         // absolute
     char *name;         // the file's name without ".so"
-    const void *symbol; // NULL if refused
+    const void *symbol; // NULL if it is not loaded
     void *handle;       // from dlopen
     char *reason;       // why it was refused; NULL if it was not
 };
@@ -44,26 +45,33 @@ const char *dt_modules_home(void);
 // Whether `name` may be the name of a module: 1 to 31 of a-z and 0-9. NULL is not.
 bool dt_module_name_valid(const char *name);
 
-// Finds and loads all modules of a kind. Searches, in order: the folders F of DUOTALE_MODULES
+// Finds all modules of a kind, and loads none. Searches, in order: the folders F of DUOTALE_MODULES
 // (separated by colons) as F/<kind.folder> and F; <kind.folder> beside the program, with its
 // sub-folders (as in the build tree); the install folder. Relative entries are ignored, so the
 // current folder is never searched. Of several files with one name the first counts.
 //
 // A file is refused, and listed with a reason, if it or its folder can be written by others, or
 // belongs neither to root nor to the user nor to the owner of the program; and if it is broken,
-// truncated or for another machine, which its ELF header shows before dlopen(RTLD_NOW |
-// RTLD_LOCAL). Does not fail because of a refused file. Not for static builds. The caller frees
-// *out with dt_modules_free.
-dt_status dt_modules_load(struct dt_modules *out, const struct dt_module_kind *kind,
+// truncated or for another machine, which its ELF header shows. Does not fail because of a refused
+// file. Not for static builds. The caller frees *out with dt_modules_free. Before a module is
+// loaded it should be examined in a child (probe.h).
+dt_status dt_modules_find(struct dt_modules *out, const struct dt_module_kind *kind,
                           struct dt_error *err);
+
+// Loads a module with dlopen(RTLD_NOW | RTLD_LOCAL): sets symbol. DT_FAILED with the reason.
+dt_status dt_module_load(struct dt_module *module, const struct dt_module_kind *kind,
+                         struct dt_error *err);
 
 // Unloads a module (with musl it stays in memory): symbol is NULL afterwards. Nothing may refer to
 // the module's code or data.
 void dt_module_unload(struct dt_module *module);
 
-// Loads it again: sets symbol. DT_FAILED with the reason.
-dt_status dt_module_reload(struct dt_module *module, const struct dt_module_kind *kind,
-                           struct dt_error *err);
+// dlopen(RTLD_NOW | RTLD_LOCAL) of a library that is no module, never while dt_modules_fork runs.
+void *dt_modules_library(const char *name);
+
+// fork() while no other thread is within dlopen: a child that loads modules must not inherit a list
+// of libraries that is half made.
+pid_t dt_modules_fork(void);
 
 // Frees the list. Loaded modules stay loaded.
 void dt_modules_free(struct dt_modules *modules);

@@ -12,17 +12,23 @@
 #include "host/modules/modules.h"
 #include "host/modules/probe.h"
 
+// What a module's table says, without pointers: it comes from a child process.
+struct finding {
+    struct dt_backend table; // without functions; its strings are the arrays below
+    char name[32], variant[32], description[256], layout[64];
+    bool multiplies, has_layout;
+    int score;
+};
+
 struct entry {
     struct dt_backend_info info;
     char *reason;
-    struct dt_backend table; // a copy without functions; its strings are the arrays below
-    char name[32], variant[32], description[256], layout[64];
-    bool multiplies;
+    struct finding found;
     const struct dt_backend *compiled; // NULL if it is a module
     struct dt_module *module;          // in the registry's list; NULL if it is compiled in
 };
 
-static const struct dt_module_kind backend_kind = {"backends", "dt_backend_module"};
+static const struct dt_module_kind backend_kind = {"backends", "dt_backend_module", NULL};
 
 struct dt_registry {
     struct dt_modules modules;
@@ -97,45 +103,57 @@ bool dt_registry_accepts(const struct dt_backend *module, char *reason, size_t s
     return false;
 }
 
-// Copies a table and its strings, so that the module can be unloaded, and probes the CPU.
-static void copy_table(struct entry *e, const struct dt_backend *module)
+// Copies what a table says, and probes the CPU.
+static void read_table(struct finding *out, const struct dt_backend *module)
 {
     struct dt_instance whole;
     dt_instance_init(&whole, module, NULL);
     const struct dt_backend *t = &whole.table;
-    dt_format(e->name, sizeof e->name, "%s", t->name);
-    dt_format(e->variant, sizeof e->variant, "%s", t->variant ? t->variant : "");
-    dt_format(e->description, sizeof e->description, "%s", t->description ? t->description : "");
-    dt_format(e->layout, sizeof e->layout, "%s", t->layout ? t->layout : "");
-    e->multiplies = t->matmul != NULL;
-    e->table = (struct dt_backend){.abi = t->abi,
-                                   .size = t->size,
-                                   .name = e->name,
-                                   .variant = e->variant,
-                                   .description = e->description,
-                                   .layout = t->layout ? e->layout : NULL,
-                                   .row_tile = t->row_tile,
-                                   .form_count = t->form_count};
-    memcpy(e->table.forms, t->forms, sizeof e->table.forms);
-    e->info = (struct dt_backend_info){.table = &e->table,
-                                       .name = e->name,
-                                       .variant = e->variant,
-                                       .description = e->description,
-                                       .path = e->info.path,
-                                       .score = t->probe(dt_cpu())};
+    dt_format(out->name, sizeof out->name, "%s", t->name);
+    dt_format(out->variant, sizeof out->variant, "%s", t->variant ? t->variant : "");
+    dt_format(out->description, sizeof out->description, "%s",
+              t->description ? t->description : "");
+    dt_format(out->layout, sizeof out->layout, "%s", t->layout ? t->layout : "");
+    out->has_layout = t->layout != NULL;
+    out->multiplies = t->matmul != NULL;
+    out->table = (struct dt_backend){
+        .abi = t->abi, .size = t->size, .row_tile = t->row_tile, .form_count = t->form_count};
+    memcpy(out->table.forms, t->forms, sizeof out->table.forms);
+    out->score = t->probe(dt_cpu());
 }
 
-// Fills an entry from a table, or from the reason why its file was refused.
-static dt_status fill_entry(struct entry *e, const struct dt_backend *table, const char *path,
+// Sets the pointers of an entry that was filled or moved.
+static void point(struct entry *e)
+{
+    struct finding *f = &e->found;
+    e->info.table = &f->table;
+    e->info.name = f->table.name = f->name;
+    e->info.variant = f->table.variant = f->variant;
+    e->info.description = f->table.description = f->description;
+    f->table.layout = f->has_layout ? f->layout : NULL;
+}
+
+// Reads a loaded module, in a child.
+static void look(void *arg, const struct dt_module *module, void *finding, char *reason)
+{
+    (void)arg;
+    if (dt_registry_accepts(module->symbol, reason, DT_PROBE_REASON))
+        read_table(finding, module->symbol);
+}
+
+// Fills an entry from what was found, or from the reason why its file was refused.
+static dt_status fill_entry(struct entry *e, const struct finding *found, const char *path,
                             const char *file_name, const char *refused, struct dt_error *err)
 {
-    char reason[512] = "", have[128];
+    char reason[DT_PROBE_REASON] = "", have[128];
     e->info =
         (struct dt_backend_info){.path = path, .name = file_name, .variant = "", .description = ""};
     if (refused) {
         dt_format(reason, sizeof reason, "%s", refused);
-    } else if (dt_registry_accepts(table, reason, sizeof reason)) {
-        copy_table(e, table);
+    } else {
+        e->found = *found;
+        e->info.score = found->score;
+        point(e);
         if (e->info.score <= 0)
             dt_format(reason, sizeof reason, "cannot run on this CPU (%s; it has: %s)",
                       dt_cpu()->model,
@@ -150,19 +168,35 @@ static dt_status fill_entry(struct entry *e, const struct dt_backend *table, con
                      : dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
 }
 
-#ifndef DT_STATIC_BACKENDS
-// In a child: everything that reads the module's table or runs its code, before this process does.
-static void try_table(void *arg, const struct dt_module *module)
+static dt_status add_compiled(struct dt_registry *registry, struct dt_error *err)
 {
-    char reason[512];
-    struct dt_instance whole;
-    const struct dt_backend *table = module->symbol;
-    if (!dt_registry_accepts(table, reason, sizeof reason))
-        return;
-    dt_instance_init(&whole, table, NULL);
-    whole.table.probe(arg);
+    dt_status status = DT_OK;
+    for (size_t i = 0; i < sizeof compiled_in / sizeof *compiled_in && status == DT_OK; i++) {
+        struct entry *e = &registry->entries[registry->count++];
+        struct finding found = {0};
+        e->compiled = compiled_in[i];
+        read_table(&found, e->compiled);
+        status = fill_entry(e, &found, "compiled in", e->compiled->name, NULL, err);
+    }
+    return status;
 }
-#endif
+
+static dt_status add_modules(struct dt_registry *registry, struct dt_error *err)
+{
+    const struct dt_examination how = {&backend_kind, look, NULL, sizeof(struct finding)};
+    struct finding *findings = calloc(registry->modules.count + 1, sizeof *findings);
+    if (!findings)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
+    dt_status status = dt_modules_examine(&registry->modules, &how, findings, err);
+    for (size_t i = 0; i < registry->modules.count && status == DT_OK; i++) {
+        struct entry *e = &registry->entries[registry->count++];
+        e->module = &registry->modules.items[i];
+        status =
+            fill_entry(e, &findings[i], e->module->path, e->module->name, e->module->reason, err);
+    }
+    free(findings);
+    return status;
+}
 
 static int by_name_and_score(const void *a, const void *b)
 {
@@ -181,42 +215,25 @@ dt_status dt_registry_new(struct dt_registry **out, struct dt_error *err)
     if (!registry)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
 #ifndef DT_STATIC_BACKENDS
-    status = dt_modules_load(&registry->modules, &backend_kind, err);
+    status = dt_modules_find(&registry->modules, &backend_kind, err);
     if (status != DT_OK)
         goto fail;
-    dt_modules_probe(&registry->modules, try_table, (void *)dt_cpu());
 #endif
-    size_t built_in = sizeof compiled_in / sizeof *compiled_in;
-    registry->entries = calloc(built_in + registry->modules.count, sizeof *registry->entries);
+    registry->entries = calloc(sizeof compiled_in / sizeof *compiled_in + registry->modules.count,
+                               sizeof *registry->entries);
     if (!registry->entries) {
         status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
         goto fail;
     }
-    for (size_t i = 0; i < built_in && status == DT_OK; i++) {
-        struct entry *e = &registry->entries[registry->count++];
-        e->compiled = compiled_in[i];
-        status = fill_entry(e, e->compiled, "compiled in", e->compiled->name, NULL, err);
-    }
-    for (size_t i = 0; i < registry->modules.count && status == DT_OK; i++) {
-        struct entry *e = &registry->entries[registry->count++];
-        e->module = &registry->modules.items[i];
-        status = fill_entry(e, e->module->symbol, e->module->path, e->module->name,
-                            e->module->reason, err);
-        dt_module_unload(e->module);
-    }
+    status = add_compiled(registry, err);
+    if (status == DT_OK)
+        status = add_modules(registry, err);
     if (status != DT_OK)
         goto fail;
     qsort(registry->entries, registry->count, sizeof *registry->entries, by_name_and_score);
     for (size_t i = 0; i < registry->count; i++) { // sorting moved them: update their pointers
-        struct entry *e = &registry->entries[i];
-        if (!e->info.table)
-            continue;
-        e->info.table = &e->table;
-        e->info.name = e->table.name = e->name;
-        e->info.variant = e->table.variant = e->variant;
-        e->info.description = e->table.description = e->description;
-        if (e->table.layout)
-            e->table.layout = e->layout;
+        if (registry->entries[i].info.table)
+            point(&registry->entries[i]);
     }
     *out = registry;
     return DT_OK;
@@ -328,7 +345,7 @@ static const struct entry *best_for(const struct dt_registry *registry, uint32_t
     int best_rank = 0;
     for (size_t i = 0; i < registry->count; i++) {
         const struct entry *e = &registry->entries[i];
-        int rank = e->info.reason || !e->multiplies ? -1 : form_rank(e->info.table, form);
+        int rank = e->info.reason || !e->found.multiplies ? -1 : form_rank(e->info.table, form);
         if (rank < 0)
             continue;
         if (!best || e->info.score > best->info.score ||
@@ -417,10 +434,13 @@ static dt_status add(struct dt_stack_instance *a, const struct entry *e, struct 
                             DT_STACK_MAX - 1);
     const struct dt_backend *table = e->compiled;
     if (!table) {
-        dt_status status = dt_module_reload(e->module, &backend_kind, err);
+        char wrong[DT_PROBE_REASON] = "";
+        dt_status status = dt_module_load(e->module, &backend_kind, err);
         if (status != DT_OK)
             return status;
         table = e->module->symbol;
+        if (!dt_registry_accepts(table, wrong, sizeof wrong)) // it was replaced
+            return dt_error_set(err, DT_FAILED, e->module->path, "%s", wrong);
     }
     struct dt_instance *instance = calloc(1, sizeof *instance);
     if (!instance)

@@ -16,6 +16,7 @@
 #include "host/log.h"
 #include "host/modules/cpu.h"
 #include "host/modules/modules.h"
+#include "host/modules/probe.h"
 #include "host/modules/registry.h"
 #include "host/print.h"
 #include "verbs/verify/harness.h"
@@ -164,6 +165,17 @@ static bool has_integer_form(const struct dt_backend *table)
     return table->form_count == 0;
 }
 
+// In a child: whether the module can be used.
+static void look(void *arg, const struct dt_module *module, void *finding, char *reason)
+{
+    struct dt_instance whole;
+    (void)arg;
+    if (!dt_registry_accepts(module->symbol, reason, DT_PROBE_REASON))
+        return;
+    dt_instance_init(&whole, module->symbol, NULL);
+    *(int *)finding = whole.table.probe(dt_cpu());
+}
+
 // Loads the module and fills dt_rig.
 static dt_status load(const char *path, const struct dt_verify_options *options,
                       struct dt_error *err)
@@ -178,10 +190,20 @@ static dt_status load(const char *path, const struct dt_verify_options *options,
     static char absolute[PATH_MAX]; // a name without '/' would be searched for by dlopen
     char reason[512] = "";
     struct dt_module module = {.path = absolute};
+    struct dt_modules only = {.items = &module, .count = 1};
+    const struct dt_examination how = {&kind, look, NULL, sizeof(int)};
     struct dt_instance whole;
+    int score = 0;
     if (!realpath(path, absolute))
         return dt_error_set(err, DT_BAD_INPUT, path, "cannot be opened: %s", strerror(errno));
-    if (dt_module_reload(&module, &kind, err) != DT_OK) {
+    dt_status status = dt_modules_examine(&only, &how, &score, err);
+    if (status == DT_OK && module.reason)
+        status = dt_error_set(err, DT_BAD_INPUT, path, "%s", module.reason);
+    free(module.reason);
+    module.reason = NULL;
+    if (status != DT_OK)
+        return status;
+    if (dt_module_load(&module, &kind, err) != DT_OK) {
         err->status = DT_BAD_INPUT;
         return err->status;
     }
@@ -189,7 +211,7 @@ static dt_status load(const char *path, const struct dt_verify_options *options,
         return dt_error_set(err, DT_BAD_INPUT, path, "%s", reason);
     dt_instance_init(&whole, module.symbol, NULL);
     dt_rig.table = whole.table;
-    if (dt_rig.table.probe(dt_cpu()) <= 0)
+    if (score <= 0)
         return dt_error_set(err, DT_UNSUPPORTED, path, "cannot run on this CPU (%s)",
                             dt_cpu()->model);
     if (dt_rig.table.create &&
