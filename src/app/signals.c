@@ -2,7 +2,9 @@
 #include "app/signals.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <termios.h>
 #include <time.h>
@@ -18,9 +20,34 @@ static volatile time_t end_time; // of the first request to end, CLOCK_MONOTONIC
 static const int ends[] = {SIGTERM, SIGHUP, SIGQUIT};
 static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
+// Lets the terminal go on if its output is stopped, by Ctrl-S or by the other end of a line, so that
+// no write waits. stuck: what waits in the driver is dropped.
+static void restart_output(bool stuck)
+{
+    if (terminal < 0)
+        return;
+    tcflow(terminal, TCOOFF); // without it, TCOON does not undo a Ctrl-S
+    tcflow(terminal, TCOON);
+    if (stuck)
+        tcflush(terminal, TCOFLUSH);
+}
+
+// Every second after a request to end. Interrupts a write that waits for a reader.
+static void on_alarm(int number)
+{
+    int error = errno;
+    struct pollfd wait = {terminal, POLLOUT, 0};
+    (void)number;
+    if (terminal >= 0 && poll(&wait, 1, 0) == 0)
+        restart_output(true);
+    alarm(1);
+    errno = error;
+}
+
 static void restore_terminal(void)
 {
     int error = errno;
+    restart_output(false);
     if (crash_length > 0) {
         ssize_t n =
             write(terminal >= 0 ? terminal : STDOUT_FILENO, crash_bytes, (size_t)crash_length);
@@ -33,6 +60,7 @@ static void restore_terminal(void)
 
 static void on_end(int number)
 {
+    int error = errno;
     struct dt_control *control = session;
     if (!control)
         _exit(128 + number);
@@ -48,6 +76,9 @@ static void on_end(int number)
     end_time = now.tv_sec;
     atomic_store(&control->exit_code, 128 + number);
     dt_control_leave(control, 1 + number);
+    restart_output(false);
+    alarm(1);
+    errno = error;
 }
 
 static void on_fault(int number)
@@ -81,12 +112,15 @@ void dt_signals_install(struct dt_control *control)
     }
     if (!control)
         return;
+    sigaddset(&action.sa_mask, SIGTTOU); // the terminal is restored from the background too
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         struct sigaction before;
         // a signal that is ignored stays ignored (nohup)
         if (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(ends[i], &action, NULL);
     }
+    action.sa_handler = on_alarm;
+    sigaction(SIGALRM, &action, NULL);
     action.sa_handler = on_fault;
     action.sa_flags = (int)(SA_RESETHAND | SA_NODEFER);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)

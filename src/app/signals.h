@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Signals: a request to end stops what runs and leaves in order; a crash restores the
-// terminal first.
+// Signals: a request to end stops what runs and leaves in order, also when the terminal's output is
+// stopped or its reader has stopped reading; a crash restores the terminal first.
 #ifndef DT_APP_SIGNALS_H
 #define DT_APP_SIGNALS_H
 

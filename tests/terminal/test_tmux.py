@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A whole session in tmux: story, panel, another backend in mid-story, other sizes, Ctrl-Z and fg,
-leaving; the terminal is restored.
+leaving; the terminal is restored. With FRONT-END "line", Ctrl-Z and fg there too.
 
-usage: test_tmux.py PROGRAM    exits with 77 without tmux
+usage: test_tmux.py PROGRAM [FRONT-END]    exits with 77 without tmux
 """
 import os
 import re
@@ -63,6 +63,25 @@ def modes():
     return found.group(1), tmux("display-message", "-p", flags).strip()
 
 
+def stop_line_mode(before):
+    keys(f"{program} --ui line --no-config --seed 3 --length 8", "Enter")
+    keys("Once upon")
+    expect("> Once upon")
+    keys("C-z")
+    expect("Stopped")
+    after = modes()
+    if before != after:
+        sys.exit(f"the terminal is not restored while line mode is stopped:\n{before}\n{after}")
+    keys("fg", "Enter")
+    expect("> Once upon")
+    keys(" a time", "Enter")
+    expect("8 tokens")
+    keys("/quit", "Enter")
+    after = modes()
+    if before != after:
+        sys.exit(f"the terminal is not restored by line mode:\n{before}\n{after}")
+
+
 try:
     tmux("new-session", "-d", "-x", "80", "-y", "24", "/bin/sh")
     expect("$")
@@ -96,6 +115,8 @@ try:
     after = modes()
     if before != after:
         sys.exit(f"the terminal is not restored:\n{before}\n{after}")
+    if sys.argv[2:] == ["line"]:
+        stop_line_mode(before)
 finally:
     subprocess.run(["tmux", "-S", socket, "kill-server"], env=env, capture_output=True)
     shutil.rmtree(home, ignore_errors=True)

@@ -7,6 +7,13 @@
 
 #include "base/text.h"
 
+// After a signal. A session that is asked to end does not wait for a reader that does not read.
+static bool may_wait(struct ui_stream *s)
+{
+    struct pollfd ready = {s->fd, POLLOUT, 0};
+    return !s->api->leaving(s->app) || poll(&ready, 1, 100) == 1;
+}
+
 void ui_stream_raw(struct ui_stream *s, const char *bytes, size_t n)
 {
     while (n > 0 && !s->broken) {
@@ -17,7 +24,7 @@ void ui_stream_raw(struct ui_stream *s, const char *bytes, size_t n)
         } else if (errno == EAGAIN) { // another program made the terminal non-blocking
             struct pollfd wait = {s->fd, POLLOUT, 0};
             poll(&wait, 1, -1);
-        } else if (errno != EINTR) {
+        } else if (errno != EINTR || !may_wait(s)) {
             s->broken = true;
             s->error = errno;
         }

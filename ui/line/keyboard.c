@@ -23,6 +23,7 @@ static struct {
     size_t first, count;
     bool gone;
     int edited; // see keyboard_edited()
+    int meta;   // argument of readline's function that sets the mode
 } keyboard;
 
 static uint64_t now_ns(void)
@@ -126,6 +127,7 @@ static int available(void)
 // after the last look at it.
 static void prepare(int meta)
 {
+    keyboard.meta = meta;
     rl_prep_terminal(meta);
     if (ioctl(STDIN_FILENO, FIONREAD, &keyboard.edited) != 0)
         keyboard.edited = 0;
@@ -170,4 +172,21 @@ void keyboard_flush(const bool *asking)
 size_t keyboard_edited(void)
 {
     return (size_t)keyboard.edited;
+}
+
+void keyboard_release(void)
+{
+    rl_deprep_terminal();
+}
+
+void keyboard_resume(bool asking)
+{
+    rl_reset_screen_size();
+    if (!asking)
+        return;
+    rl_deprep_terminal(); // else readline takes the mode for set
+    prepare(keyboard.meta);
+    rl_clear_visible_line();
+    rl_on_new_line();
+    rl_redisplay();
 }

@@ -20,6 +20,13 @@ int keyboard_wait_ms(void);
 // Passes on an Esc that waited long enough for the rest of a sequence.
 void keyboard_flush(const bool *asking);
 
+// Gives the terminal its ordinary mode, for a program that is stopped.
+void keyboard_release(void);
+
+// Takes the terminal again after other programs may have changed its mode and its size. While
+// readline asks, draws the prompt and the entry in the cursor's line.
+void keyboard_resume(bool asking);
+
 // How many of the bytes that wait came before the terminal was in readline's mode. They are in the
 // driver's form: it has turned Enter into a line feed, and Ctrl-D into a zero byte.
 size_t keyboard_edited(void);

@@ -22,6 +22,7 @@
 #include "../common/figures.h"
 #include "../common/message.h"
 #include "../common/setting.h"
+#include "../common/signals.h"
 #include "../common/stream.h"
 #include "base/format.h"
 #include "ahead.h"
@@ -49,7 +50,7 @@ struct line {
 };
 
 static struct line *self; // for readline's call-backs, which have no argument
-static volatile sig_atomic_t interrupted, resized;
+static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int signal)
 {
@@ -57,12 +58,6 @@ static void on_interrupt(int signal)
     interrupted = 1;
     if (self)
         self->api->stop(self->app); // also ends the wait in poll()
-}
-
-static void on_resize(int signal)
-{
-    (void)signal;
-    resized = 1;
 }
 
 static void measure(struct line *l)
@@ -413,13 +408,25 @@ static bool use_ahead(struct line *l)
     return true;
 }
 
+static void suspend(struct line *l)
+{
+    live_hide(&l->live, &l->out);
+    if (l->asking)
+        keyboard_release();
+    ui_signals_suspend();
+}
+
 static void handle_signals(struct line *l)
 {
-    if (resized) {
-        resized = 0;
+    unsigned signals = ui_signals_read();
+    if (signals & UI_SIGNAL_SUSPEND)
+        suspend(l);
+    if (signals)
         measure(l);
+    if (signals & (UI_SIGNAL_SUSPEND | UI_SIGNAL_CONTINUED))
+        keyboard_resume(l->asking);
+    else if (signals & UI_SIGNAL_SIZE)
         rl_resize_terminal();
-    }
     if (interrupted) {
         interrupted = 0;
         if (l->asking)
@@ -445,8 +452,12 @@ static void loop(struct line *l)
                 continue;
             ask(l);
         }
-        struct pollfd fds[2] = {{STDIN_FILENO, POLLIN, 0}, {l->api->fd(l->app), POLLIN, 0}};
-        int ready = poll(fds, 2, l->asking ? keyboard_wait_ms() : -1);
+        struct pollfd fds[3] = {
+            {STDIN_FILENO, POLLIN, 0},
+            {l->api->fd(l->app), POLLIN, 0},
+            {ui_signals_fd(), POLLIN, 0},
+        };
+        int ready = poll(fds, 3, l->asking ? keyboard_wait_ms() : -1);
         handle_signals(l); // before the input typed after them
         if (ready == 0 && l->asking)
             keyboard_flush(&l->asking);
@@ -518,10 +529,9 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     ahead_init(&l->ahead);
     measure(l);
     fflush(stdout);
-    struct sigaction old_interrupt, old_resize;
-    struct sigaction interrupt = {.sa_handler = on_interrupt}, resize = {.sa_handler = on_resize};
+    struct sigaction old_interrupt, interrupt = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &interrupt, &old_interrupt);
-    sigaction(SIGWINCH, &resize, &old_resize);
+    ui_signals_open();
     set_up_readline(l);
 
     loop(l);
@@ -534,7 +544,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
         enter_command(l, "/quit");
     }
     sigaction(SIGINT, &old_interrupt, NULL);
-    sigaction(SIGWINCH, &old_resize, NULL);
+    ui_signals_close();
     clear_history();
     self = NULL;
     free(l->first);

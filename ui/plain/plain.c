@@ -233,7 +233,7 @@ static void loop(struct plain *p)
             return;
         if (p->out.broken) { // the reader of the story is gone
             char line[200];
-            if (p->out.error != EPIPE) {
+            if (p->out.error != EPIPE && p->out.error != EINTR) {
                 dt_format(
                     line, sizeof line,
                     "duotale: cannot write to standard output: %s; the story is in the library",
@@ -241,7 +241,8 @@ static void loop(struct plain *p)
                 show_line(p, line);
             }
             p->api->stop(p->app);
-            p->api->exit_code(p->app, 1);
+            if (p->out.error != EINTR) // else it is that of the signal
+                p->api->exit_code(p->app, 1);
             enter_command(p, "/quit");
             p->out.broken = false;
             p->out.fd = p->err.fd = -1;

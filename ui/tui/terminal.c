@@ -2,10 +2,7 @@
 #include "terminal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +15,7 @@
 #include <term.h>
 
 #include "../common/capability.h"
+#include "../common/signals.h"
 
 // Prepared in advance: a crash handler cannot ask terminfo.
 static struct {
@@ -42,12 +40,12 @@ static void keep_typed(const char *bytes, size_t n)
         typed_ahead.bytes[typed_ahead.length++] = bytes[i];
 }
 
-// The driver has turned Enter into a line feed in what was typed before the screen was open. There
-// a line feed is the key Ctrl-J.
+// The driver has turned Enter into a line feed, and Ctrl-D into a zero byte, in what was typed
+// while the terminal had the modes of a shell. On the screen a line feed is the key Ctrl-J.
 static void keep_typed_before(const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        keep_typed(bytes[i] == '\n' ? "\r" : bytes + i, 1);
+        keep_typed(bytes[i] == '\n' ? "\r" : bytes[i] == '\0' ? "\004" : bytes + i, 1);
 }
 
 static void read_typed_before(void)
@@ -204,48 +202,6 @@ const char *tui_terminal_restore_bytes(size_t *n)
     return restore_bytes.bytes;
 }
 
-// ---- signals ----
-
-static int wake[2] = {-1, -1};
-static atomic_uint pending; // TUI_SIGNAL_...
-static const int signals[] = {SIGWINCH, SIGTSTP, SIGCONT};
-static struct sigaction actions_before[3];
-
-static void on_signal(int number)
-{
-    int error = errno;
-    atomic_fetch_or(&pending, number == SIGWINCH  ? TUI_SIGNAL_SIZE
-                              : number == SIGTSTP ? TUI_SIGNAL_SUSPEND
-                                                  : TUI_SIGNAL_CONTINUED);
-    ssize_t n = write(wake[1], "", 1); // if the pipe is full, there is something to read
-    (void)n;
-    errno = error;
-}
-
-static void catch_signals(bool all)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        if (all)
-            sigaction(signals[i], &action, &actions_before[i]);
-        else if (signals[i] == SIGTSTP)
-            sigaction(SIGTSTP, &action, NULL);
-    }
-}
-
-int tui_terminal_fd(void)
-{
-    return wake[0];
-}
-
-unsigned tui_terminal_signals(void)
-{
-    char drain[64];
-    while (read(wake[0], drain, sizeof drain) == (ssize_t)sizeof drain)
-        ;
-    return atomic_exchange(&pending, 0);
-}
-
 // ---- modes ----
 
 static void put(const char *capability)
@@ -390,15 +346,11 @@ static FILE *nowhere[2]; // input and output of a headless screen
 
 static void release(void)
 {
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        sigaction(signals[i], &actions_before[i], NULL);
+    ui_signals_close();
     for (int i = 0; i < 2; i++) {
         if (nowhere[i])
             fclose(nowhere[i]);
         nowhere[i] = NULL;
-        if (wake[i] >= 0)
-            close(wake[i]);
-        wake[i] = -1;
     }
 }
 
@@ -428,9 +380,7 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
         out = nowhere[0] = fopen("/dev/null", "w");
         in = nowhere[1] = fopen("/dev/null", "r");
     }
-    if (pipe2(wake, O_CLOEXEC | O_NONBLOCK) != 0)
-        wake[0] = wake[1] = -1;
-    catch_signals(true); // before newterm(), which keeps the handlers it finds
+    ui_signals_open(); // before newterm(), which keeps the handlers it finds
     SCREEN *screen = out && in ? newterm(chosen, out, in) : NULL;
     if (!screen) {
         snprintf(reason, size, "cannot open the terminal as %s", chosen);
@@ -494,17 +444,21 @@ void tui_terminal_resize(struct tui_terminal *t, int rows, int cols)
     clearok(curscr, TRUE); // terminals cut or wrap the old content
 }
 
-void tui_terminal_suspend(struct tui_terminal *t)
+void tui_terminal_release(struct tui_terminal *t)
 {
     if (t->headless)
         return;
     input_modes(false);
     endwin();
-    signal(SIGTSTP, SIG_DFL);
-    kill(getpid(), SIGTSTP); // returns after SIGCONT
-    catch_signals(false);
+}
+
+void tui_terminal_resume(struct tui_terminal *t)
+{
+    if (t->headless)
+        return;
     clearok(curscr, TRUE);
     refresh(); // makes curses take the terminal again
+    read_typed_before();
     input_modes(true);
 }
 

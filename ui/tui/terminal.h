@@ -78,8 +78,8 @@ void tui_terminal_close(struct tui_terminal *t);
 bool tui_terminal_stays(const struct tui_terminal *t);
 
 // Reads the bytes that wait, at most `size`, without waiting: first what was typed before the
-// screen was open, where a line end is always a carriage return. Returns 0 if there are none, -1 if
-// the terminal is gone.
+// screen was open or while it was suspended, where a line end is always a carriage return. Returns
+// 0 if there are none, -1 if the terminal is gone.
 int tui_terminal_read(char *bytes, size_t size);
 
 // The curses key code of an escape sequence, by the terminfo entry or the common forms; 0: unknown.
@@ -88,22 +88,14 @@ int tui_terminal_find_key(const char *bytes, size_t n);
 // Whether the bytes are a whole sequence, and no other one begins with them.
 bool tui_terminal_is_whole_key(const char *bytes, size_t n);
 
-// Signals since the last call, as a set of these. Any thread may receive the signal, so it is
-// passed on through a descriptor: tui_terminal_fd(), for poll(), -1 if there is none.
-enum {
-    TUI_SIGNAL_SIZE = 1,      // the size changed
-    TUI_SIGNAL_SUSPEND = 2,   // SIGTSTP: call tui_terminal_suspend()
-    TUI_SIGNAL_CONTINUED = 4, // the process was stopped; other programs may have drawn since
-};
-int tui_terminal_fd(void);
-unsigned tui_terminal_signals(void);
-
 // Makes the screen this large.
 void tui_terminal_resize(struct tui_terminal *t, int rows, int cols);
 
-// Restores the terminal, stops the process as Ctrl-Z does in a shell, and takes the terminal again
-// when it is continued.
-void tui_terminal_suspend(struct tui_terminal *t);
+// Restores the terminal for other programs, before the process stops.
+void tui_terminal_release(struct tui_terminal *t);
+
+// Takes it again. What was typed meanwhile is read by tui_terminal_read().
+void tui_terminal_resume(struct tui_terminal *t);
 
 // The bytes that restore the screen after a crash: attributes off, cursor visible, alternate screen
 // left. The program's crash handler writes them, and restores the terminal's modes. Static, valid

@@ -11,6 +11,7 @@
 
 #include "../common/message.h"
 #include "../common/setting.h"
+#include "../common/signals.h"
 #include "base/format.h"
 
 #define FRAME_NS 33000000u // at most 30 frames a second
@@ -72,21 +73,30 @@ void tui_use_size(struct tui *ui)
     tui_redraw(ui);
 }
 
-void tui_suspend(struct tui *ui)
+static void resume(struct tui *ui)
 {
-    tui_terminal_suspend(&ui->terminal);
+    tui_terminal_resume(&ui->terminal);
     resized(ui, false); // the size may have changed meanwhile
     tui_redraw(ui);
 }
 
+void tui_suspend(struct tui *ui)
+{
+    tui_terminal_release(&ui->terminal);
+    ui_signals_suspend();
+    resume(ui);
+}
+
 static void handle_signals(struct tui *ui)
 {
-    unsigned signals = tui_terminal_signals();
-    if (signals & TUI_SIGNAL_SUSPEND)
+    unsigned signals = ui_signals_read();
+    if (signals & UI_SIGNAL_SUSPEND)
         tui_suspend(ui);
-    if (signals & TUI_SIGNAL_CONTINUED)
-        tui_redraw(ui);
-    if (signals & TUI_SIGNAL_SIZE)
+    if (signals & UI_SIGNAL_CONTINUED) { // by SIGSTOP: the terminal is as the shell left it
+        tui_terminal_release(&ui->terminal);
+        resume(ui);
+    }
+    if (signals & UI_SIGNAL_SIZE)
         resized(ui, false);
 }
 
@@ -127,7 +137,7 @@ static void loop(struct tui *ui)
         struct pollfd fds[3] = {
             {ui->terminal.headless ? -1 : STDIN_FILENO, POLLIN, 0},
             {ui->api->fd(ui->app), POLLIN, 0},
-            {tui_terminal_fd(), POLLIN, 0},
+            {ui_signals_fd(), POLLIN, 0},
         };
         if (poll(fds, 3, wait) < 0) // interrupted: the signal also wrote to one of the descriptors
             fds[0].revents = fds[2].revents = 0;
@@ -138,7 +148,9 @@ static void loop(struct tui *ui)
             tui_event(ui, &e);
             tui_script_step(ui, &e);
         }
-        if (fds[0].revents) // poll() reports a terminal that is gone as readable
+        // poll() reports a terminal that is gone as readable; after a stop, what was typed
+        // meanwhile is read already
+        if (fds[0].revents || (fds[2].revents && !ui->terminal.headless))
             terminal_gone = !tui_input_read(ui);
         tui_script_step(ui, NULL);
         if (ui->terminal.headless && !ui->script && !ui->leaving &&
