@@ -20,8 +20,8 @@ static volatile time_t end_time; // of the first request to end, CLOCK_MONOTONIC
 static const int ends[] = {SIGTERM, SIGHUP, SIGQUIT};
 static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
-// Lets the terminal go on if its output is stopped, by Ctrl-S or by the other end of a line, so that
-// no write waits. stuck: what waits in the driver is dropped.
+// Lets the terminal go on if its output is stopped, by Ctrl-S or by the other end of a line, so
+// that no write waits. stuck: what waits in the driver is dropped.
 static void restart_output(bool stuck)
 {
     if (terminal < 0)

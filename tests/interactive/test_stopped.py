@@ -62,9 +62,9 @@ def stopped(home):
 def saved(home):
     """Whether the turn is in the library, finished and with text."""
     with sqlite3.connect(home + "/data/duotale/library.db") as db:
-        row = db.execute("SELECT finished, length(told) FROM turn ORDER BY id DESC").fetchone()
+        row = db.execute("SELECT finished, told FROM turn ORDER BY id DESC").fetchone()
     db.close()
-    return row and row[0] == 1 and row[1] > 5
+    return row and row[0] == 1 and len(row[1]) > 5
 
 
 def is_full(fd, seconds=60):
