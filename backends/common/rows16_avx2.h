@@ -10,7 +10,7 @@
 #include "common/activations.h"
 #include "common/rows16.h"
 
-enum { rows16_columns_most = 4 }; // columns at a time: 4, 2 or 1
+enum { rows16_columns_most = 4 }; // columns at a time: 4, 3, 2 or 1
 
 KIT_INLINE __m256 rows16_scales(const unsigned char *p, uint32_t type, int half)
 {

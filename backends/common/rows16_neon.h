@@ -9,7 +9,7 @@
 #include "common/activations.h"
 #include "common/rows16.h"
 
-enum { rows16_columns_most = 4 }; // columns at a time: 4, 2 or 1
+enum { rows16_columns_most = 4 }; // columns at a time: 4, 3, 2 or 1
 
 // The sums of four rows.
 struct rows16_sum {

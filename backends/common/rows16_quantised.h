@@ -35,6 +35,7 @@ KIT_INLINE void rows16_all_columns(float *out, size_t out_stride, uint32_t rows,
         ROWS16_BLOCK(12)
         ROWS16_BLOCK(8)
         ROWS16_BLOCK(4)
+        ROWS16_BLOCK(3)
         ROWS16_BLOCK(2)
         ROWS16_BLOCK(1)
     }

@@ -7,7 +7,7 @@
 #include "common/panel_vnni.h"
 #include "common/rows16.h"
 
-enum { rows16_columns_most = 12 }; // columns at a time: 12, 8, 4, 2 or 1
+enum { rows16_columns_most = 12 }; // columns at a time: 12, 8, 4, 3, 2 or 1
 
 KIT_INLINE __m512 rows16_scales(const unsigned char *p, uint32_t type)
 {

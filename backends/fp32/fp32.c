@@ -102,6 +102,7 @@ KIT_INLINE void tile_times_columns(float *out, size_t out_stride, uint32_t rows,
         BLOCK(12)
         BLOCK(8)
         BLOCK(4)
+        BLOCK(3)
         BLOCK(2)
         BLOCK(1)
     }

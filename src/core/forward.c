@@ -14,11 +14,12 @@ static size_t padded(size_t n)
 }
 
 void dt_forward_init(struct dt_forward *f, const struct dt_model *model, uint32_t batch,
-                     uint32_t capacity, uint32_t kv_type)
+                     uint32_t capacity)
 {
     const struct dt_hparams *hp = &model->hp;
     f->model = model;
     f->batch = batch;
+    f->capacity = capacity;
     f->dim_stride = padded(hp->dim);
     f->attend_stride = padded((size_t)hp->heads * hp->head_size);
     f->kv_stride = padded((size_t)hp->kv_heads * hp->head_size);
@@ -26,7 +27,6 @@ void dt_forward_init(struct dt_forward *f, const struct dt_model *model, uint32_
     f->half_stride = padded(hp->rotated / 2);
     f->ropes = hp->rope_base_local > 0 ? 2 : 1;
     f->score_stride = padded(capacity);
-    dt_kv_cache_init(&f->cache, hp, capacity, kv_type);
 }
 
 // YaRN (Peng et al., 2023): the channel of a wave that turns `turns` times in the original context.
@@ -56,9 +56,9 @@ void dt_forward_set_frequencies(struct dt_forward *f)
     const struct dt_hparams *hp = &f->model->hp;
     uint32_t half = hp->rotated / 2;
     // one of the two for the whole session, so that a position's bits do not depend on its length
-    const float *factors = hp->rope_scaling != DT_ROPE_LONG        ? hp->rope_factors
-                           : f->cache.capacity > hp->rope_original ? hp->rope_long
-                                                                   : hp->rope_short;
+    const float *factors = hp->rope_scaling != DT_ROPE_LONG  ? hp->rope_factors
+                           : f->capacity > hp->rope_original ? hp->rope_long
+                                                             : hp->rope_short;
     // as in llama2.c: 1 / powf(base, channel / head_size); GGUF's factors are divisors
     for (uint32_t i = 0; i < half; i++) {
         float exponent = (float)(2 * i) / (float)hp->rotated;
@@ -121,9 +121,37 @@ struct dt_scratch dt_forward_alloc_scratch(const struct dt_forward *f, size_t ac
 
 // ---- operators ----
 
+// The run that a column belongs to; *first becomes the run's first column.
+static const struct dt_forward_run *run_of(const struct dt_forward *f, uint32_t column,
+                                           uint32_t *first)
+{
+    const struct dt_forward_run *run = f->runs;
+    for (*first = 0; column - *first >= run->columns; run++)
+        *first += run->columns;
+    return run;
+}
+
+static uint32_t position_of(const struct dt_forward *f, uint32_t column)
+{
+    uint32_t first;
+    const struct dt_forward_run *run = run_of(f, column, &first);
+    return run->position + column - first;
+}
+
+// Examines the columns of each run, n floats each, as dt_finite_examine.
+static void examine(const struct dt_forward *f, const float *x, size_t stride, size_t n,
+                    uint32_t exponent)
+{
+    for (uint32_t r = 0; r < f->run_count; r++) {
+        const struct dt_forward_run *run = &f->runs[r];
+        dt_finite_examine(run->finite, x, stride, n, run->columns, exponent);
+        x += run->columns * stride;
+    }
+}
+
 struct attention {
     const struct dt_forward *f;
-    const struct dt_kv *kv;
+    uint32_t layer;
     uint32_t window; // entries before this many are not attended to; 0: all are
 };
 
@@ -136,21 +164,21 @@ static void attend_heads(const struct attention *a, uint32_t column, uint32_t he
     float divisor = hp->attention_divisor > 0 ? hp->attention_divisor : sqrtf((float)hp->head_size);
     float *out = f->scratch.attended + column * f->attend_stride;
     const float *query = f->scratch.query + column * f->attend_stride;
-    uint32_t entries = f->position + column + 1;
-    struct dt_kv part;
-    const struct dt_kv *kv = a->kv;
+    uint32_t first;
+    const struct dt_forward_run *run = run_of(f, column, &first);
+    uint32_t entries = run->position + column - first + 1;
+    struct dt_kv kv = dt_kv_cache_layer(run->cache, a->layer);
     if (a->window && entries > a->window) {
-        part = dt_kv_cache_from(kv, entries - a->window);
-        kv = &part;
+        kv = dt_kv_cache_from(&kv, entries - a->window);
         entries = a->window;
     }
     if (hp->attention_cap > 0) {
         const struct dt_instance *by = f->stack.attention_capped;
-        by->table.attention_capped(by->ctx, out, query, kv, hp->heads, head, last, entries, divisor,
-                                   hp->attention_cap, scores, f->score_stride);
+        by->table.attention_capped(by->ctx, out, query, &kv, hp->heads, head, last, entries,
+                                   divisor, hp->attention_cap, scores, f->score_stride);
     } else {
         const struct dt_instance *by = f->stack.attention;
-        by->table.attention(by->ctx, out, query, kv, hp->heads, head, last, entries, divisor,
+        by->table.attention(by->ctx, out, query, &kv, hp->heads, head, last, entries, divisor,
                             scores, f->score_stride);
     }
 }
@@ -244,16 +272,16 @@ static void add_block(const struct dt_forward *f, const float *bias, const float
 // The squares of DT_MAX_DIM smaller numbers have a finite sum.
 #define RESIDUAL_EXPONENT 55
 
-static void prepare_rope(const struct dt_forward *f, uint32_t columns)
+static void prepare_rope(const struct dt_forward *f)
 {
     const struct dt_hparams *hp = &f->model->hp;
-    uint32_t half = hp->rotated / 2;
+    uint32_t columns = f->columns, half = hp->rotated / 2;
     float attention = hp->rope_attention > 0 ? hp->rope_attention : 1.0f;
     for (uint32_t c = 0; c < columns * f->ropes; c++) {
         float *cosine = f->scratch.cosine + c * f->half_stride,
               *sine = f->scratch.sine + c * f->half_stride;
         bool local = c >= columns;
-        float position = (float)(f->position + c % columns);
+        float position = (float)position_of(f, c % columns);
         if (!local)
             position *= hp->rope_scale;
         for (uint32_t i = 0; i < half; i++) {
@@ -270,9 +298,7 @@ static void prepare_rope(const struct dt_forward *f, uint32_t columns)
 
 struct rotation {
     const struct dt_forward *f;
-    const struct dt_kv *kv;
-    const struct dt_layer *layer;
-    uint32_t columns;
+    uint32_t layer;
 };
 
 // Norm and RoPE of the queries or keys of one column.
@@ -281,6 +307,7 @@ static void rotate(const struct rotation *r, float *x, uint32_t heads, const flo
 {
     const struct dt_forward *f = r->f;
     const struct dt_hparams *hp = &f->model->hp;
+    uint32_t rope_of = f->model->layers[r->layer].rope;
     uint32_t kind = norm ? hp->structure->qk_norm : DT_QK_NORM_NONE;
     const struct dt_instance *by = f->stack.rmsnorm;
     if (kind == DT_QK_NORM_HEADS)
@@ -289,8 +316,8 @@ static void rotate(const struct rotation *r, float *x, uint32_t heads, const flo
     if (kind == DT_QK_NORM_WHOLE)
         by->table.rmsnorm(by->ctx, x, f->attend_stride, x, f->attend_stride, norm,
                           heads * hp->head_size, 1, hp->norm_epsilon);
-    if (r->layer->rope != DT_LAYER_ROPE_NONE) {
-        size_t at = (r->layer->rope == DT_LAYER_ROPE_LOCAL ? r->columns : 0) + column;
+    if (rope_of != DT_LAYER_ROPE_NONE) {
+        size_t at = (rope_of == DT_LAYER_ROPE_LOCAL ? f->columns : 0) + column;
         const struct dt_instance *rope = f->stack.rope;
         rope->table.rope(rope->ctx, x, heads, hp->head_size, hp->rotated,
                          f->scratch.cosine + at * f->half_stride,
@@ -308,13 +335,21 @@ static void rotate_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker
     const struct rotation *r = arg;
     const struct dt_forward *f = r->f;
     const struct dt_hparams *hp = &f->model->hp;
+    const struct dt_layer *m = &f->model->layers[r->layer];
     const struct dt_scratch *t = &f->scratch;
     for (uint32_t c = begin; c < end; c++) {
-        rotate(r, t->query + c * f->attend_stride, hp->heads, r->layer->query_norm, c);
-        rotate(r, t->key + c * f->kv_stride, hp->kv_heads, r->layer->key_norm, c);
+        rotate(r, t->query + c * f->attend_stride, hp->heads, m->query_norm, c);
+        rotate(r, t->key + c * f->kv_stride, hp->kv_heads, m->key_norm, c);
     }
-    dt_kv_cache_store(r->kv, f->position + begin, t->key + begin * f->kv_stride,
-                      t->value + begin * f->kv_stride, f->kv_stride, end - begin);
+    for (uint32_t n; begin < end; begin += n) { // the part of each run
+        uint32_t first;
+        const struct dt_forward_run *run = run_of(f, begin, &first);
+        n = first + run->columns - begin;
+        n = n < end - begin ? n : end - begin;
+        struct dt_kv kv = dt_kv_cache_layer(run->cache, r->layer);
+        dt_kv_cache_store(&kv, run->position + begin - first, t->key + begin * f->kv_stride,
+                          t->value + begin * f->kv_stride, f->kv_stride, n);
+    }
 }
 
 // What a block reads: the residual stream, normed if the structure has a norm before the block.
@@ -327,9 +362,10 @@ static const float *pre_norm(const struct dt_forward *f, const float *weight, co
     return f->scratch.normed;
 }
 
-static void project(struct dt_forward *f, uint32_t layer, const float *x, uint32_t columns)
+static void project(struct dt_forward *f, uint32_t layer, const float *x)
 {
     const struct dt_hparams *hp = &f->model->hp;
+    uint32_t columns = f->columns;
     const struct dt_layer *m = &f->model->layers[layer];
     const struct dt_weights_layer *w = &f->weights->layers[layer];
     struct dt_scratch *t = &f->scratch;
@@ -343,9 +379,29 @@ static void project(struct dt_forward *f, uint32_t layer, const float *x, uint32
     add_bias(f, t->value, f->kv_stride, m->value_bias, hp->kv_heads * hp->head_size, columns);
 }
 
-static void attend(struct dt_forward *f, uint32_t layer, uint32_t columns)
+// Attention of all columns, and its bytes of keys and values: of the cache, each entry once.
+static size_t attend_all(struct dt_forward *f, uint32_t layer)
 {
     const struct dt_hparams *hp = &f->model->hp;
+    struct attention a = {f, layer, f->model->layers[layer].window};
+    size_t read = 0, work = 0;
+    for (uint32_t r = 0; r < f->run_count; r++) {
+        const struct dt_forward_run *run = &f->runs[r];
+        size_t entries = (size_t)run->position + run->columns;
+        if (a.window && entries > a.window)
+            entries = a.window;
+        size_t bytes = dt_kv_cache_layer_bytes(run->cache, entries);
+        read += bytes;
+        work += bytes * run->columns;
+    }
+    dt_compute_spread(&f->compute, attention_body, &a, hp->heads * f->columns, work);
+    return read;
+}
+
+static void attend(struct dt_forward *f, uint32_t layer)
+{
+    const struct dt_hparams *hp = &f->model->hp;
+    uint32_t columns = f->columns;
     const struct dt_layer *m = &f->model->layers[layer];
     const struct dt_weights_layer *w = &f->weights->layers[layer];
     struct dt_scratch *t = &f->scratch;
@@ -354,27 +410,20 @@ static void attend(struct dt_forward *f, uint32_t layer, uint32_t columns)
     clock = dt_profile_end(f->profile, clock, DT_OP_ATTENTION_NORM, layer, columns,
                            hp->dim * sizeof(float));
 
-    project(f, layer, x, columns);
+    project(f, layer, x);
     clock = dt_profile_end(f->profile, clock, DT_OP_QKV, layer, columns,
                            w->query.matrix.bytes + w->key.matrix.bytes + w->value.matrix.bytes);
     if (dt_compute_cancelled(&f->compute))
         return;
 
-    struct dt_kv kv = dt_kv_cache_layer(&f->cache, layer);
-    struct rotation r = {f, &kv, m, columns};
+    struct rotation r = {f, layer};
     spread_columns(f, rotate_body, &r, columns, (size_t)(hp->heads + hp->kv_heads) * hp->head_size);
     clock = dt_profile_end(f->profile, clock, DT_OP_ROPE, layer, columns, 0);
 
-    struct attention a = {f, &kv, m->window};
-    size_t entries = (size_t)f->position + columns;
-    if (m->window && entries > m->window)
-        entries = m->window;
-    size_t bytes = dt_kv_cache_layer_bytes(&f->cache, entries);
-    dt_compute_spread(&f->compute, attention_body, &a, hp->heads * columns, bytes * columns);
+    size_t bytes = attend_all(f, layer);
     clock = dt_profile_end(f->profile, clock, DT_OP_ATTENTION, layer, columns, bytes);
 
-    dt_finite_examine(&f->finite, t->attended, f->attend_stride, (size_t)hp->heads * hp->head_size,
-                      columns, 128);
+    examine(f, t->attended, f->attend_stride, (size_t)hp->heads * hp->head_size, 128);
     dt_linear_multiply(&f->compute, (const struct dt_linear *const[]){&w->output},
                        (float *const[]){t->normed}, (const size_t[]){f->dim_stride}, 1, t->attended,
                        f->attend_stride, columns);
@@ -401,9 +450,10 @@ static void activate_body(void *arg, uint32_t begin, uint32_t end, uint32_t work
     }
 }
 
-static void feed_forward(struct dt_forward *f, uint32_t layer, uint32_t columns)
+static void feed_forward(struct dt_forward *f, uint32_t layer)
 {
     const struct dt_hparams *hp = &f->model->hp;
+    uint32_t columns = f->columns;
     const struct dt_layer *m = &f->model->layers[layer];
     const struct dt_weights_layer *w = &f->weights->layers[layer];
     struct dt_scratch *t = &f->scratch;
@@ -424,7 +474,7 @@ static void feed_forward(struct dt_forward *f, uint32_t layer, uint32_t columns)
                            w->gate.matrix.bytes + w->up.matrix.bytes);
     spread_columns(f, activate_body, f, columns, hp->hidden);
     clock = dt_profile_end(f->profile, clock, DT_OP_ACTIVATION, layer, columns, 0);
-    dt_finite_examine(&f->finite, t->hidden, f->hidden_stride, hp->hidden, columns, 128);
+    examine(f, t->hidden, f->hidden_stride, hp->hidden, 128);
     dt_linear_multiply(&f->compute, (const struct dt_linear *const[]){&w->down},
                        (float *const[]){t->normed}, (const size_t[]){f->dim_stride}, 1, t->hidden,
                        f->hidden_stride, columns);
@@ -433,37 +483,45 @@ static void feed_forward(struct dt_forward *f, uint32_t layer, uint32_t columns)
 }
 
 // The embedding of each token, scaled, and the vector of its position where positions are learned.
-static void embed_tokens(const struct dt_forward *f, const uint32_t *tokens, uint32_t columns)
+static void embed_tokens(const struct dt_forward *f)
 {
     const struct dt_model *m = f->model;
     const struct dt_linear *embedding = &f->weights->embedding;
     const struct dt_instance *add = f->stack.add;
-    for (uint32_t c = 0; c < columns; c++) {
+    for (uint32_t c = 0; c < f->columns; c++) {
+        uint32_t first;
+        const struct dt_forward_run *run = run_of(f, c, &first);
         float *x = f->scratch.x + c * f->dim_stride;
-        embedding->by->table.embed(embedding->by->ctx, x, &embedding->matrix, tokens[c]);
+        embedding->by->table.embed(embedding->by->ctx, x, &embedding->matrix,
+                                   run->tokens[c - first]);
         dt_forward_scale(x, m->hp.dim, m->hp.embedding_scale);
         if (m->positions.quants) {
-            dt_matrix_row(&m->positions, f->position + c, f->scratch.normed);
+            dt_matrix_row(&m->positions, run->position + c - first, f->scratch.normed);
             add->table.add(add->ctx, x, f->scratch.normed, m->hp.dim);
         }
     }
 }
 
-void dt_forward_layers(struct dt_forward *f, const uint32_t *tokens, uint32_t columns)
+static void enter_layer(const struct dt_forward *f, uint32_t layer)
+{
+    for (uint32_t r = 0; r < f->run_count; r++)
+        f->runs[r].finite->layer = layer;
+}
+
+void dt_forward_layers(struct dt_forward *f)
 {
     uint64_t clock = dt_profile_begin(f->profile);
-    embed_tokens(f, tokens, columns);
-    prepare_rope(f, columns);
-    dt_profile_end(f->profile, clock, DT_OP_EMBED, DT_NO_LAYER, columns, 0);
+    embed_tokens(f);
+    prepare_rope(f);
+    dt_profile_end(f->profile, clock, DT_OP_EMBED, DT_NO_LAYER, f->columns, 0);
     for (uint32_t layer = 0; layer < f->model->hp.layers && !dt_compute_cancelled(&f->compute);
          layer++) {
-        f->finite.layer = layer;
-        attend(f, layer, columns);
+        enter_layer(f, layer);
+        attend(f, layer);
         if (!dt_compute_cancelled(&f->compute))
-            feed_forward(f, layer, columns);
+            feed_forward(f, layer);
         if (!dt_compute_cancelled(&f->compute))
-            dt_finite_examine(&f->finite, f->scratch.x, f->dim_stride, f->model->hp.dim, columns,
-                              RESIDUAL_EXPONENT);
+            examine(f, f->scratch.x, f->dim_stride, f->model->hp.dim, RESIDUAL_EXPONENT);
     }
-    f->finite.layer = DT_NO_LAYER;
+    enter_layer(f, DT_NO_LAYER);
 }

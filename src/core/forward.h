@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The transformer: from tokens to the residual stream behind the last layer.
+// The transformer: from tokens to the residual stream behind the last layer. A pass evaluates runs
+// of columns, each of one sequence: matrix products read the weights once for all columns.
 #ifndef DT_CORE_FORWARD_H
 #define DT_CORE_FORWARD_H
 
@@ -20,27 +21,35 @@ struct dt_scratch {
     void *act;               // prepared activations
 };
 
-// Plain data, owned by the session. Strides are in floats, padded to 16.
+// Adjacent columns of a pass: tokens of one sequence, at adjacent positions.
+struct dt_forward_run {
+    const struct dt_kv_cache *cache; // of the sequence; written to
+    struct dt_finite *finite;        // of the sequence
+    const uint32_t *tokens;
+    uint32_t position, columns; // of the first column; how many
+};
+
+// Plain data, shared by the sessions of a group. Strides are in floats, padded to 16.
 struct dt_forward {
     const struct dt_model *model;
     const struct dt_weights *weights;
     struct dt_stack stack; // a copy
     struct dt_compute compute;
-    struct dt_finite finite;          // of the last evaluation
     const struct dt_profile *profile; // NULL: off
     uint32_t batch;                   // columns evaluated together, at most
-    uint32_t position;                // positions in the cache; a batch is stored after them
+    uint32_t capacity;                // positions of each sequence's cache
     size_t dim_stride, attend_stride, kv_stride, hidden_stride, score_stride, half_stride;
     float *frequency; // rotated / 2; then as many of the local RoPE, if the model has one
     uint32_t ropes;   // 1, or 2 with a local one
-    struct dt_kv_cache cache;
+    const struct dt_forward_run *runs; // of the pass
+    uint32_t run_count, columns;       // columns: of all runs, at most batch
     struct dt_scratch scratch;
 };
 
-// Sets the model, the batch and the layout of cache and scratch; allocates nothing. compute,
-// weights and stack are left to the caller.
+// Sets the model, the batch and the layout of scratch; allocates nothing. compute, weights and
+// stack are left to the caller.
 void dt_forward_init(struct dt_forward *f, const struct dt_model *model, uint32_t batch,
-                     uint32_t capacity, uint32_t kv_type);
+                     uint32_t capacity);
 
 // The RoPE frequencies of the model into f->frequency.
 void dt_forward_set_frequencies(struct dt_forward *f);
@@ -56,10 +65,11 @@ size_t dt_forward_act_bytes_most(const struct dt_forward *f);
 struct dt_scratch dt_forward_alloc_scratch(const struct dt_forward *f, size_t act_bytes,
                                            struct dt_arena *arena);
 
-// Evaluates the layers for `columns` tokens at f->position, and stores their keys and values.
-// Leaves the residual stream in scratch.x; position is not advanced. When cancelled it returns
-// early, with scratch and the slots from position on undefined.
-void dt_forward_layers(struct dt_forward *f, const uint32_t *tokens, uint32_t columns);
+// Evaluates the layers for the tokens of f->runs, and stores their keys and values. Leaves the
+// residual stream of all columns in scratch.x, in the order of the runs. When cancelled it returns
+// early, with scratch and the slots from each run's position on undefined. The bits of a column do
+// not depend on the other columns.
+void dt_forward_layers(struct dt_forward *f);
 
 // The model's norm of columns, dim_stride apart in out and x; out may be x. bias: NULL for RMS.
 void dt_forward_norm(const struct dt_forward *f, float *out, const float *x, const float *weight,

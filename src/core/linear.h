@@ -14,7 +14,6 @@ struct dt_linear {
     const struct dt_instance *by;
 };
 
-// What computations run on. Plain data, owned by the session.
 // Where numbers became infinite or undefined. Quantising and norms can hide that from the logits,
 // so the results of attention and activation and the residual stream are examined.
 struct dt_finite {
@@ -23,12 +22,12 @@ struct dt_finite {
     uint32_t lost_in; // the first layer with such a number
 };
 
+// What computations run on. Plain data, owned by the session.
 struct dt_compute {
     const struct dt_services *services; // NULL: one thread
     const atomic_int *cancel;           // polled; NULL: never cancelled
     uint32_t workers;                   // at least 1
     size_t split_bytes;                 // work that reads less than this runs on the calling thread
-    struct dt_finite *finite;           // NULL: not examined
     void *act; // scratch for prepared activations: dt_linear_act_bytes of every matrix
 };
 

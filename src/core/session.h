@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 // A session: one text in progress, with its KV cache and the scratch memory to continue it. All
 // memory is allocated when the session is made; evaluation allocates nothing.
+//
+// Sessions are made in groups, usually of one. The sessions of a group have their own texts, KV
+// caches and logits, and share weights, stack and scratch. dt_session_eval_parts evaluates several
+// of them in one pass, which reads the weights once for all. A session's bits are those it has
+// alone. Only one thread at a time may use a group.
 #ifndef DT_CORE_SESSION_H
 #define DT_CORE_SESSION_H
 
@@ -12,22 +17,26 @@
 #include "core/weights.h"
 
 struct dt_session_options {
-    uint32_t context; // positions of the KV cache, 1 to DT_MAX_CONTEXT; 0: the model's context.
-                      // More than the model's is allowed: RoPE is computed for any position.
-    uint32_t batch;   // columns evaluated together in a prompt, 1 to 512; 0: 32
-    uint32_t kv_type; // enum dt_kv_type; 0: DT_KV_F32
-    uint32_t threads; // workers that parallel_for may use; 0: as many as the services have
+    uint32_t context;  // positions of the KV cache, 1 to DT_MAX_CONTEXT; 0: the model's context.
+                       // More than the model's is allowed: RoPE is computed for any position.
+    uint32_t batch;    // columns evaluated together in a prompt, 1 to 512; 0: 32
+    uint32_t kv_type;  // enum dt_kv_type; 0: DT_KV_F32
+    uint32_t threads;  // workers that parallel_for may use; 0: as many as the services have
+    uint32_t sessions; // of the group, at most DT_SESSIONS_MAX; 0: 1
 };
 
-// Bytes of memory, for the memory plan. kv, logits and tables are parts of `own`, the session's own
+#define DT_SESSIONS_MAX 64u
+
+// Bytes of memory, for the memory plan. kv, logits and tables are parts of `own`, the group's own
 // arena. The scratch arena is separate, because it depends on the stack and is replaced at a swap.
+// `own` ends with the KV caches, which are equally large; the first half of each are its keys.
 struct dt_session_bytes {
     size_t kv, logits, tables, own, scratch;
 };
 
 struct dt_session; // lies in its own arena
 
-// The memory that a session needs. services may be NULL (one thread). Errors as dt_session_init.
+// The memory that a group needs. services may be NULL (one thread). Errors as dt_session_init.
 dt_status dt_session_measure(const struct dt_weights *weights, const struct dt_stack *stack,
                              const struct dt_session_options *options,
                              const struct dt_services *services, struct dt_session_bytes *out,
@@ -39,18 +48,24 @@ dt_status dt_session_estimate(const struct dt_model *model,
                               const struct dt_services *services, struct dt_session_bytes *out,
                               struct dt_error *err);
 
-// Makes a session in the arena `own`. weights, services (may be NULL), the instances of the stack
-// and the memory of both arenas outlive it; the stack itself is copied. The memory of `own` must be
-// zeroed (fresh pages are); that of `scratch` need not be. DT_USAGE: an option is out of range.
-// DT_NO_MEMORY: an arena is too small.
+// Makes a group of sessions in the arena `own`; *out is the first. weights, services (may be NULL),
+// the instances of the stack and the memory of both arenas outlive it; the stack itself is copied.
+// The memory of `own` must be zeroed (fresh pages are); that of `scratch` need not be. DT_USAGE: an
+// option is out of range. DT_NO_MEMORY: an arena is too small.
 dt_status dt_session_init(struct dt_session **out, const struct dt_weights *weights,
                           const struct dt_stack *stack, const struct dt_session_options *options,
                           const struct dt_services *services, struct dt_arena *own,
                           struct dt_arena *scratch, struct dt_error *err);
 
-// Sets a flag that is polled between operators, and inside a matrix product at least every 1 MB of
-// weights. Any thread and signal handlers may set it. NULL: never cancelled. A cancelled eval
-// returns DT_CANCELLED and keeps the positions of the batches it finished.
+// The session number `index` of s's group, 0 being the first; NULL if there are not as many. It
+// lives as long as the first.
+struct dt_session *dt_session_in_group(struct dt_session *s, uint32_t index);
+
+// Sets the session's flag, which is polled between operators, and inside a matrix product at least
+// every 1 MB of weights. In a pass of sessions with different flags it is polled between passes
+// only, and stops only its own session. Any thread and signal handlers may set it. NULL: never
+// cancelled. A cancelled eval returns DT_CANCELLED and keeps the positions of the batches it
+// finished.
 void dt_session_set_cancel(struct dt_session *s, const atomic_int *cancel);
 
 // Sets a function that is called on the worker thread after every batch, with the number of tokens
@@ -69,18 +84,39 @@ typedef int dt_session_logits_sink(void *arg, uint32_t position, const float *lo
 dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t count,
                           dt_session_logits_sink *sink, void *sink_arg, struct dt_error *err);
 
+// What dt_session_eval_parts evaluates for one session.
+struct dt_session_part {
+    struct dt_session *session;
+    const uint32_t *tokens; // appended at the session's position
+    uint32_t count;
+    dt_session_logits_sink *sink; // NULL: logits of the last token only
+    void *sink_arg;
+    bool concurrent; // the sink may be called for several positions at once, on several threads, in
+                     // any order
+    bool no_logits;  // without a sink: of no token, because more of the text follows
+    dt_status status;     // result: as of dt_session_eval
+    struct dt_error *err; // filled unless status is DT_OK; may be NULL
+};
+
+// dt_session_eval for several sessions of one group, each at most once: their tokens are evaluated
+// together, in passes of at most `batch` columns. A part that fails or is cancelled does not affect
+// the others. Returns DT_OK if all parts are, else the status of the first that is not. Logits of
+// sessions that take no part stay valid, but at another address: ask dt_session_logits again.
+dt_status dt_session_eval_parts(struct dt_session_part *parts, uint32_t count);
+
 // Whether the last evaluation computed with finite numbers only; if not, it ended with
 // DT_BAD_INPUT.
 bool dt_session_is_finite(const struct dt_session *session);
 
-// The logits of the last position: model->hp.vocab floats, valid until the next eval; the caller
-// may write to them (samplers do). NULL before the first eval and after a truncate. If only
+// The logits of the last position: model->hp.vocab floats, valid until the group's next eval; the
+// caller may write to them (samplers do). NULL before the first eval and after a truncate. If only
 // candidate logits exist, computes the rest; that ignores the cancel flag.
 float *dt_session_logits(struct dt_session *s);
 
-// Enables the shortlist from the next eval on: logits are computed only for tokens the sampler may
-// pick, as set by dt_session_set_bound(). The list must be made for this session's weights, and
-// must be disabled (NULL) before they are swapped. It outlives its use here.
+// Enables the shortlist for the group from the next eval on: logits are computed only for tokens
+// the sampler may pick, as set by dt_session_set_bound(). The list must be made for these weights
+// and as many users as the group has sessions, and must be disabled (NULL) before they are swapped.
+// It outlives its use here.
 void dt_session_set_shortlist(struct dt_session *s, struct dt_shortlist *list);
 
 // Sets which logits of an eval's last position the sampler will need. A new session computes all.
@@ -114,16 +150,21 @@ size_t dt_session_saved_bytes(const struct dt_session *s, uint32_t position);
 void dt_session_save(const struct dt_session *s, uint32_t position, void *out);
 void dt_session_restore(struct dt_session *s, uint32_t position, const void *saved);
 
-// Changes the weights (of the same model), the stack and the scratch, at a token boundary. The KV
-// cache and the logits of the last position stay, so the text continues. dt_session_measure gives
-// the bytes of scratch; it must not be the memory in use. If options.threads was 0, the number of
-// workers is read from the services again. When it returns DT_OK, the old weights, stack and
-// scratch are not referred to any more; after an error nothing has changed.
+// Makes `to` hold the first `position` tokens of `from` (at most its position) with their keys and
+// values, and no logits. Both are sessions of one group.
+void dt_session_copy(struct dt_session *to, const struct dt_session *from, uint32_t position);
+
+// Changes the weights (of the same model), the stack and the scratch of the group, at a token
+// boundary. The KV cache and the logits of the last position stay, so the text continues.
+// dt_session_measure gives the bytes of scratch; it must not be the memory in use. If
+// options.threads was 0, the number of workers is read from the services again. When it returns
+// DT_OK, the old weights, stack and scratch are not referred to any more; after an error nothing
+// has changed.
 dt_status dt_session_swap(struct dt_session *s, const struct dt_weights *weights,
                           const struct dt_stack *stack, struct dt_arena *scratch,
                           struct dt_error *err);
 
-// Measures every operator from now on (core/profile.h). NULL: off, at no cost.
+// Measures every operator of the group from now on (core/profile.h). NULL: off, at no cost.
 void dt_session_set_profile(struct dt_session *s, const struct dt_profile *profile);
 
 // Fills the positions below `position` with fixed values, as if that many tokens (id 0) had been

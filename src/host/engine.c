@@ -20,6 +20,9 @@
 // Copies of weights of at least this size are requested in pages of 2 MB.
 #define LARGE_PAGES_MIN (4u << 20)
 
+// Keys up to this many bytes are touched when the session is made.
+#define TOUCHED_MOST (16u << 20)
+
 void dt_engine_stack_free(struct dt_engine *e, struct dt_engine_stack *c)
 {
     dt_block_free(&e->account, &c->weights_block);
@@ -155,11 +158,13 @@ void dt_engine_make_shortlist(struct dt_engine *e)
     if (!use)
         dt_block_free(&e->account, &e->shortlist_block);
     else if (!e->shortlist_block.memory)
-        use = dt_block_alloc(&e->account, &e->shortlist_block,
-                             dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim),
-                             "the shortlist", NULL) == DT_OK;
+        use = dt_block_alloc(
+                  &e->account, &e->shortlist_block,
+                  dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim, dt_engine_sessions(e)),
+                  "the shortlist", NULL) == DT_OK;
     if (use)
-        dt_shortlist_init(&e->shortlist, classifier, e->shortlist_block.memory);
+        dt_shortlist_init(&e->shortlist, classifier, dt_engine_sessions(e),
+                          e->shortlist_block.memory);
     dt_session_set_shortlist(e->session, use ? &e->shortlist : NULL);
 }
 
@@ -289,13 +294,17 @@ dt_status dt_engine_make_session(struct dt_engine *e, struct dt_block *block,
         dt_block_free(&e->account, block);
         return status;
     }
-    dt_session_set_cancel(*out, &e->cancel);
-    // The block ends with the KV cache, whose first half are the keys. They are stored channel by
-    // channel, so the first position touches all of their pages.
-    void *keys = (char *)block->memory + bytes.own - bytes.kv;
-    dt_memory_large_pages(keys, bytes.kv / 2);
-    if (bytes.kv <= (16u << 20))
-        dt_memory_touch(keys, bytes.kv / 2);
+    uint32_t count = dt_engine_sessions(e);
+    size_t each = bytes.kv / count;
+    for (uint32_t i = 0; i < count; i++) {
+        dt_session_set_cancel(dt_session_in_group(*out, i), &e->cancel);
+        // The block ends with the KV caches. The first half of each are the keys, which are stored
+        // channel by channel, so the first position touches all of their pages.
+        char *keys = (char *)block->memory + bytes.own - bytes.kv + i * each;
+        dt_memory_large_pages(keys, each / 2);
+        if (bytes.kv <= TOUCHED_MOST)
+            dt_memory_touch(keys, each / 2);
+    }
     return DT_OK;
 }
 
@@ -333,7 +342,8 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
     dt_engine_report_fallback(e);
     static const struct dt_sampling llama2c = {
         .temperature = 1.0f, .top_p = 0.9f, .repeat_penalty = 1.0f};
-    dt_engine_set_sampling(e, &llama2c, 1);
+    for (uint32_t i = 0; i < dt_engine_sessions(e); i++)
+        dt_engine_set_sampling_at(e, i, &llama2c, 1);
     return DT_OK;
 }
 
@@ -397,7 +407,17 @@ struct dt_session *dt_engine_session(struct dt_engine *e)
 
 struct dt_sampler *dt_engine_sampler(struct dt_engine *e)
 {
-    return e->session ? &e->sampler : NULL;
+    return e->session ? &e->sampler[0] : NULL;
+}
+
+uint32_t dt_engine_sessions(const struct dt_engine *e)
+{
+    return e->options.sessions ? e->options.sessions : 1;
+}
+
+struct dt_session *dt_engine_session_at(struct dt_engine *e, uint32_t index)
+{
+    return e->session ? dt_session_in_group(e->session, index) : NULL;
 }
 
 const struct dt_tokenizer *dt_engine_tokenizer(const struct dt_engine *e)
@@ -463,27 +483,8 @@ void dt_engine_memory(const struct dt_engine *e, struct dt_engine_plan *now)
     dt_format(now->stack, sizeof now->stack, "%s", dt_engine_stack_name(e));
 }
 
-dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t count,
-                         struct dt_error *err)
-{
-    dt_session_set_bound(e->session, dt_sampler_bound(&e->sampler));
-    return dt_engine_score(e, tokens, count, NULL, NULL, err);
-}
-
-dt_status dt_engine_score(struct dt_engine *e, const uint32_t *tokens, uint32_t count,
-                          dt_session_logits_sink *sink, void *sink_arg, struct dt_error *err)
-{
-    dt_status status = dt_session_eval(e->session, tokens, count, sink, sink_arg, err);
-    dt_status files = dt_engine_check(e, err); // the cause of any other error
-    if (files == DT_OK && status == DT_BAD_INPUT && !dt_session_is_finite(e->session))
-        dt_engine_name_damage(e, err);
-    return files != DT_OK ? files : status;
-}
-
 void dt_engine_trim(struct dt_engine *e)
 {
-    if (e->session)
-        (void)dt_session_logits(e->session); // computes the rest from scratch memory, if any
     // The pages read as zeros afterwards. Scratch memory holds nothing between evaluations, and a
     // tokenizer starts with a zeroed index.
     if (e->stack.scratch.memory)
@@ -493,24 +494,6 @@ void dt_engine_trim(struct dt_engine *e)
         (void)dt_tokenizer_init(&e->tokenizer, &e->model.vocab, e->tokenizer_block.memory,
                                 e->tokenizer_block.bytes, NULL);
     }
-}
-
-uint32_t dt_engine_next(struct dt_engine *e)
-{
-    struct dt_candidates candidates;
-    if (dt_session_candidates(e->session, &candidates)) {
-        uint32_t token = dt_sampler_some(&e->sampler, &candidates);
-        if (token != DT_SAMPLER_UNSURE)
-            return token;
-    }
-    return dt_sampler_next(&e->sampler, dt_session_logits(e->session),
-                           dt_session_tokens(e->session), dt_session_position(e->session));
-}
-
-void dt_engine_set_sampling(struct dt_engine *e, const struct dt_sampling *settings, uint64_t seed)
-{
-    dt_sampler_init(&e->sampler, e->model.hp.vocab, &e->stack.instance->stack, settings, seed,
-                    e->sampler_block.memory);
 }
 
 // ---- cancelling ----

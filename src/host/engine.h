@@ -26,6 +26,7 @@ struct dt_engine_options {
     uint32_t batch;    // prompt tokens evaluated together; 0: 64, or 32 if less than 256 MB of
                        // memory are available
     uint32_t kv_type;  // enum dt_kv_type; 0: f32
+    uint32_t sessions; // texts at the same time, each with its KV cache and sampler; 0: 1
     enum dt_pack_policy pack; // AUTO: packed if the copy takes at most a quarter of the memory
                               // that is available (and left of memory_limit)
     size_t memory_limit;      // bytes of allocated memory (not mapped files); 0: no limit
@@ -70,6 +71,10 @@ struct dt_engine_plan {
 dt_status dt_engine_prepare(struct dt_engine *engine, const char *path, const char *tokenizer,
                             struct dt_engine_plan *plan, struct dt_error *err);
 
+// Between dt_engine_prepare and dt_engine_start: sets options.sessions to as many, up to `most`, as
+// take at most an eighth of the memory that is available. Returns the number, at least 1.
+uint32_t dt_engine_choose_sessions(struct dt_engine *engine, uint32_t most);
+
 // Allocates the memory of the plan, converts or packs weights where the plan says so, and makes the
 // session. DT_NO_MEMORY names what did not fit, with both numbers; DT_CANCELLED after
 // dt_engine_cancel. After an error the engine is still prepared. progress may be NULL.
@@ -93,6 +98,10 @@ const struct dt_model *dt_engine_model(const struct dt_engine *engine);
 const char *dt_engine_path(const struct dt_engine *engine);
 struct dt_session *dt_engine_session(struct dt_engine *engine);
 struct dt_sampler *dt_engine_sampler(struct dt_engine *engine);
+// The session number `index`, of options.sessions; the one above is number 0. NULL if there are not
+// as many.
+struct dt_session *dt_engine_session_at(struct dt_engine *engine, uint32_t index);
+uint32_t dt_engine_sessions(const struct dt_engine *engine); // options.sessions, at least 1
 const struct dt_tokenizer *dt_engine_tokenizer(const struct dt_engine *engine);
 // Source of the vocabulary: a path, "the model file", or "none" (options.without_vocabulary).
 const char *dt_engine_tokenizer_source(const struct dt_engine *engine);
@@ -150,6 +159,12 @@ dt_status dt_engine_eval(struct dt_engine *engine, const uint32_t *tokens, uint3
 dt_status dt_engine_score(struct dt_engine *engine, const uint32_t *tokens, uint32_t count,
                           dt_session_logits_sink *sink, void *sink_arg, struct dt_error *err);
 
+// dt_session_eval_parts for sessions of this engine, with the shortlist where that is enough for
+// their samplers; then dt_engine_check. Each part has its own status and error; *err is that of the
+// first part that failed, or of the files.
+dt_status dt_engine_eval_parts(struct dt_engine *engine, struct dt_session_part *parts,
+                               uint32_t count, struct dt_error *err);
+
 // Whether everything that was read of the model's files was theirs: DT_BAD_INPUT if one was
 // truncated or its medium failed since it was opened. Opening, encoding, evaluating and swapping
 // check this themselves; a caller of dt_engine_piece checks after the last token.
@@ -163,10 +178,13 @@ void dt_engine_trim(struct dt_engine *engine);
 // Samples the next token from the last logits, which are invalid afterwards. The repetition penalty
 // applies to the session's tokens.
 uint32_t dt_engine_next(struct dt_engine *engine);
+uint32_t dt_engine_next_at(struct dt_engine *engine, uint32_t index); // of that session
 
 // Resets the sampler to these settings and this seed (0 counts as 1).
 void dt_engine_set_sampling(struct dt_engine *engine, const struct dt_sampling *settings,
                             uint64_t seed);
+void dt_engine_set_sampling_at(struct dt_engine *engine, uint32_t index,
+                               const struct dt_sampling *settings, uint64_t seed);
 
 // ---- cancelling ----
 

@@ -11,6 +11,9 @@
 // A packed copy of the weights takes at most this part of the available memory, unless requested.
 #define PACK_SHARE 4u
 
+// Sessions whose number is chosen take at most this part of it.
+#define SESSIONS_SHARE 8u
+
 // More than the sampler and the tables of a model need.
 #define OTHER_BYTES (4u << 20)
 
@@ -31,6 +34,7 @@ struct dt_session_options dt_engine_session_options(const struct dt_engine *e, u
         .batch = e->options.batch,
         .kv_type = e->options.kv_type,
         .threads = threads,
+        .sessions = dt_engine_sessions(e),
     };
 }
 
@@ -40,6 +44,33 @@ bool dt_engine_needs_shortlist(const struct dt_engine *e, const struct dt_matrix
     // the bounds of a shortlist are those of logits without a cap
     return !e->options.without_shortlist && !(e->model.hp.logit_cap > 0) &&
            dt_shortlist_pays(classifier, by, e->model.weight_bytes);
+}
+
+// What may still be allocated.
+static uint64_t memory_left(const struct dt_engine *e)
+{
+    uint64_t available = dt_memory_available(NULL), limit = e->account.limit,
+             used = atomic_load(&e->account.used);
+    if (limit && (limit < used || limit - used < available))
+        available = limit < used ? 0 : limit - used;
+    return available;
+}
+
+uint32_t dt_engine_choose_sessions(struct dt_engine *e, uint32_t most)
+{
+    struct dt_session_bytes one, two;
+    struct dt_session_options options = dt_engine_session_options(e, 1);
+    options.sessions = 1;
+    dt_status status = dt_session_estimate(&e->model, &options, NULL, &one, NULL);
+    options.sessions = 2;
+    if (status == DT_OK)
+        status = dt_session_estimate(&e->model, &options, NULL, &two, NULL);
+    uint64_t number = 1;
+    if (status == DT_OK)
+        number = memory_left(e) / SESSIONS_SHARE / (two.own - one.own);
+    number = number < 1 ? 1 : number;
+    e->options.sessions = number < most ? (uint32_t)number : most;
+    return e->options.sessions;
 }
 
 dt_status dt_engine_choose_pack(struct dt_engine *e, struct dt_stack_instance *instance,
@@ -53,10 +84,7 @@ dt_status dt_engine_choose_pack(struct dt_engine *e, struct dt_stack_instance *i
     dt_status status = dt_weights_plan(&e->model, &instance->stack, DT_PACK_ALWAYS, &plan, err);
     if (status != DT_OK)
         return status;
-    uint64_t available = dt_memory_available(NULL), limit = e->account.limit,
-             used = atomic_load(&e->account.used);
-    if (limit && (limit < used || limit - used < available))
-        available = limit < used ? 0 : limit - used;
+    uint64_t available = memory_left(e);
     struct dt_session_bytes session;
     struct dt_session_options options =
         dt_engine_session_options(e, e->threads ? dt_threads_count(e->threads)
@@ -92,7 +120,8 @@ dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *ins
     plan->sampler = dt_sampler_measure(e->model.hp.vocab);
     if (dt_engine_needs_shortlist(e, &e->model.classifier,
                                   dt_stack_for_matrix(&instance->stack, &e->model.classifier)))
-        plan->shortlist = dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim);
+        plan->shortlist =
+            dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim, dt_engine_sessions(e));
     plan->total = plan->weights.arena_bytes + plan->model_tables + plan->tokenizer + plan->sampler +
                   plan->shortlist + plan->session.own + plan->session.scratch +
                   atomic_load(&instance->bytes);

@@ -40,9 +40,9 @@ struct dt_engine {
 
     // valid while started
     struct dt_block session_block, sampler_block, shortlist_block;
-    struct dt_session *session;
-    struct dt_sampler sampler;
-    struct dt_shortlist shortlist; // used while shortlist_block is allocated
+    struct dt_session *session;                 // the first
+    struct dt_sampler sampler[DT_SESSIONS_MAX]; // of each session
+    struct dt_shortlist shortlist;              // used while shortlist_block is allocated
 };
 
 // ---- engine_plan.c ----

@@ -79,7 +79,8 @@ dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *pr
         return status;
     }
     want_stack(e, copy);
-    e->sampler.stack = &fresh.instance->stack;
+    for (uint32_t i = 0; i < dt_engine_sessions(e); i++)
+        e->sampler[i].stack = &fresh.instance->stack;
     dt_engine_stack_free(e, &e->stack);
     e->stack = fresh;
     dt_engine_make_shortlist(e);

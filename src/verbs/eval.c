@@ -15,6 +15,7 @@
 
 #define SEPARATOR "<|endoftext|>"
 #define TEXT_MAX  ((size_t)1 << 30)
+#define TOGETHER  8u // stories that are scored in one pass, at most
 
 // ---- stories ----
 
@@ -58,21 +59,85 @@ dt_status dt_eval_stories(const struct dt_eval_text *t, dt_eval_story *each, voi
 
 // ---- scoring ----
 
+typedef double lanes __attribute__((vector_size(16)));
+typedef float pair __attribute__((vector_size(8)));
+typedef uint64_t lanes_u64 __attribute__((vector_size(16)));
+
+#define VECTORS     4 // that are computed side by side
+#define AT_ONCE     (2u * VECTORS)
+#define EXP_LEAST   (-708.0) // e^x is a normal number from here on
+#define LOG2_E      1.4426950408889634
+#define LN2_HIGH    6.93147180369123816490e-01 // fdlibm's parts of ln 2: n times it is exact
+#define LN2_LOW     1.90821492927058770002e-10
+#define ROUND_SHIFT 0x1.8p52 // adding it rounds a double to a whole number in its lowest bits
+
+// x[i] = e^x[i] for -708 <= x <= 0, off by less than 1e-14 of it: e^x = 2^n e^r with |r| <= ln 2 /
+// 2, and the Taylor series of e^r.
+static inline void exp_of(lanes *x)
+{
+    static const double over[] = {1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
+                                  1.0 / 720,     1.0 / 120,    1.0 / 24,    1.0 / 6,
+                                  0.5,           1.0,          1.0};
+    lanes shifted[VECTORS], r[VECTORS], sum[VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+        shifted[v] = x[v] * LOG2_E + ROUND_SHIFT;
+        lanes n = shifted[v] - ROUND_SHIFT;
+        r[v] = (x[v] - n * LN2_HIGH) - n * LN2_LOW;
+        sum[v] = r[v] * (1.0 / 39916800) + over[0];
+    }
+#pragma GCC unroll 10
+    for (int i = 1; i < 11; i++) {
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++)
+            sum[v] = sum[v] * r[v] + over[i];
+    }
+    for (int v = 0; v < VECTORS; v++)
+        x[v] = (lanes)((lanes_u64)sum[v] + ((lanes_u64)shifted[v] << 52));
+}
+
 double dt_eval_log_sum_exp(const float *logits, uint32_t n)
 {
-    float max = logits[0];
+    float max = logits[0], last[AT_ONCE];
     for (uint32_t i = 1; i < n; i++)
         max = logits[i] > max ? logits[i] : max;
     double sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        sum += exp((double)logits[i] - (double)max);
+    for (uint32_t i = 0; i < n; i += AT_ONCE) {
+        const float *at = logits + i;
+        if (n - i < AT_ONCE) { // what is added for the missing ones changes nothing
+            for (uint32_t k = 0; k < AT_ONCE; k++)
+                last[k] = k < n - i ? at[k] : -INFINITY;
+            at = last;
+        }
+        lanes x[VECTORS];
+        for (int v = 0; v < VECTORS; v++) {
+            pair two;
+            memcpy(&two, at + 2 * v, sizeof two);
+            lanes less = __builtin_convertvector(two, lanes) - (double)max;
+            lanes_u64 near = (lanes_u64)(less > EXP_LEAST),
+                      least = (lanes_u64)(lanes){EXP_LEAST, EXP_LEAST};
+            x[v] = (lanes)((near & (lanes_u64)less) | (~near & least));
+        }
+        exp_of(x);
+        for (int v = 0; v < VECTORS; v++) {
+            sum += x[v][0];
+            sum += x[v][1];
+        }
+    }
     return (double)max + log(sum);
 }
+
+// A story that is scored together with others.
+struct story {
+    struct scoring *scoring;
+    uint32_t *tokens, count;
+    double *nats; // of each token but the first
+};
 
 struct scoring {
     struct dt_engine *engine;
     struct dt_eval_score score;
-    const uint32_t *tokens;
+    struct story story[TOGETHER];
+    uint32_t most, count; // stories that are scored together; that wait
     struct dt_error *err;
 };
 
@@ -87,14 +152,13 @@ uint32_t dt_eval_piece_bytes(const struct dt_engine *engine, uint32_t id)
     return vocab->length[id];
 }
 
+// Any thread.
 static int on_logits(void *arg, uint32_t position, const float *logits)
 {
-    struct scoring *s = arg;
-    uint32_t target = s->tokens[position + 1];
-    s->score.nats +=
-        dt_eval_log_sum_exp(logits, dt_engine_model(s->engine)->hp.vocab) - (double)logits[target];
-    s->score.tokens++;
-    s->score.bytes += dt_eval_piece_bytes(s->engine, target);
+    const struct story *s = arg;
+    uint32_t vocab = dt_engine_model(s->scoring->engine)->hp.vocab;
+    s->nats[position] =
+        dt_eval_log_sum_exp(logits, vocab) - (double)logits[s->tokens[position + 1]];
     return 0;
 }
 
@@ -109,26 +173,72 @@ dt_status dt_eval_encode(struct dt_engine *engine, const char *text, size_t n,
     return status;
 }
 
+// Scores the stories that wait, and adds the results in the order of the text.
+static dt_status score_waiting(struct scoring *s)
+{
+    struct dt_session_part part[TOGETHER] = {{0}};
+    struct dt_error err = {0};
+    for (uint32_t i = 0; i < s->count; i++) {
+        part[i] = (struct dt_session_part){.session = dt_engine_session_at(s->engine, i),
+                                           .tokens = s->story[i].tokens,
+                                           .count = s->story[i].count - 1,
+                                           .sink = on_logits,
+                                           .sink_arg = &s->story[i],
+                                           .concurrent = true,
+                                           .err = &err};
+        dt_session_truncate(part[i].session, 0);
+    }
+    dt_status status = dt_engine_eval_parts(s->engine, part, s->count, s->err);
+    for (uint32_t i = 0; i < s->count && status == DT_OK; i++) {
+        const struct story *story = &s->story[i];
+        for (uint32_t k = 0; k + 1 < story->count; k++) {
+            s->score.nats += story->nats[k];
+            s->score.bytes += dt_eval_piece_bytes(s->engine, story->tokens[k + 1]);
+        }
+        s->score.tokens += story->count - 1;
+        s->score.stories++;
+    }
+    s->count = 0;
+    return status;
+}
+
 static dt_status score_story(void *arg, const char *text, size_t n)
 {
     struct scoring *s = arg;
-    struct dt_session *session = dt_engine_session(s->engine);
+    const uint32_t *tokens;
     uint32_t count;
-    dt_status status = dt_eval_encode(s->engine, text, n, &s->tokens, &count, s->err);
+    dt_status status = dt_eval_encode(s->engine, text, n, &tokens, &count, s->err);
     if (status != DT_OK || count < 2)
         return status;
-    dt_session_truncate(session, 0);
-    status = dt_engine_score(s->engine, s->tokens, count - 1, on_logits, s, s->err);
-    s->score.stories++;
-    return status;
+    struct story *story = &s->story[s->count++];
+    memcpy(story->tokens, tokens, count * sizeof *tokens);
+    story->count = count;
+    return s->count == s->most ? score_waiting(s) : DT_OK;
 }
 
 // Scores the selected stories: every token but the first of each, given all before it.
 static dt_status score_text(struct dt_engine *engine, const struct dt_eval_text *text,
                             struct dt_eval_score *out, struct dt_error *err)
 {
-    struct scoring s = {.engine = engine, .err = err};
-    dt_status status = dt_eval_stories(text, score_story, &s, NULL);
+    struct scoring s = {.engine = engine, .err = err, .most = dt_engine_sessions(engine)};
+    uint32_t capacity = dt_session_capacity(dt_engine_session(engine));
+    dt_status status = DT_OK;
+    for (uint32_t i = 0; i < s.most; i++) {
+        s.story[i].scoring = &s;
+        s.story[i].tokens = malloc(capacity * sizeof *s.story[i].tokens);
+        s.story[i].nats = malloc(capacity * sizeof *s.story[i].nats);
+        if (!s.story[i].tokens || !s.story[i].nats)
+            status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u stories of %u tokens",
+                                  s.most, capacity);
+    }
+    if (status == DT_OK)
+        status = dt_eval_stories(text, score_story, &s, NULL);
+    if (status == DT_OK && s.count > 0)
+        status = score_waiting(&s);
+    for (uint32_t i = 0; i < s.most; i++) {
+        free(s.story[i].tokens);
+        free(s.story[i].nats);
+    }
     *out = s.score;
     if (status == DT_OK && s.score.tokens == 0)
         return dt_error_set(err, DT_BAD_INPUT, NULL, "no story of at least one token was found");
@@ -200,7 +310,12 @@ static int eval_one(const struct request *r)
     struct dt_eval_score score;
     dt_status status = dt_engine_new(&engine, &r->model.engine, &err);
     if (status == DT_OK)
-        status = dt_engine_open(engine, r->model.path, r->model.tokenizer, &err);
+        status = dt_engine_prepare(engine, r->model.path, r->model.tokenizer, NULL, &err);
+    if (status == DT_OK) {
+        uint32_t stories = r->text.count < TOGETHER ? r->text.count : TOGETHER;
+        dt_engine_choose_sessions(engine, stories);
+        status = dt_engine_start(engine, NULL, NULL, &err);
+    }
     uint64_t begun = dt_clock_ns();
     if (status == DT_OK)
         status = score_text(engine, &r->text, &score, &err);
@@ -241,9 +356,9 @@ int dt_verb_eval(int argc, char **argv)
     r.text.bytes = text;
     r.text.count = 0;
     dt_eval_stories(&r.text, NULL, NULL, &count);
-    r.text.count = r.first ? r.first : UINT32_MAX;
     if (r.last && r.last < count)
         r.text.skip = count - r.last;
+    r.text.count = r.first && r.first < count ? r.first : count - r.text.skip;
     r.model.path = argv[optind];
     if (count == 0) {
         dt_error_set(&err, DT_BAD_INPUT, file, "contains no story");

@@ -81,6 +81,7 @@ enum dt_option_id {
     DT_OPTION_CHAT,
     DT_OPTION_DATE,
     DT_OPTION_SYSTEM,
+    DT_OPTION_SEQUENCES,
 };
 
 // What an option's value is: how it is checked, and what a shell offers for it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Data only: the generators of man pages and completions are built from this file too.
 #include "core/model.h"
+#include "core/session.h"
 #include "verbs/option_rows.h"
 
 #define MODEL_SETTINGS                                                                             \
@@ -96,6 +97,18 @@ static const struct dt_option run_options[] = {
         .initial = "256",
         .help = "Number of tokens, including the prompt; 0: as many as the context holds, which is "
                 "the default of a chat.",
+    },
+    {
+        .name = "sequences",
+        .id = DT_OPTION_SEQUENCES,
+        .type = DT_OPTION_INT,
+        .value = "N",
+        .minimum = 1,
+        .maximum = DT_SESSIONS_MAX,
+        .initial = "1",
+        .help = "Generates N stories together, with the seed and the N - 1 that follow it; a line "
+                "<|endoftext|> is printed between two. Each is the story that its seed gives "
+                "alone.",
     },
     {
         .name = "special",

@@ -33,6 +33,15 @@ const struct dt_option dt_option_rows_bench[] = {
         .help = "Decodes from this position, over a KV cache filled with fixed values.",
     },
     {
+        .name = "sequences",
+        .id = DT_OPTION_SEQUENCES,
+        .type = DT_OPTION_TEXT,
+        .value = "LIST",
+        .initial = "1",
+        .help = "Decodes this many texts in one pass, 1 to 64, and counts the tokens of all; a "
+                "list (1,2,4) compares.",
+    },
+    {
         .name = "runs",
         .id = DT_OPTION_RUNS,
         .type = DT_OPTION_INT,

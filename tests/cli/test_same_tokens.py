@@ -93,6 +93,13 @@ with tempfile.TemporaryDirectory() as folder:
                         "%s: with the shortlist\n%s\nwithout\n%s"
                         % (" ".join(command), with_list, without)
                     )
+        # three together have the tokens that each has alone
+        command = ["run", model, "-b", backend, "-n", "100", "--ids", "-q", "-t", "0.7"]
+        alone = [run(*command, "-s", str(5 + i)) for i in range(3)]
+        for more in [], ["--no-shortlist"], ["-j", "2"]:
+            together = run(*command, "-s", "5", "--sequences", "3", *more)
+            if together != "".join(alone):
+                sys.exit("%s %s: together\n%s\nalone\n%s" % (backend, more, together, alone))
         for more, decides in (([], backend != "reference"), (["--no-shortlist"], False)):
             output = json.loads(
                 run(

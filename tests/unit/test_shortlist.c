@@ -87,8 +87,8 @@ static void set_up(struct rig *r, uint32_t form, uint32_t vocab, uint32_t dim)
     free(row);
     size_t act = dt_backend_reference.act_bytes(NULL, &r->classifier.matrix, 1);
     r->act = memory(act + dim * sizeof(float));
-    r->capacity = memory(dt_shortlist_measure(vocab, dim));
-    dt_shortlist_init(&r->list, &r->classifier, r->capacity);
+    r->capacity = memory(dt_shortlist_measure(vocab, dim, 1));
+    dt_shortlist_init(&r->list, &r->classifier, 1, r->capacity);
 }
 
 static void tear_down(struct rig *r)
@@ -150,7 +150,7 @@ static void one_model(uint32_t form)
     set_up(&r, form, vocab, dim);
     struct dt_candidates c;
     struct dt_shortlist_request q = {
-        .x = r.x, .recent = recent, .recent_count = 5, .rows = rows, .arg = &r};
+        .most = vocab / 2, .x = r.x, .recent = recent, .recent_count = 5, .rows = rows, .arg = &r};
     for (int i = 0; i < 8; i++) { // no list before all bounds are known
         assert_int_equal(dt_shortlist_make(&r.list, &r.stack, &q, &c), false);
         dt_shortlist_learn(&r.list);
@@ -196,8 +196,13 @@ static void pauses(void **state)
     uint32_t recent[1] = {0}, tried = 0;
     struct dt_candidates c;
     // an error that makes every bound useless
-    struct dt_shortlist_request q = {
-        .x = r.x, .error = 1e6f, .recent = recent, .recent_count = 1, .rows = rows, .arg = &r};
+    struct dt_shortlist_request q = {.most = r.classifier.matrix.rows / 2,
+                                     .x = r.x,
+                                     .error = 1e6f,
+                                     .recent = recent,
+                                     .recent_count = 1,
+                                     .rows = rows,
+                                     .arg = &r};
     for (int i = 0; i < 2000; i++) {
         if (dt_shortlist_passes(&r.list))
             continue;

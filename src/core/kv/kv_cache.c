@@ -169,6 +169,18 @@ void dt_kv_cache_restore(struct dt_kv_cache *cache, uint32_t positions, const un
     copy_all(cache, positions, (unsigned char *)(uintptr_t)saved, false);
 }
 
+void dt_kv_cache_copy(struct dt_kv_cache *to, const struct dt_kv_cache *from, uint32_t positions)
+{
+    size_t element = element_bytes(to), rows = to->layers * channels(to);
+    for (size_t r = 0; r < rows; r++) // a channel of a head of a layer
+        memcpy(to->keys + r * to->key_slots * element, from->keys + r * to->key_slots * element,
+               positions * element);
+    size_t head = to->head_size * element; // bytes of a position
+    for (size_t h = 0; h < (size_t)to->layers * to->heads; h++)
+        memcpy(to->values + h * to->value_slots * head, from->values + h * to->value_slots * head,
+               positions * head);
+}
+
 void dt_kv_cache_fill(struct dt_kv_cache *cache, uint32_t positions, float *key, float *value)
 {
     for (uint32_t layer = 0; layer < cache->layers; layer++) {

@@ -49,6 +49,10 @@ size_t dt_kv_cache_saved_bytes(const struct dt_kv_cache *cache, uint32_t positio
 void dt_kv_cache_save(const struct dt_kv_cache *cache, uint32_t positions, unsigned char *out);
 void dt_kv_cache_restore(struct dt_kv_cache *cache, uint32_t positions, const unsigned char *saved);
 
+// Makes the first `positions` positions those of `from`, a cache of the same model, capacity and
+// type.
+void dt_kv_cache_copy(struct dt_kv_cache *to, const struct dt_kv_cache *from, uint32_t positions);
+
 // Fills the first `positions` positions with fixed values between -0.5 and 0.5, the same on every
 // machine; for measuring. key, value: scratch of heads * head_size floats.
 void dt_kv_cache_fill(struct dt_kv_cache *cache, uint32_t positions, float *key, float *value);

@@ -34,30 +34,32 @@ bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_insta
     return t->row_products(by->ctx, NULL, classifier, 0, 0, NULL) != 0;
 }
 
-static void alloc(struct dt_shortlist *list, uint32_t vocab, uint32_t dim, struct dt_arena *arena)
+static void alloc(struct dt_shortlist *list, uint32_t vocab, uint32_t dim, uint32_t users,
+                  struct dt_arena *arena)
 {
     list->direction = dt_arena_alloc(arena, dim, sizeof *list->direction);
     list->row = dt_arena_alloc(arena, dim, sizeof *list->row);
     list->bounds = dt_arena_alloc(arena, vocab, sizeof *list->bounds);
-    size_t capacity = vocab > RECENT_MOST + FIRSTS ? vocab : RECENT_MOST + FIRSTS;
-    list->index = dt_arena_alloc(arena, capacity, sizeof *list->index);
-    list->logits = dt_arena_alloc(arena, capacity, sizeof *list->logits);
+    list->capacity = vocab > RECENT_MOST + FIRSTS ? vocab : RECENT_MOST + FIRSTS;
+    list->index = dt_arena_alloc(arena, (size_t)list->capacity * users, sizeof *list->index);
+    list->logits = dt_arena_alloc(arena, (size_t)list->capacity * users, sizeof *list->logits);
 }
 
-size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim)
+size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim, uint32_t users)
 {
     struct dt_shortlist unused;
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    alloc(&unused, vocab, dim, &counter);
+    alloc(&unused, vocab, dim, users, &counter);
     return counter.wanted;
 }
 
-void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classifier, void *memory)
+void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classifier,
+                       uint32_t users, void *memory)
 {
     memset(list, 0, sizeof *list);
     uint32_t vocab = classifier->matrix.rows, dim = classifier->matrix.cols;
-    struct dt_arena arena = dt_arena_over(memory, dt_shortlist_measure(vocab, dim));
-    alloc(list, vocab, dim, &arena);
+    struct dt_arena arena = dt_arena_over(memory, dt_shortlist_measure(vocab, dim, users));
+    alloc(list, vocab, dim, users, &arena);
     list->classifier = classifier;
     list->vocab = vocab;
     list->pause = PAUSE_FIRST;
@@ -195,16 +197,17 @@ static float largest_of(const float *logits, uint32_t count)
     return largest;
 }
 
-// A lower bound of the largest logit.
-static float least_certain(struct dt_shortlist *list, const struct dt_shortlist_request *q)
+// A lower bound of the largest logit. index, logits: the user's memory.
+static float least_certain(const struct dt_shortlist *list, const struct dt_shortlist_request *q,
+                           uint32_t *index, float *logits)
 {
     uint32_t n = q->recent_count < RECENT_MOST ? q->recent_count : RECENT_MOST;
     for (uint32_t i = 0; i < n; i++)
-        list->index[i] = q->recent[q->recent_count - n + i];
+        index[i] = q->recent[q->recent_count - n + i];
     for (uint32_t i = 0; i < list->firsts; i++)
-        list->index[n++] = list->first[i];
-    q->rows(q->arg, list->logits, list->index, n);
-    return largest_of(list->logits, n);
+        index[n++] = list->first[i];
+    q->rows(q->arg, logits, index, n);
+    return largest_of(logits, n);
 }
 
 bool dt_shortlist_passes(struct dt_shortlist *list)
@@ -222,6 +225,8 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
     memset(out, 0, sizeof *out);
     if (list->learned < list->vocab || q->recent_count == 0)
         return false;
+    uint32_t *index = list->index + (size_t)q->user * list->capacity;
+    float *logits = list->logits + (size_t)q->user * list->capacity;
     uint32_t dim = list->classifier->matrix.cols;
     double square = dot(q->x, q->x, dim),
            along = dot(q->x, list->direction, dim) * list->direction_scale;
@@ -230,7 +235,7 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
     // the most that any bound may be too low
     double slack = (double)list->norm_most * ((double)q->error + ROUNDING * length) +
                    (double)list->along_error * fabs(along);
-    double certain = (double)least_certain(list, q);
+    double certain = (double)least_certain(list, q, index, logits);
     double limit = certain - (double)q->bound.margin - slack;
     float threshold = (float)(limit - fabs(limit) * 0x1p-23); // rounded down
 
@@ -240,38 +245,37 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
           scale = q->bound.temperature > 0 ? 1.44269504f / q->bound.temperature : 0.0f;
     uint32_t part = list->vocab / 8;
     uint32_t count = by->table.screen(by->ctx, list->bounds, part, (float)along, turned, threshold,
-                                      scale, list->index, &rest);
+                                      scale, index, &rest);
     if (count > part - part / 16) {
         count = list->vocab;
     } else {
-        uint32_t n =
-            by->table.screen(by->ctx, list->bounds + part, list->vocab - part, (float)along, turned,
-                             threshold, scale, list->index + count, &more);
+        uint32_t n = by->table.screen(by->ctx, list->bounds + part, list->vocab - part,
+                                      (float)along, turned, threshold, scale, index + count, &more);
         for (uint32_t i = 0; i < n; i++)
-            list->index[count + i] += part;
+            index[count + i] += part;
         count += n;
         rest += more;
     }
-    if (count == 0 || count > list->vocab / 2) {
+    if (count == 0 || count > q->most) {
         list->passing = list->pause;
         list->pause = list->pause * 2 < PAUSE_LONGEST ? list->pause * 2 : PAUSE_LONGEST;
         return false;
     }
     list->pause = PAUSE_FIRST;
-    q->rows(q->arg, list->logits, list->index, count);
-    uint32_t best = argmax->table.argmax(argmax->ctx, list->logits, count);
-    list->first[list->facts.used % FIRSTS] = list->index[best];
+    q->rows(q->arg, logits, index, count);
+    uint32_t best = argmax->table.argmax(argmax->ctx, logits, count);
+    list->first[list->facts.used % FIRSTS] = index[best];
     list->firsts += list->firsts < FIRSTS;
     list->facts.used++;
     list->facts.rows += count;
-    *out = (struct dt_candidates){
-        .index = list->index, .logits = list->logits, .count = count, .bound = q->bound};
+    *out =
+        (struct dt_candidates){.index = index, .logits = logits, .count = count, .bound = q->bound};
     if (q->bound.temperature > 0) {
         // The others are at most threshold + slack, and `rest` is relative to its exponential. The
         // argmax may be NaN while other logits are not.
-        float largest = list->logits[best];
+        float largest = logits[best];
         if (largest != largest)
-            largest = largest_of(list->logits, count);
+            largest = largest_of(logits, count);
         double above = (double)threshold + slack * (1 + 1e-6) - (double)largest;
         out->outside = rest * exp(above / (double)q->bound.temperature) * (1 + 1e-5);
     }

@@ -34,8 +34,10 @@ struct dt_shortlist {
     uint32_t vocab, learned;
     uint32_t passing, pause; // evaluations to skip after a list that was too long; the next pause
     float *direction, *row;  // cols floats each
-    uint32_t *bounds, *index;
-    float *logits;
+    uint32_t *bounds;
+    uint32_t capacity; // of one user's list
+    uint32_t *index;   // capacity for each user
+    float *logits;     // likewise
     double direction_scale;
     uint32_t first[32], firsts; // the most likely token of each of the last lists
     float norm_most;            // the largest |w|
@@ -49,21 +51,25 @@ struct dt_shortlist {
 bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_instance *by,
                        size_t weight_bytes);
 
-// Bytes of memory for a classifier of vocab rows and dim columns.
-size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim);
+// Bytes of memory for a classifier of vocab rows and dim columns. users: how many sessions may have
+// candidates at the same time; they share the bounds.
+size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim, uint32_t users);
 
 // Makes a list. memory (DT_ALIGN-aligned, dt_shortlist_measure bytes) and the classifier outlive
 // it. Reads no weights.
-void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classifier, void *memory);
+void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classifier,
+                       uint32_t users, void *memory);
 
-// Computes the bounds of the next slice of rows, if any are left. Worker thread, as all functions
-// here.
+// Computes the bounds of the next slice of rows, if any are left; once in each pass. Worker thread,
+// as all functions here.
 void dt_shortlist_learn(struct dt_shortlist *list);
 
 // Computes the logits of rows index[0 .. count) into out, on all threads.
 typedef void dt_shortlist_rows(void *arg, float *out, const uint32_t *index, uint32_t count);
 
 struct dt_shortlist_request {
+    uint32_t user;          // whose candidates these are, below `users`
+    uint32_t most;          // a longer list is not made
     const float *x;         // dim floats, the classifier's input
     float error;            // dt_backend.act_error of its preparation
     const uint32_t *recent; // recent tokens, newest last
@@ -73,13 +79,13 @@ struct dt_shortlist_request {
     void *arg;
 };
 
-// True if this evaluation should make no list: not all bounds are known, or a list was too long a
-// short time ago. Call it once in each evaluation, before preparing anything for the list.
+// True if this pass should make no list: not all bounds are known, or a list was too long a short
+// time ago. Call it once in each pass, before preparing anything for the list.
 bool dt_shortlist_passes(struct dt_shortlist *list);
 
-// Computes the candidates for one x, valid until the next call; the stack screens the bounds. False
-// if no list was made: not all bounds are known, or the list is so long that the full product is as
-// fast (then dt_shortlist_passes is true for some evaluations).
+// Computes the candidates for one x, valid until the user's next call; the stack screens the
+// bounds. False if no list was made: not all bounds are known, or the list is so long that the full
+// product is as fast (then dt_shortlist_passes is true for some evaluations).
 bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
                        const struct dt_shortlist_request *request, struct dt_candidates *out);
 

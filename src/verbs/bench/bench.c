@@ -28,7 +28,8 @@ static void reset_sampling(struct dt_engine *engine, const struct dt_bench_optio
 {
     struct dt_sampling sampling = {
         .temperature = o->temperature, .top_p = o->top_p, .repeat_penalty = 1};
-    dt_engine_set_sampling(engine, &sampling, o->seed);
+    for (uint32_t i = 0; i < dt_engine_sessions(engine); i++)
+        dt_engine_set_sampling_at(engine, i, &sampling, o->seed + i);
 }
 
 static dt_status run_prompt(struct dt_bench_entry *e, const struct dt_bench_options *o,
@@ -57,19 +58,26 @@ static dt_status run_prompt(struct dt_bench_entry *e, const struct dt_bench_opti
 static dt_status run_decode(struct dt_bench_entry *e, const struct dt_bench_options *o,
                             double *tok_s, struct dt_error *err)
 {
-    struct dt_session *session = dt_engine_session(e->engine);
-    uint32_t token = first_token(e->engine), vocab = dt_engine_model(e->engine)->hp.vocab;
+    struct dt_session_part part[DT_SESSIONS_MAX] = {{0}};
+    uint32_t token[DT_SESSIONS_MAX], vocab = dt_engine_model(e->engine)->hp.vocab;
     dt_status status = DT_OK;
-    dt_session_truncate(session, 0);
-    dt_session_fill(session, o->at);
+    for (uint32_t k = 0; k < e->sequences; k++) {
+        token[k] = (first_token(e->engine) + k * 101) % vocab;
+        part[k] = (struct dt_session_part){.session = dt_engine_session_at(e->engine, k),
+                                           .tokens = &token[k],
+                                           .count = 1,
+                                           .err = err};
+        dt_session_truncate(part[k].session, 0);
+        dt_session_fill(part[k].session, o->at);
+    }
     reset_sampling(e->engine, o);
     uint64_t begun = dt_clock_ns();
     for (uint32_t i = 0; i < e->gen && status == DT_OK; i++) {
-        status = dt_engine_eval(e->engine, &token, 1, err);
-        if (status == DT_OK)
-            token = dt_engine_next(e->engine) % vocab;
+        status = dt_engine_eval_parts(e->engine, part, e->sequences, err);
+        for (uint32_t k = 0; k < e->sequences && status == DT_OK; k++)
+            token[k] = dt_engine_next_at(e->engine, k) % vocab;
     }
-    *tok_s = per_second(e->gen, dt_clock_ns() - begun);
+    *tok_s = per_second(e->gen * e->sequences, dt_clock_ns() - begun);
     return status;
 }
 
@@ -78,13 +86,18 @@ static dt_status run_process(struct dt_bench_entry *e, const struct dt_verb_mode
                              const char *steps, bool json, struct dt_output *output,
                              struct dt_error *err)
 {
-    char threads[16], context[16];
+    char threads[16], context[16], sequences[16];
     dt_format(threads, sizeof threads, "%u", e->threads);
     dt_format(context, sizeof context, "%u", model->engine.context);
     const char *argv[24] = {"duotale", "run",       e->model, "-t",      "0",
                             "-n",      steps,       "-b",     e->asked,  "-j",
                             threads,   "--context", context,  "--quiet", json ? "--json" : "--ids"};
     int n = 15;
+    if (e->sequences > 1) {
+        dt_format(sequences, sizeof sequences, "%u", e->sequences);
+        argv[n++] = "--sequences";
+        argv[n++] = sequences;
+    }
     if (model->tokenizer) {
         argv[n++] = "-z";
         argv[n++] = model->tokenizer;
@@ -127,6 +140,7 @@ static dt_status open_entry(struct dt_bench_entry *e, const struct dt_verb_model
     struct dt_engine_options options = model->engine;
     options.stack = e->asked;
     options.without_vocabulary = true;
+    options.sessions = e->sequences;
     uint32_t needed = o->at + 1;
     if (o->prompt > needed)
         needed = o->prompt;
@@ -169,6 +183,30 @@ static void close_entry(struct dt_bench_entry *e)
     free(e->start);
 }
 
+// Adds a model and a stack of n bytes with every number of sequences.
+static int add_sequences(struct dt_bench *bench, const char *path, const char *stack, size_t n)
+{
+    const char *at = bench->options.sequences;
+    for (char *end;; at = end + 1) {
+        unsigned long number = *at >= '0' && *at <= '9' ? strtoul(at, &end, 10) : 0;
+        if (number < 1 || number > DT_SESSIONS_MAX || (*end && *end != ','))
+            return dt_options_usage(DT_VERB_BENCH,
+                                    "--sequences: must be numbers of 1 to %u, separated by commas "
+                                    "(got \"%s\")",
+                                    DT_SESSIONS_MAX, bench->options.sequences);
+        if (bench->count == DT_BENCH_MAX)
+            return dt_options_usage(
+                DT_VERB_BENCH, "at most %u combinations of model, stack and sequences are possible",
+                DT_BENCH_MAX);
+        struct dt_bench_entry *e = &bench->entry[bench->count++];
+        e->model = path;
+        e->sequences = (uint32_t)number;
+        dt_format(e->asked, sizeof e->asked, "%.*s", (int)n, stack);
+        if (!*end)
+            return 0;
+    }
+}
+
 // Adds every model with every stack of a list "a,b,c".
 static int add_entries(struct dt_bench *bench, const struct dt_verb_model *model, char **paths,
                        int count)
@@ -177,13 +215,9 @@ static int add_entries(struct dt_bench *bench, const struct dt_verb_model *model
     for (int i = 0; i < count; i++) {
         for (const char *at = stacks;;) {
             size_t n = strcspn(at, ",");
-            if (bench->count == DT_BENCH_MAX)
-                return dt_options_usage(DT_VERB_BENCH,
-                                        "at most %u combinations of model and stack are possible",
-                                        DT_BENCH_MAX);
-            struct dt_bench_entry *e = &bench->entry[bench->count++];
-            e->model = paths[i];
-            dt_format(e->asked, sizeof e->asked, "%.*s", (int)n, at);
+            int code = add_sequences(bench, paths[i], at, n);
+            if (code != 0)
+                return code;
             if (!at[n])
                 break;
             at += n + 1;
@@ -265,6 +299,9 @@ static int on_measure_option(struct request *r, int id, const struct dt_option_v
         return 0;
     case DT_OPTION_WARM:
         o->warm = (uint32_t)value->integer;
+        return 0;
+    case DT_OPTION_SEQUENCES:
+        o->sequences = value->text;
         return 0;
     case DT_OPTION_NO_START:
         o->processes = false;
@@ -364,6 +401,7 @@ int dt_verb_bench(int argc, char **argv)
                                           .warm = 1,
                                           .top_p = 0.9f,
                                           .seed = 1,
+                                          .sequences = "1",
                                           .processes = true}};
     struct dt_error err = {0};
     int code = dt_options_read(DT_VERB_BENCH, argc, argv, on_option, &r);

@@ -8,19 +8,21 @@
 #include "verbs/bench/stats.h"
 #include "verbs/verb.h"
 
-#define DT_BENCH_MAX 16u // entries: models times stacks
+#define DT_BENCH_MAX 16u // entries: models times stacks times numbers of sequences
 
 struct dt_bench_options {
     uint32_t prompt, gen, at, runs, warm;
     bool at_given;
     float temperature, top_p;
     uint64_t seed;
-    bool processes; // also start processes, for start-up time and memory
+    const char *sequences; // numbers of 1 to DT_SESSIONS_MAX, separated by commas
+    bool processes;        // also start processes, for start-up time and memory
 };
 
-// One model with one stack.
+// One model with one stack and one number of texts decoded together.
 struct dt_bench_entry {
     const char *model;
+    uint32_t sequences;
     char asked[128]; // as on the command line
     struct dt_engine *engine;
     double *prompt, *decode, *first, *start; // one per run: tok/s, tok/s, ms, ms

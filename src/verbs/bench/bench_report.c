@@ -28,19 +28,19 @@ void dt_bench_print(const struct dt_bench *bench, FILE *out)
              dt_cpu()->model, o->runs, o->warm);
     dt_print(out, "prompt: %u tokens; decoding: %u tokens from position %u, temperature %g\n\n",
              o->prompt, o->gen, o->at, (double)o->temperature);
-    dt_print(out, "%-28s %-22s %2s %10s %6s %10s %8s %8s %8s %8s %6s %8s %8s %8s\n", "model",
-             "backend", "j", "prompt/s", "ratio", "decode/s", "min", "max", "trimmed", "sd",
+    dt_print(out, "%-28s %-22s %2s %2s %10s %6s %10s %8s %8s %8s %8s %6s %8s %8s %8s\n", "model",
+             "backend", "j", "n", "prompt/s", "ratio", "decode/s", "min", "max", "trimmed", "sd",
              "ratio", "first ms", "start ms", "RSS MB");
     for (uint32_t i = 0; i < bench->count; i++) {
         const struct dt_bench_entry *e = &bench->entry[i];
-        dt_print(out,
-                 "%-28.28s %-22s %2u %10.1f %6.2f %10.1f %8.1f %8.1f %8.1f %8.1f %6.2f %8.2f %8.2f "
-                 "%8.1f\n",
-                 short_name(e->model), e->resolved, e->threads, e->prompt_tok_s.median,
-                 ratio(bench, i, true), e->decode_tok_s.median, e->decode_tok_s.min,
-                 e->decode_tok_s.max, e->decode_tok_s.trimmed, e->decode_tok_s.sd,
-                 ratio(bench, i, false), e->first_token_ms.median, e->start_ms.median,
-                 (double)e->peak_rss / 1e6);
+        dt_print(
+            out,
+            "%-28.28s %-22s %2u %2u %10.1f %6.2f %10.1f %8.1f %8.1f %8.1f %8.1f %6.2f %8.2f %8.2f "
+            "%8.1f\n",
+            short_name(e->model), e->resolved, e->threads, e->sequences, e->prompt_tok_s.median,
+            ratio(bench, i, true), e->decode_tok_s.median, e->decode_tok_s.min, e->decode_tok_s.max,
+            e->decode_tok_s.trimmed, e->decode_tok_s.sd, ratio(bench, i, false),
+            e->first_token_ms.median, e->start_ms.median, (double)e->peak_rss / 1e6);
     }
 }
 
@@ -67,6 +67,7 @@ void dt_bench_json(const struct dt_bench *bench, FILE *out)
         dt_json_put_text(&j, "backend", strcmp(e->asked, "auto") == 0 ? e->resolved : e->asked);
         dt_json_put_text(&j, "resolved", e->resolved);
         dt_json_put_uint(&j, "threads", e->threads);
+        dt_json_put_uint(&j, "sequences", e->sequences);
         dt_stats_put(&j, "prompt_tok_s", &e->prompt_tok_s);
         dt_stats_put(&j, "decode_tok_s", &e->decode_tok_s);
         dt_json_name(&j, "first_token_ms");
@@ -101,7 +102,7 @@ void dt_bench_csv(const struct dt_bench *bench, FILE *out)
           "prompt_sd,decode_median,decode_min,"
           "decode_max,decode_mean,decode_sd,decode_trimmed,decode_ratio,first_token_ms,start_to_"
           "first_byte_ms,peak_rss_kib,"
-          "anonymous_kib,weights_bytes\n",
+          "anonymous_kib,weights_bytes,sequences\n",
           out);
     for (uint32_t i = 0; i < bench->count; i++) {
         const struct dt_bench_entry *e = &bench->entry[i];
@@ -112,11 +113,11 @@ void dt_bench_csv(const struct dt_bench *bench, FILE *out)
         dt_print(
             out,
             "%u,%u,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.4f,%.3f,%.3f,%llu,%"
-            "llu,%zu\n",
+            "llu,%zu,%u\n",
             e->threads, bench->options.at, p->median, p->min, p->max, p->mean, p->sd, d->median,
             d->min, d->max, d->mean, d->sd, d->trimmed, ratio(bench, i, false),
             e->first_token_ms.median, e->start_ms.median, (unsigned long long)(e->peak_rss / 1024),
-            (unsigned long long)(e->anonymous / 1024), e->weights_bytes);
+            (unsigned long long)(e->anonymous / 1024), e->weights_bytes, e->sequences);
     }
 }
 
@@ -157,7 +158,10 @@ void dt_bench_svg(const struct dt_bench *bench, FILE *out)
         xml_text(out, short_name(e->model));
         fputs(", ", out);
         xml_text(out, e->resolved);
-        dt_print(out, ", %u</text>\n", e->threads);
+        dt_print(out, ", %u", e->threads);
+        if (e->sequences > 1)
+            dt_print(out, ", %u sequences", e->sequences);
+        fputs("</text>\n", out);
         dt_print(out, "<rect x=\"%d\" y=\"%u\" width=\"%.1f\" height=\"%d\" fill=\"#4878a8\"/>\n",
                  LEFT, y, d->median * scale, ROW - 6);
         dt_print(out,

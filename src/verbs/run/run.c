@@ -72,6 +72,28 @@ static dt_status read_prompt(const struct dt_run_options *o, char **text, size_t
     return status;
 }
 
+static void begin_runs(struct dt_run *runs, struct dt_run_options *o)
+{
+    for (uint32_t i = 0; i < o->sequences; i++) {
+        runs[i].options = o;
+        runs[i].sequence = i;
+        runs[i].ended = "length";
+        dt_sink_init(&runs[i].sink, STDOUT_FILENO);
+        dt_json_init(&runs[i].json, stdout, 0);
+    }
+}
+
+static void start_runs(struct dt_run *runs, const struct dt_run_options *o)
+{
+    struct dt_engine *engine = runs->engine;
+    uint32_t limit = dt_session_capacity(dt_engine_session(engine));
+    for (uint32_t i = 0; i < o->sequences; i++) {
+        runs[i].engine = engine;
+        runs[i].limit = o->steps > 0 && o->steps < limit ? o->steps : limit;
+        dt_engine_set_sampling_at(engine, i, &o->sampling, o->seed + i);
+    }
+}
+
 int dt_verb_run(int argc, char **argv)
 {
     struct dt_run_options o;
@@ -82,68 +104,68 @@ int dt_verb_run(int argc, char **argv)
     // without a prompt, token ids and JSON need no vocabulary
     o.model.engine.without_vocabulary = (o.ids || o.json) && !o.chat && !o.prompt && !o.prompt_file;
     struct dt_error err = {0};
-    struct dt_run run = {.options = &o, .ended = "length"};
+    struct dt_run *runs = calloc(o.sequences, sizeof *runs), *run = runs;
+    if (!runs)
+        return dt_status_exit_code(DT_NO_MEMORY);
     char *prompt_text = NULL;
     size_t prompt_length = 0;
     struct dt_engine_plan plan;
     o.voice.quiet = o.quiet;
     dt_verb_log(o.verbose);
-    dt_sink_init(&run.sink, STDOUT_FILENO);
-    dt_json_init(&run.json, stdout, 0);
+    begin_runs(runs, &o);
     dt_status status = DT_OK;
     if (o.prompt_file || o.prompt)
         status = read_prompt(&o, &prompt_text, &prompt_length, &err);
     if (status == DT_OK)
         status = dt_verb_model_path(&o.model, &err);
     if (status == DT_OK)
-        status = dt_engine_new(&run.engine, &o.model.engine, &err);
+        status = dt_engine_new(&run->engine, &o.model.engine, &err);
     if (status != DT_OK)
         goto done;
-    catch_interrupt(run.engine);
-    status = dt_engine_prepare(run.engine, o.model.path, o.model.tokenizer, &plan, &err);
+    catch_interrupt(run->engine);
+    status = dt_engine_prepare(run->engine, o.model.path, o.model.tokenizer, &plan, &err);
     if (status != DT_OK)
         goto done;
-    dt_run_announce(&o, run.engine, &plan);
-    status = dt_engine_start(run.engine, NULL, NULL, &err);
+    dt_run_announce(&o, run->engine, &plan);
+    status = dt_engine_start(run->engine, NULL, NULL, &err);
     if (status != DT_OK)
         goto done;
-    dt_engine_set_sampling(run.engine, &o.sampling, o.seed);
-    run.limit = dt_session_capacity(dt_engine_session(run.engine));
-    if (o.steps > 0 && o.steps < run.limit)
-        run.limit = o.steps;
+    start_runs(runs, &o);
     status = dt_verb_voice_open(&o.voice, &err);
     if (status != DT_OK)
         goto done;
     if (o.voice.listen)
-        status = listen(&run, &prompt_text, &prompt_length, &err);
+        status = listen(run, &prompt_text, &prompt_length, &err);
     if (status != DT_OK)
         goto done;
     if (o.voice.speech)
         dt_speech_begin(o.voice.speech);
-    run.begun = dt_clock_ns();
+    run->begun = dt_clock_ns();
     if (o.chat)
-        status = dt_run_chat(&run, prompt_text, &err);
+        status = dt_run_chat(run, prompt_text, &err);
     else
-        status = dt_run_story(&run, prompt_text ? prompt_text : "", prompt_length, &err);
+        status = (o.sequences > 1 ? dt_run_stories : dt_run_story)(
+            run, prompt_text ? prompt_text : "", prompt_length, &err);
     if (status == DT_OK)
-        status = dt_engine_check(run.engine, &err); // the last pieces of text
+        status = dt_engine_check(run->engine, &err); // the last pieces of text
     if (status == DT_CANCELLED)
-        run.ended = "interrupted";
+        run->ended = "interrupted";
     uint64_t finished = dt_clock_ns();
-    if (!dt_verb_voice_finish(&o.voice, run.engine) && status == DT_OK)
+    if (!dt_verb_voice_finish(&o.voice, run->engine) && status == DT_OK)
         status =
             dt_error_set(&err, DT_FAILED, o.voice.wav_path, "the sound of the story is incomplete");
-    dt_run_report(&run, finished);
+    dt_run_report(run, finished);
 done:
-    if (run.sink.failure) // no message if the reader has gone
-        status = run.sink.failure == EPIPE
+    if (run->sink.failure) // no message if the reader has gone
+        status = run->sink.failure == EPIPE
                      ? DT_FAILED
                      : dt_error_set(&err, DT_FAILED, NULL, "cannot write to standard output: %s",
-                                    strerror(run.sink.failure));
-    if (status != DT_OK && status != DT_CANCELLED && run.sink.failure != EPIPE)
+                                    strerror(run->sink.failure));
+    if (status != DT_OK && status != DT_CANCELLED && run->sink.failure != EPIPE)
         dt_verb_fail(&err);
     dt_verb_voice_close(&o.voice);
-    dt_engine_free(run.engine);
+    dt_engine_free(run->engine);
     free(prompt_text);
+    free(runs);
     return dt_status_exit_code(status);
 }

@@ -25,6 +25,7 @@ struct dt_run_options {
     uint32_t steps;
     const char *prompt, *system, *prompt_file, *template_name; // of argv, or NULL
     enum dt_run_stop stop;
+    uint32_t sequences; // stories that are generated together; at least 1
     bool chat, ids, json, quiet, verbose, special;
     struct dt_stop_text stops; // --stop-text
     struct dt_verb_voice voice;
@@ -33,10 +34,11 @@ struct dt_run_options {
 // Reads the command line. -1: run; else the exit code (the help or an error was printed).
 int dt_run_options(struct dt_run_options *out, int argc, char **argv);
 
-// One run and its progress.
+// One run and its progress; of several sequences, one of them.
 struct dt_run {
     struct dt_run_options *options;
     struct dt_engine *engine;
+    uint32_t sequence; // the number of its session
     struct dt_sink sink;
     struct dt_text_filter filter;
     struct dt_json json;
@@ -64,6 +66,29 @@ dt_status dt_run_story(struct dt_run *run, const char *text, size_t n, struct dt
 // an unknown template; else as dt_run_story.
 dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *err);
 
+// Generates several stories that begin with text[0..n) in one pass a token: runs[i] in session i,
+// with the seed options->seed + i. Their texts are printed one after the other, the first as it
+// comes, with a line <|endoftext|> between two. As dt_run_story; `ended` is each run's own.
+dt_status dt_run_stories(struct dt_run *runs, const char *text, size_t n, struct dt_error *err);
+
+// ---- steps of a story ----
+
+// The tokens of a story's beginning, of which -n admits *use; valid until the next encoding.
+// DT_CONTEXT_FULL if they are longer than the context.
+dt_status dt_run_encode(struct dt_run *run, const char *text, size_t n, const uint32_t **tokens,
+                        size_t *count, uint32_t *use, struct dt_error *err);
+
+// Prints them as the beginning of the story.
+dt_status dt_run_print_prompt(struct dt_run *run, const uint32_t *tokens, size_t count,
+                              uint32_t use, struct dt_error *err);
+
+// Whether -n cut the prompt; then a line on stderr says so.
+bool dt_run_is_cut(struct dt_run *run, size_t count, uint32_t use);
+
+// Samples the next token and prints it. *id: the token to evaluate; DT_NO_TOKEN: the story ends,
+// for the reason in run->ended.
+dt_status dt_run_step(struct dt_run *run, uint32_t *id, struct dt_error *err);
+
 // Generates until the turn ends. The session must contain all tokens so far.
 dt_status dt_run_continue(struct dt_run *run, struct dt_error *err);
 
@@ -76,6 +101,7 @@ void dt_run_announce(const struct dt_run_options *options, struct dt_engine *eng
 
 // Prints the figures to stderr, unless quiet, and as the last JSON object. done: the clock after
 // the last token.
+// Of several runs the figures are those of all together, and *run is the first of them.
 void dt_run_report(struct dt_run *run, uint64_t done);
 
 #endif

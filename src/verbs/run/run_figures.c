@@ -23,6 +23,14 @@ void dt_run_report(struct dt_run *run, uint64_t done)
         dt_json_object(j);
         dt_json_put_bool(j, "done", true);
         dt_json_put_text(j, "stop", run->ended);
+        if (o->sequences > 1) {
+            dt_json_put_uint(j, "sequences", o->sequences);
+            dt_json_name(j, "stops");
+            dt_json_array(j);
+            for (uint32_t i = 0; i < o->sequences; i++)
+                dt_json_text(j, run[i].ended);
+            dt_json_end(j);
+        }
         dt_json_put_uint(j, "tokens", run->generated);
         dt_json_put_uint(j, "prompt_tokens", run->prompt_tokens);
         dt_json_put_number(j, "tok_s", achieved);
@@ -55,6 +63,9 @@ void dt_run_report(struct dt_run *run, uint64_t done)
              dt_session_capacity(dt_engine_session(run->engine)), dt_engine_stack_name(run->engine),
              dt_engine_is_slow(run->engine) ? " (slow)" : "", dt_engine_threads(run->engine),
              dt_engine_threads(run->engine) == 1 ? "" : "s", (unsigned long long)o->seed);
+    if (o->sequences > 1)
+        dt_print(stderr, "%u stories together, seeds %llu to %llu\n", o->sequences,
+                 (unsigned long long)o->seed, (unsigned long long)(o->seed + o->sequences - 1));
     dt_print(
         stderr,
         "memory: %.1f MB resident, %.1f MB of it private; %.0f MB available; %llu page fault%s "

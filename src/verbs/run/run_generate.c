@@ -49,8 +49,10 @@ static bool write_token(struct dt_run *run, uint32_t id, bool prompt)
         dt_json_put_uint(&run->json, "id", id);
         dt_json_name(&run->json, "text");
         dt_json_text_n(&run->json, text, n);
+        if (run->options->sequences > 1)
+            dt_json_put_uint(&run->json, "sequence", run->sequence);
         dt_json_put_uint(&run->json, "position",
-                         dt_session_position(dt_engine_session(run->engine)));
+                         dt_session_position(dt_engine_session_at(run->engine, run->sequence)));
         dt_json_put_bool(&run->json, "prompt", prompt);
         dt_json_end(&run->json);
         return fflush(stdout) == 0 || dt_sink_fail(&run->sink, errno);
@@ -71,37 +73,49 @@ static bool ends(const struct dt_run *run, uint32_t id)
            dt_tokenizer_is_end(dt_engine_tokenizer(run->engine), id);
 }
 
+dt_status dt_run_step(struct dt_run *run, uint32_t *id, struct dt_error *err)
+{
+    uint32_t position = dt_session_position(dt_engine_session_at(run->engine, run->sequence));
+    *id = DT_NO_TOKEN;
+    if (position > run->limit)
+        return DT_OK;
+    uint32_t next = dt_engine_next_at(run->engine, run->sequence);
+    if (!run->first)
+        run->first = dt_clock_ns();
+    if (ends(run, next)) {
+        run->ended = "end";
+        run->previous = next;
+        return DT_OK;
+    }
+    if (!write_token(run, next, false))
+        return dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
+    if (run->stopped)
+        run->ended = "stop-text";
+    // as in llama2.c, the token sampled at the last position is printed but not evaluated
+    if (!run->stopped && position < run->limit)
+        *id = next;
+    return DT_OK;
+}
+
 // Generates until the story ends. The session contains all tokens so far.
 static dt_status generate_until_end(struct dt_run *run, struct dt_error *err)
 {
-    struct dt_session *session = dt_engine_session(run->engine);
     run->ended = "length";
     run->stops = run->options->stops;
     run->stopped = false;
-    // as in llama2.c, the token sampled at the last position is printed but not evaluated
-    for (uint32_t position = dt_session_position(session); position <= run->limit; position++) {
+    for (;;) {
+        uint32_t id;
         if (dt_engine_cancelled(run->engine))
             return dt_error_set(err, DT_CANCELLED, NULL, "interrupted");
-        uint32_t id = dt_engine_next(run->engine);
-        if (!run->first)
-            run->first = dt_clock_ns();
-        if (ends(run, id)) {
-            run->ended = "end";
-            run->previous = id;
+        dt_status status = dt_run_step(run, &id, err);
+        if (status == DT_OK && id == DT_NO_TOKEN)
             return DT_OK;
-        }
-        if (!write_token(run, id, false))
-            return dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
-        if (run->stopped)
-            run->ended = "stop-text";
-        if (run->stopped || position == run->limit)
-            break;
-        dt_status status = dt_engine_eval(run->engine, &id, 1, err);
+        if (status == DT_OK)
+            status = dt_engine_eval(run->engine, &id, 1, err);
         if (status != DT_OK)
             return status;
         run->decoded++;
     }
-    return DT_OK;
 }
 
 dt_status dt_run_continue(struct dt_run *run, struct dt_error *err)
@@ -118,34 +132,35 @@ static dt_status fail_full(uint32_t capacity, size_t count, struct dt_error *err
     return dt_context_fill_error(&fill, "shorten it, or raise --context", err);
 }
 
-// Prints a prompt and evaluates it, cut at -n as in llama2.c; *cut says whether it was.
-static dt_status begin_story(struct dt_run *run, const char *text, size_t n, bool *cut,
-                             struct dt_error *err)
+dt_status dt_run_encode(struct dt_run *run, const char *text, size_t n, const uint32_t **tokens,
+                        size_t *count, uint32_t *use, struct dt_error *err)
 {
-    const uint32_t *tokens;
-    size_t count;
     dt_status status = DT_OK;
     if (dt_engine_model(run->engine)->vocab.kind == DT_VOCAB_NONE && n == 0) { // with --ids
         static const uint32_t bos = 1;
-        tokens = &bos;
-        count = 1;
+        *tokens = &bos;
+        *count = 1;
     } else {
         unsigned flags = DT_ENCODE_BOS | DT_ENCODE_PREFIX | DT_ENCODE_USER |
                          (run->options->special ? DT_ENCODE_SPECIAL : 0);
-        status = dt_engine_encode(run->engine, text, n, flags, &tokens, &count, err);
+        status = dt_engine_encode(run->engine, text, n, flags, tokens, count, err);
     }
     if (status != DT_OK)
         return status;
-    if (count == 0)
+    if (*count == 0)
         return dt_error_set(err, DT_BAD_INPUT, dt_engine_path(run->engine),
                             "the vocabulary has no BOS token; give a prompt with -i");
-    uint32_t position = dt_session_position(dt_engine_session(run->engine)),
-             capacity = run->limit - position,
-             most = dt_session_capacity(dt_engine_session(run->engine));
-    if (count > most)
-        return fail_full(most, count, err);
-    uint32_t use = count < capacity ? (uint32_t)count : capacity;
-    run->prompt_tokens += use;
+    uint32_t most = dt_session_capacity(dt_engine_session(run->engine));
+    if (*count > most)
+        return fail_full(most, *count, err);
+    *use = *count < run->limit ? (uint32_t)*count : run->limit;
+    run->prompt_tokens += *use;
+    return DT_OK;
+}
+
+dt_status dt_run_print_prompt(struct dt_run *run, const uint32_t *tokens, size_t count,
+                              uint32_t use, struct dt_error *err)
+{
     bool bos = tokens[0] == dt_engine_model(run->engine)->vocab.bos ||
                dt_engine_model(run->engine)->vocab.kind == DT_VOCAB_NONE;
     run->previous = bos ? tokens[0] : DT_NO_TOKEN;
@@ -158,13 +173,32 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, boo
             return dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
     }
     run->previous = tokens[use - 1];
-    status = dt_engine_eval(run->engine, tokens, use, err);
-    if (status == DT_OK && count > capacity) {
-        run->ended = "length";
-        *cut = true;
-        dt_print(stderr, "duotale: -n %u cut the prompt from %zu to %u tokens\n", run->limit, count,
-                 capacity);
-    }
+    return DT_OK;
+}
+
+bool dt_run_is_cut(struct dt_run *run, size_t count, uint32_t use)
+{
+    if (count == use)
+        return false;
+    run->ended = "length";
+    dt_print(stderr, "duotale: -n %u cut the prompt from %zu to %u tokens\n", run->limit, count,
+             use);
+    return true;
+}
+
+// Prints a prompt and evaluates it, cut at -n as in llama2.c; *cut says whether it was.
+static dt_status begin_story(struct dt_run *run, const char *text, size_t n, bool *cut,
+                             struct dt_error *err)
+{
+    const uint32_t *tokens;
+    size_t count;
+    uint32_t use;
+    dt_status status = dt_run_encode(run, text, n, &tokens, &count, &use, err);
+    if (status == DT_OK)
+        status = dt_run_print_prompt(run, tokens, count, use, err);
+    if (status == DT_OK)
+        status = dt_engine_eval(run->engine, tokens, use, err);
+    *cut = status == DT_OK && dt_run_is_cut(run, count, use);
     return status;
 }
 

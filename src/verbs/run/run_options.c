@@ -128,6 +128,9 @@ static int on_option(void *arg, int id, const struct dt_option_value *v)
     case DT_OPTION_PROMPT_FILE:
         o->prompt_file = v->text;
         return 0;
+    case DT_OPTION_SEQUENCES:
+        o->sequences = (uint32_t)v->integer;
+        return 0;
     case DT_OPTION_IDS:
         o->ids = true;
         return 0;
@@ -163,7 +166,7 @@ static int on_option(void *arg, int id, const struct dt_option_value *v)
 int dt_run_options(struct dt_run_options *o, int argc, char **argv)
 {
     const struct dt_verb_page *page = dt_verb_page(DT_VERB_RUN);
-    *o = (struct dt_run_options){.steps = UINT32_MAX};
+    *o = (struct dt_run_options){.steps = UINT32_MAX, .sequences = 1};
     for (size_t i = 0; i < page->setting_count; i++) {
         const struct dt_setting *setting = &dt_settings_table()[page->settings[i]];
         const struct dt_option_value initial = {.text = setting->initial};
@@ -180,6 +183,12 @@ int dt_run_options(struct dt_run_options *o, int argc, char **argv)
         return dt_options_usage(DT_VERB_RUN, "--prompt and --prompt-file cannot be combined");
     if (o->special && o->chat)
         return dt_options_usage(DT_VERB_RUN, "--special and --chat cannot be combined");
+    if (o->sequences > 1 && (o->chat || o->voice.speak || o->voice.listen))
+        return dt_options_usage(DT_VERB_RUN, "--sequences cannot be combined with %s",
+                                o->chat          ? "a chat"
+                                : o->voice.speak ? "--speak"
+                                                 : "--listen");
+    o->model.engine.sessions = o->sequences;
     if (o->steps == UINT32_MAX) // not given: a chat has the whole context
         o->steps = o->chat ? 0 : 256;
     if (o->seed == 0)

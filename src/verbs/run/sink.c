@@ -12,6 +12,7 @@ void dt_sink_init(struct dt_sink *sink, int fd)
 {
     sink->fd = fd;
     sink->failure = 0;
+    sink->held = NULL;
 }
 
 bool dt_sink_fail(struct dt_sink *sink, int failure)
@@ -21,8 +22,19 @@ bool dt_sink_fail(struct dt_sink *sink, int failure)
     return false;
 }
 
+bool dt_sink_hold(struct dt_sink *sink, struct dt_string_buffer *held)
+{
+    const struct dt_string_buffer *kept = sink->held;
+    sink->held = held;
+    return held || !kept || dt_sink_write(sink, kept->text, kept->length);
+}
+
 bool dt_sink_write(struct dt_sink *sink, const char *text, size_t n)
 {
+    if (sink->held) {
+        dt_string_buffer_append(sink->held, text, n);
+        return true;
+    }
     while (n > 0 && !sink->failure) {
         ssize_t wrote = write(sink->fd, text, n);
         if (wrote >= 0) {

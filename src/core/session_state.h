@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// The inside of sessions, shared by session*.c only.
+#ifndef DT_CORE_SESSION_STATE_H
+#define DT_CORE_SESSION_STATE_H
+
+#include "core/forward.h"
+#include "core/session.h"
+
+// A column of a pass whose logits are computed.
+struct dt_session_wanted {
+    struct dt_session *session;
+    struct dt_session_part *part;
+    uint32_t position; // of its token
+    float *logits;     // its row
+    bool finite, stop; // found; the sink's answer
+    uint32_t in_pass;  // its column in the pass
+    bool last;         // of its part
+};
+
+// What the sessions of one arena share.
+struct dt_session_group {
+    struct dt_forward forward;
+    bool follow_services; // the worker count comes from the services, and is read again at a swap
+    uint32_t kv_type;
+    uint32_t count; // sessions
+    struct dt_session *sessions;
+    float *logits; // a row for each session, row_stride floats apart; any session may have any row
+    size_t row_stride;
+    struct dt_shortlist *list;
+    // of the pass: count entries, and as many parts; a batch of wanted columns
+    struct dt_forward_run *runs;
+    struct dt_session_part **run_parts;
+    struct dt_session_wanted *wanted;
+};
+
+struct dt_session {
+    struct dt_session_group *group;
+    struct dt_kv_cache cache;
+    struct dt_finite finite; // of the last evaluation
+    uint32_t position;       // positions in the cache
+    uint32_t done;           // of the present part: tokens evaluated
+    const atomic_int *cancel;
+    dt_session_progress *progress;
+    void *progress_arg;
+
+    bool have_logits; // the last position has logits or candidates
+    bool pending;     // it has candidates only; `hidden` has what the others are computed from
+    struct dt_sampler_bound bound;
+    struct dt_candidates candidates;
+    uint32_t *tokens; // of all positions
+    float *hidden;    // dim floats
+    float *logits;    // the session's row of the group; NULL: none
+};
+
+// Drops the logits of the last position.
+void dt_session_forget_logits(struct dt_session *s);
+
+// Computes the logits of a session that has candidates only, whatever its cancel flag is.
+void dt_session_classify_pending(struct dt_session *s);
+
+#endif

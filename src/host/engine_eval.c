@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// Evaluating and sampling with an engine's sessions.
+#include "host/engine_state.h"
+
+// The result of an evaluation, in which `session` may have failed with *err.
+static dt_status check_evaluated(struct dt_engine *e, const struct dt_session *session,
+                                 dt_status status, struct dt_error *err)
+{
+    dt_status files = dt_engine_check(e, err); // the cause of any other error
+    if (files == DT_OK && status == DT_BAD_INPUT && !dt_session_is_finite(session))
+        dt_engine_name_damage(e, err);
+    return files != DT_OK ? files : status;
+}
+
+dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t count,
+                         struct dt_error *err)
+{
+    dt_session_set_bound(e->session, dt_sampler_bound(&e->sampler[0]));
+    return dt_engine_score(e, tokens, count, NULL, NULL, err);
+}
+
+dt_status dt_engine_score(struct dt_engine *e, const uint32_t *tokens, uint32_t count,
+                          dt_session_logits_sink *sink, void *sink_arg, struct dt_error *err)
+{
+    dt_status status = dt_session_eval(e->session, tokens, count, sink, sink_arg, err);
+    return check_evaluated(e, e->session, status, err);
+}
+
+dt_status dt_engine_eval_parts(struct dt_engine *e, struct dt_session_part *parts, uint32_t count,
+                               struct dt_error *err)
+{
+    for (uint32_t i = 0; i < dt_engine_sessions(e); i++)
+        dt_session_set_bound(dt_session_in_group(e->session, i), dt_sampler_bound(&e->sampler[i]));
+    dt_status status = dt_session_eval_parts(parts, count);
+    struct dt_session *failed = e->session;
+    for (uint32_t i = 0; i < count && status != DT_OK; i++) {
+        if (parts[i].status == DT_OK)
+            continue;
+        failed = parts[i].session;
+        if (err && parts[i].err && err != parts[i].err)
+            *err = *parts[i].err;
+        break;
+    }
+    return check_evaluated(e, failed, status, err);
+}
+
+uint32_t dt_engine_next(struct dt_engine *e)
+{
+    return dt_engine_next_at(e, 0);
+}
+
+uint32_t dt_engine_next_at(struct dt_engine *e, uint32_t index)
+{
+    struct dt_session *session = dt_session_in_group(e->session, index);
+    struct dt_sampler *sampler = &e->sampler[index];
+    struct dt_candidates candidates;
+    if (dt_session_candidates(session, &candidates)) {
+        uint32_t token = dt_sampler_some(sampler, &candidates);
+        if (token != DT_SAMPLER_UNSURE)
+            return token;
+    }
+    return dt_sampler_next(sampler, dt_session_logits(session), dt_session_tokens(session),
+                           dt_session_position(session));
+}
+
+void dt_engine_set_sampling(struct dt_engine *e, const struct dt_sampling *settings, uint64_t seed)
+{
+    dt_engine_set_sampling_at(e, 0, settings, seed);
+}
+
+void dt_engine_set_sampling_at(struct dt_engine *e, uint32_t index,
+                               const struct dt_sampling *settings, uint64_t seed)
+{
+    // the memory is scratch, which samplers of one thread can share
+    dt_sampler_init(&e->sampler[index], e->model.hp.vocab, &e->stack.instance->stack, settings,
+                    seed, e->sampler_block.memory);
+}
