@@ -39,8 +39,8 @@ double dt_eval_nats_per_token(const struct dt_eval_score *score);
 // Bytes of a token's piece, as bits per byte counts them.
 uint32_t dt_eval_piece_bytes(const struct dt_engine *engine, uint32_t id);
 
-// ln of the sum of e^logit, of finite logits, computed in double: the same bits on every machine, off
-// by less than 1e-12. Any thread.
+// ln of the sum of e^logit, of finite logits, computed in double: the same bits on every machine,
+// off by less than 1e-12. Any thread.
 double dt_eval_log_sum_exp(const float *logits, uint32_t n);
 
 // eval --compare: compares the model in `model` with the one at other_path. A backend of "X,Y" uses
