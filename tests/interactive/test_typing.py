@@ -3,7 +3,12 @@
 
 usage: test_typing.py PROGRAM SOURCE
 """
+import contextlib
+import json
 import os
+import pathlib
+import re
+import signal
 import sys
 import time
 
@@ -17,11 +22,23 @@ def step(session, what, good):
     return common.expect(what, good, session.tail())
 
 
+@contextlib.contextmanager
+def session(home, what, *arguments, **options):
+    """A session at its prompt. /quit must end it after the block."""
+    s = TerminalSession(*arguments, home=home, **options)
+    try:
+        s.wait(PROMPT if "tui" not in arguments else rb"tok/s")
+        yield s
+        s.type("\x15")  # an entry that was begun
+        s.enter("/quit")
+        step(s, f"{what}: quits", s.ends() == 0)
+    finally:
+        s.close()
+
+
 def sequences(home):
     """Readline: unknown sequences are not text, and a key may come in pieces on a serial line."""
-    s = TerminalSession("--ui", "line", "-n", "8", term="vt100", home=home)
-    try:
-        s.wait(PROMPT)
+    with session(home, "line", "--ui", "line", "-n", "8", term="vt100") as s:
         s.type("/rename a\x1b[13;5ub\x1b]11;rgb:0/0/0\x1b\\c\x1b[<64;10;12Md\x1b[M !!e\x1b[1;9Zf")
         s.type("\x1bP1+r\x1b\\\x1b[24;80Rg\r")
         step(s, "line: unknown sequences are not typed", s.wait(rb'Renamed to "abcdefg"', 10))
@@ -40,30 +57,78 @@ def sequences(home):
         time.sleep(0.15)
         s.type("01~\r")
         step(s, "line: a paste marker in two pieces", s.wait(rb'Renamed to "one', 10))
-        s.enter("/quit")
-        step(s, "line: quits", s.ends() == 0)
-    finally:
-        s.close()
 
 
 def plain_lines(home):
     """The terminal's own line editing passes sequences on: the program removes them."""
-    s = TerminalSession("--ui", "plain", "-n", "8", home=home)
-    try:
-        s.wait(PROMPT)
+    with session(home, "plain", "--ui", "plain", "-n", "8") as s:
         s.enter("/rename a\x1b[Ab\x1b[13;5uc")
         step(s, "plain: sequences are removed from lines", s.wait(rb'Renamed to "abc"', 10))
-        s.enter("/quit")
-        step(s, "plain: quits", s.ends() == 0)
-    finally:
-        s.close()
+
+
+def turns_of(path):
+    """The prompts of an exported story, and its whole text."""
+    turns = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))["turns"]
+    return [t["prompt"] for t in turns], "".join(t["prompt"] + t["told"] for t in turns)
+
+
+def pastes(home):
+    """A paste with markers is one entry, with a newline a line; without markers, each line is a
+    turn that continues the story, behind a space."""
+    for ui in ("line", "tui"):
+        with session(home, ui, "--ui", ui, "-n", "4", "--stop", "bos", "-t", "0") as s:
+            s.type("\x1b[200~One day\r\na cat\rcame.\n\x1b[201~\r")
+            step(s, f"{ui}: a paste", s.wait(FIGURES if ui == "line" else rb"Length limit"))
+            s.enter(f"/export {home}/{ui}.json")
+            step(s, f"{ui}: it is exported", s.wait(rb"Exported"))
+        prompts, _ = turns_of(f"{home}/{ui}.json")
+        step(s, f"{ui}: CR LF, CR and LF are each one newline",
+             [p.rstrip("\n") for p in prompts] == ["One day\na cat\ncame."])
+    for ui in ("line", "plain", "tui"):
+        with session(home, ui, "--ui", ui, "-n", "4", "--stop", "bos", "-t", "0",
+                     term="vt100") as s:
+            s.type("One day\ra cat came\r\nand left\r")
+            for i in range(100):  # the turns before may still be generated
+                out = f"{home}/{ui}-{i}.json"
+                s.enter(f"/export {out}")
+                found = s.wait(rb"Exported (\d)")
+                if not found or found.group(1) == b"3":
+                    break
+        prompts, text = turns_of(out)
+        step(s, f"{ui}: each line is a prompt of the same story",
+             [p.strip() for p in prompts] == ["One day", "a cat came", "and left"])
+        step(s, f"{ui}: a space before each",
+             re.search(r"\sa cat came\b", text) and re.search(r"\sand left\b", text))
+
+
+def wheel(home):
+    """On the alternate screen the wheel sends no arrows; what the terminal did before comes back,
+    also after a crash."""
+    for ending, code in (("/quit", 0), (signal.SIGTERM, 128 + signal.SIGTERM),
+                         (signal.SIGSEGV, -signal.SIGSEGV)):
+        s = TerminalSession("--ui", "tui", home=home)
+        try:
+            s.wait(rb"> .*tok/s")
+            begin = len(s.seen)
+            step(s, f"wheel, {ending}: stored and turned off",
+                 s.seen.count(b"\x1b[?1007s\x1b[?1007l") == 1)
+            if ending == "/quit":
+                s.enter(ending)
+            else:
+                s.kill(ending)
+            end = s.ends()
+            step(s, f"wheel, {ending}: ends", end == code or ending == signal.SIGSEGV)
+            step(s, f"wheel, {ending}: restored", s.seen[begin:].count(b"\x1b[?1007r") == 1)
+        finally:
+            s.close()
+    with session(home, "wheel, vt100", "--ui", "tui", term="vt100") as s:
+        pass
+    step(s, "wheel: a terminal without an alternate screen gets nothing", b"1007" not in s.seen)
 
 
 def wrong_commands(home):
     """What a command does not understand is an error, and never the text of a story."""
-    s = TerminalSession("--ui", "plain", "-n", "8", "--seed", "77", home=home)
-    try:
-        s.wait(PROMPT)
+    with session(home, "commands", "--ui", "plain", "-n", "8", "--seed", "77") as s:
         s.enter("Once upon a time")
         step(s, "commands: a story", s.wait(FIGURES) and s.wait(PROMPT))
         for line, answer in (
@@ -93,17 +158,11 @@ def wrong_commands(home):
         s.wait(PROMPT)
         s.enter("/undo")
         step(s, "commands: it comes back with both slashes", s.wait(rb"\r\n//slash\r\n", 10))
-        s.enter("/quit")
-        step(s, "commands: quits", s.ends() == 0)
-    finally:
-        s.close()
 
 
 def undone_prompts(home):
     """/undo puts the prompt into the entry; a command typed there replaces it."""
-    s = TerminalSession("--ui", "line", "-n", "8", "--seed", "77", home=home)
-    try:
-        s.wait(PROMPT)
+    with session(home, "undo", "--ui", "line", "-n", "8", "--seed", "77") as s:
         for prompt in ("Once upon a time", "and then"):
             s.enter(prompt)
             s.wait(FIGURES)
@@ -117,19 +176,13 @@ def undone_prompts(home):
         step(s, "undo: another command there", s.wait(rb'Renamed to "kept"', 10))
         s.enter("/library")
         s.wait(PROMPT)
-        s.enter("/quit")
-        step(s, "undo: quits", s.ends() == 0)
-        step(s, "undo: no command is part of a story", b"time/undo" not in s.seen)
-    finally:
-        s.close()
+    step(s, "undo: no command is part of a story", b"time/undo" not in s.seen)
 
 
 def end_of_a_story(home):
     """The end is said, and what is typed then continues the same story."""
     for ui in ("line", "plain"):
-        s = TerminalSession("--ui", ui, "-n", "0", "--seed", "5", home=home)
-        try:
-            s.wait(PROMPT)
+        with session(home, ui, "--ui", ui, "-n", "0", "--seed", "5") as s:
             s.enter("Once upon a time")
             step(s, f"{ui}: the end is said", s.wait(rb"The end\. Type.*/retry", 60))
             s.wait(PROMPT)
@@ -150,40 +203,24 @@ def end_of_a_story(home):
             s.enter("")
             step(s, f"{ui}: Enter begins another story",
                  s.wait(rb"a new story.*" + FIGURES) and s.wait(PROMPT))
-            s.enter("/quit")
-            step(s, f"{ui}: quits", s.ends() == 0)
-        finally:
-            s.close()
 
 
 def endless_turns(home):
     """A turn that nothing limits says so, and any line that is no command stops it."""
     for ui in ("line", "plain"):
-        s = TerminalSession("--ui", ui, "-n", "0", "--overflow", "shift", "--stop", "bos",
-                            "--seed", "5", "-t", "1", "-b", "reference", home=home)
-        try:
-            s.wait(PROMPT)
+        with session(home, ui, "--ui", ui, "-n", "0", "--overflow", "shift", "--stop", "bos",
+                     "--seed", "5", "-t", "1", "-b", "reference") as s:
             s.enter("Once upon a time")
             step(s, f"{ui}: an endless turn is said", s.wait(rb"Nothing\s+limits\s+this\s+turn"))
             s.wait(rb".{200}")
             s.enter("")
             step(s, f"{ui}: Enter stops it", s.wait(FIGURES, 20) and s.wait(PROMPT))
-            s.enter("/quit")
-            step(s, f"{ui}: quits", s.ends() == 0)
-        finally:
-            s.close()
-    s = TerminalSession("--ui", "tui", "-n", "0", "--overflow", "shift", "--stop", "bos",
-                        "--seed", "5", "-t", "1", "-b", "reference", home=home)
-    try:
-        s.wait(rb"tok/s")
+    with session(home, "tui", "--ui", "tui", "-n", "0", "--overflow", "shift", "--stop", "bos",
+                 "--seed", "5", "-t", "1", "-b", "reference") as s:
         s.enter("Once upon a time")
         s.wait(rb"time.*time.{400}")
         s.type("x")
         step(s, "tui: a key stops it", s.wait(rb"Stopped\.", 20))
-        s.type("\x15/quit\r")
-        step(s, "tui: quits", s.ends() == 0)
-    finally:
-        s.close()
 
 
 def other_models(home):
@@ -191,10 +228,8 @@ def other_models(home):
     other = f"{home}/other.bin"
     synth.int8(other, dim=64, hidden=128, layers=2, heads=2, kv_heads=2, vocab=400, context=64)
     synth.tokenizer(f"{home}/other.tok.bin", 400)
-    s = TerminalSession("--ui", "line", "-n", "8", "-z", common.DATA / "bedtime-2m.tok.bin",
-                        common.DATA / "bedtime-2m-q80-g32.bin", home=home)
-    try:
-        s.wait(PROMPT)
+    with session(home, "models", "--ui", "line", "-n", "8", "-z",
+                 common.DATA / "bedtime-2m.tok.bin", common.DATA / "bedtime-2m-q80-g32.bin") as s:
         s.enter(f"/model {other}")
         step(s, "tokenizer: another model is opened without it",
              s.wait(rb"belongs to\s+the\s+model\s+before", 10))
@@ -207,10 +242,6 @@ def other_models(home):
         s.enter("/set mem-limit 0")
         s.wait(rb"mem-limit = 0")
         s.enter("/set context 32")
-        s.enter("/quit")
-        step(s, "models: quits", s.ends() == 0)
-    finally:
-        s.close()
 
 
 def failed_changes(home):
@@ -218,10 +249,8 @@ def failed_changes(home):
     model = f"{home}/endless.bin"  # its large vocabulary makes an end unlikely
     synth.int8(model, dim=64, hidden=128, layers=2, heads=2, kv_heads=2, vocab=32000, context=256)
     synth.tokenizer(f"{home}/endless.tok.bin", 32000)
-    s = TerminalSession("--ui", "plain", "-n", "0", "--overflow", "shift", "--seed", "3", model,
-                        home=home)
-    try:
-        s.wait(PROMPT)
+    with session(home, "changes", "--ui", "plain", "-n", "0", "--overflow", "shift", "--seed", "3",
+                 model) as s:
         s.enter("Once upon a time")
         s.wait(rb"time.{200}")
         for line in ("/set model /none", "/model /none", "/set tokenizer /none",
@@ -231,15 +260,11 @@ def failed_changes(home):
             step(s, f"changes: {line}: the turn goes on", s.wait(rb"(w[0-9a-f]{4}[ \r\n]*){40}"))
         s.type("\x03")
         step(s, "changes: Ctrl-C ends it", s.wait(FIGURES))
-        s.enter("/quit")
-        step(s, "changes: quits", s.ends() == 0)
-    finally:
-        s.close()
 
 
 def main():
-    for test in (sequences, plain_lines, wrong_commands, undone_prompts, end_of_a_story,
-                 endless_turns, other_models, failed_changes):
+    for test in (sequences, plain_lines, pastes, wheel, wrong_commands, undone_prompts,
+                 end_of_a_story, endless_turns, other_models, failed_changes):
         with common.folder() as home:
             test(home)
     common.done()

@@ -415,6 +415,10 @@ static bool command(const char *line)
     } else if (IS("fail")) {
         post_notice(DT_NOTICE_ERROR, "model.bin: not a model: dim is 0, and the file has 12 bytes; "
                                      "/model lists the models.");
+    } else if (IS("size")) {
+        struct dt_error err = {0};
+        if (dt_settings_set(&fake.settings, DT_SET_SIZE, rest, DT_FROM_USER, &err) == DT_OK)
+            post(DT_EVENT_SETTING, "")->setting = DT_SET_SIZE;
     } else if (IS("speak")) {
         speak(rest);
     } else if (IS("listen")) {

@@ -421,7 +421,8 @@ static void resize(const char *size)
         return;
     struct winsize to = {.ws_row = (unsigned short)t.rows, .ws_col = (unsigned short)t.cols};
     vterm_set_size(t.vt, t.rows, t.cols);
-    ioctl(t.master, TIOCSWINSZ, &to);
+    if (!t.size_unknown) // the kernel does not know of a change either
+        ioctl(t.master, TIOCSWINSZ, &to);
 }
 
 // How often the program has woken up so far.
