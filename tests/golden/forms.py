@@ -191,7 +191,33 @@ def to_q5_1(x):
     return np.concatenate(from_minimum(x, 31), axis=1)
 
 
-ENCODERS = {"q8_0": to_q8_0, "q4_0": to_q4_0, "q4_1": to_q4_1, "q5_0": to_q5_0, "q5_1": to_q5_1}
+def to_q4_k(x):
+    x = x.reshape(-1, 8, 32).astype(np.float64)
+    low = np.minimum(x.min(axis=2), 0)
+    scale = (x.max(axis=2) - low) / 15
+    d, dmin = (m.max(axis=1).__truediv__(63).astype(F32).astype("<f2") for m in (scale, 0 - low))
+
+    def six_bits(values, unit):
+        unit = unit.astype(np.float64)[:, None]
+        q = np.divide(values, unit, out=np.zeros_like(values), where=unit != 0)
+        return np.rint(q.clip(0, 63)).astype(np.uint8)
+
+    sc, mn = six_bits(scale, d), six_bits(0 - low, dmin)
+    step = (d.astype(F32)[:, None] * sc.astype(F32)).astype(np.float64)[:, :, None]
+    down = (dmin.astype(F32)[:, None] * mn.astype(F32)).astype(np.float64)[:, :, None]
+    q = np.divide(x + down, step, out=np.zeros_like(x), where=step != 0)
+    q = np.rint(q.clip(0, 15)).astype(np.uint8)
+    packed = np.empty((len(x), 12), np.uint8)
+    packed[:, :4] = sc[:, :4] | sc[:, 4:] >> 4 << 6
+    packed[:, 4:8] = mn[:, :4] | mn[:, 4:] >> 4 << 6
+    packed[:, 8:] = sc[:, 4:] & 15 | mn[:, 4:] << 4
+    nibbles = (q[:, 0::2] | q[:, 1::2] << 4).reshape(len(x), 128)
+    return np.concatenate([halves_of(d[:, None]), halves_of(dmin[:, None]), packed, nibbles],
+                          axis=1)
+
+
+ENCODERS = {"q8_0": to_q8_0, "q4_0": to_q4_0, "q4_1": to_q4_1, "q5_0": to_q5_0, "q5_1": to_q5_1,
+            "q4_k": to_q4_k}
 
 
 # name: (bytes of a block, values of a block, offsets of f16 fields, decoder)
@@ -239,8 +265,11 @@ def write(rng):
     for name, encode in ENCODERS.items():
         blocks = encode(x)
         assert blocks.dtype == np.uint8, name
-        assert blocks.shape == (count, FORMS[name][0]), (name, blocks.shape)
+        assert blocks.shape == (x.size // FORMS[name][1], FORMS[name][0]), (name, blocks.shape)
         same = ours(name, "8", "write", given=x) == blocks.tobytes()
+        if name == "q4_k":  # other programs search for better scales
+            wrong += output(name, f"{blocks.size} bytes written", same, False)
+            continue
         other = python_gguf(name, x, "quantize")
         same = same and (other is None or other.tobytes() == blocks.tobytes())
         # No value is off by more than half a step and the rounding of the half floats. The levels
@@ -252,6 +281,25 @@ def write(rng):
         bound = np.abs(step) * steps + largest * F32(1e-3) + F32(4e-6)
         same = same and bool((off <= bound).all())
         wrong += output(name, f"{blocks.size} bytes written", same, other is not None)
+    return wrong
+
+
+def fit(rng):
+    """Fitted blocks decode to values whose squared error is at most that of rounded ones."""
+    wrong = 0
+    x = rng.standard_normal((256, 256)).astype(F32) * F32(0.1)
+    x[:32, ::17] *= F32(9)
+    x[32:64] = np.abs(x[32:64])
+    x[64:96] = np.round(x[64:96] * 20) / 20
+    for name in ("q4_0", "q4_1", "q4_k"):
+        size, values, _, decode = FORMS[name]
+        blocks = np.frombuffer(ours(name, str(256 // values), "fit", given=x), np.uint8)
+        errors = [((decode(b).reshape(x.shape).astype(np.float64) - x) ** 2).sum(axis=1)
+                  for b in (blocks.reshape(-1, size), ENCODERS[name](x.reshape(-1, values)))]
+        same = bool((errors[0] <= errors[1] * (1 + 1e-9)).all()) and \
+            errors[0].sum() < 0.95 * errors[1].sum()
+        print(f"{name}: squared error {errors[0].sum() / errors[1].sum():.3f} of rounding's")
+        wrong += output(name, f"{blocks.size} bytes fitted", same, False)
     return wrong
 
 
@@ -273,7 +321,7 @@ def main():
         other = python_gguf(name, blocks.reshape(-1), "dequantize")
         same = same and (other is None or bool((got == other).all()))
         wrong += output(name, f"{got.size} values read", same, other is not None)
-    wrong += write(rng)
+    wrong += write(rng) + fit(rng)
     return 1 if wrong else 0
 
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "core/quant/levels.h"
 
 uint32_t dt_quantise_group(uint32_t cols, uint32_t most)
 {
@@ -32,7 +33,7 @@ size_t dt_quantise_bytes(uint32_t form, uint32_t rows, uint32_t cols, uint32_t g
     }
     uint32_t block = dt_form_block(form);
     bool written = form == DT_FORM_F32 || form == DT_FORM_F16 || form == DT_FORM_BF16 ||
-                   form == DT_FORM_Q8_0 || is_small(form);
+                   form == DT_FORM_Q8_0 || form == DT_FORM_Q4_K || is_small(form);
     if (!written || cols % block != 0)
         return 0;
     return values / block * dt_form_block_bytes(form);
@@ -133,6 +134,18 @@ static void small_block(uint32_t form, const float *x, unsigned char *scale_at, 
         memcpy(rest, &fifth, sizeof fifth);
 }
 
+static void q4_k_block(const float *x, unsigned char *block)
+{
+    struct dt_levels levels;
+    double level[256], scale, low;
+    dt_levels_plain_k(x, &levels);
+    for (uint32_t i = 0; i < 256; i++) {
+        dt_levels_run(DT_FORM_Q4_K, &levels, i / 32, &scale, &low);
+        level[i] = dt_levels_nearest(DT_FORM_Q4_K, scale, low, (double)x[i]);
+    }
+    dt_levels_encode(DT_FORM_Q4_K, &levels, level, block);
+}
+
 // A row of a form with scales, by the strides.
 static void scaled_row(const struct dt_matrix *w, uint32_t r, const float *x)
 {
@@ -169,6 +182,10 @@ void dt_quantise_row(const struct dt_matrix *w, uint32_t r, const float *x)
     case DT_FORM_Q8_0:
     case DT_FORM_Q4_0:
         scaled_row(w, r, x);
+        break;
+    case DT_FORM_Q4_K:
+        for (uint32_t i = 0; i < w->cols; i += 256, row += dt_form_block_bytes(w->form))
+            q4_k_block(x + i, row);
         break;
     default:
         for (uint32_t i = 0; is_small(w->form) && i < w->cols; i += 32) {
