@@ -272,7 +272,7 @@ static void add_block(const struct dt_forward *f, const float *bias, const float
 // The squares of DT_MAX_DIM smaller numbers have a finite sum.
 #define RESIDUAL_EXPONENT 55
 
-static void prepare_rope(const struct dt_forward *f)
+void dt_forward_prepare_rope(const struct dt_forward *f)
 {
     const struct dt_hparams *hp = &f->model->hp;
     uint32_t columns = f->columns, half = hp->rotated / 2;
@@ -472,6 +472,8 @@ static void feed_forward(struct dt_forward *f, uint32_t layer)
         add_bias(f, t->up, f->hidden_stride, m->up_bias, hp->hidden, columns);
     clock = dt_profile_end(f->profile, clock, DT_OP_GATE_UP, layer, columns,
                            w->gate.matrix.bytes + w->up.matrix.bytes);
+    if (dt_compute_cancelled(&f->compute))
+        return;
     spread_columns(f, activate_body, f, columns, hp->hidden);
     clock = dt_profile_end(f->profile, clock, DT_OP_ACTIVATION, layer, columns, 0);
     examine(f, t->hidden, f->hidden_stride, hp->hidden, 128);
@@ -482,8 +484,7 @@ static void feed_forward(struct dt_forward *f, uint32_t layer)
     dt_profile_end(f->profile, clock, DT_OP_DOWN, layer, columns, w->down.matrix.bytes);
 }
 
-// The embedding of each token, scaled, and the vector of its position where positions are learned.
-static void embed_tokens(const struct dt_forward *f)
+void dt_forward_embed(const struct dt_forward *f)
 {
     const struct dt_model *m = f->model;
     const struct dt_linear *embedding = &f->weights->embedding;
@@ -502,6 +503,15 @@ static void embed_tokens(const struct dt_forward *f)
     }
 }
 
+void dt_forward_layer(struct dt_forward *f, uint32_t layer)
+{
+    attend(f, layer);
+    if (!dt_compute_cancelled(&f->compute))
+        feed_forward(f, layer);
+    if (!dt_compute_cancelled(&f->compute))
+        examine(f, f->scratch.x, f->dim_stride, f->model->hp.dim, RESIDUAL_EXPONENT);
+}
+
 static void enter_layer(const struct dt_forward *f, uint32_t layer)
 {
     for (uint32_t r = 0; r < f->run_count; r++)
@@ -511,17 +521,13 @@ static void enter_layer(const struct dt_forward *f, uint32_t layer)
 void dt_forward_layers(struct dt_forward *f)
 {
     uint64_t clock = dt_profile_begin(f->profile);
-    embed_tokens(f);
-    prepare_rope(f);
+    dt_forward_embed(f);
+    dt_forward_prepare_rope(f);
     dt_profile_end(f->profile, clock, DT_OP_EMBED, DT_NO_LAYER, f->columns, 0);
     for (uint32_t layer = 0; layer < f->model->hp.layers && !dt_compute_cancelled(&f->compute);
          layer++) {
         enter_layer(f, layer);
-        attend(f, layer);
-        if (!dt_compute_cancelled(&f->compute))
-            feed_forward(f, layer);
-        if (!dt_compute_cancelled(&f->compute))
-            examine(f, f->scratch.x, f->dim_stride, f->model->hp.dim, RESIDUAL_EXPONENT);
+        dt_forward_layer(f, layer);
     }
     enter_layer(f, DT_NO_LAYER);
 }

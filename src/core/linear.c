@@ -99,6 +99,8 @@ void dt_linear_multiply(const struct dt_compute *on, const struct dt_linear *con
                         float *const *out, const size_t *out_stride, int count, const float *x,
                         size_t x_stride, uint32_t columns)
 {
+    if (on->observer)
+        on->observer->product(on->observer->arg, linear[0], x, x_stride, columns);
     for (int first = 0; first < count;) {
         struct product p = {.on = on, .x_stride = x_stride, .columns = columns};
         p.act = dt_linear_prepare(on, linear[first], x, x_stride, columns);

@@ -22,13 +22,24 @@ struct dt_finite {
     uint32_t lost_in; // the first layer with such a number
 };
 
+struct dt_observer;
+
 // What computations run on. Plain data, owned by the session.
 struct dt_compute {
     const struct dt_services *services; // NULL: one thread
     const atomic_int *cancel;           // polled; NULL: never cancelled
     uint32_t workers;                   // at least 1
     size_t split_bytes;                 // work that reads less than this runs on the calling thread
+    const struct dt_observer *observer; // of every product; NULL: none
     void *act; // scratch for prepared activations: dt_linear_act_bytes of every matrix
+};
+
+// Sees the activations of products, for calibration: on the calling thread, before matrices that
+// share them are multiplied. x: columns of first->matrix.cols floats, stride apart.
+struct dt_observer {
+    void (*product)(void *arg, const struct dt_linear *first, const float *x, size_t stride,
+                    uint32_t columns);
+    void *arg;
 };
 
 // Notes in *finite (may be NULL) if one of n floats of a column is 2^exponent or more, or
