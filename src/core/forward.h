@@ -72,9 +72,9 @@ struct dt_scratch dt_forward_alloc_scratch(const struct dt_forward *f, size_t ac
 void dt_forward_layers(struct dt_forward *f);
 
 // The parts of dt_forward_layers, for a caller that keeps the residual stream of many tokens and
-// evaluates f->runs layer by layer. embed: the embedding of each token, scaled, and the vector of its
-// position where positions are learned, to scratch.x. prepare_rope: before the layers of a batch.
-// layer: from scratch.x to scratch.x.
+// evaluates f->runs layer by layer. embed: the embedding of each token, scaled, and the vector of
+// its position where positions are learned, to scratch.x. prepare_rope: before the layers of a
+// batch. layer: from scratch.x to scratch.x.
 void dt_forward_embed(const struct dt_forward *f);
 void dt_forward_prepare_rope(const struct dt_forward *f);
 void dt_forward_layer(struct dt_forward *f, uint32_t layer);

@@ -12,12 +12,15 @@
 #include "host/convert/convert.h"
 #include "host/json.h"
 #include "host/print.h"
+#include "verbs/calibration.h"
 #include "verbs/verb.h"
 
 enum target { BY_ENDING, GGUF, LLAMA2C_0, LLAMA2C_1, LLAMA2C_2, LLAMA2C };
 
 struct work {
-    const char *in, *out, *tokenizer, *backend;
+    const char *in, *out, *tokenizer, *backend, *text;
+    uint32_t threads;
+    struct dt_verb_calibration calibration;
     struct dt_conversion c;
     enum target target;
     bool shard, quiet, grouped, as_json;
@@ -37,17 +40,17 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
-static void draw_bar(struct work *w, size_t done, size_t total)
+static void draw_bar(struct work *w, const char *what, size_t done, size_t total)
 {
     uint64_t now = dt_clock_ns();
     if (done < total && now - w->last_drawn < 100000000u)
         return;
     w->last_drawn = now;
     int filled = total ? (int)(30.0 * (double)done / (double)total) : 30;
-    dt_print(stderr, "\rconverting [%.*s%*s] %3d %%  %.1f of %.1f MB", filled,
-             "##############################", 30 - filled, "",
-             total ? (int)(100.0 * (double)done / (double)total) : 100, (double)done / 1e6,
-             (double)total / 1e6);
+    dt_print(stderr, "\r%s [%.*s%*s] %3d %%", what, filled, "##############################",
+             30 - filled, "", total ? (int)(100.0 * (double)done / (double)total) : 100);
+    if (!w->text)
+        dt_print(stderr, "  %.1f of %.1f MB", (double)done / 1e6, (double)total / 1e6);
     if (done >= total)
         dt_print(stderr, "\r%70s\r", "");
     fflush(stderr);
@@ -56,8 +59,16 @@ static void draw_bar(struct work *w, size_t done, size_t total)
 static int on_progress(void *arg, size_t done, size_t total)
 {
     struct work *w = arg;
+    if (w->bar && !w->text)
+        draw_bar(w, "converting", done, total);
+    return interrupted;
+}
+
+static int on_calibration(void *arg, size_t done, size_t total)
+{
+    struct work *w = arg;
     if (w->bar)
-        draw_bar(w, done, total);
+        draw_bar(w, "calibrating", done, total);
     return interrupted;
 }
 
@@ -95,12 +106,23 @@ static void on_tensor(void *arg, const struct dt_convert_tensor *t)
         dt_print(stdout, "error: mean %.3g, largest %.3g\n", t->mean, t->worst);
 }
 
+static int on_model_option(struct work *w, int id, const struct dt_option_value *value)
+{
+    struct dt_verb_model model = {0};
+    int code = dt_verb_model_option(DT_VERB_CONVERT, &model, id, value);
+    if (id == DT_SET_TOKENIZER)
+        w->tokenizer = model.tokenizer;
+    else
+        w->threads = model.engine.threads;
+    return code > 0 ? code : 0;
+}
+
 static int on_option(void *arg, int id, const struct dt_option_value *value)
 {
     // in the order of the choices in the table of options
     static const uint32_t forms[] = {DT_FORM_NONE, DT_FORM_F32,  DT_FORM_F16,  DT_FORM_BF16,
                                      DT_FORM_Q8_0, DT_FORM_Q5_1, DT_FORM_Q5_0, DT_FORM_Q4_1,
-                                     DT_FORM_Q4_0, DT_FORM_I8};
+                                     DT_FORM_Q4_K, DT_FORM_Q4_0, DT_FORM_I8};
     static const enum target targets[] = {GGUF, LLAMA2C_0, LLAMA2C_1, LLAMA2C_2, LLAMA2C};
     struct work *w = arg;
     switch (id) {
@@ -109,6 +131,12 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
         break;
     case DT_OPTION_FORMAT:
         w->c.form = forms[value->integer];
+        break;
+    case DT_OPTION_EMBEDDING:
+        w->c.embedding = forms[value->integer + 1];
+        break;
+    case DT_OPTION_CALIBRATE:
+        w->text = value->text;
         break;
     case DT_OPTION_TO:
         w->target = targets[value->integer];
@@ -132,11 +160,8 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
     case DT_OPTION_JSON:
         w->as_json = true;
         break;
-    case DT_SET_TOKENIZER:
-        w->tokenizer = value->text;
-        break;
     default:
-        break;
+        return on_model_option(w, id, value);
     }
     return 0;
 }
@@ -164,6 +189,14 @@ static int settle(struct work *w)
         return dt_options_usage(DT_VERB_CONVERT,
                                 "%s: ends in neither .gguf nor .bin; choose the format with --to",
                                 w->out);
+    if (w->text && w->shard)
+        return dt_options_usage(DT_VERB_CONVERT,
+                                "--shard and --calibrate cannot be combined; convert the "
+                                "calibrated file");
+    if (w->text && w->target != GGUF)
+        return dt_options_usage(DT_VERB_CONVERT, "--calibrate: applies to GGUF files only");
+    if (w->c.embedding && w->target != GGUF)
+        return dt_options_usage(DT_VERB_CONVERT, "--embedding: applies to GGUF files only");
     if (w->grouped && w->target == GGUF && w->c.form != DT_FORM_I8)
         return dt_options_usage(DT_VERB_CONVERT,
                                 "--group: applies to --format i8 and .bin files only");
@@ -207,7 +240,22 @@ static dt_status write_llama2c(struct work *w, const struct dt_engine *engine, s
     return status;
 }
 
-static dt_status write_all(struct work *w, const struct dt_engine *engine, struct dt_error *err)
+static dt_status calibrate(struct work *w, struct dt_engine *engine, struct dt_error *err)
+{
+    dt_status status = dt_verb_calibration_open(&w->calibration, engine, w->text, w->threads, &w->c,
+                                                on_calibration, w, err);
+    if (status)
+        return status;
+    w->c.calibration = w->calibration.calibration;
+    size_t bytes = dt_calibration_bytes(w->c.calibration);
+    if (!w->quiet && !w->json)
+        dt_print(stdout, "%s: calibrating with %zu tokens, in %.1f MB of memory\n", w->text,
+                 w->calibration.tokens, (double)bytes / 1e6);
+    fflush(stdout);
+    return DT_OK;
+}
+
+static dt_status write_all(struct work *w, struct dt_engine *engine, struct dt_error *err)
 {
     struct dt_registry *registry = NULL;
     struct dt_stack_instance *instance = NULL;
@@ -217,6 +265,8 @@ static dt_status write_all(struct work *w, const struct dt_engine *engine, struc
     w->c.model = dt_engine_model(engine);
     if (w->target != GGUF)
         return write_llama2c(w, engine, err);
+    if (w->text && (status = calibrate(w, engine, err)))
+        return status;
     if (!w->backend)
         return w->shard ? dt_convert_shards(&w->c, w->out, err)
                         : dt_convert_gguf(&w->c, w->out, err);
@@ -245,6 +295,10 @@ static void summarise(const struct work *w)
         if (file)
             dt_json_put_uint(w->json, "bytes", (uint64_t)st.st_size);
         dt_json_put_number(w->json, "largest_error", w->worst);
+        if (w->text) {
+            dt_json_put_uint(w->json, "calibration_tokens", w->calibration.tokens);
+            dt_json_put_uint(w->json, "calibration_bytes", dt_calibration_bytes(w->c.calibration));
+        }
         dt_json_end(w->json);
     } else if (!w->quiet) {
         dt_print(stdout, "%s: %zu matrices", w->out, w->tensors);
@@ -259,7 +313,7 @@ static void summarise(const struct work *w)
 static int convert(struct work *w)
 {
     struct dt_engine_options options = {
-        .stack = "reference", .check_scales = true, .without_vocabulary = true, .threads = 1};
+        .stack = "reference", .check_scales = true, .without_vocabulary = !w->text, .threads = 1};
     struct dt_engine *engine = NULL;
     struct dt_error err = {0};
     struct dt_json writer;
@@ -289,6 +343,7 @@ static int convert(struct work *w)
     if (!status)
         summarise(w);
 out:
+    dt_verb_calibration_free(&w->calibration);
     dt_engine_free(engine);
     if (status && w->json)
         dt_json_fail(w->json, err.message);

@@ -17,7 +17,7 @@ static const int run_settings[] = {
     DT_SET_SYSTEM,         DT_SET_STOP,        DT_SET_SPEAK, DT_SET_SPEAK_TO, DT_SET_VOICE,
     DT_SET_VOICE_SPEED,    DT_SET_VOICE_PITCH,
 };
-static const int convert_settings[] = {DT_SET_TOKENIZER};
+static const int convert_settings[] = {DT_SET_TOKENIZER, DT_SET_THREADS};
 static const int tokenize_settings[] = {DT_SET_TOKENIZER};
 static const int stories_settings[] = {DT_SET_LIBRARY};
 
@@ -303,10 +303,27 @@ static const struct dt_option convert_options[] = {
         .letter = 'f',
         .type = DT_OPTION_CHOICE,
         .value = "FORM",
-        .choices = "same f32 f16 bf16 q8_0 q5_1 q5_0 q4_1 q4_0 i8",
+        .choices = "same f32 f16 bf16 q8_0 q5_1 q5_0 q4_1 q4_k q4_0 i8",
         .initial = "same",
         .help = "The weight form. i8: llama2.c's groups, in GGUF too; same: every matrix keeps its "
                 "form.",
+    },
+    {
+        .name = "calibrate",
+        .id = DT_OPTION_CALIBRATE,
+        .type = DT_OPTION_FILE,
+        .value = "TEXT",
+        .help = "Fits q4_0, q4_1 and q4_k weights to what the model computes for this text, which "
+                "loses less. The text is of the kind that the model writes, in stories separated "
+                "by lines with <|endoftext|>; its first 16,384 tokens are used.",
+    },
+    {
+        .name = "embedding",
+        .id = DT_OPTION_EMBEDDING,
+        .type = DT_OPTION_CHOICE,
+        .value = "FORM",
+        .choices = "f32 f16 bf16 q8_0 q5_1 q5_0 q4_1 q4_k q4_0",
+        .help = "The weight form of the embedding and the classifier, where it is another one.",
     },
     {
         .name = "to",
@@ -530,7 +547,8 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .setting_count = COUNT(convert_settings),
             .operand = DT_OPERAND_MODEL_AND_FILES,
             .notes = "A llama2.c file cannot hold a vocabulary: if IN has one, it is written "
-                     "beside OUT as NAME.tok.bin.",
+                     "beside OUT as NAME.tok.bin. The threads are those of --calibrate; OUT does "
+                     "not depend on their number.",
         },
     [DT_VERB_STORIES] =
         {

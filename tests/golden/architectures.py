@@ -8,7 +8,7 @@ model is a Hugging Face folder with its names and config.json, and a GGUF file c
 
 For each: the folder with reference against numpy; the GGUF file against the folder, bit for bit; in
 batches and with threads, bit for bit; q8_0 and q4_0 with int8 and int4 against reference, bit for
-bit.
+bit; q4_0 fitted to another text is nearer to the model than rounded q4_0.
 """
 import json
 import os
@@ -579,7 +579,27 @@ def check(folder, text, name, h):
         problem = convert(gguf, quantised, "-f", form)
         same(f"divergence of {form} with {backend}",
              problem or divergence(quantised, text, backend + ",reference"), 0)
+    # the folder, and not the file: matrices in one are written in one
+    fitted = os.path.join(folder, "fitted.gguf")
+    problem = convert(model, fitted, "-f", "q4_0", "--calibrate", text + "-other")
+    far = [distance(gguf, other, text) for other in (os.path.join(folder, "q4_0.gguf"), fitted)]
+    if problem or isinstance(far[0], str) or not far[1] < 0.8 * far[0]:
+        wrong.append(f"fitted: {problem or far[1]}; expected less than 0.8 * {far[0]}")
     return wrong, error
+
+
+def distance(model, other, text):
+    """The mean KL divergence of another model's tokens, computed in floats."""
+    done = subprocess.run([program, "eval", "--compare", model, other, text, "--json", "-b",
+                           "fp32"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return json.loads(done.stdout)["kl"]["mean"] if done.returncode == 0 else done.stderr.decode()
+
+
+def other_text():
+    """Words in an order that is no story's, for calibration."""
+    words = TEXT.lower().replace(".", "").split() + "sun rain house bird went sat blue".split()
+    rng = np.random.Generator(np.random.PCG64(3))
+    return "\n<|endoftext|>\n".join(" ".join(rng.choice(words, 40)) for _ in range(8))
 
 
 def main():
@@ -592,6 +612,8 @@ def main():
             text = os.path.join(folder, "text")
             with open(text, "w") as f:
                 f.write(TEXT)
+            with open(text + "-other", "w") as f:
+                f.write(other_text())
             wrong, error = check(folder, text, name, h)
         print(f"{'WRONG' if wrong else 'ok   '} {name}: off by {error:.2g} nats per token")
         for line in wrong:

@@ -27,14 +27,18 @@ uint32_t dt_convert_row(const struct dt_convert_matrix *m, uint32_t r)
     return r - in_head + in_head / 2 + in_head % 2 * (m->pairs_of / 2);
 }
 
-uint32_t dt_convert_form(const struct dt_conversion *c, const struct dt_matrix *w, uint32_t *group)
+uint32_t dt_convert_form(const struct dt_conversion *c, enum dt_slot slot,
+                         const struct dt_matrix *w, uint32_t *group)
 {
-    uint32_t form = c->form ? c->form : w->form;
+    bool embedding = slot == DT_SLOT_EMBEDDING || slot == DT_SLOT_CLASSIFIER;
+    uint32_t form = embedding && c->embedding ? c->embedding : c->form ? c->form : w->form;
     *group = 0;
     if (form == DT_FORM_I8) {
         *group = !c->form ? w->group : dt_quantise_group(w->cols, c->group ? c->group : 64);
         return form;
     }
+    if (form == DT_FORM_Q4_K && w->cols % dt_form_block(form) != 0)
+        form = DT_FORM_Q4_1;
     uint32_t block = dt_form_block(form);
     return block && w->cols % block == 0 ? form : DT_FORM_F16;
 }
@@ -86,8 +90,8 @@ void dt_convert_end(struct dt_convert_work *work)
 }
 
 // Weights in floats may hold anything; the scales of other forms have been checked.
-static dt_status check_finite(const struct dt_convert_matrix *m, uint32_t row, float *exact,
-                              struct dt_error *err)
+dt_status dt_convert_check_finite(const struct dt_convert_matrix *m, uint32_t row, float *exact,
+                                  struct dt_error *err)
 {
     const struct dt_matrix *w = m->source;
     if (w->form != DT_FORM_F32 && w->form != DT_FORM_F16 && w->form != DT_FORM_BF16)
@@ -121,7 +125,7 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
     dt_status status = DT_OK;
     for (uint32_t r = 0; r < w->rows && !status; r++) {
         uint32_t from = dt_convert_row(m, r);
-        if ((status = check_finite(m, from, work->exact, err)))
+        if ((status = dt_convert_check_finite(m, from, work->exact, err)))
             break;
         const void *bytes = work->row;
         const void *row_scales = row.scales;
@@ -132,7 +136,10 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
             bytes = row_bytes(w, from);
         } else {
             dt_matrix_row(w, from, work->exact);
-            dt_quantise_row(&row, 0, work->exact);
+            if (m->blocks)
+                memcpy(work->row, m->blocks + from * row.bytes, row.bytes);
+            else
+                dt_quantise_row(&row, 0, work->exact);
             dt_matrix_row(&row, 0, work->back);
             for (uint32_t i = 0; i < w->cols; i++) {
                 double off = fabs((double)work->back[i] - (double)work->exact[i]);

@@ -16,12 +16,17 @@ struct dt_convert_tensor {
 
 typedef void dt_convert_report(void *arg, const struct dt_convert_tensor *tensor);
 
+struct dt_calibration;
+
 struct dt_conversion {
     const struct dt_model *model;
-    uint32_t form;  // of the matrices; DT_FORM_NONE: each keeps its form if the file format has it
+    uint32_t form; // of the matrices; DT_FORM_NONE: each keeps its form if the file format has it
+    uint32_t embedding; // of the embedding and the classifier; DT_FORM_NONE: as `form`
     uint32_t group; // I8: values a scale; halved until it divides a row, as in llama2.c's exporter
     const char *name;                   // general.name; NULL: the model's
     const struct dt_instance *pack_for; // GGUF: pack matrices in this backend's layout; or NULL
+    struct dt_calibration *calibration; // GGUF, not shards: 4-bit matrices are fitted
+                                        // (host/convert/calibrate.h); NULL: rounded
     dt_progress *progress; // receives bytes done and total; non-zero cancels. May be NULL
     void *progress_arg;
     dt_convert_report *report; // may be NULL
@@ -31,8 +36,8 @@ struct dt_conversion {
 // All functions leave no file behind when they fail or are cancelled (DT_CANCELLED).
 
 // Writes a GGUF file (version 3) with everything the model file contains. A matrix whose rows the
-// form's blocks do not divide becomes F16. The query and key rows of a llama are written in GGUF's
-// order (pairs).
+// form's blocks do not divide becomes F16, or Q4_1 where the form is Q4_K. The query and key rows
+// of a llama are written in GGUF's order (pairs).
 dt_status dt_convert_gguf(const struct dt_conversion *c, const char *path, struct dt_error *err);
 
 // Writes a GGUF split into a new folder, as model-00001-of-NNNNN.gguf: one file for the keys,

@@ -14,6 +14,7 @@
 #include "core/quant/quantise.h"
 #include "core/structure.h"
 #include "host/array.h"
+#include "host/convert/calibrate.h"
 #include "host/convert/convert_keys.h"
 #include "host/convert/convert_matrix.h"
 
@@ -27,6 +28,8 @@ struct tensor {
     uint32_t n;        // length of the vector
     uint32_t pairs_of; // as in dt_convert_matrix, for a bias
     uint32_t part;     // index of its file
+    enum dt_slot slot;
+    uint32_t layer;
     bool packed;
     size_t bytes;  // in the file
     size_t scales; // bytes of a second tensor with its scales; 0: none
@@ -67,16 +70,20 @@ static void add_vector(struct plan *p, uint32_t part, const char *name, const fl
     t->bytes = n * sizeof(float);
 }
 
-// `keep`: the matrix has the form of the source, and is not packed.
-static void add_matrix(struct plan *p, uint32_t part, const char *name, const struct dt_matrix *w,
-                       uint32_t pairs_of, bool keep)
+// Positions have the form of the source, and are not packed.
+static void add_matrix(struct plan *p, uint32_t part, const char *name, enum dt_slot slot,
+                       uint32_t layer, uint32_t pairs_of)
 {
+    const struct dt_matrix *w = dt_slot_matrix(p->c->model, slot, layer);
+    bool keep = slot == DT_SLOT_POSITIONS;
     struct tensor *t = add(p, part, name);
     if (!t)
         return;
+    t->slot = slot;
+    t->layer = layer;
     t->matrix = (struct dt_convert_matrix){.source = w, .pairs_of = pairs_of};
     struct dt_conversion unchanged = {0};
-    t->matrix.form = dt_convert_form(keep ? &unchanged : p->c, w, &t->matrix.group);
+    t->matrix.form = dt_convert_form(keep ? &unchanged : p->c, slot, w, &t->matrix.group);
     t->bytes = dt_convert_bytes(&t->matrix);
     if (t->matrix.form == DT_FORM_I8) {
         t->scales = t->bytes - (size_t)w->rows * w->cols;
@@ -113,7 +120,7 @@ static void add_slot(struct plan *p, enum dt_slot slot, uint32_t layer, uint32_t
     dt_slot_name(&dt_gguf_names, slot, layer, name, sizeof name);
     dt_slot_shape(&m->hp, slot, &rows, &cols);
     if (w && w->rows)
-        add_matrix(p, part, name, w, pairs, slot == DT_SLOT_POSITIONS);
+        add_matrix(p, part, name, slot, layer, pairs);
     else if (v)
         add_vector(p, part, name, v, cols, pairs);
 }
@@ -251,8 +258,13 @@ static dt_status write_packed(const struct plan *p, const struct tensor *t,
     if (!unchanged) {
         from = dt_quantise_matrix(t->matrix.form, w->rows, w->cols, t->matrix.group, rows);
         for (uint32_t r = 0; r < w->rows; r++) {
-            dt_matrix_row(w, dt_convert_row(&t->matrix, r), work->exact);
-            dt_quantise_row(&from, r, work->exact);
+            uint32_t row = dt_convert_row(&t->matrix, r);
+            size_t n = from.row_stride;
+            dt_matrix_row(w, row, work->exact);
+            if (t->matrix.blocks)
+                memcpy(rows + r * n, t->matrix.blocks + row * n, n);
+            else
+                dt_quantise_row(&from, r, work->exact);
         }
     }
     memset(packed, 0, t->bytes);
@@ -283,12 +295,17 @@ static dt_status write_tensors(const struct plan *p, uint32_t part, struct dt_co
         struct tensor *t = &p->tensors[i];
         if (t->part != part)
             continue;
+        if (!t->vector && p->c->calibration)
+            status =
+                dt_calibration_blocks(p->c->calibration, t->slot, t->layer, &t->matrix.blocks, err);
+        t->matrix.name = t->name;
+        if (status)
+            break;
         if (t->vector) {
             status = write_vector(t, out, err);
         } else if (t->packed) {
             status = write_packed(p, t, work, out, err);
         } else {
-            t->matrix.name = t->name;
             status = dt_convert_scales(scales, &t->matrix, err);
             if (!status)
                 status = dt_convert_write(p->c, &t->matrix, work, out, scales, err);

@@ -183,6 +183,8 @@ static uint32_t file_type(uint32_t form)
         return 2;
     case DT_FORM_Q4_1:
         return 3;
+    case DT_FORM_Q4_K:
+        return 14; // "small": no matrix has more bits for being more important
     case DT_FORM_Q5_0:
         return 8;
     case DT_FORM_Q5_1:

@@ -3,8 +3,9 @@
 #ifndef DT_HOST_CONVERT_MATRIX_H
 #define DT_HOST_CONVERT_MATRIX_H
 
-#include "host/convert/convert.h"
+#include "core/slots.h"
 #include "host/atomic_file.h"
+#include "host/convert/convert.h"
 
 struct dt_convert_matrix {
     const char *name;
@@ -12,6 +13,7 @@ struct dt_convert_matrix {
     uint32_t form, group; // of the target
     uint32_t pairs_of;    // head size, if the rows of each head are reordered from halves to pairs;
                           // 0: the order stays
+    const unsigned char *blocks; // the rows of the source in the target's form; NULL: rounded here
 };
 
 // The scales of an I8 matrix, which follow its quants in the file. The caller frees floats.
@@ -30,14 +32,21 @@ dt_status dt_convert_begin(struct dt_convert_work *work, const struct dt_model *
                            struct dt_error *err);
 void dt_convert_end(struct dt_convert_work *work);
 
-// The target's form: c->form, else the form of w; F16 if its blocks do not divide the rows.
-uint32_t dt_convert_form(const struct dt_conversion *c, const struct dt_matrix *w, uint32_t *group);
+// The target's form of the matrix in a slot: c->form (or c->embedding), else the form of w. If its
+// blocks do not divide the rows: Q4_1 in place of Q4_K, else F16.
+uint32_t dt_convert_form(const struct dt_conversion *c, enum dt_slot slot,
+                         const struct dt_matrix *w, uint32_t *group);
 
 // Bytes of the target, including scales.
 size_t dt_convert_bytes(const struct dt_convert_matrix *m);
 
 // Whether the target's rows are the bytes of the source's rows.
 bool dt_convert_copies(const struct dt_convert_matrix *m);
+
+// Reads a row of the source to exact if it is of floats; DT_BAD_INPUT, with m->name, if one is
+// infinite or undefined.
+dt_status dt_convert_check_finite(const struct dt_convert_matrix *m, uint32_t row, float *exact,
+                                  struct dt_error *err);
 
 // The row of the source that becomes row r.
 uint32_t dt_convert_row(const struct dt_convert_matrix *m, uint32_t r);
