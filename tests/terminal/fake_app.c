@@ -429,8 +429,9 @@ static bool command(const char *line)
              "logits            0.31 MB\n"
              "vocabulary, tables         0.95 MB\ntotal, without the file    4.80 MB\n");
     } else if (IS("delete")) {
-        struct dt_app_event *e = post(DT_EVENT_ASK, "Delete \"The Red Ball\" for good?");
-        e->id = 7;
+        char text[400];
+        snprintf(text, sizeof text, "Delete \"%s\" for good?", *rest ? rest : "The Red Ball");
+        post(DT_EVENT_ASK, text)->id = 7;
     } else if (IS("open")) {
         many_turns();
     } else if (IS("undo")) {

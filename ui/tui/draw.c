@@ -153,26 +153,37 @@ static WINDOW *make_window(WINDOW *old, int rows, int cols, int row)
     return w;
 }
 
-// Wraps the entry at the current width. Returns the rows it is shown in, at most a third of the
-// screen.
+// Wraps a text. Returns the rows it is shown in, from 1 to `most`.
+static int wrapped_rows(struct tui_layout *l, const char *text, size_t n, int width, int most)
+{
+    unsigned columns = width > 1 ? (unsigned)width : 1;
+    tui_layout_truncate(l, 0);
+    if (l->width != columns)
+        tui_layout_resize(l, columns, 0);
+    tui_layout_append(l, TUI_TEXT_USER, text, n);
+    int rows = (int)l->row_count;
+    return rows < 1 || most < 1 ? 1 : rows > most ? most : rows;
+}
+
 static int input_rows(struct tui *ui)
 {
-    struct tui_layout *l = &ui->entry_layout;
-    unsigned width = ui->cols > 4 ? (unsigned)(ui->cols - 3) : 1;
-    tui_layout_truncate(l, 0);
-    if (l->width != width)
-        tui_layout_resize(l, width, 0);
-    tui_layout_append(l, TUI_TEXT_USER, ui->input.text, ui->input.length);
-    int rows = (int)l->row_count, most = ui->rows / 3;
-    return rows < 1 || most < 1 ? 1 : rows > most ? most : rows;
+    return wrapped_rows(&ui->entry_layout, ui->input.text, ui->input.length, ui->cols - 3,
+                        ui->rows / 3);
+}
+
+static int message_rows(struct tui *ui)
+{
+    return wrapped_rows(&ui->message_layout, ui->message, strlen(ui->message), ui->cols - 1,
+                        ui->rows / 5);
 }
 
 void tui_draw_sizes(struct tui *ui)
 {
     getmaxyx(stdscr, ui->rows, ui->cols);
     ui->status_rows = ui->rows >= 16 && ui->cols < 140 ? 2 : 1;
+    ui->message_rows = message_rows(ui);
     ui->input_rows = input_rows(ui);
-    int free_rows = ui->rows - ui->status_rows - ui->input_rows - 1; // one for the message
+    int free_rows = ui->rows - ui->status_rows - ui->message_rows - ui->input_rows;
     ui->panel_rows = 0;
     if (ui->panel != TUI_PANEL_NONE && free_rows > 3) {
         int rows = tui_panels[ui->panel].rows(ui) + 1, most = free_rows - (free_rows > 8 ? 4 : 1);
@@ -187,10 +198,9 @@ void tui_draw_sizes(struct tui *ui)
     int row = ui->story_rows;
     ui->story_window = make_window(ui->story_window, ui->story_rows, ui->cols, 0);
     ui->panel_window = make_window(ui->panel_window, ui->panel_rows, ui->cols, row);
-    ui->input_window =
-        make_window(ui->input_window, ui->input_rows + 1, ui->cols, row += ui->panel_rows);
-    ui->status_window =
-        make_window(ui->status_window, ui->status_rows, ui->cols, row + ui->input_rows + 1);
+    int entry_rows = ui->message_rows + ui->input_rows;
+    ui->input_window = make_window(ui->input_window, entry_rows, ui->cols, row += ui->panel_rows);
+    ui->status_window = make_window(ui->status_window, ui->status_rows, ui->cols, row + entry_rows);
     if (ui->story.width != (unsigned)ui->cols)
         ui->top = tui_layout_resize(&ui->story, (unsigned)ui->cols, ui->top);
     ui->drawn_top = SIZE_MAX;
@@ -319,16 +329,27 @@ static void draw_story(struct tui *ui)
 
 // ---- message and input ----
 
+// If there is too much of it, its end is shown: there a question says how to answer.
+static void draw_message(struct tui *ui)
+{
+    const struct tui_layout *l = &ui->message_layout; // wrapped by message_rows() in this frame
+    enum tui_paint paint = ui->message_kind == TUI_TEXT_ERROR  ? TUI_PAINT_ERROR
+                           : ui->message_kind == TUI_TEXT_USER ? TUI_PAINT_USER
+                                                               : TUI_PAINT_NOTICE;
+    size_t shown = (size_t)ui->message_rows,
+           first = l->row_count > shown ? l->row_count - shown : 0;
+    for (size_t row = first; row < l->row_count; row++) {
+        wmove(ui->input_window, (int)(row - first), 0);
+        tui_put(ui, ui->input_window, paint, l->text + l->rows[row].begin,
+                l->rows[row].end - l->rows[row].begin, ui->cols - 1);
+    }
+}
+
 static void draw_input(struct tui *ui)
 {
     WINDOW *w = ui->input_window;
     werase(w);
-    wmove(w, 0, 0);
-    tui_put(ui, w,
-            ui->message_kind == TUI_TEXT_ERROR  ? TUI_PAINT_ERROR
-            : ui->message_kind == TUI_TEXT_USER ? TUI_PAINT_USER
-                                                : TUI_PAINT_NOTICE,
-            ui->message, strlen(ui->message), ui->cols - 1);
+    draw_message(ui);
 
     const struct tui_layout *l =
         &ui->entry_layout; // wrapped by input_rows() at the beginning of the frame
@@ -339,7 +360,7 @@ static void draw_input(struct tui *ui)
         cursor_row >= (size_t)ui->input_rows ? cursor_row - (size_t)ui->input_rows + 1 : 0;
     const char *mark = ui->input.searching ? "? " : ui->editing ? "# " : "> ";
     for (size_t row = first; row < l->row_count && row < first + (size_t)ui->input_rows; row++) {
-        wmove(w, (int)(row - first) + 1, 0);
+        wmove(w, (int)(row - first) + ui->message_rows, 0);
         tui_put(ui, w, TUI_PAINT_TITLE, row == 0 ? mark : "  ", 2, 2);
         tui_put(ui, w, TUI_PAINT_PLAIN, l->text + l->rows[row].begin,
                 l->rows[row].end - l->rows[row].begin, ui->cols - 3);
@@ -354,7 +375,8 @@ static void draw_input(struct tui *ui)
                     ui->panel == TUI_PANEL_NONE && ui->story.row_count > 0;
     leaveok(w, at_story ? TRUE : FALSE);
     leaveok(ui->story_window, at_story ? FALSE : TRUE);
-    wmove(w, (int)(cursor_row - first) + 1, column < ui->cols ? column : ui->cols - 1);
+    wmove(w, (int)(cursor_row - first) + ui->message_rows,
+          column < ui->cols ? column : ui->cols - 1);
     wnoutrefresh(w);
     if (at_story) {
         const struct tui_row *last = &ui->story.rows[ui->story.row_count - 1];
@@ -392,7 +414,7 @@ static void draw_panel(struct tui *ui)
 
 void tui_draw(struct tui *ui)
 {
-    if (input_rows(ui) != ui->input_rows)
+    if (input_rows(ui) != ui->input_rows || message_rows(ui) != ui->message_rows)
         tui_draw_sizes(ui);
     if (!ui->story_window || !ui->input_window || !ui->status_window)
         return; // the screen is too small, or there is no memory for windows

@@ -233,6 +233,7 @@ static void free_all(struct tui *ui)
     tui_script_end(ui);
     tui_editor_free(&ui->input);
     tui_layout_free(&ui->story);
+    tui_layout_free(&ui->message_layout);
     tui_layout_free(&ui->entry_layout);
     free(ui->turn_begin);
     free(ui->pending_notices);
@@ -254,6 +255,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     ui->follow = true;
     choose_charset(ui);
     tui_layout_init(&ui->story, 80);
+    tui_layout_init(&ui->message_layout, 80);
     tui_layout_init(&ui->entry_layout, 80);
     if (!open_terminal(ui, reason, reason_size)) {
         free_all(ui);

@@ -55,7 +55,7 @@ struct tui {
     bool leaving; // without a terminal: /quit was entered because the script has ended
 
     // windows, created again after every change of size
-    int rows, cols, story_rows, panel_rows, input_rows, status_rows;
+    int rows, cols, story_rows, panel_rows, message_rows, input_rows, status_rows;
     WINDOW *story_window, *panel_window, *input_window, *status_window;
 
     // the story
@@ -70,8 +70,9 @@ struct tui {
     char *pending_notices; // shown in the story when the turn ends, owned
     size_t pending_length;
 
-    // one line above the input
+    // above the input
     char message[512];
+    struct tui_layout message_layout; // wrapped
     enum tui_text message_kind;
     bool message_is_progress; // a progress bar
     bool message_is_state;    // the name of a state; removed when the state ends
