@@ -19,10 +19,13 @@ static float *row_at(const struct dt_session_group *g, uint32_t row)
 // The rows of a shortlist, for all workers.
 struct listed_rows {
     const struct dt_forward *f;
+    const struct dt_frequent_rows *frequent;
+    const float *x;
+    enum { NOTHING, SINGLE_ROWS, FREQUENT_ROWS } prepared; // what act is prepared for
+    const void *act;
     float *out;
     const uint32_t *index;
     uint32_t count;
-    const void *act;
 };
 
 static void listed_rows_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
@@ -37,15 +40,67 @@ static void listed_rows_body(void *arg, uint32_t begin, uint32_t end, uint32_t w
                                  last - first, l->act);
 }
 
+static void prepare_single(struct listed_rows *l)
+{
+    if (l->prepared != SINGLE_ROWS)
+        l->act = dt_linear_prepare(&l->f->compute, &l->f->weights->classifier_rows, l->x,
+                                   l->f->dim_stride, 1);
+    l->prepared = SINGLE_ROWS;
+}
+
 static void compute_listed_rows(void *arg, float *out, const uint32_t *index, uint32_t count)
 {
     struct listed_rows *l = arg;
     const struct dt_matrix *w = &l->f->weights->classifier_rows.matrix;
+    prepare_single(l);
     l->out = out;
     l->index = index;
     l->count = count;
     dt_compute_spread(&l->f->compute, listed_rows_body, l, (count + LISTED_ROWS - 1) / LISTED_ROWS,
                       (size_t)count * (w->bytes / w->rows));
+}
+
+static void frequent_rows_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
+{
+    (void)worker;
+    const struct listed_rows *l = arg;
+    const struct dt_instance *by = l->frequent->from->by;
+    for (uint32_t b = begin; b < end && !dt_compute_cancelled(&l->f->compute); b++) {
+        struct dt_matrix block = dt_frequent_rows_block(l->frequent, b);
+        by->table.matmul(by->ctx, l->frequent->out + (size_t)b * DT_FREQUENT_BLOCK, block.rows,
+                         &block, 0, block.rows, l->act, l->f->dim_stride, 1);
+    }
+}
+
+static void prepare_frequent(struct listed_rows *l)
+{
+    struct dt_linear block = {dt_frequent_rows_block(l->frequent, 0), l->frequent->from->by};
+    l->act = dt_linear_prepare(&l->f->compute, &block, l->x, l->f->dim_stride, 1);
+    l->prepared = FREQUENT_ROWS;
+}
+
+static void compute_frequent_rows(void *arg)
+{
+    struct listed_rows *l = arg;
+    uint32_t blocks = dt_frequent_rows_blocks(l->frequent);
+    prepare_frequent(l);
+    dt_compute_spread(&l->f->compute, frequent_rows_body, l, blocks,
+                      blocks * l->frequent->block_bytes);
+}
+
+// A bound of the error of both ways to compute rows.
+static float error_of_rows(struct listed_rows *l)
+{
+    const struct dt_linear *c = &l->f->weights->classifier_rows;
+    float frequent = 0;
+    if (l->frequent->count > 0) {
+        struct dt_matrix block = dt_frequent_rows_block(l->frequent, 0);
+        prepare_frequent(l);
+        frequent = c->by->table.act_error(c->by->ctx, l->act, l->x, &block);
+    }
+    prepare_single(l);
+    float single = c->by->table.act_error(c->by->ctx, l->act, l->x, &c->matrix);
+    return frequent > single ? frequent : single;
 }
 
 // Computes the candidates of s from its `hidden`; false where all logits are needed. columns: so
@@ -56,17 +111,17 @@ static bool make_candidates(struct dt_session *s, uint32_t position, uint32_t co
     const struct dt_forward *f = &g->forward;
     const struct dt_linear *c = &f->weights->classifier_rows;
     uint64_t clock = dt_profile_begin(f->profile);
-    struct listed_rows l = {.f = f,
-                            .act = dt_linear_prepare(&f->compute, c, s->hidden, f->dim_stride, 1)};
+    struct listed_rows l = {.f = f, .frequent = &g->list->frequent, .x = s->hidden};
     struct dt_shortlist_request request = {
         .user = (uint32_t)(s - g->sessions),
         .most = c->matrix.rows / (2 * columns),
         .x = s->hidden,
-        .error = c->by->table.act_error(c->by->ctx, l.act, s->hidden, &c->matrix),
+        .error = error_of_rows(&l),
         .recent = s->tokens,
         .recent_count = position + 1,
         .bound = s->bound,
         .rows = compute_listed_rows,
+        .frequent = compute_frequent_rows,
         .arg = &l,
     };
     s->pending = dt_shortlist_make(g->list, &f->stack, &request, &s->candidates);

@@ -154,17 +154,17 @@ dt_status dt_engine_check(const struct dt_engine *e, struct dt_error *err)
 void dt_engine_make_shortlist(struct dt_engine *e)
 {
     const struct dt_linear *classifier = &e->stack.weights->classifier_rows;
-    bool use = dt_engine_needs_shortlist(e, &classifier->matrix, classifier->by);
-    if (!use)
+    uint32_t users = dt_engine_sessions(e);
+    bool use = dt_engine_needs_shortlist(e, &classifier->matrix, classifier->by),
+         packed = e->stack.weights->classifier.matrix.form == DT_FORM_PACKED;
+    size_t bytes = use ? dt_shortlist_measure(classifier, packed, users) : 0;
+    if (e->shortlist_block.bytes != bytes) {
         dt_block_free(&e->account, &e->shortlist_block);
-    else if (!e->shortlist_block.memory)
-        use = dt_block_alloc(
-                  &e->account, &e->shortlist_block,
-                  dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim, dt_engine_sessions(e)),
-                  "the shortlist", NULL) == DT_OK;
+        use = use && dt_block_alloc(&e->account, &e->shortlist_block, bytes, "the shortlist",
+                                    NULL) == DT_OK;
+    }
     if (use)
-        dt_shortlist_init(&e->shortlist, classifier, dt_engine_sessions(e),
-                          e->shortlist_block.memory);
+        dt_shortlist_init(&e->shortlist, classifier, packed, users, e->shortlist_block.memory);
     dt_session_set_shortlist(e->session, use ? &e->shortlist : NULL);
 }
 

@@ -118,10 +118,11 @@ dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *ins
     plan->model_tables = e->model_block.bytes + e->vectors_block.bytes + e->vocab_block.bytes;
     plan->tokenizer = e->tokenizer_block.bytes;
     plan->sampler = dt_sampler_measure(e->model.hp.vocab);
-    if (dt_engine_needs_shortlist(e, &e->model.classifier,
-                                  dt_stack_for_matrix(&instance->stack, &e->model.classifier)))
-        plan->shortlist =
-            dt_shortlist_measure(e->model.hp.vocab, e->model.hp.dim, dt_engine_sessions(e));
+    struct dt_linear classifier = {e->model.classifier,
+                                   dt_stack_for_matrix(&instance->stack, &e->model.classifier)};
+    if (dt_engine_needs_shortlist(e, &classifier.matrix, classifier.by))
+        plan->shortlist = dt_shortlist_measure(&classifier, instance->pack == DT_PACK_ALWAYS,
+                                               dt_engine_sessions(e));
     plan->total = plan->weights.arena_bytes + plan->model_tables + plan->tokenizer + plan->sampler +
                   plan->shortlist + plan->session.own + plan->session.scratch +
                   atomic_load(&instance->bytes);

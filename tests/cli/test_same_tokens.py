@@ -62,7 +62,14 @@ with tempfile.TemporaryDirectory() as folder:
         "32",
         "--quiet",
     )
-    for model, backend in ((whole, "fp32"), (small, "int8"), (whole, "reference")):
+    four = os.path.join(folder, "m-q4_0.gguf")
+    run("convert", whole, "-o", four, "-f", "q4_0", "--quiet")
+    for model, backend in (
+        (whole, "fp32"),
+        (small, "int8"),
+        (four, "int4"),
+        (whole, "reference"),
+    ):
         for sampling in (
             ["-t", "0"],
             ["-t", "1", "-p", "0.9"],
@@ -96,11 +103,15 @@ with tempfile.TemporaryDirectory() as folder:
         # three together have the tokens that each has alone
         command = ["run", model, "-b", backend, "-n", "100", "--ids", "-q", "-t", "0.7"]
         alone = [run(*command, "-s", str(5 + i)) for i in range(3)]
-        for more in [], ["--no-shortlist"], ["-j", "2"]:
+        for more in [], ["--no-shortlist"], ["-j", "2"], ["--pack", "never"]:
             together = run(*command, "-s", "5", "--sequences", "3", *more)
             if together != "".join(alone):
                 sys.exit("%s %s: together\n%s\nalone\n%s" % (backend, more, together, alone))
-        for more, decides in (([], backend != "reference"), (["--no-shortlist"], False)):
+        for more, decides in (
+            ([], backend != "reference"),
+            (["--pack", "never"], backend != "reference"),
+            (["--no-shortlist"], False),
+        ):
             output = json.loads(
                 run(
                     "profile",
@@ -124,4 +135,8 @@ with tempfile.TemporaryDirectory() as folder:
                 sys.exit("%s %s: %s" % (backend, more, listed))
             if (output["memory_bytes"]["shortlist"] > 0) != decides:
                 sys.exit("%s %s: memory %s" % (backend, more, output["memory_bytes"]))
+            # packed weights: the rows of nearly every list are in a packed copy
+            copied = decides and "never" not in more
+            if (300 < listed["frequent_rows"] < 1500) != copied:
+                sys.exit("%s %s: frequent rows %s" % (backend, more, listed))
 print("ok")

@@ -276,8 +276,8 @@ static void candidates_decide(uint32_t form, uint32_t group)
     make(&a, &m, 8, 1, DT_KV_F32);
     make(&b, &m, 8, 1 + pick(3), DT_KV_F32);
     struct dt_shortlist list;
-    dt_shortlist_init(&list, &b.weights.classifier_rows, 1,
-                      keep(dt_shortlist_measure(m.hp.vocab, m.hp.dim, 1)));
+    dt_shortlist_init(&list, &b.weights.classifier_rows, false, 1,
+                      keep(dt_shortlist_measure(&b.weights.classifier_rows, false, 1)));
     dt_session_set_shortlist(b.session, &list);
     struct dt_candidates c;
     uint32_t token = 1, decided = 0;

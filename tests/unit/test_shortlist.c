@@ -87,8 +87,8 @@ static void set_up(struct rig *r, uint32_t form, uint32_t vocab, uint32_t dim)
     free(row);
     size_t act = dt_backend_reference.act_bytes(NULL, &r->classifier.matrix, 1);
     r->act = memory(act + dim * sizeof(float));
-    r->capacity = memory(dt_shortlist_measure(vocab, dim, 1));
-    dt_shortlist_init(&r->list, &r->classifier, 1, r->capacity);
+    r->capacity = memory(dt_shortlist_measure(&r->classifier, false, 1));
+    dt_shortlist_init(&r->list, &r->classifier, false, 1, r->capacity);
 }
 
 static void tear_down(struct rig *r)

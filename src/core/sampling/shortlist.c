@@ -7,15 +7,18 @@
 #include "base/arena.h"
 #include "base/bits.h"
 
-#define VOCAB_LEAST   4096u
-#define SLICES        8u // evaluations until all bounds are known
-#define ROWS_AT_ONCE  64u
-#define SAMPLES       512u // rows whose mean gives the direction
-#define RECENT_MOST   64u
-#define FIRSTS        32u
-#define PAUSE_FIRST   1u
-#define PAUSE_LONGEST 512u
-#define ROUNDING      4e-6 // of sums and products of floats here, relative
+#define VOCAB_LEAST    4096u
+#define SLICES         8u // evaluations until all bounds are known
+#define ROWS_AT_ONCE   64u
+#define SAMPLES        512u // rows whose mean gives the direction
+#define RECENT_MOST    64u
+#define FIRSTS         32u
+#define PAUSE_FIRST    1u
+#define PAUSE_LONGEST  512u
+#define MISSING_MOST   1024u // rows of a list that the copy of frequent rows may lack
+#define FREQUENT_LEAST 256u  // fewer rows are not copied
+#define FREQUENT_COST  3u    // a row that is read by itself takes as long as so many of the copy
+#define ROUNDING       4e-6  // of sums and products of floats here, relative
 
 typedef float lanes __attribute__((vector_size(16)));
 
@@ -34,32 +37,40 @@ bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_insta
     return t->row_products(by->ctx, NULL, classifier, 0, 0, NULL) != 0;
 }
 
-static void alloc(struct dt_shortlist *list, uint32_t vocab, uint32_t dim, uint32_t users,
-                  struct dt_arena *arena)
+static void alloc(struct dt_shortlist *list, const struct dt_linear *classifier, bool packed,
+                  uint32_t users, struct dt_arena *arena)
 {
+    uint32_t vocab = classifier->matrix.rows, dim = classifier->matrix.cols;
     list->direction = dt_arena_alloc(arena, dim, sizeof *list->direction);
     list->row = dt_arena_alloc(arena, dim, sizeof *list->row);
     list->bounds = dt_arena_alloc(arena, vocab, sizeof *list->bounds);
     list->capacity = vocab > RECENT_MOST + FIRSTS ? vocab : RECENT_MOST + FIRSTS;
     list->index = dt_arena_alloc(arena, (size_t)list->capacity * users, sizeof *list->index);
     list->logits = dt_arena_alloc(arena, (size_t)list->capacity * users, sizeof *list->logits);
+    uint32_t most = dt_frequent_rows_most(&classifier->matrix, classifier->by, packed);
+    dt_frequent_rows_alloc(&list->frequent, classifier, most, arena);
+    if (most > 0) {
+        list->missing = dt_arena_alloc(arena, MISSING_MOST, sizeof *list->missing);
+        list->missing_at = dt_arena_alloc(arena, MISSING_MOST, sizeof *list->missing_at);
+        list->missing_logits = dt_arena_alloc(arena, MISSING_MOST, sizeof *list->missing_logits);
+    }
 }
 
-size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim, uint32_t users)
+size_t dt_shortlist_measure(const struct dt_linear *classifier, bool packed, uint32_t users)
 {
     struct dt_shortlist unused;
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    alloc(&unused, vocab, dim, users, &counter);
+    alloc(&unused, classifier, packed, users, &counter);
     return counter.wanted;
 }
 
-void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classifier,
+void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classifier, bool packed,
                        uint32_t users, void *memory)
 {
     memset(list, 0, sizeof *list);
-    uint32_t vocab = classifier->matrix.rows, dim = classifier->matrix.cols;
-    struct dt_arena arena = dt_arena_over(memory, dt_shortlist_measure(vocab, dim, users));
-    alloc(list, vocab, dim, users, &arena);
+    uint32_t vocab = classifier->matrix.rows;
+    struct dt_arena arena = dt_arena_over(memory, dt_shortlist_measure(classifier, packed, users));
+    alloc(list, classifier, packed, users, &arena);
     list->classifier = classifier;
     list->vocab = vocab;
     list->pause = PAUSE_FIRST;
@@ -218,6 +229,53 @@ bool dt_shortlist_passes(struct dt_shortlist *list)
     return true;
 }
 
+// Makes the copy of frequent rows one of this list's rows, if more rows than both have were read
+// one by one since the last time: what making it reads was read in vain before.
+static void renew_frequent(struct dt_shortlist *list, const uint32_t *index, uint32_t count)
+{
+    struct dt_frequent_rows *f = &list->frequent;
+    if (count < FREQUENT_LEAST || count > f->most || list->missed < f->count + count)
+        return;
+    dt_frequent_rows_set(f, index, count);
+    list->facts.frequent = count;
+    list->missed = 0;
+}
+
+// Computes the logits of a list; index is ascending.
+static void compute_list(struct dt_shortlist *list, const struct dt_shortlist_request *q,
+                         const uint32_t *index, float *logits, uint32_t count)
+{
+    const struct dt_frequent_rows *f = &list->frequent;
+    uint32_t missing = 0, at = 0, k = 0;
+    bool use = f->count > 0 && count >= f->count / FREQUENT_COST && q->frequent;
+    for (; use && k < count && missing < MISSING_MOST; k++) {
+        while (at < f->count && f->index[at] < index[k])
+            at++;
+        if (at == f->count || f->index[at] != index[k]) {
+            list->missing[missing] = index[k];
+            list->missing_at[missing++] = k;
+        }
+    }
+    if (!use || k < count) {
+        q->rows(q->arg, logits, index, count);
+        list->missed += count;
+        return;
+    }
+    if (missing > 0) {
+        q->rows(q->arg, list->missing_logits, list->missing, missing);
+        list->missed += missing;
+    }
+    q->frequent(q->arg);
+    for (k = at = 0; k < count; k++) {
+        while (at < f->count && f->index[at] < index[k])
+            at++;
+        if (at < f->count && f->index[at] == index[k])
+            logits[k] = f->out[at];
+    }
+    for (k = 0; k < missing; k++)
+        logits[list->missing_at[k]] = list->missing_logits[k];
+}
+
 bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
                        const struct dt_shortlist_request *q, struct dt_candidates *out)
 {
@@ -262,7 +320,8 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
         return false;
     }
     list->pause = PAUSE_FIRST;
-    q->rows(q->arg, logits, index, count);
+    compute_list(list, q, index, logits, count);
+    renew_frequent(list, index, count);
     uint32_t best = argmax->table.argmax(argmax->ctx, logits, count);
     list->first[list->facts.used % FIRSTS] = index[best];
     list->firsts += list->firsts < FIRSTS;

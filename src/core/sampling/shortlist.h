@@ -12,12 +12,16 @@
 // bound is within the margin of it are computed exactly; for the others the sum of exponentials is
 // bounded. Every bound allows for the error of the kernel (dt_backend.act_error) and for rounding.
 //
+// Where the backend computes from packed weights, rows that are listed at nearly every token are
+// also kept in a packed copy (frequent_rows.h).
+//
 // The bounds are computed from the weights in slices, one in each evaluation, so that the start is
 // not delayed.
 #ifndef DT_CORE_SHORTLIST_H
 #define DT_CORE_SHORTLIST_H
 
 #include "core/linear.h"
+#include "core/sampling/frequent_rows.h"
 #include "core/sampling/sampling.h"
 
 // Statistics over all evaluations.
@@ -26,7 +30,8 @@ struct dt_shortlist_facts {
     uint64_t full; // evaluations with all logits: not all bounds are known, the list was too long,
                    // or all were requested
     uint64_t rows; // rows in these lists, in all
-    uint32_t learned; // rows with a known bound
+    uint32_t learned;  // rows with a known bound
+    uint32_t frequent; // rows of the copy of those that are listed most
 };
 
 struct dt_shortlist {
@@ -43,6 +48,10 @@ struct dt_shortlist {
     float norm_most;            // the largest |w|
     float along_error;          // the largest |w . d - a|
     struct dt_shortlist_facts facts;
+    struct dt_frequent_rows frequent; // most is 0: none
+    uint32_t missed;                  // listed rows that were read one by one since it was made
+    uint32_t *missing, *missing_at;   // scratch: rows of a list that it lacks, and where they are
+    float *missing_logits;
 };
 
 // Whether a list is useful for this classifier of a model whose tokens read weight_bytes: the
@@ -51,13 +60,14 @@ struct dt_shortlist {
 bool dt_shortlist_pays(const struct dt_matrix *classifier, const struct dt_instance *by,
                        size_t weight_bytes);
 
-// Bytes of memory for a classifier of vocab rows and dim columns. users: how many sessions may have
-// candidates at the same time; they share the bounds.
-size_t dt_shortlist_measure(uint32_t vocab, uint32_t dim, uint32_t users);
+// Bytes of memory for a classifier, computed by this backend. users: how many sessions may have
+// candidates at the same time; they share the bounds. packed: the backend computes from packed
+// weights, so the rows that are listed most are copied too (core/sampling/frequent_rows.h).
+size_t dt_shortlist_measure(const struct dt_linear *classifier, bool packed, uint32_t users);
 
 // Makes a list. memory (DT_ALIGN-aligned, dt_shortlist_measure bytes) and the classifier outlive
 // it. Reads no weights.
-void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classifier,
+void dt_shortlist_init(struct dt_shortlist *list, const struct dt_linear *classifier, bool packed,
                        uint32_t users, void *memory);
 
 // Computes the bounds of the next slice of rows, if any are left; once in each pass. Worker thread,
@@ -67,15 +77,19 @@ void dt_shortlist_learn(struct dt_shortlist *list);
 // Computes the logits of rows index[0 .. count) into out, on all threads.
 typedef void dt_shortlist_rows(void *arg, float *out, const uint32_t *index, uint32_t count);
 
+// Computes the products of all rows of list->frequent into its `out`.
+typedef void dt_shortlist_frequent(void *arg);
+
 struct dt_shortlist_request {
     uint32_t user;          // whose candidates these are, below `users`
     uint32_t most;          // a longer list is not made
     const float *x;         // dim floats, the classifier's input
-    float error;            // dt_backend.act_error of its preparation
+    float error;            // dt_backend.act_error of its preparations, the larger one
     const uint32_t *recent; // recent tokens, newest last
     uint32_t recent_count;
     struct dt_sampler_bound bound; // partial
     dt_shortlist_rows *rows;
+    dt_shortlist_frequent *frequent;
     void *arg;
 };
 

@@ -88,6 +88,7 @@ static dt_status measure(struct dt_token_profile *p, struct dt_error *err)
         p->listed.used += after.used - before.used;
         p->listed.rows += after.rows - before.rows;
         p->listed.full += after.full - before.full;
+        p->listed.frequent = after.frequent;
         p->some += dt_engine_sampler(p->engine)->some;
         p->unsure += dt_engine_sampler(p->engine)->unsure;
         if (status == DT_OK)

@@ -331,6 +331,7 @@ void dt_profile_json(struct dt_token_profile *p)
     dt_json_put_uint(&json, "rows", dt_engine_weights(p->engine)->classifier.matrix.rows);
     dt_json_put_uint(&json, "lists", p->listed.used);
     dt_json_put_number(&json, "rows_per_list", rows_per_list(p));
+    dt_json_put_uint(&json, "frequent_rows", p->listed.frequent);
     dt_json_put_uint(&json, "decided", p->some);
     dt_json_put_uint(&json, "not_enough", p->unsure);
     dt_json_put_uint(&json, "computed_whole", p->listed.full);
