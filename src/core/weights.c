@@ -49,48 +49,67 @@ static bool accepts_form(const struct dt_instance *by, uint32_t form, uint32_t g
     return !by->table.can_matmul || by->table.can_matmul(by->ctx, &target);
 }
 
-// A shape that the top backend refuses is computed by one below it, in place if possible. A form
-// that the top backend does not have at all is converted to its best form, because the user chose
-// that backend's arithmetic.
-static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack,
-                        const struct dt_matrix *w, struct decision *out, struct dt_error *err)
+// Bits of a weight as far as a form has to preserve them: more than 8 make no difference.
+static uint32_t bits_of(uint32_t form)
 {
-    const struct dt_instance *top = top_matmul(stack);
-    memset(out, 0, sizeof *out);
-    out->by = dt_stack_for_matrix(stack, w);
-    if (out->by == top && pack == DT_PACK_ALWAYS && top->table.pack && top->table.pack_bytes &&
-        w->form != DT_FORM_PACKED) {
-        out->bytes = top->table.pack_bytes(top->ctx, w);
-        if (out->bytes > 0) {
-            out->kind = PACK;
-            return DT_OK;
-        }
-    }
-    if (w->form == DT_FORM_PACKED && !out->by)
-        return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "the weights are packed as %s, which no backend of this stack "
-                            "reads; choose the backend that does",
-                            w->layout ? w->layout : "(unnamed)");
-    if (out->by && (out->by == top || lists(top, w->form))) {
-        out->kind = IN_PLACE;
-        return DT_OK;
-    }
-    out->kind = CONVERT;
-    for (uint32_t i = stack->count; i-- > 0;) {
+    uint32_t block = dt_form_block(form);
+    uint32_t bits = block ? dt_form_block_bytes(form) * 8 / block : 8; // I8: without the scales
+    return bits < 8 ? bits : 8;
+}
+
+// Finds a form of the topmost backend that computes it, of at least so many bits.
+static bool find_conversion(const struct dt_stack *stack, const struct dt_matrix *w, uint32_t bits,
+                            uint32_t lowest, struct decision *out)
+{
+    for (uint32_t i = stack->count; i-- > lowest;) {
         const struct dt_instance *level = stack->level[i];
         for (uint32_t f = 0; level->table.matmul && f < level->table.form_count; f++) {
             uint32_t form = level->table.forms[f];
             uint32_t group = form == DT_FORM_I8 ? dt_quantise_group(w->cols, 32) : 0;
             // the scales of groups below 8 cost more than the quants save
-            if ((form == DT_FORM_I8 && group < 8) || !accepts_form(level, form, group, w))
+            if ((form == DT_FORM_I8 && group < 8) || bits_of(form) < bits ||
+                !accepts_form(level, form, group, w))
                 continue;
             out->by = level;
             out->form = form;
             out->group = group;
             out->bytes = dt_quantise_bytes(form, w->rows, w->cols, group);
+            return true;
+        }
+    }
+    return false;
+}
+
+// A shape that the top backend refuses is computed by one below it, in place if possible. So is a
+// form that it does not have, if a backend below it does: the user chose both. Else it is converted
+// because the user chose that backend's arithmetic, where possible to a form that loses nothing.
+static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack,
+                        const struct dt_matrix *w, struct decision *out, struct dt_error *err)
+{
+    const struct dt_instance *top = top_matmul(stack), *by;
+    memset(out, 0, sizeof *out);
+    out->by = by = dt_stack_for_matrix(stack, w);
+    bool chosen = by && (by == top || by != stack->level[0]);
+    if (chosen && pack == DT_PACK_ALWAYS && by->table.pack && by->table.pack_bytes &&
+        w->form != DT_FORM_PACKED) {
+        out->bytes = by->table.pack_bytes(by->ctx, w);
+        if (out->bytes > 0) {
+            out->kind = PACK;
             return DT_OK;
         }
     }
+    if (w->form == DT_FORM_PACKED && !by)
+        return dt_error_set(err, DT_UNSUPPORTED, NULL,
+                            "the weights are packed as %s, which no backend of this stack "
+                            "reads; choose the backend that does",
+                            w->layout ? w->layout : "(unnamed)");
+    if (chosen || (by && lists(top, w->form))) {
+        out->kind = IN_PLACE;
+        return DT_OK;
+    }
+    out->kind = CONVERT;
+    if (find_conversion(stack, w, bits_of(w->form), 1, out) || find_conversion(stack, w, 0, 0, out))
+        return DT_OK;
     return dt_error_set(err, DT_UNSUPPORTED, NULL,
                         "no backend computes a %u x %u matrix of form %s", w->rows, w->cols,
                         dt_form_name(w->form));

@@ -126,6 +126,18 @@ def forms(p):
            report["calibration_tokens"] > 0 and report["calibration_bytes"] > 100000, report)
     for name in ("k", "e"):
         expect_run(f"{name}.gguf runs", run("run", p / f"{name}.gguf", "-n", 5, "-q"), 0)
+    # 8 bits stay 8 bits, in the backend that computes them
+    def nats(backend):
+        found = json.loads(run("eval", p / "e.gguf", p / "text", "--json", "-b", backend).stdout)
+        return found["nats_per_token"], found["backend"]
+
+    chosen = nats("auto")
+    if "int4" in chosen[1]:
+        expect("auto is int8 below int4", chosen[1].startswith("int8@") and "+int4@" in chosen[1]
+               and chosen == nats("int8+int4"), chosen)
+        want = nats("reference")[0]
+        expect("the reference's bits", chosen[0] == want, (chosen, want))
+        expect("not those of 4 bits", chosen[0] != nats("int4")[0])
     found = convert(p / "e.gguf", p / "again.gguf", "-f", "q4_0", "--calibrate", p / "text",
                     "--json", "--embedding", "q8_0")
     tensors = json.loads(found.stdout)["tensors"]

@@ -374,6 +374,29 @@ static const struct entry *choose_auto(const struct dt_registry *registry,
     return best;
 }
 
+// What a file that "auto" opens has in forms of more bits than the chosen backend computes: a
+// classifier of 8 bits over layers of 4. The backend for those goes below; NULL: none is needed.
+static const struct entry *choose_below(const struct dt_registry *registry,
+                                        const struct dt_model *model, const struct entry *chosen)
+{
+    const struct entry *eight = best_for(registry, DT_FORM_Q8_0);
+    if (!model || !eight || eight == chosen || form_rank(chosen->info.table, DT_FORM_Q4_0) < 0 ||
+        form_rank(chosen->info.table, DT_FORM_Q8_0) >= 0)
+        return NULL;
+    if (form_rank(chosen->info.table, model->classifier.form) < 0)
+        return eight;
+    for (uint32_t l = 0; l < model->hp.layers; l++) {
+        const struct dt_layer *layer = &model->layers[l];
+        const struct dt_matrix *const all[] = {&layer->query,  &layer->key,  &layer->value,
+                                               &layer->output, &layer->gate, &layer->up,
+                                               &layer->down};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            if (all[i]->rows && form_rank(chosen->info.table, all[i]->form) < 0)
+                return eight;
+    }
+    return NULL;
+}
+
 // ---- services to backends ----
 
 static void *service_allocate(void *host, size_t bytes)
@@ -480,9 +503,10 @@ dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
     dt_status status = DT_OK;
     for (const char *part = spec;;) {
         size_t n = strcspn(part, "+");
-        const struct entry *e = NULL;
+        const struct entry *e = NULL, *below = NULL;
         if (equals(part, n, "auto")) {
             e = choose_auto(registry, model);
+            below = choose_below(registry, model, e);
             a->fallback = model && e->compiled == &dt_backend_reference;
         } else if (n == 0) {
             status = dt_error_set(
@@ -491,6 +515,8 @@ dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
         } else {
             status = choose(registry, part, n, &e, err);
         }
+        if (status == DT_OK && below)
+            status = add(a, below, err);
         if (status == DT_OK)
             status = add(a, e, err);
         if (status != DT_OK || !part[n])
