@@ -95,6 +95,23 @@ struct dt_model_hints {
     size_t opening_length;
 };
 
+// A chat template beside the first one, for tools or retrieval. The texts are not terminated.
+struct dt_model_template {
+    const char *name, *text;
+    size_t name_length, length;
+};
+
+// What a file says about itself for people: authors, tags, links. Rows with the same key that
+// follow one another are the items of one list. The texts are not terminated.
+#define DT_FACTS_MAX 256u
+struct dt_model_fact {
+    const char *key; // of GGUF: "general.author"
+    size_t key_length;
+    const char *text;
+    size_t length;
+    bool list;
+};
+
 // What is worth a warning in a file that can be used.
 #define DT_NOTES_MAX 6u
 #define DT_NOTE_SIZE 200u
@@ -108,6 +125,10 @@ struct dt_model {
     size_t license_length;
     const char *chat_template; // likewise: Jinja text as the file holds it
     size_t chat_template_length;
+    const struct dt_model_template *templates; // in the arena
+    uint32_t template_count;
+    const struct dt_model_fact *facts; // in the arena; name and license are not among them
+    uint32_t fact_count;
     struct dt_hparams hp;
     struct dt_matrix embedding;  // (vocab, dim), read row by row, never expanded
     struct dt_matrix classifier; // (vocab, dim); the embedding again where tied

@@ -26,7 +26,8 @@
 #define GPT                                                                                        \
     (ATTENTION | B(OUTPUT_BIAS) | B(UP) | B(UP_BIAS) | B(DOWN) | B(DOWN_BIAS) | PRE_NORMS |        \
      NORM_BIASES | B(POSITIONS) | MODEL)
-#define ANY (B(CLASSIFIER) | B(ROPE_FACTORS) | B(ROPE_TABLES))
+// what a file of any architecture may have
+#define ANY (B(CLASSIFIER) | B(ROPE_FACTORS) | B(ROPE_TABLES) | B(QKV) | B(QKV_BIAS))
 
 static const struct dt_structure table[] = {
     {
@@ -97,6 +98,7 @@ static const struct dt_structure table[] = {
         .hf = {"granite"},
         .needs = LLAMA,
         .may = BIASES,
+        .rope_switch = true,
         .gguf_rope = DT_ROPE_PAIRS,
         .hf_rope = DT_ROPE_HALVES,
         .numbers = DT_NUMBER_SCALES,
@@ -152,6 +154,7 @@ static const struct dt_structure table[] = {
         .activation = DT_ACTIVATION_GELU,
         .hf_names = DT_HF_SANDWICH,
         .numbers = DT_NUMBER_CAPS,
+        .window = 4096,
         .window_every = 2,
         .attention_cap = 50,
         .logit_cap = 30,
@@ -251,6 +254,7 @@ const char *dt_structure_lacks(const char *name, size_t n)
         {"bitnet", "ternary weights"},
         {"bloom", "ALiBi positions"},
         {"mpt", "ALiBi positions"},
+        {"clip", "an encoder of images"},
         {"chatglm", "fused feed-forward matrices with interleaved partial RoPE"},
         {"command-r", "parallel blocks"},
         {"cohere", "parallel blocks"},

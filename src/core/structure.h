@@ -50,6 +50,7 @@ struct dt_structure {
     uint32_t window_every; // with a window: layer l has it unless (l + 1) % window_every is 0;
                            // 0: every layer has it
     uint32_t window_phase; // added to l + 1 above
+    uint32_t window;       // where the file does not mention one; 0: none
     uint32_t nope_every;   // layer l has no RoPE if (l + 1) % nope_every is 0; 0: every layer has
     float local_base;      // RoPE's base in windowed layers where the file gives none; 0: the same
     float embedding_scale; // where the file gives none; 0: none
@@ -60,6 +61,7 @@ struct dt_structure {
     bool whole_attention; // a file with a window is another structure, and refused
     bool plain_ffn;       // no gate
     bool no_rope;         // learned positions instead
+    bool rope_switch;     // a GGUF file can switch RoPE off (rope.scaling.finetuned)
     bool unscaled_scores; // not divided by sqrt(head_size)
     bool scaled_embedding; // times sqrt(dim)
     bool hf_norm_plus_one; // a Hugging Face folder holds the weights of norms minus 1

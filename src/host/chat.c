@@ -163,12 +163,25 @@ static enum dt_template family_of_vocabulary(const struct dt_vocab *vocab, enum 
     return vocab->kind == DT_VOCAB_SPM ? other : DT_TEMPLATE_PLAIN;
 }
 
+// Finds a named template of the model.
+static bool open_named(struct dt_chat *chat, const struct dt_model *model, const char *name)
+{
+    for (uint32_t i = 0; i < model->template_count; i++)
+        if (dt_read_is(model->templates[i].name, model->templates[i].name_length, name)) {
+            chat->source = model->templates[i].text;
+            chat->length = model->templates[i].length;
+            return true;
+        }
+    return false;
+}
+
 static dt_status open_file(struct dt_chat *chat, const char *path, struct dt_error *err)
 {
     if (!dt_file_readable(path))
         return dt_error_set(err, DT_USAGE, NULL,
                             "--chat-template: must be plain, llama2, llama3, chatml, zephyr, "
-                            "gemma, mistral, story or a file (got \"%s\")",
+                            "gemma, mistral, story, a template of the model or a file (got "
+                            "\"%s\")",
                             path);
     dt_status status = dt_file_read(path, TEMPLATE_MOST, &chat->file, &chat->length, err);
     if (status != DT_OK)
@@ -191,6 +204,13 @@ dt_status dt_chat_open(struct dt_chat *chat, const struct dt_model *model, const
                                         t.tm_hour,        t.tm_min,     t.tm_sec};
     if (wanted && dt_template_by_name(wanted, &chat->family))
         return DT_OK;
+    if (wanted && open_named(chat, model, wanted)) {
+        struct dt_error why = {0};
+        dt_status status = try_template(chat, &why);
+        return status == DT_OK
+                   ? DT_OK
+                   : dt_error_set(err, status, NULL, "chat template %s: %s", wanted, why.message);
+    }
     if (wanted)
         return open_file(chat, wanted, err);
     if (!model->chat_template) {

@@ -23,12 +23,12 @@ struct dt_chat {
     size_t memory_size;
 };
 
-// Chooses the template: `wanted` is the name of a family, a file with a Jinja text, or NULL for the
-// model's own. A model's template that cannot be run is replaced by its family, and a model without
-// one gets the family that its control tokens show (a byte-level vocabulary never gets Llama 2's).
-// fallback: the family of other models without a template. model outlives *chat. DT_USAGE: `wanted`
-// is neither a family nor a file; DT_BAD_INPUT or DT_UNSUPPORTED: the file cannot be run. Release
-// with dt_chat_close in any case.
+// Chooses the template: `wanted` is the name of a family, of a further template of the model, a
+// file with a Jinja text, or NULL for the model's own. A model's template that cannot be run is
+// replaced by its family, and a model without one gets the family that its control tokens show (a
+// byte-level vocabulary never gets Llama 2's). fallback: the family of other models without a
+// template. model outlives *chat. DT_USAGE: `wanted` is none of these; DT_BAD_INPUT or
+// DT_UNSUPPORTED: the template cannot be run. Release with dt_chat_close in any case.
 dt_status dt_chat_open(struct dt_chat *chat, const struct dt_model *model, const char *wanted,
                        enum dt_template fallback, struct dt_error *err);
 void dt_chat_close(struct dt_chat *chat);

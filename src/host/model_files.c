@@ -61,7 +61,13 @@ static dt_status map_one(struct dt_model_files *files, const char *folder, const
     dt_format(path, sizeof path, "%s/%s", folder, name);
     if (!required && !dt_file_readable(path))
         return DT_OK;
-    return map_part(files, path, err);
+    uint32_t count = files->count;
+    dt_status status = map_part(files, path, err);
+    if (status && !required && strcmp(name, "README.md") == 0) { // it is not needed
+        files->count = count;
+        status = DT_OK;
+    }
+    return status;
 }
 
 static bool is_folder(const char *path)
@@ -95,6 +101,11 @@ static dt_status refuse_folder(const char *folder, struct dt_error *err)
         return dt_error_set(err, DT_UNSUPPORTED, folder,
                             "the weights in this folder are PyTorch pickles; get the model as "
                             "safetensors or GGUF, or convert it");
+    dt_format(path, sizeof path, "%s/config.json", folder);
+    if (dt_file_readable(path))
+        return dt_error_set(err, DT_BAD_INPUT, folder,
+                            "the folder has a config.json, but no model.safetensors or "
+                            "model-*.safetensors; get the weights too");
     return dt_error_set(err, DT_BAD_INPUT, folder,
                         "the folder has no model: expected config.json and model.safetensors, or "
                         "NAME-00001-of-0000N.gguf");
@@ -108,7 +119,33 @@ static const char *const texts[] = {"config.json",
                                     "chat_template.jinja",
                                     "chat_template.json",
                                     "generation_config.json",
+                                    "README.md",
                                     "model.safetensors.index.json"};
+
+// Maps the named chat templates, FOLDER/additional_chat_templates/NAME.jinja, sorted by name.
+static dt_status map_templates(struct dt_model_files *files, const char *folder,
+                               struct dt_error *err)
+{
+    char path[PATH_MAX], *names[32];
+    size_t count = 0;
+    dt_status status = DT_OK;
+    dt_format(path, sizeof path, "%s/additional_chat_templates", folder);
+    DIR *dir = opendir(path);
+    for (struct dirent *d; dir && count < 32 && (d = readdir(dir));) {
+        size_t n = strlen(d->d_name);
+        if (n > 6 && strcmp(d->d_name + n - 6, ".jinja") == 0 && (names[count] = strdup(d->d_name)))
+            count++;
+    }
+    if (dir)
+        closedir(dir);
+    qsort(names, count, sizeof *names, by_name);
+    for (size_t i = 0; i < count; i++) {
+        if (!status)
+            status = map_one(files, path, names[i], true, err);
+        free(names[i]);
+    }
+    return status;
+}
 
 // Maps the texts of a Hugging Face folder, then its weights: model.safetensors, or all
 // model-*.safetensors sorted by name.
@@ -120,6 +157,8 @@ static dt_status map_folder(struct dt_model_files *files, const char *folder, st
     dt_status status = DT_OK;
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !status; i++)
         status = map_one(files, folder, texts[i], i == 0, err);
+    if (!status)
+        status = map_templates(files, folder, err);
     DIR *dir = opendir(folder);
     for (struct dirent *d; dir && count < DT_MODEL_FILES_MAX && (d = readdir(dir));) {
         size_t n = strlen(d->d_name), tail = sizeof suffix - 1;
@@ -193,6 +232,8 @@ dt_status dt_model_files_map_vocabulary(struct dt_model_files *files, const char
         return map_part(files, inside, err);
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !status; i++)
         status = map_one(files, path, texts[i], false, err);
+    if (!status)
+        status = map_templates(files, path, err);
     if (!status && !files->count)
         status = dt_error_set(err, DT_BAD_INPUT, path,
                               "contains no tokenizer.json, tokenizer.model or GGUF file");

@@ -424,8 +424,8 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .operand = DT_OPERAND_MODEL,
             .notes =
                 "In --mode, generate and auto mean story. --chat-template takes a name (plain, "
-                "llama2, llama3, chatml, zephyr, gemma, mistral, story) or a file that holds "
-                "a template of one of these families.\n"
+                "llama2, llama3, chatml, zephyr, gemma, mistral, story), the name of a further "
+                "template of the model, or a file that holds a Jinja template.\n"
                 "Exit codes: 0 success, 1 failure, 2 usage, 3 bad model or input file, 4 not "
                 "enough memory, 130 interrupted.",
         },
@@ -453,7 +453,8 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .help = "show what a model file contains and how much memory it needs",
             .synopsis = "[MODEL] [-b STACK] [--json]",
             .about = "Prints hyperparameters, weight forms, vocabulary, and the memory plan for a "
-                     "backend. Reads no weights.",
+                     "backend. Reads no weights. Of a file that cannot be used, it prints what can "
+                     "be read and what is missing; the exit code is 3.",
             .options = inspect_options,
             .settings = model_settings,
             .setting_count = COUNT(model_settings),

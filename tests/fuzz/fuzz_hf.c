@@ -9,8 +9,8 @@ static const char *const names[MOST] = {"config.json",
                                         "tokenizer_config.json",
                                         "model-00001-of-00002.safetensors",
                                         "model-00002-of-00002.safetensors",
-                                        "a",
-                                        "b",
+                                        "README.md",
+                                        "x/additional_chat_templates/b.jinja",
                                         "c"};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

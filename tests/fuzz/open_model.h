@@ -3,6 +3,7 @@
 #ifndef DT_TESTS_OPEN_MODEL_H
 #define DT_TESTS_OPEN_MODEL_H
 
+#include "core/formats/describe.h"
 #include "core/formats/open_model.h"
 #include "core/text/template.h"
 #include "fuzz.h"
@@ -22,9 +23,40 @@ static dt_status fuzz_look(void *arg, const char *tensor, const struct dt_matrix
     return DT_OK;
 }
 
+// Describes the bytes, whatever they are.
+static void fuzz_describe(const struct dt_model_part *parts, uint32_t count)
+{
+    size_t need = dt_model_describe_measure(parts, count);
+    FUZZ_HOLDS(need < 64u << 20);
+    void *memory = aligned_alloc(DT_ALIGN, need + DT_ALIGN - need % DT_ALIGN);
+    struct dt_arena arena = dt_arena_over(memory, need);
+    struct dt_description d;
+    dt_model_describe(parts, count, &arena, &d);
+    FUZZ_HOLDS(arena.used <= need && d.types <= DT_DESCRIBED_TYPES);
+    FUZZ_HOLDS(!memchr(d.architecture, '\n', strlen(d.architecture)));
+    size_t sum = 0, length;
+    for (uint32_t i = 0; i < d.model.vocab.end_count; i++) {
+        const unsigned char *piece = dt_vocab_piece(&d.model.vocab, d.model.vocab.ends[i], &length);
+        for (size_t c = 0; c < length; c++)
+            sum += piece[c];
+    }
+    for (uint32_t i = 0; i < d.model.fact_count; i++) {
+        const struct dt_model_fact *f = &d.model.facts[i];
+        for (size_t c = 0; c < f->length; c++)
+            sum += (unsigned char)f->text[c];
+        sum += f->key_length ? (unsigned char)f->key[f->key_length - 1] : 0;
+    }
+    for (uint32_t i = 0; i < d.model.template_count; i++)
+        for (size_t c = 0; c < d.model.templates[i].length; c++)
+            sum += (unsigned char)d.model.templates[i].text[c];
+    FUZZ_HOLDS(sum < SIZE_MAX);
+    free(memory);
+}
+
 static void fuzz_open_parts(const struct dt_model_part *parts, uint32_t count)
 {
     struct dt_error err = {0};
+    fuzz_describe(parts, count);
     size_t need = dt_model_measure_parts(parts, count, &err);
     if (!need) {
         FUZZ_HOLDS(err.status != DT_OK && err.message[0] && !strchr(err.message, '\n'));

@@ -161,7 +161,8 @@ static void next_keys(struct cursor *c, struct dt_gguf *g, uint64_t count)
                 return;
             }
         next_value(c, &v);
-        g->key[g->keys++] = v;
+        if (!c->status)
+            g->key[g->keys++] = v;
     }
 }
 
@@ -194,7 +195,8 @@ dt_status dt_gguf_read(struct dt_gguf *g, const unsigned char *bytes, size_t n, 
     g->bytes = bytes;
     g->n = n;
     g->name = name;
-    g->keys = 0;
+    g->keys = g->tensors = 0;
+    g->infos = 0;
     g->alignment = DT_GGUF_ALIGNMENT;
     struct cursor c = {.g = g, .err = err};
     const unsigned char *magic = next_bytes(&c, 4, "the magic");

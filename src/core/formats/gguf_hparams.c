@@ -168,7 +168,7 @@ dt_status dt_gguf_check_long_rope(const struct dt_gguf_reader *r)
 
 // ---- scales, caps and windows ----
 
-// The value of a key that is a number or a boolean.
+// The value of a key that is a number or a boolean, or a list of one; NAN: a list of several.
 static bool scalar(const struct dt_gguf *g, const char *key, double *out)
 {
     const struct dt_gguf_value *v = dt_gguf_find(g, key);
@@ -178,55 +178,94 @@ static bool scalar(const struct dt_gguf *g, const char *key, double *out)
         *out = flag;
         return true;
     }
-    if (!v || dt_gguf_float(g, key, -1e30, 1e30, &value, NULL))
-        return false;
-    *out = (double)value;
-    return true;
+    bool number = v && !dt_gguf_float(g, key, -1e30, 1e30, &value, NULL);
+    *out = number ? (double)value : (double)NAN;
+    return number || (v && v->type == DT_GGUF_ARRAY && v->count);
 }
 
-// Keys that change the computation, with the value that does not. A structure that has `numbers`
+// Keys that change the computation, with the values that do not. A structure that has `numbers`
 // computes the key.
 static dt_status refuse_others(const struct dt_gguf_reader *r, const struct dt_gguf *g)
 {
     static const struct {
         const char *suffix;
         uint32_t numbers;
-        double neutral;
+        double neutral, also; // 0 is absent for many writers
     } keys[] = {
-        {"embedding_scale", DT_NUMBER_SCALES, 1},
-        {"residual_scale", DT_NUMBER_SCALES, 1},
-        {"attention.scale", DT_NUMBER_SCALES | DT_NUMBER_CAPS, 0},
-        {"logit_scale", DT_NUMBER_SCALES, 1},
-        {"attn_logit_softcapping", DT_NUMBER_CAPS, 0},
-        {"final_logit_softcapping", DT_NUMBER_CAPS, 0},
-        {"router_logit_softcapping", 0, 0},
-        {"attention.causal", 0, 1},
-        {"attention.max_alibi_bias", 0, 0},
-        {"attention.clamp_kqv", 0, 0},
-        {"attention.temperature_length", 0, 0},
-        {"attention.temperature_scale", 0, 0},
-        {"attention.kv_lora_rank", 0, 0},
-        {"attention.shared_kv_layers", 0, 0},
-        {"use_parallel_residual", 0, 0},
-        {"rope.scaling.yarn_log_multiplier", 0, 0},
-        {"swin_norm", 0, 0},
-        {"rescale_every_n_layers", 0, 0},
+        {"embedding_scale", DT_NUMBER_SCALES, 1, 0},
+        {"residual_scale", DT_NUMBER_SCALES, 1, 0},
+        {"logit_scale", DT_NUMBER_SCALES, 1, 0},
+        {"attn_logit_softcapping", DT_NUMBER_CAPS, 0, 0},
+        {"final_logit_softcapping", DT_NUMBER_CAPS, 0, 0},
+        {"router_logit_softcapping", 0, 0, 0},
+        {"attention.causal", 0, 1, 1},
+        {"attention.max_alibi_bias", 0, 0, 0},
+        {"attention.clamp_kqv", 0, 0, 0},
+        {"attention.output_scale", 0, 1, 0},
+        {"attention.value_scale", 0, 1, 0},
+        {"attention.temperature_length", 0, 0, 0},
+        {"attention.temperature_scale", 0, 0, 0},
+        {"attention.kv_lora_rank", 0, 0, 0},
+        {"attention.shared_kv_layers", 0, 0, 0},
+        {"embedding_length_per_layer_input", 0, 0, 0},
+        {"nextn_predict_layers", 0, 0, 0},
+        {"use_parallel_residual", 0, 0, 0},
+        {"rope.scaling.yarn_log_multiplier", 0, 0, 0},
+        {"swin_norm", 0, 0, 0},
+        {"swiglu_clamp_exp", 0, 0, 0},
+        {"rescale_every_n_layers", 0, 0, 0},
     };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        char key[DT_GGUF_MAX_KEY];
+        char key[DT_GGUF_MAX_KEY], shown[32] = "a list";
         double value;
         if ((keys[i].numbers & r->model->hp.structure->numbers) ||
-            !scalar(g, arch_key(r, key, keys[i].suffix), &value))
+            !scalar(g, arch_key(r, key, keys[i].suffix), &value) || value == keys[i].neutral ||
+            value == keys[i].also)
             continue;
-        // 0 is absent for most writers, except where it is a meaning
-        if (value == keys[i].neutral || (value == 0 && keys[i].neutral == 1 && keys[i].numbers))
-            continue;
+        if (value == value)
+            dt_format(shown, sizeof shown, "%g", value);
         return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
-                            "%s is %g, which duotale does not compute for the architecture %s; "
+                            "%s is %s, which duotale does not compute for the architecture %s; "
                             "expected %g or no such key",
-                            key, value, r->model->architecture, keys[i].neutral);
+                            key, shown, r->model->architecture, keys[i].neutral);
     }
     return DT_OK;
+}
+
+// Sizes and an activation that a file may state and that follow from others here.
+static dt_status check_stated(const struct dt_gguf_reader *r, const struct dt_gguf *g)
+{
+    const struct dt_hparams *hp = &r->model->hp;
+    bool silu = hp->structure->activation == DT_ACTIVATION_SILU;
+    const struct {
+        const char *suffix;
+        uint32_t expected;
+    } sizes[] = {{"attention.key_length_swa", hp->head_size},
+                 {"attention.value_length_swa", hp->head_size},
+                 {"rope.dimension_count_swa", hp->rotated}};
+    char key[DT_GGUF_MAX_KEY];
+    const char *act = NULL;
+    size_t n = 0;
+    double value;
+    bool switched = true;
+    if (hp->structure->rope_switch) // elsewhere it is about the training
+        (void)dt_gguf_bool(g, arch_key(r, key, "rope.scaling.finetuned"), &switched, NULL);
+    if (!switched)
+        return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
+                            "%s is false: a model without RoPE, which duotale does not compute for "
+                            "the architecture %s",
+                            key, r->model->architecture);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (scalar(g, arch_key(r, key, sizes[i].suffix), &value) && value != sizes[i].expected)
+            return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
+                                "%s is %g; expected %u, as in the other layers", key, value,
+                                sizes[i].expected);
+    dt_status status = dt_gguf_text(g, arch_key(r, key, "hidden_activation"), &act, &n, r->err);
+    if (status || !act || dt_read_is(act, n, silu ? "silu" : "gelu_new") ||
+        (!silu && (dt_read_is(act, n, "gelu_pytorch_tanh") || dt_read_is(act, n, "gelu"))))
+        return status;
+    return dt_error_set(r->err, DT_UNSUPPORTED, g->name, "%s is %.*s; expected %s", key,
+                        n < 32 ? (int)n : 32, act, silu ? "silu" : "gelu_pytorch_tanh");
 }
 
 static dt_status read_numbers(const struct dt_gguf_reader *r, const struct dt_gguf *g)
@@ -235,14 +274,22 @@ static dt_status read_numbers(const struct dt_gguf_reader *r, const struct dt_gg
     const struct dt_structure *s = hp->structure;
     float scale = 0, logits = 0;
     dt_status status = refuse_others(r, g);
+    if (!status)
+        status = check_stated(r, g);
     if (!status && s->whole_attention && hp->window)
         return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
                             "%s.attention.sliding_window is %u, which duotale does not compute "
                             "for this architecture",
                             r->prefix, hp->window);
     dt_structure_set_numbers(hp);
-    if (!status && s->numbers)
+    if (!status)
         status = real(r, g, "attention.scale", 0, 1e6, &scale);
+    if (!status && !s->numbers && scale > 0 &&
+        fabsf(scale * sqrtf((float)hp->head_size) - 1) > 1e-5f)
+        return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
+                            "%s.attention.scale is %g, which duotale does not compute for this "
+                            "architecture; expected 1 / sqrt(%u) or no such key",
+                            r->prefix, (double)scale, hp->head_size);
     if (!status && (s->numbers & DT_NUMBER_SCALES) &&
         ((status = real(r, g, "embedding_scale", 0, 1e6, &hp->embedding_scale)) ||
          (status = real(r, g, "residual_scale", 0, 1e6, &hp->residual_scale)) ||
@@ -252,7 +299,7 @@ static dt_status read_numbers(const struct dt_gguf_reader *r, const struct dt_gg
         ((status = real(r, g, "attn_logit_softcapping", 0, 1e6, &hp->attention_cap)) ||
          (status = real(r, g, "final_logit_softcapping", 0, 1e6, &hp->logit_cap))))
         return status;
-    if (scale > 0)
+    if (scale > 0 && s->numbers)
         hp->attention_divisor = 1 / scale;
     if (logits > 0)
         hp->logit_scale = 1 / logits;
@@ -277,9 +324,9 @@ dt_status dt_gguf_read_windows(const struct dt_gguf_reader *r, const struct dt_g
             dt_structure_set_window(m, l, v->data[l] != 0);
         return DT_OK;
     }
-    dt_status status = dt_gguf_uint(g, key, 1, DT_MAX_LAYERS, &every, r->err);
-    for (uint32_t l = 0; l < m->hp.layers && !status; l++)
-        dt_structure_set_window(m, l, every == 1 || (l + 1) % every != 0);
+    dt_status status = dt_gguf_uint(g, key, 0, DT_MAX_LAYERS, &every, r->err);
+    for (uint32_t l = 0; l < m->hp.layers && !status; l++) // 0: all layers, 1: none
+        dt_structure_set_window(m, l, !every || (l + 1) % every != 0);
     return status;
 }
 
@@ -291,6 +338,7 @@ dt_status dt_gguf_read_hparams(struct dt_gguf_reader *r, const struct dt_gguf *g
     const char *epsilon = hp->structure->norm == DT_NORM_LAYER ? "attention.layer_norm_epsilon"
                                                                : "attention.layer_norm_rms_epsilon";
     hp->norm_epsilon = 1e-5f;
+    hp->window = hp->structure->window;
     if ((status = dt_gguf_number(r, g, "context_length", UINT32_MAX, true, &hp->context)) ||
         (status = dt_gguf_number(r, g, "embedding_length", DT_MAX_DIM, true, &hp->dim)) ||
         (status = dt_gguf_number(r, g, "block_count", DT_MAX_LAYERS, true, &hp->layers)) ||

@@ -122,7 +122,8 @@ static dt_status read_first(struct dt_gguf_reader *r, const struct dt_gguf *g)
     if (m->vocab.kind == DT_VOCAB_NONE &&
         (status = dt_gguf_number(r, g, "vocab_size", DT_MAX_VOCAB, true, &m->hp.vocab)))
         return status;
-    if ((status = read_hints(r, g)) || (status = read_layout(r, g)))
+    if ((status = read_hints(r, g)) || (status = read_layout(r, g)) ||
+        (status = dt_gguf_read_metadata(r, g)))
         return status;
     dt_template_turn_end(&m->vocab, m->chat_template, m->chat_template_length);
     m->layers = dt_arena_alloc(r->arena, m->hp.layers, sizeof *m->layers);
@@ -191,7 +192,8 @@ dt_status dt_gguf_open_vocabulary(const struct dt_model_part *part, struct dt_ar
     if ((status = dt_gguf_read(&g, part->bytes, part->n, part->name, err)) ||
         (status = dt_gguf_read_vocab(&r, &g)) ||
         (status = dt_gguf_text(&g, "tokenizer.chat_template", &r.model->chat_template,
-                               &r.model->chat_template_length, err)))
+                               &r.model->chat_template_length, err)) ||
+        (status = dt_gguf_read_metadata(&r, &g)))
         return status;
     r.model->format = g.version == 2 ? "GGUF v2" : "GGUF v3";
     if (r.model->vocab.kind == DT_VOCAB_NONE && out)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Shared by the parts of the GGUF reader: gguf_model.c, gguf_hparams.c, gguf_vocab.c,
-// gguf_tensors.c.
+// gguf_tensors.c, gguf_metadata.c, gguf_describe.c.
 #ifndef DT_CORE_GGUF_READER_H
 #define DT_CORE_GGUF_READER_H
 
@@ -18,6 +18,7 @@ struct dt_gguf_reader {
     const char *layout; // of packed matrices, or NULL
     uint32_t packed_group;
     bool measuring;
+    bool describing; // a file that is refused: what can be read is read
 };
 
 // Reads an integer from 1 to `most` of a key of the architecture, "llama.SUFFIX". If it is absent,
@@ -37,6 +38,9 @@ dt_status dt_gguf_check_long_rope(const struct dt_gguf_reader *r);
 // tokenizer.ggml.*: the vocabulary, whose pieces stay in the file; sets hp.vocab. Where the file
 // has no vocabulary (vocab.kind DT_VOCAB_NONE), hp.vocab is left alone.
 dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g);
+
+// Sets the facts and the named chat templates.
+dt_status dt_gguf_read_metadata(struct dt_gguf_reader *r, const struct dt_gguf *g);
 
 // Assigns every tensor of one file to its slot in the model. Norms and biases that are not F32 are
 // converted into the arena.

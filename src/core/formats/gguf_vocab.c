@@ -63,8 +63,9 @@ static dt_status read_ends(const struct dt_gguf_reader *r, const struct dt_gguf 
         return status;
     const struct dt_gguf_value *v = dt_gguf_find(g, "tokenizer.ggml.eos_token_ids");
     dt_vocab_add_end(&r->model->vocab, eom);
-    for (uint64_t i = 0; v && v->item != DT_GGUF_I8 && v->item != DT_GGUF_U8 && i < v->count; i++)
-        dt_vocab_add_end(&r->model->vocab, dt_read_u32(data + 4 * i));
+    bool bytes = v && (v->item == DT_GGUF_I8 || v->item == DT_GGUF_U8);
+    for (uint64_t i = 0; v && i < v->count; i++)
+        dt_vocab_add_end(&r->model->vocab, bytes ? data[i] : dt_read_u32(data + 4 * i));
     return DT_OK;
 }
 
@@ -86,7 +87,8 @@ static dt_status read_pretokenizer(struct dt_gguf_reader *r, const struct dt_ggu
         length = 7;
     }
     if (!dt_pretokenizer_by_name(pre, length, &vocab->pretokenizer, &vocab->ignore_merges,
-                                 &vocab->nfc))
+                                 &vocab->nfc) &&
+        !r->describing)
         return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
                             "tokenizer.ggml.pre is %.*s, a way to split text that duotale does not "
                             "have; its tokens would differ",

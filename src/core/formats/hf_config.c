@@ -349,6 +349,8 @@ static dt_status read_window(const struct dt_hf_reader *r)
     struct dt_hparams *hp = &r->model->hp;
     static const char *const names[] = {"sliding_window", "window_size", NULL};
     dt_status status = DT_OK;
+    if (!dt_json_find(r->config, names[0]).n)
+        hp->window = hp->structure->window;
     if (!dt_json_is(dt_json_find(r->config, "use_sliding_window"), "false"))
         status = number(r, names, UINT32_MAX, false, &hp->window);
     if (hp->window >= hp->context) // the window of every position is whole
@@ -419,7 +421,7 @@ dt_status dt_hf_read_layers(const struct dt_hf_reader *r)
         return status;
     for (uint32_t l = 0; m->hp.window && l < m->hp.layers; l++) {
         if (every)
-            dt_structure_set_window(m, l, every == 1 || (l + 1) % every != 0);
+            dt_structure_set_window(m, l, (l + 1) % every != 0);
         if (first && is_true(r, "use_sliding_window"))
             dt_structure_set_window(m, l, l >= first);
     }

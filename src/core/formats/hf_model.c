@@ -16,7 +16,7 @@ static bool is_named(const struct dt_model_part *part, const char *name)
            (n == m || part->name[n - m - 1] == '/');
 }
 
-static dt_status sort_parts(struct dt_hf_reader *r)
+dt_status dt_hf_sort_parts(struct dt_hf_reader *r)
 {
     static const char *const marks[] = {"weight_map", "model", "hidden_size", "model_type"};
     for (uint32_t i = 0; i < r->count; i++) {
@@ -32,10 +32,17 @@ static dt_status sort_parts(struct dt_hf_reader *r)
             r->template_file = part;
             continue;
         }
+        if (is_named(part, "README.md")) {
+            r->card = part;
+            continue;
+        }
+        if (dt_hf_is_template(part))
+            continue;
         dt_status status = dt_foreign_check(part, r->err);
-        if (status)
-            return status;
-        status = dt_json_check((const char *)part->bytes, part->n, part->name, &v, r->err);
+        if (!status)
+            status = dt_json_check((const char *)part->bytes, part->n, part->name, &v, r->err);
+        if (status && r->describing)
+            continue;
         if (status)
             return status;
         struct dt_json_value found[4] = {{0}};
@@ -77,13 +84,14 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
     size_t tensors = 0;
     bool weights = false;
     dt_status status;
-    if ((status = sort_parts(&r)))
+    if ((status = dt_hf_sort_parts(&r)))
         return status;
     if (!r.config.n)
         return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
                             "no config.json with model_type or hidden_size among the files");
     if ((status = dt_foreign_check_config(r.config, r.config_name, err)) ||
-        (status = dt_hf_read_config(&r)) || (status = dt_hf_read_tokenizer(&r)))
+        (status = dt_hf_read_config(&r)) || (status = dt_hf_read_tokenizer(&r)) ||
+        (status = dt_hf_read_metadata(&r)))
         return status;
     m->format = "safetensors";
     m->layers = dt_arena_alloc(arena, m->hp.layers, sizeof *m->layers);
@@ -122,14 +130,15 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
     return DT_OK;
 }
 
-// The number of tokens that the tokenizer's own files name.
-static uint32_t count_tokens(const struct dt_hf_reader *r)
+uint32_t dt_hf_count_tokens(const struct dt_hf_reader *r)
 {
     const struct dt_json_value lists[] = {
         dt_json_find(dt_json_find(r->tokenizer, "model"), "vocab"),
         dt_json_find(r->tokenizer, "added_tokens"),
     };
     uint64_t most = 0, id;
+    if (!r->tokenizer.n)
+        return r->sentencepiece ? dt_sentencepiece_count(r->sentencepiece) : 0;
     for (int i = 0; i < 2; i++) {
         struct dt_json_walk walk = {0};
         struct dt_json_value key, item;
@@ -152,17 +161,17 @@ dt_status dt_hf_open_vocabulary(const struct dt_model_part *parts, uint32_t coun
                              .model = out ? out : &dropped,
                              .err = err,
                              .measuring = !out};
-    dt_status status = sort_parts(&r);
+    dt_status status = dt_hf_sort_parts(&r);
     if (status)
         return status;
     if (!r.tokenizer.n && !r.sentencepiece)
         return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
                             "no tokenizer.json or tokenizer.model among the files");
     r.model->format = "safetensors";
-    r.model->hp.vocab = count_tokens(&r);
-    if (!r.tokenizer.n)
-        r.model->hp.vocab = dt_sentencepiece_count(r.sentencepiece);
+    r.model->hp.vocab = dt_hf_count_tokens(&r);
     status = dt_hf_read_tokenizer(&r);
+    if (!status)
+        status = dt_hf_read_metadata(&r);
     if (!status && out)
         dt_template_turn_end(&out->vocab, out->chat_template, out->chat_template_length);
     return status;

@@ -79,6 +79,20 @@ static bool redundant(const struct dt_structure *s, const char *name, size_t n)
     return ends_with(name, n, ".inv_freq");
 }
 
+const struct dt_slot_names *dt_hf_names(const struct dt_structure *s)
+{
+    return &names_of[s->hf_names];
+}
+
+const char *dt_hf_tensor_name(const struct dt_structure *s, const char *name, size_t *n)
+{
+    if (redundant(s, name, *n))
+        return NULL;
+    bool prefixed = *n > 12 && memcmp(name, "transformer.", 12) == 0; // GPT-2's own files lack it
+    *n -= prefixed ? 12 : 0;
+    return name + (prefixed ? 12 : 0);
+}
+
 static bool is_norm(enum dt_slot slot)
 {
     return slot == DT_SLOT_ATTENTION_NORM || slot == DT_SLOT_FFN_NORM ||
@@ -151,15 +165,11 @@ static dt_status place(const struct dt_hf_reader *r, const struct dt_safetensors
 {
     struct dt_model *m = r->model;
     const struct dt_structure *structure = m->hp.structure;
-    const char *name = t->name.at + 1; // known names have no escapes
-    size_t n = t->name.n - 2;
+    size_t n = t->name.n - 2; // known names have no escapes
+    const char *name = dt_hf_tensor_name(structure, t->name.at + 1, &n);
     int shown = t->name.n < 100 ? (int)t->name.n : 100;
-    if (redundant(structure, name, n))
+    if (!name)
         return DT_OK;
-    if (n > 12 && memcmp(name, "transformer.", 12) == 0) { // GPT-2's own files lack it
-        name += 12;
-        n -= 12;
-    }
     int64_t layer;
     enum dt_slot slot = dt_slot_find(&names_of[structure->hf_names], name, n, &layer);
     if (layer >= (int64_t)m->hp.layers)

@@ -66,20 +66,23 @@ static void read_ends(const struct dt_hf_reader *r)
         vocab->eos = named;
 }
 
-static void read_bos(const struct dt_hf_reader *r)
+// Sets a token by its id in config.json or generation_config.json, else by its text in
+// tokenizer_config.json.
+static void read_token(const struct dt_hf_reader *r, const char *id_key, const char *text_key,
+                       uint32_t *out)
 {
-    struct dt_vocab *vocab = &r->model->vocab;
+    const struct dt_vocab *vocab = &r->model->vocab;
     const struct dt_json_value from[] = {r->config, r->generation};
     for (size_t i = 0; i < 2; i++) {
         uint64_t id;
-        if (dt_json_uint_of(dt_json_find(from[i], "bos_token_id"), &id) && id < vocab->size) {
-            vocab->bos = (uint32_t)id;
+        if (dt_json_uint_of(dt_json_find(from[i], id_key), &id) && id < vocab->size) {
+            *out = (uint32_t)id;
             return;
         }
     }
-    uint32_t named = token_named(vocab, dt_json_find(r->tokenizer_config, "bos_token"));
+    uint32_t named = token_named(vocab, dt_json_find(r->tokenizer_config, text_key));
     if (named != DT_NO_TOKEN)
-        vocab->bos = named;
+        *out = named;
 }
 
 // Whether the post_processor puts BOS before a text and EOS after it: a TemplateProcessing, on its
@@ -157,14 +160,15 @@ dt_status dt_hf_read_tokenizer(const struct dt_hf_reader *r)
     struct dt_vocab *vocab = r->measuring ? NULL : &r->model->vocab;
     dt_status status = DT_OK;
     if (r->tokenizer.n)
-        status = dt_hf_vocab(r->tokenizer, r->tokenizer_name, r->model->hp.vocab, r->arena, vocab,
-                             r->err);
+        status = dt_hf_vocab(r->tokenizer, r->tokenizer_name, r->model->hp.vocab, r->arena,
+                             r->describing, vocab, r->err);
     else if (r->sentencepiece)
         status = dt_sentencepiece_read(r->sentencepiece,
                                        dt_json_find(r->tokenizer_config, "added_tokens_decoder"),
                                        r->model->hp.vocab, r->arena, vocab, r->err);
     if (!status && vocab && vocab->kind != DT_VOCAB_NONE) {
-        read_bos(r);
+        read_token(r, "bos_token_id", "bos_token", &vocab->bos);
+        read_token(r, "pad_token_id", "pad_token", &vocab->pad);
         read_ends(r);
         read_added(r);
     }

@@ -181,7 +181,8 @@ static bool alloc_all(struct builder *b, struct dt_arena *arena, struct dt_json_
 }
 
 dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t size,
-                      struct dt_arena *arena, struct dt_vocab *out, struct dt_error *err)
+                      struct dt_arena *arena, bool lenient, struct dt_vocab *out,
+                      struct dt_error *err)
 {
     struct builder b = {.name = name, .err = err, .size = size};
     struct dt_hf_sections sections;
@@ -196,8 +197,11 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
         return dt_error_set(err, DT_BAD_INPUT, name, "model.vocab and model.merges are missing");
     struct dt_vocab rules = {0};
     status = dt_hf_rules(&sections, name, &rules, err);
-    if (status)
+    if (status && !lenient)
         return status;
+    if (status)
+        rules.kind = dt_json_is(sections.byte_fallback, "true") ? DT_VOCAB_SPM : DT_VOCAB_BPE;
+    status = DT_OK;
     bool spm = rules.kind == DT_VOCAB_SPM;
     bool fits = alloc_all(&b, arena, pieces, merges, added);
     if (!out)

@@ -101,7 +101,8 @@ static void clear(struct dt_model *out)
                                          .top_k = DT_UNSET,
                                          .min_p = DT_UNSET,
                                          .repeat_penalty = DT_UNSET};
-    out->vocab.bos = out->vocab.eos = out->vocab.unknown = out->vocab.eot = DT_NO_TOKEN;
+    out->vocab.bos = out->vocab.eos = out->vocab.unknown = out->vocab.eot = out->vocab.pad =
+        DT_NO_TOKEN;
 }
 
 static dt_status dispatch_vocabulary(const struct dt_model_part *parts, uint32_t count,

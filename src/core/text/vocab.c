@@ -81,7 +81,7 @@ dt_status dt_vocab_open_bin(const unsigned char *bytes, size_t n, const char *na
     out->unknown = 0;
     out->bos = size > 1 ? 1 : DT_NO_TOKEN;
     out->eos = size > 2 ? 2 : DT_NO_TOKEN;
-    out->eot = DT_NO_TOKEN;
+    out->eot = out->pad = DT_NO_TOKEN;
     dt_vocab_find_ends(out);
     return DT_OK;
 }

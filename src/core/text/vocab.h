@@ -71,6 +71,7 @@ struct dt_vocab {
     bool ignore_merges;          // BPE: a word that is a piece becomes that token
     bool nfc;                    // text is normalised to form C
     uint32_t bos, eos, unknown;  // DT_NO_TOKEN: none
+    uint32_t pad;                // fills up batches elsewhere; for conversion; DT_NO_TOKEN: none
     uint32_t eot;                // a second token that ends a turn (<|eot_id|>), or DT_NO_TOKEN
     uint32_t ends[DT_ENDS_MAX];  // all tokens that end a turn, also eos and eot; ascending
     uint32_t end_count;          // (dt_vocab_find_ends)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/format.h"
 #include "core/formats/gguf.h"
 #include "core/structure.h"
@@ -34,8 +35,8 @@ void dt_gguf_put_string(struct dt_string_buffer *b, const char *text, size_t n)
 
 // ---- keys ----
 
-// Begins a key. A name with a dot in front ("." + NAME) gets the architecture's prefix.
-static void key(struct dt_gguf_keys *k, const char *name, uint32_t type)
+// A name with a dot in front ("." + NAME) gets the architecture's prefix.
+void dt_gguf_key_begin(struct dt_gguf_keys *k, const char *name, uint32_t type)
 {
     char full[DT_GGUF_MAX_KEY];
     size_t n = dt_format(full, sizeof full, "%s%s", name[0] == '.' ? k->prefix : "", name);
@@ -47,19 +48,19 @@ static void key(struct dt_gguf_keys *k, const char *name, uint32_t type)
 
 void dt_gguf_key_u32(struct dt_gguf_keys *k, const char *name, uint32_t v)
 {
-    key(k, name, DT_GGUF_U32);
+    dt_gguf_key_begin(k, name, DT_GGUF_U32);
     dt_gguf_put_u32(&k->bytes, v);
 }
 
 static void key_f32(struct dt_gguf_keys *k, const char *name, float v)
 {
-    key(k, name, DT_GGUF_F32);
+    dt_gguf_key_begin(k, name, DT_GGUF_F32);
     put(&k->bytes, &v, sizeof v);
 }
 
 static void key_bool(struct dt_gguf_keys *k, const char *name, bool v)
 {
-    key(k, name, DT_GGUF_BOOL);
+    dt_gguf_key_begin(k, name, DT_GGUF_BOOL);
     put(&k->bytes, &(unsigned char){v}, 1);
 }
 
@@ -68,7 +69,7 @@ static void key_text_n(struct dt_gguf_keys *k, const char *name, const char *tex
 {
     if (!text)
         return;
-    key(k, name, DT_GGUF_STRING);
+    dt_gguf_key_begin(k, name, DT_GGUF_STRING);
     dt_gguf_put_string(&k->bytes, text, n);
 }
 
@@ -79,7 +80,7 @@ void dt_gguf_key_text(struct dt_gguf_keys *k, const char *name, const char *text
 
 static void key_array(struct dt_gguf_keys *k, const char *name, uint32_t item, uint64_t count)
 {
-    key(k, name, DT_GGUF_ARRAY);
+    dt_gguf_key_begin(k, name, DT_GGUF_ARRAY);
     dt_gguf_put_u32(&k->bytes, item);
     dt_gguf_put_u64(&k->bytes, count);
 }
@@ -127,6 +128,18 @@ static void put_pretokenizer(struct dt_gguf_keys *k, const struct dt_vocab *v)
         key_bool(k, "duotale.tokenizer.nfc", v->nfc);
 }
 
+// The end token with this text.
+static uint32_t end_named(const struct dt_vocab *v, const char *text)
+{
+    size_t n;
+    for (uint32_t i = 0; i < v->end_count; i++) {
+        const unsigned char *piece = dt_vocab_piece(v, v->ends[i], &n);
+        if (dt_read_is((const char *)piece, n, text))
+            return v->ends[i];
+    }
+    return DT_NO_TOKEN;
+}
+
 static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
 {
     if (v->kind == DT_VOCAB_NONE) {
@@ -156,6 +169,8 @@ static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
     key_token(k, "tokenizer.ggml.eos_token_id", v->eos);
     key_token(k, "tokenizer.ggml.unknown_token_id", v->unknown);
     key_token(k, "tokenizer.ggml.eot_token_id", v->eot);
+    key_token(k, "tokenizer.ggml.eom_token_id", end_named(v, "<|eom_id|>"));
+    key_token(k, "tokenizer.ggml.padding_token_id", v->pad);
     key_bool(k, "tokenizer.ggml.add_bos_token", v->add_bos);
     key_bool(k, "tokenizer.ggml.add_eos_token", v->add_eos);
     if (spm || v->add_space_prefix)

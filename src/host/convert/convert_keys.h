@@ -3,6 +3,7 @@
 #ifndef DT_HOST_CONVERT_KEYS_H
 #define DT_HOST_CONVERT_KEYS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/formats/gguf.h"
@@ -28,9 +29,12 @@ struct dt_gguf_keys {
 // Remembers that a key is written, so that dt_gguf_key_metadata leaves it out.
 void dt_gguf_keys_note(struct dt_gguf_keys *k, const char *name, size_t n);
 
-// Appends the keys of a GGUF source that are not written yet, as they are.
+// Appends the keys of a GGUF source that are not written yet, as they are; or the facts and named
+// chat templates of another source.
 void dt_gguf_key_metadata(struct dt_gguf_keys *k, const struct dt_model *m);
 
+// Begins a key whose value the caller appends.
+void dt_gguf_key_begin(struct dt_gguf_keys *k, const char *name, uint32_t type);
 void dt_gguf_key_u32(struct dt_gguf_keys *k, const char *name, uint32_t v);
 void dt_gguf_key_text(struct dt_gguf_keys *k, const char *name, const char *text);
 

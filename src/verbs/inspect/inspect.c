@@ -3,14 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "core/formats/open_model.h"
-#include "base/format.h"
-#include "core/text/pretokenizer.h"
 #include "core/text/template.h"
 #include "host/chat.h"
 #include "host/json.h"
 #include "host/print.h"
+#include "verbs/inspect/inspect.h"
 #include "verbs/verb.h"
 
 struct tally {
@@ -57,69 +55,12 @@ static dt_status on_matrix(void *arg, const char *tensor, const struct dt_matrix
     return DT_OK;
 }
 
-static const char *vocabulary_kind(const struct dt_vocab *vocab)
-{
-    return vocab->kind == DT_VOCAB_SPM   ? "SentencePiece BPE"
-           : vocab->kind == DT_VOCAB_BPE ? "byte-level BPE"
-                                         : "none";
-}
-
-static void put_token(struct dt_json *json, const char *name, uint32_t id)
-{
-    dt_json_name(json, name);
-    if (id == DT_NO_TOKEN)
-        dt_json_text(json, NULL);
-    else
-        dt_json_uint(json, id);
-}
-
-// The rule that splits text into words: its name in GGUF.
-static const char *pretokenizer(const struct dt_vocab *vocab)
-{
-    return vocab->kind == DT_VOCAB_BPE
-               ? dt_pretokenizer_name(vocab->pretokenizer, vocab->ignore_merges, vocab->nfc)
-               : "none";
-}
-
-// The text of a token without control bytes, in at most DT_PIECE_MAX + 1 bytes.
-static const char *token_text(const struct dt_vocab *vocab, uint32_t id, char *out)
-{
-    size_t n;
-    const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
-    if (n > 2 && piece[0] == '\n' && piece[n - 1] == '\n') { // "\n</s>\n" in a tokenizer.bin
-        piece++;
-        n -= 2;
-    }
-    dt_format(out, DT_PIECE_MAX + 1, "%.*s", (int)n, (const char *)piece);
-    return out;
-}
-
-static void put_ends(struct dt_json *j, const struct dt_vocab *vocab)
-{
-    char text[DT_PIECE_MAX + 1];
-    dt_json_name(j, "ends");
-    dt_json_array(j);
-    for (uint32_t i = 0; i < vocab->end_count; i++) {
-        dt_json_object(j);
-        dt_json_put_uint(j, "id", vocab->ends[i]);
-        dt_json_put_text(j, "text", token_text(vocab, vocab->ends[i], text));
-        dt_json_end(j);
-    }
-    dt_json_end(j);
-}
-
 static void print_vocabulary(struct dt_engine *engine)
 {
     const struct dt_vocab *vocab = &dt_engine_model(engine)->vocab;
-    char text[DT_PIECE_MAX + 1];
-    dt_print(stdout, "vocabulary: %s, %u pieces, from %s\n", vocabulary_kind(vocab), vocab->size,
+    dt_print(stdout, "vocabulary: %s, %u pieces, from %s\n", dt_inspect_kind(vocab), vocab->size,
              dt_engine_tokenizer_source(engine));
-    dt_print(stdout, "pre-tokenizer: %s\n", pretokenizer(vocab));
-    dt_print(stdout, "ends:");
-    for (uint32_t i = 0; i < vocab->end_count; i++)
-        dt_print(stdout, "%s %u %s", i ? "," : "", vocab->ends[i],
-                 token_text(vocab, vocab->ends[i], text));
-    dt_print(stdout, vocab->end_count ? "\n" : " none\n");
+    dt_inspect_print_words(vocab, dt_inspect_pretokenizer(vocab));
 }
 
 static void put_hyperparameters(struct dt_json *j, const struct dt_hparams *hp)
@@ -172,13 +113,12 @@ static void put_vocabulary(struct dt_json *j, struct dt_engine *engine)
     dt_json_name(j, "vocabulary");
     dt_json_object(j);
     dt_json_put_text(j, "source", dt_engine_tokenizer_source(engine));
-    dt_json_put_text(j, "kind", vocabulary_kind(&m->vocab));
+    dt_json_put_text(j, "kind", dt_inspect_kind(&m->vocab));
     dt_json_put_uint(j, "size", m->vocab.size);
-    put_token(j, "bos", m->vocab.bos);
-    put_token(j, "eos", m->vocab.eos);
-    put_token(j, "eot", m->vocab.eot);
-    dt_json_put_text(j, "pre_tokenizer", pretokenizer(&m->vocab));
-    put_ends(j, &m->vocab);
+    dt_inspect_put_token(j, "bos", m->vocab.bos);
+    dt_inspect_put_token(j, "eos", m->vocab.eos);
+    dt_inspect_put_token(j, "eot", m->vocab.eot);
+    dt_inspect_put_words(j, &m->vocab, dt_inspect_pretokenizer(&m->vocab));
     dt_json_end(j);
 }
 
@@ -225,6 +165,7 @@ static void put_template(struct dt_json *j, const struct dt_model *m)
     dt_json_put_bool(j, "chat_template_runs", chat.source != NULL);
     dt_json_put_text(j, "chat_template_fault",
                      chat.reason.status == DT_OK ? NULL : chat.reason.message);
+    dt_inspect_put_templates(j, m);
     dt_chat_close(&chat);
 }
 
@@ -239,6 +180,7 @@ static void print_template(const struct dt_model *m)
     if (chat.reason.status != DT_OK)
         dt_print(stdout, "the model's own template (%zu bytes) cannot be run: %s\n",
                  m->chat_template_length, chat.reason.message);
+    dt_inspect_print_templates(m);
     dt_chat_close(&chat);
 }
 
@@ -251,10 +193,7 @@ static void as_json(struct dt_engine *engine, const struct dt_engine_plan *plan)
     dt_json_put_text(&j, "model", dt_engine_path(engine));
     dt_json_put_text(&j, "format", m->format);
     dt_json_put_text(&j, "architecture", m->architecture);
-    dt_json_name(&j, "name");
-    dt_json_text_n(&j, m->name, m->name_length);
-    dt_json_name(&j, "license");
-    dt_json_text_n(&j, m->license, m->license_length);
+    dt_inspect_put_facts(&j, m);
     dt_json_put_uint(&j, "file_bytes", m->file_bytes);
     dt_json_put_uint(&j, "weights_bytes", m->weight_bytes);
     put_hyperparameters(&j, &m->hp);
@@ -270,16 +209,6 @@ static void row(const char *what, size_t bytes, const char *note)
     dt_print(stdout, "  %-24s %14zu  %s\n", what, bytes, note);
 }
 
-// Prints an entry of the file, if it has one, on one line.
-static void print_entry(const char *what, const char *text, size_t n)
-{
-    char line[1024];
-    if (!text)
-        return;
-    dt_text_clean(line, sizeof line, text, n, DT_TEXT_LINE);
-    dt_print(stdout, "%s: %s\n", what, line);
-}
-
 static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan, bool tensors)
 {
     const struct dt_model *m = dt_engine_model(engine);
@@ -287,8 +216,7 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
     char cost[256];
     dt_print(stdout, "%s: %s, architecture %s, %zu bytes\n", dt_engine_path(engine), m->format,
              m->architecture, m->file_bytes);
-    print_entry("name", m->name, m->name_length);
-    print_entry("licence", m->license, m->license_length);
+    dt_inspect_print_facts(m);
     dt_print(stdout,
              "dim %u, hidden %u, %u layers, %u heads (%u KV) of %u, vocabulary %u, context %u\n",
              hp->dim, hp->hidden, hp->layers, hp->heads, hp->kv_heads, hp->head_size, hp->vocab,
@@ -368,6 +296,8 @@ int dt_verb_inspect(int argc, char **argv)
         as_json(engine, &plan);
     else if (status == DT_OK)
         as_text(engine, &plan, r.tensors);
+    else if (r.model.path && (status == DT_BAD_INPUT || status == DT_UNSUPPORTED))
+        dt_inspect_refused(r.model.path, r.json, &err);
     code = status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
     dt_engine_free(engine);
     return code;
