@@ -76,6 +76,20 @@ char *dt_input_clean(const char *text, size_t length)
     return clean;
 }
 
+// Drops what editors add to a typed text. False: it is UTF-16, which is reported; a pipe then ends
+// with an exit code.
+static bool clean_typed(struct dt_app *app, char *text, size_t *length)
+{
+    struct dt_error err = {0};
+    if (!dt_typed_text_clean(text, length, NULL, &err))
+        return true;
+    dt_report_notice(&app->report, DT_NOTICE_ERROR, "The prompt was not accepted: %s.",
+                     err.message);
+    if (!app->interactive)
+        atomic_store(&app->control.exit_code, dt_status_exit_code(err.status));
+    return false;
+}
+
 // Enters a line that is clean, or that holds a path as the file system has it.
 static bool enter(struct dt_app *app, const char *line)
 {
@@ -93,19 +107,10 @@ bool dt_input(struct dt_app *app, const char *text, size_t length)
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
         length--;
     char *typed = malloc(length + 1);
-    struct dt_error err = {0};
     if (!typed)
         return false;
     memcpy(typed, text, length);
-    if (dt_typed_text_clean(typed, &length, NULL, &err)) {
-        if (!app->interactive)
-            atomic_store(&app->control.exit_code, dt_status_exit_code(err.status));
-        dt_report_notice(&app->report, DT_NOTICE_ERROR, "The prompt was not accepted: %s.",
-                         err.message);
-        free(typed);
-        return false;
-    }
-    char *line = dt_input_clean(typed, length);
+    char *line = clean_typed(app, typed, &length) ? dt_input_clean(typed, length) : NULL;
     free(typed);
     if (!line)
         return false;
@@ -119,8 +124,9 @@ void dt_input_first(struct dt_app *app)
     char *script = app->first_script, *given = app->first_prompt, *prompt = NULL;
     char line[4200];
     app->first_script = app->first_prompt = NULL;
-    if (given)
-        prompt = dt_input_clean(given, strlen(given));
+    size_t length = given ? strlen(given) : 0;
+    if (given && clean_typed(app, given, &length))
+        prompt = dt_input_clean(given, length);
     if (prompt)
         dt_requests_ask(&app->requests, dt_prompt, prompt, strlen(prompt), false);
     if (script) { // as a command, since the front end may have its own
@@ -172,7 +178,9 @@ bool dt_input_script_step(struct dt_app *app)
         dt_scripts_end_last(app);
         return app->script_count > 0;
     }
-    if (entry.text[0] != '#' && entry.length > 0) {
+    if (!clean_typed(app, entry.text, &entry.length)) { // the rest is no text either
+        dt_scripts_end(app);
+    } else if (entry.length > 0 && entry.text[0] != '#') {
         unsigned stops = atomic_load(&app->control.stops);
         dt_input(app, entry.text, entry.length);
         // a command of the script that stops something does not stop the script

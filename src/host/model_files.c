@@ -78,8 +78,9 @@ static bool is_folder(const char *path)
     return dir != NULL;
 }
 
-// A folder without safetensors, or without config.json: says what it has instead.
-static dt_status refuse_folder(const char *folder, struct dt_error *err)
+// A folder without safetensors, or without config.json, or with vocabulary set without a
+// tokenizer: says what it has instead.
+static dt_status refuse_folder(const char *folder, bool vocabulary, struct dt_error *err)
 {
     static const char *const pickles[] = {".bin", ".pth", ".pt", ".ckpt"};
     char path[PATH_MAX];
@@ -89,6 +90,9 @@ static dt_status refuse_folder(const char *folder, struct dt_error *err)
         return dt_error_set(err, DT_UNSUPPORTED, folder,
                             "the folder is a LoRA adapter, not a model; merge it into its model "
                             "first");
+    if (vocabulary)
+        return dt_error_set(err, DT_BAD_INPUT, folder,
+                            "contains no tokenizer.json, tokenizer.model or GGUF file");
     DIR *dir = opendir(folder);
     for (struct dirent *d; dir && !pickle && (d = readdir(dir));)
         for (size_t i = 0; i < sizeof pickles / sizeof *pickles; i++) {
@@ -175,7 +179,7 @@ static dt_status map_folder(struct dt_model_files *files, const char *folder, st
             status = map_one(files, folder, names[i], true, err);
         free(names[i]);
     }
-    return status || count ? status : refuse_folder(folder, err);
+    return status || count ? status : refuse_folder(folder, false, err);
 }
 
 bool dt_model_files_present(const char *path)
@@ -192,7 +196,7 @@ dt_status dt_model_files_map(struct dt_model_files *files, const char *path, str
     if (first_shard(path, shard, sizeof shard))
         path = shard;
     else if (is_folder(path))
-        return refuse_folder(path, err);
+        return refuse_folder(path, false, err);
     dt_status status = map_part(files, path, err);
     if (status != DT_OK)
         return status;
@@ -235,8 +239,7 @@ dt_status dt_model_files_map_vocabulary(struct dt_model_files *files, const char
     if (!status)
         status = map_templates(files, path, err);
     if (!status && !files->count)
-        status = dt_error_set(err, DT_BAD_INPUT, path,
-                              "contains no tokenizer.json, tokenizer.model or GGUF file");
+        status = refuse_folder(path, true, err);
     return status;
 }
 

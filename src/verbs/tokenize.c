@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "core/formats/foreign.h"
 #include "core/formats/json_read.h"
 #include "core/formats/open_model.h"
+#include "core/text/added_tokens.h"
+#include "core/text/unicode_classes.h"
 #include "host/chat.h"
 #include "host/file.h"
 #include "host/json.h"
@@ -86,14 +89,20 @@ static dt_status open_other(struct vocabulary *v, const char *path, const char *
     char found[4096];
     struct dt_model header = {0};
     memset(&v->model, 0, sizeof v->model);
-    if (!format || count_pieces(file))
+    if (count_pieces(file))
+        return open_bin(v, path, 0, err);
+    struct dt_model_part part = {file->bytes, file->size, path};
+    dt_status status = dt_foreign_check(&part, err);
+    if (status != DT_OK)
+        return status;
+    if (!format)
         return open_bin(v, path, 0, err);
     size_t bytes = dt_model_measure(file->bytes, file->size, path, err) + DT_ALIGN;
     void *memory = bytes > DT_ALIGN ? aligned_alloc(DT_ALIGN, bytes / DT_ALIGN * DT_ALIGN) : NULL;
     if (!memory)
         return bytes > DT_ALIGN ? no_memory(err, bytes) : err->status;
     struct dt_arena arena = dt_arena_over(memory, bytes / DT_ALIGN * DT_ALIGN);
-    dt_status status = dt_model_open(file->bytes, file->size, path, &arena, &header, err);
+    status = dt_model_open(file->bytes, file->size, path, &arena, &header, err);
     free(memory);
     if (status != DT_OK)
         return status;
@@ -149,9 +158,10 @@ static void close_vocabulary(struct vocabulary *v)
 
 // ---- output ----
 
-// The bytes of the text that token `id` covers from byte `at` on. Bytes that are not in the text (a
-// space before it) count as none.
-static size_t covers(const struct vocabulary *v, uint32_t id, const char *text, size_t n, size_t at)
+// The bytes of the text that the piece of token `id` covers from byte `at` on. Bytes that are not
+// in the text (a space before it) count as none.
+static size_t piece_covers(const struct vocabulary *v, uint32_t id, const char *text, size_t n,
+                           size_t at)
 {
     char bytes[DT_PIECE_MAX + 4];
     size_t length = dt_tokenizer_decode(&v->tokenizer, DT_NO_TOKEN, id, bytes), piece;
@@ -170,6 +180,19 @@ static size_t covers(const struct vocabulary *v, uint32_t id, const char *text, 
     if (dt_vocab_type(&v->model.vocab, id) == DT_TOKEN_CONTROL)
         return 0;
     return length < n - at ? length : n - at; // normalised text
+}
+
+// The same with the white space that an added token takes in.
+static size_t covers(const struct vocabulary *v, uint32_t id, const char *text, size_t n, size_t at)
+{
+    const struct dt_vocab *vocab = &v->model.vocab;
+    uint32_t flags = vocab->added_count ? dt_added_flags(vocab, id) : 0, code;
+    size_t begin = at, length;
+    while (flags & DT_ADDED_LSTRIP && begin < n &&
+           (length = dt_utf8_decode(text + begin, n - begin, &code)) && dt_unicode_space(code))
+        begin += length;
+    size_t end = begin + piece_covers(v, id, text, n, begin);
+    return (flags ? dt_added_end(vocab, id, text, n, end) : end) - at;
 }
 
 static void as_json(const struct vocabulary *v, const struct dt_jinja_text *text, bool rendered,

@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 
+import odd
 from common import PROGRAM, SHARED, done, expect, expect_run, folder, run
 
 REDUCED = SHARED / "fixtures" / "reduced"
@@ -97,6 +98,40 @@ def errors(here):
     expect_run("noise", run("tokenize", here / "noise.bin", "a"), 3)
 
 
+def added(here):
+    """lstrip, rstrip and single_word of added tokens, in a folder and in the GGUF file of it."""
+    model = odd.Folder(specials=("<|begin|>", "<|end|>", ("<l>", 4), ("<w>", 4)))
+    model.added("<|end|>")["rstrip"] = True
+    model.added("<l>")["lstrip"] = True
+    model.added("<w>")["single_word"] = True
+    model.tokenizer_config = {"chat_template":
+                              "{% for m in messages %}{{ m.content }}<|end|> \n{% endfor %}on"}
+    source, target = model.write(here / "added"), here / "added.gguf"
+    expect_run("convert added tokens", run("convert", source, "-o", target, "-q"), 0)
+    end, left, word = (model.pieces.index(t) for t in ("<|end|>", "<l>", "<w>"))
+    letter = model.pieces.index
+    (here / "m.json").write_text(json.dumps([{"role": "user", "content": "a <l> b<w> <w>"}]))
+    wanted = [letter("a"), left, letter("Ġ"), letter("b"), letter("<"), letter("w"), letter(">"),
+              letter("Ġ"), word, end, letter("o"), letter("n")]
+    again = here / "added2.gguf"
+    expect_run("convert them again", run("convert", target, "-o", again, "-q"), 0)
+    for path in (source, target, again):
+        found = json.loads(run("tokenize", path, "--chat", here / "m.json", "--json").stdout)
+        expect(f"{path.name}: added tokens", found["ids"] == wanted, (found["ids"], wanted))
+        expect(f"{path.name}: offsets", found["offsets"][1] == [1, 5]
+               and found["offsets"][9] == [14, 23] and found["offsets"][-1][1] == 25,
+               found["offsets"])
+    # files of Phi-3 do not say it
+    for name, taken in (("Phi 3 mini", False), ("Phi-3-mini", True), ("my phi3", True)):
+        model = odd.Gguf(specials=("<|user|>", "<|end|>"))
+        model.set("general.name", "str", name)
+        model.set("tokenizer.chat_template", "str", "<|user|>\n{{ messages[0].content }}<|end|>\n")
+        path = model.write(here / "phi.gguf")
+        found = json.loads(run("tokenize", path, "--chat", here / "m.json", "--json").stdout)["ids"]
+        newline = model.pieces.index("<0x0A>")
+        expect(f"the tokens of {name}", (newline not in found) == taken, found)
+
+
 def fixtures():
     """Real vocabularies, cut: every text has the ids of the reference."""
     for path in sorted(REDUCED.glob("*/texts.jsonl")):
@@ -116,6 +151,7 @@ def main():
         texts(here, vocab, special)
         dialogues(here, vocab, special)
         errors(here)
+        added(here)
     fixtures()
     done()
 

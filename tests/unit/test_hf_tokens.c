@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "core/formats/open_model.h"
+#include "core/text/template.h"
 #include "core/text/tokenizer.h"
 #include "synth_hf.h"
 
@@ -210,6 +211,111 @@ static void templates(void **state)
 
 // ---- tokenizer.model ----
 
+// ---- added tokens ----
+
+#define ADDED_FIRST 262u
+
+// A byte-level tokenizer.json with tokens of every kind from ADDED_FIRST on.
+static void make_added(struct synth *out)
+{
+    static const char rows[] =
+        "{\"id\": 262, \"content\": \"<t>\", \"special\": false},"
+        "{\"id\": 263, \"content\": \"<l>\", \"special\": false, \"lstrip\": true},"
+        "{\"id\": 264, \"content\": \"<r>\", \"special\": false, \"rstrip\": true},"
+        "{\"id\": 265, \"content\": \"<b>\", \"lstrip\": true, \"rstrip\": true},"
+        "{\"id\": 266, \"content\": \"<w>\", \"special\": false, \"single_word\": true},"
+        "{\"id\": 267, \"content\": \"<e>\", \"special\": true, \"rstrip\": true}, ";
+    static const char list[] = "\"added_tokens\": [";
+    struct synth files[SYNTH_HF_FILES] = {{0}};
+    synth_hf(files, &shape, &(struct synth_hf){.bpe = true});
+    struct synth *from = &files[SYNTH_HF_TOKENIZER];
+    unsigned char *at = memmem(from->bytes, from->n, list, sizeof list - 1);
+    assert_non_null(at);
+    at += sizeof list - 1;
+    synth_put(out, from->bytes, (size_t)(at - from->bytes));
+    synth_put(out, rows, sizeof rows - 1);
+    synth_put(out, at, from->n - (size_t)(at - from->bytes));
+    for (int i = 0; i < SYNTH_HF_FILES; i++)
+        synth_free(&files[i]);
+}
+
+// Ids as text: a byte's token is the byte, and the added ones are '\1' and up.
+static void spell(const uint32_t *tokens, size_t count, char *out)
+{
+    for (size_t i = 0; i < count; i++)
+        *out++ = (char)(tokens[i] >= ADDED_FIRST ? tokens[i] - ADDED_FIRST + 1 : tokens[i]);
+    *out = 0;
+}
+
+static void added_tokens(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned flags;
+        const char *expected;
+    } rows[] = {
+        {"a <t> b", DT_ENCODE_USER, "a \1 b"},
+        {"a <l> b", DT_ENCODE_USER, "a\2 b"},
+        {"a  \t\n<l>b", DT_ENCODE_USER, "a\2b"},
+        {"a\xe3\x80\x80<l>b", DT_ENCODE_USER, "a\2b"}, // U+3000 is a space
+        {"a <r> \n\xc2\xa0"
+         "b",
+         DT_ENCODE_USER, "a \3b"},
+        {"a <b> b", DT_ENCODE_USER, "a\4b"},
+        {" <b> ", DT_ENCODE_USER, "\4"},
+        {"<r> <l>", DT_ENCODE_USER, "\3\2"},
+        {"<r>\xa0x", DT_ENCODE_USER, "\3\xa0x"}, // not valid UTF-8
+        {"a <w> b", DT_ENCODE_USER, "a \5 b"},
+        {"a<w> b", DT_ENCODE_USER, "a<w> b"},
+        {"<w>", DT_ENCODE_USER, "\5"},
+        {"<w>1", DT_ENCODE_USER, "<w>1"},
+        {"_<w>", DT_ENCODE_USER, "_<w>"},
+        {"\xc3\xa9<w>", DT_ENCODE_USER, "\xc3\xa9<w>"},
+        {".<w>!<w><w>", DT_ENCODE_USER, ".\5!\5\5"},
+        {" <e> x", DT_ENCODE_USER, " <e> x"},
+        {" <e> x", DT_ENCODE_SPECIAL, " \6x"},
+        {"a <l> b", 0, "a <l> b"},
+    };
+    struct synth json = {0};
+    struct folder f;
+    char found[64];
+    uint32_t tokens[64];
+    size_t count;
+    make_added(&json);
+    struct extra extra = {"tokenizer.json", (const char *)json.bytes, json.n};
+    assert_int_equal(open_folder(&f, true, &extra, 1), DT_OK);
+    size_t size = dt_tokenizer_measure(&f.model.vocab, 256);
+    void *memory = aligned_alloc(DT_ALIGN, (size + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN);
+    struct dt_tokenizer t;
+    assert_int_equal(dt_tokenizer_init(&t, &f.model.vocab, memory, size, &f.err), DT_OK);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(dt_tokenizer_encode(&t, rows[i].text, strlen(rows[i].text), rows[i].flags,
+                                             tokens, 64, &count, &f.err),
+                         DT_OK);
+        spell(tokens, count, found);
+        if (strcmp(found, rows[i].expected) != 0)
+            fail_msg("row %zu: %s is %s", i, rows[i].text, found);
+    }
+    // in a dialogue: the white space behind a token of the template is the user's here
+    static const char dialogue[] = "<e>  Hi <e>", typed[] = "\0\0\0\1\1\1\1\1\1\1\1";
+    assert_int_equal(dt_template_encode_text(&t, dialogue, (const unsigned char *)typed, 11, false,
+                                             false, tokens, 64, &count, &f.err),
+                     DT_OK);
+    spell(tokens, count, found);
+    assert_string_equal(found, "\6Hi <e>");
+    // what continues an answer that ended with such a token
+    dt_vocab_add_end(&f.model.vocab, ADDED_FIRST + 5);
+    assert_int_equal(
+        dt_template_encode_text(&t, " \nHi", NULL, 4, false, true, tokens, 64, &count, &f.err),
+        DT_OK);
+    spell(tokens, count, found);
+    assert_string_equal(found, "Hi");
+    free(memory);
+    close_folder(&f);
+    synth_free(&json);
+}
+
 static void put_field(struct synth *s, unsigned number, const void *bytes, size_t n)
 {
     synth_u8(s, (uint8_t)(number << 3 | 2));
@@ -326,11 +432,9 @@ static void broken_tokenizer_models(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(special_tokens),
-        cmocka_unit_test(add_bos_unset),
-        cmocka_unit_test(templates),
-        cmocka_unit_test(tokenizer_model),
-        cmocka_unit_test(broken_tokenizer_models),
+        cmocka_unit_test(special_tokens),  cmocka_unit_test(add_bos_unset),
+        cmocka_unit_test(templates),       cmocka_unit_test(added_tokens),
+        cmocka_unit_test(tokenizer_model), cmocka_unit_test(broken_tokenizer_models),
     };
     return cmocka_run_group_tests_name("hf_tokens", tests, NULL, NULL);
 }

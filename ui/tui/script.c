@@ -22,6 +22,7 @@
 
 #include "base/format.h"
 #include "base/text.h"
+#include "base/typed_text.h"
 #include "tui.h"
 
 #define SCRIPTS_MAX 8u // so many scripts may begin one another
@@ -72,8 +73,18 @@ bool tui_script_begin(struct tui *ui, const char *path)
         return false;
     }
     size_t n = fread(text, 1, SCRIPT_MAX, f);
-    text[n] = 0;
     fclose(f);
+    struct dt_error err = {0};
+    if (dt_typed_text_clean(text, &n, path, &err) != DT_OK) {
+        dt_format(line, sizeof line, "%s: %s", path, err.message);
+        tui_message(ui, TUI_TEXT_ERROR, line);
+        if (ui->terminal.headless)
+            fprintf(stderr, "duotale: %s\n", line);
+        free(s);
+        free(text);
+        return false;
+    }
+    text[n] = 0;
     s->text = s->at = text;
     dt_format(s->path, sizeof s->path, "%s", path);
     ui->script = s;

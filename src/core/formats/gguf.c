@@ -354,9 +354,10 @@ dt_status dt_gguf_bool(const struct dt_gguf *g, const char *key, bool *out, stru
     const struct dt_gguf_value *v = dt_gguf_find(g, key);
     if (!v)
         return DT_OK;
-    if ((v->type != DT_GGUF_BOOL && v->type != DT_GGUF_U8) || v->data[0] > 1)
+    uint64_t value = v->type == DT_GGUF_BOOL ? v->data[0] : 2;
+    if ((v->type != DT_GGUF_BOOL && !integer(v, &value)) || value > 1)
         return dt_error_set(err, DT_BAD_INPUT, g->name, "%s is not true or false", key);
-    *out = v->data[0];
+    *out = value == 1;
     return DT_OK;
 }
 

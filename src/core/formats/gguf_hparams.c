@@ -120,15 +120,16 @@ static dt_status read_rope(struct dt_gguf_reader *r, const struct dt_gguf *g)
              dt_gguf_text(g, arch_key(r, key, "rope.scaling.type"), &scaling, &length, r->err)))
         return status;
     bool none = scaling && dt_read_is(scaling, length, "none");
-    double least = none ? 0 : 1e-3; // without scaling the factor has no meaning
     if ((status =
              dt_gguf_number(r, g, "rope.dimension_count", hp->head_size, false, &hp->rotated)) ||
         (status = real(r, g, "rope.freq_base", 1, 1e12, &hp->rope_base)) ||
-        (status = real(r, g, "rope.scale_linear", least, 1e6, &factor)) ||
-        (status = real(r, g, "rope.scaling.factor", least, 1e6, &factor)) ||
+        (status = real(r, g, "rope.scale_linear", 0, 1e6, &factor)) ||
+        (status = real(r, g, "rope.scaling.factor", 0, 1e6, &factor)) ||
         (status = dt_gguf_number(r, g, "rope.scaling.original_context_length", UINT32_MAX, false,
                                  &hp->rope_original)))
         return status;
+    if (factor == 0.0f) // no scaling, as in other programs
+        factor = 1;
     if (hp->rotated % 2)
         return dt_error_set(r->err, DT_BAD_INPUT, g->name,
                             "rope.dimension_count is %u; expected an even number", hp->rotated);

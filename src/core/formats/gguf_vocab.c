@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Reads the vocabulary of a GGUF file: pieces, scores, types and merges stay in the file.
 #include "core/formats/gguf_reader.h"
+#include "core/text/added_tokens.h"
 #include "core/text/pretokenizer.h"
 
 // Whether an array holds items of a type, or of one that is read the same.
@@ -64,8 +65,95 @@ static dt_status read_ends(const struct dt_gguf_reader *r, const struct dt_gguf 
     const struct dt_gguf_value *v = dt_gguf_find(g, "tokenizer.ggml.eos_token_ids");
     dt_vocab_add_end(&r->model->vocab, eom);
     bool bytes = v && (v->item == DT_GGUF_I8 || v->item == DT_GGUF_U8);
-    for (uint64_t i = 0; v && i < v->count; i++)
-        dt_vocab_add_end(&r->model->vocab, bytes ? data[i] : dt_read_u32(data + 4 * i));
+    for (uint64_t i = 0; v && i < v->count; i++) {
+        uint32_t id = bytes ? data[i] : dt_read_u32(data + 4 * i);
+        if (id >= r->model->vocab.size && id != DT_NO_TOKEN)
+            dt_reader_note(r->model,
+                           "tokenizer.ggml.eos_token_ids has %u, but the vocabulary has %u tokens; "
+                           "ignored",
+                           id, r->model->vocab.size);
+        dt_vocab_add_end(&r->model->vocab, id);
+    }
+    return DT_OK;
+}
+
+// ---- added tokens ----
+
+static const struct added_key {
+    const char *key;
+    uint32_t flag;
+} added_keys[] = {{"duotale.tokenizer.lstrip", DT_ADDED_LSTRIP},
+                  {"duotale.tokenizer.rstrip", DT_ADDED_RSTRIP},
+                  {"duotale.tokenizer.single_word", DT_ADDED_WORD}};
+
+// The tokens of Phi-3's SentencePiece vocabulary take in the white space behind them, which its
+// files do not say.
+static bool is_phi3(const struct dt_gguf_reader *r, const struct dt_gguf *g)
+{
+    const char *name = NULL;
+    size_t n = 0;
+    if (r->model->vocab.kind != DT_VOCAB_SPM || dt_gguf_text(g, "general.name", &name, &n, NULL))
+        return false;
+    for (size_t i = 0; name && i + 4 <= n; i++)
+        if ((name[i] | 32) == 'p' && (name[i + 1] | 32) == 'h' && (name[i + 2] | 32) == 'i' &&
+            (name[i + 3] == '3' || (i + 5 <= n && name[i + 3] == '-' && name[i + 4] == '3')))
+            return true;
+    return false;
+}
+
+static bool takes_space_in_phi3(const struct dt_vocab *vocab, uint32_t id)
+{
+    static const char *const others[] = {"<unk>", "<s>", "<|endoftext|>"};
+    enum dt_token_type type = dt_vocab_type(vocab, id);
+    size_t n;
+    const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (dt_read_is((const char *)piece, n, others[i]))
+            return false;
+    return type == DT_TOKEN_CONTROL || type == DT_TOKEN_USER_DEFINED;
+}
+
+// The flags of added tokens: convert writes them in keys of duotale's own.
+static dt_status read_added(struct dt_gguf_reader *r, const struct dt_gguf *g)
+{
+    struct dt_vocab *vocab = &r->model->vocab;
+    const unsigned char *data[3];
+    uint64_t capacity = 0;
+    bool phi3 = is_phi3(r, g);
+    for (size_t i = 0; i < 3; i++) {
+        dt_status status = array(r, g, added_keys[i].key, DT_GGUF_I32, 0, &data[i]);
+        const struct dt_gguf_value *v = dt_gguf_find(g, added_keys[i].key);
+        if (status)
+            return status;
+        if (v && (v->item == DT_GGUF_I8 || v->item == DT_GGUF_U8 || v->count > DT_ADDED_MAX))
+            return dt_error_set(r->err, DT_BAD_INPUT, g->name,
+                                "%s is no array of at most %u numbers of 32 bits",
+                                added_keys[i].key, DT_ADDED_MAX);
+        capacity += v ? v->count : 0;
+        phi3 = phi3 && !v;
+    }
+    for (uint32_t id = 0; phi3 && vocab->types && id < vocab->size; id++) {
+        enum dt_token_type type = dt_vocab_type(vocab, id);
+        capacity += type == DT_TOKEN_CONTROL || type == DT_TOKEN_USER_DEFINED;
+    }
+    capacity = capacity < DT_ADDED_MAX ? capacity : DT_ADDED_MAX;
+    struct dt_added_tokens list = dt_added_tokens_new(r->arena, (uint32_t)capacity);
+    if (r->measuring)
+        return DT_OK;
+    if (!list.row)
+        return dt_error_set(r->err, DT_NO_MEMORY, g->name,
+                            "the table of added tokens needs memory");
+    for (uint32_t id = 0; phi3 && vocab->types && id < vocab->size; id++)
+        if (takes_space_in_phi3(vocab, id))
+            dt_added_tokens_put(&list, id, DT_ADDED_RSTRIP);
+    for (size_t i = 0; i < 3; i++) {
+        const struct dt_gguf_value *v = dt_gguf_find(g, added_keys[i].key);
+        for (uint64_t k = 0; v && k < v->count; k++)
+            if (dt_read_u32(data[i] + 4 * k) < vocab->size)
+                dt_added_tokens_put(&list, dt_read_u32(data[i] + 4 * k), added_keys[i].flag);
+    }
+    vocab->added = list.row;
+    vocab->added_count = list.count;
     return DT_OK;
 }
 
@@ -153,6 +241,39 @@ static dt_status read_pieces(struct dt_gguf_reader *r, const struct dt_gguf *g,
     return DT_OK;
 }
 
+// Keys that change how a text is split and that duotale does not obey.
+static dt_status refuse_others(struct dt_gguf_reader *r, const struct dt_gguf *g)
+{
+    static const char *const keys[] = {"tokenizer.ggml.normalizer.lowercase",
+                                       "tokenizer.ggml.normalizer.strip_accents"};
+    static const char spaces[] = "tokenizer.ggml.remove_extra_whitespaces",
+                      map[] = "tokenizer.ggml.precompiled_charsmap";
+    const struct dt_gguf_value *v = dt_gguf_find(g, map);
+    bool set = false;
+    if (r->describing)
+        return DT_OK;
+    if (v && v->type == DT_GGUF_ARRAY && v->count)
+        return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
+                            "%s has %llu items: characters are replaced before a text is split, "
+                            "which duotale does not do; its tokens would differ",
+                            map, (unsigned long long)v->count);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        dt_status status = dt_gguf_bool(g, keys[i], &set, r->err);
+        if (status)
+            return status;
+        if (set)
+            return dt_error_set(r->err, DT_UNSUPPORTED, g->name,
+                                "%s is true, which duotale does not do; its tokens would differ",
+                                keys[i]);
+    }
+    dt_status status = dt_gguf_bool(g, spaces, &set, r->err);
+    if (!status && set)
+        dt_reader_note(r->model,
+                       "%s is true, which duotale does not do: write one space between words",
+                       spaces);
+    return status;
+}
+
 dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g)
 {
     struct dt_vocab *vocab = &r->model->vocab;
@@ -210,11 +331,12 @@ dt_status dt_gguf_read_vocab(struct dt_gguf_reader *r, const struct dt_gguf *g)
         status = read_merges(r, g);
     }
     vocab->add_bos = vocab->add_bos || spm;
-    if (status || (status = token_id(r, g, "tokenizer.ggml.bos_token_id", &vocab->bos)) ||
+    if (status || (status = refuse_others(r, g)) ||
+        (status = token_id(r, g, "tokenizer.ggml.bos_token_id", &vocab->bos)) ||
         (status = token_id(r, g, "tokenizer.ggml.eos_token_id", &vocab->eos)) ||
         (status = token_id(r, g, "tokenizer.ggml.unknown_token_id", &vocab->unknown)) ||
         (status = token_id(r, g, "tokenizer.ggml.eot_token_id", &vocab->eot)) ||
-        (status = read_ends(r, g)) ||
+        (status = read_ends(r, g)) || (status = read_added(r, g)) ||
         (status = dt_gguf_bool(g, "tokenizer.ggml.add_bos_token", &vocab->add_bos, r->err)) ||
         (status = dt_gguf_bool(g, "tokenizer.ggml.add_eos_token", &vocab->add_eos, r->err)) ||
         (status =

@@ -368,8 +368,8 @@ static dt_status set_layer(const struct dt_hf_reader *r, uint32_t layer, struct 
     bool windowed = dt_json_is(item, "\"sliding_attention\"") || dt_json_is(item, "\"local\"");
     if (!windowed && !dt_json_is(item, "\"full_attention\"") && !dt_json_is(item, "\"global\""))
         return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
-                            "the attention of layer %u is %.*s; expected full_attention or "
-                            "sliding_attention",
+                            "layer_types: the attention of layer %u is %.*s; expected "
+                            "full_attention or sliding_attention",
                             layer, SHOWN(item));
     if (m->hp.window)
         dt_structure_set_window(m, layer, windowed);

@@ -5,6 +5,7 @@
 
 #include "core/formats/hf_rules.h"
 #include "core/formats/reader.h"
+#include "core/text/added_tokens.h"
 
 // The vocabulary being built: pieces in the order of the JSON.
 struct builder {
@@ -22,6 +23,7 @@ struct builder {
     unsigned char *merges;
     size_t merges_used;
     uint32_t merge_count; // of those that can happen
+    struct dt_added_tokens added;
 };
 
 static uint32_t hash(const unsigned char *p, size_t n)
@@ -152,6 +154,23 @@ static void number_scores(const struct builder *b)
         b->scores[i] = b->types[i] == DT_TOKEN_NORMAL ? -(float)(i - first) : 0;
 }
 
+uint32_t dt_hf_added_flags(struct dt_json_value token)
+{
+    return (dt_json_is(dt_json_find(token, "lstrip"), "true") ? DT_ADDED_LSTRIP : 0) |
+           (dt_json_is(dt_json_find(token, "rstrip"), "true") ? DT_ADDED_RSTRIP : 0) |
+           (dt_json_is(dt_json_find(token, "single_word"), "true") ? DT_ADDED_WORD : 0);
+}
+
+uint32_t dt_hf_count_added(struct dt_json_value list)
+{
+    struct dt_json_walk walk = {0};
+    struct dt_json_value key, item;
+    uint32_t count = 0;
+    while (dt_json_next(list, &walk, &key, &item))
+        count += dt_hf_added_flags(item) != 0;
+    return count;
+}
+
 // Allocates tables for `size` pieces; their text is at most as long as the JSON.
 static bool alloc_all(struct builder *b, struct dt_arena *arena, struct dt_json_value pieces,
                       struct dt_json_value merges, struct dt_json_value added)
@@ -167,8 +186,9 @@ static bool alloc_all(struct builder *b, struct dt_arena *arena, struct dt_json_
     b->types = dt_arena_alloc(arena, b->size, sizeof *b->types);
     b->index = dt_arena_alloc(arena, slots, sizeof *b->index);
     b->merges = dt_arena_alloc(arena, merge_capacity + 8, 1);
+    b->added = dt_added_tokens_new(arena, dt_hf_count_added(added));
     b->mask = slots - 1;
-    if (!b->merges || !b->index || !b->text || !b->types)
+    if (!b->merges || !b->index || !b->text || !b->types || !b->added.row)
         return false;
     memset(b->index, 0, slots * sizeof *b->index);
     for (uint32_t i = 0; i < b->size; i++) {
@@ -178,6 +198,31 @@ static bool alloc_all(struct builder *b, struct dt_arena *arena, struct dt_json_
         b->types[i] = DT_TOKEN_UNUSED;
     }
     return true;
+}
+
+// Adds the tokens of added_tokens, which may be pieces already.
+static dt_status add_tokens(struct builder *b, struct dt_json_value list, struct dt_vocab *out)
+{
+    struct dt_json_walk walk = {0};
+    struct dt_json_value key, item;
+    dt_status status = DT_OK;
+    while (!status && dt_json_next(list, &walk, &key, &item)) {
+        bool special = dt_json_is(dt_json_find(item, "special"), "true");
+        struct dt_json_value text = dt_json_find(item, "content");
+        bool unknown = dt_json_is(text, "\"<unk>\"");
+        uint64_t id;
+        if (dt_json_uint_of(dt_json_find(item, "id"), &id) && id >= b->size)
+            continue; // the model has no row for it
+        status = add_piece(b, text, dt_json_find(item, "id"),
+                           unknown   ? DT_TOKEN_UNKNOWN
+                           : special ? DT_TOKEN_CONTROL
+                                     : DT_TOKEN_USER_DEFINED);
+        if (!status)
+            dt_added_tokens_put(&b->added, (uint32_t)id, dt_hf_added_flags(item));
+        if (!status && unknown)
+            out->unknown = (uint32_t)id;
+    }
+    return status;
 }
 
 dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t size,
@@ -204,6 +249,11 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
     status = DT_OK;
     bool spm = rules.kind == DT_VOCAB_SPM;
     bool fits = alloc_all(&b, arena, pieces, merges, added);
+    if (dt_hf_count_added(added) > DT_ADDED_MAX)
+        return dt_error_set(err, DT_UNSUPPORTED, name,
+                            "added_tokens has more than %u tokens with lstrip, rstrip or "
+                            "single_word",
+                            DT_ADDED_MAX);
     if (!out)
         return DT_OK;
     if (!fits)
@@ -219,21 +269,8 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
     for (uint32_t i = 0; i < size && spm && !status; i++) // single characters are never merged
         if (b.types[i] == DT_TOKEN_NORMAL && is_byte_piece(b.text + b.offset[i], b.length[i]))
             b.types[i] = DT_TOKEN_BYTE;
-    walk = (struct dt_json_walk){0};
-    while (!status && dt_json_next(added, &walk, &key, &item)) {
-        bool special = dt_json_is(dt_json_find(item, "special"), "true");
-        struct dt_json_value text = dt_json_find(item, "content");
-        bool unknown = dt_json_is(text, "\"<unk>\"");
-        uint64_t id;
-        if (dt_json_uint_of(dt_json_find(item, "id"), &id) && id >= size)
-            continue; // the model has no row for it
-        status = add_piece(&b, text, dt_json_find(item, "id"),
-                           unknown   ? DT_TOKEN_UNKNOWN
-                           : special ? DT_TOKEN_CONTROL
-                                     : DT_TOKEN_USER_DEFINED);
-        if (!status && unknown)
-            out->unknown = (uint32_t)id;
-    }
+    if (!status)
+        status = add_tokens(&b, added, out);
     if (!status && spm)
         number_scores(&b);
     if (status)
@@ -258,5 +295,7 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
     out->merges = spm ? NULL : b.merges;
     out->merges_count = b.merge_count;
     out->merges_bytes = b.merges_used;
+    out->added = b.added.row;
+    out->added_count = b.added.count;
     return DT_OK;
 }

@@ -16,4 +16,8 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
                       struct dt_arena *arena, bool lenient, struct dt_vocab *out,
                       struct dt_error *err);
 
+// The flags of an added token (enum dt_added_flags), and how many tokens of a list have some.
+uint32_t dt_hf_added_flags(struct dt_json_value token);
+uint32_t dt_hf_count_added(struct dt_json_value list);
+
 #endif

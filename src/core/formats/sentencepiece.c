@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "core/formats/hf_vocab.h"
+#include "core/text/added_tokens.h"
 
 enum wire { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
@@ -87,6 +89,7 @@ struct reader {
     uint64_t prefix, extra_spaces; // 1: true
     uint64_t unknown, bos, eos;
     bool maps_characters;
+    struct dt_added_tokens added;
 };
 
 static dt_status broken(const struct reader *r, const unsigned char *at)
@@ -215,6 +218,7 @@ static void add_tokens(struct reader *r, struct dt_json_value added)
         char piece[DT_PIECE_MAX];
         dt_json_text_of(text, piece);
         put_piece(r, (uint32_t)id, type, -1e10f, (const unsigned char *)piece, n);
+        dt_added_tokens_put(&r->added, (uint32_t)id, dt_hf_added_flags(item));
     }
 }
 
@@ -250,6 +254,9 @@ dt_status dt_sentencepiece_read(const struct dt_model_part *file, struct dt_json
         return status;
     add_tokens(&r, added);
     bool fits = alloc_all(&r, arena);
+    uint32_t flagged = dt_hf_count_added(added);
+    r.added = dt_added_tokens_new(arena, flagged < DT_ADDED_MAX ? flagged : DT_ADDED_MAX);
+    fits = fits && r.added.row;
     if (!out)
         return DT_OK;
     if (!fits)
@@ -276,6 +283,8 @@ dt_status dt_sentencepiece_read(const struct dt_model_part *file, struct dt_json
     out->scores_stride = sizeof *r.scores;
     out->meta_space = true;
     out->add_space_prefix = r.prefix != 0;
+    out->added = r.added.row;
+    out->added_count = r.added.count;
     out->unknown = id_of(r.unknown, size);
     out->bos = id_of(r.bos, size);
     out->eos = id_of(r.eos, size);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <string.h>
 
+#include "base/text.h"
+
+#include "core/text/added_tokens.h"
 #include "core/text/template.h"
+#include "core/text/unicode_classes.h"
 
 // The token of a marker. Without types (llama2.c) the pieces of BOS and EOS vary, so they are found
 // by their ids.
@@ -60,11 +64,13 @@ dt_status dt_template_encode(struct dt_tokenizer *t, const struct dt_template_pi
     return DT_OK;
 }
 
-// The control token at the beginning of text[0..n) of a template, and its length.
-static uint32_t control_here(struct dt_tokenizer *t, const char *text, const unsigned char *user,
-                             size_t n, size_t *length)
+// The control token at text[at] of a template, and its length.
+static uint32_t control_here(struct dt_tokenizer *t, const char *all, const unsigned char *user,
+                             size_t size, size_t at, size_t *length)
 {
     const struct dt_vocab *vocab = t->vocab;
+    const char *text = all + at;
+    size_t n = size - at;
     uint32_t id = DT_NO_TOKEN;
     if (vocab->types) {
         id = dt_tokenizer_special(t, text, n, length);
@@ -75,9 +81,19 @@ static uint32_t control_here(struct dt_tokenizer *t, const char *text, const uns
         id = vocab->eos;
         *length = 4;
     }
-    if (id != DT_NO_TOKEN && user && memchr(user, 1, *length))
+    if (id != DT_NO_TOKEN && ((user && memchr(user + at, 1, *length)) ||
+                              !dt_added_matches(vocab, id, all, size, at, *length)))
         id = DT_NO_TOKEN;
     return id;
+}
+
+// Whether a token that ends a turn takes in the white space behind it.
+static bool ends_take_space(const struct dt_vocab *vocab)
+{
+    for (uint32_t i = 0; i < vocab->end_count; i++)
+        if (dt_added_flags(vocab, vocab->ends[i]) & DT_ADDED_RSTRIP)
+            return true;
+    return false;
 }
 
 dt_status dt_template_encode_text(struct dt_tokenizer *t, const char *text,
@@ -88,19 +104,25 @@ dt_status dt_template_encode_text(struct dt_tokenizer *t, const char *text,
     const struct dt_vocab *vocab = t->vocab;
     size_t used = 0, length = 0, found;
     unsigned flags = DT_ENCODE_USER | (after && vocab->prefix_once ? 0 : DT_ENCODE_PREFIX);
-    uint32_t id = n ? control_here(t, text, user, n, &length) : DT_NO_TOKEN;
+    uint32_t id = n ? control_here(t, text, user, n, 0, &length) : DT_NO_TOKEN;
+    size_t begin = 0;
+    uint32_t code;
+    if (after && ends_take_space(vocab))
+        for (size_t one; begin < n && (one = dt_utf8_decode(text + begin, n - begin, &code)) &&
+                         dt_unicode_space(code);)
+            begin += one;
     *out_count = 0;
     if (bos && vocab->add_bos && vocab->bos < vocab->size && id != vocab->bos && capacity)
         tokens[used++] = vocab->bos;
-    for (size_t begin = 0, at = 0; at <= n;) {
-        id = at < n ? control_here(t, text + at, user ? user + at : NULL, n - at, &length)
-                    : DT_NO_TOKEN;
+    for (size_t at = begin; at <= n;) {
+        id = at < n ? control_here(t, text, user, n, at, &length) : DT_NO_TOKEN;
         if (id == DT_NO_TOKEN && at < n) {
             at++;
             continue;
         }
-        if (at > begin) {
-            dt_status status = dt_tokenizer_encode(t, text + begin, at - begin, flags,
+        size_t end = id == DT_NO_TOKEN ? n : dt_added_begin(vocab, id, text, begin, at);
+        if (end > begin) {
+            dt_status status = dt_tokenizer_encode(t, text + begin, end - begin, flags,
                                                    tokens + used, capacity - used, &found, err);
             if (status)
                 return status;
@@ -112,7 +134,7 @@ dt_status dt_template_encode_text(struct dt_tokenizer *t, const char *text,
             return dt_error_set(err, DT_NO_MEMORY, NULL, "the dialogue has more than %zu tokens",
                                 capacity);
         tokens[used++] = id;
-        begin = at += length;
+        begin = at = dt_added_end(vocab, id, text, n, at + length);
         flags = DT_ENCODE_USER | (vocab->prefix_once ? 0 : DT_ENCODE_PREFIX);
     }
     *out_count = used;

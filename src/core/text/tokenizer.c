@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/text/added_tokens.h"
 #include "core/text/tokenizer_bpe.h"
 #include "core/text/tokenizer_spm.h"
 
@@ -55,6 +56,27 @@ static uint32_t special_here(struct dt_tokenizer *t, const char *text, size_t n,
         if (id != DT_NO_TOKEN && matches(t->vocab, id, flags))
             return id;
     }
+    return DT_NO_TOKEN;
+}
+
+// The first special token in text[from..n), with where its text begins and ends; DT_NO_TOKEN and
+// *begin n if there is none.
+static uint32_t next_special(struct dt_tokenizer *t, const char *text, size_t n, size_t from,
+                             unsigned flags, size_t *begin, size_t *end)
+{
+    size_t length = 0;
+    for (size_t at = from; at < n; at++) {
+        uint32_t id = special_here(t, text + at, n - at, flags, &length);
+        if (id == DT_NO_TOKEN)
+            continue;
+        if (dt_added_matches(t->vocab, id, text, n, at, length)) {
+            *begin = dt_added_begin(t->vocab, id, text, from, at);
+            *end = dt_added_end(t->vocab, id, text, n, at + length);
+            return id;
+        }
+        at += length - 1; // text
+    }
+    *begin = n;
     return DT_NO_TOKEN;
 }
 
@@ -114,14 +136,11 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
     }
 
     bool special = flags & (DT_ENCODE_SPECIAL | DT_ENCODE_USER) && t->longest_special > 0;
-    for (size_t at = 0; at < n;) {
-        size_t length = 0, end = at;
-        uint32_t id = DT_NO_TOKEN;
-        if (!special)
-            end = n;
-        while (end < n &&
-               (id = special_here(t, text + end, n - end, flags, &length)) == DT_NO_TOKEN)
-            end++;
+    for (size_t at = 0, next; at < n; at = next) {
+        size_t end = n;
+        uint32_t id = special ? next_special(t, text, n, at, flags, &end, &next) : DT_NO_TOKEN;
+        if (id == DT_NO_TOKEN)
+            next = n;
         dt_status status = DT_OK;
         bool add = prefix && (at == 0 || !vocab->prefix_once) &&
                    !(vocab->prefix_unless_space && text[at] == ' ');
@@ -134,7 +153,6 @@ dt_status dt_tokenizer_encode(struct dt_tokenizer *t, const char *text, size_t n
                                 end - at);
         if (id != DT_NO_TOKEN)
             append(id, tokens, capacity, count);
-        at = end + length;
     }
     if ((flags & DT_ENCODE_EOS) && vocab->eos < vocab->size)
         append(vocab->eos, tokens, capacity, count);

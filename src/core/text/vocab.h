@@ -45,6 +45,16 @@ enum dt_pretokenizer {
     DT_PRETOKENIZER_SEED_CODER,
 };
 
+// How the text of an added token is found (added_tokens.h).
+enum dt_added_flags {
+    DT_ADDED_LSTRIP = 1, // it takes in the white space before it
+    DT_ADDED_RSTRIP = 2, // and behind it
+    DT_ADDED_WORD = 4,   // not beside letters or digits
+};
+struct dt_added_token {
+    uint32_t id, flags;
+};
+
 #define DT_NO_TOKEN  UINT32_MAX
 #define DT_MAX_VOCAB 1048576u // pieces; far above any model's
 #define DT_PIECE_MAX 512u     // bytes of the longest accepted piece
@@ -75,6 +85,8 @@ struct dt_vocab {
     uint32_t eot;                // a second token that ends a turn (<|eot_id|>), or DT_NO_TOKEN
     uint32_t ends[DT_ENDS_MAX];  // all tokens that end a turn, also eos and eot; ascending
     uint32_t end_count;          // (dt_vocab_find_ends)
+    const struct dt_added_token *added; // those with flags, by id; in the arena
+    uint32_t added_count;
     const unsigned char *merges; // BPE: GGUF's array of strings "left right"; others: NULL
     uint64_t merges_count;
     size_t merges_bytes;

@@ -140,6 +140,21 @@ static uint32_t end_named(const struct dt_vocab *v, const char *text)
     return DT_NO_TOKEN;
 }
 
+// The tokens with a flag, in a key of duotale's own.
+static void put_added(struct dt_gguf_keys *k, const struct dt_vocab *v, const char *name,
+                      uint32_t flag)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < v->added_count; i++)
+        count += (v->added[i].flags & flag) != 0;
+    if (!count)
+        return;
+    key_array(k, name, DT_GGUF_U32, count);
+    for (uint32_t i = 0; i < v->added_count; i++)
+        if (v->added[i].flags & flag)
+            dt_gguf_put_u32(&k->bytes, v->added[i].id);
+}
+
 static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
 {
     if (v->kind == DT_VOCAB_NONE) {
@@ -175,6 +190,9 @@ static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
     key_bool(k, "tokenizer.ggml.add_eos_token", v->add_eos);
     if (spm || v->add_space_prefix)
         key_bool(k, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
+    put_added(k, v, "duotale.tokenizer.lstrip", DT_ADDED_LSTRIP);
+    put_added(k, v, "duotale.tokenizer.rstrip", DT_ADDED_RSTRIP);
+    put_added(k, v, "duotale.tokenizer.single_word", DT_ADDED_WORD);
     if (v->end_count) {
         key_array(k, "tokenizer.ggml.eos_token_ids", DT_GGUF_U32, v->end_count);
         for (uint32_t i = 0; i < v->end_count; i++)
