@@ -82,23 +82,97 @@ static dt_status render_merged(struct dt_chat *chat, const struct dt_jinja_messa
     return status;
 }
 
+// ---- thoughts ----
+
+// The bytes at the end of a rendering that open a thought. What a user typed opens none.
+static size_t opened(const struct dt_chat *chat, const struct dt_jinja_text *text)
+{
+    size_t n = dt_thoughts_opened(chat->thoughts, text->text, text->length);
+    return n && text->user && memchr(text->user + text->length - n, 1, n) ? 0 : n;
+}
+
+static const struct dt_thought_markers *markers_of(const struct dt_chat *chat)
+{
+    unsigned row = 0;
+    while (row + 1 < DT_THOUGHT_ROWS && !(chat->thoughts >> row & 1))
+        row++;
+    return dt_thought_markers(row);
+}
+
+// Ends the thought that a rendering opens, or appends an empty one.
+static dt_status add_empty_thought(struct dt_chat *chat, struct dt_jinja_text *text,
+                                   struct dt_error *err)
+{
+    char block[2 * DT_THOUGHTS_HELD];
+    const struct dt_thought_markers *m = markers_of(chat);
+    size_t begun = opened(chat, text), n = text->length;
+    bool line = begun && text->text[n - 1] == '\n';
+    if (!begun && chat->switches)
+        return DT_OK;
+    size_t more = (size_t)snprintf(block, sizeof block, "%s%s%s\n\n", begun ? "" : m->open,
+                                   line ? "\n" : "\n\n", m->close);
+    free(chat->text);
+    chat->text = calloc(2, n + more);
+    if (!chat->text)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for %zu bytes of a chat",
+                            n);
+    memcpy(chat->text, text->text, n);
+    memcpy(chat->text + n, block, more);
+    unsigned char *user = (unsigned char *)chat->text + n + more; // the block is the template's
+    if (text->user)
+        memcpy(user, text->user, n);
+    *text = (struct dt_jinja_text){chat->text, text->user ? user : NULL, n + more};
+    return DT_OK;
+}
+
+size_t dt_chat_empty_thought(const struct dt_chat *chat, struct dt_template_piece *out)
+{
+    const struct dt_thought_markers *m = markers_of(chat);
+    if (!chat->without_thinking || !chat->thoughts)
+        return 0;
+    out[0] = (struct dt_template_piece){m->open, strlen(m->open), true};
+    out[1] = out[3] = (struct dt_template_piece){"\n\n", 2, false};
+    out[2] = (struct dt_template_piece){m->close, strlen(m->close), true};
+    return 4;
+}
+
+char *dt_chat_close_thought(const struct dt_chat *chat, const char *text, size_t n, bool *unclosed)
+{
+    int row;
+    char *closed = NULL;
+    dt_thoughts_answer(chat->thoughts, text, n, &row);
+    *unclosed = row >= 0;
+    if (*unclosed && asprintf(&closed, "%.*s\n%s\n\n", (int)n, text,
+                              dt_thought_markers((unsigned)row)->close) < 0)
+        closed = NULL;
+    return closed;
+}
+
 dt_status dt_chat_render(struct dt_chat *chat, const struct dt_jinja_message *messages,
                          size_t count, struct dt_jinja_text *out, struct dt_error *err)
 {
-    if (chat->merge_system && count > 1 && strcmp(messages[0].role, "system") == 0)
-        return render_merged(chat, messages, count, out, err);
-    return render(chat, messages, count, out, err);
+    bool merge = chat->merge_system && count > 1 && strcmp(messages[0].role, "system") == 0;
+    dt_status status = merge ? render_merged(chat, messages, count, out, err)
+                             : render(chat, messages, count, out, err);
+    if (status == DT_OK && chat->without_thinking && chat->thoughts)
+        status = add_empty_thought(chat, out, err);
+    return status;
 }
 
-// The bytes of the new rendering that the model has seen; 0: it does not continue them.
-static size_t seen(const struct dt_chat *chat, const struct dt_jinja_text *new, const char *before,
-                   size_t before_length, const struct dt_jinja_message *answer, uint32_t ended)
+// ---- what is new ----
+
+// The bytes of the new rendering that the model has seen; 0: it does not continue them. begun: so
+// many bytes at the end of what was rendered before are the beginning of the answer too.
+static size_t seen(const struct dt_chat *chat, const struct dt_jinja_text *new,
+                   const struct dt_jinja_text *before, size_t begun,
+                   const struct dt_jinja_message *answer, uint32_t ended)
 {
-    size_t at = before_length + answer->length, n = 0;
+    size_t from = before->length - begun, at = from + answer->length, n = 0;
     const char *end;
     token_text(chat->vocab, ended, ended == chat->vocab->bos ? "<s>" : "</s>", &end, &n);
-    if (!n || at + n > new->length || memcmp(new->text, before, before_length) != 0 ||
-        memcmp(new->text + before_length, answer->content, answer->length) != 0 ||
+    if (!n || answer->length < begun || at + n > new->length ||
+        memcmp(new->text, before->text, before->length) != 0 ||
+        memcmp(new->text + from, answer->content, answer->length) != 0 ||
         memcmp(new->text + at, end, n) != 0 || (new->user &&memchr(new->user + at, 1, n)))
         return 0;
     return at + n;
@@ -107,23 +181,26 @@ static size_t seen(const struct dt_chat *chat, const struct dt_jinja_text *new, 
 dt_status dt_chat_next(struct dt_chat *chat, const struct dt_jinja_message *messages, size_t count,
                        uint32_t ended, struct dt_chat_step *out, struct dt_error *err)
 {
-    char *before = NULL;
-    size_t before_length = 0, at = 0;
+    struct dt_jinja_text before = {0};
+    char *copy = NULL;
+    size_t begun = 0, at = 0;
     dt_status status = DT_OK;
     if (count > 2 && ended != DT_NO_TOKEN) {
-        status = dt_chat_render(chat, messages, count - 2, &out->text, err);
-        before_length = out->text.length;
-        before = status == DT_OK ? malloc(before_length + 1) : NULL;
-        if (before)
-            memcpy(before, out->text.text, before_length);
+        status = dt_chat_render(chat, messages, count - 2, &before, err);
+        begun = status == DT_OK ? opened(chat, &before) : 0;
+        copy = status == DT_OK ? malloc(before.length + 1) : NULL;
+        if (copy)
+            memcpy(copy, before.text, before.length);
+        before.text = copy;
     }
     if (status == DT_OK)
         status = dt_chat_render(chat, messages, count, &out->text, err);
-    if (status == DT_OK && before)
-        at = seen(chat, &out->text, before, before_length, &messages[count - 2], ended);
-    free(before);
+    if (status == DT_OK && copy)
+        at = seen(chat, &out->text, &before, begun, &messages[count - 2], ended);
+    free(copy);
     out->whole = at == 0;
     if (status == DT_OK) {
+        out->opened = opened(chat, &out->text);
         out->text.text += at;
         out->text.length -= at;
         out->text.user = out->text.user ? out->text.user + at : NULL;
@@ -132,6 +209,25 @@ dt_status dt_chat_next(struct dt_chat *chat, const struct dt_jinja_message *mess
 }
 
 // ---- choosing ----
+
+// Whether a template knows how to keep a model from thinking: it renders this message otherwise.
+static dt_status try_switch(struct dt_chat *chat, const struct dt_jinja_message *message,
+                            const struct dt_jinja_text *with, struct dt_error *err)
+{
+    size_t n = with->length;
+    struct dt_jinja_text out;
+    struct dt_error ignored;
+    char *copy = malloc(n + 1);
+    if (!copy)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "not enough memory for %zu bytes", n);
+    memcpy(copy, with->text, n);
+    chat->without_thinking = true;
+    if (render(chat, message, 1, &out, &ignored) == DT_OK)
+        chat->switches = out.length != n || memcmp(out.text, copy, n) != 0;
+    chat->without_thinking = false;
+    free(copy);
+    return DT_OK;
+}
 
 // Whether a template renders a first message, and whether it takes a system message.
 static dt_status try_template(struct dt_chat *chat, struct dt_error *err)
@@ -143,6 +239,8 @@ static dt_status try_template(struct dt_chat *chat, struct dt_error *err)
     if (status == DT_OK && !dt_read_find(out.text, out.length, "Hi", 2))
         status = dt_error_set(err, DT_UNSUPPORTED, NULL, "it does not show the user's message");
     struct dt_error ignored;
+    if (status == DT_OK && chat->thoughts)
+        status = try_switch(chat, messages + 1, &out, err);
     if (status == DT_OK)
         chat->merge_system = render(chat, messages, 2, &out, &ignored) != DT_OK;
     return status;
@@ -187,6 +285,7 @@ static dt_status open_file(struct dt_chat *chat, const char *path, struct dt_err
     if (status != DT_OK)
         return status;
     chat->source = chat->file;
+    chat->thoughts |= dt_thoughts_of_model(chat->vocab, chat->file, chat->length);
     status = try_template(chat, err);
     if (status != DT_OK)
         snprintf(err->file, sizeof err->file, "%s", path);
@@ -202,6 +301,8 @@ dt_status dt_chat_open(struct dt_chat *chat, const struct dt_model *model, const
     *chat = (struct dt_chat){.vocab = &model->vocab};
     chat->date = (struct dt_jinja_date){t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
                                         t.tm_hour,        t.tm_min,     t.tm_sec};
+    chat->thoughts =
+        dt_thoughts_of_model(&model->vocab, model->chat_template, model->chat_template_length);
     if (wanted && dt_template_by_name(wanted, &chat->family))
         return DT_OK;
     if (wanted && open_named(chat, model, wanted)) {
@@ -231,6 +332,7 @@ void dt_chat_close(struct dt_chat *chat)
 {
     free(chat->file);
     free(chat->memory);
+    free(chat->text);
     *chat = (struct dt_chat){0};
 }
 

@@ -97,6 +97,99 @@ static void a_template_may_drop_thoughts(void **state)
     dt_chat_close(&chat);
 }
 
+// Templates that know how to keep a model from thinking, that open the thought themselves, and that
+// do neither.
+static void a_model_is_kept_from_thinking(void **state)
+{
+    static const char with_switch[] =
+        "{% for m in messages %}{{ m.content }}|{% endfor %}"
+        "{% if enable_thinking is defined and not enable_thinking %}<think></think>!{% endif %}",
+                      opens[] = "{% for m in messages %}{{ m.content }}|{% endfor %}"
+                                "{{ '<think>\\n' }}",
+                      bare[] = "{% for m in messages %}{{ m.content.split('</think>')[-1] }}|"
+                               "{% endfor %}",
+                      other[] = "{% for m in messages %}{{ m.content }}|{% endfor %}"
+                                "{% if thinking is defined and not thinking %}[/THINK]{% endif %}";
+    static const struct {
+        const char *source, *with, *without;
+        size_t opened;
+    } rows[] = {
+        {with_switch, "one|", "one|<think></think>!", 0},
+        {opens, "one|<think>\n", "one|<think>\n\n</think>\n\n", 8},
+        {bare, "one|", "one|<think>\n\n</think>\n\n", 0},
+        {other, "one|", "one|[/THINK]", 0},
+        {"{% for m in messages %}{{ m.content }}|{% endfor %}", "one|", "one|", 0},
+    };
+    struct dt_chat_step step;
+    struct dt_error err = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct dt_model m = model_of(rows[i].source);
+        struct dt_chat chat;
+        assert_int_equal(dt_chat_open(&chat, &m, NULL, DT_TEMPLATE_PLAIN, &err), DT_OK);
+        assert_int_equal(chat.switches, rows[i].source == with_switch || rows[i].source == other);
+        assert_int_equal(dt_chat_next(&chat, dialogue, 1, DT_NO_TOKEN, &step, &err), DT_OK);
+        is_text(&step.text, rows[i].with);
+        assert_int_equal(step.opened, rows[i].opened);
+        chat.without_thinking = true;
+        assert_int_equal(dt_chat_next(&chat, dialogue, 1, DT_NO_TOKEN, &step, &err), DT_OK);
+        is_text(&step.text, rows[i].without);
+        assert_int_equal(step.opened, 0);
+        for (size_t k = 0; k < step.text.length; k++) // only the message is the user's
+            assert_int_equal(step.text.user && step.text.user[k], k < 3);
+        dt_chat_close(&chat);
+    }
+    // what a user types opens no thought
+    static const struct dt_jinja_message typed[] = {{"user", "say <think>", 11}};
+    struct dt_model m = model_of("{{ messages[0].content }}");
+    struct dt_chat chat;
+    assert_int_equal(dt_chat_open(&chat, &m, NULL, DT_TEMPLATE_PLAIN, &err), DT_OK);
+    chat.thoughts = DT_THOUGHT_ANY;
+    assert_int_equal(dt_chat_next(&chat, typed, 1, DT_NO_TOKEN, &step, &err), DT_OK);
+    is_text(&step.text, "say <think>");
+    assert_int_equal(step.opened, 0);
+    // the turns of a family
+    struct dt_template_piece empty[4];
+    assert_int_equal(dt_chat_empty_thought(&chat, empty), 0);
+    chat.without_thinking = true;
+    assert_int_equal(dt_chat_empty_thought(&chat, empty), 4);
+    assert_string_equal(empty[0].text, "<think>");
+    dt_chat_close(&chat);
+}
+
+// A template that opens the thought and keeps it: the answer as it is stored begins with what the
+// prompt had, and the difference does not.
+static void an_opened_thought_is_fed_once(void **state)
+{
+    static const char source[] = "{% for m in messages %}{% if m.role == 'assistant' %}"
+                                 "{{ m.content }}<|end|>{% else %}<|user|>{{ m.content }}<|end|>"
+                                 "{% endif %}{% endfor %}{{ '<think>\\n' }}";
+    static const struct dt_jinja_message whole[] = {
+        {"user", "one", 3}, {"assistant", "<think>\nhm</think>1", 19}, {"user", "two", 3}};
+    struct dt_model m = model_of(source);
+    struct dt_chat chat;
+    struct dt_chat_step step;
+    struct dt_error err = {0};
+    bool unclosed;
+    (void)state;
+    assert_int_equal(dt_chat_open(&chat, &m, NULL, DT_TEMPLATE_PLAIN, &err), DT_OK);
+    assert_int_equal(dt_chat_next(&chat, whole, 3, 1, &step, &err), DT_OK);
+    assert_false(step.whole);
+    is_text(&step.text, "<|user|>two<|end|><think>\n");
+    assert_int_equal(step.opened, 8);
+    // one that does not begin with it is no continuation
+    assert_int_equal(dt_chat_next(&chat, dialogue, 3, 1, &step, &err), DT_OK);
+    assert_true(step.whole);
+    // a thought without an end gets one
+    char *closed = dt_chat_close_thought(&chat, "<think>\nhm", 10, &unclosed);
+    assert_true(unclosed);
+    assert_string_equal(closed, "<think>\nhm\n</think>\n\n");
+    free(closed);
+    assert_null(dt_chat_close_thought(&chat, whole[1].content, whole[1].length, &unclosed));
+    assert_false(unclosed);
+    dt_chat_close(&chat);
+}
+
 static void a_refused_system_message_goes_before_the_first(void **state)
 {
     static const char source[] =
@@ -178,6 +271,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(feeds_only_the_difference),
         cmocka_unit_test(a_template_may_drop_thoughts),
+        cmocka_unit_test(a_model_is_kept_from_thinking),
+        cmocka_unit_test(an_opened_thought_is_fed_once),
         cmocka_unit_test(a_refused_system_message_goes_before_the_first),
         cmocka_unit_test(chooses_a_template),
     };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Chat templates: finds the family of a model's template, and renders the turns of a dialogue. The
-// Jinja text is never executed: families are recognised by their markers.
+// Chat templates: the families whose turns are built in, how one is recognised by its markers, and
+// the tokens of a dialogue. A model's own template is run by jinja/jinja.h; a family is used where
+// the user names one, and where a file has no template or one that cannot be run.
 #ifndef DT_CORE_TEMPLATE_H
 #define DT_CORE_TEMPLATE_H
 

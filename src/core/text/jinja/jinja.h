@@ -26,14 +26,14 @@ struct dt_jinja_date {
 };
 
 // The variables of a template: messages, bos_token, eos_token, add_generation_prompt,
-// enable_thinking; tools and documents are none.
+// enable_thinking, thinking; tools and documents are none.
 struct dt_jinja_input {
     const struct dt_jinja_message *messages;
     size_t count;
     const char *bos, *eos; // texts of the tokens; NULL: empty
     size_t bos_length, eos_length;
     bool add_generation_prompt;
-    bool without_thinking; // enable_thinking is false; else it is undefined
+    bool without_thinking; // enable_thinking and thinking are false; else they are undefined
     struct dt_jinja_date date;
 };
 

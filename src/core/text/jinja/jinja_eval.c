@@ -389,8 +389,10 @@ static void set_variables(struct dt_jinja *j, const struct dt_jinja_input *in)
     set_variable(j, "bos_token", dt_jtext(in->bos ? in->bos : "", in->bos ? in->bos_length : 0));
     set_variable(j, "eos_token", dt_jtext(in->eos ? in->eos : "", in->eos ? in->eos_length : 0));
     set_variable(j, "add_generation_prompt", dt_jbool(in->add_generation_prompt));
-    if (in->without_thinking)
+    if (in->without_thinking) { // the names that published templates have for it
         set_variable(j, "enable_thinking", dt_jbool(false));
+        set_variable(j, "thinking", dt_jbool(false));
+    }
 }
 
 dt_status dt_jinja_render(const char *source, size_t n, const struct dt_jinja_input *input,
