@@ -44,6 +44,7 @@ enum dt_app_state {
 // measured.
 struct dt_app_figures {
     uint32_t tokens;                      // generated in this turn
+    uint32_t thought_tokens;              // of them, those of thoughts
     uint32_t prompt_tokens;               // evaluated for it, without those in the KV cache
     double seconds;                       // of generation, without the prompt
     double speed_now;                     // tokens a second, over about the last second
@@ -80,6 +81,9 @@ enum dt_app_event_type {
     // Turn number `turn` begins; the view has its prompt. text: the prompt, to echo if it was not
     // typed here.
     DT_EVENT_TURN,
+    // text: more of the thoughts of turn `turn`, which come before its text; the view has it
+    // already.
+    DT_EVENT_THOUGHT,
     // text: more of turn `turn`; the view has it already.
     DT_EVENT_TEXT,
     // Turn `turn` ended. end: why; figures() are final.
@@ -132,11 +136,12 @@ enum dt_app_level {
 };
 
 enum dt_app_turn_end {
-    DT_END_STORY,   // the model ended it
-    DT_END_STOPPED, // the user stopped it
-    DT_END_LENGTH,  // the limit of the setting length; /continue continues
-    DT_END_CONTEXT, // the context is full, and overflow is "stop" or "new"
-    DT_END_ERROR,   // a notice says what happened
+    DT_END_STORY,     // the model ended it
+    DT_END_STOPPED,   // the user stopped it
+    DT_END_LENGTH,    // the limit of the setting length; /continue continues
+    DT_END_CONTEXT,   // the context is full, and overflow is "stop" or "new"
+    DT_END_ERROR,     // a notice says what happened
+    DT_END_STOP_TEXT, // a text of the setting stop-text appeared
 };
 
 struct dt_app_event {
@@ -163,6 +168,8 @@ struct dt_app_event {
 struct dt_app_turn {
     const char *prompt; // may be empty
     size_t prompt_length;
+    const char *thought; // what the model thought before its text, without markers; may be empty
+    size_t thought_length;
     const char *text; // generated so far
     size_t text_length;
     bool finished; // false while it is being generated

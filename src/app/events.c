@@ -54,7 +54,7 @@ static bool set_text(struct dt_event *event, const char *text, size_t length, si
 {
     if (!dt_array_grow(&event->text, &event->capacity, at + length + 1, 1))
         return false;
-    if (event->event.type != DT_EVENT_TEXT)
+    if (event->event.type != DT_EVENT_TEXT && event->event.type != DT_EVENT_THOUGHT)
         length =
             dt_text_clean(event->text + at, length + 1, text ? text : "", length, DT_TEXT_LINES);
     else if (length)
@@ -90,8 +90,8 @@ void dt_events_post(struct dt_events *events, const struct dt_app_event *event, 
     pthread_mutex_lock(&events->lock);
     bool was_empty = events->first == NULL;
     struct dt_event *last = events->last;
-    if (event->type == DT_EVENT_TEXT && last && last->event.type == DT_EVENT_TEXT &&
-        last->event.turn == event->turn) {
+    bool joins = event->type == DT_EVENT_TEXT || event->type == DT_EVENT_THOUGHT;
+    if (joins && last && last->event.type == event->type && last->event.turn == event->turn) {
         set_text(last, text, length, last->event.length);
         goto out;
     }

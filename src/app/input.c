@@ -41,7 +41,7 @@ static bool enter_nothing(struct dt_app *app)
     if (dt_requests_busy(&app->requests) || story->chat ||
         !dt_view_turn(app->view, story->turns - 1, &last))
         return false;
-    if (last.end != DT_END_STORY)
+    if (last.end != DT_END_STORY && last.end != DT_END_STOP_TEXT)
         return dt_requests_ask(&app->requests, dt_command_continue, NULL, 0, false);
     return dt_requests_ask(&app->requests, dt_command_new, NULL, 0, false) &&
            dt_requests_ask(&app->requests, dt_prompt, NULL, 0, false);

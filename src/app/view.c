@@ -24,6 +24,7 @@ struct dt_view {
 static void free_turn(struct dt_view_turn *turn)
 {
     free(turn->prompt);
+    free(turn->thought);
     free(turn->text);
 }
 
@@ -155,15 +156,12 @@ static void apply_story(struct dt_view *view, struct dt_view_story *story)
     view->story.saved = story->saved;
 }
 
-static void append(struct dt_view *view, const struct dt_app_event *event)
+static void append(const struct dt_app_event *event, char **text, size_t *length, size_t *capacity)
 {
-    if (event->turn >= view->story.count)
+    if (!dt_array_grow(text, capacity, *length + event->length + 1, 1))
         return;
-    struct dt_view_turn *turn = &view->story.turns[event->turn];
-    if (!dt_array_grow(&turn->text, &turn->text_capacity, turn->text_length + event->length + 1, 1))
-        return;
-    memcpy(turn->text + turn->text_length, event->text, event->length + 1);
-    turn->text_length += event->length;
+    memcpy(*text + *length, event->text, event->length + 1);
+    *length += event->length;
 }
 
 static void swap_list(struct dt_view_list **list, struct dt_event *event)
@@ -176,6 +174,7 @@ static void swap_list(struct dt_view_list **list, struct dt_event *event)
 static void apply(struct dt_view *view, struct dt_event *node)
 {
     struct dt_app_event *event = &node->event;
+    struct dt_view_turn *turn;
     switch ((int)event->type) {
     case DT_EVENT_STATE:
         view->state = event->state;
@@ -185,14 +184,21 @@ static void apply(struct dt_view *view, struct dt_event *node)
             view->story.turns[event->turn].facts.finished = false;
             break;
         }
-        struct dt_view_turn *turn = add_turn(view);
+        turn = add_turn(view);
         if (turn) {
             turn->prompt = strdup(event->text);
             turn->prompt_length = turn->prompt ? event->length : 0;
         }
         break;
+    case DT_EVENT_THOUGHT:
     case DT_EVENT_TEXT:
-        append(view, event);
+        if (event->turn >= view->story.count)
+            break;
+        turn = &view->story.turns[event->turn];
+        if (event->type == DT_EVENT_TEXT)
+            append(event, &turn->text, &turn->text_length, &turn->text_capacity);
+        else
+            append(event, &turn->thought, &turn->thought_length, &turn->thought_capacity);
         break;
     case DT_EVENT_TURN_END:
         if (node->payload) {
@@ -284,6 +290,8 @@ bool dt_view_turn(const struct dt_view *view, size_t i, struct dt_app_turn *out)
     *out = turn->facts;
     out->prompt = turn->prompt ? turn->prompt : "";
     out->prompt_length = turn->prompt_length;
+    out->thought = turn->thought ? turn->thought : "";
+    out->thought_length = turn->thought_length;
     out->text = turn->text ? turn->text : "";
     out->text_length = turn->text_length;
     return true;

@@ -10,8 +10,8 @@
 // ---- payloads ----
 
 struct dt_view_turn {
-    char *prompt, *text; // malloc'ed
-    size_t prompt_length, text_length, text_capacity;
+    char *prompt, *thought, *text; // malloc'ed
+    size_t prompt_length, thought_length, thought_capacity, text_length, text_capacity;
     struct dt_app_turn facts; // without its strings
 };
 

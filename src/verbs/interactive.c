@@ -55,7 +55,7 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
         s->prompt = value->text;
         return 0;
     default:
-        if (dt_settings_set(&s->flags, id, value->text, DT_FROM_USER, &s->err) == DT_OK)
+        if (dt_settings_set_flag(&s->flags, id, value->text, &s->err) == DT_OK)
             return 0;
         return dt_options_usage(DT_VERB_SESSION, "--%s", s->err.message);
     }

@@ -12,10 +12,11 @@
 
 static const int model_settings[] = {MODEL_SETTINGS};
 static const int run_settings[] = {
-    MODEL_SETTINGS,        DT_SET_TEMPERATURE, DT_SET_TOP_P, DT_SET_TOP_K,    DT_SET_MIN_P,
-    DT_SET_REPEAT_PENALTY, DT_SET_REPEAT_LAST, DT_SET_SEED,  DT_SET_MODE,     DT_SET_TEMPLATE,
-    DT_SET_SYSTEM,         DT_SET_STOP,        DT_SET_SPEAK, DT_SET_SPEAK_TO, DT_SET_VOICE,
-    DT_SET_VOICE_SPEED,    DT_SET_VOICE_PITCH,
+    MODEL_SETTINGS,   DT_SET_TEMPERATURE,    DT_SET_TOP_P,       DT_SET_TOP_K,
+    DT_SET_MIN_P,     DT_SET_REPEAT_PENALTY, DT_SET_REPEAT_LAST, DT_SET_SEED,
+    DT_SET_MODE,      DT_SET_TEMPLATE,       DT_SET_SYSTEM,      DT_SET_STOP,
+    DT_SET_STOP_TEXT, DT_SET_THINKING,       DT_SET_SPEAK,       DT_SET_SPEAK_TO,
+    DT_SET_VOICE,     DT_SET_VOICE_SPEED,    DT_SET_VOICE_PITCH,
 };
 static const int convert_settings[] = {DT_SET_TOKENIZER, DT_SET_THREADS};
 static const int tokenize_settings[] = {DT_SET_TOKENIZER};
@@ -114,14 +115,6 @@ static const struct dt_option run_options[] = {
         .name = "special",
         .id = DT_OPTION_SPECIAL,
         .help = "Control tokens in the prompt (<|im_end|>) become tokens; not in a chat.",
-    },
-    {
-        .name = "stop-text",
-        .id = DT_OPTION_STOP_TEXT,
-        .type = DT_OPTION_TEXT,
-        .value = "TEXT",
-        .help = "Ends the generation where this text appears, without printing it; may be given up "
-                "to eight times.",
     },
     {
         .name = "ids",
@@ -389,6 +382,11 @@ static const struct dt_option stories_options[] = {
         .name = "force",
         .id = DT_OPTION_FORCE,
         .help = "Replaces the file that export writes to, if it exists.",
+    },
+    {
+        .name = "thoughts",
+        .id = DT_OPTION_THOUGHTS,
+        .help = "show and export: with what a chat model thought before its answers.",
     },
     JSON_OPTION("Prints JSON."),
     HELP_OPTION,

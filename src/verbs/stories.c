@@ -17,7 +17,7 @@ struct request {
     const char *library; // --library, or NULL
     char path[512];      // the library file; empty: there is none
     uint32_t limit;
-    bool json, force;
+    bool json, force, thoughts;
 };
 
 static void print_entries(const struct dt_library_entry *entries, size_t count, bool snippets)
@@ -100,7 +100,7 @@ static dt_status export_to(const struct request *request, const char *file,
     if (!request->force && access(file, F_OK) == 0)
         return dt_error_set(err, DT_FAILED, file,
                             "the file exists; name another one, or replace it with --force");
-    return dt_export_file(file, story, request->force, err);
+    return dt_export_file(file, story, request->force, request->thoughts, err);
 }
 
 static int show(const struct request *request, const char *which, const char *file)
@@ -117,7 +117,8 @@ static int show(const struct request *request, const char *which, const char *fi
     if (status == DT_OK && file && strcmp(file, "-") != 0)
         status = export_to(request, file, &story, &err);
     else if (status == DT_OK)
-        dt_export_write(stdout, &story, request->json ? DT_EXPORT_JSON : DT_EXPORT_TEXT);
+        dt_export_write(stdout, &story, request->json ? DT_EXPORT_JSON : DT_EXPORT_TEXT,
+                        request->thoughts);
     dt_story_record_free(&story);
     dt_library_close(library);
     return status == DT_OK ? dt_verb_flush() : dt_verb_fail(&err);
@@ -159,6 +160,8 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
         r->json = true;
     else if (id == DT_OPTION_FORCE)
         r->force = true;
+    else if (id == DT_OPTION_THOUGHTS)
+        r->thoughts = true;
     else if (id == DT_SET_LIBRARY)
         r->library = value->text;
     return 0;

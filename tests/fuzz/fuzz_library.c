@@ -138,7 +138,7 @@ static void use_story(struct dt_library *library, int64_t id)
     if (dt_library_load(library, id, &record, NULL) != DT_OK)
         return;
     for (int form = 0; form < 3; form++)
-        FUZZ_HOLDS(dt_export_write(out, &record, (enum dt_export_form)form));
+        FUZZ_HOLDS(dt_export_write(out, &record, (enum dt_export_form)form, form & 1));
     FUZZ_HOLDS(strlen(dt_record_date(record.updated, true, "%Y-%m-%d", when, sizeof when)) == 10);
     for (size_t i = 0; i < record.turn_count; i++)
         FUZZ_HOLDS(record.turns[i].end >= 0 && record.turns[i].end <= 4 && record.turns[i].prompt);

@@ -331,6 +331,77 @@ static void arguments(void **state)
     free(letters);
 }
 
+// A setting of several texts: as a value, by options, and in the file.
+static void texts(void **state)
+{
+    static const struct {
+        const char *value;
+        size_t count; // DT_SETTING_NO_TEXTS: refused
+        const char *first, *last;
+    } rows[] = {
+        {"", 0, NULL, NULL},
+        {"The end", 1, "The end", "The end"},
+        {"a \"b\" \\n", 1, "a \"b\" \\n", "a \"b\" \\n"},
+        {"\"a\"", 1, "a", "a"},
+        {"\"Human:\" \"\\n\\n\"", 2, "Human:", "\n\n"},
+        {"\"a\"\"b\"   \"c \\\"d\\\" \\\\ \\t\"", 3, "a", "c \"d\" \\ \t"},
+        {"\"1\" \"2\" \"3\" \"4\" \"5\" \"6\" \"7\" \"8\"", 8, "1", "8"},
+        {"\"1\" \"2\" \"3\" \"4\" \"5\" \"6\" \"7\" \"8\" \"9\"", DT_SETTING_NO_TEXTS, NULL, NULL},
+        {"\"", DT_SETTING_NO_TEXTS, NULL, NULL},
+        {"\"a", DT_SETTING_NO_TEXTS, NULL, NULL},
+        {"\"a\" b", DT_SETTING_NO_TEXTS, NULL, NULL},
+        {"\"\"", DT_SETTING_NO_TEXTS, NULL, NULL},
+        {"\"a\\x\"", DT_SETTING_NO_TEXTS, NULL, NULL},
+        {"\"a\\", DT_SETTING_NO_TEXTS, NULL, NULL},
+    };
+    (void)state;
+    char storage[DT_SETTING_TEXT_MAX], value[DT_SETTING_TEXT_MAX] = "", path[200], longest[300];
+    const char *found[8];
+    struct dt_error err = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t count = dt_settings_texts(rows[i].value, storage, found);
+        assert_int_equal(count, rows[i].count);
+        bool good = count != DT_SETTING_NO_TEXTS;
+        if (good && count) {
+            assert_string_equal(found[0], rows[i].first);
+            assert_string_equal(found[count - 1], rows[i].last);
+        }
+        assert_int_equal(
+            dt_settings_set(&settings, DT_SET_STOP_TEXT, rows[i].value, DT_FROM_FILE, &err),
+            good ? DT_OK : DT_USAGE);
+    }
+    assert_non_null(strstr(err.message, "stop-text must be one text, or up to 8"));
+    // options: each is a text as it is, and the first replaces the file's
+    static const char *const given[] = {"a \"b\"", "\n\nUser:", "\\n"};
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(dt_settings_set_flag(&settings, DT_SET_STOP_TEXT, given[i], &err), DT_OK);
+    assert_string_equal(dt_settings_text(&settings, DT_SET_STOP_TEXT),
+                        "\"a \\\"b\\\"\" \"\\n\\nUser:\" \"\\\\n\"");
+    assert_int_equal(
+        dt_settings_texts(dt_settings_text(&settings, DT_SET_STOP_TEXT), storage, found), 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(found[i], given[i]);
+    snprintf(path, sizeof path, "%s/texts.ini", folder);
+    assert_int_equal(dt_settings_write(&settings, path, &err), DT_OK);
+    snprintf(value, sizeof value, "%s", dt_settings_text(&settings, DT_SET_STOP_TEXT));
+    dt_settings_init(&settings);
+    assert_int_equal(dt_settings_read(&settings, path, &err), DT_OK);
+    assert_string_equal(dt_settings_text(&settings, DT_SET_STOP_TEXT), value);
+    // limits
+    assert_int_equal(dt_settings_set_flag(&settings, DT_SET_STOP_TEXT, "", &err), DT_USAGE);
+    memset(longest, 'x', sizeof longest);
+    longest[257] = 0;
+    assert_int_equal(dt_settings_set_flag(&settings, DT_SET_STOP_TEXT, longest, &err), DT_USAGE);
+    longest[256] = 0;
+    assert_int_equal(dt_settings_set_flag(&settings, DT_SET_STOP_TEXT, longest, &err), DT_OK);
+    assert_int_equal(dt_settings_set_flag(&settings, DT_SET_STOP_TEXT, longest, &err), DT_USAGE);
+    assert_non_null(strstr(err.message, "stop-text: at most 8 texts"));
+    value[0] = '\0';
+    for (int i = 0; i < 8; i++)
+        assert_true(dt_settings_add_text(value, "\n"));
+    assert_false(dt_settings_add_text(value, "\n"));
+}
+
 static void help(void **state)
 {
     (void)state;
@@ -359,6 +430,7 @@ int main(void)
         cmocka_unit_test_setup(ini_round_trip, set_up),
         cmocka_unit_test_setup(environment, set_up),
         cmocka_unit_test_setup(arguments, set_up),
+        cmocka_unit_test_setup(texts, set_up),
         cmocka_unit_test_setup(help, set_up),
     };
     if (!mkdtemp(folder))

@@ -18,9 +18,18 @@ const char *ui_length_limit_text(const struct dt_app_api *api, struct dt_app *ap
                                  size_t size)
 {
     const char *limit = api->get(app, DT_SET_LENGTH);
-    dt_format(out, size, "Length limit reached (%s token%s). /continue continues.", limit,
-              strcmp(limit, "1") == 0 ? "" : "s");
+    struct dt_app_turn turn = {0};
+    size_t turns = api->story(app)->turns;
+    bool thinks =
+        turns && api->turn(app, turns - 1, &turn) && turn.thought_length && !turn.text_length;
+    dt_format(out, size, "Length limit reached%s (%s token%s). /continue continues.",
+              thinks ? " in a thought" : "", limit, strcmp(limit, "1") == 0 ? "" : "s");
     return out;
+}
+
+bool ui_is_story_end(enum dt_app_turn_end end)
+{
+    return end == DT_END_STORY || end == DT_END_STOP_TEXT;
 }
 
 const char *ui_no_memory_text(size_t bytes, char *out, size_t size)

@@ -22,3 +22,9 @@ int ui_setting_choice(const struct dt_app_api *api, struct dt_app *app, int sett
     }
     return 0;
 }
+
+bool ui_thoughts_are_shown(const struct dt_app_api *api, struct dt_app *app, bool terminal)
+{
+    const char *how = api->get(app, DT_SET_THINKING);
+    return strcmp(how, "show") == 0 || (terminal && strcmp(how, "auto") == 0);
+}

@@ -12,4 +12,7 @@ bool ui_setting_is(const struct dt_app_api *api, struct dt_app *app, int setting
 // The place of the value in the setting's list of words, 0 for the first.
 int ui_setting_choice(const struct dt_app_api *api, struct dt_app *app, int setting);
 
+// Whether thoughts of a model are shown, by the setting `thinking`. terminal: the output is one.
+bool ui_thoughts_are_shown(const struct dt_app_api *api, struct dt_app *app, bool terminal);
+
 #endif

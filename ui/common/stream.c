@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/text.h"
+#include "setting.h"
 
 // After a signal. A session that is asked to end does not wait for a reader that does not read.
 static bool may_wait(struct ui_stream *s)
@@ -95,6 +97,40 @@ void ui_stream_line_end(struct ui_stream *s)
     s->column = 0;
 }
 
+static void put_dim(struct ui_stream *s, bool dim)
+{
+    const char *bytes = dim ? s->dim : s->normal;
+    if (s->dim && s->normal)
+        ui_stream_raw(s, bytes, strlen(bytes));
+}
+
+bool ui_stream_thought(struct ui_stream *s, const char *text, size_t n)
+{
+    if (!ui_thoughts_are_shown(s->api, s->app, s->terminal))
+        return false;
+    if (!s->thinking) {
+        flush(s);
+        put_dim(s, true);
+        s->thinking = true;
+        if (!s->dim || !s->normal)
+            ui_stream_text(s, "<think>\n", 8);
+    }
+    ui_stream_text(s, text, n);
+    return true;
+}
+
+void ui_stream_thought_end(struct ui_stream *s)
+{
+    if (!s->thinking)
+        return;
+    s->thinking = false;
+    flush(s);
+    put_dim(s, false);
+    if (!s->dim || !s->normal)
+        ui_stream_text(s, "\n</think>", 9);
+    ui_stream_text(s, "\n\n", 2);
+}
+
 void ui_stream_turns(struct ui_stream *s, size_t from)
 {
     struct dt_app_turn turn = {0};
@@ -104,6 +140,10 @@ void ui_stream_turns(struct ui_stream *s, size_t from)
         ui_stream_text(s, turn.prompt, turn.prompt_length);
         if (chat)
             ui_stream_line_end(s);
+        if (turn.thought_length)
+            ui_stream_thought(s, turn.thought, turn.thought_length);
+        if (turn.text_length || turn.finished)
+            ui_stream_thought_end(s);
         ui_stream_text(s, turn.text, turn.text_length);
     }
     bool unfinished = i > from && turn.text_length == 0;
@@ -126,7 +166,12 @@ void ui_stream_prompt(struct ui_stream *s, size_t number, bool skip_blank)
 
 void ui_stream_lines(struct ui_stream *s, const char *text, size_t n)
 {
+    bool thinking = s->thinking;
     ui_stream_line_end(s);
+    if (thinking)
+        put_dim(s, false);
     ui_stream_text(s, text, n);
     ui_stream_line_end(s);
+    if (thinking)
+        put_dim(s, true);
 }

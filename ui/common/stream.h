@@ -17,14 +17,24 @@ struct ui_stream {
     unsigned column; // of the cursor
     char word[256];  // an unfinished word, not written yet if width > 0
     size_t word_length;
-    size_t prompt_shown; // 1-based number of a turn whose prompt is written already, or 0
-    bool broken;         // a write failed: the reader is gone, or the device is full
-    int error;           // its errno
+    size_t prompt_shown;      // 1-based number of a turn whose prompt is written already, or 0
+    bool terminal;            // fd is one
+    bool thinking;            // a thought is being written
+    const char *dim, *normal; // what dims text on this terminal, and ends that; NULL: the thoughts
+                              // are between markers
+    bool broken;              // a write failed: the reader is gone, or the device is full
+    int error;                // its errno
 };
 
 // Writes text. With a width, a word that would cross the right edge begins a new line, and the last
 // word is held back until it ends.
 void ui_stream_text(struct ui_stream *s, const char *text, size_t n);
+
+// Writes a part of a thought: dimmed, or after a marker. False, without a change, if thoughts are
+// hidden.
+bool ui_stream_thought(struct ui_stream *s, const char *text, size_t n);
+// Ends the thought, if one is being written, with an empty line.
+void ui_stream_thought_end(struct ui_stream *s);
 
 // Flushes, and ends the line if the cursor is not at the beginning of one.
 void ui_stream_line_end(struct ui_stream *s);

@@ -47,6 +47,7 @@ struct line {
     char *collected;  // lines that ended in a backslash, owned
     bool progress;    // a progress line is on the screen
     struct ahead ahead;
+    bool thinks_shown; // a line has said that the model thinks
 };
 
 static struct line *self; // for readline's call-backs, which have no argument
@@ -285,19 +286,60 @@ static void show_progress(struct line *l, const struct dt_app_event *e)
     l->progress = true;
 }
 
+// That the model thinks: until the answer begins, where the terminal can do that.
+static void show_thinking(struct line *l)
+{
+    live_hide(&l->live, &l->out);
+    if (l->overwrites && !l->progress) {
+        ui_stream_line_end(&l->out);
+        ui_stream_raw(&l->out, UI_THINKING, strlen(UI_THINKING));
+        l->progress = true;
+    } else if (!l->overwrites && !l->thinks_shown) {
+        show_line(l, UI_THINKING);
+    }
+    l->thinks_shown = true;
+}
+
+static void turn_ended(struct line *l, enum dt_app_turn_end end)
+{
+    char text[640];
+    l->thinks_shown = false;
+    live_hide(&l->live, &l->out);
+    ui_stream_thought_end(&l->out);
+    ui_stream_line_end(&l->out);
+    if (!ui_setting_is(l->api, l->app, DT_SET_STATS, "off")) {
+        ui_figures_line(l->api->figures(l->app), 0, text, sizeof text);
+        show_line(l, text);
+    }
+    if (ui_is_story_end(end) && !l->api->story(l->app)->chat)
+        show_line(l, UI_STORY_END);
+    if (end == DT_END_LENGTH)
+        show_line(l, ui_length_limit_text(l->api, l->app, text, sizeof text));
+}
+
 static void event(struct line *l, const struct dt_app_event *e)
 {
     char text[640];
     if (e->type != DT_EVENT_PROGRESS && e->type != DT_EVENT_FIGURES && e->type != DT_EVENT_VOICE &&
-        e->type != DT_EVENT_STATE)
+        e->type != DT_EVENT_STATE && e->type != DT_EVENT_THOUGHT)
         clear_progress(l);
     switch (e->type) {
     case DT_EVENT_TURN:
         stop_asking(l);
         ui_stream_prompt(&l->out, e->turn, true);
         break;
+    case DT_EVENT_THOUGHT:
+        if (!ui_thoughts_are_shown(l->api, l->app, true)) {
+            show_thinking(l);
+            break;
+        }
+        clear_progress(l);
+        live_hide(&l->live, &l->out);
+        ui_stream_thought(&l->out, e->text, e->length);
+        break;
     case DT_EVENT_TEXT:
         live_hide(&l->live, &l->out);
+        ui_stream_thought_end(&l->out);
         ui_stream_text(&l->out, e->text, e->length);
         break;
     case DT_EVENT_FIGURES:
@@ -308,16 +350,7 @@ static void event(struct line *l, const struct dt_app_event *e)
         }
         break;
     case DT_EVENT_TURN_END:
-        live_hide(&l->live, &l->out);
-        ui_stream_line_end(&l->out);
-        if (!ui_setting_is(l->api, l->app, DT_SET_STATS, "off")) {
-            ui_figures_line(l->api->figures(l->app), 0, text, sizeof text);
-            show_line(l, text);
-        }
-        if (e->end == DT_END_STORY && !l->api->story(l->app)->chat)
-            show_line(l, UI_STORY_END);
-        if (e->end == DT_END_LENGTH)
-            show_line(l, ui_length_limit_text(l->api, l->app, text, sizeof text));
+        turn_ended(l, e->end);
         break;
     case DT_EVENT_REDRAW:
         if (e->length)
@@ -525,6 +558,9 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     l->app = app;
     l->out = (struct ui_stream){.api = api, .app = app, .fd = STDOUT_FILENO};
     l->overwrites = live_open(&l->live);
+    l->out.terminal = true;
+    l->out.dim = *l->live.dim ? l->live.dim : NULL;
+    l->out.normal = l->live.normal;
     self = l;
     ahead_init(&l->ahead);
     measure(l);
@@ -538,6 +574,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
 
     stop_asking(l);
     if (!l->hung_up) {
+        ui_stream_thought_end(&l->out);
         ui_stream_line_end(&l->out);
     } else { // the terminal is gone: save the story, and leave
         api->stop(app);

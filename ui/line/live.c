@@ -28,6 +28,9 @@ bool live_open(struct live *l)
     memset(l, 0, sizeof *l);
     if (!term || setupterm(term, STDOUT_FILENO, &error) != OK)
         return false;
+    if (!read_capability("dim", l->dim, sizeof l->dim) ||
+        !read_capability("sgr0", l->normal, sizeof l->normal))
+        l->dim[0] = 0;
     l->possible = read_capability("cuu1", l->up, sizeof l->up) &&
                   read_capability("el", l->clear, sizeof l->clear) &&
                   read_capability("cuf", l->right, sizeof l->right);

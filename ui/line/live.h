@@ -11,10 +11,11 @@
 struct live {
     bool possible, shown;
     char up[32], clear[32], right[64]; // cuu1, el, cuf (with its parameter)
+    char dim[32], normal[32];          // dim and sgr0; dim "": the terminal lacks one of them
 };
 
-// Reads the capabilities of TERM. False if the terminal cannot overwrite a line; the functions
-// below do nothing then.
+// Reads the capabilities of TERM; dim and normal are valid in any case. False if the terminal
+// cannot overwrite a line; the functions below do nothing then.
 bool live_open(struct live *l);
 
 // Writes text on the line below the cursor, and moves the cursor back.

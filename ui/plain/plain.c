@@ -34,6 +34,7 @@ struct plain {
     uint32_t question;
     bool question_default, editing;
     bool prompted;
+    bool thinks_shown; // a line has said that the model thinks
     volatile sig_atomic_t interrupted;
 };
 
@@ -72,16 +73,24 @@ static void event(struct plain *p, const struct dt_app_event *e)
     case DT_EVENT_TURN:
         ui_stream_prompt(&p->out, e->turn, false);
         break;
+    case DT_EVENT_THOUGHT:
+        if (!ui_stream_thought(&p->out, e->text, e->length) && p->terminal && !p->thinks_shown)
+            show_line(p, UI_THINKING);
+        p->thinks_shown = true;
+        break;
     case DT_EVENT_TEXT:
+        ui_stream_thought_end(&p->out);
         ui_stream_text(&p->out, e->text, e->length);
         break;
     case DT_EVENT_TURN_END:
+        p->thinks_shown = false;
+        ui_stream_thought_end(&p->out);
         ui_stream_line_end(&p->out);
         if (!ui_setting_is(p->api, p->app, DT_SET_STATS, "off")) {
             ui_figures_line(p->api->figures(p->app), 0, line, sizeof line);
             show_line(p, line);
         }
-        if (p->terminal && e->end == DT_END_STORY && !p->api->story(p->app)->chat)
+        if (p->terminal && ui_is_story_end(e->end) && !p->api->story(p->app)->chat)
             show_line(p, UI_STORY_END);
         break;
     case DT_EVENT_REDRAW:
@@ -296,6 +305,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     p->api = api;
     p->app = app;
     p->out = (struct ui_stream){.api = api, .app = app, .fd = STDOUT_FILENO};
+    p->out.terminal = isatty(STDOUT_FILENO);
     p->err = (struct ui_stream){.api = api, .app = app, .fd = STDERR_FILENO};
     p->terminal = isatty(STDIN_FILENO);
     p->entered = api->given(app);
@@ -303,6 +313,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     struct sigaction before, interrupt = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &interrupt, &before);
     loop(p);
+    ui_stream_thought_end(&p->out);
     ui_stream_line_end(&p->out);
     sigaction(SIGINT, &before, NULL);
     running = NULL;

@@ -253,6 +253,8 @@ static enum tui_paint paint_of(enum tui_text kind)
     switch (kind) {
     case TUI_TEXT_USER:
         return TUI_PAINT_USER;
+    case TUI_TEXT_THOUGHT:
+        return TUI_PAINT_THOUGHT;
     case TUI_TEXT_NOTICE:
         return TUI_PAINT_NOTICE;
     case TUI_TEXT_ERROR:

@@ -11,7 +11,7 @@ void tui_message(struct tui *ui, enum tui_text kind, const char *line)
 {
     dt_format(ui->message, sizeof ui->message, "%s", line);
     ui->message_kind = kind;
-    ui->message_is_progress = ui->message_is_state = false;
+    ui->message_is_progress = ui->message_is_state = ui->message_is_thinking = false;
     ui->dirty = true;
 }
 
@@ -59,8 +59,10 @@ static void state_changed(struct tui *ui, enum dt_app_state state)
 static void turn_ended(struct tui *ui, enum dt_app_turn_end end)
 {
     char line[128];
+    if (ui->message_is_thinking)
+        tui_message(ui, TUI_TEXT_NOTICE, "");
     tui_story_flush_notices(ui);
-    if (end == DT_END_STORY && !ui->api->story(ui->app)->chat)
+    if (ui_is_story_end(end) && !ui->api->story(ui->app)->chat)
         tui_message(ui, TUI_TEXT_NOTICE, UI_STORY_END);
     else if (end == DT_END_LENGTH)
         tui_message(ui, TUI_TEXT_NOTICE, ui_length_limit_text(ui->api, ui->app, line, sizeof line));
@@ -140,6 +142,8 @@ static void setting_changed(struct tui *ui, int setting)
         tui_redraw(ui);
     } else if (setting == DT_SET_SIZE) {
         tui_use_size(ui);
+    } else if (setting == DT_SET_THINKING) {
+        tui_story_rebuild(ui, 0);
     }
     ui->status_dirty = true;
 }
@@ -168,7 +172,11 @@ static bool story_event(struct tui *ui, const struct dt_app_event *e)
         tui_story_flush_notices(ui);
         tui_story_begin_turn(ui, e->turn);
         return true;
+    case DT_EVENT_THOUGHT:
+        tui_story_thought(ui, e->text, e->length);
+        return true;
     case DT_EVENT_TEXT:
+        tui_story_thought_end(ui);
         tui_story_append(ui, TUI_TEXT_STORY, e->text, e->length);
         return true;
     case DT_EVENT_TURN_END:

@@ -12,6 +12,7 @@
 enum tui_text {
     TUI_TEXT_STORY = 0, // generated text
     TUI_TEXT_USER,      // text typed by the user
+    TUI_TEXT_THOUGHT,   // what the model thinks before it answers
     TUI_TEXT_NOTICE,    // messages of the program
     TUI_TEXT_ERROR,
 };

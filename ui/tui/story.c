@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../common/message.h"
+#include "../common/setting.h"
 #include "tui.h"
 
 bool tui_story_running(const struct tui *ui)
@@ -112,7 +114,35 @@ void tui_story_begin_turn(struct tui *ui, size_t number)
     struct dt_app_turn turn;
     if (number < ui->turn_count || !note_turn(ui, number) || !ui->api->turn(ui->app, number, &turn))
         return;
+    tui_story_thought_end(ui);
     append_prompt(ui, turn.prompt, turn.prompt_length);
+}
+
+void tui_story_thought(struct tui *ui, const char *text, size_t n)
+{
+    if (!ui_thoughts_are_shown(ui->api, ui->app, true)) {
+        if (!ui->message[0] || ui->message_is_progress) {
+            tui_message(ui, TUI_TEXT_NOTICE, UI_THINKING);
+            ui->message_is_thinking = true;
+        }
+        return;
+    }
+    if (!ui->thinking && !ui->terminal.dims)
+        tui_story_append(ui, TUI_TEXT_THOUGHT, "<think>\n", 8);
+    ui->thinking = true;
+    tui_story_append(ui, TUI_TEXT_THOUGHT, text, n);
+}
+
+void tui_story_thought_end(struct tui *ui)
+{
+    if (ui->message_is_thinking)
+        tui_message(ui, TUI_TEXT_NOTICE, "");
+    if (!ui->thinking)
+        return;
+    ui->thinking = false;
+    if (!ui->terminal.dims)
+        tui_story_append(ui, TUI_TEXT_THOUGHT, "\n</think>", 9);
+    tui_story_append(ui, TUI_TEXT_STORY, "\n\n", 2);
 }
 
 void tui_story_rebuild(struct tui *ui, size_t from)
@@ -123,11 +153,16 @@ void tui_story_rebuild(struct tui *ui, size_t from)
         tui_layout_truncate(&ui->story, 0);
     }
     ui->turn_count = from < ui->turn_count ? from : ui->turn_count;
+    ui->thinking = false;
     struct dt_app_turn turn;
     for (size_t i = ui->turn_count; ui->api->turn(ui->app, i, &turn); i++) {
         if (!note_turn(ui, i))
             break;
         append_prompt(ui, turn.prompt, turn.prompt_length);
+        if (turn.thought_length && ui_thoughts_are_shown(ui->api, ui->app, true))
+            tui_story_thought(ui, turn.thought, turn.thought_length);
+        if (turn.text_length)
+            tui_story_thought_end(ui);
         tui_story_append(ui, TUI_TEXT_STORY, turn.text, turn.text_length);
     }
     ui->drawn_top = SIZE_MAX;

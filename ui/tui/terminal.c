@@ -404,6 +404,7 @@ bool tui_terminal_open(struct tui_terminal *t, const struct tui_terminal_options
         read_typed_before();
     find_keys();
     idlok(stdscr, TRUE);
+    t->dims = ui_capability("dim") != NULL;
     t->colour = options->colour && has_colors() && start_color() == OK;
     if (t->colour)
         use_default_colors();
@@ -473,6 +474,7 @@ void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme)
         [TUI_PAINT_PLAIN] = {A_NORMAL, -1, -1, COLOR_WHITE, COLOR_BLACK},
         [TUI_PAINT_STORY] = {A_NORMAL, -1, -1, COLOR_WHITE, COLOR_BLACK},
         [TUI_PAINT_USER] = {A_BOLD, COLOR_CYAN, -1, COLOR_YELLOW, COLOR_BLACK},
+        [TUI_PAINT_THOUGHT] = {A_DIM, -1, -1, COLOR_WHITE, COLOR_BLACK},
         [TUI_PAINT_NOTICE] = {A_DIM, COLOR_GREEN, -1, COLOR_CYAN, COLOR_BLACK},
         [TUI_PAINT_ERROR] = {A_BOLD | A_UNDERLINE, COLOR_RED, -1, COLOR_WHITE, COLOR_RED},
         [TUI_PAINT_STATUS] = {A_REVERSE, COLOR_BLACK, COLOR_CYAN, COLOR_BLACK, COLOR_WHITE},
@@ -490,6 +492,8 @@ void tui_terminal_paint(struct tui_terminal *t, enum tui_theme theme)
         if (front == -1 && back == -1)
             continue; // the terminal's own colours
         init_pair((short)(i + 1), front, back);
-        t->attributes[i] = (unsigned)COLOR_PAIR(i + 1) | (strong ? A_BOLD : A_NORMAL);
+        t->attributes[i] = (unsigned)COLOR_PAIR(i + 1) | (!strong                  ? A_NORMAL
+                                                          : i == TUI_PAINT_THOUGHT ? A_DIM
+                                                                                   : A_BOLD);
     }
 }

@@ -35,6 +35,7 @@ enum tui_paint {
     TUI_PAINT_PLAIN = 0,
     TUI_PAINT_STORY,
     TUI_PAINT_USER,
+    TUI_PAINT_THOUGHT,
     TUI_PAINT_NOTICE,
     TUI_PAINT_ERROR,
     TUI_PAINT_STATUS,
@@ -57,6 +58,7 @@ struct tui_terminal {
     enum tui_glyphs glyphs;
     enum tui_theme theme;
     bool colour, open, headless;
+    bool dims;       // it can show dim text
     bool fixed_size; // given by the user or a script: changes of the real size are ignored
     unsigned attributes[TUI_PAINT_COUNT]; // chtype attributes of each paint
 };

@@ -67,6 +67,7 @@ struct tui {
     size_t drawn_top;      // first row of the frame before; SIZE_MAX: draw everything
     size_t drawn_rows;     // rows the layout had in that frame
     size_t changed_row;    // rows from this one on have changed since
+    bool thinking;         // the story ends in a thought
     char *pending_notices; // shown in the story when the turn ends, owned
     size_t pending_length;
 
@@ -76,6 +77,7 @@ struct tui {
     enum tui_text message_kind;
     bool message_is_progress; // a progress bar
     bool message_is_state;    // the name of a state; removed when the state ends
+    bool message_is_thinking; // the model thinks; removed when its answer begins
 
     struct tui_editor input;
     struct tui_layout entry_layout; // the entry, wrapped
@@ -122,6 +124,10 @@ void tui_story_append(struct tui *ui, enum tui_text kind, const char *text, size
 void tui_story_lines(struct tui *ui, enum tui_text kind, const char *lines, size_t n);
 // Adds the prompt of turn `number`, unless it is there (a continued turn).
 void tui_story_begin_turn(struct tui *ui, size_t number);
+// A part of a thought, dimmed or between markers; where thoughts are hidden, only a message.
+void tui_story_thought(struct tui *ui, const char *text, size_t n);
+// Ends a thought, if the story ends in one, with an empty line.
+void tui_story_thought_end(struct tui *ui);
 // Adds the turns from `from` on again, as the app has them now.
 void tui_story_rebuild(struct tui *ui, size_t from);
 // Whether a turn is running, so that lines of the program would split a sentence.

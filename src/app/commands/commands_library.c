@@ -117,10 +117,16 @@ void dt_command_open_first(struct dt_worker *w, const char *number)
 
 // ---- exporting and renaming ----
 
-// Reads "[N] FILE". *id: N, or 0. False if there is no file name.
-static bool read_export(const char *arguments, int64_t *id, char *path, size_t size)
+// Reads "[--thoughts] [N] FILE". *id: N, or 0. False if there is no file name.
+static bool read_export(const char *arguments, bool *thoughts, int64_t *id, char *path, size_t size)
 {
+    static const char option[] = "--thoughts";
     char number[24];
+    *thoughts = strncmp(arguments, option, sizeof option - 1) == 0 &&
+                strchr(" ", arguments[sizeof option - 1]) != NULL;
+    if (*thoughts)
+        arguments += sizeof option - 1;
+    arguments += strspn(arguments, " ");
     size_t n = strcspn(arguments, " ");
     snprintf(number, sizeof number, "%.*s", (int)n, arguments);
     bool of_library = arguments[n] == ' ' && n < sizeof number && dt_story_number(number, id);
@@ -141,13 +147,14 @@ static void export_story(struct dt_worker *w, const char *arguments, bool replac
     struct dt_error err = {0};
     char path[4096];
     int64_t id;
-    read_export(arguments, &id, path, sizeof path);
+    bool thoughts;
+    read_export(arguments, &thoughts, &id, path, sizeof path);
     if (id ? !load(w, id, &loaded) : !dt_worker_has_turn(w, "export"))
         return;
     if (!id)
         dt_save_make_record(w, &own);
     const struct dt_story_record *record = id ? &loaded : &own.story;
-    if (dt_export_file(path, record, replace, &err) == DT_OK)
+    if (dt_export_file(path, record, replace, thoughts, &err) == DT_OK)
         dt_report_notice(w->report, DT_NOTICE_INFO, "Exported %zu turn%s to %s.",
                          record->turn_count, record->turn_count == 1 ? "" : "s", path);
     else
@@ -172,7 +179,8 @@ void dt_command_export(struct dt_app *app, char *arguments)
 {
     char path[4096], question[400];
     int64_t id;
-    if (!read_export(arguments, &id, path, sizeof path)) {
+    bool thoughts;
+    if (!read_export(arguments, &thoughts, &id, path, sizeof path)) {
         dt_report_notice(&app->report, DT_NOTICE_WARNING,
                          "Which file? /export FILE writes the story, /export N FILE story N of the "
                          "library; FILE ends in .md, .txt or .json.");

@@ -32,7 +32,7 @@ void dt_command_continue(struct dt_worker *w, const char *arguments)
     struct dt_turn *turn = dt_story_last(&w->story);
     if (!dt_worker_has_model(w) || !dt_worker_has_turn(w, "continue"))
         return;
-    if (turn->finished && turn->end == DT_END_STORY && turn->length > 0) {
+    if (dt_story_is_ended(turn) && turn->length > turn->opened) {
         dt_report_notice(w->report, DT_NOTICE_INFO,
                          "The story has ended. More text continues it, Enter on an empty line "
                          "begins another one, /retry generates its last part again.");
@@ -48,6 +48,13 @@ void dt_command_continue(struct dt_worker *w, const char *arguments)
         dt_generate(w, true);
 }
 
+// Whether the setting `thinking` asks for another prompt than that of the last turn.
+static bool thinks_otherwise(const struct dt_worker *w)
+{
+    return w->story.chat && w->chat.thoughts &&
+           w->chat.without_thinking != dt_settings_is(&w->settings, DT_SET_THINKING, "off");
+}
+
 void dt_command_retry(struct dt_worker *w, const char *arguments)
 {
     (void)arguments;
@@ -55,16 +62,18 @@ void dt_command_retry(struct dt_worker *w, const char *arguments)
     struct dt_turn *turn = dt_story_last(story);
     if (!dt_worker_has_model(w) || !dt_worker_has_turn(w, "generate again"))
         return;
-    turn->length = 0;
-    turn->text[0] = '\0';
+    if (turn->output_at == DT_NOWHERE || thinks_otherwise(w)) {
+        story->stale = true;
+        turn->length = turn->opened = 0;
+    } else {
+        story->token_count = turn->output_at;
+        turn->length = turn->opened;
+    }
+    turn->text[turn->length] = '\0';
     turn->tokens = 0;
     turn->random = 0;
     uint64_t seed = dt_settings_uint(&w->settings, DT_SET_SEED);
     turn->seed = seed ? turn->seed + 1 : dt_worker_new_seed(w);
-    if (turn->output_at == DT_NOWHERE)
-        story->stale = true;
-    else
-        story->token_count = turn->output_at;
     if (!refresh_context(w))
         return;
     if (dt_settings_real(&w->settings, DT_SET_TEMPERATURE) == 0)
@@ -96,8 +105,10 @@ void dt_command_undo(struct dt_worker *w, const char *arguments)
 void dt_command_edit(struct dt_worker *w, const char *arguments)
 {
     (void)arguments;
-    if (dt_worker_has_turn(w, "edit"))
-        dt_report_entry(w->report, DT_EVENT_EDIT, dt_story_last(&w->story)->text);
+    if (!dt_worker_has_turn(w, "edit"))
+        return;
+    const struct dt_turn *turn = dt_story_last(&w->story);
+    dt_report_entry(w->report, DT_EVENT_EDIT, turn->text + dt_prompt_edited_from(w, turn));
 }
 
 void dt_command_pin(struct dt_worker *w, const char *arguments)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "core/text/thoughts.h"
 #include "host/json.h"
 
 // By the ending of the name; false if that is none of the three.
@@ -48,7 +49,14 @@ static bool is_said(const struct dt_story_record *story, const struct dt_turn_re
     return n > 0 && strchr(".?!", turn->prompt[n - 1]) && turn->output[0] && turn->output[0] != ' ';
 }
 
-static void write_text(FILE *out, const struct dt_story_record *story, bool markdown)
+// Where the answer of a turn begins; all of a story is text.
+static size_t answer_at(const struct dt_story_record *story, const struct dt_turn_record *turn)
+{
+    unsigned markers = story->chat ? DT_THOUGHT_ANY : 0;
+    return dt_thoughts_answer(markers, turn->output, strlen(turn->output), NULL);
+}
+
+static void write_text(FILE *out, const struct dt_story_record *story, bool markdown, bool thoughts)
 {
     fprintf(out, markdown ? "# %s\n\n" : "%s\n\n", story->title ? story->title : "A story");
     for (size_t i = 0; i < story->turn_count; i++) {
@@ -60,7 +68,7 @@ static void write_text(FILE *out, const struct dt_story_record *story, bool mark
             fputs(turn->prompt, out);
         if (said && !markdown)
             fputs("\n\n", out);
-        fputs(turn->output, out);
+        fputs(turn->output + (thoughts ? 0 : answer_at(story, turn)), out);
         if (last || said || is_said(story, turn + 1))
             fputs(last ? "\n" : "\n\n", out);
     }
@@ -75,9 +83,28 @@ static void write_text(FILE *out, const struct dt_story_record *story, bool mark
     }
 }
 
-static void write_json(FILE *out, const struct dt_story_record *story)
+// A turn's thoughts without their markers, if there are any.
+static void write_json_thoughts(struct dt_json *json, const struct dt_story_record *story,
+                                const struct dt_turn_record *turn)
 {
-    static const char *const ends[] = {"story", "stopped", "length", "context", "error"};
+    struct dt_thoughts t = {.rows = story->chat ? DT_THOUGHT_ANY : 0};
+    size_t n = strlen(turn->output), thought_n = 0, text_n = 0;
+    char *both = malloc(2 * (n + DT_THOUGHTS_HELD)), *text = both + n + DT_THOUGHTS_HELD;
+    if (!both)
+        return;
+    dt_thoughts_push(&t, turn->output, n, both, &thought_n, text, &text_n);
+    dt_thoughts_flush(&t, both, &thought_n, text, &text_n);
+    if (thought_n) {
+        dt_json_name(json, "thought");
+        dt_json_text_n(json, both, thought_n);
+    }
+    free(both);
+}
+
+static void write_json(FILE *out, const struct dt_story_record *story, bool thoughts)
+{
+    static const char *const ends[] = {"story",   "stopped", "length",
+                                       "context", "error",   "stop-text"};
     struct dt_json json;
     dt_json_init(&json, out, 2);
     dt_json_object(&json);
@@ -98,10 +125,12 @@ static void write_json(FILE *out, const struct dt_story_record *story)
         const struct dt_turn_record *turn = &story->turns[i];
         dt_json_object(&json);
         dt_json_put_text(&json, "prompt", turn->prompt);
-        dt_json_put_text(&json, "told", turn->output);
+        if (thoughts)
+            write_json_thoughts(&json, story, turn);
+        dt_json_put_text(&json, "told", turn->output + answer_at(story, turn));
         dt_json_put_bool(&json, "finished", turn->finished);
         dt_json_put_text(&json, "end",
-                         turn->finished && turn->end >= 0 && turn->end < 5 ? ends[turn->end]
+                         turn->finished && turn->end >= 0 && turn->end < 6 ? ends[turn->end]
                                                                            : NULL);
         dt_json_put_uint(&json, "tokens", turn->tokens);
         dt_json_put_uint(&json, "seed", turn->seed);
@@ -113,12 +142,13 @@ static void write_json(FILE *out, const struct dt_story_record *story)
     dt_json_end(&json);
 }
 
-bool dt_export_write(FILE *out, const struct dt_story_record *story, enum dt_export_form form)
+bool dt_export_write(FILE *out, const struct dt_story_record *story, enum dt_export_form form,
+                     bool thoughts)
 {
     if (form == DT_EXPORT_JSON)
-        write_json(out, story);
+        write_json(out, story, thoughts);
     else
-        write_text(out, story, form == DT_EXPORT_MARKDOWN);
+        write_text(out, story, form == DT_EXPORT_MARKDOWN, thoughts);
     return fflush(out) == 0 && !ferror(out);
 }
 
@@ -133,14 +163,14 @@ static bool claim(const char *path)
 }
 
 static dt_status write_file(const char *path, const struct dt_story_record *story,
-                            enum dt_export_form form, struct dt_error *err)
+                            enum dt_export_form form, bool thoughts, struct dt_error *err)
 {
     char temporary[4200];
     snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     int fd = mkostemp(temporary, O_CLOEXEC);
     FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
-    bool good =
-        out && dt_export_write(out, story, form) && fsync(fd) == 0 && rename(temporary, path) == 0;
+    bool good = out && dt_export_write(out, story, form, thoughts) && fsync(fd) == 0 &&
+                rename(temporary, path) == 0;
     dt_status status = good ? DT_OK
                             : dt_error_set(err, DT_FAILED, path, "the story cannot be written: %s",
                                            strerror(errno));
@@ -154,7 +184,7 @@ static dt_status write_file(const char *path, const struct dt_story_record *stor
 }
 
 dt_status dt_export_file(const char *path, const struct dt_story_record *story, bool replace,
-                         struct dt_error *err)
+                         bool thoughts, struct dt_error *err)
 {
     enum dt_export_form form;
     if (!form_of(path, &form))
@@ -165,7 +195,7 @@ dt_status dt_export_file(const char *path, const struct dt_story_record *story, 
                             errno == EEXIST ? "the file exists; name another one"
                                             : "the story cannot be written: %s",
                             strerror(errno));
-    dt_status status = write_file(path, story, form, err);
+    dt_status status = write_file(path, story, form, thoughts, err);
     if (status != DT_OK && !replace)
         unlink(path);
     return status;

@@ -30,7 +30,7 @@ static double speed(sqlite3_stmt *s, int i)
 static int end(sqlite3_stmt *s, int i)
 {
     int64_t end = sqlite3_column_int64(s, i);
-    return end >= DT_END_STORY && end <= DT_END_ERROR ? (int)end : DT_END_STOPPED;
+    return end >= DT_END_STORY && end <= DT_END_STOP_TEXT ? (int)end : DT_END_STOPPED;
 }
 
 // Stories in the order of their last change, the last one first.

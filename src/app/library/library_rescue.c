@@ -19,7 +19,7 @@ static bool write_to(const struct dt_story_record *story, const char *folder, ch
     for (int i = 1; i < 100; i++) {
         snprintf(path, size, i > 1 ? "%s/duotale-story-%s-%d.md" : "%s/duotale-story-%s.md", folder,
                  stamp, i);
-        if (dt_export_file(path, story, false, &err) == DT_OK)
+        if (dt_export_file(path, story, false, true, &err) == DT_OK)
             return true;
         if (access(path, F_OK) != 0)
             return false;

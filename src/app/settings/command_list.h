@@ -65,8 +65,9 @@ COMMAND("library", "[search]",
 COMMAND("open", "[n]",
         "Opens story n of the library, or the last one.",
         STORY, STOP(dt_command_open))
-COMMAND("export", "[n] file",
-        "Writes the story, or story n, to a file: .md, .txt or .json.",
+COMMAND("export", "[--thoughts] [n] file",
+        "Writes the story, or story n, to a file: .md, .txt or .json; a model's thoughts only with "
+        "--thoughts.",
         FILE, UI(dt_command_export))
 COMMAND("rename", "title",
         "Gives the story another title.",

@@ -11,6 +11,7 @@
 
 #include "app/settings/name_match.h"
 #include "base/text.h"
+#include "base/typed_text.h"
 
 static const char *name_at(const void *list, size_t i)
 {
@@ -81,6 +82,9 @@ const char *dt_settings_range(const struct dt_setting *setting, char *out, size_
         break;
     case DT_SETTING_BYTES:
         snprintf(out, size, "a size such as 24M");
+        break;
+    case DT_SETTING_TEXTS:
+        snprintf(out, size, "one text, or several in double quotes");
         break;
     }
     return out;
@@ -211,7 +215,12 @@ static bool parse_choice(const struct dt_setting *setting, const char *text,
 static bool parse_text(const struct dt_setting *setting, const char *text,
                        struct dt_setting_value *value)
 {
-    if (setting->type == DT_SETTING_TEXT && !dt_utf8_valid(text, strlen(text)))
+    char storage[DT_SETTING_TEXT_MAX];
+    const char *texts[DT_STOP_TEXTS];
+    if (setting->type != DT_SETTING_FILE && !dt_utf8_valid(text, strlen(text)))
+        return false;
+    if (setting->type == DT_SETTING_TEXTS &&
+        dt_settings_texts(text, storage, texts) == DT_SETTING_NO_TEXTS)
         return false;
     for (const char *p = text; *p; p++) {
         if ((unsigned char)*p < 0x20 || *p == 0x7f)
@@ -242,6 +251,7 @@ static bool parse(const struct dt_setting *setting, const char *text,
         return parse_choice(setting, text, value);
     case DT_SETTING_TEXT:
     case DT_SETTING_FILE:
+    case DT_SETTING_TEXTS:
         return parse_text(setting, text, value);
     }
     return false;
@@ -267,6 +277,10 @@ static const char *requirement(const struct dt_setting *setting, char *out, size
         break;
     case DT_SETTING_CHOICE:
         snprintf(out, size, "one of: %s", setting->choices);
+        break;
+    case DT_SETTING_TEXTS:
+        snprintf(out, size, "one text, or up to %u in double quotes, of 1 to %u bytes",
+                 DT_STOP_TEXTS, DT_STOP_TEXT_MAX);
         break;
     default:
         return dt_settings_range(setting, out, size);
@@ -299,7 +313,7 @@ dt_status dt_settings_value(int id, const char *text, enum dt_setting_source sou
     if (status != DT_OK)
         return status;
     value.source = source;
-    if (setting->type == DT_SETTING_TEXT) // a path stays as it is
+    if (setting->type == DT_SETTING_TEXT || setting->type == DT_SETTING_TEXTS) // not a path
         dt_text_clean(value.text, sizeof value.text, value.text, strlen(value.text), DT_TEXT_LINES);
     *out = value;
     return DT_OK;

@@ -20,6 +20,7 @@ enum dt_setting_type {
     DT_SETTING_TEXT,   // one line of UTF-8, at most DT_SETTING_TEXT_MAX - 1 bytes
     DT_SETTING_FILE,   // a path; "~/" is the home folder
     DT_SETTING_BYTES,  // a size: 24M, 512K, 1G, or plain bytes
+    DT_SETTING_TEXTS,  // one text as it is, or several in double quotes (dt_settings_texts)
 };
 
 // When a change takes effect.
@@ -72,6 +73,8 @@ enum dt_setting_id {
     DT_SET_OPENING,
     DT_SET_OVERFLOW,
     DT_SET_STOP,
+    DT_SET_STOP_TEXT,
+    DT_SET_THINKING,
     DT_SET_COMPARE_LENGTH,
     DT_SET_UI,
     DT_SET_CHARSET,
@@ -174,6 +177,17 @@ bool dt_settings_choice(const struct dt_setting *setting, size_t i, char *out, s
 bool dt_settings_step(const struct dt_settings *settings, int id, int steps, char *out,
                       size_t size);
 
+// The texts of a TEXTS value: none if it is empty, several if it begins with a double quote, else
+// one as it is. Between the quotes \n, \t, \" and \\ are newline, tab, quote and backslash. Writes
+// them to storage[DT_SETTING_TEXT_MAX] and pointers to them to out[DT_STOP_TEXTS]. Returns how
+// many; DT_SETTING_NO_TEXTS: too many, an empty or too long one, or something outside the quotes.
+size_t dt_settings_texts(const char *value, char *storage, const char **out);
+#define DT_SETTING_NO_TEXTS SIZE_MAX
+
+// Appends a text, as it is, to value[DT_SETTING_TEXT_MAX] of a TEXTS setting. False, without a
+// change, if it does not fit or is empty.
+bool dt_settings_add_text(char *value, const char *text);
+
 // Restores the defaults of all settings that this source set (of a model that is closed).
 void dt_settings_forget(struct dt_settings *settings, enum dt_setting_source source);
 
@@ -223,6 +237,11 @@ struct option *dt_settings_options(const int *ids, size_t count, const struct op
 // Which setting a result of getopt_long is, -1 if it is no setting. *argument becomes "on" or
 // "off" for a switch.
 int dt_settings_flag(int result, const char **argument);
+
+// Sets one by an option, as dt_settings_set does; each option of a TEXTS setting adds a text, which
+// is taken as it is, and the first replaces the value of a weaker source.
+dt_status dt_settings_set_flag(struct dt_settings *settings, int id, const char *text,
+                               struct dt_error *err);
 
 // Handles one result of getopt_long: 1 if it was a setting's (set, or *err filled with DT_USAGE), 0
 // if it is no setting.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/settings/settings.h"
+#include "base/typed_text.h"
 
 // "no-NAME" for switches. Static, because the options that getopt_long uses point to them.
 static char negations[DT_SET_COUNT][32];
@@ -70,6 +71,24 @@ int dt_settings_flag(int result, const char **argument)
     return -1;
 }
 
+dt_status dt_settings_set_flag(struct dt_settings *settings, int id, const char *text,
+                               struct dt_error *err)
+{
+    struct dt_setting_value *value = &settings->value[id];
+    char all[DT_SETTING_TEXT_MAX] = "";
+    if (dt_settings_table()[id].type != DT_SETTING_TEXTS)
+        return dt_settings_set(settings, id, text, DT_FROM_USER, err);
+    if (value->source == DT_FROM_USER)
+        memcpy(all, value->text, sizeof all);
+    if (dt_settings_add_text(all, text) &&
+        dt_settings_set(settings, id, all, DT_FROM_USER, err) == DT_OK)
+        return DT_OK;
+    return dt_error_set(err, DT_USAGE, NULL,
+                        "%s: at most %u texts of 1 to %u bytes, %u in all (got %zu bytes)",
+                        dt_settings_table()[id].name, DT_STOP_TEXTS, DT_STOP_TEXT_MAX,
+                        DT_SETTING_TEXT_MAX - 1, strlen(text));
+}
+
 int dt_settings_option(struct dt_settings *settings, int result, const char *argument,
                        struct dt_error *err)
 {
@@ -77,7 +96,7 @@ int dt_settings_option(struct dt_settings *settings, int result, const char *arg
     int id = dt_settings_flag(result, &argument);
     if (id < 0)
         return 0;
-    if (dt_settings_set(settings, id, argument, DT_FROM_USER, &inner) != DT_OK)
+    if (dt_settings_set_flag(settings, id, argument, &inner) != DT_OK)
         dt_error_set(err, DT_USAGE, NULL, "--%s", inner.message);
     return 1;
 }

@@ -68,6 +68,13 @@ static char *read_line(char *out, int size, void *stream)
     return out;
 }
 
+// Whether the value may hold any character.
+static bool is_escaped(const struct dt_setting *setting)
+{
+    return setting->type == DT_SETTING_TEXT || setting->type == DT_SETTING_FILE ||
+           setting->type == DT_SETTING_TEXTS;
+}
+
 // "\;" and "\#" are these characters, which would begin a comment otherwise; "\\" is a backslash.
 static void unescape(char *text)
 {
@@ -117,8 +124,7 @@ static int on_value(void *user, const char *section, const char *name, const cha
     reader->last = id;
     char text[sizeof reader->text];
     memcpy(text, reader->text, n + more + 1);
-    if (dt_settings_table()[id].type == DT_SETTING_TEXT ||
-        dt_settings_table()[id].type == DT_SETTING_FILE)
+    if (is_escaped(&dt_settings_table()[id]))
         unescape(text);
     return dt_settings_set(reader->settings, id, text, DT_FROM_FILE, &reader->error) == DT_OK;
 }
@@ -224,7 +230,7 @@ dt_status dt_settings_write(const struct dt_settings *settings, const char *path
             fprintf(out, "\n[%s]\n", setting->group);
         group = setting->group;
         fprintf(out, "%s = ", setting->name);
-        if (setting->type == DT_SETTING_TEXT || setting->type == DT_SETTING_FILE)
+        if (is_escaped(setting))
             write_text(out, settings->value[id].text);
         else
             fputs(settings->value[id].text, out);

@@ -281,6 +281,29 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .help = "Which token ends a story: end: any end token; bos: only the first token of the "
                 "next text, as in llama2.c.",
     },
+    [DT_SET_STOP_TEXT] = {
+        .name = "stop-text",
+        .type = DT_SETTING_TEXTS,
+        .when = DT_SETTING_TURN,
+        .initial = "",
+        .value = "TEXT",
+        .group = "Stories",
+        .help = "Ends a turn where this text appears, without showing it. Up to eight texts: an "
+                "option for each, or one value with each in double quotes.",
+    },
+    [DT_SET_THINKING] = {
+        .name = "thinking",
+        .type = DT_SETTING_CHOICE,
+        .when = DT_SETTING_LIVE,
+        .step = 1,
+        .initial = "auto",
+        .choices = "auto show hide off",
+        .value = "HOW",
+        .group = "Stories",
+        .help = "The thoughts of a chat model that thinks before it answers: show or hide them; "
+                "auto: show on a terminal, hide in a pipe; off: ask the model for none, from the "
+                "next turn on.",
+    },
     [DT_SET_COMPARE_LENGTH] = {
         .name = "compare-length",
         .type = DT_SETTING_INT,

@@ -5,23 +5,58 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/worker/answer.h"
 #include "app/worker/context_full.h"
 #include "app/worker/dialogue.h"
-#include "base/text.h"
 
 static dt_status no_memory(struct dt_error *err)
 {
     return dt_error_set(err, DT_NO_MEMORY, NULL, "out of memory for the tokens of the story");
 }
 
-static dt_status push_text(struct dt_worker *w, const char *text, unsigned flags,
-                           struct dt_error *err)
+static dt_status push_bytes(struct dt_worker *w, const char *text, size_t n, unsigned flags,
+                            struct dt_error *err)
 {
     const uint32_t *tokens;
     size_t count;
-    dt_status status = dt_engine_encode(w->engine, text, strlen(text), flags, &tokens, &count, err);
+    dt_status status = dt_engine_encode(w->engine, text, n, flags, &tokens, &count, err);
     if (status == DT_OK && !dt_story_push_tokens(&w->story, tokens, count))
         status = no_memory(err);
+    return status;
+}
+
+static dt_status push_text(struct dt_worker *w, const char *text, unsigned flags,
+                           struct dt_error *err)
+{
+    return push_bytes(w, text, strlen(text), flags, err);
+}
+
+// Puts the text of a turn into the context, from byte `at` on. A marker of thoughts that is a token
+// becomes that token, as it was when the text was generated.
+static dt_status push_answer(struct dt_worker *w, const struct dt_turn *turn, size_t at,
+                             struct dt_error *err)
+{
+    const struct dt_vocab *vocab = &dt_engine_model(w->engine)->vocab;
+    unsigned rows = w->story.chat ? w->chat.thoughts : 0;
+    dt_status status = DT_OK;
+    for (size_t end = at; status == DT_OK && at < turn->length; at = end) {
+        size_t marker = 0;
+        for (; end < turn->length; end++) {
+            marker = dt_thoughts_marker_at(rows, turn->text + end, turn->length - end);
+            if (marker)
+                break;
+        }
+        uint32_t id = marker ? dt_template_marker(vocab, turn->text + end, marker) : DT_NO_TOKEN;
+        if (id == DT_NO_TOKEN) // text, as far as it goes
+            end += marker;
+        if (end > at)
+            status = push_bytes(w, turn->text + at, end - at, 0, err);
+        if (status == DT_OK && id != DT_NO_TOKEN) {
+            end += marker;
+            if (!dt_story_push_tokens(&w->story, &id, 1))
+                status = no_memory(err);
+        }
+    }
     return status;
 }
 
@@ -62,18 +97,41 @@ static dt_status push_head(struct dt_worker *w, struct dt_error *err)
     return status;
 }
 
+// What closes a turn of a chat, and its thought where that has no end. Returns the number of
+// pieces.
+static size_t close_turn(struct dt_worker *w, const struct dt_turn *turn,
+                         struct dt_template_piece *pieces)
+{
+    struct dt_story *story = &w->story;
+    int open;
+    dt_thoughts_answer(w->chat.thoughts, turn->text, turn->length, &open);
+    if (open < 0)
+        return dt_template_close(w->family, turn->end == DT_END_STORY, pieces);
+    while (
+        turn->end == DT_END_STORY && story->token_count > 0 &&
+        dt_tokenizer_is_end(dt_engine_tokenizer(w->engine), story->tokens[story->token_count - 1]))
+        story->token_count--; // the thought ends first
+    const char *close = dt_thought_markers((unsigned)open)->close;
+    pieces[0] = (struct dt_template_piece){close, strlen(close), true};
+    return 1 + dt_template_close(w->family, false, pieces + 1);
+}
+
 static dt_status put_chat_turn(struct dt_worker *w, size_t n, bool first, struct dt_error *err)
 {
     struct dt_template_piece pieces[2 * DT_TEMPLATE_PIECES];
-    const struct dt_turn *turn = &w->story.turns[n];
+    struct dt_turn *turn = &w->story.turns[n];
     char *system = dt_dialogue_system(w);
     size_t count = 0;
     if (!system)
         return no_memory(err);
     if (!first)
-        count = dt_template_close(w->family, w->story.turns[n - 1].end == DT_END_STORY, pieces);
+        count = close_turn(w, turn - 1, pieces);
+    turn->begin = w->story.token_count;
+    turn->opened = 0;
+    dt_dialogue_choose_thinking(w, turn);
     count += dt_template_turn(w->family, first, system, strlen(system), turn->prompt,
                               strlen(turn->prompt), pieces + count);
+    count += dt_chat_empty_thought(&w->chat, pieces + count);
     dt_status status = push_pieces(w, pieces, count, first, err);
     if (first)
         w->story.head =
@@ -191,7 +249,7 @@ dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err)
         struct dt_turn *turn = &story->turns[i];
         status = put_turn(w, i, i == 0, err);
         if (status == DT_OK && turn->length)
-            status = push_text(w, turn->text, 0, err);
+            status = push_answer(w, turn, turn->opened, err);
         if (status == DT_OK && is_closed(w, i)) {
             uint32_t end = vocab->eot != DT_NO_TOKEN ? vocab->eot : vocab->eos;
             if (end != DT_NO_TOKEN && !dt_story_push_tokens(story, &end, 1))
@@ -211,20 +269,20 @@ dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err)
     return status;
 }
 
-// The length in bytes, as clean text, of the first `count` tokens of the last turn; stops before a
-// token that would make it longer than `most`. *whole: how many of those tokens together end at the
-// end of a character.
+// The length in bytes, as clean text, of what the prompt opened and the first `count` tokens of the
+// last turn; stops before a token that would make it longer than `most`. *whole: how many of those
+// tokens together end at the end of a character.
 static size_t text_bytes(struct dt_worker *w, const struct dt_turn *turn, uint32_t count,
                          size_t most, uint32_t *whole)
 {
     const struct dt_story *story = &w->story;
     struct dt_text_filter filter = {0};
-    size_t bytes = 0;
+    size_t bytes = turn->opened;
     *whole = 0;
     for (uint32_t i = turn->output_at; i < turn->output_at + count; i++) {
         char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
-        size_t n = dt_engine_piece(w->engine, i ? story->tokens[i - 1] : DT_NO_TOKEN,
-                                   story->tokens[i], raw);
+        size_t n =
+            dt_answer_piece(w, i ? story->tokens[i - 1] : DT_NO_TOKEN, story->tokens[i], raw);
         n = dt_text_filter_push(&filter, raw, n, clean);
         if (bytes + n > most)
             break;
@@ -241,24 +299,22 @@ dt_status dt_context_replace_text(struct dt_worker *w, const char *text, struct 
     struct dt_turn *turn = dt_story_last(story);
     size_t same = 0;
     uint32_t whole, ignored;
-    dt_status status = DT_OK;
-    if (story->stale || turn->output_at == DT_NOWHERE) {
+    while (text[same] && text[same] == turn->text[same])
+        same++;
+    if (story->stale || turn->output_at == DT_NOWHERE || same < turn->opened) {
         turn->length = 0;
         story->stale = true;
         return dt_story_append_text(turn, text, strlen(text)) ? dt_context_rebuild(w, err)
                                                               : no_memory(err);
     }
-    while (text[same] && text[same] == turn->text[same])
-        same++;
     text_bytes(w, turn, story->token_count - turn->output_at, same, &whole);
     size_t bytes = text_bytes(w, turn, whole, same, &ignored);
     story->token_count = turn->output_at + whole;
     turn->length = bytes;
     turn->text[turn->length] = '\0';
-    if (text[bytes]) {
-        status = push_text(w, text + bytes, 0, err);
-        if (status == DT_OK && !dt_story_append_text(turn, text + bytes, strlen(text + bytes)))
-            status = no_memory(err);
-    }
-    return status;
+    if (!text[bytes])
+        return DT_OK;
+    if (!dt_story_append_text(turn, text + bytes, strlen(text + bytes)))
+        return no_memory(err);
+    return push_answer(w, turn, bytes, err);
 }

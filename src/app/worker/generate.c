@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/worker/answer.h"
+#include "app/worker/context.h"
 #include "app/worker/context_full.h"
 #include "app/worker/read_aloud.h"
 #include "app/worker/save.h"
 #include "app/worker/worker_events.h"
-#include "base/text.h"
 #include "host/clock.h"
 
 #define FIGURES_NS 250000000ull // at most four times a second
@@ -92,9 +93,8 @@ struct generation {
     struct dt_turn *turn;
     uint32_t number;       // of the turn
     uint32_t begun_tokens; // of the turn before this generation
-    struct dt_text_filter filter;
+    struct dt_answer answer;
     struct pace pace;
-    size_t posted; // bytes of the turn's text that the front end has
     uint64_t now, first_ns, posted_ns, figures_ns, draft_ns;
 };
 
@@ -112,28 +112,15 @@ static double speed_now(const struct pace *pace, uint64_t now)
 
 static void post_text(struct dt_worker *w, struct generation *g)
 {
-    if (g->turn->length > g->posted) {
-        struct dt_app_event event = {.type = DT_EVENT_TEXT, .turn = g->number};
-        dt_events_post(&w->report->events, &event, g->turn->text + g->posted,
-                       g->turn->length - g->posted, NULL, NULL);
-        g->posted = g->turn->length;
-    }
+    dt_answer_post(&g->answer, w);
     g->posted_ns = g->now;
-}
-
-static void add_text(struct dt_worker *w, struct generation *g, const char *clean, size_t n)
-{
-    size_t before = g->turn->length;
-    dt_story_append_text(g->turn, clean, n);
-    dt_read_aloud_feed(w, g->turn->text + before, g->turn->length - before);
-    if (g->now - g->posted_ns >= GATHER_NS || g->turn->tokens <= 1)
-        post_text(w, g);
 }
 
 static void measure(struct dt_worker *w, struct generation *g)
 {
     struct dt_app_figures *f = &w->figures;
     f->tokens = g->turn->tokens - g->begun_tokens;
+    f->thought_tokens = g->answer.thought_tokens;
     f->seconds = (double)(g->now - g->first_ns) / 1e9;
     f->speed_now = speed_now(&g->pace, g->now);
     f->speed_mean = f->tokens > 1 && f->seconds > 0 ? (f->tokens - 1) / f->seconds : 0;
@@ -239,13 +226,15 @@ static enum dt_app_turn_end generate_until_end(struct dt_worker *w, struct gener
         }
         if (dt_generate_is_end(w, id))
             return DT_END_STORY; // an end token is part of the context, not of the text
-        char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
+        char raw[DT_PIECE_MAX];
         g->turn->tokens++;
         g->pace.at[g->pace.count++ % 128] = g->now;
         // with stop = bos, an end token does not end the turn and is not shown
-        bool silent = dt_vocab_type(&dt_engine_model(w->engine)->vocab, id) == DT_TOKEN_CONTROL;
-        size_t n = silent ? 0 : dt_engine_piece(w->engine, previous, id, raw);
-        add_text(w, g, clean, dt_text_filter_push(&g->filter, raw, n, clean));
+        size_t n = dt_answer_piece(w, previous, id, raw);
+        if (dt_answer_push(&g->answer, w, raw, n, g->turn->tokens - g->begun_tokens))
+            return DT_END_STOP_TEXT;
+        if (g->now - g->posted_ns >= GATHER_NS || g->turn->tokens <= 1)
+            post_text(w, g);
         between_tokens(w, g);
         // a live request may have changed the context, or the session
         struct dt_session *session = dt_engine_session(w->engine);
@@ -262,7 +251,7 @@ static enum dt_app_turn_end generate_until_end(struct dt_worker *w, struct gener
 static void reset_figures(struct dt_worker *w, const struct dt_turn *turn)
 {
     struct dt_app_figures *f = &w->figures;
-    f->tokens = f->prompt_tokens = 0;
+    f->tokens = f->thought_tokens = f->prompt_tokens = 0;
     f->seconds = f->speed_now = f->speed_mean = f->first_token_ms = 0;
     f->seed = turn->seed;
 }
@@ -279,24 +268,32 @@ static void report_endless(struct dt_worker *w)
     w->endless_said = endless;
 }
 
+// A stop text ended the turn: makes the context hold the text before it.
+static void drop_stop_text(struct dt_worker *w, struct dt_turn *turn)
+{
+    struct dt_error err = {0};
+    char *text = strdup(turn->text);
+    if (!text || dt_context_replace_text(w, text, &err) != DT_OK)
+        w->story.stale = true;
+    free(text);
+}
+
 void dt_generate(struct dt_worker *w, bool resume)
 {
     struct dt_story *story = &w->story;
     struct dt_turn *turn = dt_story_last(story);
     struct dt_error err = {0};
     struct dt_sampling sampling;
-    struct generation g = {.turn = turn,
-                           .number = (uint32_t)(story->count - 1),
-                           .begun_tokens = turn->tokens,
-                           .posted = turn->length};
+    struct generation g = {
+        .turn = turn, .number = (uint32_t)(story->count - 1), .begun_tokens = turn->tokens};
     enum dt_app_turn_end end = DT_END_ERROR;
-    char clean[16];
     turn->finished = false;
     report_endless(w);
     reset_figures(w, turn);
     dt_worker_post_turn(w, g.number);
     g.now = g.draft_ns = dt_clock_ns();
     dt_save_turn(w, g.number); // the prompt is on its way to the disk before the first token
+    dt_answer_begin(&g.answer, w, g.number);
     dt_status status = evaluate(w, &err);
     if (status == DT_OK) {
         read_sampling(w, &sampling);
@@ -310,15 +307,18 @@ void dt_generate(struct dt_worker *w, bool resume)
         if (end != DT_END_ERROR && end != DT_END_STOPPED &&
             dt_engine_check(w->engine, &err) != DT_OK)
             end = DT_END_ERROR; // the last pieces of text
+        dt_answer_end(&g.answer, w);
         dt_read_aloud_end(w, end == DT_END_STOPPED || end == DT_END_ERROR);
     } else if (status == DT_CANCELLED) {
         end = DT_END_STOPPED;
     }
     g.now = dt_clock_ns();
-    dt_story_append_text(turn, clean, dt_text_filter_flush(&g.filter, clean));
+    if (end == DT_END_STOP_TEXT)
+        drop_stop_text(w, turn);
     if (g.first_ns)
         measure(w, &g);
     post_text(w, &g);
+    dt_answer_free(&g.answer);
     turn->finished = true;
     turn->end = end;
     snprintf(turn->stack, sizeof turn->stack, "%s", dt_engine_stack_name(w->engine));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/worker/answer.h"
 #include "app/worker/context.h"
 #include "app/worker/context_full.h"
 #include "app/worker/generate.h"
@@ -133,13 +134,25 @@ void dt_prompt(struct dt_worker *w, const char *text)
     dt_generate(w, false);
 }
 
+size_t dt_prompt_edited_from(const struct dt_worker *w, const struct dt_turn *turn)
+{
+    size_t at = dt_answer_at(w, turn);
+    return at < turn->length ? at : 0; // cut inside a thought: all of it
+}
+
 void dt_prompt_edited(struct dt_worker *w, const char *text)
 {
     struct dt_turn *turn = dt_story_last(&w->story);
     struct dt_error err = {0};
+    char *whole;
     if (!dt_worker_has_model(w) || !turn)
         return;
-    if (dt_context_replace_text(w, text, &err) != DT_OK) {
+    if (asprintf(&whole, "%.*s%s", (int)dt_prompt_edited_from(w, turn), turn->text, text) < 0)
+        whole = NULL;
+    dt_status status = whole ? dt_context_replace_text(w, whole, &err)
+                             : dt_error_set(&err, DT_NO_MEMORY, NULL, "out of memory for the text");
+    free(whole);
+    if (status != DT_OK) {
         dt_report_error(w->report, &err);
         return;
     }

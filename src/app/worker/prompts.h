@@ -10,7 +10,11 @@
 // input line.
 void dt_prompt(struct dt_worker *w, const char *text);
 
-// Replaces the text of the last turn and generates from its end.
+// Where the part of the last turn's text begins that a user edits: its answer, or all of it where
+// it was cut inside a thought.
+size_t dt_prompt_edited_from(const struct dt_worker *w, const struct dt_turn *turn);
+
+// Replaces that part of the last turn's text, and generates from its end.
 void dt_prompt_edited(struct dt_worker *w, const char *text);
 
 // Removes the story's turns and reports why.

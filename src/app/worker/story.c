@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/api.h"
 #include "host/array.h"
 
 static void free_turn(struct dt_turn *turn)
@@ -105,6 +106,11 @@ uint32_t dt_story_shift(struct dt_story *story)
                 turn->output_at >= story->head + drop ? turn->output_at - drop : DT_NOWHERE;
     }
     return drop;
+}
+
+bool dt_story_is_ended(const struct dt_turn *turn)
+{
+    return turn->finished && (turn->end == DT_END_STORY || turn->end == DT_END_STOP_TEXT);
 }
 
 bool dt_story_is_request(const char *prompt)

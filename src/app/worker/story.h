@@ -11,8 +11,10 @@
 // A prompt and the text generated for it.
 struct dt_turn {
     char *prompt;
-    char *text; // clean UTF-8, NUL-terminated
+    char *text; // clean UTF-8, NUL-terminated; in a chat with the thoughts and their markers
     size_t length, capacity;
+    size_t opened; // bytes of the text that the prompt in the context has already: it opens a
+                   // thought
     bool finished;
     bool request; // in story mode: the prompt is a request to the storyteller, not part of the text
     int end;      // enum dt_app_turn_end
@@ -61,6 +63,9 @@ void dt_story_cut(struct dt_story *story, size_t n);
 
 // Drops the oldest half of the tokens after the head. Returns how many were dropped.
 uint32_t dt_story_shift(struct dt_story *story);
+
+// Whether a turn has come to its own end, not to a limit.
+bool dt_story_is_ended(const struct dt_turn *turn);
 
 // Whether a prompt is a request to the storyteller (a sentence) rather than the beginning of a
 // text.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/view.h"
+#include "app/worker/answer.h"
 #include "host/clock.h"
 
 #define PROGRESS_NS 125000000ull
@@ -64,6 +65,27 @@ static struct dt_app_turn turn_facts(const struct dt_turn *turn)
                                 .speed = turn->speed};
 }
 
+// Copies a turn's text, thoughts and answer apart.
+static void copy_text(struct dt_worker *w, const struct dt_turn *turn, struct dt_view_turn *copy)
+{
+    struct dt_thoughts thoughts = {.rows = dt_answer_markers(w)};
+    size_t capacity = turn->length + DT_THOUGHTS_HELD + 1, thought_n = 0, text_n = 0;
+    char *thought = malloc(capacity), *text = malloc(capacity);
+    if (!thought || !text) {
+        free(thought);
+        free(text);
+        return;
+    }
+    dt_thoughts_push(&thoughts, turn->text, turn->length, thought, &thought_n, text, &text_n);
+    dt_thoughts_flush(&thoughts, thought, &thought_n, text, &text_n);
+    thought[thought_n] = text[text_n] = '\0';
+    copy->thought = thought;
+    copy->text = text;
+    copy->thought_length = thought_n;
+    copy->text_length = text_n;
+    copy->thought_capacity = copy->text_capacity = capacity;
+}
+
 void dt_worker_post_story(struct dt_worker *w, size_t keep, const char *what)
 {
     struct dt_story *story = &w->story;
@@ -83,10 +105,8 @@ void dt_worker_post_story(struct dt_worker *w, size_t keep, const char *what)
         const struct dt_turn *turn = &story->turns[keep + i];
         struct dt_view_turn *copy = &payload->turns[i];
         copy->prompt = dt_story_shown_prompt(story, keep + i);
-        copy->text = strdup(turn->text);
         copy->prompt_length = copy->prompt ? strlen(copy->prompt) : 0;
-        copy->text_length = copy->text ? turn->length : 0;
-        copy->text_capacity = copy->text ? turn->length + 1 : 0;
+        copy_text(w, turn, copy);
         copy->facts = turn_facts(turn);
         payload->count++;
     }

@@ -9,6 +9,7 @@
 #include "host/string_buffer.h"
 #include "base/text.h"
 #include "base/typed_text.h"
+#include "core/text/thoughts.h"
 #include "verbs/run/sink.h"
 #include "verbs/run/speak.h"
 #include "verbs/verb.h"
@@ -27,7 +28,8 @@ struct dt_run_options {
     enum dt_run_stop stop;
     uint32_t sequences; // stories that are generated together; at least 1
     bool chat, ids, json, quiet, verbose, special;
-    struct dt_stop_text stops; // --stop-text
+    bool show_thoughts, without_thinking; // --thinking
+    struct dt_stop_text stops;            // --stop-text
     struct dt_verb_voice voice;
 };
 
@@ -42,12 +44,15 @@ struct dt_run {
     struct dt_sink sink;
     struct dt_text_filter filter;
     struct dt_json json;
-    struct dt_string_buffer answer; // clean text generated since the last prompt
-    struct dt_stop_text stops;      // of the text generated since the last prompt
-    bool stopped;                   // one was found
-    uint32_t limit;                 // positions to use
-    uint32_t previous;              // the last token, which decoding a piece depends on
-    uint32_t prompt_tokens, generated;
+    struct dt_string_buffer answer;      // clean text generated since the last prompt
+    struct dt_stop_text stops;           // of the text generated since the last prompt
+    bool stopped;                        // one was found
+    struct dt_thoughts thoughts;         // of that text
+    uint32_t turn_tokens, turn_thoughts; // tokens of that text, and those of thoughts
+    bool marked;                         // "thinking ..." is on the terminal
+    uint32_t limit;                      // positions to use
+    uint32_t previous;                   // the last token, which decoding a piece depends on
+    uint32_t prompt_tokens, generated, thought_tokens;
     const char *message;   // of the user, while it is evaluated
     uint32_t turns;        // of the chat, before it
     const char *ended;     // reason: "end", "stop-text", "length", "context", "interrupted"
@@ -88,6 +93,10 @@ bool dt_run_is_cut(struct dt_run *run, size_t count, uint32_t use);
 // Samples the next token and prints it. *id: the token to evaluate; DT_NO_TOKEN: the story ends,
 // for the reason in run->ended.
 dt_status dt_run_step(struct dt_run *run, uint32_t *id, struct dt_error *err);
+
+// Begins a model's answer whose thoughts have these markers (core/text/thoughts.h); opened[0..n) at
+// the end of its prompt opens one. False if stdout is closed.
+bool dt_run_begin_answer(struct dt_run *run, unsigned markers, const char *opened, size_t n);
 
 // Generates until the turn ends. The session must contain all tokens so far.
 dt_status dt_run_continue(struct dt_run *run, struct dt_error *err);

@@ -63,6 +63,7 @@ static dt_status open_chat(struct dt_run *run, struct dt_chat *chat, struct dt_e
     const struct dt_model *m = dt_engine_model(run->engine);
     const char *path = dt_engine_path(run->engine);
     dt_status status = dt_chat_open(chat, m, run->options->template_name, DT_TEMPLATE_LLAMA2, err);
+    chat->without_thinking = run->options->without_thinking;
     if (status != DT_OK || chat->reason.status == DT_OK)
         return status;
     if (chat->family == DT_TEMPLATE_UNKNOWN)
@@ -150,6 +151,9 @@ static dt_status eval_pieces(struct dt_run *run, const struct dt_template_piece 
 struct dialogue {
     struct dt_jinja_message *messages;
     size_t count, capacity;
+    uint32_t ended;     // the token that ended the last turn, which is not evaluated yet;
+                        // DT_NO_TOKEN: none, or the message is not what the model wrote
+    uint32_t answer_at; // position of the last answer
 };
 
 // Appends a message; takes `content` over (NULL: memory was short).
@@ -164,24 +168,21 @@ static dt_status add_message(struct dialogue *d, const char *role, char *content
     return DT_OK;
 }
 
-// Evaluates what is new in the dialogue: the difference to the last rendering, or everything after
-// what the new one has in common with the tokens so far.
-static dt_status eval_dialogue(struct dt_run *run, struct dt_chat *chat, const struct dialogue *d,
-                               bool opening, struct dt_error *err)
+// Evaluates a step: the difference to the last rendering, or everything after what the new one has
+// in common with the tokens so far.
+static dt_status eval_step(struct dt_run *run, const struct dialogue *d,
+                           const struct dt_chat_step *step, struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(run->engine);
-    uint32_t ended = opening ? DT_NO_TOKEN : run->previous;
-    struct dt_chat_step step;
     const uint32_t *tokens;
     size_t count;
-    dt_status status = dt_chat_next(chat, d->messages, d->count, ended, &step, err);
-    if (status == DT_OK)
-        status = dt_engine_encode_chat(run->engine, &step.text, step.whole, &tokens, &count, err);
+    dt_status status =
+        dt_engine_encode_chat(run->engine, &step->text, step->whole, &tokens, &count, err);
     if (status != DT_OK)
         return status;
-    if (!step.whole) { // the end of the last turn was sampled and not evaluated
+    if (!step->whole) { // the end of the last turn was sampled and not evaluated
         if (dt_session_position(session) < run->limit)
-            status = dt_engine_eval(run->engine, &ended, 1, err);
+            status = dt_engine_eval(run->engine, &d->ended, 1, err);
         return status == DT_OK ? eval_tokens(run, tokens, count, err) : status;
     }
     uint32_t keep = dt_session_common_prefix(session, tokens, (uint32_t)count);
@@ -191,11 +192,33 @@ static dt_status eval_dialogue(struct dt_run *run, struct dt_chat *chat, const s
     return eval_tokens(run, tokens + keep, count - keep, err);
 }
 
+// Begins the model's answer, which may begin with what the prompt has opened.
+static dt_status begin_answer(struct dt_run *run, const struct dt_chat *chat, const char *opened,
+                              size_t n, struct dt_error *err)
+{
+    return dt_run_begin_answer(run, chat->thoughts, opened, n)
+               ? DT_OK
+               : dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
+}
+
+static dt_status eval_dialogue(struct dt_run *run, struct dt_chat *chat, const struct dialogue *d,
+                               struct dt_error *err)
+{
+    struct dt_chat_step step;
+    dt_status status = dt_chat_next(chat, d->messages, d->count, d->ended, &step, err);
+    if (status == DT_OK)
+        status = eval_step(run, d, &step, err);
+    if (status == DT_OK)
+        status = begin_answer(run, chat, step.text.text + step.text.length - step.opened,
+                              step.opened, err);
+    return status;
+}
+
 // Evaluates a message of the user, so that the model's answer is next.
 static dt_status eval_message(struct dt_run *run, struct dt_chat *chat, struct dialogue *d,
                               bool opening, const char *user, struct dt_error *err)
 {
-    struct dt_template_piece pieces[DT_TEMPLATE_PIECES];
+    struct dt_template_piece pieces[DT_TEMPLATE_PIECES + 4];
     const struct dt_model *m = dt_engine_model(run->engine);
     const char *system = run->options->system;
     size_t length = system ? strlen(system) : 0;
@@ -203,29 +226,62 @@ static dt_status eval_message(struct dt_run *run, struct dt_chat *chat, struct d
     if (!chat->source) {
         if (!system && chat->family == DT_TEMPLATE_CHATML) // Qwen's and SmolLM's insert one
             system = dt_template_default_system(m->chat_template, m->chat_template_length, &length);
-        return eval_pieces(
-            run, pieces,
-            dt_template_turn(chat->family, opening, system, length, user, strlen(user), pieces),
-            opening, err);
+        size_t count =
+            dt_template_turn(chat->family, opening, system, length, user, strlen(user), pieces);
+        count += dt_chat_empty_thought(chat, pieces + count);
+        status = eval_pieces(run, pieces, count, opening, err);
+        return status == DT_OK ? begin_answer(run, chat, "", 0, err) : status;
     }
     if (opening && system)
         status = add_message(d, "system", strdup(system), err);
     if (status == DT_OK)
         status = add_message(d, "user", strdup(user), err);
-    return status == DT_OK ? eval_dialogue(run, chat, d, opening, err) : status;
+    return status == DT_OK ? eval_dialogue(run, chat, d, err) : status;
 }
 
-// After the model's turn, which ended with a token that was sampled and not evaluated.
-static dt_status close_turn(struct dt_run *run, struct dt_chat *chat, struct dialogue *d,
+// The context of a built-in template after a stop text: the answer without it.
+static dt_status drop_stop_text(struct dt_run *run, const struct dialogue *d, struct dt_error *err)
+{
+    const uint32_t *tokens;
+    size_t count;
+    dt_status status = dt_engine_encode(run->engine, run->answer.text, run->answer.length,
+                                        DT_ENCODE_USER, &tokens, &count, err);
+    if (status != DT_OK)
+        return status;
+    dt_session_truncate(dt_engine_session(run->engine), d->answer_at);
+    return eval_tokens(run, tokens, count, err);
+}
+
+// After the model's turn: `end`, with a token that was sampled and not evaluated, or with a stop
+// text.
+static dt_status close_turn(struct dt_run *run, struct dt_chat *chat, struct dialogue *d, bool end,
                             struct dt_error *err)
 {
-    struct dt_template_piece pieces[DT_TEMPLATE_PIECES];
-    if (chat->source)
-        return add_message(d, "assistant", dt_string_buffer_detach(&run->answer), err);
-    dt_status status = dt_engine_eval(run->engine, &run->previous, 1, err);
+    struct dt_template_piece pieces[DT_TEMPLATE_PIECES + 1];
+    struct dt_string_buffer *answer = &run->answer;
+    size_t count = 0;
+    int open;
+    dt_status status = DT_OK;
+    dt_string_buffer_append(answer, "", 0); // a text, if it is empty too
+    dt_thoughts_answer(chat->thoughts, answer->text, answer->length, &open);
+    if (chat->source) {
+        bool unclosed;
+        char *closed = dt_chat_close_thought(chat, answer->text, answer->length, &unclosed);
+        d->ended = end && !unclosed ? run->previous : DT_NO_TOKEN;
+        return add_message(d, "assistant", unclosed ? closed : dt_string_buffer_detach(answer),
+                           err);
+    }
+    if (!end)
+        status = drop_stop_text(run, d, err);
+    else if (open < 0)
+        status = dt_engine_eval(run->engine, &run->previous, 1, err);
+    if (open >= 0) { // the thought ends before the turn does
+        const char *close = dt_thought_markers((unsigned)open)->close;
+        pieces[count++] = (struct dt_template_piece){close, strlen(close), true};
+    }
+    count += dt_template_close(chat->family, end && open < 0, pieces + count);
     if (status == DT_OK)
-        status =
-            eval_pieces(run, pieces, dt_template_close(chat->family, true, pieces), false, err);
+        status = eval_pieces(run, pieces, count, false, err);
     return status;
 }
 
@@ -270,7 +326,7 @@ static dt_status next_message(const char *given, char **out, struct dt_error *er
 dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *err)
 {
     struct dt_session *session = dt_engine_session(run->engine);
-    struct dialogue d = {0};
+    struct dialogue d = {.ended = DT_NO_TOKEN};
     struct dt_chat chat;
     dt_status status = open_chat(run, &chat, err);
     for (bool opening = true; status == DT_OK; opening = false) {
@@ -289,15 +345,15 @@ dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *er
         if (status == DT_CONTEXT_FULL)
             break; // no answer, so nothing is printed
         run->turns++;
-        dt_string_buffer_free(&run->answer);
+        d.answer_at = dt_session_position(session);
         if (status == DT_OK)
             status = dt_run_continue(run, err);
         if (!dt_run_finish_text(run) && status == DT_OK)
             status = dt_error_set(err, DT_FAILED, NULL, "standard output is closed");
-        if (status != DT_OK || strcmp(run->ended, "end") != 0 ||
-            dt_session_position(session) >= run->limit)
+        bool end = strcmp(run->ended, "end") == 0;
+        if (status != DT_OK || !(end || run->stopped) || dt_session_position(session) >= run->limit)
             break;
-        status = close_turn(run, &chat, &d, err);
+        status = close_turn(run, &chat, &d, end, err);
         if (status == DT_CONTEXT_FULL) { // this message was answered
             status = DT_OK;
             break;

@@ -32,6 +32,7 @@ void dt_run_report(struct dt_run *run, uint64_t done)
             dt_json_end(j);
         }
         dt_json_put_uint(j, "tokens", run->generated);
+        dt_json_put_uint(j, "thought_tokens", run->thought_tokens);
         dt_json_put_uint(j, "prompt_tokens", run->prompt_tokens);
         dt_json_put_number(j, "tok_s", achieved);
         dt_json_put_number(j, "first_token_ms", prompt_ms);
@@ -55,11 +56,14 @@ void dt_run_report(struct dt_run *run, uint64_t done)
     if (o->quiet)
         return;
     dt_print(stderr, "achieved tok/s: %f\n", achieved);
+    char thoughts[48] = "";
+    if (run->thought_tokens)
+        snprintf(thoughts, sizeof thoughts, " (%u of them thoughts)", run->thought_tokens);
     dt_print(stderr,
-             "%u token%s after a prompt of %u, the first after %.1f ms; context %u of %u; %s%s, "
+             "%u token%s%s after a prompt of %u, the first after %.1f ms; context %u of %u; %s%s, "
              "%u thread%s; seed %llu\n",
-             run->generated, run->generated == 1 ? "" : "s", run->prompt_tokens, prompt_ms,
-             dt_session_position(dt_engine_session(run->engine)),
+             run->generated, run->generated == 1 ? "" : "s", thoughts, run->prompt_tokens,
+             prompt_ms, dt_session_position(dt_engine_session(run->engine)),
              dt_session_capacity(dt_engine_session(run->engine)), dt_engine_stack_name(run->engine),
              dt_engine_is_slow(run->engine) ? " (slow)" : "", dt_engine_threads(run->engine),
              dt_engine_threads(run->engine) == 1 ? "" : "s", (unsigned long long)o->seed);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/clock.h"
 #include "host/context_fill.h"
@@ -21,34 +22,118 @@ static size_t piece_of(const struct dt_run *run, uint32_t id, char *out)
         memcpy(out, piece, n);
         return n;
     }
+    if (type == DT_TOKEN_CONTROL && run->thoughts.rows) { // a marker of thoughts may be one
+        size_t n;
+        const char *piece = (const char *)dt_vocab_piece(vocab, id, &n);
+        if (dt_thoughts_is_marker(run->thoughts.rows, piece, n)) {
+            memcpy(out, piece, n);
+            return n;
+        }
+    }
     return dt_engine_piece(run->engine, run->previous, id, out);
+}
+
+// ---- output ----
+
+#define CLEAN_MAX (3 * (DT_PIECE_MAX + 4))
+
+// Text of a model, its thoughts and its answer apart.
+struct parts {
+    char whole[CLEAN_MAX + DT_STOP_TEXT_MAX];
+    char thought[CLEAN_MAX + DT_STOP_TEXT_MAX + DT_THOUGHTS_HELD];
+    char answer[CLEAN_MAX + DT_STOP_TEXT_MAX + DT_THOUGHTS_HELD];
+    size_t whole_n, thought_n, answer_n;
+};
+
+// "thinking ..." on a terminal while thoughts that are hidden are generated.
+static void mark_thinking(struct dt_run *run)
+{
+    bool hidden = run->thoughts.state == DT_THOUGHTS_INSIDE && !run->options->show_thoughts;
+    if (hidden == run->marked || run->options->quiet || !isatty(STDERR_FILENO))
+        return;
+    fputs(hidden ? "thinking ..." : "\r            \r", stderr);
+    fflush(stderr);
+    run->marked = hidden;
+}
+
+static void divide(struct dt_run *run, struct parts *p)
+{
+    p->thought_n = p->answer_n = 0;
+    dt_thoughts_push(&run->thoughts, p->whole, p->whole_n, p->thought, &p->thought_n, p->answer,
+                     &p->answer_n);
+}
+
+// What standard output gets of it.
+static bool write_parts(struct dt_run *run, const struct parts *p)
+{
+    mark_thinking(run);
+    return run->options->show_thoughts ? dt_sink_write(&run->sink, p->whole, p->whole_n)
+                                       : dt_sink_write(&run->sink, p->answer, p->answer_n);
+}
+
+// The text of a JSON object.
+static void write_json_text(struct dt_run *run, const struct parts *p)
+{
+    if (run->options->show_thoughts && p->thought_n) {
+        dt_json_name(&run->json, "thought");
+        dt_json_text_n(&run->json, p->thought, p->thought_n);
+    }
+    dt_json_name(&run->json, "text");
+    dt_json_text_n(&run->json, p->answer, p->answer_n);
+}
+
+bool dt_run_begin_answer(struct dt_run *run, unsigned markers, const char *opened, size_t n)
+{
+    struct parts p = {.whole_n = n < CLEAN_MAX ? n : CLEAN_MAX};
+    run->thoughts = (struct dt_thoughts){.rows = markers};
+    dt_string_buffer_free(&run->answer);
+    dt_string_buffer_append(&run->answer, opened, n);
+    memcpy(p.whole, opened, p.whole_n);
+    divide(run, &p);
+    return run->options->json || run->options->ids || write_parts(run, &p);
+}
+
+// Divides the bytes of a generated token, and counts it.
+static void take_token(struct dt_run *run, const char *clean, size_t n, struct parts *p)
+{
+    bool inside = run->thoughts.state == DT_THOUGHTS_INSIDE;
+    memcpy(p->whole, clean, n);
+    p->whole_n = n;
+    if (run->stops.count)
+        run->stopped = dt_stop_text_push(&run->stops, clean, n, p->whole, &p->whole_n);
+    divide(run, p);
+    run->generated++;
+    run->turn_tokens++;
+    if (inside || run->thoughts.state == DT_THOUGHTS_INSIDE)
+        run->turn_thoughts = run->turn_tokens;
+    if (run->options->chat)
+        dt_string_buffer_append(&run->answer, p->whole, p->whole_n);
 }
 
 // Writes one token to stdout, as text, id or JSON. False if stdout is closed.
 static bool write_token(struct dt_run *run, uint32_t id, bool prompt)
 {
-    char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
+    char raw[DT_PIECE_MAX], clean[CLEAN_MAX];
+    struct parts p;
     size_t n = 0;
     if (dt_engine_model(run->engine)->vocab.kind != DT_VOCAB_NONE)
         n = dt_text_filter_push(&run->filter, raw, piece_of(run, id, raw), clean);
     run->previous = id;
-    run->generated += !prompt;
-    char certain[sizeof clean + DT_STOP_TEXT_MAX];
-    const char *text = clean;
-    if (run->stops.count && !prompt) {
-        run->stopped = dt_stop_text_push(&run->stops, clean, n, certain, &n);
-        text = certain;
+    if (prompt) {
+        memcpy(p.whole, clean, n);
+        memcpy(p.answer, clean, n);
+        p.whole_n = p.answer_n = n;
+        p.thought_n = 0;
+    } else {
+        take_token(run, clean, n, &p);
     }
-    if (run->options->chat && !prompt)
-        dt_string_buffer_append(&run->answer, text, n);
     if (run->options->voice.speech &&
         !(prompt && run->options->voice.listen)) // a spoken request is not read back
-        dt_speech_feed(run->options->voice.speech, text, n);
+        dt_speech_feed(run->options->voice.speech, p.answer, p.answer_n);
     if (run->options->json) {
         dt_json_object(&run->json);
         dt_json_put_uint(&run->json, "id", id);
-        dt_json_name(&run->json, "text");
-        dt_json_text_n(&run->json, text, n);
+        write_json_text(run, &p);
         if (run->options->sequences > 1)
             dt_json_put_uint(&run->json, "sequence", run->sequence);
         dt_json_put_uint(&run->json, "position",
@@ -59,8 +144,49 @@ static bool write_token(struct dt_run *run, uint32_t id, bool prompt)
     }
     if (run->options->ids)
         return dt_sink_format(&run->sink, " %u", id);
-    return dt_sink_write(&run->sink, text, n);
+    return write_parts(run, &p);
 }
+
+// Adds what was held back at the end of a turn.
+static void take_rest(struct dt_run *run, struct parts *p)
+{
+    if (run->stopped) // the rest of a character behind the stop text
+        run->filter = (struct dt_text_filter){0};
+    p->whole_n = dt_stop_text_flush(&run->stops, p->whole);
+    p->whole_n += dt_text_filter_flush(&run->filter, p->whole + p->whole_n);
+    divide(run, p);
+    dt_thoughts_flush(&run->thoughts, p->thought, &p->thought_n, p->answer, &p->answer_n);
+    if (run->options->chat)
+        dt_string_buffer_append(&run->answer, p->whole, p->whole_n);
+    if (run->options->voice.speech)
+        dt_speech_feed(run->options->voice.speech, p->answer, p->answer_n);
+    run->thought_tokens += run->turn_thoughts;
+    run->turn_tokens = run->turn_thoughts = 0;
+}
+
+bool dt_run_finish_text(struct dt_run *run)
+{
+    struct parts p;
+    bool inside = run->thoughts.state == DT_THOUGHTS_INSIDE;
+    take_rest(run, &p);
+    run->thoughts.state = DT_THOUGHTS_ANSWER;
+    mark_thinking(run);
+    if (inside && !run->options->quiet)
+        dt_print(stderr, "duotale: the turn ended inside a thought, so there is no answer%s\n",
+                 run->options->show_thoughts ? "" : "; --thinking show prints the thought");
+    if (run->options->json && (p.answer_n || (p.thought_n && run->options->show_thoughts))) {
+        dt_json_object(&run->json); // of no token
+        write_json_text(run, &p);
+        if (run->options->sequences > 1)
+            dt_json_put_uint(&run->json, "sequence", run->sequence);
+        dt_json_end(&run->json);
+    }
+    if (run->options->json)
+        return fflush(stdout) == 0 || dt_sink_fail(&run->sink, errno);
+    return (run->options->ids || write_parts(run, &p)) && dt_sink_write(&run->sink, "\n", 1);
+}
+
+// ---- generating ----
 
 static bool ends(const struct dt_run *run, uint32_t id)
 {
@@ -200,17 +326,6 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, boo
         status = dt_engine_eval(run->engine, tokens, use, err);
     *cut = status == DT_OK && dt_run_is_cut(run, count, use);
     return status;
-}
-
-bool dt_run_finish_text(struct dt_run *run)
-{
-    char clean[16 + DT_STOP_TEXT_MAX];
-    size_t n = dt_stop_text_flush(&run->stops, clean);
-    n += dt_text_filter_flush(&run->filter, clean + n);
-    if (run->options->json)
-        return true;
-    return (run->options->ids || dt_sink_write(&run->sink, clean, n)) &&
-           dt_sink_write(&run->sink, "\n", 1);
 }
 
 dt_status dt_run_story(struct dt_run *run, const char *text, size_t n, struct dt_error *err)

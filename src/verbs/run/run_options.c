@@ -5,6 +5,7 @@
 #include "verbs/run/run.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "app/settings/settings.h"
 #include "host/clock.h"
@@ -57,6 +58,17 @@ static bool read_text(struct dt_run_options *o, int id, const char *text)
     }
 }
 
+static int add_stop_text(struct dt_stop_text *stops, const char *text)
+{
+    size_t n = strlen(text);
+    if (n == 0 || n > DT_STOP_TEXT_MAX || stops->count == DT_STOP_TEXTS)
+        return dt_options_usage(DT_VERB_RUN,
+                                "--stop-text: at most %u texts of 1 to %u bytes (got %zu bytes)",
+                                DT_STOP_TEXTS, DT_STOP_TEXT_MAX, n);
+    stops->text[stops->count++] = text;
+    return 0;
+}
+
 static int read_setting(struct dt_run_options *o, int id, const struct dt_option_value *v)
 {
     struct dt_setting_value value = {0};
@@ -66,6 +78,8 @@ static int read_setting(struct dt_run_options *o, int id, const struct dt_option
         code = read_llama2c(o, id, v->text);
     if (code >= 0)
         return code;
+    if (id == DT_SET_STOP_TEXT)
+        return add_stop_text(&o->stops, v->text);
     if (read_text(o, id, v->text))
         return 0;
     if (dt_settings_parse(id, v->text, &value, &err) != DT_OK)
@@ -89,6 +103,11 @@ static int read_setting(struct dt_run_options *o, int id, const struct dt_option
     case DT_SET_STOP:
         o->stop = strcmp(value.text, "bos") == 0 ? DT_RUN_STOP_BOS : DT_RUN_STOP_END;
         break;
+    case DT_SET_THINKING:
+        o->without_thinking = strcmp(value.text, "off") == 0;
+        o->show_thoughts = strcmp(value.text, "show") == 0 ||
+                           (strcmp(value.text, "auto") == 0 && isatty(STDOUT_FILENO));
+        break;
     case DT_SET_SPEAK:
         o->voice.speak = value.integer != 0;
         break;
@@ -101,17 +120,6 @@ static int read_setting(struct dt_run_options *o, int id, const struct dt_option
     default:
         break;
     }
-    return 0;
-}
-
-static int add_stop_text(struct dt_stop_text *stops, const char *text)
-{
-    size_t n = strlen(text);
-    if (n == 0 || n > DT_STOP_TEXT_MAX || stops->count == DT_STOP_TEXTS)
-        return dt_options_usage(DT_VERB_RUN,
-                                "--stop-text: at most %u texts of 1 to %u bytes (got %zu bytes)",
-                                DT_STOP_TEXTS, DT_STOP_TEXT_MAX, n);
-    stops->text[stops->count++] = text;
     return 0;
 }
 
@@ -137,8 +145,6 @@ static int on_option(void *arg, int id, const struct dt_option_value *v)
     case DT_OPTION_SPECIAL:
         o->special = true;
         return 0;
-    case DT_OPTION_STOP_TEXT:
-        return add_stop_text(&o->stops, v->text);
     case DT_OPTION_JSON:
         o->json = true;
         return 0;
@@ -170,7 +176,8 @@ int dt_run_options(struct dt_run_options *o, int argc, char **argv)
     for (size_t i = 0; i < page->setting_count; i++) {
         const struct dt_setting *setting = &dt_settings_table()[page->settings[i]];
         const struct dt_option_value initial = {.text = setting->initial};
-        if (setting->type != DT_SETTING_TEXT && setting->type != DT_SETTING_FILE)
+        if (setting->type != DT_SETTING_TEXT && setting->type != DT_SETTING_FILE &&
+            setting->type != DT_SETTING_TEXTS)
             read_setting(o, page->settings[i], &initial); // other texts stay NULL
     }
     int code = dt_options_read(DT_VERB_RUN, argc, argv, on_option, o);
