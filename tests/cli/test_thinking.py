@@ -127,17 +127,14 @@ def fed(models):
 def stop_texts(models):
     """In a chat the message after a stop text is answered, and the text is not in the context."""
     expected = b"Yes it\n"
-    for template in ((), ("--chat-template", "chatml")):
-        args = ("--thinking", "hide", "--stop-text", " is", *template)
-        one = chat(models["drops"], *args, text=b"Hi\n") if not template else None
-        if one:
-            expect("a stop text in a chat", one.stdout == expected, one)
-            two = chat(models["drops"], *args, text=b"Hi\nHo\n")
-            expect("the next message is answered", two.stdout == 2 * expected
-                   and two.returncode == 0, two)
-            last = figures(chat(models["drops"], *args, "--json", text=b"Hi\nHo\n"))
-            expect("the text is not in the context", last["stop"] == "stop-text"
-                   and last["context_used"] == 6 + 3 + 5 + 9, last)
+    args = ("--thinking", "hide", "--stop-text", " is")
+    one = chat(models["drops"], *args, text=b"Hi\n")
+    expect("a stop text in a chat", one.stdout == expected, one)
+    two = chat(models["drops"], *args, text=b"Hi\nHo\n")
+    expect("the next message is answered", two.stdout == 2 * expected and two.returncode == 0, two)
+    last = figures(chat(models["drops"], *args, "--json", text=b"Hi\nHo\n"))
+    expect("the text is not in the context",
+           last["stop"] == "stop-text" and last["context_used"] == 6 + 3 + 5 + 9, last)
     split = chat(models["drops"], "--stop-text", "it i", "--stop-text", "no")
     expect("over tokens", split.stdout == b"Yes \n", split)
     inside = chat(models["drops"], "--thinking", "show", "--stop-text", "maybe")
@@ -146,6 +143,42 @@ def stop_texts(models):
     text = "".join(json.loads(line).get("text", "") for line in end.stdout.decode().split("\n")
                    if line)
     expect("what looked like a stop text is printed at the end", text == "Yes it is", end)
+
+
+def built_in(here):
+    """Built-in turns: an empty thought, stop texts, and a thought without an end."""
+    def make_model(name, chain):
+        return Scripted(here / name, [chain + ["<|im_end|>"]], KEEPS, markers=MARKERS,
+                        special=("<|im_start|>", "<|im_end|>"))
+
+    def used(model, *arguments):
+        return figures(chat(model, *arguments, "--json", text=b"Hi\nHo\n"))["context_used"]
+
+    model = make_model("built-in", ["\n\n", "Yes", " it", " is"])
+    off = ("--chat-template", "chatml", "--thinking", "off")
+    result = chat(model, *off, text=b"Hi\nHo\n")
+    expect("built-in turns without thoughts", result.stdout == 2 * ANSWER, result)
+    result = chat(model, *off, "--stop-text", " is", text=b"Hi\nHo\n")
+    expect("built-in turns and a stop text", result.stdout == 2 * b"Yes it\n", result)
+    # " is" of the first answer; that of the second is sampled and not evaluated
+    expect("the text is not in their context",
+           used(model, *off) - used(model, *off, "--stop-text", " is") == 2)
+    result = run(model.path, "-m", "chat", "-t", "0", *off,
+                 text=b"/set stop-text it\nHi\nHo\n/set stop-text default\nHe\n",
+                 env={"HOME": str(here), "XDG_DATA_HOME": str(here / "built-in-data")})
+    expect("built-in turns of a session", result.stdout == 2 * b"Yes \n" + ANSWER, result)
+    # <|im_start|>assistant and a newline begin the thought here
+    shown = ("--chat-template", "chatml", "--thinking", "show")
+    endless = make_model("built-in-endless", ["\n", "<think>", "Hm", " maybe"])
+    result = chat(endless, *shown, text=b"Hi\nHo\n")
+    expect("a thought without an end in built-in turns",
+           result.stdout == 2 * b"<think>Hm maybe\n", result)
+    closed = make_model("built-in-closed", ["\n", "<think>", "Hm", " maybe", "</think>"])
+    expect("it gets its end before the turn has one",
+           used(closed, *shown) == used(endless, *shown))
+    result = run(endless.path, "-m", "chat", "-t", "0", *shown, text=b"/set stats off\nHi\nHo\n",
+                 env={"HOME": str(here), "XDG_DATA_HOME": str(here / "built-in-data")})
+    expect("and in a session", result.stdout == 2 * b"<think>\nHm maybe\n</think>\n\n", result)
 
 
 def spoken(here, models):
@@ -317,6 +350,7 @@ def main():
         endless(models)
         fed(models)
         stop_texts(models)
+        built_in(here)
         spoken(here, models)
         session(here, models)
         continued(here, models)
