@@ -76,6 +76,7 @@ static void alloc_own(struct dt_session_group *g, struct dt_session *sessions,
         struct dt_session *s = sessions ? &sessions[i] : &unused;
         dt_kv_cache_init(&s->cache, hp, g->forward.capacity, g->kv_type);
         dt_kv_cache_alloc(&s->cache, arena);
+        bytes->kv_first = dt_kv_cache_extent_bytes(&s->cache);
     }
     bytes->kv = arena->used - begin;
 }

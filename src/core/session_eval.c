@@ -484,8 +484,10 @@ dt_status dt_session_eval_parts(struct dt_session_part *parts, uint32_t count)
         struct dt_session *s = parts[i].session;
         s->done = 0;
         parts[i].status = check(&parts[i]);
-        if (parts[i].status == DT_OK && parts[i].count > 0)
-            s->finite = (struct dt_finite){.layer = DT_NO_LAYER, .lost_in = DT_NO_LAYER};
+        if (parts[i].status != DT_OK || parts[i].count == 0)
+            continue;
+        dt_kv_cache_grow(&s->cache, s->position, s->position + parts[i].count);
+        s->finite = (struct dt_finite){.layer = DT_NO_LAYER, .lost_in = DT_NO_LAYER};
     }
     while (gather(g, parts, count)) {
         dt_forward_layers(&g->forward);

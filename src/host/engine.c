@@ -20,9 +20,6 @@
 // Copies of weights of at least this size are requested in pages of 2 MB.
 #define LARGE_PAGES_MIN (4u << 20)
 
-// Keys up to this many bytes are touched when the session is made.
-#define TOUCHED_MOST (16u << 20)
-
 void dt_engine_stack_free(struct dt_engine *e, struct dt_engine_stack *c)
 {
     dt_block_free(&e->account, &c->weights_block);
@@ -294,17 +291,12 @@ dt_status dt_engine_make_session(struct dt_engine *e, struct dt_block *block,
         dt_block_free(&e->account, block);
         return status;
     }
+    char *kv = (char *)block->memory + bytes.own - bytes.kv; // at the end of the block
     uint32_t count = dt_engine_sessions(e);
-    size_t each = bytes.kv / count;
-    for (uint32_t i = 0; i < count; i++) {
+    dt_memory_large_pages(kv, bytes.kv);
+    for (uint32_t i = 0; i < count; i++)
         dt_session_set_cancel(dt_session_in_group(*out, i), &e->cancel);
-        // The block ends with the KV caches. The first half of each are the keys, which are stored
-        // channel by channel, so the first position touches all of their pages.
-        char *keys = (char *)block->memory + bytes.own - bytes.kv + i * each;
-        dt_memory_large_pages(keys, each / 2);
-        if (bytes.kv <= TOUCHED_MOST)
-            dt_memory_touch(keys, each / 2);
-    }
+    dt_memory_touch(kv, bytes.kv_first);
     return DT_OK;
 }
 

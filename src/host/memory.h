@@ -39,7 +39,8 @@ dt_status dt_block_alloc(struct dt_account *account, struct dt_block *block, siz
 // Frees the block and zeroes it. Harmless on a zeroed one.
 void dt_block_free(struct dt_account *account, struct dt_block *block);
 
-// Asks for pages of 2 MB, for a range that will be used completely. Errors are ignored.
+// Asks for pages of 2 MB, for a range that is used from its beginning on without gaps. Errors are
+// ignored.
 void dt_memory_large_pages(void *at, size_t bytes);
 
 // Makes a range resident in one call instead of a fault a page. Errors are ignored.

@@ -207,11 +207,11 @@ static int note(void *arg, uint32_t position, const float *logits)
     return 0;
 }
 
-static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
+static void bits_of(struct dt_model m, uint32_t kv_type)
 {
     struct dt_error err = {0};
-    struct dt_model m = model(form, group);
-    uint32_t n = m.hp.context, tokens[100];
+    uint32_t n = m.hp.context, tokens[150];
+    assert_true(n <= 150);
     for (uint32_t i = 0; i < n; i++)
         tokens[i] = pick(m.hp.vocab);
     size_t bytes = (size_t)n * m.hp.vocab * sizeof(float);
@@ -256,6 +256,36 @@ static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
                             m.hp.vocab * sizeof(float));
     }
     drop_all();
+}
+
+static void bits_do_not_depend(uint32_t form, uint32_t group, uint32_t kv_type)
+{
+    bits_of(model(form, group), kv_type);
+}
+
+// A layer of so many channels that the KV cache is laid out anew several times.
+static struct dt_model wide_model(void)
+{
+    struct dt_model m = model(DT_FORM_F32, 0);
+    struct dt_layer *l = &m.layers[0];
+    m.hp.layers = 1;
+    m.hp.heads = m.hp.kv_heads = 16;
+    m.hp.head_size = m.hp.rotated = 192;
+    m.hp.context = 150;
+    uint32_t channels = m.hp.heads * m.hp.head_size;
+    l->query = matrix(DT_FORM_F32, 0, channels, m.hp.dim);
+    l->key = matrix(DT_FORM_F32, 0, channels, m.hp.dim);
+    l->value = matrix(DT_FORM_F32, 0, channels, m.hp.dim);
+    l->output = matrix(DT_FORM_F32, 0, m.hp.dim, channels);
+    l->query_bias = NULL;
+    return m;
+}
+
+static void a_cache_that_grows(void **state)
+{
+    (void)state;
+    bits_of(wide_model(), DT_KV_F32);
+    bits_of(wide_model(), DT_KV_F16);
 }
 
 // With a shortlist, the candidates give the same token as all logits, and all logits can still be
@@ -395,11 +425,11 @@ static void a_swap_keeps_the_story(void **state)
 static void a_story_set_aside(void **state)
 {
     (void)state;
-    for (int round = 0; round < 6; round++) {
+    for (int round = 0; round < 8; round++) {
         struct dt_error err = {0};
-        struct dt_model m = model(DT_FORM_I8, 16);
-        uint32_t tokens[100], n = m.hp.context, begun = 1 + pick(n - 1), kept = pick(begun + 1),
-                              others[100];
+        struct dt_model m = round < 6 ? model(DT_FORM_I8, 16) : wide_model();
+        uint32_t tokens[150], n = m.hp.context, begun = 1 + pick(n - 1), kept = pick(begun + 1),
+                              others[150];
         for (uint32_t i = 0; i < n; i++) {
             tokens[i] = pick(m.hp.vocab);
             others[i] = pick(m.hp.vocab);
@@ -526,6 +556,7 @@ int main(void)
         cmocka_unit_test(f32_bits),
         cmocka_unit_test(i8_bits),
         cmocka_unit_test(block_bits),
+        cmocka_unit_test(a_cache_that_grows),
         cmocka_unit_test(a_swap_keeps_the_story),
         cmocka_unit_test(a_story_set_aside),
         cmocka_unit_test(a_stop_keeps_whole_batches),

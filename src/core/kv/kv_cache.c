@@ -5,7 +5,9 @@
 
 #include "core/quant/half.h"
 
-#define STORED_AT_ONCE 8u // positions
+#define STORED_AT_ONCE 8u         // positions
+#define EXTENT_STEP    64u        // extents are multiples of it
+#define FIRST_BYTES    (2u << 20) // of the first extent, about: a large page
 
 static size_t padded(size_t n)
 {
@@ -22,6 +24,16 @@ static size_t channels(const struct dt_kv_cache *cache)
     return (size_t)cache->heads * cache->head_size;
 }
 
+// Sets the layout for `extent` positions, at most the capacity.
+static void set_extent(struct dt_kv_cache *cache, size_t extent)
+{
+    cache->extent = extent < cache->capacity ? (uint32_t)extent : cache->capacity;
+    // 16 more, so that for a power of two the keys of adjacent channels do not fall into the same
+    // set of a CPU cache
+    cache->key_slots = padded(cache->extent) + 16;
+    cache->value_slots = padded(cache->extent) + cache->padding;
+}
+
 void dt_kv_cache_init(struct dt_kv_cache *cache, const struct dt_hparams *hp, uint32_t capacity,
                       uint32_t type)
 {
@@ -31,20 +43,68 @@ void dt_kv_cache_init(struct dt_kv_cache *cache, const struct dt_hparams *hp, ui
     cache->heads = hp->kv_heads;
     cache->head_size = hp->head_size;
     cache->capacity = capacity;
-    // 16 more, so that for a context of a power of two the keys of adjacent channels do not fall
-    // into the same set of a CPU cache.
-    cache->key_slots = padded(capacity) + 16;
     // A window begins at any slot, and kernels may read up to 15 slots behind its last one.
-    cache->value_slots = padded(capacity) + (hp->window ? 16 : 0);
+    cache->padding = hp->window ? 16 : 0;
+    uint64_t step = (uint64_t)cache->layers * dt_kv_cache_layer_bytes(cache, EXTENT_STEP);
+    size_t first = step < FIRST_BYTES ? FIRST_BYTES / (size_t)step : 1;
+    set_extent(cache, first * EXTENT_STEP);
 }
 
 void dt_kv_cache_alloc(struct dt_kv_cache *cache, struct dt_arena *arena)
 {
-    size_t element = element_bytes(cache);
-    cache->keys =
-        dt_arena_alloc(arena, cache->layers * cache->key_slots * element, channels(cache));
-    cache->values =
-        dt_arena_alloc(arena, cache->layers * cache->value_slots * element, channels(cache));
+    struct dt_kv_cache whole = *cache;
+    set_extent(&whole, cache->capacity);
+    size_t slots = whole.key_slots + whole.value_slots;
+    cache->memory =
+        dt_arena_alloc(arena, cache->layers * channels(cache), slots * element_bytes(cache));
+}
+
+size_t dt_kv_cache_extent_bytes(const struct dt_kv_cache *cache)
+{
+    return cache->layers * (cache->key_slots + cache->value_slots) * channels(cache) *
+           element_bytes(cache);
+}
+
+// Copies `count` rows, of which the first `bytes` bytes count. The last row is first, so that rows
+// can be moved apart in place.
+static void copy_rows(const void *to, size_t to_stride, const void *from, size_t from_stride,
+                      size_t count, size_t bytes)
+{
+    while (count-- > 0)
+        memmove((unsigned char *)(uintptr_t)to + count * to_stride,
+                (const unsigned char *)from + count * from_stride, bytes);
+}
+
+// Copies the first positions to another layout, of other memory or larger in the same.
+static void copy_positions(const struct dt_kv_cache *to, const struct dt_kv_cache *from,
+                           uint32_t positions)
+{
+    size_t element = element_bytes(to), vector = to->head_size * element;
+    for (uint32_t layer = positions ? to->layers : 0; layer-- > 0;) {
+        struct dt_kv source = dt_kv_cache_layer(from, layer), target = dt_kv_cache_layer(to, layer);
+        copy_rows(target.values, to->value_slots * vector, source.values,
+                  from->value_slots * vector, to->heads, positions * vector);
+        copy_rows(target.keys, to->key_slots * element, source.keys, from->key_slots * element,
+                  channels(to), positions * element);
+    }
+}
+
+void dt_kv_cache_grow(struct dt_kv_cache *cache, uint32_t used, uint32_t positions)
+{
+    struct dt_kv_cache old = *cache;
+    if (positions <= old.extent)
+        return;
+    // half as much again, so that all moves of a text together copy it about twice
+    size_t extent = old.extent + old.extent / 2;
+    extent = extent < positions ? positions : extent;
+    set_extent(cache, (extent + EXTENT_STEP - 1) / EXTENT_STEP * EXTENT_STEP);
+    copy_positions(cache, &old, used);
+}
+
+void dt_kv_cache_copy(struct dt_kv_cache *to, const struct dt_kv_cache *from, uint32_t positions)
+{
+    dt_kv_cache_grow(to, 0, positions);
+    copy_positions(to, from, positions);
 }
 
 size_t dt_kv_cache_layer_bytes(const struct dt_kv_cache *cache, size_t positions)
@@ -54,14 +114,16 @@ size_t dt_kv_cache_layer_bytes(const struct dt_kv_cache *cache, size_t positions
 
 struct dt_kv dt_kv_cache_layer(const struct dt_kv_cache *cache, uint32_t layer)
 {
-    size_t layer_slots = layer * channels(cache) * element_bytes(cache);
+    size_t slot = channels(cache) * element_bytes(cache);
+    const unsigned char *keys =
+        cache->memory + layer * (cache->key_slots + cache->value_slots) * slot;
     return (struct dt_kv){
         .type = cache->type,
         .heads = cache->heads,
         .head_size = cache->head_size,
-        .capacity = cache->capacity,
-        .keys = cache->keys + layer_slots * cache->key_slots,
-        .values = cache->values + layer_slots * cache->value_slots,
+        .capacity = cache->extent,
+        .keys = keys,
+        .values = keys + cache->key_slots * slot,
         .key_head = cache->head_size * cache->key_slots,
         .key_slot = 1,
         .key_channel = cache->key_slots,
@@ -166,23 +228,13 @@ void dt_kv_cache_save(const struct dt_kv_cache *cache, uint32_t positions, unsig
 
 void dt_kv_cache_restore(struct dt_kv_cache *cache, uint32_t positions, const unsigned char *saved)
 {
+    dt_kv_cache_grow(cache, 0, positions);
     copy_all(cache, positions, (unsigned char *)(uintptr_t)saved, false);
-}
-
-void dt_kv_cache_copy(struct dt_kv_cache *to, const struct dt_kv_cache *from, uint32_t positions)
-{
-    size_t element = element_bytes(to), rows = to->layers * channels(to);
-    for (size_t r = 0; r < rows; r++) // a channel of a head of a layer
-        memcpy(to->keys + r * to->key_slots * element, from->keys + r * to->key_slots * element,
-               positions * element);
-    size_t head = to->head_size * element; // bytes of a position
-    for (size_t h = 0; h < (size_t)to->layers * to->heads; h++)
-        memcpy(to->values + h * to->value_slots * head, from->values + h * to->value_slots * head,
-               positions * head);
 }
 
 void dt_kv_cache_fill(struct dt_kv_cache *cache, uint32_t positions, float *key, float *value)
 {
+    dt_kv_cache_grow(cache, 0, positions);
     for (uint32_t layer = 0; layer < cache->layers; layer++) {
         struct dt_kv kv = dt_kv_cache_layer(cache, layer);
         for (uint32_t slot = 0; slot < positions; slot++) {

@@ -4,6 +4,10 @@
 // For each layer and key/value head, a channel's keys of all positions are contiguous (attention
 // reads them along positions), and a position's value channels are contiguous. Slot i holds
 // position i.
+//
+// The memory is for `capacity` positions, but is laid out for `extent` of them; what is behind that
+// is not touched. A text that outgrows the extent is moved, in place, into a layout of a larger
+// one. So pages become resident as positions are used, and a short text lies close together.
 #ifndef DT_CORE_KV_CACHE_H
 #define DT_CORE_KV_CACHE_H
 
@@ -13,10 +17,12 @@
 struct dt_kv_cache {
     uint32_t type; // enum dt_kv_type
     uint32_t layers, heads, head_size;
-    uint32_t capacity;  // positions
-    size_t key_slots;   // elements from one channel's keys to the next channel's
-    size_t value_slots; // slots of a head's values, padded
-    unsigned char *keys, *values;
+    uint32_t capacity;     // positions that the memory is for
+    uint32_t extent;       // positions that can be stored now
+    uint32_t padding;      // slots behind the values of a head
+    size_t key_slots;      // elements from one channel's keys to the next channel's
+    size_t value_slots;    // slots of a head's values, padded
+    unsigned char *memory; // of each layer the keys, then the values
 };
 
 // Describes a cache for this model; memory comes from dt_kv_cache_alloc. type: DT_KV_F32 or
@@ -24,9 +30,17 @@ struct dt_kv_cache {
 void dt_kv_cache_init(struct dt_kv_cache *cache, const struct dt_hparams *hp, uint32_t capacity,
                       uint32_t type);
 
-// Allocates keys and values from the arena, which outlives the cache. If the arena is too small,
-// they are NULL and dt_arena_failed(arena) is true.
+// Allocates the cache from the arena, which outlives it. If the arena is too small, the memory is
+// NULL and dt_arena_failed(arena) is true.
 void dt_kv_cache_alloc(struct dt_kv_cache *cache, struct dt_arena *arena);
+
+// Bytes that the present extent uses, from the beginning of the memory on.
+size_t dt_kv_cache_extent_bytes(const struct dt_kv_cache *cache);
+
+// Makes the extent at least `positions`, which is at most the capacity, and keeps the first `used`
+// positions. Descriptors of layers become invalid. Must be called before positions are stored;
+// restore and fill do it themselves.
+void dt_kv_cache_grow(struct dt_kv_cache *cache, uint32_t used, uint32_t positions);
 
 // Bytes of one layer's keys and values of `positions` positions.
 size_t dt_kv_cache_layer_bytes(const struct dt_kv_cache *cache, size_t positions);

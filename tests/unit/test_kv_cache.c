@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+// The KV cache grows with its text: what was stored stays, and what is not needed is not touched.
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/kv/kv_cache.h"
+#include "core/quant/half.h"
+
+static uint64_t seed = 88172645463325252ull;
+
+static uint32_t pick(uint32_t below)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (uint32_t)(seed >> 33) % below;
+}
+
+// A number that tells layer, position and channel, and that an f16 can hold.
+static float number(uint32_t layer, uint32_t position, uint32_t channel, bool key)
+{
+    return (float)((layer * 7 + position * 31 + channel * 3 + key) % 2048);
+}
+
+static float element(const struct dt_kv *kv, const void *from, size_t at)
+{
+    return kv->type == DT_KV_F32 ? ((const float *)from)[at]
+                                 : dt_half_to_float(((const uint16_t *)from)[at]);
+}
+
+static void store(struct dt_kv_cache *cache, uint32_t position, uint32_t n)
+{
+    uint32_t width = cache->heads * cache->head_size;
+    float *key = malloc(n * width * sizeof *key), *value = malloc(n * width * sizeof *value);
+    assert_true(key && value);
+    for (uint32_t layer = 0; layer < cache->layers; layer++) {
+        for (uint32_t i = 0; i < n * width; i++) {
+            key[i] = number(layer, position + i / width, i % width, true);
+            value[i] = number(layer, position + i / width, i % width, false);
+        }
+        struct dt_kv kv = dt_kv_cache_layer(cache, layer);
+        dt_kv_cache_store(&kv, position, key, value, width, n);
+    }
+    free(key);
+    free(value);
+}
+
+static void check(const struct dt_kv_cache *cache, uint32_t positions)
+{
+    for (uint32_t layer = 0; layer < cache->layers; layer++) {
+        struct dt_kv kv = dt_kv_cache_layer(cache, layer);
+        assert_true(kv.capacity >= positions);
+        for (uint32_t p = 0; p < positions; p++) {
+            for (uint32_t c = 0; c < kv.heads * kv.head_size; c++) {
+                size_t head = c / kv.head_size, channel = c % kv.head_size;
+                float key = element(
+                    &kv, kv.keys, head * kv.key_head + p * kv.key_slot + channel * kv.key_channel);
+                float value =
+                    element(&kv, kv.values,
+                            head * kv.value_head + p * kv.value_slot + channel * kv.value_channel);
+                if (key != number(layer, p, c, true) || value != number(layer, p, c, false))
+                    fail_msg("layer %u, position %u, channel %u: %g and %g", layer, p, c,
+                             (double)key, (double)value);
+            }
+        }
+    }
+}
+
+static void one_text(uint32_t type, uint32_t window)
+{
+    struct dt_hparams hp = {.layers = 1 + pick(5),
+                            .kv_heads = 1 + pick(4),
+                            .head_size = 96 + 16 * pick(12),
+                            .window = window};
+    struct dt_kv_cache cache;
+    dt_kv_cache_init(&cache, &hp, DT_MAX_CONTEXT, type);
+    uint32_t capacity = 3 * cache.extent + pick(300), extents = 0;
+    dt_kv_cache_init(&cache, &hp, capacity, type);
+    struct dt_arena measured = dt_arena_over(NULL, 0);
+    dt_kv_cache_alloc(&cache, &measured);
+    assert_null(cache.memory);
+    assert_true(dt_arena_failed(&measured) || measured.used > 0);
+    size_t bytes = measured.wanted;
+    unsigned char *memory = aligned_alloc(DT_ALIGN, bytes);
+    assert_non_null(memory);
+    memset(memory, 0, bytes);
+    struct dt_arena arena = dt_arena_over(memory, bytes);
+    dt_kv_cache_alloc(&cache, &arena);
+    assert_false(dt_arena_failed(&arena));
+    assert_ptr_equal(cache.memory, memory);
+    assert_true(dt_kv_cache_extent_bytes(&cache) <= bytes);
+    for (uint32_t used = 0; used < capacity;) {
+        uint32_t n = 1 + pick(pick(4) ? 20 : 200), before = cache.extent;
+        n = n < capacity - used ? n : capacity - used;
+        dt_kv_cache_grow(&cache, used, used + n);
+        assert_true(cache.extent >= used + n && cache.extent <= capacity);
+        if (before != cache.extent) {
+            extents++;
+            check(&cache, used);
+        }
+        store(&cache, used, n);
+        used += n;
+        // the memory behind the extent is as it was
+        size_t end = dt_kv_cache_extent_bytes(&cache);
+        assert_true(end <= bytes);
+        for (size_t i = end; i < bytes; i += 61)
+            assert_int_equal(memory[i], 0);
+        // and what is laid out is not much more than what is used
+        assert_true(cache.extent <= 3 * used / 2 + 64 || before == cache.extent);
+        if (pick(16) == 0) { // rolled back: a shorter text needs no other layout
+            used = pick(used + 1);
+            uint32_t extent = cache.extent;
+            dt_kv_cache_grow(&cache, used, used);
+            assert_int_equal(cache.extent, extent);
+        }
+    }
+    check(&cache, capacity);
+    assert_true(extents > 1 && extents < 12);
+    assert_true(dt_kv_cache_extent_bytes(&cache) <= bytes);
+    free(memory);
+}
+
+static void a_text_grows(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        one_text(DT_KV_F32, 0);
+        one_text(DT_KV_F16, 100);
+    }
+}
+
+// A cache that takes less than a large page is laid out as a whole.
+static void a_small_cache_never_moves(void **state)
+{
+    (void)state;
+    struct dt_hparams hp = {.layers = 5, .kv_heads = 4, .head_size = 8};
+    struct dt_kv_cache cache;
+    dt_kv_cache_init(&cache, &hp, 512, DT_KV_F32);
+    assert_int_equal(cache.extent, 512);
+    dt_kv_cache_init(&cache, &hp, 7, DT_KV_F16);
+    assert_int_equal(cache.extent, 7);
+}
+
+// The sizes of the largest models that a reader accepts do not overflow.
+static void the_largest_cache(void **state)
+{
+    (void)state;
+    struct dt_hparams hp = {.layers = DT_MAX_LAYERS, .kv_heads = DT_MAX_HEADS, .head_size = 64};
+    struct dt_kv_cache cache;
+    dt_kv_cache_init(&cache, &hp, DT_MAX_CONTEXT, DT_KV_F32);
+    assert_int_equal(cache.extent, 64);
+    struct dt_arena arena = dt_arena_over(NULL, 0);
+    dt_kv_cache_alloc(&cache, &arena);
+    assert_true(arena.wanted > (size_t)DT_MAX_CONTEXT * 4 || dt_arena_failed(&arena));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_text_grows),
+        cmocka_unit_test(a_small_cache_never_moves),
+        cmocka_unit_test(the_largest_cache),
+    };
+    return cmocka_run_group_tests_name("kv cache", tests, NULL, NULL);
+}
