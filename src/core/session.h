@@ -29,8 +29,8 @@ struct dt_session_options {
 
 // Bytes of memory, for the memory plan. kv, logits and tables are parts of `own`, the group's own
 // arena. The scratch arena is separate, because it depends on the stack and is replaced at a swap.
-// `own` ends with the KV caches, which are equally large. kv_first: what the first positions of each
-// use, from its beginning on; the rest is used as positions are.
+// `own` ends with the KV caches, which are equally large. kv_first: what the first positions of
+// each use, from its beginning on; the rest is used as positions are.
 struct dt_session_bytes {
     size_t kv, logits, tables, own, scratch, kv_first;
 };

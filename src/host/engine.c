@@ -193,6 +193,8 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
         status = dt_registry_assemble(e->registry, e->stack_wanted, &e->model, &e->account, NULL,
                                       &e->stack.instance, err);
     if (status == DT_OK)
+        status = dt_engine_choose_context(e, e->stack.instance, err);
+    if (status == DT_OK)
         status = dt_engine_make_plan(e, e->stack.instance, &e->plan, err);
     if (status == DT_OK)
         status = dt_engine_check(e, err);
@@ -311,8 +313,11 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
     if (status != DT_OK)
         return status;
     e->stack.instance->threads = e->threads;
-    dt_model_files_read_ahead(&e->files);
-    status = dt_engine_build(e, &e->stack, progress, progress_arg, err);
+    status = dt_engine_check_context(e, false, err);
+    if (status == DT_OK) {
+        dt_model_files_read_ahead(&e->files);
+        status = dt_engine_build(e, &e->stack, progress, progress_arg, err);
+    }
     if (status == DT_OK)
         status = dt_engine_make_session(e, &e->session_block, &e->session, err);
     if (status == DT_OK)
@@ -328,8 +333,11 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
         e->stack.instance->threads = NULL;
         dt_threads_free(e->threads);
         e->threads = NULL;
+        if (status == DT_NO_MEMORY)
+            dt_engine_check_context(e, true, err);
         return status;
     }
+    dt_engine_warn_context(e);
     dt_engine_make_shortlist(e);
     dt_engine_report_fallback(e);
     static const struct dt_sampling llama2c = {
@@ -470,6 +478,7 @@ void dt_engine_memory(const struct dt_engine *e, struct dt_engine_plan *now)
     now->session.own = e->session_block.bytes;
     now->session.scratch = e->stack.scratch.bytes;
     now->total = atomic_load(&e->account.used);
+    now->context_reason = e->context_reason;
     now->context = e->session ? dt_session_capacity(e->session) : now->context;
     now->threads = dt_engine_threads(e);
     dt_format(now->stack, sizeof now->stack, "%s", dt_engine_stack_name(e));

@@ -20,9 +20,11 @@
 struct dt_engine;
 
 struct dt_engine_options {
-    const char *stack; // as in dt_registry_assemble; NULL: "auto"
-    uint32_t threads;  // workers; 0: chosen for the model, at most one a CPU
-    uint32_t context;  // positions of the KV cache; 0: the model's
+    const char *stack;         // as in dt_registry_assemble; NULL: "auto"
+    uint32_t threads;          // workers; 0: chosen for the model, at most one a CPU
+    uint32_t context;          // positions of the KV cache; 0: the model's, but at most 4096 (or
+                               // context_at_least) and what memory allows
+    uint32_t context_at_least; // positions that are needed, where context is 0
     uint32_t batch;    // prompt tokens evaluated together; 0: 64, or 32 if less than 256 MB of
                        // memory are available
     uint32_t kv_type;  // enum dt_kv_type; 0: f32
@@ -49,6 +51,14 @@ void dt_engine_free(struct dt_engine *engine);
 // there is none.
 dt_status dt_engine_default_model(char *out, size_t size, struct dt_error *err);
 
+// Why a context is as long as it is.
+enum dt_context_reason {
+    DT_CONTEXT_ASKED,   // options.context
+    DT_CONTEXT_TRAINED, // the model was trained for as many positions
+    DT_CONTEXT_USUAL,   // the model was trained for more, which few texts need
+    DT_CONTEXT_MEMORY,  // more would take too much of the memory that is left
+};
+
 // The memory plan, in bytes. Computed before anything in it is allocated.
 struct dt_engine_plan {
     size_t file_bytes;              // mapped files: page cache, not in total
@@ -60,6 +70,7 @@ struct dt_engine_plan {
     struct dt_session_bytes session;
     size_t total; // everything above except file_bytes
     uint32_t context, threads;
+    enum dt_context_reason context_reason;
     char stack[128]; // resolved name
 };
 
@@ -75,8 +86,13 @@ dt_status dt_engine_prepare(struct dt_engine *engine, const char *path, const ch
 // take at most an eighth of the memory that is available. Returns the number, at least 1.
 uint32_t dt_engine_choose_sessions(struct dt_engine *engine, uint32_t most);
 
+// One line, without its end, about a context that is not the one the model was trained for; "" if
+// it is. Starting a model and setting the context log it as a warning, but for DT_CONTEXT_USUAL.
+const char *dt_engine_context_note(const struct dt_engine *engine, char *out, size_t size);
+
 // Allocates the memory of the plan, converts or packs weights where the plan says so, and makes the
-// session. DT_NO_MEMORY names what did not fit, with both numbers; DT_CANCELLED after
+// session. DT_NO_MEMORY names what did not fit, with both numbers, and a context that
+// does; DT_CANCELLED after
 // dt_engine_cancel. After an error the engine is still prepared. progress may be NULL.
 dt_status dt_engine_start(struct dt_engine *engine, dt_progress *progress, void *progress_arg,
                           struct dt_error *err);
@@ -222,8 +238,8 @@ dt_status dt_engine_set_threads(struct dt_engine *engine, uint32_t threads, stru
 // Limits what is allocated from now on; what is in use stays. 0: no limit.
 void dt_engine_set_memory_limit(struct dt_engine *engine, size_t bytes);
 
-// Sets the length of the KV cache. Replaces the session by an empty one, so pointers to the old one
-// are invalid. An error changes nothing.
+// Sets the length of the KV cache (0: as in options). Replaces the session by an empty one, so
+// pointers to the old one are invalid. An error changes nothing.
 dt_status dt_engine_set_context(struct dt_engine *engine, uint32_t context, struct dt_error *err);
 
 // The memory in use now, by kind.

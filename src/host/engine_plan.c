@@ -30,7 +30,7 @@ uint32_t dt_engine_threads_for(const struct dt_engine *e, uint32_t requested)
 struct dt_session_options dt_engine_session_options(const struct dt_engine *e, uint32_t threads)
 {
     return (struct dt_session_options){
-        .context = e->options.context,
+        .context = e->context,
         .batch = e->options.batch,
         .kv_type = e->options.kv_type,
         .threads = threads,
@@ -126,7 +126,8 @@ dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *ins
     plan->total = plan->weights.arena_bytes + plan->model_tables + plan->tokenizer + plan->sampler +
                   plan->shortlist + plan->session.own + plan->session.scratch +
                   atomic_load(&instance->bytes);
-    plan->context = e->options.context ? e->options.context : e->model.hp.context;
+    plan->context = e->context;
+    plan->context_reason = e->context_reason;
     dt_format(plan->stack, sizeof plan->stack, "%s", instance->name);
     return DT_OK;
 }

@@ -36,6 +36,8 @@ struct dt_engine {
     size_t tokens_capacity;
     struct dt_engine_stack stack;
     struct dt_engine_plan plan;
+    uint32_t context; // positions of a session
+    enum dt_context_reason context_reason;
     bool prepared;
 
     // valid while started
@@ -64,6 +66,31 @@ dt_status dt_engine_choose_pack(struct dt_engine *e, struct dt_stack_instance *i
 // Computes what a stack over the open model allocates. Reads no weights.
 dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *instance,
                               struct dt_engine_plan *plan, struct dt_error *err);
+
+// ---- engine_context.c ----
+
+struct dt_context_limits {
+    uint32_t trained;         // the model's
+    uint32_t asked, at_least; // as in the options
+    uint32_t fits;            // positions that memory allows; not used if asked is not 0
+};
+
+// The length of a context, and why. What memory allows counts for at least 64 positions, or the
+// model's if they are fewer.
+uint32_t dt_context_choose(const struct dt_context_limits *limits, enum dt_context_reason *reason);
+
+// Sets e->context for the options and the memory that is left. If the weights are not allocated, it
+// is chosen for those of `instance`.
+dt_status dt_engine_choose_context(struct dt_engine *e, const struct dt_stack_instance *instance,
+                                   struct dt_error *err);
+
+// DT_NO_MEMORY, with a context that fits, if it is certain that the session of e->context does not
+// fit beside the weights of e->stack.instance; DT_OK also if no context does. failed: an allocation
+// failed, so that a session which may not fit counts as one that does not.
+dt_status dt_engine_check_context(const struct dt_engine *e, bool failed, struct dt_error *err);
+
+// Logs dt_engine_context_note as a warning, where it is one.
+void dt_engine_warn_context(const struct dt_engine *e);
 
 // ---- engine_text.c ----
 

@@ -138,16 +138,23 @@ void dt_engine_set_memory_limit(struct dt_engine *e, size_t bytes)
 
 dt_status dt_engine_set_context(struct dt_engine *e, uint32_t context, struct dt_error *err)
 {
-    uint32_t before = e->options.context;
+    uint32_t before = e->options.context, length = e->context;
+    enum dt_context_reason reason = e->context_reason;
     e->options.context = context;
-    if (!e->session)
+    if (!e->prepared)
         return DT_OK;
     struct dt_block block = {0}, scratch = {0};
     struct dt_session_bytes bytes;
     struct dt_session *fresh = NULL;
+    dt_status status = dt_engine_choose_context(e, e->stack.instance, err);
+    if (status == DT_OK && !e->session)
+        return DT_OK;
+    if (status == DT_OK)
+        status = dt_engine_check_context(e, false, err);
     struct dt_session_options options = dt_engine_session_options(e, dt_threads_count(e->threads));
-    dt_status status = dt_session_measure(e->stack.weights, &e->stack.instance->stack, &options,
-                                          &e->services, &bytes, err);
+    if (status == DT_OK)
+        status = dt_session_measure(e->stack.weights, &e->stack.instance->stack, &options,
+                                    &e->services, &bytes, err);
     if (status == DT_OK)
         status = dt_block_alloc(&e->account, &scratch, bytes.scratch, "scratch memory", err);
     struct dt_block old_scratch = e->stack.scratch;
@@ -157,10 +164,15 @@ dt_status dt_engine_set_context(struct dt_engine *e, uint32_t context, struct dt
     }
     if (status != DT_OK) {
         e->stack.scratch = old_scratch;
-        e->options.context = before;
         dt_block_free(&e->account, &scratch);
+        if (status == DT_NO_MEMORY)
+            dt_engine_check_context(e, true, err);
+        e->options.context = before;
+        e->context = length;
+        e->context_reason = reason;
         return status;
     }
+    dt_engine_warn_context(e);
     dt_block_free(&e->account, &old_scratch);
     dt_block_free(&e->account, &e->session_block);
     e->session_block = block;

@@ -101,3 +101,55 @@ def int8(
         ):
             for _ in range(layers):
                 tensor(out, rows, cols)
+
+
+def sparse_gguf(path, dim, hidden, layers, heads, kv_heads, head_size, vocab, context):
+    """A llama of zeros in q8_0 without a vocabulary: a file of any shape that takes no space."""
+
+    def text(value):
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    keys = [text("general.architecture") + struct.pack("<I", 8) + text("llama")]
+    for name, value in (
+        ("context_length", context),
+        ("embedding_length", dim),
+        ("block_count", layers),
+        ("feed_forward_length", hidden),
+        ("attention.head_count", heads),
+        ("attention.head_count_kv", kv_heads),
+        ("attention.key_length", head_size),
+        ("attention.value_length", head_size),
+        ("rope.dimension_count", head_size),
+        ("vocab_size", vocab),
+    ):
+        keys.append(text("llama." + name) + struct.pack("<II", 4, value))
+    keys.append(text("llama.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1e-5))
+    tensors = [("token_embd", vocab, dim), ("output_norm", 0, dim)]
+    for i in range(layers):
+        tensors += [
+            (f"blk.{i}.{name}", rows, cols)
+            for name, rows, cols in (
+                ("attn_norm", 0, dim),
+                ("attn_q", heads * head_size, dim),
+                ("attn_k", kv_heads * head_size, dim),
+                ("attn_v", kv_heads * head_size, dim),
+                ("attn_output", dim, heads * head_size),
+                ("ffn_norm", 0, dim),
+                ("ffn_gate", hidden, dim),
+                ("ffn_up", hidden, dim),
+                ("ffn_down", dim, hidden),
+            )
+        ]
+    header = struct.pack("<IIQQ", 0x46554747, 3, len(tensors), len(keys)) + b"".join(keys)
+    offset = 0
+    for name, rows, cols in tensors:
+        shape = (cols, rows) if rows else (cols,)
+        header += text(name + ".weight") + struct.pack("<I", len(shape))
+        header += struct.pack(f"<{len(shape)}Q", *shape)
+        header += struct.pack("<IQ", 8 if rows else 0, offset)
+        size = rows * cols // 32 * 34 if rows else cols * 4
+        offset += (size + 31) // 32 * 32
+    header += bytes(-len(header) % 32)
+    with open(path, "wb") as out:
+        out.write(header)
+        out.truncate(len(header) + offset)

@@ -21,7 +21,7 @@ static uint32_t pick(uint32_t below)
     return (uint32_t)(seed >> 33) % below;
 }
 
-// A number that tells layer, position and channel, and that an f16 can hold.
+// A number for a layer, position and channel, which an f16 can hold.
 static float number(uint32_t layer, uint32_t position, uint32_t channel, bool key)
 {
     return (float)((layer * 7 + position * 31 + channel * 3 + key) % 2048);
@@ -69,6 +69,29 @@ static void check(const struct dt_kv_cache *cache, uint32_t positions)
             }
         }
     }
+}
+
+// The beginning of a text goes to a cache with another layout.
+static void copied(const struct dt_kv_cache *from, size_t bytes, uint32_t type, uint32_t window)
+{
+    struct dt_hparams hp = {.layers = from->layers,
+                            .kv_heads = from->heads,
+                            .head_size = from->head_size,
+                            .window = window};
+    struct dt_kv_cache to;
+    unsigned char *memory = calloc(1, bytes);
+    assert_non_null(memory);
+    struct dt_arena arena = dt_arena_over(memory, bytes);
+    dt_kv_cache_init(&to, &hp, from->capacity, type);
+    dt_kv_cache_alloc(&to, &arena);
+    assert_true(to.extent < from->extent);
+    for (uint32_t n = 1; n <= from->capacity; n += 1 + pick(from->capacity)) {
+        dt_kv_cache_copy(&to, from, n);
+        check(&to, n);
+    }
+    dt_kv_cache_copy(&to, from, from->capacity);
+    check(&to, from->capacity);
+    free(memory);
 }
 
 static void one_text(uint32_t type, uint32_t window)
@@ -122,6 +145,7 @@ static void one_text(uint32_t type, uint32_t window)
     check(&cache, capacity);
     assert_true(extents > 1 && extents < 12);
     assert_true(dt_kv_cache_extent_bytes(&cache) <= bytes);
+    copied(&cache, bytes, type, window);
     free(memory);
 }
 

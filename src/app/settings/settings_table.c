@@ -59,7 +59,8 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .initial = "0",
         .value = "N",
         .group = "Model",
-        .help = "The length of the context in tokens; 0: the length the model was trained for.",
+        .help = "The length of the context in tokens; 0: the length the model was trained for, but "
+                "at most 4096, and what memory allows.",
     },
     [DT_SET_BATCH] = {
         .name = "batch",

@@ -147,6 +147,7 @@ static dt_status try_open(struct dt_worker *w, const char *path, const char *tok
                           struct dt_error *err)
 {
     struct dt_engine_plan plan;
+    char note[512];
     dt_status status = dt_engine_prepare(w->engine, path, tokenizer, &plan, err);
     if (status != DT_OK)
         return status;
@@ -156,6 +157,9 @@ static dt_status try_open(struct dt_worker *w, const char *path, const char *tok
                          "%s: the weights are %s for %s, which needs %.1f MB of memory.", path,
                          plan.weights.from_form == DT_FORM_NONE ? "packed" : "converted",
                          plan.stack, (double)plan.weights.copied_bytes / 1e6);
+    if (plan.context_reason == DT_CONTEXT_USUAL)
+        dt_report_notice(w->report, DT_NOTICE_INFO, "%s",
+                         dt_engine_context_note(w->engine, note, sizeof note));
     return dt_engine_start(w->engine, on_load, w, err);
 }
 

@@ -144,6 +144,9 @@ static dt_status open_entry(struct dt_bench_entry *e, const struct dt_verb_model
     uint32_t needed = o->at + 1;
     if (o->prompt > needed)
         needed = o->prompt;
+    options.context_at_least = needed;
+    if (o->at_given && needed < o->at + o->gen)
+        options.context_at_least = o->at + o->gen;
     dt_status status = dt_engine_new(&e->engine, &options, err);
     if (status == DT_OK)
         status = dt_engine_open(e->engine, e->model, model->tokenizer, err);

@@ -148,6 +148,7 @@ static dt_status prepare(struct dt_token_profile *p, struct dt_verb_model *model
                          struct dt_error *err)
 {
     model->engine.without_vocabulary = true;
+    model->engine.context_at_least = p->at + p->gen;
     dt_status status = dt_verb_model_path(model, err);
     if (status == DT_OK)
         status = dt_engine_new(&p->engine, &model->engine, err);

@@ -122,6 +122,17 @@ static void put_vocabulary(struct dt_json *j, struct dt_engine *engine)
     dt_json_end(j);
 }
 
+static const char *context_reason(enum dt_context_reason reason)
+{
+    static const char *const names[] = {
+        [DT_CONTEXT_ASKED] = "asked",
+        [DT_CONTEXT_TRAINED] = "trained",
+        [DT_CONTEXT_USUAL] = "usual",
+        [DT_CONTEXT_MEMORY] = "memory",
+    };
+    return names[reason];
+}
+
 static void put_plan(struct dt_json *j, const struct dt_engine_plan *plan)
 {
     dt_json_name(j, "plan");
@@ -129,6 +140,7 @@ static void put_plan(struct dt_json *j, const struct dt_engine_plan *plan)
     dt_json_put_text(j, "backend", plan->stack);
     dt_json_put_uint(j, "threads", plan->threads);
     dt_json_put_uint(j, "context", plan->context);
+    dt_json_put_text(j, "context_because", context_reason(plan->context_reason));
     dt_json_put_uint(j, "mapped_bytes", plan->file_bytes);
     dt_json_put_uint(j, "in_place_bytes", plan->weights.in_place_bytes);
     dt_json_put_uint(j, "copied_bytes", plan->weights.copied_bytes);
@@ -213,7 +225,7 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
 {
     const struct dt_model *m = dt_engine_model(engine);
     const struct dt_hparams *hp = &m->hp;
-    char cost[256];
+    char cost[256], note[512];
     dt_print(stdout, "%s: %s, architecture %s, %zu bytes\n", dt_engine_path(engine), m->format,
              m->architecture, m->file_bytes);
     dt_inspect_print_facts(m);
@@ -239,6 +251,8 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
     print_template(m);
     dt_print(stdout, "\nwith %s, %u thread%s, context %u:\n", plan->stack, plan->threads,
              plan->threads == 1 ? "" : "s", plan->context);
+    if (*dt_engine_context_note(engine, note, sizeof note))
+        dt_print(stdout, "  %s\n", note);
     row("the file", plan->file_bytes, "mapped; counts as page cache");
     row("weights in place", plan->weights.in_place_bytes, "used from the mapping");
     row("weights copied", plan->weights.copied_bytes, dt_verb_cost(plan, cost, sizeof cost));

@@ -82,12 +82,14 @@ void dt_run_report(struct dt_run *run, uint64_t done)
 void dt_run_announce(const struct dt_run_options *o, struct dt_engine *engine,
                      const struct dt_engine_plan *plan)
 {
-    char cost[256];
+    char cost[256], note[512];
     if (o->quiet)
         return;
     dt_print(stderr, "%s: %s; vocabulary: %s; backend %s; seed %llu\n", dt_engine_path(engine),
              dt_engine_model(engine)->format, dt_engine_tokenizer_source(engine), plan->stack,
              (unsigned long long)o->seed);
+    if (plan->context_reason == DT_CONTEXT_USUAL)
+        dt_print(stderr, "%s\n", dt_engine_context_note(engine, note, sizeof note));
     bool asked = o->model.engine.pack != DT_PACK_AUTO || o->verbose;
     if (*dt_verb_cost(plan, cost, sizeof cost) &&
         (asked || plan->weights.from_form != DT_FORM_NONE))

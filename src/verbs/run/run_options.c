@@ -198,6 +198,7 @@ int dt_run_options(struct dt_run_options *o, int argc, char **argv)
     o->model.engine.sessions = o->sequences;
     if (o->steps == UINT32_MAX) // not given: a chat has the whole context
         o->steps = o->chat ? 0 : 256;
+    o->model.engine.context_at_least = o->steps;
     if (o->seed == 0)
         o->seed = dt_clock_seed();
     return -1;
