@@ -133,14 +133,25 @@ static void prepare(int meta)
         keyboard.edited = 0;
 }
 
-void keyboard_open(void)
+void keyboard_open(bool marks_pastes)
 {
+    rl_readline_name = "duotale"; // for conditional lines in the user's inputrc
+    rl_catch_signals = 0;
+    rl_catch_sigwinch = 0;
+    rl_instream = stdin;
+    rl_outstream = stdout;
+    rl_variable_bind("enable-bracketed-paste", marks_pastes ? "on" : "off");
+    rl_variable_bind("colored-stats", "off");
     memset(&keyboard, 0, sizeof keyboard);
     keyboard.escape.sink = on_input;
     keyboard.delay_ms = ui_escape_delay_ms(STDIN_FILENO);
     rl_getc_function = get_byte;
     rl_input_available_hook = available;
     rl_prep_term_function = prepare;
+    rl_initialize(); // which sets these by the locale
+    rl_variable_bind("input-meta", "on");
+    rl_variable_bind("output-meta", "on");
+    rl_variable_bind("convert-meta", "off");
 }
 
 static void pass_on(const bool *asking)

@@ -7,8 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Makes readline read through this file. Call it before rl_initialize(). One at a time.
-void keyboard_open(void);
+// Sets readline up to read through this file. marks_pastes: the terminal is to mark what is pasted.
+// Call it after everything else that readline is told. One at a time.
+void keyboard_open(bool marks_pastes);
 
 // Reads a byte of standard input and passes on what is complete, by rl_callback_read_char(), while
 // *asking is true. False if the terminal is gone.

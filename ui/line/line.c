@@ -522,19 +522,8 @@ static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason
 
 static void set_up_readline(struct line *l)
 {
-    rl_readline_name = "duotale"; // for conditional lines in the user's inputrc
-    rl_catch_signals = 0;
-    rl_catch_sigwinch = 0;
-    rl_instream = stdin;
-    rl_outstream = stdout;
     complete_open(l->api, l->app);
-    rl_variable_bind("enable-bracketed-paste", l->overwrites ? "on" : "off");
-    rl_variable_bind("colored-stats", "off");
-    keyboard_open();
-    rl_initialize(); // which sets these by the locale
-    rl_variable_bind("input-meta", "on");
-    rl_variable_bind("output-meta", "on");
-    rl_variable_bind("convert-meta", "off");
+    keyboard_open(l->overwrites);
     rl_bind_key('\n', insert_newline);
     rl_bind_key('/', insert_slash);
     using_history();

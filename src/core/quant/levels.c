@@ -13,7 +13,8 @@ bool dt_levels_has(uint32_t form)
     return form == DT_FORM_Q4_0 || form == DT_FORM_Q4_1 || form == DT_FORM_Q4_K;
 }
 
-int dt_levels_first(uint32_t form)
+// The least level.
+static int first_level(uint32_t form)
 {
     return form == DT_FORM_Q4_0 ? -8 : 0;
 }
@@ -43,7 +44,7 @@ static inline double clamp(double x, double low, double high)
 
 double dt_levels_nearest(uint32_t form, double scale, double low, double x)
 {
-    double first = dt_levels_first(form);
+    double first = first_level(form);
     return scale == 0 ? 0 : round_even(clamp((x - low) / scale, first, first + 15));
 }
 
@@ -71,7 +72,7 @@ struct sums {
 // False, and the sums incomplete, once the error exceeds `most`.
 static bool add_up(const struct search *s, double scale, double low, double most, struct sums *out)
 {
-    double first = dt_levels_first(s->form), inverse = scale != 0 ? 1 / scale : 0;
+    double first = first_level(s->form), inverse = scale != 0 ? 1 / scale : 0;
     struct sums t = {0};
     for (uint32_t i = 0; i < RUN; i++) {
         double w = s->weight[i], x = s->x[i];
@@ -326,7 +327,7 @@ void dt_levels_encode(uint32_t form, const struct dt_levels *levels, const doubl
         encode_k(levels, level, block);
         return;
     }
-    int first = dt_levels_first(form);
+    int first = first_level(form);
     unsigned char *nibbles = block + 2;
     if (form == DT_FORM_Q4_1) {
         put_half(block + 2, levels->minimum);

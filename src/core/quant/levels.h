@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Blocks of 16 levels: Q4_0, Q4_1 and Q4_K. A value is scale * level + low. Pure: any thread.
+// Blocks of 16 levels: Q4_0 (-8 to 7), Q4_1 and Q4_K (0 to 15). A value is scale * level + low.
+// Pure: any thread.
 #ifndef DT_CORE_LEVELS_H
 #define DT_CORE_LEVELS_H
 
@@ -20,14 +21,11 @@ struct dt_levels {
 // Q4_0, Q4_1 or Q4_K.
 bool dt_levels_has(uint32_t form);
 
-// The largest level is this + 15: -8 for Q4_0, else 0.
-int dt_levels_first(uint32_t form);
-
 // The scale and low of a run (below block / 32) as the decoder computes them.
 void dt_levels_run(uint32_t form, const struct dt_levels *levels, uint32_t run, double *scale,
                    double *low);
 
-// The level of a value, from dt_levels_first on; 0 or the first one where the scale is 0.
+// The level of a value, an integer; 0 or the least level where the scale is 0.
 double dt_levels_nearest(uint32_t form, double scale, double low, double x);
 
 // Finds scales for the values x of a block that make the sum of weight * (decoded - x)^2 small;
@@ -38,7 +36,7 @@ void dt_levels_fit(uint32_t form, const double *x, const double *weight, struct 
 // Q4_K scales by the extremes of the values alone: low is the least value, or 0 if that is above 0.
 void dt_levels_plain_k(const float *x, struct dt_levels *out);
 
-// Writes a block: level[i] is an integer from dt_levels_first on.
+// Writes a block: level[i] is an integer among the levels of the form.
 void dt_levels_encode(uint32_t form, const struct dt_levels *levels, const double *level,
                       unsigned char *block);
 
