@@ -383,8 +383,10 @@ void dt_speech_figures(struct dt_speech *s, struct dt_speech_figures *out)
     out->sound_seconds = (double)(s->now.sound_ns - s->before.sound_ns) * 1e-9;
     out->voice_cpu_seconds = (double)voice * 1e-9;
     // The time of the process includes the voice's thread, but not its children.
-    double all = (double)(dt_clock_cpu_ns() - s->begin_cpu_ns + children);
-    out->cpu_share = all > 0 ? (double)voice / all : 0;
+    uint64_t all = dt_clock_cpu_ns() - s->begin_cpu_ns + children;
+    if (all < voice) // the voice's thread also counts what it used before the story began
+        all = voice;
+    out->cpu_share = all > 0 ? (double)voice / (double)all : 0;
     out->real_time_factor =
         out->sound_seconds > 0 ? out->voice_cpu_seconds / out->sound_seconds : 0;
     pthread_mutex_unlock(&s->lock);
