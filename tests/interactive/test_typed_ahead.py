@@ -107,8 +107,33 @@ def at_once(home):
         s.close()
 
 
+def answers(home):
+    """What is typed in one piece with a command answers its question, and is no prompt."""
+    for ui in ("line", "plain", "tui"):
+        here = f"{home}/{ui}"
+        os.mkdir(here)
+        file = pathlib.Path(here, "story.txt")
+        file.write_text("kept until the answer")
+        s = TerminalSession("--ui", ui, "-n", "4", "-t", "0", "--stop", "bos", home=here)
+        try:
+            s.wait(PROMPT if ui != "tui" else rb"tok/s")
+            s.enter("Once upon")
+            step(s, f"{ui}: a story", s.wait(FIGURES if ui != "tui" else rb"Length limit"))
+            s.wait(PROMPT if ui != "tui" else rb"> ", 5)
+            s.type(f"/export {file}\ry" + ("" if ui == "tui" else "\r"))
+            step(s, f"{ui}: the file is replaced", s.wait(rb"Exported"))
+            step(s, f"{ui}: by the story", "Once upon" in file.read_text())
+            if ui != "tui":  # there a story is looked up before the question
+                s.type("/delete 1\ry\r")
+                step(s, f"{ui}: the story is deleted", s.wait(rb"cannot be\s+undone.*?deleted"))
+            s.enter("/quit")
+            step(s, f"{ui}: quits", s.ends() == 0)
+        finally:
+            s.close()
+
+
 def main():
-    for test in (into_readline, out_of_readline, at_once):
+    for test in (into_readline, out_of_readline, at_once, answers):
         with common.folder() as home:
             test(home)
     common.done()

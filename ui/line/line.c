@@ -404,13 +404,25 @@ static bool busy(struct line *l)
     return state != DT_APP_IDLE && !l->question;
 }
 
-// Enters the next whole line that was typed ahead. False if there is none, or it must wait.
-static bool enter_ahead(struct line *l)
+// Whether a line waits: an Enter below the end of a turn, and text below a command that may still
+// ask, which it then answers.
+static bool must_wait(struct line *l, const char *line, enum dt_app_state state)
 {
-    enum dt_app_state state = l->api->state(l->app);
-    const char *line = ahead_next(&l->ahead);
-    if (!line || (!*line && state == DT_APP_SAVING)) // Enter typed below the end of a turn
+    if (l->question)
         return false;
+    return *line ? state == DT_APP_READING && *line != '/' && *line != AHEAD_END[0]
+                 : state == DT_APP_SAVING;
+}
+
+// Enters the next whole line that was typed ahead. state: before the events were handled, so that
+// a question of the command before is known. False if there is none, or it must wait.
+static bool enter_ahead(struct line *l, enum dt_app_state state)
+{
+    const char *line = ahead_next(&l->ahead);
+    if (!line)
+        return false;
+    if (must_wait(l, line, state))
+        return l->api->state(l->app) != state; // then look again
     ahead_remove(&l->ahead);
     l->out.column = 0;                  // the echo of the newline moved the cursor
     if (strcmp(line, AHEAD_END) == 0) { // leaves once the story is stopped and saved
@@ -470,6 +482,7 @@ static void handle_signals(struct line *l)
 static void loop(struct line *l)
 {
     while (!l->quit && !l->hung_up) {
+        enum dt_app_state state = l->api->state(l->app);
         struct dt_app_event e;
         while (!l->quit && l->api->next(l->app, &e))
             event(l, &e);
@@ -478,7 +491,7 @@ static void loop(struct line *l)
         if (l->out.broken)
             l->hung_up = true;
         handle_signals(l); // a signal before this line does not end the wait below
-        if (!l->asking && enter_ahead(l))
+        if (!l->asking && enter_ahead(l, state))
             continue;
         if (!busy(l) && !l->asking) {
             if (!use_ahead(l))

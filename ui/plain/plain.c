@@ -167,8 +167,15 @@ static bool ends_endless_turn(struct plain *p)
            ui_setting_is(p->api, p->app, DT_SET_OVERFLOW, "shift");
 }
 
+static bool is_idle(struct plain *p)
+{
+    return p->api->state(p->app) == DT_APP_IDLE;
+}
+
 // Enters what is complete of the input: a line of a terminal or a list of commands, else all of it.
-static void enter_input(struct plain *p)
+// idle: whether the program was idle before the events were handled, so that a question of the
+// command before is known. Returns the same for the events that it handled itself.
+static bool enter_input(struct plain *p, bool idle)
 {
     if (p->length && !p->begun) { // decided once: lines after a command are entries too
         p->begun = true;
@@ -177,13 +184,12 @@ static void enter_input(struct plain *p)
     bool lines = p->lines || p->question;
     // on a terminal, commands can be entered during a turn
     while (p->length && !p->quit &&
-           (p->api->state(p->app) == DT_APP_IDLE || (p->terminal && p->input[0] == '/') ||
-            ends_endless_turn(p))) {
+           ((idle && is_idle(p)) || (p->terminal && p->input[0] == '/') || ends_endless_turn(p))) {
         char *end = memchr(p->input, '\n', p->length);
         if (!lines && !p->ended && p->length < INPUT_MAX - 1)
-            return;
+            return idle;
         if (lines && !end && !p->ended && p->length < INPUT_MAX - 1)
-            return;
+            return idle;
         size_t n = lines && end ? (size_t)(end - p->input) : p->length,
                used = n + (lines && end ? 1 : 0);
         char *entry = p->entry;
@@ -205,12 +211,14 @@ static void enter_input(struct plain *p)
         p->prompted = false;
         if (n || p->terminal || !p->entered)
             enter(p, entry, n);
+        idle = is_idle(p);
         struct dt_app_event e;
         while (p->api->next(p->app, &e))
             event(p, &e);
         if (p->question)
-            return;
+            return idle;
     }
+    return idle;
 }
 
 static void read_input(struct plain *p)
@@ -235,6 +243,7 @@ static void loop(struct plain *p)
 {
     bool leaving = false;
     while (!p->quit) {
+        bool idle = is_idle(p);
         struct dt_app_event e;
         while (!p->quit && p->api->next(p->app, &e))
             event(p, &e);
@@ -261,10 +270,12 @@ static void loop(struct plain *p)
             p->length = 0;
             p->ended = p->entered = true;
         }
-        enter_input(p);
+        idle = enter_input(p, idle);
         if (p->quit)
             return;
-        bool idle = p->api->state(p->app) == DT_APP_IDLE;
+        if (!idle && is_idle(p) && p->length) // it has become idle: its events come first
+            continue;
+        idle = is_idle(p);
         if (!leaving && p->ended && idle && !p->length) {
             if (!p->entered && !p->terminal) {
                 p->entered = true; // an empty pipe: an opening of the program's choice

@@ -10,6 +10,7 @@
 void tui_input(struct tui *ui, const char *text)
 {
     size_t n = strlen(text);
+    ui->entered = true;
     if (ui->editing ? ui->api->edit(ui->app, text, n) : ui->api->input(ui->app, text, n)) {
         ui->editing = false;
         bool command = *text == '/' && text[1] != '/';
@@ -61,6 +62,12 @@ static void on_input(void *arg, enum ui_escape_kind kind, const char *bytes, siz
 {
     struct tui *ui = arg;
     int key;
+    if (ui->entered) {
+        ui->entered = false;
+        tui_handle_events(ui);
+    }
+    if (ui->quit)
+        return;
     ui->scripts_begun = 0;
     if (kind == UI_ESCAPE_TEXT && bytes[0] == ('c' & 31))
         tui_script_end(ui);

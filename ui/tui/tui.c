@@ -128,6 +128,15 @@ static int earlier(int a, int b)
     return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
+void tui_handle_events(struct tui *ui)
+{
+    struct dt_app_event e;
+    while (!ui->quit && ui->api->next(ui->app, &e)) {
+        tui_event(ui, &e);
+        tui_script_step(ui, &e);
+    }
+}
+
 static void loop(struct tui *ui)
 {
     bool terminal_gone = !ui->terminal.headless && !tui_input_read(ui); // what was typed ahead
@@ -143,11 +152,7 @@ static void loop(struct tui *ui)
             fds[0].revents = fds[2].revents = 0;
         if (fds[2].revents)
             handle_signals(ui);
-        struct dt_app_event e;
-        while (!ui->quit && ui->api->next(ui->app, &e)) {
-            tui_event(ui, &e);
-            tui_script_step(ui, &e);
-        }
+        tui_handle_events(ui);
         // poll() reports a terminal that is gone as readable; after a stop, what was typed
         // meanwhile is read already
         if (fds[0].revents || (fds[2].revents && !ui->terminal.headless))

@@ -90,6 +90,7 @@ struct tui {
     struct ui_escape escape;
     int escape_delay_ms;
     uint64_t input_ns; // when the terminal last sent something
+    bool entered;      // since the events were last handled: the next key may answer a question
     char typed[8];     // bytes of a character that is not complete yet
     size_t typed_length;
 
@@ -111,6 +112,7 @@ struct tui {
 };
 
 // tui.c
+void tui_handle_events(struct tui *ui);
 void tui_redraw(struct tui *ui);  // redraws everything, after another program wrote to the screen
 void tui_measure(struct tui *ui); // the same, after measuring the terminal
 // Uses the setting `size`, or the terminal's size if it is empty or "auto".
