@@ -12,6 +12,7 @@
 #include "probe.h"
 
 #ifdef __AMX_INT8__
+#include "common/rows16_amx.h"
 
 // ctx is NULL if the kernel does not permit AMX; many columns are then computed as a few are.
 static int quantised_create(const struct dt_services *services, void **ctx, char *reason,
@@ -62,6 +63,13 @@ static void quantised_matmul(void *ctx, float *out, size_t out_stride, const str
 {
     (void)ctx;
     (void)x_stride;
+#ifdef __AMX_INT8__
+    if (ctx && w->form == DT_FORM_PACKED && rows16_amx_supports(w->quants, columns)) {
+        rows16_amx_range(out + row_begin, out_stride, w, row_begin, row_end, act, columns,
+                         rows16_four);
+        return;
+    }
+#endif
     if (w->form == DT_FORM_PACKED) {
         rows16_times_columns(out, out_stride, w, row_begin, row_end, act, columns);
         return;

@@ -24,7 +24,11 @@ enum {
 };
 
 // ---- instructions ----
-// Inline asm, as the compilers' intrinsics do not declare the memory they access.
+// Inline asm, as the compilers' intrinsics do not declare the memory they access. The operands of a
+// product: AMX_PRODUCTS two signed ones, AMX_PRODUCTS_SU a signed and an unsigned one.
+#ifdef DT_AMX_EMULATED
+#include "amx_emulated.h"
+#else
 // clang-format off
 
 #define AMX_LOAD(tile, from, stride)                                                               \
@@ -36,7 +40,12 @@ enum {
 #define AMX_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile : : : "memory")
 #define AMX_PRODUCTS(sum, a, b)                                                                    \
     __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : : : "memory")
+#define AMX_PRODUCTS_SU(sum, a, b)                                                                 \
+    __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #sum : : : "memory")
+#define AMX_CONFIGURE(config) __asm__ volatile("ldtilecfg %0" : : "m"(config) : "memory")
+#define AMX_RELEASE()         __asm__ volatile("tilerelease" : : : "memory")
 // clang-format on
+#endif
 
 // The operand of ldtilecfg: palette 1; for each tile, bytes of a row and number of rows.
 struct amx_config {
@@ -56,19 +65,23 @@ KIT_INLINE void amx_begin(uint32_t step)
         config.rows[t + 1] = (uint8_t)(step / 4);
         config.row_bytes[t + 1] = config.row_bytes[t + 2] = 64;
     }
-    __asm__ volatile("ldtilecfg %0" : : "m"(config) : "memory");
+    AMX_CONFIGURE(config);
 }
 
 KIT_INLINE void amx_end(void)
 {
-    __asm__ volatile("tilerelease" : : : "memory");
+    AMX_RELEASE();
 }
 
 // Requests permission for AMX from the kernel (arch_prctl(2), ARCH_REQ_XCOMP_PERM for
 // XFEATURE_XTILEDATA). The permission is valid for the process; requesting it again has no effect.
 static bool amx_permitted(void)
 {
+#ifdef DT_AMX_EMULATED
+    return true;
+#else
     return syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+#endif
 }
 
 // ---- activations ----
