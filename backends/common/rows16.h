@@ -42,8 +42,10 @@ KIT_INLINE uint32_t rows16_kind_of(const struct dt_matrix *w)
 {
     switch (w->form) {
     case DT_FORM_I8:
-    case DT_FORM_Q8_0:
-        return w->group % 4 == 0 ? ROWS16_I8 : 0;
+    case DT_FORM_Q8_0: // the bounds of rows16_header_of
+        return w->group && w->group % 4 == 0 && w->group <= 32768 && w->cols % w->group == 0
+                   ? ROWS16_I8
+                   : 0;
     case DT_FORM_Q4_0:
         return w->group == 32 ? ROWS16_Q4 : 0;
     case DT_FORM_F32:
@@ -86,7 +88,8 @@ KIT_INLINE size_t rows16_total_bytes(uint32_t kind, uint32_t rows, uint32_t cols
 }
 
 // The header of a PACKED matrix; NULL if it is not valid, not of this layout or not of w's shape.
-static const struct rows16_header *rows16_header_of(const struct dt_matrix *w)
+static __attribute__((unused)) const struct rows16_header *
+rows16_header_of(const struct dt_matrix *w)
 {
     static const char layout[16] = ROWS16_LAYOUT;
     const struct rows16_header *h = w->quants;

@@ -57,10 +57,11 @@ struct dt_app_figures {
     uint64_t own_memory;   // bytes the engine has allocated (KV cache, scratch, tables)
     uint64_t seed;         // of this turn
     uint32_t threads;
-    bool slow;       // no backend but the reference was found for the model; a notice says why
-    bool unsaved;    // the library cannot be written: finished turns wait in memory
-    char stack[128]; // "int8@avx2+fastexp"
-    char model[128]; // file name without folders
+    bool slow;        // no backend but the reference was found for the model; a notice says why
+    bool unsaved;     // the library cannot be written: finished turns wait in memory
+    char weights[64]; // "packed (file)", "packed (copy, 15.2 MB)", "in place"
+    char stack[128];  // "int8@avx2+fastexp"
+    char model[128];  // file name without folders
 };
 
 // Reading aloud and listening.

@@ -11,25 +11,26 @@ struct dt_weights_layer {
     struct dt_linear query, key, value, output, gate, down, up;
 };
 
+struct dt_weights_plan {
+    size_t in_place_bytes; // weights used where they are in the file
+    size_t copied_bytes;   // converted and packed copies
+    size_t arena_bytes;    // that dt_weights_build allocates: copies and tables
+    uint32_t from_form;    // of the first matrix that is converted; DT_FORM_NONE: none is
+    uint32_t to_form;      // the form it is converted to
+    size_t packed_bytes;   // the part of copied_bytes that is packed although it could be used in
+                           // place; 0: nothing is packed
+    size_t converted_packed_bytes; // the part that is converted, then packed
+    size_t building_bytes;         // needed besides, only while the copies are made
+    size_t mapped_packed_bytes;    // the part of in_place_bytes that is packed in the file
+};
+
 struct dt_weights {
     const struct dt_model *model;
     struct dt_linear embedding; // the model's matrix
     struct dt_linear classifier;
     struct dt_linear classifier_rows; // the same matrix, for reading only some of its rows
     struct dt_weights_layer *layers;  // model->hp.layers, in the arena
-    size_t in_place_bytes;            // weights used where they are in the file
-    size_t copied_bytes;              // converted and packed copies
-    size_t packed_bytes;              // the packed part of them
-};
-
-struct dt_weights_plan {
-    size_t in_place_bytes; // as above
-    size_t copied_bytes;
-    size_t arena_bytes;  // that dt_weights_build allocates: copies and tables
-    uint32_t from_form;  // of the first matrix that is converted; DT_FORM_NONE: none is
-    uint32_t to_form;    // the form it is converted to
-    size_t packed_bytes; // the part of copied_bytes that is packed although it could be used in
-                         // place; 0: nothing is packed
+    struct dt_weights_plan plan;
 };
 
 // Whether matrices are packed that could also be used in place.
@@ -41,6 +42,10 @@ enum dt_pack_policy {
 
 // The policy of a name: "auto", "never" or "always"; AUTO for any other.
 enum dt_pack_policy dt_pack_policy_of(const char *name);
+
+// The classifier's matrix in the file whose rows can be listed: the embedding if a packed
+// classifier is a copy of it.
+const struct dt_matrix *dt_weights_listed(const struct dt_model *model);
 
 // Computes the memory plan only: reads no weights and allocates nothing. DT_UNSUPPORTED as below.
 // Pure.
@@ -60,14 +65,20 @@ struct dt_weights_watch {
     void *arg; // of both
 };
 
-// Builds *out. The model, the stack's instances and the arena's memory outlive it. A matrix is
-// converted to the best form of the topmost backend that has a matmul. services may be NULL; with
-// them, matrices are packed by all workers; conversions run on the calling thread. watch may be
-// NULL. DT_UNSUPPORTED: no backend computes a matrix, which the message describes. DT_NO_MEMORY,
-// DT_CANCELLED: the arena's memory may be reused.
+// Builds *out. The model, the stack's instances and the memory of arena outlive it; that of
+// `building` (NULL if the plan has no building_bytes) is used only until this returns. A matrix is
+// converted to the best form of the topmost backend that has a matmul, and packed then if `pack`
+// says so. services may be NULL; with them, all workers convert and pack. watch may be NULL.
+// DT_UNSUPPORTED: no backend computes a matrix, which the message describes. DT_NO_MEMORY,
+// DT_CANCELLED: the memory may be reused.
 dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *stack,
                            enum dt_pack_policy pack, struct dt_arena *arena,
-                           const struct dt_services *services, const struct dt_weights_watch *watch,
-                           struct dt_weights *out, struct dt_error *err);
+                           struct dt_arena *building, const struct dt_services *services,
+                           const struct dt_weights_watch *watch, struct dt_weights *out,
+                           struct dt_error *err);
+
+// Calls visit for every matrix of the model that was copied and that computing does not read.
+typedef void dt_weights_visit(void *arg, const struct dt_matrix *from);
+void dt_weights_each_copied(struct dt_weights *weights, dt_weights_visit *visit, void *arg);
 
 #endif

@@ -187,14 +187,15 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
         status = dt_engine_read_vocabulary(e, tokenizer, err);
     if (status == DT_OK && e->model.vocab.kind != DT_VOCAB_NONE)
         status = dt_engine_make_tokenizer(e, 0, err);
-    if (status == DT_OK && !e->registry)
+    bool computes = !e->options.without_backend;
+    if (status == DT_OK && computes && !e->registry)
         status = dt_registry_new(&e->registry, err);
-    if (status == DT_OK)
+    if (status == DT_OK && computes)
         status = dt_registry_assemble(e->registry, e->stack_wanted, &e->model, &e->account, NULL,
                                       &e->stack.instance, err);
-    if (status == DT_OK)
+    if (status == DT_OK && computes)
         status = dt_engine_choose_context(e, e->stack.instance, err);
-    if (status == DT_OK)
+    if (status == DT_OK && computes)
         status = dt_engine_make_plan(e, e->stack.instance, &e->plan, err);
     if (status == DT_OK)
         status = dt_engine_check(e, err);
@@ -221,7 +222,7 @@ static int on_build_progress(void *arg, size_t done, size_t total)
     return p->progress ? p->progress(p->arg, done, total) : 0;
 }
 
-// The mapped pages of a copied matrix would count as memory of this process.
+// A dt_weights_visit. The mapped pages of a copied matrix would count as memory of this process.
 static void on_copied(void *arg, const struct dt_matrix *from)
 {
     const struct build_progress *p = arg;
@@ -231,38 +232,68 @@ static void on_copied(void *arg, const struct dt_matrix *from)
         dt_model_files_release(files, from->scales, from->rows * from->scale_row_stride);
 }
 
-dt_status dt_engine_build(struct dt_engine *e, struct dt_engine_stack *c, dt_progress *progress,
-                          void *progress_arg, struct dt_error *err)
+// Allocates the memory of the copies, and that for making them. If a packed copy that was not
+// requested does not fit, nothing is packed.
+static dt_status alloc_weights(struct dt_engine *e, struct dt_engine_stack *c,
+                               struct dt_block *building, struct dt_error *err)
 {
     struct dt_weights_plan plan;
-    dt_status status = dt_engine_choose_pack(e, c->instance, err);
-    if (status == DT_OK)
-        status = dt_weights_plan(&e->model, &c->instance->stack, c->instance->pack, &plan, err);
+    dt_status status = dt_engine_plan_weights(e, c->instance, c->instance->pack, &plan, err);
     if (status != DT_OK)
         return status;
-    c->weights = calloc(1, sizeof *c->weights);
-    if (!c->weights)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the table of weights");
     status = dt_block_alloc(&e->account, &c->weights_block, plan.arena_bytes,
                             plan.packed_bytes   ? "a packed copy of the weights"
                             : plan.copied_bytes ? "a converted copy of the weights"
                                                 : "the table of weights",
                             err);
+    if (status == DT_OK && plan.building_bytes)
+        status = dt_block_alloc(&e->account, building, plan.building_bytes,
+                                "the conversion of the weights", err);
+    if (status == DT_OK && plan.copied_bytes >= LARGE_PAGES_MIN)
+        dt_memory_large_pages(c->weights_block.memory, c->weights_block.bytes);
+    bool packs = plan.packed_bytes || plan.converted_packed_bytes;
+    if (status != DT_NO_MEMORY || !packs || e->options.pack != DT_PACK_AUTO)
+        return status;
+    dt_log(DT_LOG_WARNING,
+           "no memory for a packed copy of the weights (%zu bytes): they are not packed, which is "
+           "slower",
+           plan.arena_bytes);
+    dt_block_free(&e->account, &c->weights_block);
+    c->instance->pack = DT_PACK_NEVER;
+    return alloc_weights(e, c, building, err);
+}
+
+dt_status dt_engine_build(struct dt_engine *e, struct dt_engine_stack *c, dt_progress *progress,
+                          void *progress_arg, struct dt_error *err)
+{
+    struct dt_error local;
+    struct dt_block building = {0};
+    err = err ? err : &local;
+    dt_status status = dt_engine_choose_pack(e, c->instance, err);
     if (status != DT_OK)
         return status;
-    if (plan.copied_bytes >= LARGE_PAGES_MIN)
-        dt_memory_large_pages(c->weights_block.memory, c->weights_block.bytes);
+    c->weights = calloc(1, sizeof *c->weights);
+    if (!c->weights)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the table of weights");
+    status = alloc_weights(e, c, &building, err);
+    if (status != DT_OK)
+        return status;
     struct dt_arena arena = dt_arena_over(c->weights_block.memory, c->weights_block.bytes);
+    struct dt_arena aside = dt_arena_over(building.memory, building.bytes);
     struct build_progress state = {e, progress, progress_arg};
     struct dt_weights_watch watch = {on_build_progress, on_copied, &state};
-    status = dt_weights_build(&e->model, &c->instance->stack, c->instance->pack, &arena,
-                              &e->services, &watch, c->weights, err);
+    status =
+        dt_weights_build(&e->model, &c->instance->stack, c->instance->pack, &arena,
+                         building.memory ? &aside : NULL, &e->services, &watch, c->weights, err);
+    dt_block_free(&e->account, &building);
     if (status == DT_BAD_INPUT)
         dt_engine_name_damage(e, err);
     if (status == DT_OK)
         status = dt_engine_check(e, err); // copies are made of what could be read
     if (status != DT_OK)
         return status;
+    // again: a page that was read beside a released one may have brought that back
+    dt_weights_each_copied(c->weights, on_copied, &state);
     struct dt_session_bytes bytes;
     struct dt_session_options options = dt_engine_session_options(e, dt_threads_count(e->threads));
     status =
@@ -305,7 +336,7 @@ dt_status dt_engine_make_session(struct dt_engine *e, struct dt_block *block,
 dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *progress_arg,
                           struct dt_error *err)
 {
-    if (!e->prepared || e->session)
+    if (!e->prepared || e->session || !e->stack.instance)
         return dt_error_set(err, DT_FAILED, NULL,
                             "no model is prepared, or it has already been started");
     dt_status status =
@@ -467,10 +498,8 @@ struct dt_account *dt_engine_account(struct dt_engine *e)
 void dt_engine_memory(const struct dt_engine *e, struct dt_engine_plan *now)
 {
     *now = e->plan;
+    now->weights = e->stack.weights ? e->stack.weights->plan : (struct dt_weights_plan){0};
     now->weights.arena_bytes = e->stack.weights_block.bytes;
-    now->weights.copied_bytes = e->stack.weights ? e->stack.weights->copied_bytes : 0;
-    now->weights.packed_bytes = e->stack.weights ? e->stack.weights->packed_bytes : 0;
-    now->weights.in_place_bytes = e->stack.weights ? e->stack.weights->in_place_bytes : 0;
     now->model_tables = e->model_block.bytes + e->vectors_block.bytes + e->vocab_block.bytes;
     now->tokenizer = e->tokenizer_block.bytes;
     now->sampler = e->sampler_block.bytes;

@@ -36,6 +36,8 @@ struct dt_engine_options {
     bool without_shortlist;   // compute all logits of every token (core/sampling/shortlist.h); the
                               // generated text is the same
     bool without_vocabulary;  // open a model without a vocabulary, for measurements without text
+    bool without_backend;     // read a model without computing: dt_engine_prepare finds no backends
+                              // and makes no plan (it is all zero); dt_engine_start fails
 };
 
 // Makes an engine without a model. Backends are searched for when they are first needed. Copies
@@ -73,6 +75,10 @@ struct dt_engine_plan {
     enum dt_context_reason context_reason;
     char stack[128]; // resolved name
 };
+
+// How the weights are used, in at most 63 bytes: "packed (file)", "packed (copy, 15.2 MB)",
+// "converted (copy, 3.1 MB)" or "in place".
+const char *dt_engine_weights_text(const struct dt_weights_plan *plan, char *out, size_t size);
 
 // Maps the model's files (see dt_model_files_map for `path`), reads its tables and vocabulary,
 // resolves the stack and computes the memory plan. Reads no weights and allocates nothing of the

@@ -92,8 +92,8 @@ static dt_status other_bytes(const struct dt_engine *e, const struct dt_stack_in
     enum dt_pack_policy pack = instance->pack == DT_PACK_AUTO ? e->options.pack : instance->pack;
     dt_status status = DT_OK;
     if (!e->stack.weights_block.memory)
-        status = dt_weights_plan(&e->model, &instance->stack,
-                                 pack == DT_PACK_AUTO ? DT_PACK_NEVER : pack, &plan, err);
+        status = dt_engine_plan_weights(e, instance, pack == DT_PACK_AUTO ? DT_PACK_NEVER : pack,
+                                        &plan, err);
     *out = plan.arena_bytes;
     if (!e->sampler_block.memory)
         *out += dt_sampler_measure(e->model.hp.vocab);

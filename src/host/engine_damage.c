@@ -4,6 +4,7 @@
 #include "base/bits.h"
 #include "base/format.h"
 #include "core/formats/open_model.h"
+#include "core/quant/packed.h"
 #include "host/engine_state.h"
 
 struct scan {
@@ -17,7 +18,7 @@ struct scan {
 static dt_status scan_matrix(void *arg, const char *tensor, const struct dt_matrix *w)
 {
     struct scan *scan = arg;
-    if (w->form == DT_FORM_PACKED) // only its backend can read it
+    if (w->form == DT_FORM_PACKED && !dt_packed_knows(w->layout)) // only its backend can read it
         return DT_OK;
     if (w->cols > scan->capacity) {
         free(scan->row);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "core/quant/packed.h"
 #include "host/engine_state.h"
 
 // A second thread does not speed up a model smaller than this.
@@ -73,6 +74,21 @@ uint32_t dt_engine_choose_sessions(struct dt_engine *e, uint32_t most)
     return e->options.sessions;
 }
 
+dt_status dt_engine_plan_weights(const struct dt_engine *e,
+                                 const struct dt_stack_instance *instance, enum dt_pack_policy pack,
+                                 struct dt_weights_plan *plan, struct dt_error *err)
+{
+    dt_status status = dt_weights_plan(&e->model, &instance->stack, pack, plan, err);
+    const struct dt_matrix *w = dt_registry_main_matrix(&e->model);
+    if (status != DT_UNSUPPORTED || w->form != DT_FORM_PACKED || !dt_packed_knows(w->layout))
+        return status;
+    const char *path = e->files.file[0].path;
+    return dt_error_set(err, DT_UNSUPPORTED, path,
+                        "its weights are packed as %s, which %s does not compute; choose another "
+                        "backend, or unpack them: duotale convert %s -o NEW.gguf",
+                        w->layout, instance->name, path);
+}
+
 dt_status dt_engine_choose_pack(struct dt_engine *e, struct dt_stack_instance *instance,
                                 struct dt_error *err)
 {
@@ -81,7 +97,7 @@ dt_status dt_engine_choose_pack(struct dt_engine *e, struct dt_stack_instance *i
     if (instance->pack != DT_PACK_AUTO)
         return DT_OK;
     struct dt_weights_plan plan;
-    dt_status status = dt_weights_plan(&e->model, &instance->stack, DT_PACK_ALWAYS, &plan, err);
+    dt_status status = dt_engine_plan_weights(e, instance, DT_PACK_ALWAYS, &plan, err);
     if (status != DT_OK)
         return status;
     uint64_t available = memory_left(e);
@@ -94,9 +110,23 @@ dt_status dt_engine_choose_pack(struct dt_engine *e, struct dt_stack_instance *i
         return status;
     // all the rest must fit too
     size_t rest = e->session ? 0 : session.own + session.scratch + OTHER_BYTES;
-    bool fits = plan.packed_bytes <= available / PACK_SHARE && plan.arena_bytes + rest <= available;
+    bool fits = plan.packed_bytes <= available / PACK_SHARE &&
+                plan.arena_bytes + plan.building_bytes + rest <= available;
     instance->pack = fits ? DT_PACK_ALWAYS : DT_PACK_NEVER;
     return DT_OK;
+}
+
+const char *dt_engine_weights_text(const struct dt_weights_plan *plan, char *out, size_t size)
+{
+    bool converted = plan->from_form != DT_FORM_NONE;
+    bool packed = plan->packed_bytes || plan->converted_packed_bytes;
+    if (converted || packed)
+        dt_format(out, size, "%s%s%s (copy, %.1f MB)", converted ? "converted" : "",
+                  converted && packed ? " and " : "", packed ? "packed" : "",
+                  (double)plan->copied_bytes / 1e6);
+    else
+        dt_format(out, size, plan->mapped_packed_bytes ? "packed (file)" : "in place");
+    return out;
 }
 
 dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *instance,
@@ -105,7 +135,7 @@ dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *ins
     memset(plan, 0, sizeof *plan);
     dt_status status = dt_engine_choose_pack(e, instance, err);
     if (status == DT_OK)
-        status = dt_weights_plan(&e->model, &instance->stack, instance->pack, &plan->weights, err);
+        status = dt_engine_plan_weights(e, instance, instance->pack, &plan->weights, err);
     if (status != DT_OK)
         return status;
     plan->threads =
@@ -118,8 +148,8 @@ dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *ins
     plan->model_tables = e->model_block.bytes + e->vectors_block.bytes + e->vocab_block.bytes;
     plan->tokenizer = e->tokenizer_block.bytes;
     plan->sampler = dt_sampler_measure(e->model.hp.vocab);
-    struct dt_linear classifier = {e->model.classifier,
-                                   dt_stack_for_matrix(&instance->stack, &e->model.classifier)};
+    const struct dt_matrix *listed = dt_weights_listed(&e->model);
+    struct dt_linear classifier = {*listed, dt_stack_for_matrix(&instance->stack, listed)};
     if (dt_engine_needs_shortlist(e, &classifier.matrix, classifier.by))
         plan->shortlist = dt_shortlist_measure(&classifier, instance->pack == DT_PACK_ALWAYS,
                                                dt_engine_sessions(e));

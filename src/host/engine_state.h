@@ -58,6 +58,12 @@ struct dt_session_options dt_engine_session_options(const struct dt_engine *e, u
 bool dt_engine_needs_shortlist(const struct dt_engine *e, const struct dt_matrix *classifier,
                                const struct dt_instance *by);
 
+// dt_weights_plan; a model that is packed for another backend is refused with the command that
+// unpacks it.
+dt_status dt_engine_plan_weights(const struct dt_engine *e,
+                                 const struct dt_stack_instance *instance, enum dt_pack_policy pack,
+                                 struct dt_weights_plan *plan, struct dt_error *err);
+
 // Sets instance->pack from the options: for AUTO, ALWAYS if the memory allows a packed copy, else
 // NEVER.
 dt_status dt_engine_choose_pack(struct dt_engine *e, struct dt_stack_instance *instance,

@@ -249,10 +249,14 @@ void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes,
         return;
     if (bytes > file->size - offset)
         bytes = file->size - offset;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), end = offset + bytes;
     size_t begin = offset / page * page; // madvise requires a page boundary
-    (void)madvise((void *)((uintptr_t)file->bytes + begin), bytes + (offset - begin),
-                  advices[advice]);
+    if (advice == DT_FILE_DONT_NEED) {   // only whole pages
+        begin = (offset + page - 1) / page * page;
+        end = end == file->size ? end : end / page * page;
+    }
+    if (begin < end)
+        (void)madvise((void *)((uintptr_t)file->bytes + begin), end - begin, advices[advice]);
 }
 
 void dt_file_large_pages(struct dt_file *file)

@@ -32,7 +32,7 @@ enum dt_file_advice {
     DT_FILE_SEQUENTIAL, // will be read from front to back: more read-ahead
     DT_FILE_RANDOM,     // will be read in places: no read-ahead
     DT_FILE_WILL_NEED,  // start reading now
-    DT_FILE_DONT_NEED,  // the pages may be evicted
+    DT_FILE_DONT_NEED,  // the pages that are wholly in the range may be evicted
 };
 
 // Advises the kernel about file->bytes[offset .. offset + bytes). Errors are ignored.

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "core/quant/packed.h"
 #include "host/clock.h"
 #include "host/convert/convert.h"
 #include "host/json.h"
@@ -203,10 +204,18 @@ static int settle(struct work *w)
     return 0;
 }
 
+// The form of the matrices; if they are packed, of what they were packed from.
+static uint32_t source_form(const struct dt_model *m)
+{
+    struct dt_matrix plain;
+    const struct dt_matrix *w = &m->layers[0].query;
+    return dt_packed_plain(w, &plain) ? plain.form : w->form;
+}
+
 // The llama2.c version for the weight form. False if none holds it.
 static bool version_for(const struct work *w, const struct dt_model *m, int *version)
 {
-    uint32_t form = w->c.form ? w->c.form : m->layers[0].query.form;
+    uint32_t form = w->c.form ? w->c.form : source_form(m);
     bool eight = form == DT_FORM_I8 || form == DT_FORM_Q8_0;
     if (w->target == LLAMA2C_0 || w->target == LLAMA2C_1 || w->target == LLAMA2C_2) {
         *version = (int)w->target - LLAMA2C_0;
@@ -224,8 +233,8 @@ static dt_status write_llama2c(struct work *w, const struct dt_engine *engine, s
         return dt_error_set(
             err, DT_UNSUPPORTED, w->out,
             "llama2.c files hold f32 or int8 groups (i8), not %s; choose one with --format",
-            dt_form_name(w->c.form ? w->c.form : m->layers[0].query.form));
-    if (version == 2 && !w->grouped && m->layers[0].query.form == DT_FORM_Q8_0 && !w->c.form)
+            dt_form_name(w->c.form ? w->c.form : source_form(m)));
+    if (version == 2 && !w->grouped && source_form(m) == DT_FORM_Q8_0 && !w->c.form)
         w->c.group = 32;
     dt_status status = dt_convert_llama2c(&w->c, version, w->out, err);
     if (status || strcmp(dt_engine_tokenizer_source(engine), "the model file") != 0 ||
@@ -238,6 +247,18 @@ static dt_status write_llama2c(struct work *w, const struct dt_engine *engine, s
     if (!status && !w->quiet && !w->json)
         dt_print(stdout, "%s: the vocabulary, %u pieces\n", path, m->vocab.size);
     return status;
+}
+
+// The backend that packs: that of a layout's name, the one that "auto" would choose for "host", or
+// the one that is named.
+static void packer(const struct work *w, const struct dt_registry *registry, char *out, size_t size)
+{
+    dt_format(out, size, "%s", strcmp(w->backend, "host") == 0 ? "auto" : w->backend);
+    for (size_t i = dt_registry_count(registry); i-- > 0;) {
+        const struct dt_backend_info *b = dt_registry_at(registry, i);
+        if (!b->reason && b->table->layout && strcmp(b->table->layout, w->backend) == 0)
+            dt_format(out, size, *b->variant ? "%s@%s" : "%s", b->name, b->variant);
+    }
 }
 
 static dt_status calibrate(struct work *w, struct dt_engine *engine, struct dt_error *err)
@@ -270,11 +291,26 @@ static dt_status write_all(struct work *w, struct dt_engine *engine, struct dt_e
     if (!w->backend)
         return w->shard ? dt_convert_shards(&w->c, w->out, err)
                         : dt_convert_gguf(&w->c, w->out, err);
-    if ((status = dt_threads_new(&threads, 1, err)) || (status = dt_registry_new(&registry, err)) ||
-        (status =
-             dt_registry_assemble(registry, w->backend, NULL, &account, threads, &instance, err)))
+    char spec[80];
+    if ((status = dt_threads_new(&threads, 1, err)) || (status = dt_registry_new(&registry, err)))
+        goto out;
+    packer(w, registry, spec, sizeof spec);
+    status = dt_registry_assemble(registry, spec, w->c.model, &account, threads, &instance, err);
+    if (status == DT_USAGE)
+        status = dt_error_set(err, DT_USAGE, NULL,
+                              "--for %s: no layout and no backend of this machine has this name; "
+                              "name host, or one that `duotale backends` lists",
+                              w->backend);
+    if (status)
         goto out;
     w->c.pack_for = instance->stack.level[instance->stack.count - 1];
+    if (strcmp(w->backend, "host") == 0 && !w->c.pack_for->table.layout) {
+        status = dt_error_set(err, DT_UNSUPPORTED, NULL,
+                              "--for host: %s, which is the best backend of this machine for this "
+                              "model, has no packed layout",
+                              instance->name);
+        goto out;
+    }
     status = w->shard ? dt_convert_shards(&w->c, w->out, err) : dt_convert_gguf(&w->c, w->out, err);
 out:
     if (instance)
@@ -313,7 +349,12 @@ static void summarise(const struct work *w)
 static int convert(struct work *w)
 {
     struct dt_engine_options options = {
-        .stack = "reference", .check_scales = true, .without_vocabulary = !w->text, .threads = 1};
+        .stack = "reference",
+        .without_backend = !w->text,
+        .check_scales = true,
+        .without_vocabulary = !w->text,
+        .threads = 1,
+    };
     struct dt_engine *engine = NULL;
     struct dt_error err = {0};
     struct dt_json writer;

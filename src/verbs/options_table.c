@@ -346,8 +346,10 @@ static const struct dt_option convert_options[] = {
         .name = "for",
         .id = DT_OPTION_FOR,
         .type = DT_OPTION_STACK,
-        .value = "BACKEND",
-        .help = "Writes GGUF with the matrices packed in this backend's own layout.",
+        .value = "LAYOUT",
+        .help = "Writes GGUF with the matrices packed in a layout that is computed from the file "
+                "itself, without a copy in memory: host for this machine's, the name of a layout "
+                "(rows16-1), or a backend's. Without --for, a packed file is unpacked.",
     },
     {
         .name = "name",

@@ -53,8 +53,8 @@ static void start(struct run *r, const struct dt_model *model, const struct dt_i
     struct dt_session_options options = {.batch = batch, .threads = 1};
     must(dt_stack_make(&r->stack, &instance, 1, &err), "stack");
     must(dt_weights_plan(model, &r->stack, pack, &plan, &err), "plan");
-    struct dt_arena arena = arena_of(plan.arena_bytes);
-    must(dt_weights_build(model, &r->stack, pack, &arena, NULL, NULL, &r->weights, &err),
+    struct dt_arena arena = arena_of(plan.arena_bytes), building = arena_of(plan.building_bytes);
+    must(dt_weights_build(model, &r->stack, pack, &arena, &building, NULL, NULL, &r->weights, &err),
          "weights");
     must(dt_session_measure(&r->weights, &r->stack, &options, NULL, &bytes, &err), "measure");
     struct dt_arena own = arena_of(bytes.own), scratch = arena_of(bytes.scratch);

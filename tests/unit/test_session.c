@@ -174,9 +174,9 @@ static void make(struct made *out, const struct dt_model *m, uint32_t batch, uin
     assert_int_equal(dt_weights_plan(m, &out->stack, DT_PACK_NEVER, &plan, &err), DT_OK);
     assert_int_equal(plan.copied_bytes, 0);
     struct dt_arena tables = dt_arena_over(keep(plan.arena_bytes), plan.arena_bytes);
-    assert_int_equal(
-        dt_weights_build(m, &out->stack, DT_PACK_NEVER, &tables, NULL, NULL, &out->weights, &err),
-        DT_OK);
+    assert_int_equal(dt_weights_build(m, &out->stack, DT_PACK_NEVER, &tables, NULL, NULL, NULL,
+                                      &out->weights, &err),
+                     DT_OK);
     struct dt_session_options options = {.batch = batch, .kv_type = kv_type};
     struct dt_session_bytes bytes, bound;
     thread_count = workers;

@@ -29,10 +29,11 @@ const char *ui_figures_line(const struct dt_app_figures *f, int live, char *out,
     dt_format(
         out, size,
         "%u tokens%s, %.1f tok/s%s | ctx %u/%u | rss %s anon %s avail %s | faults %llu | %s%s, "
-        "%u thread%s | seed %llu%s",
+        "%u thread%s | seed %llu%s%s%s",
         f->tokens, thoughts, live ? f->speed_now : f->speed_mean, first, f->context_used,
         f->context_total, rss, anonymous, available, (unsigned long long)f->memory.major_faults,
         f->stack, f->slow ? " (slow)" : "", f->threads, f->threads == 1 ? "" : "s",
-        (unsigned long long)f->seed, f->unsaved ? " | not saved" : "");
+        (unsigned long long)f->seed, f->weights[0] ? " | " : "", f->weights,
+        f->unsaved ? " | not saved" : "");
     return out;
 }

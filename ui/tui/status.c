@@ -55,6 +55,7 @@ enum {
     MODEL,
     STACK,
     SLOW,
+    WEIGHTS,
     NOW,
     MEAN,
     SPARK,
@@ -106,7 +107,7 @@ static void fill(struct tui *ui, struct field *f)
     static const int importance[FIELDS] = {
         [UNSAVED] = 14,  [MODEL] = 6,     [STACK] = 11, [SLOW] = 12,    [NOW] = 12,
         [MEAN] = 4,      [SPARK] = 2,     [VOICE] = 7,  [CONTEXT] = 10, [RSS] = 9,
-        [ANONYMOUS] = 3, [AVAILABLE] = 8, [FAULTS] = 1, [SEED] = 5,
+        [ANONYMOUS] = 3, [AVAILABLE] = 8, [FAULTS] = 1, [SEED] = 5,     [WEIGHTS] = 3,
     };
     const struct dt_app_figures *g = ui->api->figures(ui->app);
     char rss[16], anonymous[16], available[16], now[16], mean[16];
@@ -121,6 +122,7 @@ static void fill(struct tui *ui, struct field *f)
     dt_format(f[STACK].text, sizeof f[STACK].text, "%.40s", g->stack);
     if (g->slow)
         dt_format(f[SLOW].text, sizeof f[SLOW].text, "slow");
+    dt_format(f[WEIGHTS].text, sizeof f[WEIGHTS].text, "%s", g->weights);
     dt_format(f[NOW].text, sizeof f[NOW].text, "%s tok/s", now);
     dt_format(f[MEAN].text, sizeof f[MEAN].text, "mean %s", mean);
     spark(ui, f[SPARK].text);

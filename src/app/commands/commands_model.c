@@ -100,7 +100,7 @@ static void print_plan(struct dt_worker *w, struct dt_string_buffer *out)
     print_bytes(out, "model file, mapped", plan.file_bytes, w->model_path);
     print_bytes(out, "weights in place", plan.weights.in_place_bytes, "part of the mapping");
     print_bytes(out, "weights copied", plan.weights.copied_bytes,
-                plan.weights.packed_bytes ? "packed: read faster (setting pack)" : "");
+                dt_engine_weights_text(&plan.weights, note, sizeof note));
     snprintf(note, sizeof note, "%u positions, %u used", plan.context, w->story.token_count);
     print_bytes(out, "KV cache", plan.session.kv, note);
     print_bytes(out, "scratch, logits",

@@ -6,10 +6,10 @@
 //    second tensor with "_scales" after the name (F32, for each row its groups);
 //  - matrices packed for one backend: I8 tensors of one dimension, whose rows and columns follow
 //    from the hyperparameters. Key duotale.packed.layout (string) names the layout,
-//    duotale.packed.group (u32) the group of the scales;
+//    duotale.packed.group (u32) the group of the scales, unless a header of the layout has it.
+//    duotale.packed.tied (bool): the packed output.weight is a copy of token_embd.weight;
 //  - duotale.tokenizer.lstrip, .rstrip, .single_word (lists of ids): how added tokens are found in
-//  a
-//    text; .ignore_merges, .nfc (bool): what the name of the splitting rule does not say;
+//    a text; .ignore_merges, .nfc (bool): what the name of the splitting rule does not say;
 //  - duotale.rope_tables: the RoPE tables of a legacy llama2.c file, so that its shards can be
 //    joined again;
 //  - hints: general.sampling.temp, top_k, top_p, min_p, penalty_repeat (as in other programs), and

@@ -51,6 +51,8 @@ static dt_status read_hints(struct dt_gguf_reader *r, const struct dt_gguf *g)
         (status = dt_gguf_uint(g, "duotale.length", 0, DT_MAX_CONTEXT, &h->length, r->err)) ||
         (status = dt_gguf_bool(g, "duotale.chat", &h->chat, r->err)))
         return status;
+    if ((status = dt_gguf_bool(g, "duotale.packed.tied", &r->packed_tied, r->err)))
+        return status;
     return dt_gguf_uint(g, "duotale.packed.group", 1, DT_MAX_DIM, &r->packed_group, r->err);
 }
 
@@ -172,8 +174,9 @@ dt_status dt_gguf_open(const struct dt_model_part *parts, uint32_t count, struct
         return status;
     if ((status = dt_gguf_check_complete(&r)))
         return status;
-    out->hp.tied = !out->classifier.quants;
-    if (out->hp.tied)
+    out->hp.tied =
+        !out->classifier.quants || (r.packed_tied && out->classifier.form == DT_FORM_PACKED);
+    if (!out->classifier.quants)
         out->classifier = out->embedding;
     return DT_OK;
 }

@@ -17,6 +17,7 @@ struct dt_gguf_reader {
     const char *prefix; // "llama"
     const char *layout; // of packed matrices, or NULL
     uint32_t packed_group;
+    bool packed_tied; // a packed classifier is a copy of the embedding
     bool measuring;
     bool describing; // a file that is refused: what can be read is read
 };

@@ -2,6 +2,7 @@
 // Assigns GGUF tensors to the slots of a model; they stay where they are in the file.
 #include "base/format.h"
 #include "core/formats/gguf_reader.h"
+#include "core/quant/packed.h"
 
 const struct dt_slot_names dt_gguf_names = {
     .layer = "blk.",
@@ -164,6 +165,15 @@ static dt_status place_packed(const struct dt_gguf_reader *r, const struct found
                               .quants = f->data,
                               .bytes = (size_t)f->t.size[0],
                               .layout = r->layout};
+    struct dt_matrix plain;
+    if (!dt_packed_knows(r->layout))
+        return DT_OK;
+    if (!dt_packed_plain(out, &plain))
+        return dt_error_set(r->err, DT_BAD_INPUT, f->g->name,
+                            "%s: its %zu bytes are not a matrix of %u x %u packed as %s; the file "
+                            "is damaged, get it again",
+                            f->name, out->bytes, rows, cols, r->layout);
+    out->group = plain.group;
     return DT_OK;
 }
 

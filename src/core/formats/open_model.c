@@ -183,7 +183,7 @@ dt_status dt_model_each_matrix(const struct dt_model *model, dt_model_visit *vis
             if (w && w->rows && s != DT_SLOT_QKV && s != DT_SLOT_GATE_UP)
                 status = visit(arg, name, w);
         }
-    if (!status && !model->hp.tied)
+    if (!status && model->classifier.quants != model->embedding.quants)
         status = visit(arg, dt_gguf_names.slot[DT_SLOT_CLASSIFIER], &model->classifier);
     return status;
 }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 
 #include "base/format.h"
+#include "core/quant/packed.h"
 
 void dt_reader_note(struct dt_model *model, const char *format, ...)
 {
@@ -58,6 +59,23 @@ static dt_status bad_scale(const char *file, const char *tensor, uint32_t row, u
                         row, (double)value);
 }
 
+static dt_status check_packed_scales(const char *file, const char *tensor,
+                                     const struct dt_matrix *w, struct dt_error *err)
+{
+    struct dt_matrix plain;
+    if (!dt_packed_plain(w, &plain) || !plain.group)
+        return DT_OK;
+    for (uint32_t r = 0; r < w->rows; r++)
+        for (uint32_t g = 0; g < w->cols / plain.group; g++) {
+            float scale = dt_packed_scale(w, r, g);
+            uint32_t bits;
+            memcpy(&bits, &scale, sizeof bits);
+            if (not_finite(bits))
+                return bad_scale(file, tensor, r, g, scale, err);
+        }
+    return DT_OK;
+}
+
 dt_status dt_reader_check_scales(const char *file, const char *tensor, const struct dt_matrix *w,
                                  bool all, struct dt_error *err)
 {
@@ -69,6 +87,8 @@ dt_status dt_reader_check_scales(const char *file, const char *tensor, const str
         return bad_scale(file, tensor, (uint32_t)(i / groups), (uint32_t)(i % groups),
                          dt_read_f32((const unsigned char *)w->scales + i * sizeof(float)), err);
     }
+    if (all && w->form == DT_FORM_PACKED)
+        return check_packed_scales(file, tensor, w, err);
     if (!all || dt_form_scale_at(w->form, 0) < 0)
         return DT_OK;
     uint32_t blocks = w->cols / dt_form_block(w->form), stride = dt_form_block_bytes(w->form);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/quant/dequant.h"
+#include "core/quant/packed.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "weights of little-endian files are used in place: this needs a little-endian machine"
@@ -143,8 +144,11 @@ void dt_matrix_row(const struct dt_matrix *w, uint32_t r, float *out)
         break;
     default: {
         const struct form *f = form_of(w->form);
-        if (!f->block) // PACKED: the layout is the backend's
+        if (!f->block) {
+            if (w->form == DT_FORM_PACKED)
+                dt_packed_row(w, r, out);
             break;
+        }
         for (uint32_t i = 0; i < w->cols; i += f->block, row += f->block_bytes)
             dt_dequant_block(w->form, row, out + i);
         break;

@@ -28,8 +28,8 @@ struct dt_matrix dt_matrix_blocks(uint32_t form, uint32_t rows, uint32_t cols, c
 struct dt_matrix dt_matrix_i8(uint32_t rows, uint32_t cols, uint32_t group, const void *quants,
                               const void *scales);
 
-// Writes row r of w as floats to out[0..cols): scale * quant, or as core/quant/dequant.h. Writes
-// nothing for PACKED.
+// Writes row r of w as floats to out[0..cols): scale * quant, or as core/quant/dequant.h. PACKED:
+// as core/quant/packed.h; writes nothing for a layout that is not known there.
 void dt_matrix_row(const struct dt_matrix *w, uint32_t r, float *out);
 
 #endif

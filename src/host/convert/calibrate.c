@@ -230,7 +230,7 @@ static dt_status check_rows(struct dt_calibration *a, enum dt_slot slot, uint32_
     dt_status status = DT_OK;
     name_of(slot, layer, name);
     for (uint32_t r = 0; m.source && r < m.source->rows && !status; r++)
-        status = dt_convert_check_finite(&m, r, (float *)(void *)a->sums.work, err);
+        status = dt_convert_check_finite(m.name, m.source, r, (float *)(void *)a->sums.work, err);
     return status;
 }
 

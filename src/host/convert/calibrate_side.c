@@ -166,16 +166,19 @@ dt_status dt_calibrate_side_build(struct dt_calibrate_side *side, struct dt_erro
     dt_status status = dt_weights_plan(&side->model, o->stack, DT_PACK_ALWAYS, &plan, err);
     if (status)
         return status;
-    if (side->packed.bytes < plan.arena_bytes) {
+    size_t bytes = plan.arena_bytes + plan.building_bytes;
+    if (side->packed.bytes < bytes) {
         dt_block_free(side->account, &side->packed);
-        status = dt_block_alloc(side->account, &side->packed, plan.arena_bytes,
+        status = dt_block_alloc(side->account, &side->packed, bytes,
                                 "the packed matrices of a layer", err);
         if (status)
             return status;
     }
-    struct dt_arena arena = dt_arena_over(side->packed.memory, side->packed.bytes);
-    return dt_weights_build(&side->model, o->stack, DT_PACK_ALWAYS, &arena, o->services, NULL,
-                            &side->weights, err);
+    struct dt_arena arena = dt_arena_over(side->packed.memory, plan.arena_bytes);
+    struct dt_arena building =
+        dt_arena_over((char *)side->packed.memory + plan.arena_bytes, plan.building_bytes);
+    return dt_weights_build(&side->model, o->stack, DT_PACK_ALWAYS, &arena, &building, o->services,
+                            NULL, &side->weights, err);
 }
 
 // Makes the run of these tokens.

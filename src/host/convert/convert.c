@@ -90,10 +90,9 @@ void dt_convert_end(struct dt_convert_work *work)
 }
 
 // Weights in floats may hold anything; the scales of other forms have been checked.
-dt_status dt_convert_check_finite(const struct dt_convert_matrix *m, uint32_t row, float *exact,
-                                  struct dt_error *err)
+dt_status dt_convert_check_finite(const char *name, const struct dt_matrix *w, uint32_t row,
+                                  float *exact, struct dt_error *err)
 {
-    const struct dt_matrix *w = m->source;
     if (w->form != DT_FORM_F32 && w->form != DT_FORM_F16 && w->form != DT_FORM_BF16)
         return DT_OK;
     dt_matrix_row(w, row, exact);
@@ -102,7 +101,7 @@ dt_status dt_convert_check_finite(const struct dt_convert_matrix *m, uint32_t ro
             return dt_error_set(err, DT_BAD_INPUT, NULL,
                                 "%s: value %u of row %u is %g, so the model is damaged; get it "
                                 "again",
-                                m->name, i, row, (double)exact[i]);
+                                name, i, row, (double)exact[i]);
     return DT_OK;
 }
 
@@ -110,7 +109,12 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
                            struct dt_convert_work *work, struct dt_atomic_file *out,
                            struct dt_scale_buffer *scales, struct dt_error *err)
 {
-    const struct dt_matrix *w = m->source;
+    struct dt_matrix from;
+    const struct dt_matrix *w = &from;
+    void *unpacked;
+    dt_status status = dt_convert_source(m, &from, &unpacked, err);
+    if (status)
+        return status;
     bool copies = dt_convert_copies(m);
     struct dt_convert_tensor tensor = {.name = m->name,
                                        .form = m->form,
@@ -122,22 +126,21 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
     struct dt_matrix row = dt_quantise_matrix(m->form, 1, w->cols, m->group, work->row);
     size_t quants = m->form == DT_FORM_I8 ? w->cols : row.bytes, scale_bytes = row.bytes - quants;
     double sum = 0;
-    dt_status status = DT_OK;
     for (uint32_t r = 0; r < w->rows && !status; r++) {
-        uint32_t from = dt_convert_row(m, r);
-        if ((status = dt_convert_check_finite(m, from, work->exact, err)))
+        uint32_t at = dt_convert_row(m, r);
+        if ((status = dt_convert_check_finite(m->name, w, at, work->exact, err)))
             break;
         const void *bytes = work->row;
         const void *row_scales = row.scales;
         if (copies && m->form == DT_FORM_I8) {
-            bytes = (const unsigned char *)w->quants + from * w->row_stride;
-            row_scales = (const unsigned char *)w->scales + from * w->scale_row_stride;
+            bytes = (const unsigned char *)w->quants + at * w->row_stride;
+            row_scales = (const unsigned char *)w->scales + at * w->scale_row_stride;
         } else if (copies) {
-            bytes = row_bytes(w, from);
+            bytes = row_bytes(w, at);
         } else {
-            dt_matrix_row(w, from, work->exact);
+            dt_matrix_row(w, at, work->exact);
             if (m->blocks)
-                memcpy(work->row, m->blocks + from * row.bytes, row.bytes);
+                memcpy(work->row, m->blocks + at * row.bytes, row.bytes);
             else
                 dt_quantise_row(&row, 0, work->exact);
             dt_matrix_row(&row, 0, work->back);
@@ -156,6 +159,7 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
     tensor.mean = sum / ((double)w->rows * w->cols);
     if (!status && c->report)
         c->report(c->report_arg, &tensor);
+    free(unpacked);
     return status;
 }
 

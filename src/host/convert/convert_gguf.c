@@ -12,6 +12,7 @@
 #include "base/format.h"
 #include "core/formats/gguf.h"
 #include "core/quant/quantise.h"
+#include "core/sampling/shortlist.h"
 #include "core/structure.h"
 #include "host/array.h"
 #include "host/convert/calibrate.h"
@@ -42,6 +43,8 @@ struct plan {
     uint32_t parts;
     uint32_t packed_group;
     bool packed; // at least one tensor is
+    bool packs_embedding;
+    bool tied; // a packed classifier is written beside the embedding that it is a copy of
     bool failed;
 };
 
@@ -90,7 +93,7 @@ static void add_matrix(struct plan *p, uint32_t part, const char *name, enum dt_
         t->bytes -= t->scales;
     }
     const struct dt_instance *by = p->c->pack_for;
-    if (by && !keep) {
+    if (by && !keep && (slot != DT_SLOT_EMBEDDING || p->packs_embedding)) {
         struct dt_matrix like =
             dt_quantise_matrix(t->matrix.form, w->rows, w->cols, t->matrix.group, NULL);
         size_t bytes = by->table.pack_bytes(by->ctx, &like);
@@ -154,7 +157,13 @@ static bool is_written(const struct plan *p, enum dt_slot slot, uint32_t layer)
 static void plan_tensors(struct plan *p, bool shards)
 {
     const struct dt_model *m = p->c->model;
+    const struct dt_instance *by = p->c->pack_for;
     p->parts = shards ? m->hp.layers + 1 : 1;
+    // Single rows are read from the embedding, and by the shortlist. A backend with row_products
+    // packs so that it can list rows itself.
+    bool listed = by && !by->table.row_products;
+    p->tied = listed && m->hp.tied && dt_shortlist_pays(&m->embedding, by, m->weight_bytes);
+    p->packs_embedding = !listed || (m->hp.tied && !p->tied);
     add_slot(p, DT_SLOT_EMBEDDING, 0, 0);
     for (uint32_t l = 0; l < m->hp.layers; l++)
         for (int s = 0; s < DT_SLOT_LAYER_END; s++)
@@ -163,7 +172,7 @@ static void plan_tensors(struct plan *p, bool shards)
     add_slot(p, DT_SLOT_POSITIONS, 0, 0);
     add_slot(p, DT_SLOT_FINAL_NORM, 0, 0);
     add_slot(p, DT_SLOT_FINAL_NORM_BIAS, 0, 0);
-    if (!m->hp.tied)
+    if (!m->hp.tied || p->tied)
         add_slot(p, DT_SLOT_CLASSIFIER, 0, 0);
     add_slot(p, DT_SLOT_ROPE_FACTORS, 0, 0);
     add_slot(p, DT_SLOT_ROPE_LONG, 0, 0);
@@ -243,13 +252,17 @@ static dt_status write_packed(const struct plan *p, const struct tensor *t,
                               struct dt_error *err)
 {
     const struct dt_instance *by = p->c->pack_for;
-    const struct dt_matrix *w = t->matrix.source;
-    struct dt_matrix from = *w;
+    struct dt_matrix source, from;
+    const struct dt_matrix *w = &source;
+    void *unpacked;
+    dt_status status = dt_convert_source(&t->matrix, &source, &unpacked, err);
+    if (status)
+        return status;
+    from = source;
     size_t bytes = dt_quantise_bytes(t->matrix.form, w->rows, w->cols, t->matrix.group);
     bool unchanged = dt_convert_copies(&t->matrix) && !t->matrix.pairs_of;
     unsigned char *rows = unchanged ? NULL : malloc(bytes);
     unsigned char *packed = aligned_alloc(64, (t->bytes + 63) / 64 * 64);
-    dt_status status = DT_OK;
     if (!packed || (!unchanged && !rows)) {
         status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %zu bytes to pack %s",
                               t->bytes + (unchanged ? 0 : bytes), t->name);
@@ -281,6 +294,7 @@ static dt_status write_packed(const struct plan *p, const struct tensor *t,
                                                                    .group = from.group,
                                                                    .copied = unchanged});
 out:
+    free(unpacked);
     free(rows);
     free(packed);
     return status;
@@ -338,6 +352,8 @@ static dt_status write_part(const struct plan *p, uint32_t part, const char *pat
         dt_gguf_key_text(&k, "duotale.packed.layout", layout);
         if (p->packed_group)
             dt_gguf_key_u32(&k, "duotale.packed.group", p->packed_group);
+        if (p->tied)
+            dt_gguf_key_bool(&k, "duotale.packed.tied", true);
     }
     if (part > 0)
         dt_gguf_key_u32(&k, "general.alignment", DT_CONVERT_ALIGNMENT);
@@ -376,11 +392,6 @@ out:
 static dt_status check_source(const struct dt_conversion *c, struct dt_error *err)
 {
     const struct dt_model *m = c->model;
-    for (uint32_t l = 0; l < m->hp.layers; l++)
-        if (m->layers[l].query.form == DT_FORM_PACKED)
-            return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                                "the weights are packed as %s; convert the original file instead",
-                                m->layers[l].query.layout);
     if (!dt_structure_usual_ropes(m))
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
                             "layers without RoPE are not every %u. layer, which a GGUF file of %s "
@@ -395,19 +406,26 @@ static dt_status check_source(const struct dt_conversion *c, struct dt_error *er
 }
 
 // Plans the tensors, then writes each part to the path that name() returns.
-static dt_status convert(const struct dt_conversion *c, bool shards,
+static dt_status convert(const struct dt_conversion *given, bool shards,
                          void (*name)(char out[PATH_MAX], const char *where, uint32_t i,
                                       uint32_t of),
                          const char *where, struct dt_error *err)
 {
+    struct dt_conversion plain = *given;
+    struct dt_model model;
+    struct dt_layer *layers;
+    const struct dt_conversion *c = &plain;
     struct plan p = {.c = c};
     struct dt_convert_work work = {0};
     struct dt_string_buffer infos = {0};
     size_t total = 0, data;
     uint64_t all = 0;
-    dt_status status = check_source(c, err);
+    dt_status status = check_source(given, err);
+    if (!status)
+        status = dt_convert_unpacked(given->model, &model, &layers, err);
     if (status)
         return status;
+    plain.model = &model;
     plan_tensors(&p, shards);
     for (size_t i = 0; i < p.count; i++)
         total += p.tensors[i].vector ? 0 : p.tensors[i].bytes + p.tensors[i].scales;
@@ -431,6 +449,7 @@ static dt_status convert(const struct dt_conversion *c, bool shards,
     dt_convert_end(&work);
     dt_string_buffer_free(&infos);
     free(p.tensors);
+    free(layers);
     return status;
 }
 

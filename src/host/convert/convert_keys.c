@@ -58,7 +58,7 @@ static void key_f32(struct dt_gguf_keys *k, const char *name, float v)
     put(&k->bytes, &v, sizeof v);
 }
 
-static void key_bool(struct dt_gguf_keys *k, const char *name, bool v)
+void dt_gguf_key_bool(struct dt_gguf_keys *k, const char *name, bool v)
 {
     dt_gguf_key_begin(k, name, DT_GGUF_BOOL);
     put(&k->bytes, &(unsigned char){v}, 1);
@@ -123,9 +123,9 @@ static void put_pretokenizer(struct dt_gguf_keys *k, const struct dt_vocab *v)
     dt_gguf_key_text(k, "tokenizer.ggml.pre", name);
     dt_pretokenizer_by_name(name, strlen(name), &kind, &ignore_merges, &nfc);
     if (ignore_merges != v->ignore_merges)
-        key_bool(k, "duotale.tokenizer.ignore_merges", v->ignore_merges);
+        dt_gguf_key_bool(k, "duotale.tokenizer.ignore_merges", v->ignore_merges);
     if (nfc != v->nfc)
-        key_bool(k, "duotale.tokenizer.nfc", v->nfc);
+        dt_gguf_key_bool(k, "duotale.tokenizer.nfc", v->nfc);
 }
 
 // The end token with this text.
@@ -186,10 +186,10 @@ static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
     key_token(k, "tokenizer.ggml.eot_token_id", v->eot);
     key_token(k, "tokenizer.ggml.eom_token_id", end_named(v, "<|eom_id|>"));
     key_token(k, "tokenizer.ggml.padding_token_id", v->pad);
-    key_bool(k, "tokenizer.ggml.add_bos_token", v->add_bos);
-    key_bool(k, "tokenizer.ggml.add_eos_token", v->add_eos);
+    dt_gguf_key_bool(k, "tokenizer.ggml.add_bos_token", v->add_bos);
+    dt_gguf_key_bool(k, "tokenizer.ggml.add_eos_token", v->add_eos);
     if (spm || v->add_space_prefix)
-        key_bool(k, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
+        dt_gguf_key_bool(k, "tokenizer.ggml.add_space_prefix", v->add_space_prefix);
     put_added(k, v, "duotale.tokenizer.lstrip", DT_ADDED_LSTRIP);
     put_added(k, v, "duotale.tokenizer.rstrip", DT_ADDED_RSTRIP);
     put_added(k, v, "duotale.tokenizer.single_word", DT_ADDED_WORD);
@@ -337,6 +337,6 @@ void dt_gguf_key_model(struct dt_gguf_keys *k, const struct dt_conversion *c)
     if (h->length)
         dt_gguf_key_u32(k, "duotale.length", h->length);
     if (h->chat)
-        key_bool(k, "duotale.chat", true);
+        dt_gguf_key_bool(k, "duotale.chat", true);
     dt_gguf_key_metadata(k, m);
 }

@@ -36,6 +36,7 @@ void dt_gguf_key_metadata(struct dt_gguf_keys *k, const struct dt_model *m);
 // Begins a key whose value the caller appends.
 void dt_gguf_key_begin(struct dt_gguf_keys *k, const char *name, uint32_t type);
 void dt_gguf_key_u32(struct dt_gguf_keys *k, const char *name, uint32_t v);
+void dt_gguf_key_bool(struct dt_gguf_keys *k, const char *name, bool v);
 void dt_gguf_key_text(struct dt_gguf_keys *k, const char *name, const char *text);
 
 // Appends all keys of the model: hyperparameters, vocabulary, template, hints.

@@ -18,8 +18,6 @@ static dt_status check(const struct dt_model *m, int version, struct dt_error *e
         if (layer->query_bias || layer->key_bias || layer->value_bias || layer->output_bias ||
             layer->gate_bias || layer->up_bias || layer->down_bias)
             why = "the model has biases";
-        else if (m->layers[l].query.form == DT_FORM_PACKED)
-            why = "the weights are packed for one backend";
     }
     if (strcmp(m->architecture, "llama") != 0)
         why = "the architecture is not llama";
@@ -173,7 +171,8 @@ static uint32_t group_for(const struct dt_conversion *c)
     return group;
 }
 
-dt_status dt_convert_llama2c(const struct dt_conversion *c, int version, const char *path,
+// c->model has no packed matrices.
+static dt_status write_model(const struct dt_conversion *c, int version, const char *path,
                              struct dt_error *err)
 {
     const struct dt_model *m = c->model;
@@ -221,6 +220,21 @@ out:
     dt_convert_end(&w.work);
     free(w.scales.floats);
     return w.status;
+}
+
+dt_status dt_convert_llama2c(const struct dt_conversion *c, int version, const char *path,
+                             struct dt_error *err)
+{
+    struct dt_conversion plain = *c;
+    struct dt_model model;
+    struct dt_layer *layers;
+    dt_status status = dt_convert_unpacked(c->model, &model, &layers, err);
+    if (status)
+        return status;
+    plain.model = &model;
+    status = write_model(&plain, version, path, err);
+    free(layers);
+    return status;
 }
 
 // Writes a piece in tokenizer.bin's form: plain spaces, newlines around BOS and EOS.

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "core/quant/packed.h"
 #include "host/modules/cpu.h"
 #include "host/log.h"
 #include "host/modules/modules.h"
@@ -332,21 +333,39 @@ static int form_rank(const struct dt_backend *table, uint32_t form)
     return -1;
 }
 
-uint32_t dt_registry_main_form(const struct dt_model *model)
+const struct dt_matrix *dt_registry_main_matrix(const struct dt_model *model)
 {
-    return model->hp.layers ? model->layers[0].up.form : model->classifier.form;
+    return model->hp.layers ? &model->layers[0].up : &model->classifier;
 }
 
-// The usable backend with the highest score that computes from `form`; of equal ones the one that
-// lists the form first. NULL if there is none.
-static const struct entry *best_for(const struct dt_registry *registry, uint32_t form)
+// The form, or the one that the matrix was packed from.
+static uint32_t plain_form(const struct dt_matrix *w)
+{
+    struct dt_matrix plain;
+    return dt_packed_plain(w, &plain) ? plain.form : w->form;
+}
+
+uint32_t dt_registry_main_form(const struct dt_model *model)
+{
+    return plain_form(dt_registry_main_matrix(model));
+}
+
+static bool has_layout(const struct entry *e, const char *layout)
+{
+    return e->info.table && e->info.table->layout && strcmp(e->info.table->layout, layout) == 0;
+}
+
+// The usable backend with the highest score that computes from `form`, and from `layout` if it is
+// not NULL; of equal ones the one that lists the form first. NULL if there is none.
+static const struct entry *best_for(const struct dt_registry *registry, uint32_t form,
+                                    const char *layout)
 {
     const struct entry *best = NULL;
     int best_rank = 0;
     for (size_t i = 0; i < registry->count; i++) {
         const struct entry *e = &registry->entries[i];
         int rank = e->info.reason || !e->found.multiplies ? -1 : form_rank(e->info.table, form);
-        if (rank < 0)
+        if (rank < 0 || (layout && !has_layout(e, layout)))
             continue;
         if (!best || e->info.score > best->info.score ||
             (e->info.score == best->info.score && rank < best_rank)) {
@@ -362,10 +381,15 @@ static const struct entry *choose_auto(const struct dt_registry *registry,
 {
     const struct entry *best = NULL;
     if (model) {
-        best = best_for(registry, dt_registry_main_form(model));
+        const struct dt_matrix *w = dt_registry_main_matrix(model);
+        uint32_t form = dt_registry_main_form(model);
+        if (w->form == DT_FORM_PACKED && w->layout)
+            best = best_for(registry, form, w->layout);
+        if (!best)
+            best = best_for(registry, form, NULL);
         // The weights must be converted: 8 bits per weight preserve any form with fewer.
         if (!best)
-            best = best_for(registry, DT_FORM_Q8_0);
+            best = best_for(registry, DT_FORM_Q8_0, NULL);
     }
     for (size_t i = 0; i < registry->count && !best; i++) {
         if (strcmp(registry->entries[i].info.name, dt_backend_reference.name) == 0)
@@ -379,11 +403,11 @@ static const struct entry *choose_auto(const struct dt_registry *registry,
 static const struct entry *choose_below(const struct dt_registry *registry,
                                         const struct dt_model *model, const struct entry *chosen)
 {
-    const struct entry *eight = best_for(registry, DT_FORM_Q8_0);
+    const struct entry *eight = best_for(registry, DT_FORM_Q8_0, NULL);
     if (!model || !eight || eight == chosen || form_rank(chosen->info.table, DT_FORM_Q4_0) < 0 ||
         form_rank(chosen->info.table, DT_FORM_Q8_0) >= 0)
         return NULL;
-    if (form_rank(chosen->info.table, model->classifier.form) < 0)
+    if (form_rank(chosen->info.table, plain_form(&model->classifier)) < 0)
         return eight;
     for (uint32_t l = 0; l < model->hp.layers; l++) {
         const struct dt_layer *layer = &model->layers[l];
@@ -391,7 +415,7 @@ static const struct entry *choose_below(const struct dt_registry *registry,
                                                &layer->output, &layer->gate, &layer->up,
                                                &layer->down};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-            if (all[i]->rows && form_rank(chosen->info.table, all[i]->form) < 0)
+            if (all[i]->rows && form_rank(chosen->info.table, plain_form(all[i])) < 0)
                 return eight;
     }
     return NULL;

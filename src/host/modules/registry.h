@@ -46,7 +46,11 @@ const char *const *dt_registry_folders(const struct dt_registry *registry, size_
 // build. Valid as long as the registry.
 const char *const *dt_registry_places(const struct dt_registry *registry, size_t *count);
 
-// The weight form of most matrices of a model, by which "auto" chooses.
+// A matrix that is stored as most of the model's.
+const struct dt_matrix *dt_registry_main_matrix(const struct dt_model *model);
+
+// The weight form of most matrices of a model, by which "auto" chooses; if they are packed, the
+// form that they were packed from.
 uint32_t dt_registry_main_form(const struct dt_model *model);
 
 // A stack with the instances of its backends. A session computes with it.
@@ -65,7 +69,8 @@ struct dt_stack_instance {
 
 // Makes the stack that spec names, bottom first: "auto", "reference", "int8", "int8@avx2",
 // "int8+fastexp". "auto" is the backend with the highest score that computes from the model's
-// weight form ("reference" if model is NULL); it is never an approximate one. account and threads
+// weight form, and from its packed layout if there is such a backend ("reference" if model is
+// NULL); it is never an approximate one. account and threads
 // must outlive the stack instance. DT_USAGE for a malformed spec or an unknown name (the message
 // lists the available ones), DT_UNSUPPORTED with the reason if a backend cannot run here. The
 // caller frees *out with dt_stack_instance_free.

@@ -16,6 +16,7 @@ struct tally {
     bool every;
     struct {
         uint32_t form, matrices;
+        const char *layout; // NULL: not packed
         uint64_t values, bytes;
     } form[24];
     uint32_t forms;
@@ -28,7 +29,7 @@ static dt_status on_matrix(void *arg, const char *tensor, const struct dt_matrix
     while (i < t->forms && t->form[i].form != w->form)
         i++;
     if (i == t->forms && t->forms < sizeof t->form / sizeof *t->form)
-        t->form[t->forms++].form = w->form;
+        t->form[t->forms].layout = w->layout, t->form[t->forms++].form = w->form;
     if (i < t->forms) {
         t->form[i].matrices++;
         t->form[i].values += (uint64_t)w->rows * w->cols;
@@ -42,6 +43,8 @@ static dt_status on_matrix(void *arg, const char *tensor, const struct dt_matrix
         dt_json_put_uint(t->json, "cols", w->cols);
         dt_json_put_uint(t->json, "group", w->group);
         dt_json_put_uint(t->json, "bytes", w->bytes);
+        if (w->layout)
+            dt_json_put_text(t->json, "layout", w->layout);
         dt_json_end(t->json);
     } else if (t->every) {
         dt_print(stdout, "  %-28s %-6s %6u x %-6u", tensor, dt_form_name(w->form), w->rows,
@@ -141,10 +144,13 @@ static void put_plan(struct dt_json *j, const struct dt_engine_plan *plan)
     dt_json_put_uint(j, "threads", plan->threads);
     dt_json_put_uint(j, "context", plan->context);
     dt_json_put_text(j, "context_because", context_reason(plan->context_reason));
+    char weights[64];
+    dt_json_put_text(j, "weights", dt_engine_weights_text(&plan->weights, weights, sizeof weights));
     dt_json_put_uint(j, "mapped_bytes", plan->file_bytes);
     dt_json_put_uint(j, "in_place_bytes", plan->weights.in_place_bytes);
     dt_json_put_uint(j, "copied_bytes", plan->weights.copied_bytes);
     dt_json_put_uint(j, "packed_bytes", plan->weights.packed_bytes);
+    dt_json_put_uint(j, "packed_in_file_bytes", plan->weights.mapped_packed_bytes);
     if (plan->weights.from_form != DT_FORM_NONE) {
         dt_json_put_text(j, "converted_from", dt_form_name(plan->weights.from_form));
         dt_json_put_text(j, "converted_to", dt_form_name(plan->weights.to_form));
@@ -225,7 +231,7 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
 {
     const struct dt_model *m = dt_engine_model(engine);
     const struct dt_hparams *hp = &m->hp;
-    char cost[256], note[512];
+    char cost[256], note[512], weights[64];
     dt_print(stdout, "%s: %s, architecture %s, %zu bytes\n", dt_engine_path(engine), m->format,
              m->architecture, m->file_bytes);
     dt_inspect_print_facts(m);
@@ -244,13 +250,15 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
     struct tally tally = {.every = tensors};
     dt_model_each_matrix(m, on_matrix, &tally);
     for (uint32_t i = 0; i < tally.forms; i++)
-        dt_print(stdout, "%u matrices in %s: %llu parameters, %llu bytes\n", tally.form[i].matrices,
-                 dt_form_name(tally.form[i].form), (unsigned long long)tally.form[i].values,
-                 (unsigned long long)tally.form[i].bytes);
+        dt_print(stdout, "%u matrices in %s%s%s: %llu parameters, %llu bytes\n",
+                 tally.form[i].matrices, dt_form_name(tally.form[i].form),
+                 tally.form[i].layout ? " " : "", tally.form[i].layout ? tally.form[i].layout : "",
+                 (unsigned long long)tally.form[i].values, (unsigned long long)tally.form[i].bytes);
     print_vocabulary(engine);
     print_template(m);
-    dt_print(stdout, "\nwith %s, %u thread%s, context %u:\n", plan->stack, plan->threads,
-             plan->threads == 1 ? "" : "s", plan->context);
+    dt_print(stdout, "\nwith %s, %u thread%s, context %u, weights %s:\n", plan->stack,
+             plan->threads, plan->threads == 1 ? "" : "s", plan->context,
+             dt_engine_weights_text(&plan->weights, weights, sizeof weights));
     if (*dt_engine_context_note(engine, note, sizeof note))
         dt_print(stdout, "  %s\n", note);
     row("the file", plan->file_bytes, "mapped; counts as page cache");

@@ -14,7 +14,9 @@ void dt_run_report(struct dt_run *run, uint64_t done)
 {
     const struct dt_run_options *o = run->options;
     struct dt_memory_facts facts;
+    char weights[64];
     dt_memory_facts(&facts);
+    dt_engine_weights_text(&dt_engine_weights(run->engine)->plan, weights, sizeof weights);
     // as in llama2.c: positions evaluated after the first token, divided by their time
     double achieved = run->decode_ns ? run->decoded / ((double)run->decode_ns / 1e9) : 0;
     double prompt_ms = milliseconds(run->begun, run->first ? run->first : done);
@@ -44,6 +46,7 @@ void dt_run_report(struct dt_run *run, uint64_t done)
         dt_json_put_uint(j, "threads", dt_engine_threads(run->engine));
         dt_json_put_uint(j, "context", dt_session_capacity(dt_engine_session(run->engine)));
         dt_json_put_uint(j, "context_used", dt_session_position(dt_engine_session(run->engine)));
+        dt_json_put_text(j, "weights", weights);
         dt_json_put_uint(j, "rss_kib", facts.rss / 1024);
         dt_json_put_uint(j, "peak_rss_kib", facts.rss_peak / 1024);
         dt_json_put_uint(j, "anonymous_kib", facts.anonymous / 1024);
@@ -73,9 +76,9 @@ void dt_run_report(struct dt_run *run, uint64_t done)
     dt_print(
         stderr,
         "memory: %.1f MB resident, %.1f MB of it private; %.0f MB available; %llu page fault%s "
-        "from disk\n",
+        "from disk; weights %s\n",
         (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
-        (unsigned long long)facts.major_faults, facts.major_faults == 1 ? "" : "s");
+        (unsigned long long)facts.major_faults, facts.major_faults == 1 ? "" : "s", weights);
     dt_verb_voice_report(&o->voice, stderr);
 }
 
