@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 // Sets readline up to read through this file. marks_pastes: the terminal is to mark what is pasted.
-// Call it after everything else that readline is told. One at a time.
+// Call it after readline's other variables are set. One at a time.
 void keyboard_open(bool marks_pastes);
 
 // Reads a byte of standard input and passes on what is complete, by rl_callback_read_char(), while

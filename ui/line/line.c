@@ -69,8 +69,6 @@ static void measure(struct line *l)
         l->out.width = size.ws_col;
 }
 
-// ---- input ----
-
 static void show_lines(struct line *l, const char *text, size_t n)
 {
     live_hide(&l->live, &l->out);
@@ -258,8 +256,6 @@ static int insert_newline(int count, int key)
     return 0;
 }
 
-// ---- output ----
-
 static void clear_progress(struct line *l)
 {
     if (l->progress)
@@ -400,8 +396,7 @@ static void event(struct line *l, const struct dt_app_event *e)
 
 static bool busy(struct line *l)
 {
-    enum dt_app_state state = l->api->state(l->app);
-    return state != DT_APP_IDLE && !l->question;
+    return l->api->state(l->app) != DT_APP_IDLE && !l->question;
 }
 
 // Whether a line waits: an Enter below the end of a turn, and text below a command that may still
