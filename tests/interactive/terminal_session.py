@@ -117,7 +117,7 @@ class TerminalSession:
         os.close(self.slave)
 
     def tail(self):
-        return repr(self.seen[-700:])
+        return repr(self.seen[-1500:])
 
 
 PROMPT = rb"(?:\r|\n|^)(?:\x1b\[\?2004h)?(?:\x1b\[[0-9;?]*[a-zA-Z]|\r)*> "

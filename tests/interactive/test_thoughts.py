@@ -82,6 +82,9 @@ def hidden(model, loop, home):
         try:
             s.enter("Hi")
             step(s, f"{ui}: something says that the model thinks", s.wait(THINKING))
+            if ui == "tui":
+                step(s, "tui: and that nothing limits the turn",
+                     b"Nothing limits" in s.seen or s.wait(rb"Nothing limits"))
             s.type("\x03")
             step(s, f"{ui}: Ctrl-C in a thought", s.wait(rb"Stopped|" + FIGURES))
             step(s, f"{ui}: nothing of it is shown", not re.search(WORDS, s.seen))
@@ -111,7 +114,7 @@ def edited(model, home):
             s.wait(FIGURES if ui == "line" else rb"mean \d")
             s.enter("/retry")
             step(s, f"{ui}: /retry", s.wait(rb"generated again"))
-            s.wait(FIGURES if ui == "line" else rb"mean \d")
+            s.wait(FIGURES if ui == "line" else rb"\x1b\[23;\d+H")  # the status line
             s.enter("/edit")
             step(s, f"{ui}: /edit offers the answer", s.wait(rb"# .{0,20}?Yes it is"))
             step(s, f"{ui}: without the thoughts", b"think>" not in s.seen)

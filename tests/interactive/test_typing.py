@@ -94,6 +94,8 @@ def pastes(home):
                 found = s.wait(rb"Exported (\d)")
                 if not found or found.group(1) == b"3":
                     break
+        if not step(s, f"{ui}: pasted lines are exported", found):
+            continue
         prompts, text = turns_of(out)
         step(s, f"{ui}: each line is a prompt of the same story",
              [p.strip() for p in prompts] == ["One day", "a cat came", "and left"])

@@ -59,8 +59,7 @@ static void state_changed(struct tui *ui, enum dt_app_state state)
 static void turn_ended(struct tui *ui, enum dt_app_turn_end end)
 {
     char line[128];
-    if (ui->message_is_thinking)
-        tui_message(ui, TUI_TEXT_NOTICE, "");
+    tui_story_thinking_end(ui);
     tui_story_flush_notices(ui);
     if (ui_is_story_end(end) && !ui->api->story(ui->app)->chat)
         tui_message(ui, TUI_TEXT_NOTICE, UI_STORY_END);

@@ -4,6 +4,7 @@
 
 #include "../common/message.h"
 #include "../common/setting.h"
+#include "base/format.h"
 #include "tui.h"
 
 bool tui_story_running(const struct tui *ui)
@@ -118,13 +119,33 @@ void tui_story_begin_turn(struct tui *ui, size_t number)
     append_prompt(ui, turn.prompt, turn.prompt_length);
 }
 
+// That the model thinks, before the message that is shown already.
+static void show_thinking(struct tui *ui)
+{
+    if ((ui->message_is_thinking && ui->message[0]) || ui->question)
+        return;
+    char line[sizeof ui->message];
+    bool keeps = ui->message[0] && !ui->message_is_progress && !ui->message_is_state;
+    dt_format(line, sizeof line, "%s%s%s", UI_THINKING, keeps ? " " : "",
+              keeps ? ui->message : "");
+    tui_message(ui, keeps ? ui->message_kind : TUI_TEXT_NOTICE, line);
+    ui->message_is_thinking = true;
+}
+
+void tui_story_thinking_end(struct tui *ui)
+{
+    char line[sizeof ui->message];
+    if (!ui->message_is_thinking || !ui->message[0])
+        return;
+    const char *rest = ui->message + strlen(UI_THINKING);
+    dt_format(line, sizeof line, "%s", rest + (*rest == ' '));
+    tui_message(ui, ui->message_kind, line);
+}
+
 void tui_story_thought(struct tui *ui, const char *text, size_t n)
 {
     if (!ui_thoughts_are_shown(ui->api, ui->app, true)) {
-        if (!ui->message[0] || ui->message_is_progress) {
-            tui_message(ui, TUI_TEXT_NOTICE, UI_THINKING);
-            ui->message_is_thinking = true;
-        }
+        show_thinking(ui);
         return;
     }
     if (!ui->thinking && !ui->terminal.dims)
@@ -135,8 +156,7 @@ void tui_story_thought(struct tui *ui, const char *text, size_t n)
 
 void tui_story_thought_end(struct tui *ui)
 {
-    if (ui->message_is_thinking)
-        tui_message(ui, TUI_TEXT_NOTICE, "");
+    tui_story_thinking_end(ui);
     if (!ui->thinking)
         return;
     ui->thinking = false;

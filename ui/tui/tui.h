@@ -77,7 +77,7 @@ struct tui {
     enum tui_text message_kind;
     bool message_is_progress; // a progress bar
     bool message_is_state;    // the name of a state; removed when the state ends
-    bool message_is_thinking; // the model thinks; removed when its answer begins
+    bool message_is_thinking; // it begins with UI_THINKING, until the answer begins
 
     struct tui_editor input;
     struct tui_layout entry_layout; // the entry, wrapped
@@ -130,6 +130,8 @@ void tui_story_begin_turn(struct tui *ui, size_t number);
 void tui_story_thought(struct tui *ui, const char *text, size_t n);
 // Ends a thought, if the story ends in one, with an empty line.
 void tui_story_thought_end(struct tui *ui);
+// Removes the word that the model thinks from the message.
+void tui_story_thinking_end(struct tui *ui);
 // Adds the turns from `from` on again, as the app has them now.
 void tui_story_rebuild(struct tui *ui, size_t from);
 // Whether a turn is running, so that lines of the program would split a sentence.
