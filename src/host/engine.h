@@ -188,8 +188,9 @@ dt_status dt_engine_eval_parts(struct dt_engine *engine, struct dt_session_part 
                                uint32_t count, struct dt_error *err);
 
 // Whether everything that was read of the model's files was theirs: DT_BAD_INPUT if one was
-// truncated or its medium failed since it was opened. Opening, encoding, evaluating and swapping
-// check this themselves; a caller of dt_engine_piece checks after the last token.
+// truncated or written to, or its medium failed, since it was opened. Opening, encoding, evaluating
+// and swapping check this themselves; evaluating single tokens finds a file that was written to up
+// to 50 ms later. So a caller checks after the last token.
 dt_status dt_engine_check(const struct dt_engine *engine, struct dt_error *err);
 
 // Returns memory that only prompts need to the kernel: the tokenizer's index (rebuilt by the next

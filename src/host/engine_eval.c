@@ -1,12 +1,29 @@
 // SPDX-License-Identifier: MIT
 // Evaluating and sampling with an engine's sessions.
+#include "host/clock.h"
 #include "host/engine_state.h"
 
-// The result of an evaluation, in which `session` may have failed with *err.
-static dt_status check_evaluated(struct dt_engine *e, const struct dt_session *session,
+// Between single tokens, files are checked for being written to at most this often: for a small
+// model the system calls take a tenth of a token's time.
+#define CHECK_NS 50000000u
+
+static dt_status check_files(struct dt_engine *e, bool now, struct dt_error *err)
+{
+    uint64_t time = dt_clock_ns();
+    if (now || time - e->checked_ns >= CHECK_NS) {
+        e->checked_ns = time;
+        return dt_engine_check(e, err);
+    }
+    dt_status status = dt_model_files_check_lost(&e->files, err);
+    return status == DT_OK ? dt_file_check_lost(&e->tokenizer_file, err) : status;
+}
+
+// The result of an evaluation, in which `session` may have failed with *err. single: of one token
+// of each session.
+static dt_status check_evaluated(struct dt_engine *e, const struct dt_session *session, bool single,
                                  dt_status status, struct dt_error *err)
 {
-    dt_status files = dt_engine_check(e, err); // the cause of any other error
+    dt_status files = check_files(e, !single || status != DT_OK, err); // the cause of other errors
     if (files == DT_OK && status == DT_BAD_INPUT && !dt_session_is_finite(session))
         dt_engine_name_damage(e, err);
     return files != DT_OK ? files : status;
@@ -23,7 +40,7 @@ dt_status dt_engine_score(struct dt_engine *e, const uint32_t *tokens, uint32_t 
                           dt_session_logits_sink *sink, void *sink_arg, struct dt_error *err)
 {
     dt_status status = dt_session_eval(e->session, tokens, count, sink, sink_arg, err);
-    return check_evaluated(e, e->session, status, err);
+    return check_evaluated(e, e->session, count == 1, status, err);
 }
 
 dt_status dt_engine_eval_parts(struct dt_engine *e, struct dt_session_part *parts, uint32_t count,
@@ -33,6 +50,9 @@ dt_status dt_engine_eval_parts(struct dt_engine *e, struct dt_session_part *part
         dt_session_set_bound(dt_session_in_group(e->session, i), dt_sampler_bound(&e->sampler[i]));
     dt_status status = dt_session_eval_parts(parts, count);
     struct dt_session *failed = e->session;
+    bool single = true;
+    for (uint32_t i = 0; i < count; i++)
+        single &= parts[i].count <= 1;
     for (uint32_t i = 0; i < count && status != DT_OK; i++) {
         if (parts[i].status == DT_OK)
             continue;
@@ -41,7 +61,7 @@ dt_status dt_engine_eval_parts(struct dt_engine *e, struct dt_session_part *part
             *err = *parts[i].err;
         break;
     }
-    return check_evaluated(e, failed, status, err);
+    return check_evaluated(e, failed, single, status, err);
 }
 
 uint32_t dt_engine_next(struct dt_engine *e)

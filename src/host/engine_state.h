@@ -38,6 +38,7 @@ struct dt_engine {
     struct dt_engine_plan plan;
     uint32_t context; // positions of a session
     enum dt_context_reason context_reason;
+    uint64_t checked_ns; // when the files were last checked by a system call
     bool prepared;
 
     // valid while started

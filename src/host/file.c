@@ -21,7 +21,9 @@ struct dt_file_guard {
     _Atomic(uintptr_t) base;
     atomic_size_t size; // 0: the guard is free
     atomic_int lost;    // a page of it was replaced by zeros
-    const char *path;   // under the lock
+    const char *path;   // this and the next two: under the lock, or by the owner of the file
+    int fd;
+    struct timespec modified; // when it was mapped
 };
 
 // Blocks are added and never freed, so that the signal handler can follow them without a lock.
@@ -101,7 +103,9 @@ static struct dt_file_guard *free_guard(void)
     return fresh ? fresh->guard : NULL;
 }
 
-static struct dt_file_guard *guard_add(const void *base, size_t size, const char *path)
+// Takes fd, which guard_remove closes, unless there is no memory.
+static struct dt_file_guard *guard_add(const void *base, const struct stat *info, const char *path,
+                                       int fd)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_guard);
@@ -109,9 +113,11 @@ static struct dt_file_guard *guard_add(const void *base, size_t size, const char
     struct dt_file_guard *g = free_guard();
     if (g) {
         g->path = path;
+        g->fd = fd;
+        g->modified = info->st_mtim;
         atomic_store(&g->lost, 0);
         atomic_store(&g->base, (uintptr_t)base);
-        atomic_store(&g->size, size);
+        atomic_store(&g->size, (size_t)info->st_size);
     }
     pthread_mutex_unlock(&guards_lock);
     return g;
@@ -121,23 +127,40 @@ static void guard_remove(struct dt_file_guard *g)
 {
     pthread_mutex_lock(&guards_lock);
     atomic_store(&g->size, 0);
+    close(g->fd);
     g->path = NULL;
     pthread_mutex_unlock(&guards_lock);
 }
 
-static dt_status lost(const char *path, struct dt_error *err)
+// Pages that were lost; and, if `written`, whether another program has written to the file. Its new
+// bytes appear in the mapping, so that no read fails.
+static dt_status guard_check(const struct dt_file_guard *g, bool written, struct dt_error *err)
 {
-    return dt_error_set(
-        err, DT_BAD_INPUT, path,
-        "can no longer be read completely: it was truncated while in use, or its disk "
-        "failed; open it again");
+    struct stat info;
+    size_t size = atomic_load(&g->size);
+    bool known = written && fstat(g->fd, &info) == 0;
+    if (atomic_load_explicit(&g->lost, memory_order_relaxed) ||
+        (known && (uint64_t)info.st_size < size))
+        return dt_error_set(
+            err, DT_BAD_INPUT, g->path,
+            "can no longer be read completely: it was truncated while in use, or its disk "
+            "failed; open it again");
+    if (known &&
+        (info.st_mtim.tv_sec != g->modified.tv_sec || info.st_mtim.tv_nsec != g->modified.tv_nsec))
+        return dt_error_set(err, DT_BAD_INPUT, g->path,
+                            "was written to while in use, so what was read of it does not belong "
+                            "together; open it again when it is complete");
+    return DT_OK;
 }
 
 dt_status dt_file_check(const struct dt_file *file, struct dt_error *err)
 {
-    if (!file->guard || !atomic_load_explicit(&file->guard->lost, memory_order_relaxed))
-        return DT_OK;
-    return lost(file->path, err);
+    return file->guard ? guard_check(file->guard, true, err) : DT_OK;
+}
+
+dt_status dt_file_check_lost(const struct dt_file *file, struct dt_error *err)
+{
+    return file->guard ? guard_check(file->guard, false, err) : DT_OK;
 }
 
 dt_status dt_file_check_all(struct dt_error *err)
@@ -146,10 +169,8 @@ dt_status dt_file_check_all(struct dt_error *err)
     pthread_mutex_lock(&guards_lock);
     for (struct guard_block *b = &guards; b && status == DT_OK; b = atomic_load(&b->next)) {
         for (struct dt_file_guard *g = b->guard; g < b->guard + GUARDS_OF_BLOCK; g++) {
-            if (atomic_load(&g->size) != 0 && atomic_load(&g->lost)) {
-                status = lost(g->path, err);
+            if (atomic_load(&g->size) != 0 && (status = guard_check(g, true, err)) != DT_OK)
                 break;
-            }
         }
     }
     pthread_mutex_unlock(&guards_lock);
@@ -210,7 +231,7 @@ dt_status dt_file_map(struct dt_file *out, const char *path, struct dt_error *er
                               strerror(errno));
         goto done;
     }
-    out->guard = guard_add(bytes, (size_t)info.st_size, copy);
+    out->guard = guard_add(bytes, &info, copy, fd);
     if (!out->guard) {
         munmap(bytes, (size_t)info.st_size);
         status = dt_error_set(err, DT_NO_MEMORY, path, "no memory for the table of mapped files");
@@ -220,9 +241,11 @@ dt_status dt_file_map(struct dt_file *out, const char *path, struct dt_error *er
     out->size = (size_t)info.st_size;
     out->path = copy;
     copy = NULL;
+    fd = -1;
 done:
     free(copy);
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return status;
 }
 

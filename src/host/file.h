@@ -50,11 +50,16 @@ void dt_file_touch(const struct dt_file *file);
 // Bytes of the mapping in the page cache; 0 if unknown.
 size_t dt_file_resident(const struct dt_file *file);
 
-// Reports lost pages. If a mapped file is truncated or its medium fails, reading it raises SIGBUS.
-// The first dt_file_map of the process installs a handler that replaces such a page by zeros; other
-// SIGBUS go to the handler installed before. DT_BAD_INPUT if a page of this file was lost. Call it
-// after reading, for example after each token.
+// Reports lost pages and changes. If a mapped file is truncated or its medium fails, reading it
+// raises SIGBUS. The first dt_file_map of the process installs a handler that replaces such a page
+// by zeros; other SIGBUS go to the handler installed before. DT_BAD_INPUT if a page of this file
+// was lost, or if another program has written to the file since it was mapped; a file that was
+// renamed, deleted or replaced by rename is still what was mapped. Costs one system call. Call it
+// after reading.
 dt_status dt_file_check(const struct dt_file *file, struct dt_error *err);
+
+// Reports lost pages only, without a system call: after each token.
+dt_status dt_file_check_lost(const struct dt_file *file, struct dt_error *err);
 
 // dt_file_check for all files that are mapped. For results that depend on all of them, such as a
 // converted model. Any thread.

@@ -276,6 +276,14 @@ dt_status dt_model_files_check(const struct dt_model_files *files, struct dt_err
     return status;
 }
 
+dt_status dt_model_files_check_lost(const struct dt_model_files *files, struct dt_error *err)
+{
+    dt_status status = DT_OK;
+    for (uint32_t i = 0; i < files->count && status == DT_OK; i++)
+        status = dt_file_check_lost(&files->file[i], err);
+    return status;
+}
+
 void dt_model_files_read_ahead(const struct dt_model_files *files)
 {
     if (dt_model_files_bytes(files) >= dt_memory_available(NULL) / 2)

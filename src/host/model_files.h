@@ -44,8 +44,9 @@ uint32_t dt_model_files_parts(const struct dt_model_files *files,
 // Bytes of all files together.
 size_t dt_model_files_bytes(const struct dt_model_files *files);
 
-// dt_file_check over all files: DT_BAD_INPUT if one was truncated or its medium failed.
+// dt_file_check, and dt_file_check_lost, over all files.
 dt_status dt_model_files_check(const struct dt_model_files *files, struct dt_error *err);
+dt_status dt_model_files_check_lost(const struct dt_model_files *files, struct dt_error *err);
 
 // Starts reading all files into the page cache, unless they exceed half of the available memory:
 // they would evict each other.

@@ -319,6 +319,8 @@ static int eval_one(const struct request *r)
     uint64_t begun = dt_clock_ns();
     if (status == DT_OK)
         status = score_text(engine, &r->text, &score, &err);
+    if (status == DT_OK)
+        status = dt_engine_check(engine, &err);
     double seconds = (double)(dt_clock_ns() - begun) / 1e9;
     if (status == DT_OK && r->json)
         print_json(engine, &score, seconds);

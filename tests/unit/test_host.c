@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // host: files, memory, arrays, JSON, clocks, CPU features.
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -80,6 +82,51 @@ static void a_truncated_file_reads_as_zeros_and_is_reported(void **state)
     dt_file_unmap(&file);
 }
 
+static void a_file_that_is_written_to_is_reported(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_file file = {0};
+    char other[sizeof path + 8];
+    snprintf(other, sizeof other, "%s.new", path);
+    write_file(100000);
+    // its time must differ from that of the writing below, which may be in the same clock tick
+    const struct timespec past[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    assert_int_equal(utimensat(AT_FDCWD, path, past, 0), 0);
+    assert_int_equal(dt_file_map(&file, path, &err), DT_OK);
+    assert_int_equal(dt_file_check(&file, &err), DT_OK);
+    // another name, other permissions, a file in its place: the mapped one is the same
+    assert_int_equal(rename(path, other), 0);
+    assert_int_equal(chmod(other, 0400), 0);
+    write_file(5);
+    assert_int_equal(dt_file_check(&file, &err), DT_OK);
+    assert_int_equal(file.bytes[90000], 'a' + 90000 % 26);
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(dt_file_check(&file, &err), DT_OK);
+    // one byte of it
+    assert_int_equal(chmod(path, 0600), 0);
+    FILE *out = fopen(path, "r+");
+    assert_non_null(out);
+    fputc('!', out);
+    fclose(out);
+    assert_int_equal(dt_file_check(&file, &err), DT_BAD_INPUT);
+    assert_non_null(strstr(err.message, "written to"));
+    assert_string_equal(err.file, path);
+    assert_int_equal(dt_file_check_all(&err), DT_BAD_INPUT);
+    dt_file_unmap(&file);
+    assert_int_equal(dt_file_check_all(&err), DT_OK);
+    // unmapped files leave no descriptor open
+    int before = dup(0), after;
+    close(before);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(dt_file_map(&file, path, &err), DT_OK);
+        dt_file_unmap(&file);
+    }
+    after = dup(0);
+    close(after);
+    assert_int_equal(before, after);
+}
+
 // Every one of many files is guarded, and the check of all names the one that was cut.
 static void any_number_of_files_is_guarded(void **state)
 {
@@ -100,7 +147,7 @@ static void any_number_of_files_is_guarded(void **state)
         assert_int_equal(dt_file_map(&file[i], i == count - 1 ? other : path, &err), DT_OK);
     assert_int_equal(dt_file_check_all(&err), DT_OK);
     assert_int_equal(truncate(other, 5), 0);
-    assert_int_equal(dt_file_check_all(&err), DT_OK); // nothing was read yet
+    assert_int_equal(dt_file_check_all(&err), DT_BAD_INPUT); // before anything is read
     assert_int_equal(file[count - 1].bytes[90000], 0);
     assert_int_equal(file[0].bytes[90000], 'a' + 90000 % 26);
     assert_int_equal(dt_file_check_all(&err), DT_BAD_INPUT);
@@ -275,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_are_mapped_and_refused),
         cmocka_unit_test(a_truncated_file_reads_as_zeros_and_is_reported),
+        cmocka_unit_test(a_file_that_is_written_to_is_reported),
         cmocka_unit_test(any_number_of_files_is_guarded),
         cmocka_unit_test(large_pages_change_nothing_that_is_read),
         cmocka_unit_test(memory_is_accounted),
