@@ -79,7 +79,7 @@ def front_ends(folder, model):
         s = TerminalSession(model, "--ui", ui, "-n", "8", "--charset", "utf8", "--script", script,
                             home=home, term="xterm")
         try:
-            s.wait(rb"RED.*RED")
+            s.wait(rb"RED.*> |unknown script")
             for line in ("/library RED", "/model", "/open 1", "/rename a", "/set", "/library",
                          "/model " + folder + "/none", "/panel library", "/panel models"):
                 s.enter(line)

@@ -51,7 +51,8 @@ def stopped(home):
             s.kill(signal.SIGCONT)
             step(s, f"{ui}: the entry and its rest",
                  s.wait(rb"Once .*(tokens|Length limit reached)"))
-            s.wait(PROMPT if ui == "line" else rb"> ")
+            if ui == "line":
+                s.wait(PROMPT)
             s.enter("/quit")
             step(s, f"{ui}: quits", s.ends() == 0)
             step(s, f"{ui}: the terminal is restored", s.modes_are_back())
