@@ -41,6 +41,11 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
+static void clear_bar(void)
+{
+    fprintf(stderr, "\r%70s\r", "");
+}
+
 static void draw_bar(struct work *w, const char *what, size_t done, size_t total)
 {
     uint64_t now = dt_clock_ns();
@@ -48,12 +53,13 @@ static void draw_bar(struct work *w, const char *what, size_t done, size_t total
         return;
     w->last_drawn = now;
     int filled = total ? (int)(30.0 * (double)done / (double)total) : 30;
-    dt_print(stderr, "\r%s [%.*s%*s] %3d %%", what, filled, "##############################",
-             30 - filled, "", total ? (int)(100.0 * (double)done / (double)total) : 100);
+    // not dt_print, which replaces a carriage return
+    fprintf(stderr, "\r%s [%.*s%*s] %3d %%", what, filled, "##############################",
+            30 - filled, "", total ? (int)(100.0 * (double)done / (double)total) : 100);
     if (!w->text)
-        dt_print(stderr, "  %.1f of %.1f MB", (double)done / 1e6, (double)total / 1e6);
+        fprintf(stderr, "  %.1f of %.1f MB", (double)done / 1e6, (double)total / 1e6);
     if (done >= total)
-        dt_print(stderr, "\r%70s\r", "");
+        clear_bar();
     fflush(stderr);
 }
 
@@ -97,7 +103,7 @@ static void on_tensor(void *arg, const struct dt_convert_tensor *t)
     if (w->quiet)
         return;
     if (w->bar)
-        dt_print(stderr, "\r%70s\r", "");
+        clear_bar();
     dt_print(stdout, "%-28s %-6s %6u x %-6u ", t->name, dt_form_name(t->form), t->rows, t->cols);
     if (t->copied)
         dt_print(stdout, "copied\n");
@@ -389,7 +395,7 @@ out:
     if (status && w->json)
         dt_json_fail(w->json, err.message);
     if (status && w->bar)
-        dt_print(stderr, "\r%70s\r", "");
+        clear_bar();
     return status ? dt_verb_fail(&err) : dt_verb_flush();
 }
 

@@ -306,7 +306,7 @@ static const struct dt_option convert_options[] = {
         .id = DT_OPTION_CALIBRATE,
         .type = DT_OPTION_FILE,
         .value = "TEXT",
-        .help = "Fits q4_0, q4_1 and q4_k weights to what the model computes for this text, which "
+        .help = "Fits weights of 4 and 5 bits to what the model computes for this text, which "
                 "loses less. The text is of the kind that the model writes, in stories separated "
                 "by lines with <|endoftext|>; its first 16,384 tokens are used.",
     },

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import pathlib
+import pty
 import random
 import signal
 import struct
@@ -83,7 +84,7 @@ def same_bytes(p):
     model = small(p)
     (p / "text").write_text(END.join(words(60, seed) for seed in range(5)))
     options = ("-z", p / "t.bin", "--calibrate", p / "text", "-q")
-    for form in ("q4_0", "q4_1"):
+    for form in ("q4_0", "q4_1", "q5_0"):
         for threads in (1, 2, 3):
             out = p / f"{form}-{threads}.gguf"
             expect_run(f"{form}, -j {threads}", convert(model, out, "-f", form, "-j", threads,
@@ -169,7 +170,7 @@ def bad_input(p):
            and b"/no" in found.stderr)
     options = ("-z", p / "t.bin", "--calibrate", p / "text")
     for what, more, code, message in (
-        ("another form", ("-f", "q8_0"), 3, b"q4_0, q4_1 and q4_k"),
+        ("another form", ("-f", "q8_0"), 3, b"q4_0, q4_1, q4_k, q5_0 and q5_1"),
         ("shards", ("-f", "q4_0", "--shard"), 2, b"--shard and --calibrate"),
     ):
         expect_run(what, convert(model, p / "x.gguf", *more, *options), code, stderr=message)
@@ -222,7 +223,24 @@ def interruption(p):
     print(f"{stopped} stopped in the middle")
 
 
-for test in ((gains,) if not SLOW else ()) + (same_bytes, forms, bad_input, interruption):
+def progress(p):
+    """On a terminal, one line that is drawn again and again, and removed at the end."""
+    model = small(p)
+    (p / "text").write_text(END.join(words(60, seed) for seed in range(8)))
+    ours, theirs = pty.openpty()
+    for options, label in (((), b"converting ["), (("--calibrate", p / "text"), b"calibrating [")):
+        command = [PROGRAM, "convert", model, "-z", p / "t.bin", "-o", p / "x.gguf", "-f", "q4_0",
+                   *options]
+        found = subprocess.run(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=theirs)
+        os.write(theirs, b"end")
+        seen = b""
+        while not seen.endswith(b"end"):
+            seen += os.read(ours, 65536)
+        expect(f"{label}: {seen[:200]}", found.returncode == 0 and b"\r" + label in seen
+               and b"?" not in seen and seen.endswith(b"\r" + b" " * 70 + b"\rend"), seen)
+
+
+for test in ((gains,) if not SLOW else ()) + (same_bytes, forms, bad_input, progress, interruption):
     with folder() as name:
         test(pathlib.Path(name))
 done()

@@ -291,7 +291,7 @@ def fit(rng):
     x[:32, ::17] *= F32(9)
     x[32:64] = np.abs(x[32:64])
     x[64:96] = np.round(x[64:96] * 20) / 20
-    for name in ("q4_0", "q4_1", "q4_k"):
+    for name in ("q4_0", "q4_1", "q5_0", "q5_1", "q4_k"):
         size, values, _, decode = FORMS[name]
         blocks = np.frombuffer(ours(name, str(256 // values), "fit", given=x), np.uint8)
         errors = [((decode(b).reshape(x.shape).astype(np.float64) - x) ** 2).sum(axis=1)

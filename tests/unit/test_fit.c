@@ -16,7 +16,8 @@
 
 #define COLS 256u
 
-static const uint32_t forms[] = {DT_FORM_Q4_0, DT_FORM_Q4_1, DT_FORM_Q4_K};
+static const uint32_t forms[] = {DT_FORM_Q4_0, DT_FORM_Q5_0, DT_FORM_Q4_1, DT_FORM_Q5_1,
+                                 DT_FORM_Q4_K};
 #define FORMS (sizeof forms / sizeof *forms)
 
 static uint64_t seed;
@@ -44,7 +45,7 @@ struct bench {
     double h[COLS * COLS], factor[COLS * COLS], cross[COLS * COLS], solve[COLS * COLS];
     double target[COLS];
     float w[COLS], back[COLS];
-    unsigned char blocks[COLS], plain[COLS];
+    unsigned char blocks[COLS], plain[COLS]; // larger than any form needs
     double *work;
 };
 
@@ -145,12 +146,13 @@ static void representable_rows_are_exact(void **state)
 {
     (void)state;
     seed = 2;
-    for (size_t f = 0; f < 2; f++) {
+    for (size_t f = 0; f + 1 < FORMS; f++) { // not Q4_K
         struct bench *b = bench_new(forms[f]);
         fill_sums(b, 300);
         assert_int_equal(dt_fit_prepare(&b->fit), DT_FIT_OK);
         for (int round = 0; round < 60; round++) {
-            size_t bytes = dt_form_block_bytes(forms[f]), header = bytes - 16;
+            size_t bytes = dt_form_block_bytes(forms[f]),
+                   header = dt_levels_first(forms[f]) ? 2 : 4;
             for (uint32_t block = 0; block < COLS / 32; block++) {
                 unsigned char *at = b->plain + block * bytes;
                 uint16_t d = dt_float_to_half((float)(normal() * 0.1)),
@@ -161,7 +163,7 @@ static void representable_rows_are_exact(void **state)
                 for (size_t i = header; i < bytes; i++)
                     at[i] = (unsigned char)(uniform() * 128 + 128);
                 if (round % 3 == 1) // few levels
-                    for (size_t i = header; i < bytes; i++)
+                    for (size_t i = bytes - 16; i < bytes; i++)
                         at[i] = (unsigned char)(0x77 + (at[i] & 0x11));
             }
             struct dt_matrix w = dt_matrix_blocks(forms[f], 1, COLS, b->plain);
@@ -193,9 +195,11 @@ static void zero_tiny_and_huge_values(void **state)
             assert_true(isfinite(error));
             for (uint32_t i = 0; i < COLS; i++) {
                 assert_true(isfinite(b->back[i]));
-                // 15 steps of the largest half float
-                assert_true(fabsf(b->back[i]) <= 1.5f * sizes[s] || sizes[s] < 1e-6f);
-                assert_true(fabsf(b->back[i]) <= 16.0f * 65504.0f * 64.0f);
+                // near the values, where scale and minimum are half floats that can be so small
+                // and large; beyond, neighbours make up for values that cannot be reached
+                if (sizes[s] > 1e-6f && sizes[s] < 65504.0f)
+                    assert_true(fabsf(b->back[i]) <= 1.5f * sizes[s]);
+                assert_true(fabsf(b->back[i]) <= 64.0f * 65504.0f * 64.0f);
             }
         }
         bench_free(b);

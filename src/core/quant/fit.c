@@ -220,7 +220,7 @@ static bool improve_scales(struct row *r, double *direction)
             direction[i] =
                 r->level[b * r->span + i] * (form == DT_FORM_Q4_K ? (double)l->scale6[i / RUN] : 1);
         changed |= improve_number(r, b, &l->d, direction);
-        if (form == DT_FORM_Q4_0)
+        if (dt_levels_first(form) != 0) // without a minimum
             continue;
         for (uint32_t i = 0; i < r->span; i++)
             direction[i] = form == DT_FORM_Q4_K ? -(double)l->minimum6[i / RUN] : 1;

@@ -10,13 +10,23 @@
 
 bool dt_levels_has(uint32_t form)
 {
-    return form == DT_FORM_Q4_0 || form == DT_FORM_Q4_1 || form == DT_FORM_Q4_K;
+    return form == DT_FORM_Q4_0 || form == DT_FORM_Q4_1 || form == DT_FORM_Q4_K ||
+           form == DT_FORM_Q5_0 || form == DT_FORM_Q5_1;
 }
 
-// The least level.
-static int first_level(uint32_t form)
+static bool is_centred(uint32_t form)
 {
-    return form == DT_FORM_Q4_0 ? -8 : 0;
+    return form == DT_FORM_Q4_0 || form == DT_FORM_Q5_0;
+}
+
+static int count_of(uint32_t form)
+{
+    return form == DT_FORM_Q5_0 || form == DT_FORM_Q5_1 ? 32 : 16;
+}
+
+int dt_levels_first(uint32_t form)
+{
+    return is_centred(form) ? -count_of(form) / 2 : 0;
 }
 
 void dt_levels_run(uint32_t form, const struct dt_levels *levels, uint32_t run, double *scale,
@@ -27,7 +37,7 @@ void dt_levels_run(uint32_t form, const struct dt_levels *levels, uint32_t run, 
         *low = -(double)(levels->minimum * (float)levels->minimum6[run]);
     } else {
         *scale = (double)levels->d;
-        *low = form == DT_FORM_Q4_1 ? (double)levels->minimum : 0;
+        *low = (double)levels->minimum; // 0 for centred levels
     }
 }
 
@@ -44,8 +54,8 @@ static inline double clamp(double x, double low, double high)
 
 double dt_levels_nearest(uint32_t form, double scale, double low, double x)
 {
-    double first = first_level(form);
-    return scale == 0 ? 0 : round_even(clamp((x - low) / scale, first, first + 15));
+    double first = dt_levels_first(form), last = first + count_of(form) - 1;
+    return scale == 0 ? 0 : round_even(clamp((x - low) / scale, first, last));
 }
 
 // The nearest finite f16.
@@ -72,11 +82,12 @@ struct sums {
 // False, and the sums incomplete, once the error exceeds `most`.
 static bool add_up(const struct search *s, double scale, double low, double most, struct sums *out)
 {
-    double first = first_level(s->form), inverse = scale != 0 ? 1 / scale : 0;
+    double first = dt_levels_first(s->form), last = first + count_of(s->form) - 1;
+    double inverse = scale != 0 ? 1 / scale : 0;
     struct sums t = {0};
     for (uint32_t i = 0; i < RUN; i++) {
         double w = s->weight[i], x = s->x[i];
-        double level = round_even(clamp((x - low) * inverse, first, first + 15));
+        double level = round_even(clamp((x - low) * inverse, first, last));
         double off = level * scale + low - x, wl = w * level;
         t.error += w * off * off;
         t.w += w;
@@ -110,8 +121,8 @@ static void descend(struct search *s, double scale, double low, int steps)
             s->low = low;
         }
         double determinant = t.w * t.ll - t.l * t.l;
-        if (s->form == DT_FORM_Q4_0 || !(determinant > 1e-9 * t.w * t.ll)) {
-            if (!(t.ll > 0) || s->form != DT_FORM_Q4_0)
+        if (is_centred(s->form) || !(determinant > 1e-9 * t.w * t.ll)) {
+            if (!(t.ll > 0) || !is_centred(s->form))
                 return;
             scale = t.lx / t.ll;
             continue;
@@ -127,7 +138,7 @@ static void descend(struct search *s, double scale, double low, int steps)
     }
 }
 
-// The value of largest magnitude becomes each of the 15 levels, and levels in between.
+// The value of largest magnitude becomes each of the levels, and levels in between.
 static void search_centred(struct search *s)
 {
     double extreme = 0;
@@ -140,13 +151,14 @@ static void search_centred(struct search *s)
         s->error += s->weight[i] * s->x[i] * s->x[i];
     if (extreme == 0)
         return;
-    for (int level = 8; level > 0; level--) {
+    int middle = -dt_levels_first(s->form);
+    for (int level = middle; level > 0; level--) {
         descend(s, extreme / -level, 0, 2);
-        if (level < 8)
+        if (level < middle)
             descend(s, extreme / level, 0, 2);
     }
     for (int i = 0; i < 24; i++) {
-        double level = 5.6 + i * 0.2;
+        double level = (0.7 + i * 0.025) * middle;
         descend(s, extreme / -level, 0, 2);
         descend(s, extreme / level, 0, 2);
     }
@@ -175,10 +187,11 @@ static void search_from_low(struct search *s)
         s->error += s->weight[i] * (s->x[i] - s->low) * (s->x[i] - s->low);
     if (!(largest > least))
         return;
-    for (int a = 0; a < 15; a++) {
-        for (int b = 15; b > a; b--) {
+    int last = count_of(s->form) - 1;
+    for (int a = 0; a < last; a++) {
+        for (int b = last; b > a; b--) {
             double scale = (largest - least) / (b - a), low = least - a * scale;
-            bool wide = a <= 3 && b >= 12;
+            bool wide = a <= 3 && b >= last - 3;
             if (k && (!wide || low > 0))
                 continue;
             descend(s, scale, low, wide ? 2 : 0);
@@ -188,10 +201,10 @@ static void search_from_low(struct search *s)
     }
     // beyond the extremes, at which large values are cut
     for (int i = 1; i <= 6; i++) {
-        double scale = (largest - least) * (1 - 0.06 * i) / 15;
+        double scale = (largest - least) * (1 - 0.06 * i) / last;
         descend(s, scale, least, 2);
-        descend(s, scale, largest - 15 * scale, 2);
-        descend(s, scale, (largest + least) / 2 - 7.5 * scale, 2);
+        descend(s, scale, largest - last * scale, 2);
+        descend(s, scale, (largest + least - last * scale) / 2, 2);
     }
 }
 
@@ -254,7 +267,7 @@ void dt_levels_fit(uint32_t form, const double *x, const double *weight, struct 
     struct search s = {.form = form, .x = x, .weight = weight};
     memset(out, 0, sizeof *out);
     if (form != DT_FORM_Q4_K) {
-        if (form == DT_FORM_Q4_0)
+        if (is_centred(form))
             search_centred(&s);
         else
             search_from_low(&s);
@@ -327,13 +340,19 @@ void dt_levels_encode(uint32_t form, const struct dt_levels *levels, const doubl
         encode_k(levels, level, block);
         return;
     }
-    int first = first_level(form);
-    unsigned char *nibbles = block + 2;
-    if (form == DT_FORM_Q4_1) {
-        put_half(block + 2, levels->minimum);
-        nibbles += 2;
+    int first = dt_levels_first(form);
+    unsigned char *rest = block + 2;
+    uint32_t fifth = 0;
+    if (!is_centred(form)) {
+        put_half(rest, levels->minimum);
+        rest += 2;
     }
-    for (int i = 0; i < 16; i++)
-        nibbles[i] = (unsigned char)((unsigned)((int)level[i] - first) |
-                                     (unsigned)((int)level[i + 16] - first) << 4);
+    unsigned char *nibbles = count_of(form) == 32 ? rest + 4 : rest;
+    for (int i = 0; i < 16; i++) {
+        unsigned a = (unsigned)((int)level[i] - first), b = (unsigned)((int)level[i + 16] - first);
+        nibbles[i] = (unsigned char)((a & 15) | (b & 15) << 4);
+        fifth |= a >> 4 << i | b >> 4 << (i + 16);
+    }
+    if (nibbles != rest)
+        memcpy(rest, &fifth, sizeof fifth);
 }

@@ -99,8 +99,8 @@ static dt_status alloc_blocks(struct dt_calibration *a, struct dt_error *err)
     }
     if (bytes + embedding + classifier == 0)
         return dt_error_set(err, DT_UNSUPPORTED, NULL,
-                            "calibration is for q4_0, q4_1 and q4_k, and no matrix becomes one of "
-                            "these; choose another form or leave it out");
+                            "calibration is for q4_0, q4_1, q4_k, q5_0 and q5_1, and no matrix "
+                            "becomes one of these; choose another form or leave it out");
     if (bytes)
         status = dt_block_alloc(&a->account, &a->block_memory, bytes, "the rows of a layer", err);
     if (!status && embedding)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Calibration: 4-bit weights fitted to the activations of a text (core/quant/fit.h).
+// Calibration: weights of 4 and 5 bits fitted to the activations of a text (core/quant/fit.h).
 //
 // The layers are fitted one after the other, in the order in which the file holds them. Two
 // residual streams are kept for all tokens: that of the model, and that of the model with
@@ -29,7 +29,7 @@ struct dt_calibration_options {
 struct dt_calibration;
 
 // Allocates all memory. c and everything that options names outlive *out, which the caller frees
-// with dt_calibration_free. DT_UNSUPPORTED: c->form and c->embedding are not forms of 4 bits.
+// with dt_calibration_free. DT_UNSUPPORTED: c->form and c->embedding are not forms of 4 or 5 bits.
 dt_status dt_calibration_new(struct dt_calibration **out, const struct dt_conversion *c,
                              const struct dt_calibration_options *options, struct dt_error *err);
 void dt_calibration_free(struct dt_calibration *calibration);

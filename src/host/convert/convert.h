@@ -25,7 +25,7 @@ struct dt_conversion {
     uint32_t group; // I8: values a scale; halved until it divides a row, as in llama2.c's exporter
     const char *name;                   // general.name; NULL: the model's
     const struct dt_instance *pack_for; // GGUF: pack matrices in this backend's layout; or NULL
-    struct dt_calibration *calibration; // GGUF, not shards: 4-bit matrices are fitted
+    struct dt_calibration *calibration; // GGUF, not shards: matrices of 4 and 5 bits are fitted
                                         // (host/convert/calibrate.h); NULL: rounded
     dt_progress *progress; // receives bytes done and total; non-zero cancels. May be NULL
     void *progress_arg;
