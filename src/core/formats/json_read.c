@@ -307,7 +307,7 @@ struct dt_json_value dt_json_find_open(struct dt_json_value object, const char *
     struct dt_json_walk walk = {0};
     struct dt_json_value key, item;
     size_t length = strlen(name);
-    const char *end = object.at + object.n;
+    const char *end = object.n ? object.at + object.n : NULL;
     while (object.n && object.at[0] == '{') {
         // the next key, before its value is walked over
         const char *p = after_space(walk.at ? walk.at : object.at + 1, end - 1);
