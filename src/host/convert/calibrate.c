@@ -76,7 +76,7 @@ static enum dt_slot slot_of(enum dt_calibrate_matrix which)
 static size_t block_bytes(const struct dt_conversion *c, const struct dt_matrix *w,
                           enum dt_slot slot)
 {
-    uint32_t form;
+    uint32_t form = 0;
     return is_fitted(c, w, slot, &form) ? dt_quantise_bytes(form, w->rows, w->cols, 0) : 0;
 }
 
@@ -405,7 +405,7 @@ static dt_status begin(struct dt_calibration *a, struct dt_error *err)
 {
     const struct dt_matrix *w = &a->c->model->embedding;
     bool tied = a->c->model->hp.tied;
-    uint32_t form;
+    uint32_t form = 0;
     char name[64];
     dt_status status;
     name_of(DT_SLOT_EMBEDDING, 0, name);
@@ -428,7 +428,7 @@ static dt_status begin(struct dt_calibration *a, struct dt_error *err)
 static dt_status fit_classifier(struct dt_calibration *a, struct dt_error *err)
 {
     const struct dt_matrix *w = &a->c->model->classifier;
-    uint32_t form;
+    uint32_t form = 0;
     char name[64];
     a->classified = true;
     if (!a->classifier.memory)
