@@ -110,20 +110,23 @@ static void wait_for_library(struct dt_worker *w, const char *unused)
     dt_worker_post_figures(w, false);
 }
 
-// The first requests to the worker, and what follows when the front end asks for events.
-static void begin(struct dt_app *app, const struct dt_app_options *options)
+// The first requests to the worker, and what follows when the front end asks for events. False if
+// memory is short.
+static bool begin(struct dt_app *app, const struct dt_app_options *options)
 {
     char number[32] = ""; // the last story
-    dt_requests_ask(&app->requests, dt_open_model, NULL, 0, false);
-    dt_requests_ask(&app->requests, wait_for_library, NULL, 0, false);
-    if (options->open) {
+    bool good = dt_requests_ask(&app->requests, dt_open_model, NULL, 0, false) &&
+                dt_requests_ask(&app->requests, wait_for_library, NULL, 0, false);
+    if (options->open && good) {
         if (options->open > 0)
             snprintf(number, sizeof number, "%lld", (long long)options->open);
-        dt_requests_ask(&app->requests, dt_command_open_first, number, strlen(number), false);
+        good =
+            dt_requests_ask(&app->requests, dt_command_open_first, number, strlen(number), false);
     }
     app->has_first_input = options->script || options->prompt;
     app->first_script = options->script ? strdup(options->script) : NULL;
     app->first_prompt = options->prompt ? strdup(options->prompt) : NULL;
+    return good && !app->first_script == !options->script && !app->first_prompt == !options->prompt;
 }
 
 dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options,
@@ -158,6 +161,9 @@ dt_status dt_app_new(struct dt_app **out, const struct dt_app_options *options,
     }
     if (status == DT_OK)
         status = new_worker(app, options->force, &inner);
+    if (status == DT_OK && !begin(app, options))
+        status =
+            dt_error_set(&inner, DT_NO_MEMORY, NULL, "out of memory for an interactive session");
 out:
     if (status != DT_OK) {
         if (err)
@@ -165,7 +171,6 @@ out:
         dt_app_free(app, NULL);
         return status;
     }
-    begin(app, options);
     *out = app;
     return DT_OK;
 }
@@ -206,7 +211,9 @@ unsigned dt_app_free(struct dt_app *app, void (*last)(const char *line))
 
 int dt_app_exit_code(const struct dt_app *app)
 {
-    return atomic_load(&app->control.exit_code);
+    int code = atomic_load(&app->control.exit_code);
+    return !code && atomic_load(&app->report.events.lost) ? dt_status_exit_code(DT_NO_MEMORY)
+                                                          : code;
 }
 
 // ---- the table: events, and what the user does ----

@@ -13,6 +13,8 @@
 bool dt_events_init(struct dt_events *events)
 {
     memset(events, 0, sizeof *events);
+    events->lost_state = -1;
+    atomic_init(&events->lost, false);
     events->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (events->fd < 0)
         return false;
@@ -22,7 +24,7 @@ bool dt_events_init(struct dt_events *events)
 
 void dt_event_free(struct dt_event *event)
 {
-    if (!event)
+    if (!event || event->spare)
         return;
     if (event->payload && event->free_payload)
         event->free_payload(event->payload);
@@ -84,6 +86,28 @@ static bool replaces(const struct dt_app_event *event, const void *payload,
     }
 }
 
+// An event is lost; the lock is held.
+static void lose(struct dt_events *events, const struct dt_app_event *event)
+{
+    if (event->type == DT_EVENT_STATE)
+        events->lost_state = (int)event->state;
+    if (event->type == DT_EVENT_FIGURES || event->type == DT_EVENT_PROGRESS)
+        return; // the next ones replace them
+    bool first = !atomic_exchange(&events->lost, true);
+    bool text = event->type == DT_EVENT_TEXT || event->type == DT_EVENT_THOUGHT;
+    if (first || !text) // else there would be a notice at each token
+        events->notice_waits = true;
+}
+
+void dt_events_lose(struct dt_events *events, enum dt_app_event_type type)
+{
+    struct dt_app_event event = {.type = type};
+    pthread_mutex_lock(&events->lock);
+    lose(events, &event);
+    pthread_mutex_unlock(&events->lock);
+    dt_events_wake(events);
+}
+
 void dt_events_post(struct dt_events *events, const struct dt_app_event *event, const char *text,
                     size_t length, void *payload, void (*free_payload)(void *payload))
 {
@@ -92,7 +116,8 @@ void dt_events_post(struct dt_events *events, const struct dt_app_event *event, 
     struct dt_event *last = events->last;
     bool joins = event->type == DT_EVENT_TEXT || event->type == DT_EVENT_THOUGHT;
     if (joins && last && last->event.type == event->type && last->event.turn == event->turn) {
-        set_text(last, text, length, last->event.length);
+        if (!set_text(last, text, length, last->event.length))
+            lose(events, event);
         goto out;
     }
     for (struct dt_event *older = events->first; older; older = older->next) {
@@ -102,7 +127,8 @@ void dt_events_post(struct dt_events *events, const struct dt_app_event *event, 
             older->event = *event;
             older->payload = payload;
             older->free_payload = free_payload;
-            set_text(older, text, length, 0);
+            if (!set_text(older, text, length, 0))
+                lose(events, event);
             goto out;
         }
     }
@@ -111,8 +137,11 @@ void dt_events_post(struct dt_events *events, const struct dt_app_event *event, 
         free(fresh);
         if (payload && free_payload)
             free_payload(payload);
+        lose(events, event);
         goto out;
     }
+    if (event->type == DT_EVENT_STATE)
+        events->lost_state = -1; // this one is newer
     fresh->payload = payload;
     fresh->free_payload = free_payload;
     if (last)
@@ -126,6 +155,29 @@ out:
         dt_events_wake(events);
 }
 
+// What was lost, when the queue is empty; NULL: nothing. The lock is held.
+static struct dt_event *fetch_spare(struct dt_events *events)
+{
+    static char notice[] = "Out of memory: something was not done or is not shown. End other "
+                           "programs, or use a smaller model or context.";
+    static char nothing[] = "";
+    struct dt_app_event event = {.type = DT_EVENT_NOTICE, .level = DT_NOTICE_ERROR};
+    if (!events->notice_waits && events->lost_state < 0)
+        return NULL;
+    events->spare = (struct dt_event){.spare = true, .text = nothing};
+    if (events->notice_waits) {
+        events->notice_waits = false;
+        events->spare.text = notice;
+        event.length = sizeof notice - 1;
+    } else {
+        event.type = DT_EVENT_STATE;
+        event.state = (enum dt_app_state)events->lost_state;
+        events->lost_state = -1;
+    }
+    events->spare.event = event;
+    return &events->spare;
+}
+
 struct dt_event *dt_events_fetch(struct dt_events *events)
 {
     uint64_t count;
@@ -136,8 +188,10 @@ struct dt_event *dt_events_fetch(struct dt_events *events)
         if (!events->first)
             events->last = NULL;
         event->next = NULL;
+    } else {
+        event = fetch_spare(events);
     }
-    if (!events->first) {
+    if (!events->first && !events->notice_waits && events->lost_state < 0) {
         ssize_t n = read(events->fd, &count, sizeof count);
         (void)n; // nothing to read is fine
     }

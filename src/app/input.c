@@ -102,18 +102,28 @@ static bool enter(struct dt_app *app, const char *line)
     return enter_prompt(app, prompt);
 }
 
+// An entry that cannot be processed, except that the session can always be left.
+static bool without_memory(struct dt_app *app, const char *text, size_t length)
+{
+    if (length == 5 && memcmp(text, "/quit", 5) == 0)
+        dt_control_leave(&app->control, 1);
+    else
+        dt_events_lose(&app->report.events, DT_EVENT_NONE);
+    return false;
+}
+
 bool dt_input(struct dt_app *app, const char *text, size_t length)
 {
     while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
         length--;
     char *typed = malloc(length + 1);
     if (!typed)
-        return false;
+        return without_memory(app, text, length);
     memcpy(typed, text, length);
     char *line = clean_typed(app, typed, &length) ? dt_input_clean(typed, length) : NULL;
     free(typed);
     if (!line)
-        return false;
+        return without_memory(app, text, length);
     bool accepted = enter(app, line);
     free(line);
     return accepted;

@@ -196,7 +196,8 @@ void dt_models_find(struct dt_app *app, bool print_list)
         strcat(path, "/models");
         add_folder(look, path);
     }
-    qsort(look->paths, look->count, sizeof *look->paths, by_name);
+    if (look->count)
+        qsort(look->paths, look->count, sizeof *look->paths, by_name);
     struct dt_memory_facts facts;
     dt_memory_facts(&facts);
     look->available = facts.available;

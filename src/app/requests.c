@@ -57,6 +57,7 @@ bool dt_requests_ask(struct dt_requests *requests, dt_worker_function *run, cons
         dt_request_free(request);
         dt_report_notice(requests->report, DT_NOTICE_ERROR,
                          "Out of memory: the input was not processed.");
+        dt_events_lose(&requests->report->events, DT_EVENT_NONE);
         return false;
     }
     if (length)

@@ -134,14 +134,17 @@ static struct dt_view_turn *add_turn(struct dt_view *view)
     return turn;
 }
 
-static void apply_story(struct dt_view *view, struct dt_view_story *story)
+static bool apply_story(struct dt_view *view, struct dt_view_story *story)
 {
+    bool good = true;
     if (!story->fields_only) {
         drop_turns(view, story->keep);
         for (size_t i = 0; i < story->count; i++) {
             struct dt_view_turn *turn = add_turn(view);
-            if (!turn)
+            if (!turn) {
+                good = false;
                 break;
+            }
             *turn = story->turns[i];
             memset(&story->turns[i], 0, sizeof story->turns[i]); // taken over
         }
@@ -154,14 +157,16 @@ static void apply_story(struct dt_view *view, struct dt_view_story *story)
     view->story.id = story->id;
     view->story.chat = story->chat;
     view->story.saved = story->saved;
+    return good;
 }
 
-static void append(const struct dt_app_event *event, char **text, size_t *length, size_t *capacity)
+static bool append(const struct dt_app_event *event, char **text, size_t *length, size_t *capacity)
 {
     if (!dt_array_grow(text, capacity, *length + event->length + 1, 1))
-        return;
+        return false;
     memcpy(*text + *length, event->text, event->length + 1);
     *length += event->length;
+    return true;
 }
 
 static void swap_list(struct dt_view_list **list, struct dt_event *event)
@@ -171,7 +176,24 @@ static void swap_list(struct dt_view_list **list, struct dt_event *event)
     event->payload = NULL;
 }
 
-static void apply(struct dt_view *view, struct dt_event *node)
+static bool begin_turn(struct dt_view *view, const struct dt_app_event *event)
+{
+    if (event->turn < view->story.count) { // it continues
+        view->story.turns[event->turn].facts.finished = false;
+        return true;
+    }
+    while (view->story.count < event->turn && add_turn(view))
+        continue; // the events of these were lost for want of memory
+    struct dt_view_turn *turn = view->story.count == event->turn ? add_turn(view) : NULL;
+    if (!turn)
+        return false;
+    turn->prompt = strdup(event->text);
+    turn->prompt_length = turn->prompt ? event->length : 0;
+    return turn->prompt != NULL;
+}
+
+// False if memory is short for it.
+static bool apply(struct dt_view *view, struct dt_event *node)
 {
     struct dt_app_event *event = &node->event;
     struct dt_view_turn *turn;
@@ -180,26 +202,15 @@ static void apply(struct dt_view *view, struct dt_event *node)
         view->state = event->state;
         break;
     case DT_EVENT_TURN:
-        if (event->turn < view->story.count) { // it continues
-            view->story.turns[event->turn].facts.finished = false;
-            break;
-        }
-        turn = add_turn(view);
-        if (turn) {
-            turn->prompt = strdup(event->text);
-            turn->prompt_length = turn->prompt ? event->length : 0;
-        }
-        break;
+        return begin_turn(view, event);
     case DT_EVENT_THOUGHT:
     case DT_EVENT_TEXT:
         if (event->turn >= view->story.count)
             break;
         turn = &view->story.turns[event->turn];
         if (event->type == DT_EVENT_TEXT)
-            append(event, &turn->text, &turn->text_length, &turn->text_capacity);
-        else
-            append(event, &turn->thought, &turn->thought_length, &turn->thought_capacity);
-        break;
+            return append(event, &turn->text, &turn->text_length, &turn->text_capacity);
+        return append(event, &turn->thought, &turn->thought_length, &turn->thought_capacity);
     case DT_EVENT_TURN_END:
         if (node->payload) {
             struct dt_view_end *end = node->payload;
@@ -219,9 +230,7 @@ static void apply(struct dt_view *view, struct dt_event *node)
         break;
     case DT_EVENT_REDRAW:
     case DT_EVENT_FIELDS:
-        if (node->payload)
-            apply_story(view, node->payload);
-        break;
+        return !node->payload || apply_story(view, node->payload);
     case DT_EVENT_BACKENDS:
         swap_list(&view->backends, node);
         break;
@@ -239,6 +248,7 @@ static void apply(struct dt_view *view, struct dt_event *node)
     default:
         break;
     }
+    return true;
 }
 
 bool dt_view_next(struct dt_view *view, struct dt_events *events, struct dt_app_event *out)
@@ -248,7 +258,8 @@ bool dt_view_next(struct dt_view *view, struct dt_events *events, struct dt_app_
         view->current = dt_events_fetch(events);
         if (!view->current)
             return false;
-        apply(view, view->current);
+        if (!apply(view, view->current))
+            dt_events_lose(events, view->current->event.type);
     } while (view->current->event.type == DT_EVENT_FIELDS);
     *out = view->current->event;
     return true;

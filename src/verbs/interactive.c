@@ -167,6 +167,9 @@ static void find_front_ends(struct front_ends *all, const struct dt_ui *const *c
     if (names && dt_modules_examine(&all->modules, &how, names, &err) == DT_OK) {
         for (size_t i = 0; i < all->modules.count && all->count < 16; i++)
             add_module(all, &all->modules.items[i], names[i].text);
+    } else {
+        snprintf(all->refused, sizeof all->refused, "%s",
+                 err.status ? err.message : "out of memory");
     }
     free(names);
 }
@@ -181,8 +184,9 @@ static struct front_end *find_by_name(struct front_ends *all, const char *name)
 }
 
 // Unloads every other front end with its libraries: curses and readline need as much memory as a
-// small model's KV cache. NULL if this one cannot be loaded again.
-static const struct dt_ui *load_alone(struct front_ends *all, struct front_end *f)
+// small model's KV cache. NULL, with a reason, if this one cannot be loaded.
+static const struct dt_ui *load_alone(struct front_ends *all, struct front_end *f, char *reason,
+                                      size_t size)
 {
     struct dt_error err = {0};
     for (size_t i = 0; i < all->count; i++) {
@@ -194,6 +198,8 @@ static const struct dt_ui *load_alone(struct front_ends *all, struct front_end *
     }
     if (!f->ui && dt_module_load(f->module, &kind, &err) == DT_OK)
         f->ui = f->module->symbol;
+    if (!f->ui)
+        snprintf(reason, size, "%s", err.message);
     return f->ui;
 }
 
@@ -227,7 +233,7 @@ static bool run_front_end(struct front_ends *all, struct dt_app *app, const char
     choose_order(name, interactive, order);
     for (size_t i = 0; order[i]; i++) {
         struct front_end *f = find_by_name(all, order[i]);
-        const struct dt_ui *ui = f ? load_alone(all, f) : NULL;
+        const struct dt_ui *ui = f ? load_alone(all, f, reason, sizeof reason) : NULL;
         if (!ui)
             continue;
         if (replaced) {
@@ -237,14 +243,14 @@ static bool run_front_end(struct front_ends *all, struct dt_app *app, const char
         if (ui->usable(api, app, reason, sizeof reason) == 0 &&
             ui->run(api, app, reason, sizeof reason) == 0)
             return true;
-        if (by_name) {
-            dt_print(stderr, "duotale: front end %s cannot be used: %s\n", name, reason);
-        } else {
+        if (!by_name) {
             snprintf(line, sizeof line, "Front end %s cannot be used: %s.", ui->name, reason);
             api->notice(app, DT_NOTICE_INFO, line);
             replaced = true;
         }
     }
+    dt_print(stderr, "duotale: front end %s cannot be used: %s\n", by_name ? name : "plain",
+             reason);
     return false;
 }
 

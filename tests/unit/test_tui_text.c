@@ -25,7 +25,7 @@ static uint32_t pick(uint32_t below)
 static void expect_rows(const char *text, unsigned width, const char *const *rows)
 {
     struct tui_layout l;
-    tui_layout_init(&l, width);
+    tui_layout_init(&l, width, 0);
     tui_layout_append(&l, TUI_TEXT_STORY, text, strlen(text));
     size_t i = 0;
     for (; rows[i]; i++) {
@@ -65,7 +65,7 @@ static void pieces_make_the_same_rows(void **state)
                                         ", ", "\xe4\xbd\xa0", "e\xcc\x81", "\t"};
     for (int round = 0; round < 300; round++) {
         struct tui_layout l, whole;
-        tui_layout_init(&l, 1 + pick(30));
+        tui_layout_init(&l, 1 + pick(30), 0);
         for (uint32_t i = pick(80); i > 0; i--) {
             const char *w = words[pick(10)];
             tui_layout_append(&l, (enum tui_text)pick(3), w, strlen(w));
@@ -79,7 +79,7 @@ static void pieces_make_the_same_rows(void **state)
         }
         if (pick(3) == 0)
             tui_layout_resize(&l, 1 + pick(50), pick((uint32_t)l.row_count));
-        tui_layout_init(&whole, l.width);
+        tui_layout_init(&whole, l.width, 0);
         tui_layout_append(&whole, TUI_TEXT_STORY, l.text, l.length);
         assert_int_equal(l.row_count, whole.row_count);
         size_t expected = 0;
@@ -103,7 +103,7 @@ static void kinds_and_trim(void **state)
 {
     (void)state;
     struct tui_layout l;
-    tui_layout_init(&l, 10);
+    tui_layout_init(&l, 10, 0);
     tui_layout_append(&l, TUI_TEXT_USER, "you said\n", 9);
     tui_layout_append(&l, TUI_TEXT_STORY, "once upon a time there was", 26);
     assert_int_equal(tui_layout_kind(&l, 0), TUI_TEXT_USER);

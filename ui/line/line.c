@@ -29,13 +29,14 @@
 #include "complete.h"
 #include "keyboard.h"
 #include "live.h"
+#include "memory.h"
 
 struct line {
     const struct dt_app_api *api;
     struct dt_app *app;
     struct ui_stream out;
     struct live live;
-    bool overwrites; // the terminal can clear a line and write it again
+    jmp_buf way_out; // when readline gets no memory
     bool quit, hung_up;
     bool asking;  // readline reads the terminal
     bool editing; // Enter calls edit()
@@ -45,7 +46,6 @@ struct line {
     char *suggestion; // what was inserted and is not a text to edit, in readline's bytes, owned
     bool suggests;    // `first` is to become a suggestion
     char *collected;  // lines that ended in a backslash, owned
-    bool progress;    // a progress line is on the screen
     struct ahead ahead;
     bool thinks_shown; // a line has said that the model thinks
 };
@@ -256,43 +256,25 @@ static int insert_newline(int count, int key)
     return 0;
 }
 
-static void clear_progress(struct line *l)
-{
-    if (l->progress)
-        ui_stream_raw(&l->out, "\r", 1);
-    if (l->progress)
-        live_clear_line(&l->live, &l->out);
-    l->progress = false;
-}
-
 static void show_progress(struct line *l, const struct dt_app_event *e)
 {
-    if (!l->overwrites || e->done >= e->total) {
-        clear_progress(l);
+    char text[160], progress[64];
+    if (!l->live.possible || e->done >= e->total) {
+        live_end_progress(&l->live, &l->out);
         return;
     }
-    char text[160], progress[64];
     dt_format(text, sizeof text, "%s %s", e->text, ui_progress_text(e, progress, sizeof progress));
-    if (!l->progress)
-        ui_stream_line_end(&l->out);
-    live_clear_line(&l->live, &l->out);
-    ui_stream_raw(&l->out, "\r", 1);
-    ui_stream_raw(&l->out, text, strlen(text));
-    live_clear_line(&l->live, &l->out);
-    l->progress = true;
+    live_show_progress(&l->live, &l->out, text);
 }
 
 // That the model thinks: until the answer begins, where the terminal can do that.
 static void show_thinking(struct line *l)
 {
     live_hide(&l->live, &l->out);
-    if (l->overwrites && !l->progress) {
-        ui_stream_line_end(&l->out);
-        ui_stream_raw(&l->out, UI_THINKING, strlen(UI_THINKING));
-        l->progress = true;
-    } else if (!l->overwrites && !l->thinks_shown) {
+    if (l->live.possible && !l->live.progress)
+        live_show_progress(&l->live, &l->out, UI_THINKING);
+    else if (!l->live.possible && !l->thinks_shown)
         show_line(l, UI_THINKING);
-    }
     l->thinks_shown = true;
 }
 
@@ -318,7 +300,7 @@ static void event(struct line *l, const struct dt_app_event *e)
     char text[640];
     if (e->type != DT_EVENT_PROGRESS && e->type != DT_EVENT_FIGURES && e->type != DT_EVENT_VOICE &&
         e->type != DT_EVENT_STATE && e->type != DT_EVENT_THOUGHT)
-        clear_progress(l);
+        live_end_progress(&l->live, &l->out);
     switch (e->type) {
     case DT_EVENT_TURN:
         stop_asking(l);
@@ -329,7 +311,7 @@ static void event(struct line *l, const struct dt_app_event *e)
             show_thinking(l);
             break;
         }
-        clear_progress(l);
+        live_end_progress(&l->live, &l->out);
         live_hide(&l->live, &l->out);
         ui_stream_thought(&l->out, e->text, e->length);
         break;
@@ -531,7 +513,7 @@ static int usable(const struct dt_app_api *api, struct dt_app *app, char *reason
 static void set_up_readline(struct line *l)
 {
     complete_open(l->api, l->app);
-    keyboard_open(l->overwrites);
+    keyboard_open(l->live.possible);
     rl_bind_key('\n', insert_newline);
     rl_bind_key('/', insert_slash);
     using_history();
@@ -544,6 +526,19 @@ static void set_up_readline(struct line *l)
     }
 }
 
+// readline got no memory: restores the terminal and leaves the session.
+static void leave_without_memory(struct line *l)
+{
+    static const char text[] = "duotale: out of memory: no line can be read. Finished turns are in "
+                               "the library.\n";
+    rl_deprep_terminal();
+    ui_stream_raw(&l->out, "\n", 1);
+    ui_stream_raw(&l->out, text, sizeof text - 1);
+    l->api->exit_code(l->app, 4);
+    l->api->stop(l->app);
+    enter_command(l, "/quit");
+}
+
 static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, size_t reason_size)
 {
     struct line *l = calloc(1, sizeof *l);
@@ -554,7 +549,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     l->api = api;
     l->app = app;
     l->out = (struct ui_stream){.api = api, .app = app, .fd = STDOUT_FILENO};
-    l->overwrites = live_open(&l->live);
+    live_open(&l->live);
     l->out.terminal = true;
     l->out.dim = *l->live.dim ? l->live.dim : NULL;
     l->out.normal = l->live.normal;
@@ -565,11 +560,16 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     struct sigaction old_interrupt, interrupt = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &interrupt, &old_interrupt);
     ui_signals_open();
-    set_up_readline(l);
-
-    loop(l);
-
-    stop_asking(l);
+    memory_set_way_out(&l->way_out);
+    if (setjmp(l->way_out) == 0) {
+        set_up_readline(l);
+        loop(l);
+        stop_asking(l);
+        clear_history();
+    } else {
+        leave_without_memory(l);
+    }
+    memory_set_way_out(NULL);
     if (!l->hung_up) {
         ui_stream_thought_end(&l->out);
         ui_stream_line_end(&l->out);
@@ -579,7 +579,6 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     }
     sigaction(SIGINT, &old_interrupt, NULL);
     ui_signals_close();
-    clear_history();
     self = NULL;
     free(l->first);
     free(l->suggestion);

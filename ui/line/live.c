@@ -42,12 +42,6 @@ static void put(struct ui_stream *out, const char *bytes)
     ui_stream_raw(out, bytes, strlen(bytes));
 }
 
-void live_clear_line(struct live *l, struct ui_stream *out)
-{
-    if (l->possible)
-        put(out, l->clear);
-}
-
 static void move_back(struct live *l, struct ui_stream *out)
 {
     put(out, l->up);
@@ -78,4 +72,25 @@ void live_hide(struct live *l, struct ui_stream *out)
     put(out, "\r\n");
     put(out, l->clear);
     move_back(l, out);
+}
+
+void live_show_progress(struct live *l, struct ui_stream *out, const char *text)
+{
+    if (!l->possible)
+        return;
+    if (!l->progress)
+        ui_stream_line_end(out);
+    put(out, "\r");
+    put(out, text);
+    put(out, l->clear);
+    l->progress = true;
+}
+
+void live_end_progress(struct live *l, struct ui_stream *out)
+{
+    if (!l->progress)
+        return;
+    put(out, "\r");
+    put(out, l->clear);
+    l->progress = false;
 }

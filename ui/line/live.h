@@ -9,7 +9,9 @@
 #include "../common/stream.h"
 
 struct live {
-    bool possible, shown;
+    bool possible; // the terminal can clear a line and write it again
+    bool shown;
+    bool progress;                     // a line of progress is on the screen
     char up[32], clear[32], right[64]; // cuu1, el, cuf (with its parameter)
     char dim[32], normal[32];          // dim and sgr0; dim "": the terminal lacks one of them
 };
@@ -24,7 +26,9 @@ void live_show(struct live *l, struct ui_stream *out, const char *text);
 // Clears that line. Call it before any other output.
 void live_hide(struct live *l, struct ui_stream *out);
 
-// Clears from the cursor to the end of its line.
-void live_clear_line(struct live *l, struct ui_stream *out);
+// A line of progress in the cursor's line, below the story: written over the one before it. End it
+// before any other output.
+void live_show_progress(struct live *l, struct ui_stream *out, const char *text);
+void live_end_progress(struct live *l, struct ui_stream *out);
 
 #endif

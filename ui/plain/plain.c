@@ -141,9 +141,12 @@ static void enter(struct plain *p, const char *text, size_t n)
         p->question = 0;
         return;
     }
-    char *utf8 = malloc(3 * n + 9);
+    char small[3 * 80 + 9]; // commands need no memory
+    char *utf8 = n <= 80 ? small : malloc(3 * n + 9);
     if (!utf8) {
         show_line(p, "Out of memory. The entry is lost; try a shorter one.");
+        p->api->exit_code(p->app, 4);
+        p->entered = true;
         return;
     }
     if (p->terminal || p->api->charset(p->app) != DT_CHARSET_UTF8)
@@ -156,7 +159,8 @@ static void enter(struct plain *p, const char *text, size_t n)
     else
         p->api->input(p->app, utf8, n);
     p->editing = false;
-    free(utf8);
+    if (utf8 != small)
+        free(utf8);
 }
 
 // Whether nothing but a typed line ends the turn that is being generated.

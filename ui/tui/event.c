@@ -17,7 +17,9 @@ void tui_message(struct tui *ui, enum tui_text kind, const char *line)
 
 void tui_greet(struct tui *ui)
 {
-    if (ui->api->state(ui->app) == DT_APP_IDLE && ui->turn_count == 0 && ui->story.length == 0)
+    bool error = ui->message[0] && ui->message_kind == TUI_TEXT_ERROR;
+    if (ui->api->state(ui->app) == DT_APP_IDLE && ui->turn_count == 0 && ui->story.length == 0 &&
+        !error)
         tui_message(ui, TUI_TEXT_NOTICE,
                     "Type how a story begins, or press Enter. Help: F1 or Ctrl-G");
 }

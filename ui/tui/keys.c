@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // All keys in one table: code, function, and the text for the help panel.
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../common/setting.h"
@@ -20,18 +19,11 @@ static void enter(struct tui *ui)
         tui_editor_insert(&ui->input, "\n", 1);
         return;
     }
-    char *entry = malloc(TUI_EDITOR_MAX + 4);
-    if (!entry) {
-        tui_message(ui, TUI_TEXT_ERROR,
-                    "Out of memory. The entry is still in the input line; try a shorter one.");
-        return;
-    }
-    tui_editor_finish(&ui->input, entry, TUI_EDITOR_MAX + 4);
-    if (*entry)
-        ui->api->remember(ui->app, entry);
+    tui_editor_finish(&ui->input, ui->finished, sizeof ui->finished);
+    if (*ui->finished)
+        ui->api->remember(ui->app, ui->finished);
     ui->message[0] = 0;
-    tui_input(ui, entry);
-    free(entry);
+    tui_input(ui, ui->finished);
 }
 
 static void newline(struct tui *ui)

@@ -88,12 +88,14 @@ static void wrap(struct tui_layout *l, size_t at)
     }
 }
 
-void tui_layout_init(struct tui_layout *l, unsigned width)
+bool tui_layout_init(struct tui_layout *l, unsigned width, size_t bytes)
 {
     memset(l, 0, sizeof *l);
     l->width = width ? width : 1;
-    l->failed = !grow((void **)&l->text, &l->text_size, 1, 1); // text is never NULL
+    l->failed = !grow((void **)&l->text, &l->text_size, bytes + 1, 1) || // text is never NULL
+                !grow((void **)&l->spans, &l->span_size, 1, sizeof *l->spans);
     wrap(l, 0);
+    return !l->failed;
 }
 
 void tui_layout_free(struct tui_layout *l)
@@ -132,7 +134,7 @@ size_t tui_layout_append(struct tui_layout *l, enum tui_text kind, const char *t
 
 void tui_layout_truncate(struct tui_layout *l, size_t length)
 {
-    if (length >= l->length)
+    if (length > l->length || (length == l->length && !l->failed))
         return;
     l->length = length;
     while (l->span_count && l->spans[l->span_count - 1].begin >= length)

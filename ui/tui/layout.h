@@ -36,18 +36,19 @@ struct tui_layout {
     size_t span_count, span_size;
     unsigned width; // columns, >= 1
     size_t dropped; // bytes removed at the top by tui_layout_trim()
-    bool failed;    // an allocation failed: later text is missing
+    bool failed;    // memory was short: later text is missing
 };
 
-// An empty layout of `width` columns. A zero-filled struct is not valid before this call.
-void tui_layout_init(struct tui_layout *l, unsigned width);
+// An empty layout of `width` columns, with memory for `bytes` bytes of text in at most 64 rows. A
+// zero-filled struct is not valid before this call. False if memory is short.
+bool tui_layout_init(struct tui_layout *l, unsigned width, size_t bytes);
 void tui_layout_free(struct tui_layout *l);
 
 // Appends UTF-8 that went through dt_text_filter(). A tab is as wide as the spaces up to the next
 // multiple of 8 columns; other controls have no width. Returns the first row that changed.
 size_t tui_layout_append(struct tui_layout *l, enum tui_text kind, const char *text, size_t n);
 
-// Removes everything from byte `length` on.
+// Removes everything from byte `length` on. What is appended then is not missing any more.
 void tui_layout_truncate(struct tui_layout *l, size_t length);
 
 // Wraps everything for another width. Returns the row that now holds the beginning of row `row`.

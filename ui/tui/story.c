@@ -24,6 +24,9 @@ void tui_story_append(struct tui *ui, enum tui_text kind, const char *text, size
         if (row < ui->changed_row)
             ui->changed_row = row;
     }
+    if (ui->story.failed)
+        tui_message(ui, TUI_TEXT_ERROR,
+                    "Out of memory: the screen lacks text from here on. The story has it.");
     size_t dropped = tui_layout_trim(&ui->story, TUI_SCROLLBACK);
     if (dropped) { // row numbers move with the text
         ui->top -= dropped < ui->top ? dropped : ui->top;
@@ -56,6 +59,8 @@ void tui_story_notice(struct tui *ui, enum dt_app_level level, const char *line,
     tui_message(ui, kind, hidden ? line : "");
     if (!running) {
         tui_story_lines(ui, kind, line, n);
+        if (ui->story.failed)
+            tui_message(ui, kind, line);
         return;
     }
     char *more = realloc(ui->pending_notices, ui->pending_length + n + 2);
@@ -116,6 +121,10 @@ void tui_story_begin_turn(struct tui *ui, size_t number)
     if (number < ui->turn_count || !note_turn(ui, number) || !ui->api->turn(ui->app, number, &turn))
         return;
     tui_story_thought_end(ui);
+    if (ui->story.failed) { // perhaps there is memory again
+        tui_story_rebuild(ui, 0);
+        return;
+    }
     append_prompt(ui, turn.prompt, turn.prompt_length);
 }
 
@@ -126,8 +135,7 @@ static void show_thinking(struct tui *ui)
         return;
     char line[sizeof ui->message];
     bool keeps = ui->message[0] && !ui->message_is_progress && !ui->message_is_state;
-    dt_format(line, sizeof line, "%s%s%s", UI_THINKING, keeps ? " " : "",
-              keeps ? ui->message : "");
+    dt_format(line, sizeof line, "%s%s%s", UI_THINKING, keeps ? " " : "", keeps ? ui->message : "");
     tui_message(ui, keeps ? ui->message_kind : TUI_TEXT_NOTICE, line);
     ui->message_is_thinking = true;
 }

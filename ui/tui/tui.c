@@ -259,10 +259,13 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     ui->panel = TUI_PANEL_NONE;
     ui->follow = true;
     choose_charset(ui);
-    tui_layout_init(&ui->story, 80);
-    tui_layout_init(&ui->message_layout, 80);
-    tui_layout_init(&ui->entry_layout, 80);
-    if (!open_terminal(ui, reason, reason_size)) {
+    // what is shown when memory is short has its own already
+    bool good = tui_layout_init(&ui->story, 80, 0);
+    good = tui_layout_init(&ui->message_layout, 80, sizeof ui->message) && good;
+    good = tui_layout_init(&ui->entry_layout, 80, 1024) && good;
+    if (!good)
+        ui_no_memory_text(1024, reason, reason_size);
+    if (!good || !open_terminal(ui, reason, reason_size)) {
         free_all(ui);
         return -1;
     }

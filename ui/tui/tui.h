@@ -80,7 +80,8 @@ struct tui {
     bool message_is_thinking; // it begins with UI_THINKING, until the answer begins
 
     struct tui_editor input;
-    struct tui_layout entry_layout; // the entry, wrapped
+    struct tui_layout entry_layout;    // the entry, wrapped
+    char finished[TUI_EDITOR_MAX + 4]; // what was entered last
     bool pasting;
     bool suggested;    // the entry was put there by the program and not changed since
     bool editing;      // Enter replaces the last text (/edit)

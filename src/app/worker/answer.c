@@ -32,17 +32,26 @@ size_t dt_answer_piece(struct dt_worker *w, uint32_t previous, uint32_t id, char
     return n;
 }
 
+// Adds divided text to what is posted, and to what is read aloud.
+static void give(struct dt_answer *a, struct dt_worker *w, const char *thought, size_t thought_n,
+                 const char *text, size_t text_n)
+{
+    if (!dt_string_buffer_append(&a->thought, thought, thought_n) ||
+        !dt_string_buffer_append(&a->text, text, text_n))
+        a->failed = true;
+    dt_read_aloud_feed(w, text, text_n);
+}
+
 // Adds clean text: to the turn, to what is posted, and to what is read aloud.
 static void add(struct dt_answer *a, struct dt_worker *w, const char *clean, size_t n)
 {
     char thought[CLEAN_MAX + DT_STOP_TEXT_MAX + DT_THOUGHTS_HELD];
     char text[CLEAN_MAX + DT_STOP_TEXT_MAX + DT_THOUGHTS_HELD];
     size_t thought_n = 0, text_n = 0;
-    dt_story_append_text(a->turn, clean, n);
+    if (!dt_story_append_text(a->turn, clean, n))
+        a->failed = true;
     dt_thoughts_push(&a->thoughts, clean, n, thought, &thought_n, text, &text_n);
-    dt_string_buffer_append(&a->thought, thought, thought_n);
-    dt_string_buffer_append(&a->text, text, text_n);
-    dt_read_aloud_feed(w, text, text_n);
+    give(a, w, thought, thought_n, text, text_n);
 }
 
 void dt_answer_begin(struct dt_answer *a, struct dt_worker *w, uint32_t number)
@@ -94,9 +103,7 @@ void dt_answer_end(struct dt_answer *a, struct dt_worker *w)
     n += dt_text_filter_flush(&a->filter, held + n);
     add(a, w, held, n);
     dt_thoughts_flush(&a->thoughts, thought, &thought_n, text, &text_n);
-    dt_string_buffer_append(&a->thought, thought, thought_n);
-    dt_string_buffer_append(&a->text, text, text_n);
-    dt_read_aloud_feed(w, text, text_n);
+    give(a, w, thought, thought_n, text, text_n);
 }
 
 static void post(struct dt_answer *a, struct dt_worker *w, enum dt_app_event_type type,

@@ -22,6 +22,7 @@ struct dt_answer {
     struct dt_thoughts thoughts;
     uint32_t thought_tokens;
     struct dt_string_buffer thought, text; // what the front end does not have yet
+    bool failed; // memory was short: text is missing in the turn, or was not posted
 };
 
 // Begins with turn `number`, which may have a text already. Release with dt_answer_free.

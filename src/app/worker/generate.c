@@ -231,7 +231,13 @@ static enum dt_app_turn_end generate_until_end(struct dt_worker *w, struct gener
         g->pace.at[g->pace.count++ % 128] = g->now;
         // with stop = bos, an end token does not end the turn and is not shown
         size_t n = dt_answer_piece(w, previous, id, raw);
-        if (dt_answer_push(&g->answer, w, raw, n, g->turn->tokens - g->begun_tokens))
+        bool stop_text = dt_answer_push(&g->answer, w, raw, n, g->turn->tokens - g->begun_tokens);
+        if (g->answer.failed) {
+            story->stale = true; // the tokens have more than the text
+            dt_error_set(err, DT_NO_MEMORY, NULL, "out of memory for the text of the turn");
+            return DT_END_ERROR;
+        }
+        if (stop_text)
             return DT_END_STOP_TEXT;
         if (g->now - g->posted_ns >= GATHER_NS || g->turn->tokens <= 1)
             post_text(w, g);
@@ -313,6 +319,8 @@ void dt_generate(struct dt_worker *w, bool resume)
         end = DT_END_STOPPED;
     }
     g.now = dt_clock_ns();
+    if (g.answer.failed)
+        dt_events_lose(&w->report->events, DT_EVENT_NONE);
     if (end == DT_END_STOP_TEXT)
         drop_stop_text(w, turn);
     if (g.first_ns)

@@ -69,6 +69,17 @@ uint64_t dt_save_turn(struct dt_worker *w, size_t n)
     return saved ? dt_writer_put_turn(w->writer, saved, (uint32_t)n, &record) : 0;
 }
 
+// Saves a finished turn. False if memory is short for that.
+static bool save_one(struct dt_worker *w, size_t n)
+{
+    uint64_t ticket = dt_save_turn(w, n);
+    // not cancelled: the stop that ended the turn does not concern its saving
+    if (!ticket || dt_writer_wait(w->writer, ticket, NULL, NULL, NULL) == DT_NOT_SAVED)
+        return false;
+    w->story.turns[n].unsaved = false;
+    return true;
+}
+
 void dt_save_finished_turn(struct dt_worker *w, size_t n)
 {
     struct dt_save_record fields;
@@ -78,11 +89,20 @@ void dt_save_finished_turn(struct dt_worker *w, size_t n)
         dt_save_make_fields(w, &fields);
         dt_writer_put_fields(w->writer, w->story.saved, &fields.story);
     }
-    uint64_t ticket = dt_save_turn(w, n);
-    if (!ticket)
+    if (dt_worker_private(w))
         return;
+    bool good = true;
+    w->story.turns[n].unsaved = true;
     dt_report_state(w->report, DT_APP_SAVING);
-    // not cancelled: the stop that ended the turn does not concern its saving
-    dt_writer_wait(w->writer, ticket, NULL, NULL, NULL);
-    w->story.id = dt_writer_story_number(w->story.saved);
+    for (size_t i = 0; i <= n && good; i++) {
+        if (w->story.turns[i].unsaved)
+            good = save_one(w, i);
+    }
+    if (!good) {
+        dt_report_notice(w->report, DT_NOTICE_ERROR,
+                         "Out of memory: the turn is not saved yet. It is with the next turn.");
+        dt_events_lose(&w->report->events, DT_EVENT_NONE);
+    }
+    if (w->story.saved)
+        w->story.id = dt_writer_story_number(w->story.saved);
 }

@@ -16,6 +16,7 @@ struct dt_turn {
     size_t opened; // bytes of the text that the prompt in the context has already: it opens a
                    // thought
     bool finished;
+    bool unsaved; // memory was short when it was to be handed to the library writer
     bool request; // in story mode: the prompt is a request to the storyteller, not part of the text
     int end;      // enum dt_app_turn_end
     uint32_t tokens;
