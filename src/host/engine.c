@@ -8,7 +8,7 @@
 #include "base/format.h"
 #include "core/formats/open_model.h"
 #include "core/slots.h"
-#include "host/engine_state.h"
+#include "host/engine_tune.h"
 #include "host/log.h"
 #include "host/modules/fallback.h"
 #include "host/modules/modules.h"
@@ -292,6 +292,7 @@ dt_status dt_engine_build(struct dt_engine *e, struct dt_engine_stack *c, dt_pro
         status = dt_engine_check(e, err); // copies are made of what could be read
     if (status != DT_OK)
         return status;
+    dt_engine_tune(e, c);
     // again: a page that was read beside a released one may have brought that back
     dt_weights_each_copied(c->weights, on_copied, &state);
     struct dt_session_bytes bytes;
@@ -415,6 +416,11 @@ void dt_engine_close(struct dt_engine *e)
 }
 
 // ---- what is open ----
+
+const struct dt_engine_tuning *dt_engine_tuning(const struct dt_engine *e)
+{
+    return &e->tuning;
+}
 
 bool dt_engine_is_open(const struct dt_engine *e)
 {

@@ -16,8 +16,17 @@
 #include "core/text/tokenizer.h"
 #include "host/memory.h"
 #include "host/modules/registry.h"
+#include "host/modules/stack_instance.h"
 
 struct dt_engine;
+
+// Whether the variant of the backend "auto" is chosen by measurement.
+enum dt_tune_policy {
+    DT_TUNE_AUTO =
+        0,         // by one that is remembered, else by a new one; DUOTALE_TUNE=off: by the score
+    DT_TUNE_NEVER, // by the score
+    DT_TUNE_AGAIN, // by a new one
+};
 
 struct dt_engine_options {
     const char *stack;         // as in dt_registry_assemble; NULL: "auto"
@@ -31,13 +40,14 @@ struct dt_engine_options {
     uint32_t sessions; // texts at the same time, each with its KV cache and sampler; 0: 1
     enum dt_pack_policy pack; // AUTO: packed if the copy takes at most a quarter of the memory
                               // that is available (and left of memory_limit)
-    size_t memory_limit;      // bytes of allocated memory (not mapped files); 0: no limit
-    bool check_scales;        // check every scale when opening (reads the whole file)
-    bool without_shortlist;   // compute all logits of every token (core/sampling/shortlist.h); the
-                              // generated text is the same
-    bool without_vocabulary;  // open a model without a vocabulary, for measurements without text
-    bool without_backend;     // read a model without computing: dt_engine_prepare finds no backends
-                              // and makes no plan (it is all zero); dt_engine_start fails
+    enum dt_tune_policy tune;
+    size_t memory_limit;     // bytes of allocated memory (not mapped files); 0: no limit
+    bool check_scales;       // check every scale when opening (reads the whole file)
+    bool without_shortlist;  // compute all logits of every token (core/sampling/shortlist.h); the
+                             // generated text is the same
+    bool without_vocabulary; // open a model without a vocabulary, for measurements without text
+    bool without_backend;    // read a model without computing: dt_engine_prepare finds no backends
+                             // and makes no plan (it is all zero); dt_engine_start fails
 };
 
 // Makes an engine without a model. Backends are searched for when they are first needed. Copies
@@ -102,6 +112,23 @@ const char *dt_engine_context_note(const struct dt_engine *engine, char *out, si
 // dt_engine_cancel. After an error the engine is still prepared. progress may be NULL.
 dt_status dt_engine_start(struct dt_engine *engine, dt_progress *progress, void *progress_arg,
                           struct dt_error *err);
+
+// The measurement of variants. Times are the best of all rounds, in seconds, for all weights of the
+// backend's matrices.
+struct dt_engine_tuning {
+    uint32_t count; // of rows; 0: nothing was measured since the engine was made
+    uint32_t taken; // the row that was chosen
+    size_t bytes;   // of these weights
+    double seconds; // that the measurement took
+    struct dt_engine_tuning_row {
+        char variant[32];    // the first row has the best score
+        const char *dropped; // why it was not measured; NULL: it was
+        double token, prompt_token;
+    } row[DT_STACK_MAX];
+};
+
+// The last measurement. Valid until the next one.
+const struct dt_engine_tuning *dt_engine_tuning(const struct dt_engine *engine);
 
 // dt_engine_prepare and dt_engine_start. After an error no model is open.
 dt_status dt_engine_open(struct dt_engine *engine, const char *path, const char *tokenizer,

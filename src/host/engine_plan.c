@@ -3,7 +3,7 @@
 
 #include "base/format.h"
 #include "core/quant/packed.h"
-#include "host/engine_state.h"
+#include "host/engine_tune.h"
 
 // A second thread does not speed up a model smaller than this.
 #define ALONE_BYTES        (1536u << 10)
@@ -134,6 +134,9 @@ dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *ins
 {
     memset(plan, 0, sizeof *plan);
     dt_status status = dt_engine_choose_pack(e, instance, err);
+    struct dt_engine_stack not_built = {.instance = instance};
+    if (status == DT_OK)
+        dt_engine_tune(e, &not_built);
     if (status == DT_OK)
         status = dt_engine_plan_weights(e, instance, instance->pack, &plan->weights, err);
     if (status != DT_OK)

@@ -22,6 +22,7 @@ struct dt_engine {
     struct dt_services services; // for the session; services.host is the engine
     atomic_int cancel;
     bool fallback_reported;
+    struct dt_engine_tuning tuning;
 
     // valid while prepared
     struct dt_model_files files;

@@ -161,6 +161,13 @@ static const struct dt_option run_options[] = {
 static const struct dt_option backends_options[] = {
     JSON_OPTION("Prints one JSON object."),
     {
+        .name = "tune",
+        .id = DT_OPTION_TUNE,
+        .help =
+            "Measures the variants of the backend that -b auto chooses for each MODEL, with one "
+            "thread and with all, and remembers the fastest.",
+    },
+    {
         .name = "verify",
         .id = DT_OPTION_VERIFY,
         .type = DT_OPTION_FILE,
@@ -432,16 +439,26 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
     [DT_VERB_BACKENDS] =
         {
             .name = "backends",
-            .help = "list compute backends, or verify one",
-            .synopsis = "[--json]\n--verify FILE.so [--seed N] [--shapes N]",
-            .about = "Lists every compute backend that was found: its score on this CPU and its "
-                     "file, or why it cannot be used. Folders are searched in this order: those "
-                     "in DUOTALE_MODULES, beside the program, the install folder.\n"
-                     "With --verify, every kernel of a module file is compared with the reference "
-                     "over random shapes, including odd sizes and tails, in memory that ends at "
-                     "an unreadable page. One line is printed per operator.",
+            .help = "list compute backends, measure or verify them",
+            .synopsis = "[--json]\n--tune [MODEL...] [--json]\n"
+                        "--verify FILE.so [--seed N] [--shapes N]",
+            .about =
+                "Lists every compute backend that was found: its score on this CPU and its "
+                "file, or why it cannot be used. Folders are searched in this order: those "
+                "in DUOTALE_MODULES, beside the program, the install folder.\n"
+                "With --verify, every kernel of a module file is compared with the reference "
+                "over random shapes, including odd sizes and tails, in memory that ends at "
+                "an unreadable page. One line is printed per operator.\n"
+                "With --tune, products of each MODEL's weights (the default model's without "
+                "one) are measured with every variant of the backend whose bits are those of "
+                "the one with the best score. -b auto then takes the fastest; another than the "
+                "best score's must be 3 % faster. Without --tune, -b auto measures once, in "
+                "10 to 40 ms, where nothing is remembered for a model's shape, the number of "
+                "threads, the CPU and the build. Choices are in the file duotale/variants of "
+                "XDG_CACHE_HOME, or of ~/.cache, which may be deleted. With DUOTALE_TUNE=off "
+                "in the environment, the score decides.",
             .options = backends_options,
-            .operand = DT_OPERAND_NONE,
+            .operand = DT_OPERAND_MODEL_AND_FILES,
             .notes = "A stack of backends is written from the bottom up: int8+fastexp. int8@avx2 "
                      "selects one variant.\n"
                      "Exit codes: 0 success, 1 a kernel failed, 2 usage, 3 FILE.so is not a "

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "host/modules/registry.h"
+#include "host/modules/registry_state.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,34 +8,12 @@
 
 #include "base/format.h"
 #include "core/quant/packed.h"
+#include "core/stack.h"
 #include "host/modules/cpu.h"
 #include "host/log.h"
-#include "host/modules/modules.h"
 #include "host/modules/probe.h"
 
-// What a module's table says, without pointers: it comes from a child process.
-struct finding {
-    struct dt_backend table; // without functions; its strings are the arrays below
-    char name[32], variant[32], description[256], layout[64];
-    bool multiplies, has_layout;
-    int score;
-};
-
-struct entry {
-    struct dt_backend_info info;
-    char *reason;
-    struct finding found;
-    const struct dt_backend *compiled; // NULL if it is a module
-    struct dt_module *module;          // in the registry's list; NULL if it is compiled in
-};
-
-static const struct dt_module_kind backend_kind = {"backends", "dt_backend_module", NULL};
-
-struct dt_registry {
-    struct dt_modules modules;
-    struct entry *entries;
-    size_t count;
-};
+const struct dt_module_kind dt_backend_kind = {"backends", "dt_backend_module", NULL};
 
 // In a static build DT_STATIC_BACKENDS(X) lists the compiled-in backends: X(int8) X(int8_avx2) ...
 #ifdef DT_STATIC_BACKENDS
@@ -105,7 +83,7 @@ bool dt_registry_accepts(const struct dt_backend *module, char *reason, size_t s
 }
 
 // Copies what a table says, and probes the CPU.
-static void read_table(struct finding *out, const struct dt_backend *module)
+static void read_table(struct dt_registry_finding *out, const struct dt_backend *module)
 {
     struct dt_instance whole;
     dt_instance_init(&whole, module, NULL);
@@ -124,9 +102,9 @@ static void read_table(struct finding *out, const struct dt_backend *module)
 }
 
 // Sets the pointers of an entry that was filled or moved.
-static void point(struct entry *e)
+static void point(struct dt_registry_entry *e)
 {
-    struct finding *f = &e->found;
+    struct dt_registry_finding *f = &e->found;
     e->info.table = &f->table;
     e->info.name = f->table.name = f->name;
     e->info.variant = f->table.variant = f->variant;
@@ -143,8 +121,9 @@ static void look(void *arg, const struct dt_module *module, void *finding, char 
 }
 
 // Fills an entry from what was found, or from the reason why its file was refused.
-static dt_status fill_entry(struct entry *e, const struct finding *found, const char *path,
-                            const char *file_name, const char *refused, struct dt_error *err)
+static dt_status fill_entry(struct dt_registry_entry *e, const struct dt_registry_finding *found,
+                            const char *path, const char *file_name, const char *refused,
+                            struct dt_error *err)
 {
     char reason[DT_PROBE_REASON] = "", have[128];
     e->info =
@@ -173,8 +152,8 @@ static dt_status add_compiled(struct dt_registry *registry, struct dt_error *err
 {
     dt_status status = DT_OK;
     for (size_t i = 0; i < sizeof compiled_in / sizeof *compiled_in && status == DT_OK; i++) {
-        struct entry *e = &registry->entries[registry->count++];
-        struct finding found = {0};
+        struct dt_registry_entry *e = &registry->entries[registry->count++];
+        struct dt_registry_finding found = {0};
         e->compiled = compiled_in[i];
         read_table(&found, e->compiled);
         status = fill_entry(e, &found, "compiled in", e->compiled->name, NULL, err);
@@ -184,13 +163,14 @@ static dt_status add_compiled(struct dt_registry *registry, struct dt_error *err
 
 static dt_status add_modules(struct dt_registry *registry, struct dt_error *err)
 {
-    const struct dt_examination how = {&backend_kind, look, NULL, sizeof(struct finding)};
-    struct finding *findings = calloc(registry->modules.count + 1, sizeof *findings);
+    const struct dt_examination how = {&dt_backend_kind, look, NULL,
+                                       sizeof(struct dt_registry_finding)};
+    struct dt_registry_finding *findings = calloc(registry->modules.count + 1, sizeof *findings);
     if (!findings)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
     dt_status status = dt_modules_examine(&registry->modules, &how, findings, err);
     for (size_t i = 0; i < registry->modules.count && status == DT_OK; i++) {
-        struct entry *e = &registry->entries[registry->count++];
+        struct dt_registry_entry *e = &registry->entries[registry->count++];
         e->module = &registry->modules.items[i];
         status =
             fill_entry(e, &findings[i], e->module->path, e->module->name, e->module->reason, err);
@@ -201,8 +181,8 @@ static dt_status add_modules(struct dt_registry *registry, struct dt_error *err)
 
 static int by_name_and_score(const void *a, const void *b)
 {
-    const struct dt_backend_info *x = &((const struct entry *)a)->info,
-                                 *y = &((const struct entry *)b)->info;
+    const struct dt_backend_info *x = &((const struct dt_registry_entry *)a)->info,
+                                 *y = &((const struct dt_registry_entry *)b)->info;
     int order = strcmp(x->name, y->name);
     if (order == 0)
         order = (y->score > x->score) - (y->score < x->score);
@@ -216,7 +196,7 @@ dt_status dt_registry_new(struct dt_registry **out, struct dt_error *err)
     if (!registry)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");
 #ifndef DT_STATIC_BACKENDS
-    status = dt_modules_find(&registry->modules, &backend_kind, err);
+    status = dt_modules_find(&registry->modules, &dt_backend_kind, err);
     if (status != DT_OK)
         goto fail;
 #endif
@@ -250,6 +230,7 @@ void dt_registry_free(struct dt_registry *registry)
     for (size_t i = 0; i < registry->count; i++)
         free(registry->entries[i].reason);
     free(registry->entries);
+    dt_tuned_free(&registry->tuned);
     dt_modules_free(&registry->modules);
     free(registry);
 }
@@ -294,15 +275,14 @@ static void list_usable(const struct dt_registry *registry, char *out, size_t si
     }
 }
 
-// The entry for NAME or NAME@VARIANT.
-static dt_status choose(const struct dt_registry *registry, const char *text, size_t n,
-                        const struct entry **out, struct dt_error *err)
+dt_status dt_registry_choose(const struct dt_registry *registry, const char *text, size_t n,
+                             const struct dt_registry_entry **out, struct dt_error *err)
 {
     const char *at = memchr(text, '@', n);
     size_t name = at ? (size_t)(at - text) : n, variant = at ? n - name - 1 : 0;
-    const struct entry *seen = NULL;
+    const struct dt_registry_entry *seen = NULL;
     for (size_t i = 0; i < registry->count; i++) { // the best variant of a name comes first
-        const struct entry *e = &registry->entries[i];
+        const struct dt_registry_entry *e = &registry->entries[i];
         if (!equals(text, name, e->info.name) || (at && !equals(at + 1, variant, e->info.variant)))
             continue;
         if (!e->info.reason) {
@@ -350,20 +330,20 @@ uint32_t dt_registry_main_form(const struct dt_model *model)
     return plain_form(dt_registry_main_matrix(model));
 }
 
-static bool has_layout(const struct entry *e, const char *layout)
+static bool has_layout(const struct dt_registry_entry *e, const char *layout)
 {
     return e->info.table && e->info.table->layout && strcmp(e->info.table->layout, layout) == 0;
 }
 
 // The usable backend with the highest score that computes from `form`, and from `layout` if it is
 // not NULL; of equal ones the one that lists the form first. NULL if there is none.
-static const struct entry *best_for(const struct dt_registry *registry, uint32_t form,
-                                    const char *layout)
+static const struct dt_registry_entry *best_for(const struct dt_registry *registry, uint32_t form,
+                                                const char *layout)
 {
-    const struct entry *best = NULL;
+    const struct dt_registry_entry *best = NULL;
     int best_rank = 0;
     for (size_t i = 0; i < registry->count; i++) {
-        const struct entry *e = &registry->entries[i];
+        const struct dt_registry_entry *e = &registry->entries[i];
         int rank = e->info.reason || !e->found.multiplies ? -1 : form_rank(e->info.table, form);
         if (rank < 0 || (layout && !has_layout(e, layout)))
             continue;
@@ -376,10 +356,10 @@ static const struct entry *best_for(const struct dt_registry *registry, uint32_t
     return best;
 }
 
-static const struct entry *choose_auto(const struct dt_registry *registry,
-                                       const struct dt_model *model)
+const struct dt_registry_entry *dt_registry_choose_auto(const struct dt_registry *registry,
+                                                        const struct dt_model *model)
 {
-    const struct entry *best = NULL;
+    const struct dt_registry_entry *best = NULL;
     if (model) {
         const struct dt_matrix *w = dt_registry_main_matrix(model);
         uint32_t form = dt_registry_main_form(model);
@@ -398,12 +378,11 @@ static const struct entry *choose_auto(const struct dt_registry *registry,
     return best;
 }
 
-// What a file that "auto" opens has in forms of more bits than the chosen backend computes: a
-// classifier of 8 bits over layers of 4. The backend for those goes below; NULL: none is needed.
-static const struct entry *choose_below(const struct dt_registry *registry,
-                                        const struct dt_model *model, const struct entry *chosen)
+const struct dt_registry_entry *dt_registry_choose_below(const struct dt_registry *registry,
+                                                         const struct dt_model *model,
+                                                         const struct dt_registry_entry *chosen)
 {
-    const struct entry *eight = best_for(registry, DT_FORM_Q8_0, NULL);
+    const struct dt_registry_entry *eight = best_for(registry, DT_FORM_Q8_0, NULL);
     if (!model || !eight || eight == chosen || form_rank(chosen->info.table, DT_FORM_Q4_0) < 0 ||
         form_rank(chosen->info.table, DT_FORM_Q8_0) >= 0)
         return NULL;
@@ -419,157 +398,4 @@ static const struct entry *choose_below(const struct dt_registry *registry,
                 return eight;
     }
     return NULL;
-}
-
-// ---- services to backends ----
-
-static void *service_allocate(void *host, size_t bytes)
-{
-    struct dt_stack_instance *a = host;
-    void *block = NULL;
-    struct dt_error err;
-    if (bytes == 0 || dt_memory_alloc(a->account, bytes, a->name, &block, &err) != DT_OK) {
-        if (bytes)
-            dt_log(DT_LOG_WARNING, "%s", err.message);
-        return NULL;
-    }
-    atomic_fetch_add(&a->bytes, bytes);
-    return block;
-}
-
-static void service_release(void *host, void *block, size_t bytes)
-{
-    struct dt_stack_instance *a = host;
-    if (!block)
-        return;
-    dt_memory_free(a->account, block, bytes);
-    atomic_fetch_sub(&a->bytes, bytes);
-}
-
-static void service_log(void *host, int level, const char *line)
-{
-    (void)host;
-    dt_log(level, "%s", line);
-}
-
-static void service_for(void *host, dt_loop_body *body, void *arg, uint32_t count, uint32_t grain)
-{
-    struct dt_stack_instance *a = host;
-    if (a->threads)
-        dt_threads_for(a->threads, body, arg, count, grain);
-    else if (count)
-        body(arg, 0, count, 0);
-}
-
-static uint32_t service_threads(void *host)
-{
-    struct dt_stack_instance *a = host;
-    return a->threads ? dt_threads_count(a->threads) : 1;
-}
-
-// ---- stack instances ----
-
-// Adds one backend on top of the stack.
-static dt_status add(struct dt_stack_instance *a, const struct entry *e, struct dt_error *err)
-{
-    size_t used = strlen(a->name);
-    dt_format(a->name + used, sizeof a->name - used, "%s%s%s%s", used ? "+" : "", e->info.name,
-              *e->info.variant ? "@" : "", e->info.variant);
-    if (a->count == DT_STACK_MAX - 1)
-        return dt_error_set(err, DT_USAGE, NULL,
-                            "stack %s: has too many backends; at most %d are possible", a->name,
-                            DT_STACK_MAX - 1);
-    const struct dt_backend *table = e->compiled;
-    if (!table) {
-        char wrong[DT_PROBE_REASON] = "";
-        dt_status status = dt_module_load(e->module, &backend_kind, err);
-        if (status != DT_OK)
-            return status;
-        table = e->module->symbol;
-        if (!dt_registry_accepts(table, wrong, sizeof wrong)) // it was replaced
-            return dt_error_set(err, DT_FAILED, e->module->path, "%s", wrong);
-    }
-    struct dt_instance *instance = calloc(1, sizeof *instance);
-    if (!instance)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for backend %s", e->info.name);
-    dt_instance_init(instance, table, NULL);
-    char reason[256] = "";
-    if (instance->table.create &&
-        instance->table.create(&a->services, &instance->ctx, reason, sizeof reason) != 0) {
-        free(instance);
-        reason[sizeof reason - 1] = 0;
-        return dt_error_set(err, DT_FAILED, NULL, "backend %s cannot be started: %s", e->info.name,
-                            reason[0] ? reason : "it gives no reason");
-    }
-    a->instance[a->count++] = instance;
-    return DT_OK;
-}
-
-dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
-                               const struct dt_model *model, struct dt_account *account,
-                               struct dt_threads *threads, struct dt_stack_instance **out,
-                               struct dt_error *err)
-{
-    struct dt_stack_instance *a = calloc(1, sizeof *a);
-    if (!a)
-        return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for a stack of backends");
-    a->account = account;
-    a->threads = threads;
-    a->services = (struct dt_services){
-        .size = sizeof a->services,
-        .host = a,
-        .allocate = service_allocate,
-        .release = service_release,
-        .log = service_log,
-        .parallel_for = service_for,
-        .threads = service_threads,
-    };
-    dt_status status = DT_OK;
-    for (const char *part = spec;;) {
-        size_t n = strcspn(part, "+");
-        const struct entry *e = NULL, *below = NULL;
-        if (equals(part, n, "auto")) {
-            e = choose_auto(registry, model);
-            below = choose_below(registry, model, e);
-            a->fallback = model && e->compiled == &dt_backend_reference;
-        } else if (n == 0) {
-            status = dt_error_set(
-                err, DT_USAGE, NULL,
-                "\"%s\" is not a stack of backends; write one as int8 or int8+fastexp", spec);
-        } else {
-            status = choose(registry, part, n, &e, err);
-        }
-        if (status == DT_OK && below)
-            status = add(a, below, err);
-        if (status == DT_OK)
-            status = add(a, e, err);
-        if (status != DT_OK || !part[n])
-            break;
-        part += n + 1;
-    }
-    if (status == DT_OK)
-        status =
-            dt_stack_make(&a->stack, (const struct dt_instance *const *)a->instance, a->count, err);
-    if (status != DT_OK) {
-        dt_stack_instance_free(a);
-        return status;
-    }
-    *out = a;
-    return DT_OK;
-}
-
-void dt_stack_instance_free(struct dt_stack_instance *a)
-{
-    if (!a)
-        return;
-    while (a->count > 0) {
-        struct dt_instance *instance = a->instance[--a->count];
-        if (instance->table.destroy)
-            instance->table.destroy(instance->ctx);
-        free(instance);
-    }
-    size_t leaked = atomic_load(&a->bytes);
-    if (leaked)
-        dt_log(DT_LOG_WARNING, "stack %s: did not release %zu bytes", a->name, leaked);
-    free(a);
 }

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The registry of backends, and stacks made from them.
+// The registry of backends.
 #ifndef DT_HOST_REGISTRY_H
 #define DT_HOST_REGISTRY_H
 
 #include "abi/backend.h"
 #include "core/model.h"
-#include "core/stack.h"
-#include "core/weights.h"
-#include "host/memory.h"
-#include "host/threads.h"
 
 // A backend that was found, usable or not.
 struct dt_backend_info {
@@ -52,32 +48,5 @@ const struct dt_matrix *dt_registry_main_matrix(const struct dt_model *model);
 // The weight form of most matrices of a model, by which "auto" chooses; if they are packed, the
 // form that they were packed from.
 uint32_t dt_registry_main_form(const struct dt_model *model);
-
-// A stack with the instances of its backends. A session computes with it.
-struct dt_stack_instance {
-    struct dt_stack stack;
-    char name[128]; // resolved: "int8@avx2+fastexp"
-    struct dt_instance *instance[DT_STACK_MAX];
-    uint32_t count;
-    struct dt_services services; // for the instances; services.host is this stack instance
-    struct dt_account *account;
-    struct dt_threads *threads; // NULL: everything runs on the calling thread
-    atomic_size_t bytes;        // allocated by the instances through services
-    enum dt_pack_policy pack;   // as resolved by the engine for its model; AUTO: not yet
-    bool fallback;              // "auto" found no backend for the model but the slow reference
-};
-
-// Makes the stack that spec names, bottom first: "auto", "reference", "int8", "int8@avx2",
-// "int8+fastexp". "auto" is the backend with the highest score that computes from the model's
-// weight form, and from its packed layout if there is such a backend ("reference" if model is
-// NULL); it is never an approximate one. account and threads
-// must outlive the stack instance. DT_USAGE for a malformed spec or an unknown name (the message
-// lists the available ones), DT_UNSUPPORTED with the reason if a backend cannot run here. The
-// caller frees *out with dt_stack_instance_free.
-dt_status dt_registry_assemble(struct dt_registry *registry, const char *spec,
-                               const struct dt_model *model, struct dt_account *account,
-                               struct dt_threads *threads, struct dt_stack_instance **out,
-                               struct dt_error *err);
-void dt_stack_instance_free(struct dt_stack_instance *instance);
 
 #endif
