@@ -76,7 +76,7 @@ static enum dt_slot slot_of(enum dt_calibrate_matrix which)
 static size_t block_bytes(const struct dt_conversion *c, const struct dt_matrix *w,
                           enum dt_slot slot)
 {
-    uint32_t form;
+    uint32_t form = 0;
     return is_fitted(c, w, slot, &form) ? dt_quantise_bytes(form, w->rows, w->cols, 0) : 0;
 }
 

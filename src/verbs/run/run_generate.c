@@ -318,7 +318,7 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, boo
 {
     const uint32_t *tokens;
     size_t count;
-    uint32_t use;
+    uint32_t use = 0;
     dt_status status = dt_run_encode(run, text, n, &tokens, &count, &use, err);
     if (status == DT_OK)
         status = dt_run_print_prompt(run, tokens, count, use, err);
