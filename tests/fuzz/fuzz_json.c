@@ -27,24 +27,36 @@ static size_t look(struct dt_json_value v, int depth)
         count++;
     }
     FUZZ_HOLDS(count == dt_json_count(v));
-    static const char *const names[] = {"model"};
-    struct dt_json_value found = dt_json_find(v, "model"), open = dt_json_find_open(v, "model"),
-                         all;
-    dt_json_find_all(v, names, 1, &all);
-    FUZZ_HOLDS(found.at == all.at && found.n == all.n);
-    FUZZ_HOLDS(!found.n || (open.at == found.at && open.n >= found.n));
     return count;
+}
+
+// The outline finds what a walk finds.
+static void compare(const struct dt_json_outline *outline, struct dt_json_value root)
+{
+    struct dt_json_value model = dt_json_find(root, "model"), plain = dt_json_find(model, "vocab");
+    size_t items;
+    FUZZ_HOLDS(outline->root.at == root.at && outline->root.n == root.n);
+    struct dt_json_value found = dt_json_outline_find(outline, NULL, "model", &items);
+    FUZZ_HOLDS(found.at == model.at && found.n == model.n && items == dt_json_count(model));
+    found = dt_json_outline_find(outline, "model", "vocab", &items);
+    FUZZ_HOLDS(found.at == plain.at && found.n == plain.n && items == dt_json_count(plain));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct dt_json_value v;
-    struct dt_error err = {0};
+    struct dt_json_outline outline;
+    struct dt_error err = {0}, second = {0};
     if (size > 16384) // every level is read again
         return 0;
-    if (dt_json_check((const char *)data, size, "fuzz", &v, &err) == DT_OK)
+    dt_status status = dt_json_check((const char *)data, size, "fuzz", &v, &err);
+    FUZZ_HOLDS(dt_json_check_outline((const char *)data, size, "fuzz", &outline, &second) ==
+               status);
+    if (status == DT_OK) {
         look(v, 0);
-    else
+        compare(&outline, v);
+    } else {
         FUZZ_HOLDS(err.status == DT_BAD_INPUT && err.message[0]);
+    }
     return 0;
 }

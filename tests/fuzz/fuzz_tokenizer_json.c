@@ -26,12 +26,12 @@ static void encode(const struct dt_vocab *vocab)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct dt_json_value root;
+    struct dt_json_outline root;
     struct dt_error err = {0};
-    if (dt_json_check((const char *)data, size, "fuzz", &root, &err))
+    if (dt_json_check_outline((const char *)data, size, "fuzz", &root, &err))
         return 0;
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    if (dt_hf_vocab(root, "fuzz", 300, &counter, false, NULL, &err)) {
+    if (dt_hf_vocab(&root, "fuzz", 300, &counter, false, NULL, &err)) {
         FUZZ_HOLDS(err.message[0] && !strchr(err.message, '\n'));
         return 0;
     }
@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dt_arena arena = dt_arena_over(tables, counter.wanted);
     struct dt_vocab vocab = {
         .bos = DT_NO_TOKEN, .eos = DT_NO_TOKEN, .unknown = DT_NO_TOKEN, .eot = DT_NO_TOKEN};
-    if (dt_hf_vocab(root, "fuzz", 300, &arena, false, &vocab, &err) == DT_OK) {
+    if (dt_hf_vocab(&root, "fuzz", 300, &arena, false, &vocab, &err) == DT_OK) {
         dt_vocab_find_ends(&vocab);
         encode(&vocab);
     }

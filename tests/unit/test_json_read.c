@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -120,6 +121,46 @@ static void looking(void **state)
     assert_int_equal(dt_json_count(dt_json_find(v, "d")), 0);
 }
 
+// The members of the root and of its objects are found without walking; with more members than the
+// outline holds, by walking.
+static void outline(void **state)
+{
+    (void)state;
+    static struct dt_json_outline o;
+    struct dt_error err;
+    size_t items;
+    static const char text[] =
+        "{\"a\": [1, {\"x\": []}, [2, 3]], \"m\" : {\"v\":{\"k\": 1,\"l\": {}}, "
+        "\"n\": [ ], \"s\": \"}\"}, \"m\": {\"z\": 1}, \"l\": [{\"v\": 4}]} ";
+    assert_int_equal(dt_json_check_outline(text, strlen(text), "x", &o, &err), DT_OK);
+    assert_true(o.root.at == text && o.root.n == strlen(text) - 1 && !o.partial);
+    assert_true(
+        dt_json_is(dt_json_outline_find(&o, NULL, "a", &items), "[1, {\"x\": []}, [2, 3]]"));
+    assert_int_equal(items, 3);
+    assert_true(dt_json_is(dt_json_outline_find(&o, "m", "v", &items), "{\"k\": 1,\"l\": {}}"));
+    assert_int_equal(items, 2);
+    assert_true(dt_json_is(dt_json_outline_find(&o, "m", "n", &items), "[ ]") && items == 0);
+    assert_true(dt_json_is(dt_json_outline_find(&o, "m", "s", NULL), "\"}\""));
+    // the first of two members of a name; nothing of lists, scalars, or what is not there
+    assert_int_equal(dt_json_outline_find(&o, "m", "z", &items).n, 0);
+    assert_int_equal(items, 0);
+    assert_int_equal(dt_json_outline_find(&o, "l", "v", NULL).n, 0);
+    assert_int_equal(dt_json_outline_find(&o, "q", "m", NULL).n, 0);
+    assert_int_equal(dt_json_outline_find(&o, NULL, "v", NULL).n, 0);
+    char many[2048] = "{\"m\": {", *at = many + strlen(many);
+    for (int i = 0; i < 80; i++)
+        at += sprintf(at, "\"k%d\": [%d, 0], ", i, i);
+    strcpy(at, "\"last\": [1, 2, 3]}}");
+    assert_int_equal(dt_json_check_outline(many, strlen(many), "x", &o, &err), DT_OK);
+    assert_true(o.partial);
+    assert_true(dt_json_is(dt_json_outline_find(&o, "m", "last", &items), "[1, 2, 3]"));
+    assert_int_equal(items, 3);
+    assert_true(dt_json_is(dt_json_outline_find(&o, "m", "k79", NULL), "[79, 0]"));
+    assert_int_equal(dt_json_check_outline("{\"a\": 1,}", 9, "x", &o, &err), DT_BAD_INPUT);
+    assert_int_equal(dt_json_check_outline("[1]", 3, "x", &o, &err), DT_OK);
+    assert_int_equal(dt_json_outline_find(&o, NULL, "a", NULL).n, 0);
+}
+
 static void texts(void **state)
 {
     (void)state;
@@ -192,8 +233,9 @@ static void numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sound),   cmocka_unit_test(broken), cmocka_unit_test(bombs),
-        cmocka_unit_test(looking), cmocka_unit_test(texts),  cmocka_unit_test(numbers),
+        cmocka_unit_test(sound),   cmocka_unit_test(broken),  cmocka_unit_test(bombs),
+        cmocka_unit_test(looking), cmocka_unit_test(outline), cmocka_unit_test(texts),
+        cmocka_unit_test(numbers),
     };
     return cmocka_run_group_tests_name("json_read", tests, NULL, NULL);
 }

@@ -44,18 +44,18 @@ struct reduced {
 static bool open_reduced(struct reduced *r, const char *name)
 {
     size_t n;
-    struct dt_json_value root;
+    struct dt_json_outline root;
     struct dt_error err = {0};
     memset(r, 0, sizeof *r);
     if (!read_file(name, "tokenizer.json", &r->json, &n))
         return false;
-    assert_int_equal(dt_json_check(r->json, n, name, &root, &err), DT_OK);
+    assert_int_equal(dt_json_check_outline(r->json, n, name, &root, &err), DT_OK);
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    assert_int_equal(dt_hf_vocab(root, name, 2048, &counter, false, NULL, &err), DT_OK);
+    assert_int_equal(dt_hf_vocab(&root, name, 2048, &counter, false, NULL, &err), DT_OK);
     r->tables = aligned_alloc(DT_ALIGN, counter.wanted);
     struct dt_arena arena = dt_arena_over(r->tables, counter.wanted);
     r->vocab.bos = r->vocab.eos = r->vocab.eot = r->vocab.unknown = DT_NO_TOKEN;
-    if (dt_hf_vocab(root, name, 2048, &arena, false, &r->vocab, &err))
+    if (dt_hf_vocab(&root, name, 2048, &arena, false, &r->vocab, &err))
         fail_msg("%s: %s", name, err.message);
     size_t need = dt_tokenizer_measure(&r->vocab, 4096);
     r->memory = aligned_alloc(DT_ALIGN, need);

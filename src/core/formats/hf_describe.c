@@ -87,8 +87,8 @@ static void read_vocabulary(struct dt_hf_reader *r, struct dt_description *d, bo
     bool there = m->hp.vocab > 0 && !dt_hf_read_tokenizer(r);
     struct dt_hf_sections sections;
     struct dt_vocab rules = {.kind = DT_VOCAB_NONE};
-    dt_hf_find_sections(r->tokenizer, &sections);
-    if (r->tokenizer.n && dt_hf_rules(&sections, r->tokenizer_name, &rules, NULL))
+    dt_hf_find_sections(&r->tokenizer, &sections);
+    if (r->tokenizer.root.n && dt_hf_rules(&sections, r->tokenizer_name, &rules, NULL))
         dt_format(d->pretokenizer, sizeof d->pretokenizer, "unknown");
     if (!measuring && !there)
         dt_describe_no_vocabulary(&m->vocab);
@@ -111,7 +111,7 @@ void dt_hf_describe(const struct dt_model_part *parts, uint32_t count, struct dt
                              .describing = true};
     bool whole = true, weights = false;
     (void)dt_hf_sort_parts(&r);
-    if (r.config.n || r.tokenizer.n || r.sentencepiece)
+    if (r.config.n || r.tokenizer.root.n || r.sentencepiece)
         d->format = "safetensors";
     read_type(&r, d);
     read_sizes(&r);

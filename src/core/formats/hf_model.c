@@ -18,10 +18,10 @@ static bool is_named(const struct dt_model_part *part, const char *name)
 
 dt_status dt_hf_sort_parts(struct dt_hf_reader *r)
 {
+    struct dt_json_outline outline;
     static const char *const marks[] = {"weight_map", "model", "hidden_size", "model_type"};
     for (uint32_t i = 0; i < r->count; i++) {
         const struct dt_model_part *part = &r->parts[i];
-        struct dt_json_value v;
         if (dt_safetensors_recognise(part->bytes, part->n))
             continue;
         if (is_named(part, "tokenizer.model")) {
@@ -40,15 +40,16 @@ dt_status dt_hf_sort_parts(struct dt_hf_reader *r)
             continue;
         dt_status status = dt_foreign_check(part, r->err);
         if (!status)
-            status = dt_json_check((const char *)part->bytes, part->n, part->name, &v, r->err);
+            status = dt_json_check_outline((const char *)part->bytes, part->n, part->name, &outline,
+                                           r->err);
         if (status && r->describing)
             continue;
         if (status)
             return status;
-        struct dt_json_value found[4] = {{0}};
-        bool tokenizer = is_named(part, "tokenizer.json") && dt_json_find_open(v, "model").n;
-        if (!tokenizer)
-            dt_json_find_all(v, marks, 4, found);
+        struct dt_json_value v = outline.root, found[4];
+        for (size_t k = 0; k < 4; k++)
+            found[k] = dt_json_outline_find(&outline, NULL, marks[k], NULL);
+        bool tokenizer = is_named(part, "tokenizer.json") && found[1].n;
         if (is_named(part, "generation_config.json")) {
             r->generation = v;
         } else if (is_named(part, "chat_template.json")) {
@@ -57,7 +58,7 @@ dt_status dt_hf_sort_parts(struct dt_hf_reader *r)
             r->index = v;
             r->index_name = part->name;
         } else if (tokenizer || (found[1].n && found[1].at[0] == '{')) {
-            r->tokenizer = v;
+            r->tokenizer = outline;
             r->tokenizer_name = part->name;
         } else if (!r->config.n && (found[2].n || found[3].n)) {
             r->config = v;
@@ -133,11 +134,11 @@ dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct d
 uint32_t dt_hf_count_tokens(const struct dt_hf_reader *r)
 {
     const struct dt_json_value lists[] = {
-        dt_json_find(dt_json_find(r->tokenizer, "model"), "vocab"),
-        dt_json_find(r->tokenizer, "added_tokens"),
+        dt_json_outline_find(&r->tokenizer, "model", "vocab", NULL),
+        dt_json_outline_find(&r->tokenizer, NULL, "added_tokens", NULL),
     };
     uint64_t most = 0, id;
-    if (!r->tokenizer.n)
+    if (!r->tokenizer.root.n)
         return r->sentencepiece ? dt_sentencepiece_count(r->sentencepiece) : 0;
     for (int i = 0; i < 2; i++) {
         struct dt_json_walk walk = {0};
@@ -164,7 +165,7 @@ dt_status dt_hf_open_vocabulary(const struct dt_model_part *parts, uint32_t coun
     dt_status status = dt_hf_sort_parts(&r);
     if (status)
         return status;
-    if (!r.tokenizer.n && !r.sentencepiece)
+    if (!r.tokenizer.root.n && !r.sentencepiece)
         return dt_error_set(err, DT_BAD_INPUT, parts[0].name,
                             "no tokenizer.json or tokenizer.model among the files");
     r.model->format = "safetensors";

@@ -18,7 +18,8 @@ struct dt_hf_reader {
     bool measuring;
     bool describing; // a folder that is refused: what can be read is read
     // the parts that are JSON, by their purpose; n 0: absent
-    struct dt_json_value config, tokenizer, tokenizer_config, index;
+    struct dt_json_value config, tokenizer_config, index;
+    struct dt_json_outline tokenizer;
     const char *config_name, *tokenizer_name, *tokenizer_config_name, *index_name;
     struct dt_json_value generation;           // generation_config.json
     struct dt_json_value template_json;        // chat_template.json

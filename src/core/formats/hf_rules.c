@@ -173,21 +173,23 @@ static dt_status pretokenizer(struct rules *r, struct dt_json_value part)
     return good ? DT_OK : refuse(r, "pre_tokenizer", part);
 }
 
-void dt_hf_find_sections(struct dt_json_value tokenizer, struct dt_hf_sections *out)
+void dt_hf_find_sections(const struct dt_json_outline *tokenizer, struct dt_hf_sections *out)
 {
-    static const char *const parts[] = {"normalizer", "pre_tokenizer", "added_tokens"};
-    static const char *const members[] = {"type", "byte_fallback", "ignore_merges", "vocab",
-                                          "merges"};
-    struct dt_json_value found[3], of_model[5], model = dt_json_find_open(tokenizer, "model");
-    // The model is the largest part, and the last; the others are before it, as a rule.
-    struct dt_json_value before = {tokenizer.at,
-                                   model.n ? (size_t)(model.at - tokenizer.at) : tokenizer.n};
-    dt_json_find_all(before, parts, 3, found);
-    if (!found[0].n || !found[1].n || !found[2].n)
-        dt_json_find_all(tokenizer, parts, 3, found);
-    dt_json_find_all(model, members, 5, of_model);
-    *out = (struct dt_hf_sections){found[0],    found[1],    found[2],    of_model[0],
-                                   of_model[1], of_model[2], of_model[3], of_model[4]};
+    const struct {
+        const char *object, *name;
+        struct dt_json_value *value;
+    } rows[] = {
+        {NULL, "normalizer", &out->normalizer},
+        {NULL, "pre_tokenizer", &out->pre_tokenizer},
+        {NULL, "added_tokens", &out->added_tokens},
+        {"model", "type", &out->type},
+        {"model", "byte_fallback", &out->byte_fallback},
+        {"model", "ignore_merges", &out->ignore_merges},
+        {"model", "vocab", &out->vocab},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        *rows[i].value = dt_json_outline_find(tokenizer, rows[i].object, rows[i].name, NULL);
+    out->merges = dt_json_outline_find(tokenizer, "model", "merges", &out->merges_count);
 }
 
 dt_status dt_hf_rules(const struct dt_hf_sections *sections, const char *name, struct dt_vocab *out,

@@ -111,7 +111,7 @@ static void read_added(const struct dt_hf_reader *r)
     struct dt_vocab *vocab = &r->model->vocab;
     struct dt_json_value bos = dt_json_find(r->tokenizer_config, "add_bos_token"),
                          eos = dt_json_find(r->tokenizer_config, "add_eos_token"),
-                         post = dt_json_find(r->tokenizer, "post_processor");
+                         post = dt_json_outline_find(&r->tokenizer, NULL, "post_processor", NULL);
     read_post_processor(post, vocab);
     // SentencePiece's begin with BOS, unless something says otherwise
     if (vocab->kind == DT_VOCAB_SPM && !given(post))
@@ -159,8 +159,8 @@ dt_status dt_hf_read_tokenizer(const struct dt_hf_reader *r)
 {
     struct dt_vocab *vocab = r->measuring ? NULL : &r->model->vocab;
     dt_status status = DT_OK;
-    if (r->tokenizer.n)
-        status = dt_hf_vocab(r->tokenizer, r->tokenizer_name, r->model->hp.vocab, r->arena,
+    if (r->tokenizer.root.n)
+        status = dt_hf_vocab(&r->tokenizer, r->tokenizer_name, r->model->hp.vocab, r->arena,
                              r->describing, vocab, r->err);
     else if (r->sentencepiece)
         status = dt_sentencepiece_read(r->sentencepiece,

@@ -6,6 +6,14 @@
 #include "core/formats/hf_rules.h"
 #include "core/formats/reader.h"
 #include "core/text/added_tokens.h"
+#include "core/text/tokenizer_index.h"
+
+// A merge that has been read: text[0..split) and text[split..n).
+struct merge {
+    uint32_t rank;
+    uint16_t split, n;
+    unsigned char text[2 * DT_PIECE_MAX];
+};
 
 // The vocabulary being built: pieces in the order of the JSON.
 struct builder {
@@ -16,33 +24,38 @@ struct builder {
     size_t text_used;
     uint32_t *offset;
     uint16_t *length;
-    float *scores;
-    uint32_t *types;
-    uint32_t *index; // id + 1 by a hash of the piece
-    uint32_t mask;
-    unsigned char *merges;
-    size_t merges_used;
-    uint32_t merge_count; // of those that can happen
+    float *scores; // SentencePiece
+    unsigned char *types;
+    uint32_t *index, mask;
+    struct dt_vocab pieces;           // for the index
+    uint32_t *merge_ids, merge_count; // byte-level: of those that can happen
+    uint32_t last;                    // the result of the last merge
+    bool same;                        // two tokens have the same text
     struct dt_added_tokens added;
+    // Read, but not looked up yet, because the index is slow to reach: rings.
+    uint32_t ids[DT_PIECE_AHEAD];
+    size_t pieces_read, merges_read;
+    struct merge merge[DT_PIECE_AHEAD];
 };
 
-static uint32_t hash(const unsigned char *p, size_t n)
+static uint32_t find(const struct builder *b, const unsigned char *piece, size_t n)
 {
-    uint32_t h = 2166136261u; // FNV-1a
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 16777619u;
-    return h ^ h >> 15;
+    return n <= DT_PIECE_MAX ? dt_piece_index_find(&b->pieces, b->index, b->mask, piece, n)
+                             : DT_NO_TOKEN;
 }
 
-static uint32_t slot_of(const struct builder *b, const unsigned char *piece, size_t n)
+static void index_piece(struct builder *b, uint32_t id)
 {
-    uint32_t slot = hash(piece, n) & b->mask;
-    for (; b->index[slot]; slot = (slot + 1) & b->mask) {
-        uint32_t id = b->index[slot] - 1;
-        if (b->length[id] == n && memcmp(b->text + b->offset[id], piece, n) == 0)
-            break;
-    }
-    return slot;
+    b->same = !dt_piece_index_add(&b->pieces, b->index, b->mask, id) || b->same;
+}
+
+// Completes the index.
+static void flush_pieces(struct builder *b)
+{
+    size_t waiting = b->pieces_read < DT_PIECE_AHEAD ? b->pieces_read : DT_PIECE_AHEAD;
+    for (size_t i = 0; i < waiting; i++)
+        index_piece(b, b->ids[i]);
+    b->pieces_read = 0;
 }
 
 static dt_status add_piece(struct builder *b, struct dt_json_value text,
@@ -72,12 +85,13 @@ static dt_status add_piece(struct builder *b, struct dt_json_value text,
     } else {
         b->offset[id] = (uint32_t)b->text_used;
         b->length[id] = (uint16_t)n;
-        uint32_t slot = slot_of(b, b->text + b->text_used, n);
-        if (!b->index[slot])
-            b->index[slot] = (uint32_t)id + 1;
+        dt_piece_index_prefetch(b->index, b->mask, b->text + b->text_used, n);
+        if (b->pieces_read >= DT_PIECE_AHEAD)
+            index_piece(b, b->ids[b->pieces_read % DT_PIECE_AHEAD]);
+        b->ids[b->pieces_read++ % DT_PIECE_AHEAD] = (uint32_t)id;
         b->text_used += n;
     }
-    b->types[id] = type;
+    b->types[id] = (unsigned char)type;
     return DT_OK;
 }
 
@@ -86,51 +100,85 @@ static bool is_byte_piece(const unsigned char *p, size_t n)
     return n == 6 && memcmp(p, "<0x", 3) == 0 && p[5] == '>';
 }
 
-// One merge, "left right", or ["left", "right"] in newer files, into GGUF's form.
-static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_t rank, bool spm)
+// Whether token `id` is this text.
+static bool is_piece(const struct builder *b, uint32_t id, const unsigned char *text, size_t n)
+{
+    return id < b->size && b->length[id] == n && memcmp(b->text + b->offset[id], text, n) == 0;
+}
+
+// Enters a merge. One of pieces that do not exist can never happen.
+static void enter_merge(struct builder *b, const struct merge *m)
+{
+    const unsigned char *text = m->text;
+    size_t split = m->split, n = m->n;
+    uint32_t left = find(b, text, split);
+    uint32_t right = left == DT_NO_TOKEN ? left : find(b, text + split, n - split);
+    if (right == DT_NO_TOKEN)
+        return;
+    // Tokens are numbered in the order of the merges, as a rule.
+    uint32_t id = DT_NO_TOKEN;
+    for (uint32_t k = 0; k < 2 && id == DT_NO_TOKEN && !b->same; k++)
+        if (is_piece(b, b->last + k, text, n))
+            id = b->last + k;
+    if (id == DT_NO_TOKEN)
+        id = find(b, text, n);
+    if (id == DT_NO_TOKEN)
+        return;
+    b->last = id;
+    if (b->merge_ids) {
+        uint32_t *ids = b->merge_ids + 3 * (size_t)b->merge_count++;
+        ids[0] = left;
+        ids[1] = right;
+        ids[2] = id;
+    } else if (b->scores[id] < -1e9f) {
+        // the rank of the best merge that makes a piece becomes its score
+        b->scores[id] = -(float)m->rank;
+    }
+}
+
+// One merge, "left right", or ["left", "right"] in newer files.
+static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_t rank)
 {
     struct dt_json_walk walk = {0};
     struct dt_json_value key, left = {0}, right = {0}, third;
-    unsigned char *out = b->merges + b->merges_used + 8;
-    size_t n, split;
+    struct merge *m = &b->merge[b->merges_read % DT_PIECE_AHEAD];
+    unsigned char *text = m->text;
+    size_t n = 0, split = 0;
+    if (b->merges_read++ >= DT_PIECE_AHEAD)
+        enter_merge(b, m);
     if (dt_json_is_text(item)) {
-        n = dt_json_text_of(item, (char *)out);
-        const unsigned char *space = n > 1 ? memchr(out + 1, ' ', n - 1) : NULL;
-        split = space ? (size_t)(space - out) : 0;
-    } else {
-        bool pair = dt_json_next(item, &walk, &key, &left) &&
-                    dt_json_next(item, &walk, &key, &right) &&
-                    !dt_json_next(item, &walk, &key, &third) && item.at[0] == '[';
-        if (!pair || !dt_json_is_text(left) || !dt_json_is_text(right))
-            return dt_error_set(b->err, DT_BAD_INPUT, b->name,
-                                "merge %u is %.*s; expected two pieces", rank,
-                                item.n < 64 ? (int)item.n : 64, item.at);
-        split = dt_json_text_of(left, (char *)out);
-        out[split] = ' ';
-        n = split + 1 + dt_json_text_of(right, (char *)out + split + 1);
+        if (item.n <= sizeof m->text || dt_json_text_of(item, NULL) <= sizeof m->text)
+            n = dt_json_text_of(item, (char *)text);
+        const unsigned char *space = n > 1 ? memchr(text + 1, ' ', n - 1) : NULL;
+        if (space && space + 1 < text + n) {
+            split = (size_t)(space - text);
+            memmove(text + split, space + 1, --n - split);
+        }
+    } else if (item.n && item.at[0] == '[' && dt_json_next(item, &walk, &key, &left) &&
+               dt_json_next(item, &walk, &key, &right) &&
+               !dt_json_next(item, &walk, &key, &third) && dt_json_is_text(left) &&
+               dt_json_is_text(right) && left.n + right.n <= 12 * sizeof m->text &&
+               dt_json_text_of(left, NULL) + dt_json_text_of(right, NULL) < sizeof m->text) {
+        split = dt_json_text_of(left, (char *)text);
+        n = split + dt_json_text_of(right, (char *)text + split);
     }
-    if (!split || split + 1 >= n || n > 2 * DT_PIECE_MAX)
+    if (!split || split >= n)
         return dt_error_set(b->err, DT_BAD_INPUT, b->name, "merge %u is %.*s; expected two pieces",
                             rank, item.n < 64 ? (int)item.n : 64, item.at);
-    uint64_t length = n;
-    memcpy(out - 8, &length, 8);
-    if (!spm) { // dt_bpe_build finds the pieces
-        b->merges_used += 8 + n;
-        b->merge_count++;
-        return DT_OK;
-    }
-    unsigned char joined[2 * DT_PIECE_MAX];
-    memcpy(joined, out, split);
-    memcpy(joined + split, out + split + 1, n - split - 1);
-    // A merge of pieces that do not exist can never happen.
-    uint32_t id = b->index[slot_of(b, joined, n - 1)];
-    if (!id || !b->index[slot_of(b, out, split)] ||
-        !b->index[slot_of(b, out + split + 1, n - split - 1)])
-        return DT_OK;
-    // the rank of the best merge that makes a piece becomes its score
-    if (b->scores[id - 1] < -1e9f)
-        b->scores[id - 1] = -(float)rank;
+    m->rank = rank;
+    m->split = (uint16_t)split;
+    m->n = (uint16_t)n;
+    dt_piece_index_prefetch(b->index, b->mask, text, split);
+    dt_piece_index_prefetch(b->index, b->mask, text + split, n - split);
     return DT_OK;
+}
+
+// Enters the merges that wait.
+static void flush_merges(struct builder *b)
+{
+    size_t first = b->merges_read < DT_PIECE_AHEAD ? 0 : b->merges_read - DT_PIECE_AHEAD;
+    for (size_t i = first; i < b->merges_read; i++)
+        enter_merge(b, &b->merge[i % DT_PIECE_AHEAD]);
 }
 
 // SentencePiece numbers its pieces by score: 0, -1, -2 ... after the bytes. If the ranks of the
@@ -172,31 +220,29 @@ uint32_t dt_hf_count_added(struct dt_json_value list)
 }
 
 // Allocates tables for `size` pieces; their text is at most as long as the JSON.
-static bool alloc_all(struct builder *b, struct dt_arena *arena, struct dt_json_value pieces,
-                      struct dt_json_value merges, struct dt_json_value added)
+static bool alloc_all(struct builder *b, struct dt_arena *arena,
+                      const struct dt_hf_sections *sections, bool spm)
 {
-    uint32_t slots = 16;
-    while (slots < 2 * (uint64_t)b->size)
-        slots *= 2;
-    size_t merge_capacity = merges.n + 8 * dt_json_count(merges);
-    b->text = dt_arena_alloc(arena, pieces.n + added.n, 1);
+    b->text = dt_arena_alloc(arena, sections->vocab.n + sections->added_tokens.n, 1);
     b->offset = dt_arena_alloc(arena, b->size, sizeof *b->offset);
     b->length = dt_arena_alloc(arena, b->size, sizeof *b->length);
-    b->scores = dt_arena_alloc(arena, b->size, sizeof *b->scores);
-    b->types = dt_arena_alloc(arena, b->size, sizeof *b->types);
-    b->index = dt_arena_alloc(arena, slots, sizeof *b->index);
-    b->merges = dt_arena_alloc(arena, merge_capacity + 8, 1);
-    b->added = dt_added_tokens_new(arena, dt_hf_count_added(added));
-    b->mask = slots - 1;
-    if (!b->merges || !b->index || !b->text || !b->types || !b->added.row)
+    b->types = dt_arena_alloc(arena, b->size, 1);
+    b->index = dt_piece_index_new(arena, b->size, &b->mask);
+    if (spm)
+        b->scores = dt_arena_alloc(arena, b->size, sizeof *b->scores);
+    else
+        b->merge_ids = dt_arena_alloc(arena, sections->merges_count, 3 * sizeof *b->merge_ids);
+    b->added = dt_added_tokens_new(arena, dt_hf_count_added(sections->added_tokens));
+    if (!b->text || !b->offset || !b->length || !b->types || !b->index ||
+        !(spm ? (void *)b->scores : (void *)b->merge_ids) || !b->added.row)
         return false;
-    memset(b->index, 0, slots * sizeof *b->index);
-    for (uint32_t i = 0; i < b->size; i++) {
-        b->offset[i] = 0;
-        b->length[i] = 0;
+    memset(b->offset, 0, b->size * sizeof *b->offset);
+    memset(b->length, 0, b->size * sizeof *b->length);
+    memset(b->types, DT_TOKEN_UNUSED, b->size);
+    for (uint32_t i = 0; spm && i < b->size; i++)
         b->scores[i] = -1e10f; // no merge results in it
-        b->types[i] = DT_TOKEN_UNUSED;
-    }
+    b->pieces = (struct dt_vocab){
+        .size = b->size, .bytes = b->text, .offset = b->offset, .length = b->length};
     return true;
 }
 
@@ -225,7 +271,37 @@ static dt_status add_tokens(struct builder *b, struct dt_json_value list, struct
     return status;
 }
 
-dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t size,
+// Reads the pieces, the merges and the added tokens.
+static dt_status read_all(struct builder *b, const struct dt_hf_sections *sections,
+                          struct dt_vocab *out)
+{
+    struct dt_json_walk walk = {0};
+    struct dt_json_value key, item;
+    dt_status status = DT_OK;
+    while (!status && dt_json_next(sections->vocab, &walk, &key, &item))
+        status = add_piece(b, key, item, DT_TOKEN_NORMAL);
+    if (!status && b->merge_ids) // byte-level: added tokens may be parts of merges
+        status = add_tokens(b, sections->added_tokens, out);
+    flush_pieces(b);
+    uint32_t rank = 0;
+    walk = (struct dt_json_walk){0};
+    while (!status && dt_json_next(sections->merges, &walk, &key, &item))
+        status = add_merge(b, item, rank++);
+    if (!status)
+        flush_merges(b);
+    if (status || b->merge_ids)
+        return status;
+    for (uint32_t i = 0; i < b->size; i++) // single characters are never merged
+        if (b->types[i] == DT_TOKEN_NORMAL && is_byte_piece(b->text + b->offset[i], b->length[i]))
+            b->types[i] = DT_TOKEN_BYTE;
+    status = add_tokens(b, sections->added_tokens, out);
+    flush_pieces(b);
+    if (!status)
+        number_scores(b);
+    return status;
+}
+
+dt_status dt_hf_vocab(const struct dt_json_outline *tokenizer, const char *name, uint32_t size,
                       struct dt_arena *arena, bool lenient, struct dt_vocab *out,
                       struct dt_error *err)
 {
@@ -233,23 +309,19 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
     struct dt_hf_sections sections;
     dt_hf_find_sections(tokenizer, &sections);
     struct dt_json_value pieces = sections.vocab, merges = sections.merges;
-    struct dt_json_value added = sections.added_tokens, key, item;
-    struct dt_json_walk walk = {0};
-    dt_status status = DT_OK;
     if (!dt_json_is(sections.type, "\"BPE\"") && !merges.n)
         return dt_error_set(err, DT_UNSUPPORTED, name, "its model is not BPE");
     if (!pieces.n || pieces.at[0] != '{' || !merges.n || merges.at[0] != '[')
         return dt_error_set(err, DT_BAD_INPUT, name, "model.vocab and model.merges are missing");
     struct dt_vocab rules = {0};
-    status = dt_hf_rules(&sections, name, &rules, err);
+    dt_status status = dt_hf_rules(&sections, name, &rules, err);
     if (status && !lenient)
         return status;
     if (status)
         rules.kind = dt_json_is(sections.byte_fallback, "true") ? DT_VOCAB_SPM : DT_VOCAB_BPE;
-    status = DT_OK;
     bool spm = rules.kind == DT_VOCAB_SPM;
-    bool fits = alloc_all(&b, arena, pieces, merges, added);
-    if (dt_hf_count_added(added) > DT_ADDED_MAX)
+    bool fits = alloc_all(&b, arena, &sections, spm);
+    if (dt_hf_count_added(sections.added_tokens) > DT_ADDED_MAX)
         return dt_error_set(err, DT_UNSUPPORTED, name,
                             "added_tokens has more than %u tokens with lstrip, rstrip or "
                             "single_word",
@@ -259,21 +331,7 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
     if (!fits)
         return dt_error_set(err, DT_NO_MEMORY, name, "the tables of %u tokens do not fit in memory",
                             size);
-
-    while (!status && dt_json_next(pieces, &walk, &key, &item))
-        status = add_piece(&b, key, item, DT_TOKEN_NORMAL);
-    uint32_t rank = 0;
-    walk = (struct dt_json_walk){0};
-    while (!status && dt_json_next(merges, &walk, &key, &item))
-        status = add_merge(&b, item, rank++, spm);
-    for (uint32_t i = 0; i < size && spm && !status; i++) // single characters are never merged
-        if (b.types[i] == DT_TOKEN_NORMAL && is_byte_piece(b.text + b.offset[i], b.length[i]))
-            b.types[i] = DT_TOKEN_BYTE;
-    if (!status)
-        status = add_tokens(&b, added, out);
-    if (!status && spm)
-        number_scores(&b);
-    if (status)
+    if ((status = read_all(&b, &sections, out)))
         return status;
     out->kind = rules.kind;
     out->pretokenizer = rules.pretokenizer;
@@ -288,13 +346,14 @@ dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t
     out->bytes = b.text;
     out->offset = b.offset;
     out->length = b.length;
-    out->types = (const unsigned char *)b.types;
-    out->types_stride = sizeof *b.types;
-    out->scores = spm ? (const unsigned char *)b.scores : NULL;
+    out->types = b.types;
+    out->types_stride = 1;
+    out->scores = (const unsigned char *)b.scores;
     out->scores_stride = sizeof(float);
-    out->merges = spm ? NULL : b.merges;
+    out->merge_ids = b.merge_ids;
     out->merges_count = b.merge_count;
-    out->merges_bytes = b.merges_used;
+    out->index = b.index;
+    out->index_mask = b.mask;
     out->added = b.added.row;
     out->added_count = b.added.count;
     return DT_OK;

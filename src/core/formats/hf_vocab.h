@@ -6,13 +6,13 @@
 #include "core/formats/json_read.h"
 #include "core/text/vocab.h"
 
-// Reads the BPE model of a tokenizer.json that dt_json_check accepted: byte-level, or SentencePiece
-// with byte fallback (the ranks of the merges become scores). Pieces are copied to the arena with
-// their escapes resolved; ids below `size` without a piece are unused tokens. With out NULL only
-// counts in the arena. lenient: a pre-tokenizer that duotale does not have is left out, not an
-// error (pieces and ids are right, texts are not). DT_BAD_INPUT, DT_UNSUPPORTED or DT_NO_MEMORY;
-// name is for messages.
-dt_status dt_hf_vocab(struct dt_json_value tokenizer, const char *name, uint32_t size,
+// Reads the BPE model of a tokenizer.json that dt_json_check_outline accepted: byte-level, or
+// SentencePiece with byte fallback (the ranks of the merges become scores). Pieces are copied to
+// the arena with their escapes resolved; ids below `size` without a piece are unused tokens. With
+// out NULL only counts in the arena. lenient: a pre-tokenizer that duotale does not have is left
+// out, not an error (pieces and ids are right, texts are not). DT_BAD_INPUT, DT_UNSUPPORTED or
+// DT_NO_MEMORY; name is for messages.
+dt_status dt_hf_vocab(const struct dt_json_outline *tokenizer, const char *name, uint32_t size,
                       struct dt_arena *arena, bool lenient, struct dt_vocab *out,
                       struct dt_error *err);
 

@@ -13,6 +13,9 @@ struct checker {
     const char *text;
     size_t n, at;
     const char *what; // what was expected where it failed; NULL: no error so far
+    struct dt_json_outline *outline;
+    uint32_t member[3]; // by depth: the member whose value is being read, + 1; 0: none
+    size_t items[3];    // of the open list or object
 };
 
 static bool is_space(char c)
@@ -53,16 +56,23 @@ static const char *plain_text(const char *p, const char *end)
 // The first byte that is no space at or after p, where p may be the indentation of a line.
 static const char *indentation(const char *p, const char *end)
 {
-    while (end - p >= 8 && dt_read_u64((const unsigned char *)p) == EACH(' '))
+    while (end - p >= 8) {
+        uint64_t other = dt_read_u64((const unsigned char *)p) ^ EACH(' ');
+        if (other)
+            return p + __builtin_ctzll(other) / 8;
         p += 8;
+    }
+    while (p < end && *p == ' ')
+        p++;
     return p;
 }
 
 static void skip_space(struct checker *c)
 {
-    c->at = (size_t)(indentation(c->text + c->at, c->text + c->n) - c->text);
-    while (c->at < c->n && is_space(c->text[c->at]))
-        c->at++;
+    const char *p = c->text + c->at, *end = c->text + c->n;
+    while (p < end && is_space(*p))
+        p = indentation(p + 1, end);
+    c->at = (size_t)(p - c->text);
 }
 
 static bool accept(struct checker *c, char wanted)
@@ -170,6 +180,49 @@ static bool check_scalar(struct checker *c)
     }
 }
 
+// A member of the open object begins, which is part of the outline.
+static void begin_member(struct checker *c, size_t key, size_t key_end, size_t depth)
+{
+    struct dt_json_outline *o = c->outline;
+    c->member[depth] = 0;
+    if (o->count == DT_JSON_OUTLINE_MAX) {
+        o->partial = true;
+        return;
+    }
+    skip_space(c);
+    o->member[o->count] = (struct dt_json_member){.key = {c->text + key, key_end - key},
+                                                  .value = {c->text + c->at, 0},
+                                                  .parent = depth == 2 ? c->member[1] : 0};
+    c->member[depth] = ++o->count;
+}
+
+// A value inside a list or an object ended, at a depth of 1 to 3.
+static void end_value(struct checker *c, size_t depth)
+{
+    c->items[depth - 1]++;
+    if (depth == 3 || !c->member[depth])
+        return;
+    struct dt_json_member *m = &c->outline->member[c->member[depth] - 1];
+    m->value.n = (size_t)(c->text + c->at - m->value.at);
+    m->items = *m->value.at == '{' || *m->value.at == '[' ? c->items[depth] : 0;
+    c->member[depth] = 0;
+}
+
+static bool check_key(struct checker *c, const char *open, size_t depth)
+{
+    size_t key = c->at;
+    if (!check_string(c))
+        return false;
+    size_t end = c->at;
+    skip_space(c);
+    if (!accept(c, ':'))
+        return refuse(c, "a colon");
+    // the root's members, and those of members that are objects
+    if (c->outline && (depth == 1 || (depth == 2 && open[0] == '}' && c->member[1])))
+        begin_member(c, key, end, depth);
+    return true;
+}
+
 // Not recursive: open[0..depth) are the closing brackets of the open values.
 static bool check_value(struct checker *c)
 {
@@ -184,11 +237,13 @@ static bool check_value(struct checker *c)
                 c->at--;
                 return refuse(c, "at most 64 levels");
             }
+            if (depth < 3)
+                c->items[depth] = 0;
             open[depth++] = object ? '}' : ']';
             skip_space(c);
             if (!accept(c, open[depth - 1])) {
-                if (object && (!check_string(c) || (skip_space(c), !accept(c, ':'))))
-                    return refuse(c, "a colon");
+                if (object && !check_key(c, open, depth))
+                    return false;
                 continue;
             }
             depth--;
@@ -199,12 +254,13 @@ static bool check_value(struct checker *c)
         for (;;) {
             if (depth == 0)
                 return true;
+            if (depth <= 3)
+                end_value(c, depth);
             skip_space(c);
             if (accept(c, ',')) {
                 skip_space(c);
-                if (open[depth - 1] == '}' &&
-                    (!check_string(c) || (skip_space(c), !accept(c, ':'))))
-                    return refuse(c, "a colon");
+                if (open[depth - 1] == '}' && !check_key(c, open, depth))
+                    return false;
                 break;
             }
             if (!accept(c, open[depth - 1]))
@@ -214,10 +270,11 @@ static bool check_value(struct checker *c)
     }
 }
 
-dt_status dt_json_check(const char *text, size_t n, const char *name, struct dt_json_value *out,
-                        struct dt_error *err)
+static dt_status check(struct checker c, const char *name, struct dt_json_value *out,
+                       struct dt_error *err)
 {
-    struct checker c = {text, n, 0, NULL};
+    const char *text = c.text;
+    size_t n = c.n;
     skip_space(&c);
     size_t begin = c.at;
     bool good = check_value(&c);
@@ -232,6 +289,20 @@ dt_status dt_json_check(const char *text, size_t n, const char *name, struct dt_
                             c.what ? c.what : "a value");
     return dt_error_set(err, DT_BAD_INPUT, name, "this JSON has '%c' at byte %zu; expected %s",
                         text[c.at], c.at, good ? "its end" : c.what);
+}
+
+dt_status dt_json_check(const char *text, size_t n, const char *name, struct dt_json_value *out,
+                        struct dt_error *err)
+{
+    return check((struct checker){.text = text, .n = n}, name, out, err);
+}
+
+dt_status dt_json_check_outline(const char *text, size_t n, const char *name,
+                                struct dt_json_outline *out, struct dt_error *err)
+{
+    out->count = 0;
+    out->partial = false;
+    return check((struct checker){.text = text, .n = n, .outline = out}, name, &out->root, err);
 }
 
 // ---- access ----
@@ -263,10 +334,8 @@ static const char *end_of(const char *p, const char *end)
 
 static const char *after_space(const char *p, const char *end)
 {
-    if (p < end && (*p == ',' || *p == '\n'))
-        p = indentation(p + 1, end);
     while (p < end && (is_space(*p) || *p == ',' || *p == ':'))
-        p++;
+        p = indentation(p + 1, end);
     return p;
 }
 
@@ -302,37 +371,37 @@ struct dt_json_value dt_json_find(struct dt_json_value object, const char *name)
     return (struct dt_json_value){NULL, 0};
 }
 
-struct dt_json_value dt_json_find_open(struct dt_json_value object, const char *name)
+static bool is_key(struct dt_json_value key, const char *name)
 {
-    struct dt_json_walk walk = {0};
-    struct dt_json_value key, item;
     size_t length = strlen(name);
-    const char *end = object.n ? object.at + object.n : NULL;
-    while (object.n && object.at[0] == '{') {
-        // the next key, before its value is walked over
-        const char *p = after_space(walk.at ? walk.at : object.at + 1, end - 1);
-        if (p < end - 1 && *p == '"' && (size_t)(end - p) > length + 2 &&
-            memcmp(p + 1, name, length) == 0 && p[length + 1] == '"') {
-            p = after_space(p + length + 2, end - 1);
-            return (struct dt_json_value){p, (size_t)(end - p)};
-        }
-        if (!dt_json_next(object, &walk, &key, &item))
-            break;
-    }
-    return (struct dt_json_value){NULL, 0};
+    return key.n == length + 2 && memcmp(key.at + 1, name, length) == 0;
 }
 
-void dt_json_find_all(struct dt_json_value object, const char *const *names, size_t count,
-                      struct dt_json_value *values)
+struct dt_json_value dt_json_outline_find(const struct dt_json_outline *outline, const char *object,
+                                          const char *name, size_t *items)
 {
-    struct dt_json_walk walk = {0};
-    struct dt_json_value key, item;
-    memset(values, 0, count * sizeof *values);
-    while (object.n && object.at[0] == '{' && dt_json_next(object, &walk, &key, &item))
-        for (size_t i = 0; i < count; i++)
-            if (!values[i].n && key.n == strlen(names[i]) + 2 &&
-                memcmp(key.at + 1, names[i], key.n - 2) == 0)
-                values[i] = item;
+    uint32_t parent = 0;
+    if (outline->partial) {
+        struct dt_json_value in = object ? dt_json_find(outline->root, object) : outline->root;
+        struct dt_json_value found = dt_json_find(in, name);
+        if (items)
+            *items = dt_json_count(found);
+        return found;
+    }
+    for (uint32_t i = 0; object && i < outline->count && !parent; i++)
+        if (!outline->member[i].parent && is_key(outline->member[i].key, object))
+            parent = i + 1;
+    for (uint32_t i = 0; i < outline->count; i++) {
+        const struct dt_json_member *m = &outline->member[i];
+        if (m->parent != parent || (object && !parent) || !is_key(m->key, name))
+            continue;
+        if (items)
+            *items = m->items;
+        return m->value;
+    }
+    if (items)
+        *items = 0;
+    return (struct dt_json_value){NULL, 0};
 }
 
 size_t dt_json_count(struct dt_json_value list)
@@ -370,6 +439,13 @@ size_t dt_json_text_of(struct dt_json_value v, char *out)
     if (!dt_json_is_text(v))
         return 0;
     for (const char *p = v.at + 1, *end = v.at + v.n - 1; p < end; p++) {
+        size_t run = (size_t)(plain_text(p, end) - p);
+        if (out && run)
+            memcpy(out + written, p, run);
+        written += run;
+        p += run;
+        if (p == end)
+            break;
         uint32_t code = (unsigned char)*p;
         if (*p == '\\' && p[1] == 'u') {
             code = hex4(p + 2);
@@ -439,6 +515,14 @@ bool dt_json_number_of(struct dt_json_value v, double *out)
 bool dt_json_uint_of(struct dt_json_value v, uint64_t *out)
 {
     double value;
+    uint64_t whole = 0;
+    size_t i = 0;
+    while (i < v.n && i < 15 && is_digit(v.at[i]))
+        whole = whole * 10 + (uint64_t)(v.at[i++] - '0');
+    if (i && i == v.n) {
+        *out = whole;
+        return true;
+    }
     if (!dt_json_number_of(v, &value) || !(value >= 0 && value <= 9007199254740992.0) ||
         value != floor(value))
         return false;

@@ -24,6 +24,28 @@ struct dt_json_value {
 dt_status dt_json_check(const char *text, size_t n, const char *name, struct dt_json_value *out,
                         struct dt_error *err);
 
+// The same, and notes where the members of the root are, and the members of those that are objects,
+// so that nothing is walked over to find them.
+#define DT_JSON_OUTLINE_MAX 64u
+struct dt_json_member {
+    struct dt_json_value key, value;
+    uint32_t parent; // the member whose value is this one's object, + 1; 0: the root
+    size_t items;    // of a list or an object
+};
+struct dt_json_outline {
+    struct dt_json_value root; // n 0: no text
+    struct dt_json_member member[DT_JSON_OUTLINE_MAX];
+    uint32_t count;
+    bool partial; // there are more members
+};
+dt_status dt_json_check_outline(const char *text, size_t n, const char *name,
+                                struct dt_json_outline *out, struct dt_error *err);
+
+// The first member with this name (plain ASCII, no escapes) of the root, or of its first member
+// `object`; n 0 if there is none. *items: the number of items it has. items may be NULL.
+struct dt_json_value dt_json_outline_find(const struct dt_json_outline *outline, const char *object,
+                                          const char *name, size_t *items);
+
 // Iterates over the members of an object or the items of an array; *walk starts as {0}. False at
 // the end, and at once for other values. key is a string value for members, empty for items.
 struct dt_json_walk {
@@ -35,12 +57,6 @@ bool dt_json_next(struct dt_json_value in, struct dt_json_walk *walk, struct dt_
 // The first member with this name (plain ASCII, no escapes); n 0 if there is none or the value is
 // not an object. Linear in the object.
 struct dt_json_value dt_json_find(struct dt_json_value object, const char *name);
-// The same, but the value reaches to the end of the object, which takes no time to find: for a
-// large object or list that is walked over then.
-struct dt_json_value dt_json_find_open(struct dt_json_value object, const char *name);
-// The same for several names in one walk: values[i] is the first member names[i].
-void dt_json_find_all(struct dt_json_value object, const char *const *names, size_t count,
-                      struct dt_json_value *values);
 // The number of members or items.
 size_t dt_json_count(struct dt_json_value list);
 

@@ -11,7 +11,7 @@
 
 size_t dt_tokenizer_measure(const struct dt_vocab *vocab, size_t max_text)
 {
-    size_t index = dt_tokenizer_index_measure(vocab->size);
+    size_t index = dt_tokenizer_index_measure(vocab);
     if (max_text > SIZE_MAX / 64)
         return SIZE_MAX;
     if (vocab->kind == DT_VOCAB_BPE)

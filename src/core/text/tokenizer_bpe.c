@@ -14,8 +14,8 @@
 
 struct merges {
     struct dt_pretokenizer_plan plan;
-    uint32_t *left, *right, *merged; // by rank
-    uint32_t *slot;                  // hash table of the pairs: rank + 1, or 0: free
+    const uint32_t *ids; // by rank: left, right and result, or three times DT_NO_TOKEN
+    uint32_t *slot;      // hash table of the pairs: rank + 1, or 0: free
     uint32_t mask;
 };
 
@@ -80,15 +80,17 @@ static uint32_t slots_for(uint64_t count)
     return slots;
 }
 
-static bool alloc_table(struct merges **table, struct dt_arena *arena, uint64_t count)
+// *ids: memory for the ids of merges that the vocabulary has as text, else NULL.
+static bool alloc_table(struct merges **table, uint32_t **ids, struct dt_arena *arena,
+                        const struct dt_vocab *vocab)
 {
     struct merges unused, *m = dt_arena_alloc(arena, 1, sizeof *m);
     *table = m;
     m = m ? m : &unused;
-    m->left = dt_arena_alloc(arena, count, sizeof(uint32_t));
-    m->right = dt_arena_alloc(arena, count, sizeof(uint32_t));
-    m->merged = dt_arena_alloc(arena, count, sizeof(uint32_t));
-    m->slot = dt_arena_alloc(arena, slots_for(count), sizeof(uint32_t));
+    *ids =
+        vocab->merge_ids ? NULL : dt_arena_alloc(arena, vocab->merges_count, 3 * sizeof(uint32_t));
+    m->ids = *ids ? *ids : vocab->merge_ids;
+    m->slot = dt_arena_alloc(arena, slots_for(vocab->merges_count), sizeof(uint32_t));
     return m->slot && *table;
 }
 
@@ -96,7 +98,8 @@ size_t dt_bpe_measure_table(const struct dt_vocab *vocab)
 {
     struct dt_arena counter = dt_arena_over(NULL, 0);
     struct merges *table;
-    alloc_table(&table, &counter, vocab->merges_count);
+    uint32_t *ids;
+    alloc_table(&table, &ids, &counter, vocab);
     return counter.wanted + dt_pretokenizer_measure(vocab->pretokenizer);
 }
 
@@ -112,20 +115,19 @@ static uint32_t slot_of(const struct merges *m, uint32_t left, uint32_t right)
     uint32_t slot = hash_pair(left, right) & m->mask;
     for (; m->slot[slot] != 0; slot = (slot + 1) & m->mask) {
         uint32_t rank = m->slot[slot] - 1;
-        if (m->left[rank] == left && m->right[rank] == right)
+        if (m->ids[3 * (size_t)rank] == left && m->ids[3 * (size_t)rank + 1] == right)
             break;
     }
     return slot;
 }
 
-// Enters one merge, "left right". A merge of pieces that do not exist can never happen: it is
-// ignored, as is a header line ("#version: 0.2").
-static dt_status enter(struct dt_tokenizer *t, struct merges *m, uint32_t rank, const char *text,
-                       size_t n, struct dt_error *err)
+// Finds the ids of one merge, "left right". A merge of pieces that do not exist can never happen:
+// it is ignored, as is a header line ("#version: 0.2").
+static dt_status find_ids(struct dt_tokenizer *t, uint32_t rank, const char *text, size_t n,
+                          uint32_t ids[3], struct dt_error *err)
 {
     const char *space = n > 1 ? memchr(text + 1, ' ', n - 1) : NULL;
     char joined[2 * DT_PIECE_MAX];
-    m->left[rank] = m->right[rank] = m->merged[rank] = DT_NO_TOKEN;
     if (!space || space + 1 == text + n || n > sizeof joined)
         return dt_error_set(err, DT_BAD_INPUT, NULL,
                             "tokenizer.ggml.merges: item %u is \"%.*s\"; expected two pieces", rank,
@@ -136,15 +138,25 @@ static dt_status enter(struct dt_tokenizer *t, struct merges *m, uint32_t rank, 
     uint32_t first = dt_tokenizer_find(t, text, left);
     uint32_t second = first == DT_NO_TOKEN ? first : dt_tokenizer_find(t, space + 1, right);
     uint32_t both = second == DT_NO_TOKEN ? second : dt_tokenizer_find(t, joined, left + right);
-    if (both == DT_NO_TOKEN)
-        return DT_OK;
-    m->left[rank] = first;
-    m->right[rank] = second;
-    m->merged[rank] = both;
-    uint32_t slot = slot_of(m, first, second);
-    if (m->slot[slot] == 0) // the first of two merges of a pair counts
-        m->slot[slot] = rank + 1;
+    bool whole = both != DT_NO_TOKEN;
+    ids[0] = whole ? first : DT_NO_TOKEN;
+    ids[1] = whole ? second : DT_NO_TOKEN;
+    ids[2] = both;
     return DT_OK;
+}
+
+// The ids of all merges of a GGUF array of strings, whose lengths the reader has checked.
+static dt_status find_all_ids(struct dt_tokenizer *t, uint32_t *ids, struct dt_error *err)
+{
+    const unsigned char *at = t->vocab->merges;
+    dt_status status = DT_OK;
+    for (uint32_t rank = 0; rank < t->vocab->merges_count && !status; rank++) {
+        uint64_t n;
+        memcpy(&n, at, sizeof n);
+        status = find_ids(t, rank, (const char *)at + 8, (size_t)n, ids + 3 * (size_t)rank, err);
+        at += 8 + n;
+    }
+    return status;
 }
 
 dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err)
@@ -152,25 +164,28 @@ dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err)
     const struct dt_vocab *vocab = t->vocab;
     struct dt_arena saved = t->arena;
     struct merges *m;
-    if (!alloc_table(&m, &t->arena, vocab->merges_count) ||
+    uint32_t *ids;
+    if (!alloc_table(&m, &ids, &t->arena, vocab) ||
         !dt_pretokenizer_plan(&m->plan, vocab->pretokenizer, &t->arena)) {
         t->arena = saved;
         return dt_error_set(err, DT_NO_MEMORY, NULL, "the table of %llu merges needs %zu bytes",
                             (unsigned long long)vocab->merges_count, dt_bpe_measure_table(vocab));
     }
+    dt_status status = ids ? find_all_ids(t, ids, err) : DT_OK;
+    if (status) {
+        t->arena = saved;
+        return status;
+    }
     m->mask = slots_for(vocab->merges_count) - 1;
     memset(m->slot, 0, (m->mask + 1) * sizeof *m->slot);
-    // a GGUF array of strings; the reader has checked their lengths
-    const unsigned char *at = vocab->merges;
     for (uint32_t rank = 0; rank < vocab->merges_count; rank++) {
-        uint64_t n;
-        memcpy(&n, at, sizeof n);
-        dt_status status = enter(t, m, rank, (const char *)at + 8, (size_t)n, err);
-        if (status) {
-            t->arena = saved;
-            return status;
-        }
-        at += 8 + n;
+        const uint32_t *merge = m->ids + 3 * (size_t)rank;
+        const uint32_t *ahead = vocab->merges_count - rank > 8 ? merge + 3 * 8 : merge;
+        __builtin_prefetch(&m->slot[hash_pair(ahead[0], ahead[1]) & m->mask], 1);
+        uint32_t slot = merge[2] == DT_NO_TOKEN ? 0 : slot_of(m, merge[0], merge[1]);
+        // the first of two merges of a pair counts
+        if (merge[2] != DT_NO_TOKEN && m->slot[slot] == 0)
+            m->slot[slot] = rank + 1;
     }
     for (uint32_t byte = 0; byte < 256; byte++) {
         unsigned char character[2];
@@ -252,7 +267,7 @@ static void merge_all(struct word *w)
 
     for (uint32_t i; w->rank[i = w->tree[1]] != NONE;) {
         uint32_t gone = w->after[i];
-        w->token[i] = w->m->merged[w->rank[i]];
+        w->token[i] = w->m->ids[3 * (size_t)w->rank[i] + 2];
         w->token[gone] = NONE;
         w->after[i] = w->after[gone];
         if (w->after[i] != NONE)

@@ -14,10 +14,11 @@ static uint32_t index_slots(uint32_t size)
     return slots;
 }
 
-size_t dt_tokenizer_index_measure(uint32_t size)
+size_t dt_tokenizer_index_measure(const struct dt_vocab *vocab)
 {
     struct dt_arena counter = dt_arena_over(NULL, 0);
-    dt_arena_alloc(&counter, index_slots(size), sizeof(uint32_t));
+    if (!vocab->index)
+        dt_arena_alloc(&counter, index_slots(vocab->size), sizeof(uint32_t));
     return counter.wanted;
 }
 
@@ -90,21 +91,55 @@ bool dt_tokenizer_is_special(const struct dt_vocab *vocab, uint32_t id)
 _Static_assert(DT_MAX_VOCAB <= ID_MASK, "id + 1 must fit in a slot");
 
 // The slot of this piece, or the free slot where it belongs.
-static uint32_t slot_of(const struct dt_tokenizer *t, const uint32_t *index,
+static uint32_t slot_of(const struct dt_vocab *vocab, const uint32_t *index, uint32_t mask,
                         const unsigned char *piece, size_t n, uint32_t *tag)
 {
     uint64_t hash = hash_piece(piece, n);
-    uint32_t slot = (uint32_t)(hash >> 32) & t->index_mask;
+    uint32_t slot = (uint32_t)(hash >> 32) & mask;
     *tag = (uint32_t)hash & ~ID_MASK;
-    for (; index[slot] != 0; slot = (slot + 1) & t->index_mask) {
+    for (; index[slot] != 0; slot = (slot + 1) & mask) {
         size_t length;
         if ((index[slot] & ~ID_MASK) != *tag)
             continue;
-        const unsigned char *other = dt_vocab_piece(t->vocab, (index[slot] & ID_MASK) - 1, &length);
+        const unsigned char *other = dt_vocab_piece(vocab, (index[slot] & ID_MASK) - 1, &length);
         if (length == n && memcmp(other, piece, n) == 0)
             break;
     }
     return slot;
+}
+
+uint32_t *dt_piece_index_new(struct dt_arena *arena, uint32_t size, uint32_t *mask)
+{
+    uint32_t slots = index_slots(size);
+    uint32_t *index = dt_arena_alloc(arena, slots, sizeof *index);
+    *mask = slots - 1;
+    if (index)
+        memset(index, 0, slots * sizeof *index);
+    return index;
+}
+
+void dt_piece_index_prefetch(const uint32_t *index, uint32_t mask, const void *piece, size_t n)
+{
+    __builtin_prefetch(&index[(uint32_t)(hash_piece(piece, n) >> 32) & mask], 1);
+}
+
+bool dt_piece_index_add(const struct dt_vocab *vocab, uint32_t *index, uint32_t mask, uint32_t id)
+{
+    size_t n;
+    uint32_t tag;
+    const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
+    uint32_t slot = slot_of(vocab, index, mask, piece, n, &tag);
+    uint32_t there = index[slot] & ID_MASK;
+    if (!there || there > id + 1)
+        index[slot] = (id + 1) | tag;
+    return !there || there == id + 1;
+}
+
+uint32_t dt_piece_index_find(const struct dt_vocab *vocab, const uint32_t *index, uint32_t mask,
+                             const void *piece, size_t n)
+{
+    uint32_t tag, found = index[slot_of(vocab, index, mask, piece, n, &tag)] & ID_MASK;
+    return found == 0 ? DT_NO_TOKEN : found - 1;
 }
 
 void dt_tokenizer_index_build(struct dt_tokenizer *t)
@@ -112,23 +147,27 @@ void dt_tokenizer_index_build(struct dt_tokenizer *t)
     if (t->index)
         return;
     const struct dt_vocab *vocab = t->vocab;
-    uint32_t slots = index_slots(vocab->size);
-    uint32_t *index = dt_arena_alloc(&t->arena, slots, sizeof *index);
-    memset(index, 0, slots * sizeof *index);
-    t->index_mask = slots - 1;
+    const uint32_t *index = vocab->index;
+    t->index_mask = vocab->index_mask;
+    if (!index) {
+        uint32_t *built = dt_piece_index_new(&t->arena, vocab->size, &t->index_mask);
+        for (uint32_t id = 0; id < vocab->size; id++) {
+            size_t n;
+            uint32_t ahead = vocab->size - id > DT_PIECE_AHEAD ? id + DT_PIECE_AHEAD : id;
+            const unsigned char *piece = dt_vocab_piece(vocab, ahead, &n);
+            dt_piece_index_prefetch(built, t->index_mask, piece, n);
+            dt_piece_index_add(vocab, built, t->index_mask, id);
+        }
+        index = built;
+    }
     for (uint32_t id = 0; id < vocab->size; id++) {
-        size_t n;
-        uint32_t tag;
-        const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
-        uint32_t slot = slot_of(t, index, piece, n, &tag);
-        if (index[slot] == 0)
-            index[slot] = (id + 1) | tag;
+        uint32_t n = vocab->length[id];
         if (n > t->longest)
-            t->longest = (uint32_t)n;
+            t->longest = n;
         if (n > 0 && dt_tokenizer_is_special(vocab, id)) {
-            t->starts_special[piece[0]] = true;
+            t->starts_special[vocab->bytes[vocab->offset[id]]] = true;
             if (n > t->longest_special)
-                t->longest_special = (uint32_t)n;
+                t->longest_special = n;
         }
     }
     find_byte_tokens(t);
@@ -140,6 +179,5 @@ uint32_t dt_tokenizer_find(struct dt_tokenizer *t, const void *piece, size_t n)
     dt_tokenizer_index_build(t);
     if (n > t->longest)
         return DT_NO_TOKEN;
-    uint32_t tag, found = t->index[slot_of(t, t->index, piece, n, &tag)] & ID_MASK;
-    return found == 0 ? DT_NO_TOKEN : found - 1;
+    return dt_piece_index_find(t->vocab, t->index, t->index_mask, piece, n);
 }

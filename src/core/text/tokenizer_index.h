@@ -20,8 +20,19 @@ struct dt_tokenizer {
     uint32_t byte_token[256];
 };
 
-// Bytes of memory the index over `size` pieces needs.
-size_t dt_tokenizer_index_measure(uint32_t size);
+// The index over the pieces of a vocabulary whose bytes, offset and length are set, for readers
+// that look pieces up: allocates it (NULL: no memory) with *mask; adds a piece, false if another
+// one has the same text; finds one (the lowest id if there are several, or DT_NO_TOKEN).
+uint32_t *dt_piece_index_new(struct dt_arena *arena, uint32_t size, uint32_t *mask);
+bool dt_piece_index_add(const struct dt_vocab *vocab, uint32_t *index, uint32_t mask, uint32_t id);
+// Loads what the other two need of this piece into the cache: some pieces before they are called.
+#define DT_PIECE_AHEAD 8u
+void dt_piece_index_prefetch(const uint32_t *index, uint32_t mask, const void *piece, size_t n);
+uint32_t dt_piece_index_find(const struct dt_vocab *vocab, const uint32_t *index, uint32_t mask,
+                             const void *piece, size_t n);
+
+// Bytes of memory the index over the pieces needs; 0 if the vocabulary has it.
+size_t dt_tokenizer_index_measure(const struct dt_vocab *vocab);
 
 // Builds the index in t->arena, whose free memory is at least dt_tokenizer_index_measure bytes.
 // Does nothing if it exists already.

@@ -88,8 +88,12 @@ struct dt_vocab {
     const struct dt_added_token *added; // those with flags, by id; in the arena
     uint32_t added_count;
     const unsigned char *merges; // BPE: GGUF's array of strings "left right"; others: NULL
-    uint64_t merges_count;
+    uint64_t merges_count;       // of either form
     size_t merges_bytes;
+    // The same as three ids each, left, right and result, in the arena; then merges is NULL.
+    const uint32_t *merge_ids;
+    const uint32_t *index; // over the pieces (tokenizer_index.h), in the arena, or NULL
+    uint32_t index_mask;
 };
 
 // Reads llama2.c's tokenizer.bin: uint32 longest piece, then for each of `size` pieces f32 score,

@@ -155,6 +155,24 @@ static void put_added(struct dt_gguf_keys *k, const struct dt_vocab *v, const ch
             dt_gguf_put_u32(&k->bytes, v->added[i].id);
 }
 
+// The merges as texts "left right".
+static void put_merges(struct dt_gguf_keys *k, const struct dt_vocab *v)
+{
+    key_array(k, "tokenizer.ggml.merges", DT_GGUF_STRING, v->merges_count);
+    if (!v->merge_ids)
+        put(&k->bytes, v->merges, v->merges_bytes);
+    for (uint64_t i = 0; v->merge_ids && i < v->merges_count; i++) {
+        size_t left, right;
+        const unsigned char *first = dt_vocab_piece(v, v->merge_ids[3 * i], &left);
+        const unsigned char *second = dt_vocab_piece(v, v->merge_ids[3 * i + 1], &right);
+        uint64_t n = left + 1 + right;
+        put(&k->bytes, &n, sizeof n);
+        put(&k->bytes, first, left);
+        put(&k->bytes, " ", 1);
+        put(&k->bytes, second, right);
+    }
+}
+
 static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
 {
     if (v->kind == DT_VOCAB_NONE) {
@@ -176,10 +194,8 @@ static void put_vocabulary(struct dt_gguf_keys *k, const struct dt_vocab *v)
     key_array(k, "tokenizer.ggml.token_type", DT_GGUF_I32, v->size);
     for (uint32_t i = 0; i < v->size; i++)
         dt_gguf_put_u32(&k->bytes, dt_vocab_type(v, i));
-    if (!spm) {
-        key_array(k, "tokenizer.ggml.merges", DT_GGUF_STRING, v->merges_count);
-        put(&k->bytes, v->merges, v->merges_bytes);
-    }
+    if (!spm)
+        put_merges(k, v);
     key_token(k, "tokenizer.ggml.bos_token_id", v->bos);
     key_token(k, "tokenizer.ggml.eos_token_id", v->eos);
     key_token(k, "tokenizer.ggml.unknown_token_id", v->unknown);
