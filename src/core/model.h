@@ -11,7 +11,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "core/quant/forms.h"
-#include "core/text/vocab.h"
+#include "core/text/dialogue.h"
 
 // Limits for the fields of a file, far above any real model.
 #define DT_MAX_LAYERS  1024u
@@ -89,9 +89,9 @@ struct dt_layer {
 #define DT_UNSET (-1.0f)
 struct dt_model_hints {
     float temperature, top_p, top_k, min_p, repeat_penalty;
-    uint32_t length;     // tokens of a usual story, 0: absent
-    bool chat;           // start in chat mode
-    const char *opening; // a first prompt, in the file's bytes, not terminated; or NULL
+    uint32_t length;        // tokens of a usual story, 0: absent
+    bool chat, chat_stated; // whether it is for chats, where the file says so
+    const char *opening;    // a first prompt, in the file's bytes, not terminated; or NULL
     size_t opening_length;
 };
 
@@ -140,6 +140,7 @@ struct dt_model {
     struct dt_layer *layers;  // hp.layers of them, in the arena
     struct dt_vocab vocab;    // kind DT_VOCAB_NONE: the file has none
     struct dt_model_hints hints;
+    struct dt_dialogue dialogue;     // whether it was made for dialogues
     const unsigned char *gguf_bytes; // the first file of a GGUF model, for its metadata; else NULL
     size_t gguf_size;
     char note[DT_NOTES_MAX][DT_NOTE_SIZE]; // one line each, without the file's name

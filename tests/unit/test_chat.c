@@ -11,6 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "core/text/dialogue.h"
 #include "core/text/template.h"
 #include "synth.h"
 
@@ -302,13 +303,63 @@ static void default_system(void **state)
     assert_null(dt_template_default_system(NULL, 0, &length));
 }
 
+// A template alone does not make a chat model: names decide, then the end token.
+static void made_for_dialogues(void **state)
+{
+    (void)state;
+    static const char *const markers[] = {"<|im_end|>", "<|endoftext|>", NULL};
+    static const char chatml[] = "<|im_start|>{{ m.content }}<|im_end|>", own[] = "{{ eos_token }}";
+    struct toy t;
+    toy_make(&t, true, markers);
+    uint32_t im_end = t.first_marker, text_end = im_end + 1;
+    const struct {
+        const char *template, *name[2];
+        uint32_t eos, other;
+        bool chat;
+        const char *reason;
+    } rows[] = {
+        {chatml, {"Qwen3 0.6B"}, im_end, text_end, true, "<|im_end|> ends the turns"},
+        {chatml, {"Qwen3 0.6B"}, text_end, im_end, true, "<|im_end|> ends the turns"},
+        {chatml, {"Qwen2.5 0.5B"}, text_end, text_end, false, "<|endoftext|> is not that of"},
+        {chatml, {"Qwen3-0.6B-Base"}, im_end, im_end, false, "says \"Base\""},
+        {chatml,
+         {"x", "qwen2.5-0.5b-instruct-q8_0.gguf"},
+         text_end,
+         text_end,
+         true,
+         "\"instruct\""},
+        {chatml, {"a-chat", "a-base"}, im_end, im_end, false, "says \"base\""},
+        {chatml, {"gemma-3-270m-it"}, text_end, text_end, true, "says \"it\""},
+        {chatml, {"titles-database-chatter"}, text_end, text_end, false, "is not that of"},
+        {own, {"zephyr"}, text_end, text_end, true, "<|endoftext|> ends the turns"},
+        {own, {"zephyr"}, DT_NO_TOKEN, DT_NO_TOKEN, false, "no end token"},
+        {"", {"a-chat"}, im_end, im_end, false, ""},
+        {NULL, {"a-chat"}, im_end, im_end, false, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct dt_dialogue_name names[2];
+        size_t count = 0;
+        struct dt_dialogue d;
+        for (; count < 2 && rows[i].name[count]; count++)
+            names[count] =
+                (struct dt_dialogue_name){rows[i].name[count], strlen(rows[i].name[count])};
+        const uint32_t ends[] = {rows[i].eos, rows[i].other};
+        t.vocab.eos = rows[i].eos;
+        dt_dialogue_decide(&t.vocab, rows[i].template,
+                           rows[i].template ? strlen(rows[i].template) : 0, names, count, ends, 2,
+                           &d);
+        if (d.chat != rows[i].chat || !strstr(d.reason, rows[i].reason))
+            fail_msg("row %zu: %d, %s", i, d.chat, d.reason);
+    }
+    toy_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dialogues_to_tokens),
-        cmocka_unit_test(nobody_forges_a_turn),
-        cmocka_unit_test(families_by_their_markers),
-        cmocka_unit_test(default_system),
+        cmocka_unit_test(dialogues_to_tokens),       cmocka_unit_test(nobody_forges_a_turn),
+        cmocka_unit_test(families_by_their_markers), cmocka_unit_test(default_system),
+        cmocka_unit_test(made_for_dialogues),
     };
     return cmocka_run_group_tests_name("chat", tests, NULL, NULL);
 }

@@ -228,7 +228,7 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .value = "MODE",
         .group = "Stories",
         .help = "story: the model continues your text; chat: you and the model take turns; auto: "
-                "chat for chat models.",
+                "chat in an interactive session with a model made for dialogues, else story.",
     },
     [DT_SET_TEMPLATE] = {
         .name = "chat-template",

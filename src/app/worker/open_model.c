@@ -87,11 +87,39 @@ static void choose_template(struct dt_worker *w)
     open_own_template(w);
 }
 
+// Whether the turns of the template are known.
+static bool has_turns(const struct dt_worker *w)
+{
+    return w->chat.source || w->family > DT_TEMPLATE_PLAIN;
+}
+
 bool dt_open_model_chat_wanted(struct dt_worker *w)
 {
+    const struct dt_model *model = dt_engine_model(w->engine);
     if (dt_settings_is(&w->settings, DT_SET_MODE, "auto"))
-        return dt_engine_model(w->engine)->hints.chat && w->family != DT_TEMPLATE_STORY;
+        return (model->hints.chat || (model->dialogue.chat && has_turns(w))) &&
+               w->family != DT_TEMPLATE_STORY;
     return dt_settings_is(&w->settings, DT_SET_MODE, "chat");
+}
+
+// Says which mode the setting `auto` means for a model with a chat template, why, and how to choose
+// the other.
+static void report_mode(struct dt_worker *w)
+{
+    const struct dt_model *model = dt_engine_model(w->engine);
+    const char *reason = model->dialogue.reason;
+    if (!dt_settings_is(&w->settings, DT_SET_MODE, "auto") || !*reason ||
+        w->family == DT_TEMPLATE_STORY)
+        return; // the storyteller writes stories
+    bool chat = dt_open_model_chat_wanted(w);
+    if (!chat && model->dialogue.chat)
+        reason = "its chat template cannot be run";
+    dt_report_notice(w->report, DT_NOTICE_INFO,
+                     chat ? "Chat mode: the model is for dialogues (%s). /set mode story continues "
+                            "texts instead."
+                          : "Story mode: the model continues texts (%s). /set mode chat talks to "
+                            "it instead.",
+                     reason);
 }
 
 static int on_load(void *arg, size_t done, size_t total)
@@ -221,6 +249,7 @@ static void adopt_model(struct dt_worker *w, const char *path)
     choose_template(w);
     if (w->story.count == 0)
         w->story.chat = dt_open_model_chat_wanted(w);
+    report_mode(w);
     w->story.stale = w->story.count > 0;
     snprintf(w->figures.model, sizeof w->figures.model, "%s", name ? name + 1 : path);
     w->threads_set = w->settings.value[DT_SET_THREADS];

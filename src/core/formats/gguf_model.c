@@ -51,6 +51,7 @@ static dt_status read_hints(struct dt_gguf_reader *r, const struct dt_gguf *g)
         (status = dt_gguf_uint(g, "duotale.length", 0, DT_MAX_CONTEXT, &h->length, r->err)) ||
         (status = dt_gguf_bool(g, "duotale.chat", &h->chat, r->err)))
         return status;
+    h->chat_stated = dt_gguf_find(g, "duotale.chat") != NULL;
     if ((status = dt_gguf_bool(g, "duotale.packed.tied", &r->packed_tied, r->err)))
         return status;
     return dt_gguf_uint(g, "duotale.packed.group", 1, DT_MAX_DIM, &r->packed_group, r->err);

@@ -136,6 +136,41 @@ dt_status dt_model_open_vocabulary(const struct dt_model_part *parts, uint32_t c
     return status;
 }
 
+// The name of a file without its folder; of a file in a model's folder, that of the folder.
+static struct dt_dialogue_name name_of(const struct dt_model_part *part, bool folder)
+{
+    size_t end = strlen(part->name), begin;
+    for (int k = 0; k <= (int)folder; k++) {
+        while (k && end && part->name[end - 1] == '/')
+            end--;
+        for (begin = end; begin && part->name[begin - 1] != '/';)
+            begin--;
+        if (k < (int)folder)
+            end = begin;
+    }
+    return (struct dt_dialogue_name){part->name + begin, end - begin};
+}
+
+static void decide_dialogue(const struct dt_model_part *part, struct dt_model *m)
+{
+    struct dt_dialogue_name names[5] = {{m->name, m->name_length}};
+    size_t count = m->name ? 1 : 0;
+    bool folder = strcmp(m->format, "safetensors") == 0;
+    names[count++] = name_of(part, folder);
+    for (uint32_t i = 0; i < m->fact_count && count < 5; i++) {
+        const struct dt_model_fact *f = &m->facts[i];
+        if (dt_read_is(f->key, f->key_length, "general.finetune") ||
+            dt_read_is(f->key, f->key_length, "general.basename"))
+            names[count++] = (struct dt_dialogue_name){f->text, f->length};
+    }
+    // A GGUF file's list of ends may have been found by their texts.
+    dt_dialogue_decide(&m->vocab, m->chat_template, m->chat_template_length, names, count,
+                       folder ? m->vocab.ends : &m->vocab.eos, folder ? m->vocab.end_count : 1,
+                       &m->dialogue);
+    if (m->hints.chat_stated)
+        m->dialogue = (struct dt_dialogue){m->hints.chat, "the file says so"};
+}
+
 dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
                               struct dt_arena *arena, struct dt_model *out, struct dt_error *err)
 {
@@ -146,6 +181,7 @@ dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
         arena->used = before;
         return status;
     }
+    decide_dialogue(&parts[0], out);
     dt_vocab_find_ends(&out->vocab);
     for (uint32_t i = 0; i < count; i++)
         out->file_bytes += parts[i].n;

@@ -352,7 +352,8 @@ void dt_gguf_key_model(struct dt_gguf_keys *k, const struct dt_conversion *c)
     key_text_n(k, "duotale.opening", h->opening, h->opening_length);
     if (h->length)
         dt_gguf_key_u32(k, "duotale.length", h->length);
-    if (h->chat)
-        dt_gguf_key_bool(k, "duotale.chat", true);
+    // what a folder's name and list of ends say is lost otherwise
+    if (h->chat_stated || (m->chat_template && strcmp(m->format, "safetensors") == 0))
+        dt_gguf_key_bool(k, "duotale.chat", m->dialogue.chat);
     dt_gguf_key_metadata(k, m);
 }

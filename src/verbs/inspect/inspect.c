@@ -183,6 +183,8 @@ static void put_template(struct dt_json *j, const struct dt_model *m)
     dt_json_put_bool(j, "chat_template_runs", chat.source != NULL);
     dt_json_put_text(j, "chat_template_fault",
                      chat.reason.status == DT_OK ? NULL : chat.reason.message);
+    dt_json_put_bool(j, "for_dialogues", m->dialogue.chat);
+    dt_json_put_text(j, "for_dialogues_reason", m->dialogue.reason);
     dt_inspect_put_templates(j, m);
     dt_chat_close(&chat);
 }
@@ -198,6 +200,9 @@ static void print_template(const struct dt_model *m)
     if (chat.reason.status != DT_OK)
         dt_print(stdout, "the model's own template (%zu bytes) cannot be run: %s\n",
                  m->chat_template_length, chat.reason.message);
+    if (*m->dialogue.reason)
+        dt_print(stdout, "made for dialogues: %s (%s)\n", m->dialogue.chat ? "yes" : "no",
+                 m->dialogue.reason);
     dt_inspect_print_templates(m);
     dt_chat_close(&chat);
 }

@@ -28,6 +28,7 @@ struct dt_run_options {
     enum dt_run_stop stop;
     uint32_t sequences; // stories that are generated together; at least 1
     bool chat, ids, json, quiet, verbose, special;
+    bool mode_open; // --mode auto: a story, and a line about a model made for dialogues
     bool show_thoughts, without_thinking; // --thinking
     struct dt_stop_text stops;            // --stop-text
     struct dt_verb_voice voice;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "host/print.h"
+#include "core/text/template.h"
 #include "verbs/run/run.h"
 
 static double milliseconds(uint64_t from, uint64_t to)
@@ -93,6 +94,14 @@ void dt_run_announce(const struct dt_run_options *o, struct dt_engine *engine,
              (unsigned long long)o->seed);
     if (plan->context_reason == DT_CONTEXT_USUAL)
         dt_print(stderr, "%s\n", dt_engine_context_note(engine, note, sizeof note));
+    const struct dt_model *model = dt_engine_model(engine);
+    if (o->mode_open && model->dialogue.chat &&
+        dt_template_recognise(model->chat_template, model->chat_template_length) !=
+            DT_TEMPLATE_STORY)
+        dt_print(stderr,
+                 "the model is for dialogues (%s), but run continues a text; -m chat talks to it, "
+                 "-m story leaves this line out\n",
+                 model->dialogue.reason);
     bool asked = o->model.engine.pack != DT_PACK_AUTO || o->verbose;
     if (*dt_verb_cost(plan, cost, sizeof cost) &&
         (asked || plan->weights.from_form != DT_FORM_NONE))

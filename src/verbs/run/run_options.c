@@ -99,6 +99,7 @@ static int read_setting(struct dt_run_options *o, int id, const struct dt_option
         break;
     case DT_SET_MODE:
         o->chat = strcmp(value.text, "chat") == 0;
+        o->mode_open = strcmp(value.text, "auto") == 0;
         break;
     case DT_SET_STOP:
         o->stop = strcmp(value.text, "bos") == 0 ? DT_RUN_STOP_BOS : DT_RUN_STOP_END;
