@@ -16,6 +16,10 @@ SPLIT = ["<|assistant|>", "<th", "ink>", "\n", "Hm", " maybe", " so", "</", "thi
          "Yes", " it", " is", "<|end|>"]
 BRACKETS = ["<|assistant|>", "[THINK]", "Hm", " maybe", " so", "[/THINK]", "Yes", " it", " is",
             "<|end|>"]
+# more than eight tokens of a thought
+WORDS = ["One", " two", " three", " four", " five", " six", " seven", " eight", " nine", " ten"]
+LONG = ["<|assistant|>", "<think>", "\n", *WORDS, "</think>", "\n\n", "Yes", " it", " is",
+        "<|end|>"]
 ENDLESS = ["<|assistant|>", "<think>", "\n", "Hm", " maybe", " so", "<|end|>"]
 
 
@@ -34,6 +38,8 @@ def make(here):
     models["split"] = Scripted(here / "split", [SPLIT], DROPS)
     models["control"] = Scripted(here / "control", [BRACKETS], KEEPS,
                                  special=("[THINK]", "[/THINK]"))
+    models["long drops"] = Scripted(here / "long drops", [LONG], DROPS, markers=MARKERS)
+    models["long opens"] = Scripted(here / "long opens", [LONG], OPENS, markers=MARKERS)
     models["endless"] = Scripted(here / "endless", [ENDLESS], DROPS, markers=MARKERS)
     return models
 
@@ -286,13 +292,13 @@ def continued(here, models):
         db.close()
         return rows
 
-    whole = THINKS.decode()[:-1]
-    for name, opened in (("drops", ""), ("opens", "<think>\n")):
-        def plain(*lines, length=3, more=()):
+    whole = "<think>\n" + "".join(WORDS) + "</think>\n\nYes it is"
+    for name, before in (("long drops", 2), ("long opens", 0)):
+        def plain(*lines, length=1, more=()):
             return run(models[name].path, "-m", "chat", "-t", "0", "-n", length, *more, env=env,
                        text="\n".join(lines).encode() + b"\n")
 
-        cut = opened + ("<think>\nHm" if not opened else "Hm maybe so")
+        cut = "<think>\n" + "".join(WORDS[:8 - before])
         result = plain("/set history off", "Hi")
         expect(f"{name}: cut in a thought", saved()[-1] == cut and result.stdout == b"", result)
         result = plain("/open", "/continue", length=100)
@@ -315,6 +321,25 @@ def continued(here, models):
         result = plain("/set history off", "/set thinking off", "Hi", "/set thinking show",
                        "/continue", "/set thinking hide", "Ho", length=2)
         expect(f"{name}: a turn goes on as it began", saved()[-2] == "Yes it is", (saved(), result))
+
+
+def limited(here, models):
+    """The setting length counts the answer; a thought may be eight times as long."""
+    def plain(name, length):
+        return run(models[name].path, "-m", "chat", "-t", "0", "-n", length, "--private",
+                   env={"HOME": str(here)}, text=b"Hi\n")
+
+    for name in ("keeps", "drops", "opens"):
+        result = plain(name, 3)
+        expect(f"{name}: an answer as long as the limit, behind a longer thought",
+               result.stdout == ANSWER, result)
+        result = plain(name, 2)
+        expect(f"{name}: an answer that is longer", result.stdout == b"Yes it\n", result)
+    for name in ("long drops", "long opens"):
+        result = plain(name, 1)
+        expect(f"{name}: a thought of more than 8 tokens", result.stdout == b"", result)
+        result = plain(name, 2)
+        expect(f"{name}: and of less than 16", result.stdout == b"Yes it\n", result)
 
 
 def real_templates(here):
@@ -354,6 +379,7 @@ def main():
         spoken(here, models)
         session(here, models)
         continued(here, models)
+        limited(here, models)
         real_templates(here)
     done()
 

@@ -213,7 +213,8 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .initial = "256",
         .value = "N",
         .group = "Sampling",
-        .help = "The most tokens of one turn; 0: until the story ends or the context is full.",
+        .help = "The most tokens of one turn; 0: until the story ends or the context is full. "
+                "Thoughts before an answer do not count; they may be eight times as long.",
     },
 
     // ---- Stories ----

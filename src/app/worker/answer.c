@@ -76,6 +76,11 @@ void dt_answer_free(struct dt_answer *a)
     dt_string_buffer_free(&a->text);
 }
 
+bool dt_answer_begun(const struct dt_answer *a)
+{
+    return !a->thoughts.rows || a->thoughts.state == DT_THOUGHTS_ANSWER;
+}
+
 bool dt_answer_push(struct dt_answer *a, struct dt_worker *w, const char *raw, size_t n,
                     uint32_t tokens)
 {
@@ -90,6 +95,8 @@ bool dt_answer_push(struct dt_answer *a, struct dt_worker *w, const char *raw, s
     }
     if (inside || a->thoughts.state == DT_THOUGHTS_INSIDE)
         a->thought_tokens = tokens;
+    if (!dt_answer_begun(a))
+        a->before_tokens = tokens;
     if (found)
         a->filter = (struct dt_text_filter){0}; // what follows is not part of the text
     return found;

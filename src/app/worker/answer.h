@@ -21,6 +21,7 @@ struct dt_answer {
     char stop_texts[DT_SETTING_TEXT_MAX];
     struct dt_thoughts thoughts;
     uint32_t thought_tokens;
+    uint32_t before_tokens; // before the answer: thoughts, and the blanks around them
     struct dt_string_buffer thought, text; // what the front end does not have yet
     bool failed; // memory was short: text is missing in the turn, or was not posted
 };
@@ -33,6 +34,8 @@ void dt_answer_free(struct dt_answer *answer);
 // text. tokens: of this generation so far, this one included.
 bool dt_answer_push(struct dt_answer *answer, struct dt_worker *w, const char *raw, size_t n,
                     uint32_t tokens);
+// Whether there is more than thoughts, or blanks that may be followed by one.
+bool dt_answer_begun(const struct dt_answer *answer);
 // The turn has ended: adds what was held back.
 void dt_answer_end(struct dt_answer *answer, struct dt_worker *w);
 // Posts what the front end does not have yet.

@@ -165,6 +165,16 @@ static bool shift_context(struct dt_worker *w, struct generation *g, enum dt_app
     return true;
 }
 
+// Whether the turn is as long as `length` allows, which counts the answer. A thought before it may
+// be THOUGHT_SHARE times as long.
+#define THOUGHT_SHARE 8u
+static bool is_long_enough(const struct generation *g, uint32_t length)
+{
+    uint32_t tokens = g->turn->tokens - g->begun_tokens;
+    return dt_answer_begun(&g->answer) ? tokens - g->answer.before_tokens >= length
+                                       : tokens / THOUGHT_SHARE >= length;
+}
+
 // Whether something ends the turn before its next token; *end says what.
 static bool ends_before_next(struct dt_worker *w, struct generation *g, enum dt_app_turn_end *end,
                              struct dt_error *err)
@@ -175,7 +185,7 @@ static bool ends_before_next(struct dt_worker *w, struct generation *g, enum dt_
     }
     dt_worker_see_settings(w);
     uint32_t length = (uint32_t)dt_settings_uint(&w->settings, DT_SET_LENGTH);
-    if (length && g->turn->tokens - g->begun_tokens >= length) {
+    if (length && is_long_enough(g, length)) {
         *end = DT_END_LENGTH;
         return true;
     }
