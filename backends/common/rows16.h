@@ -12,8 +12,11 @@
 #ifndef DT_BACKENDS_COMMON_ROWS16_H
 #define DT_BACKENDS_COMMON_ROWS16_H
 
+#include <stdbool.h>
+
 #include "abi/backend.h"
 #include "abi/kit/vector.h"
+#include "common/transpose.h"
 #include "common/weights.h"
 
 #define ROWS16_LAYOUT "rows16-1"
@@ -142,6 +145,128 @@ KIT_INLINE uint32_t rows16_nibbles(const unsigned char *block, uint32_t part)
                     : (a >> 4 & 0x0f0f0f0f) | (b & 0xf0f0f0f0);
 }
 
+#if defined(KIT_AVX512) || defined(KIT_AVX2)
+
+// Transposes 4 x 4 lanes in each half.
+KIT_INLINE void rows16_transpose_4(__m256i s[4])
+{
+    __m256i a = _mm256_unpacklo_epi32(s[0], s[1]), b = _mm256_unpackhi_epi32(s[0], s[1]);
+    __m256i c = _mm256_unpacklo_epi32(s[2], s[3]), d = _mm256_unpackhi_epi32(s[2], s[3]);
+    s[0] = _mm256_unpacklo_epi64(a, c);
+    s[1] = _mm256_unpackhi_epi64(a, c);
+    s[2] = _mm256_unpacklo_epi64(b, d);
+    s[3] = _mm256_unpackhi_epi64(b, d);
+}
+
+// 32 bytes of sixteen rows: four bytes of a row are a lane of out[4 bytes][half].
+KIT_INLINE void rows16_load_32(__m256i out[8][2], const unsigned char *from, size_t stride)
+{
+    KIT_UNROLL
+    for (size_t h = 0; h < 2; h++) {
+        __m256i s[8];
+        KIT_UNROLL
+        for (size_t r = 0; r < 8; r++)
+            s[r] = _mm256_loadu_si256((const void *)(from + (h * 8 + r) * stride));
+        avx2_transpose(s);
+        KIT_UNROLL
+        for (size_t k = 0; k < 8; k++)
+            out[k][h] = s[k];
+    }
+}
+
+KIT_INLINE void rows16_store(unsigned char *to, __m256i a, __m256i b)
+{
+    _mm256_storeu_si256((void *)to, a);
+    _mm256_storeu_si256((void *)(to + 32), b);
+}
+
+// The quants of a group of sixteen rows. Returns false, with nothing written, for groups that are
+// no multiple of 32.
+KIT_INLINE bool rows16_pack_sixteen(unsigned char *to, const unsigned char *from, size_t stride,
+                                    uint32_t kind, uint32_t group)
+{
+    const __m256i low = _mm256_set1_epi8(15), flip = _mm256_set1_epi8(-128);
+    if (kind == ROWS16_Q4) {
+        __m256i part[4][2];
+        KIT_UNROLL
+        for (size_t h = 0; h < 2; h++) {
+            __m256i s[4];
+            KIT_UNROLL
+            for (size_t r = 0; r < 4; r++)
+                s[r] = _mm256_loadu2_m128i((const void *)(from + (h * 8 + r + 4) * stride),
+                                           (const void *)(from + (h * 8 + r) * stride));
+            rows16_transpose_4(s);
+            KIT_UNROLL
+            for (size_t k = 0; k < 2; k++) {
+                __m256i a = s[2 * k], b = s[2 * k + 1];
+                part[k][h] = _mm256_or_si256(_mm256_and_si256(a, low),
+                                             _mm256_slli_epi16(_mm256_and_si256(b, low), 4));
+                part[k + 2][h] = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(a, 4), low),
+                                                 _mm256_andnot_si256(low, b));
+            }
+        }
+        KIT_UNROLL
+        for (size_t k = 0; k < 4; k++)
+            rows16_store(to + k * 64, part[k][0], part[k][1]);
+        return true;
+    }
+    if (group % 32)
+        return false;
+    for (uint32_t k = 0; k < group; k += 32, to += 512) {
+        __m256i s[8][2];
+        rows16_load_32(s, from + k, stride);
+        KIT_UNROLL
+        for (size_t i = 0; i < 8; i++)
+            rows16_store(to + i * 64, _mm256_xor_si256(s[i][0], flip),
+                         _mm256_xor_si256(s[i][1], flip));
+    }
+    return true;
+}
+
+// The columns of sixteen rows of floats, as far as they are a multiple of 32 bytes. Returns how
+// many.
+KIT_INLINE uint32_t rows16_pack_columns(unsigned char *to, const unsigned char *from, size_t stride,
+                                        uint32_t cols, size_t size)
+{
+    const __m256i low = _mm256_set1_epi32(0xffff);
+    uint32_t k = 0, step = (uint32_t)(32 / size);
+    for (; k + step <= cols; k += step, from += 32, to += 512) {
+        __m256i s[8][2];
+        rows16_load_32(s, from, stride);
+        KIT_UNROLL
+        for (size_t i = 0; i < 8; i++) {
+            __m256i a = s[i][0], b = s[i][1];
+            if (size == 4) {
+                rows16_store(to + i * 64, a, b);
+                continue;
+            }
+            __m256i even = _mm256_packus_epi32(_mm256_and_si256(a, low), _mm256_and_si256(b, low)),
+                    odd = _mm256_packus_epi32(_mm256_srli_epi32(a, 16), _mm256_srli_epi32(b, 16));
+            rows16_store(to + i * 64, _mm256_permute4x64_epi64(even, 0xd8),
+                         _mm256_permute4x64_epi64(odd, 0xd8));
+        }
+    }
+    return k;
+}
+
+#else
+
+KIT_INLINE bool rows16_pack_sixteen(unsigned char *to, const unsigned char *from, size_t stride,
+                                    uint32_t kind, uint32_t group)
+{
+    (void)to, (void)from, (void)stride, (void)kind, (void)group;
+    return false;
+}
+
+KIT_INLINE uint32_t rows16_pack_columns(unsigned char *to, const unsigned char *from, size_t stride,
+                                        uint32_t cols, size_t size)
+{
+    (void)to, (void)from, (void)stride, (void)cols, (void)size;
+    return 0;
+}
+
+#endif
+
 KIT_INLINE void rows16_pack_group(unsigned char *to, const struct dt_matrix *w, uint32_t kind,
                                   uint32_t begin, uint32_t rows, uint32_t g)
 {
@@ -153,6 +278,8 @@ KIT_INLINE void rows16_pack_group(unsigned char *to, const struct dt_matrix *w, 
                size);
     to += rows16_scale_bytes(w->scale_type);
     const unsigned char *from = weight_quants(w, begin, g);
+    if (rows == 16 && rows16_pack_sixteen(to, from, w->row_stride, kind, w->group))
+        return;
     uint32_t parts = kind == ROWS16_Q4 ? 4 : w->group / 4;
     for (uint32_t r = 0; r < rows; r++, from += w->row_stride) {
         for (uint32_t k = 0; k < parts; k++) {
@@ -169,7 +296,8 @@ KIT_INLINE void rows16_pack_floats(unsigned char *to, const struct dt_matrix *w,
                                    uint32_t rows, size_t size)
 {
     const unsigned char *from = (const unsigned char *)w->quants + begin * w->row_stride;
-    for (uint32_t k = 0; k < w->cols; k += 64) {
+    uint32_t done = rows == 16 ? rows16_pack_columns(to, from, w->row_stride, w->cols, size) : 0;
+    for (uint32_t k = done; k < w->cols; k += 64) {
         uint32_t end = w->cols - k < 64 ? w->cols : k + 64;
         for (uint32_t r = 0; r < rows; r++) {
             for (uint32_t i = k; i < end; i++)
