@@ -59,6 +59,7 @@ struct dt_app_figures {
     uint32_t threads;
     bool slow;        // no backend but the reference was found for the model; a notice says why
     bool unsaved;     // the library cannot be written: finished turns wait in memory
+    bool streamed;    // the weights are read while they are computed; `weights` has the figures
     char weights[64]; // "packed (file)", "packed (copy, 15.2 MB)", "in place"
     char stack[128];  // "int8@avx2+fastexp"
     char model[128];  // file name without folders

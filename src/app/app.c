@@ -39,6 +39,7 @@ static dt_status new_engine(struct dt_app *app, const struct dt_settings *s, str
         .batch = (uint32_t)dt_settings_uint(s, DT_SET_BATCH),
         .kv_type = dt_settings_is(s, DT_SET_KV, "f16") ? DT_KV_F16 : DT_KV_F32,
         .pack = dt_pack_policy_of(dt_settings_text(s, DT_SET_PACK)),
+        .weights = dt_weights_place_of(dt_settings_text(s, DT_SET_WEIGHTS)),
         .memory_limit = (size_t)dt_settings_uint(s, DT_SET_MEM_LIMIT),
         .without_shortlist = !dt_settings_on(s, DT_SET_SHORTLIST),
     };

@@ -37,6 +37,7 @@ struct product {
     uint32_t rows_per_item[3],
         first_item[4];         // items of matrix m: first_item[m] .. first_item[m + 1] - 1
     uint32_t items_at_once[3]; // POLL_BYTES at most, or one
+    size_t bytes;              // that all items read
     const void *act;
     size_t x_stride;
     uint32_t columns;
@@ -95,39 +96,73 @@ const void *dt_linear_prepare(const struct dt_compute *on, const struct dt_linea
     return on->act;
 }
 
+// Adds matrix number m, whose items follow those of the ones before it.
+static void add_matrix(struct product *p, int m, const struct dt_linear *l, float *out,
+                       size_t out_stride)
+{
+    const struct dt_matrix *w = &l->matrix;
+    uint32_t tile = l->by->table.row_tile;
+    size_t row_bytes = w->bytes / w->rows + 1;
+    size_t item_rows = p->on->workers > 1 ? ITEM_BYTES / row_bytes + 1 : w->rows;
+    if (item_rows * row_bytes > POLL_BYTES)
+        item_rows = POLL_BYTES / row_bytes + 1;
+    p->linear[m] = l;
+    p->out[m] = out;
+    p->out_stride[m] = out_stride;
+    p->rows_per_item[m] = (uint32_t)(item_rows + tile - 1) / tile * tile;
+    p->items_at_once[m] = (uint32_t)(POLL_BYTES / (p->rows_per_item[m] * row_bytes));
+    p->items_at_once[m] += p->items_at_once[m] == 0;
+    uint32_t items = (w->rows + p->rows_per_item[m] - 1) / p->rows_per_item[m];
+    for (int after = m + 1; after < 4; after++)
+        p->first_item[after] = p->first_item[m] + items;
+    p->bytes += w->bytes * p->columns;
+}
+
+static void run_product(struct product *p)
+{
+    dt_compute_spread(p->on, product_body, p, p->first_item[3], p->bytes);
+}
+
+// The product of one matrix, by the ranges of rows that its supply gives.
+static void multiply_supplied(const struct product *prepared, const struct dt_linear *l, float *out,
+                              size_t out_stride)
+{
+    const struct dt_supply *supply = l->supply;
+    const struct dt_compute *on = prepared->on;
+    struct dt_supplied part = {.end = 0};
+    for (uint32_t row = 0; row < l->matrix.rows && !dt_compute_cancelled(on); row = part.end) {
+        if (!supply->rows(supply->host, l->index, row, on->cancel, &part))
+            return;
+        struct product p = *prepared;
+        struct dt_linear range = {.matrix = part.matrix, .by = l->by};
+        add_matrix(&p, 0, &range, out + row, out_stride);
+        run_product(&p);
+        supply->done(supply->host);
+    }
+}
+
 void dt_linear_multiply(const struct dt_compute *on, const struct dt_linear *const *linear,
                         float *const *out, const size_t *out_stride, int count, const float *x,
                         size_t x_stride, uint32_t columns)
 {
     if (on->observer)
         on->observer->product(on->observer->arg, linear[0], x, x_stride, columns);
-    for (int first = 0; first < count;) {
+    const void *act = NULL;
+    for (int first = 0, m; first < count; first += m) {
         struct product p = {.on = on, .x_stride = x_stride, .columns = columns};
-        p.act = dt_linear_prepare(on, linear[first], x, x_stride, columns);
-        size_t bytes = 0;
-        uint32_t items = 0;
-        int m = 0;
-        for (; first + m < count && m < 3 && same_preparation(linear[first], linear[first + m]);
-             m++) {
-            const struct dt_matrix *w = &linear[first + m]->matrix;
-            uint32_t tile = linear[first + m]->by->table.row_tile;
-            size_t row_bytes = w->bytes / w->rows + 1;
-            size_t item_rows = on->workers > 1 ? ITEM_BYTES / row_bytes + 1 : w->rows;
-            if (item_rows * row_bytes > POLL_BYTES)
-                item_rows = POLL_BYTES / row_bytes + 1;
-            p.linear[m] = linear[first + m];
-            p.out[m] = out[first + m];
-            p.out_stride[m] = out_stride[first + m];
-            p.rows_per_item[m] = (uint32_t)(item_rows + tile - 1) / tile * tile;
-            p.items_at_once[m] = (uint32_t)(POLL_BYTES / (p.rows_per_item[m] * row_bytes));
-            p.items_at_once[m] += p.items_at_once[m] == 0;
-            p.first_item[m] = items;
-            items += (w->rows + p.rows_per_item[m] - 1) / p.rows_per_item[m];
-            bytes += w->bytes * columns;
+        if (first == 0 || !same_preparation(linear[first - 1], linear[first]))
+            act = dt_linear_prepare(on, linear[first], x, x_stride, columns);
+        p.act = act;
+        m = 1;
+        if (linear[first]->supply) {
+            multiply_supplied(&p, linear[first], out[first], out_stride[first]);
+            continue;
         }
-        for (int rest = m; rest < 4; rest++)
-            p.first_item[rest] = items;
-        dt_compute_spread(on, product_body, &p, items, bytes);
-        first += m;
+        add_matrix(&p, 0, linear[first], out[first], out_stride[first]);
+        for (; first + m < count && m < 3 && !linear[first + m]->supply &&
+               same_preparation(linear[first], linear[first + m]);
+             m++)
+            add_matrix(&p, m, linear[first + m], out[first + m], out_stride[first + m]);
+        run_product(&p);
     }
 }

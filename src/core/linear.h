@@ -7,11 +7,14 @@
 #include <stdbool.h>
 
 #include "core/stack.h"
+#include "core/supply.h"
 
 // A matrix and the instance that computes it.
 struct dt_linear {
     struct dt_matrix matrix;
     const struct dt_instance *by;
+    const struct dt_supply *supply; // of its rows; NULL: they are where the matrix says
+    uint32_t index;                 // of the matrix, for the supply
 };
 
 // Where numbers became infinite or undefined. Quantising and norms can hide that from the logits,
@@ -70,8 +73,9 @@ const void *dt_linear_prepare(const struct dt_compute *on, const struct dt_linea
 
 // out[m] = linear[m] * x for count matrices and all columns; column c of out[m] begins at
 // out[m] + c * out_stride[m], its rows are contiguous. Matrices that share a preparation and follow
-// each other are computed in one parallel loop. Returns early, with out undefined, when cancelled:
-// the flag is polled at least every 1 MB of weights.
+// each other are computed in one parallel loop; those with a supply are computed by its ranges of
+// rows. Returns early, with out undefined, when cancelled: the flag is polled at least every 1 MB
+// of weights, and while a supply waits.
 void dt_linear_multiply(const struct dt_compute *on, const struct dt_linear *const *linear,
                         float *const *out, const size_t *out_stride, int count, const float *x,
                         size_t x_stride, uint32_t columns);

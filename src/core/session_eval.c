@@ -74,7 +74,8 @@ static void frequent_rows_body(void *arg, uint32_t begin, uint32_t end, uint32_t
 
 static void prepare_frequent(struct listed_rows *l)
 {
-    struct dt_linear block = {dt_frequent_rows_block(l->frequent, 0), l->frequent->from->by};
+    struct dt_linear block = {.matrix = dt_frequent_rows_block(l->frequent, 0),
+                              .by = l->frequent->from->by};
     l->act = dt_linear_prepare(&l->f->compute, &block, l->x, l->f->dim_stride, 1);
     l->prepared = FREQUENT_ROWS;
 }

@@ -141,10 +141,14 @@ static dt_status decide(const struct dt_stack *stack, enum dt_pack_policy pack,
                         dt_form_name(w->form));
 }
 
-// The matrices of products in the order of use: index 0 to 7 * layers - 1, then the classifier.
-static const struct dt_matrix *matrix_of(const struct dt_model *model, size_t index)
+uint32_t dt_weights_count(const struct dt_model *model)
 {
-    if (index == (size_t)model->hp.layers * 7)
+    return model->hp.layers * 7 + 1;
+}
+
+const struct dt_matrix *dt_weights_matrix(const struct dt_model *model, uint32_t index)
+{
+    if (index == model->hp.layers * 7)
         return &model->classifier;
     const struct dt_layer *l = &model->layers[index / 7];
     const struct dt_matrix *const of[7] = {&l->query, &l->key, &l->value, &l->output,
@@ -152,9 +156,9 @@ static const struct dt_matrix *matrix_of(const struct dt_model *model, size_t in
     return of[index % 7];
 }
 
-static struct dt_linear *linear_of(struct dt_weights *weights, size_t index)
+struct dt_linear *dt_weights_linear(struct dt_weights *weights, uint32_t index)
 {
-    if (index == (size_t)weights->model->hp.layers * 7)
+    if (index == weights->model->hp.layers * 7)
         return &weights->classifier;
     struct dt_weights_layer *l = &weights->layers[index / 7];
     struct dt_linear *const of[7] = {&l->query, &l->key, &l->value, &l->output,
@@ -188,9 +192,9 @@ dt_status dt_weights_plan(const struct dt_model *model, const struct dt_stack *s
     memset(out, 0, sizeof *out);
     out->arena_bytes = align(model->hp.layers * sizeof(struct dt_weights_layer));
     size_t most_plain = 0;
-    size_t count = (size_t)model->hp.layers * 7 + 1;
-    for (size_t i = 0; i < count; i++) {
-        const struct dt_matrix *w = matrix_of(model, i);
+    uint32_t count = dt_weights_count(model);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct dt_matrix *w = dt_weights_matrix(model, i);
         struct dt_copy_plan d;
         if (!w->rows) // a structure without this matrix
             continue;
@@ -252,10 +256,10 @@ static bool read_again(const struct dt_weights *w, const struct dt_matrix *from)
 
 void dt_weights_each_copied(struct dt_weights *weights, dt_weights_visit *visit, void *arg)
 {
-    size_t count = (size_t)weights->model->hp.layers * 7 + 1;
-    for (size_t i = 0; i < count; i++) {
-        const struct dt_matrix *from = matrix_of(weights->model, i);
-        if (from->rows && linear_of(weights, i)->matrix.quants != from->quants &&
+    uint32_t count = dt_weights_count(weights->model);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct dt_matrix *from = dt_weights_matrix(weights->model, i);
+        if (from->rows && dt_weights_linear(weights, i)->matrix.quants != from->quants &&
             !read_again(weights, from))
             visit(arg, from);
     }
@@ -291,10 +295,10 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
     if (!out->embedding.by || !out->embedding.by->table.embed)
         out->embedding.by = &dt_instance_reference; // reads rows of every form
 
-    size_t count = (size_t)model->hp.layers * 7 + 1;
-    for (size_t i = 0; i < count; i++) {
-        const struct dt_matrix *from = matrix_of(model, i);
-        struct dt_linear *to = linear_of(out, i);
+    uint32_t count = dt_weights_count(model);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct dt_matrix *from = dt_weights_matrix(model, i);
+        struct dt_linear *to = dt_weights_linear(out, i);
         struct dt_copy_plan d;
         if (!from->rows)
             continue;

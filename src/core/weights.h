@@ -77,6 +77,13 @@ dt_status dt_weights_build(const struct dt_model *model, const struct dt_stack *
                            const struct dt_weights_watch *watch, struct dt_weights *out,
                            struct dt_error *err);
 
+// The matrices of products are numbered in the order in which a pass uses them: 7 of each layer,
+// then the classifier. Some have no rows. dt_weights_matrix gives the model's, dt_weights_linear
+// what is computed with.
+uint32_t dt_weights_count(const struct dt_model *model);
+const struct dt_matrix *dt_weights_matrix(const struct dt_model *model, uint32_t index);
+struct dt_linear *dt_weights_linear(struct dt_weights *weights, uint32_t index);
+
 // Calls visit for every matrix of the model that was copied and that computing does not read.
 typedef void dt_weights_visit(void *arg, const struct dt_matrix *from);
 void dt_weights_each_copied(struct dt_weights *weights, dt_weights_visit *visit, void *arg);

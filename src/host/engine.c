@@ -152,7 +152,9 @@ void dt_engine_make_shortlist(struct dt_engine *e)
 {
     const struct dt_linear *classifier = &e->stack.weights->classifier_rows;
     uint32_t users = dt_engine_sessions(e);
-    bool use = dt_engine_needs_shortlist(e, &classifier->matrix, classifier->by),
+    // the rows of one that is streamed would be read again, in places
+    bool use = !e->stack.weights->classifier.supply &&
+               dt_engine_needs_shortlist(e, &classifier->matrix, classifier->by),
          packed = e->stack.weights->classifier.matrix.form == DT_FORM_PACKED;
     size_t bytes = use ? dt_shortlist_measure(classifier, packed, users) : 0;
     if (e->shortlist_block.bytes != bytes) {
@@ -178,7 +180,8 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
     if (e->prepared)
         return dt_error_set(err, DT_FAILED, path, "another model is open; close it first");
     e->prepared = true; // dt_engine_close() releases everything from here on
-    if (!e->options.batch)
+    bool chosen = !e->options.batch;
+    if (chosen)
         e->options.batch = choose_batch(e);
     dt_status status = dt_model_files_map(&e->files, path, err);
     if (status == DT_OK)
@@ -197,6 +200,8 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
         status = dt_engine_choose_context(e, e->stack.instance, err);
     if (status == DT_OK && computes)
         status = dt_engine_make_plan(e, e->stack.instance, &e->plan, err);
+    if (status == DT_OK && chosen && e->plan.stream.streamed)
+        status = dt_engine_widen_batch(e, err);
     if (status == DT_OK)
         status = dt_engine_check(e, err);
     if (status != DT_OK) {
@@ -241,6 +246,8 @@ static dt_status alloc_weights(struct dt_engine *e, struct dt_engine_stack *c,
     dt_status status = dt_engine_plan_weights(e, c->instance, c->instance->pack, &plan, err);
     if (status != DT_OK)
         return status;
+    if (e->stream && plan.copied_bytes)
+        return dt_engine_refuse_copy(e, c->instance->name, plan.copied_bytes, err);
     status = dt_block_alloc(&e->account, &c->weights_block, plan.arena_bytes,
                             plan.packed_bytes   ? "a packed copy of the weights"
                             : plan.copied_bytes ? "a converted copy of the weights"
@@ -346,8 +353,11 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
         return status;
     e->stack.instance->threads = e->threads;
     status = dt_engine_check_context(e, false, err);
+    if (status == DT_OK) // the number of sessions may have changed
+        status = dt_engine_make_plan(e, e->stack.instance, &e->plan, err);
     if (status == DT_OK) {
-        dt_model_files_read_ahead(&e->files);
+        if (!e->plan.stream.streamed)
+            dt_model_files_read_ahead(&e->files);
         status = dt_engine_build(e, &e->stack, progress, progress_arg, err);
     }
     if (status == DT_OK)
@@ -355,7 +365,10 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
     if (status == DT_OK)
         status = dt_block_alloc(&e->account, &e->sampler_block,
                                 dt_sampler_measure(e->model.hp.vocab), "the sampler", err);
+    if (status == DT_OK && e->plan.stream.streamed)
+        status = dt_engine_start_stream(e, progress, progress_arg, err);
     if (status != DT_OK) { // back to the prepared state
+        dt_block_free(&e->account, &e->sampler_block);
         dt_block_free(&e->account, &e->session_block);
         dt_block_free(&e->account, &e->stack.weights_block);
         dt_block_free(&e->account, &e->stack.scratch);
@@ -396,6 +409,8 @@ void dt_engine_close(struct dt_engine *e)
     if (!e->prepared)
         return;
     dt_engine_stack_free(e, &e->stack);
+    dt_stream_free(e->stream);
+    e->stream = NULL;
     dt_threads_free(e->threads);
     e->threads = NULL;
     dt_block_free(&e->account, &e->session_block);
@@ -512,6 +527,7 @@ void dt_engine_memory(const struct dt_engine *e, struct dt_engine_plan *now)
     now->shortlist = e->shortlist_block.bytes;
     now->session.own = e->session_block.bytes;
     now->session.scratch = e->stack.scratch.bytes;
+    now->stream = e->stream ? *dt_stream_plan_of(e->stream) : (struct dt_stream_plan){0};
     now->total = atomic_load(&e->account.used);
     now->context_reason = e->context_reason;
     now->context = e->session ? dt_session_capacity(e->session) : now->context;

@@ -17,6 +17,7 @@
 #include "host/memory.h"
 #include "host/modules/registry.h"
 #include "host/modules/stack_instance.h"
+#include "host/stream/stream.h"
 
 struct dt_engine;
 
@@ -27,6 +28,16 @@ enum dt_tune_policy {
     DT_TUNE_NEVER, // by the score
     DT_TUNE_AGAIN, // by a new one
 };
+
+// Where weights are that are not copied.
+enum dt_weights_place {
+    DT_WEIGHTS_AUTO = 0, // mapped if they fit into memory, else streamed where that is possible
+    DT_WEIGHTS_MAPPED,   // in the page cache
+    DT_WEIGHTS_STREAMED, // a part in memory, the rest read for every token (host/stream)
+};
+
+// The place of a name: "auto", "mapped" or "streamed"; AUTO for any other.
+enum dt_weights_place dt_weights_place_of(const char *name);
 
 struct dt_engine_options {
     const char *stack;         // as in dt_registry_assemble; NULL: "auto"
@@ -41,8 +52,10 @@ struct dt_engine_options {
     enum dt_pack_policy pack; // AUTO: packed if the copy takes at most a quarter of the memory
                               // that is available (and left of memory_limit)
     enum dt_tune_policy tune;
-    size_t memory_limit;     // bytes of allocated memory (not mapped files); 0: no limit
-    bool check_scales;       // check every scale when opening (reads the whole file)
+    size_t memory_limit; // bytes of allocated memory (not mapped files); 0: no limit
+    enum dt_weights_place weights;
+    const struct dt_stream_options *stream; // limits (if not 0) and medium for tests; NULL: none
+    bool check_scales;                      // check every scale when opening (reads the whole file)
     bool without_shortlist;  // compute all logits of every token (core/sampling/shortlist.h); the
                              // generated text is the same
     bool without_vocabulary; // open a model without a vocabulary, for measurements without text
@@ -80,15 +93,18 @@ struct dt_engine_plan {
     size_t sampler;
     size_t shortlist;
     struct dt_session_bytes session;
-    size_t total; // everything above except file_bytes
+    struct dt_stream_plan stream; // what is in memory is in total
+    size_t total;                 // everything above except file_bytes
     uint32_t context, threads;
     enum dt_context_reason context_reason;
     char stack[128]; // resolved name
 };
 
 // How the weights are used, in at most 63 bytes: "packed (file)", "packed (copy, 15.2 MB)",
-// "converted (copy, 3.1 MB)" or "in place".
+// "converted (copy, 3.1 MB)" or "in place". dt_engine_stream_text: of streamed ones.
 const char *dt_engine_weights_text(const struct dt_weights_plan *plan, char *out, size_t size);
+
+const char *dt_engine_stream_text(const struct dt_stream_plan *plan, char *out, size_t size);
 
 // Maps the model's files (see dt_model_files_map for `path`), reads its tables and vocabulary,
 // resolves the stack and computes the memory plan. Reads no weights and allocates nothing of the
@@ -248,6 +264,15 @@ bool dt_engine_cancelled(const struct dt_engine *engine);
 
 // Figures of the shortlist since the weights were loaded; false if it is not in use.
 bool dt_engine_shortlist(const struct dt_engine *engine, struct dt_shortlist_facts *facts);
+
+// How the weights of a started engine are used, in at most 63 bytes: dt_engine_weights_text, or
+// "streamed: 43% in memory, 34.7 MB/token, 91% waiting".
+const char *dt_engine_weights_now(const struct dt_engine *engine, char *out, size_t size);
+
+// Figures of streaming since the model was started; false if the weights are not streamed. plan may
+// be NULL.
+bool dt_engine_stream(const struct dt_engine *engine, struct dt_stream_plan *plan,
+                      struct dt_stream_facts *facts);
 
 // Computes what a swap to this stack would allocate. plan->total is in addition to the memory in
 // use now.

@@ -15,6 +15,9 @@
 // for: the mapped weights need memory too, in the page cache.
 #define CONTEXT_SHARE 2u
 
+// Where the weights do not fit either.
+#define STREAMED_SHARE 4u
+
 // Of what --mem-limit leaves, one part in so many is kept: longer prompts and another stack need
 // memory later.
 #define LIMIT_SHARE 8u
@@ -112,12 +115,16 @@ dt_status dt_engine_choose_context(struct dt_engine *e, const struct dt_stack_in
     dt_status status = other_bytes(e, instance, &others, err);
     if (status != DT_OK)
         return status;
+    uint64_t least = machine < limit ? machine : limit, most = UINT64_MAX;
+    if (e->options.weights != DT_WEIGHTS_MAPPED && dt_model_files_bytes(&e->files) > least)
+        most = least / STREAMED_SHARE;
     if (machine != UINT64_MAX)
         machine = less(machine, others) / CONTEXT_SHARE;
     if (limit != UINT64_MAX)
         limit = less(limit, others) / LIMIT_SHARE * (LIMIT_SHARE - 1);
+    least = machine < limit ? machine : limit;
     if (!limits.asked)
-        limits.fits = longest_within(e, machine < limit ? machine : limit, limits.trained);
+        limits.fits = longest_within(e, most < least ? most : least, limits.trained);
     e->context = dt_context_choose(&limits, &e->context_reason);
     return DT_OK;
 }

@@ -23,7 +23,10 @@ static dt_status check_files(struct dt_engine *e, bool now, struct dt_error *err
 static dt_status check_evaluated(struct dt_engine *e, const struct dt_session *session, bool single,
                                  dt_status status, struct dt_error *err)
 {
-    dt_status files = check_files(e, !single || status != DT_OK, err); // the cause of other errors
+    // the causes of other errors
+    dt_status files = check_files(e, !single || status != DT_OK, err);
+    if (files == DT_OK && e->stream)
+        files = dt_stream_check(e->stream, err);
     if (files == DT_OK && status == DT_BAD_INPUT && !dt_session_is_finite(session))
         dt_engine_name_damage(e, err);
     return files != DT_OK ? files : status;
@@ -39,8 +42,14 @@ dt_status dt_engine_eval(struct dt_engine *e, const uint32_t *tokens, uint32_t c
 dt_status dt_engine_score(struct dt_engine *e, const uint32_t *tokens, uint32_t count,
                           dt_session_logits_sink *sink, void *sink_arg, struct dt_error *err)
 {
+    uint32_t position = dt_session_position(e->session);
+    uint64_t begun = e->stream ? dt_clock_ns() : 0;
     dt_status status = dt_session_eval(e->session, tokens, count, sink, sink_arg, err);
-    return check_evaluated(e, e->session, count == 1, status, err);
+    e->stream_ns += e->stream ? dt_clock_ns() - begun : 0;
+    dt_status checked = check_evaluated(e, e->session, count == 1, status, err);
+    if (checked != status) // another attempt may succeed
+        dt_session_truncate(e->session, position);
+    return checked;
 }
 
 dt_status dt_engine_eval_parts(struct dt_engine *e, struct dt_session_part *parts, uint32_t count,
@@ -48,7 +57,12 @@ dt_status dt_engine_eval_parts(struct dt_engine *e, struct dt_session_part *part
 {
     for (uint32_t i = 0; i < dt_engine_sessions(e); i++)
         dt_session_set_bound(dt_session_in_group(e->session, i), dt_sampler_bound(&e->sampler[i]));
+    uint32_t position[DT_SESSIONS_MAX];
+    uint64_t begun = e->stream ? dt_clock_ns() : 0;
+    for (uint32_t i = 0; i < count; i++)
+        position[i] = dt_session_position(parts[i].session);
     dt_status status = dt_session_eval_parts(parts, count);
+    e->stream_ns += e->stream ? dt_clock_ns() - begun : 0;
     struct dt_session *failed = e->session;
     bool single = true;
     for (uint32_t i = 0; i < count; i++)
@@ -61,7 +75,10 @@ dt_status dt_engine_eval_parts(struct dt_engine *e, struct dt_session_part *part
             *err = *parts[i].err;
         break;
     }
-    return check_evaluated(e, failed, single, status, err);
+    dt_status checked = check_evaluated(e, failed, single, status, err);
+    for (uint32_t i = 0; i < count && checked != status; i++)
+        dt_session_truncate(parts[i].session, position[i]);
+    return checked;
 }
 
 uint32_t dt_engine_next(struct dt_engine *e)

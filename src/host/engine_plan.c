@@ -47,8 +47,7 @@ bool dt_engine_needs_shortlist(const struct dt_engine *e, const struct dt_matrix
            dt_shortlist_pays(classifier, by, e->model.weight_bytes);
 }
 
-// What may still be allocated.
-static uint64_t memory_left(const struct dt_engine *e)
+uint64_t dt_engine_memory_left(const struct dt_engine *e)
 {
     uint64_t available = dt_memory_available(NULL), limit = e->account.limit,
              used = atomic_load(&e->account.used);
@@ -68,7 +67,7 @@ uint32_t dt_engine_choose_sessions(struct dt_engine *e, uint32_t most)
         status = dt_session_estimate(&e->model, &options, NULL, &two, NULL);
     uint64_t number = 1;
     if (status == DT_OK)
-        number = memory_left(e) / SESSIONS_SHARE / (two.own - one.own);
+        number = dt_engine_memory_left(e) / SESSIONS_SHARE / (two.own - one.own);
     number = number < 1 ? 1 : number;
     e->options.sessions = number < most ? (uint32_t)number : most;
     return e->options.sessions;
@@ -93,14 +92,14 @@ dt_status dt_engine_choose_pack(struct dt_engine *e, struct dt_stack_instance *i
                                 struct dt_error *err)
 {
     if (instance->pack == DT_PACK_AUTO)
-        instance->pack = e->options.pack;
+        instance->pack = dt_engine_must_stream(e) ? DT_PACK_NEVER : e->options.pack;
     if (instance->pack != DT_PACK_AUTO)
         return DT_OK;
     struct dt_weights_plan plan;
     dt_status status = dt_engine_plan_weights(e, instance, DT_PACK_ALWAYS, &plan, err);
     if (status != DT_OK)
         return status;
-    uint64_t available = memory_left(e);
+    uint64_t available = dt_engine_memory_left(e);
     struct dt_session_bytes session;
     struct dt_session_options options =
         dt_engine_session_options(e, e->threads ? dt_threads_count(e->threads)
@@ -152,7 +151,8 @@ dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *ins
     plan->tokenizer = e->tokenizer_block.bytes;
     plan->sampler = dt_sampler_measure(e->model.hp.vocab);
     const struct dt_matrix *listed = dt_weights_listed(&e->model);
-    struct dt_linear classifier = {*listed, dt_stack_for_matrix(&instance->stack, listed)};
+    struct dt_linear classifier = {.matrix = *listed,
+                                   .by = dt_stack_for_matrix(&instance->stack, listed)};
     if (dt_engine_needs_shortlist(e, &classifier.matrix, classifier.by))
         plan->shortlist = dt_shortlist_measure(&classifier, instance->pack == DT_PACK_ALWAYS,
                                                dt_engine_sessions(e));
@@ -162,5 +162,5 @@ dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *ins
     plan->context = e->context;
     plan->context_reason = e->context_reason;
     dt_format(plan->stack, sizeof plan->stack, "%s", instance->name);
-    return DT_OK;
+    return dt_engine_plan_stream(e, plan, err);
 }

@@ -43,6 +43,8 @@ struct dt_engine {
     bool prepared;
 
     // valid while started
+    struct dt_stream *stream; // NULL: the weights are mapped or copied
+    uint64_t stream_ns;       // of evaluations with it
     struct dt_block session_block, sampler_block, shortlist_block;
     struct dt_session *session;                 // the first
     struct dt_sampler sampler[DT_SESSIONS_MAX]; // of each session
@@ -53,6 +55,9 @@ struct dt_engine {
 
 // The number of workers for a requested number; 0 chooses by model size and CPUs.
 uint32_t dt_engine_threads_for(const struct dt_engine *e, uint32_t requested);
+
+// What may still be allocated.
+uint64_t dt_engine_memory_left(const struct dt_engine *e);
 
 struct dt_session_options dt_engine_session_options(const struct dt_engine *e, uint32_t threads);
 
@@ -99,6 +104,28 @@ dt_status dt_engine_check_context(const struct dt_engine *e, bool failed, struct
 
 // Logs dt_engine_context_note as a warning, where it is one.
 void dt_engine_warn_context(const struct dt_engine *e);
+
+// ---- engine_stream.c ----
+
+// Sets plan->stream, for a plan without it whose weights are those of a prepared engine, and adds
+// what it allocates to plan->total.
+dt_status dt_engine_plan_stream(const struct dt_engine *e, struct dt_engine_plan *plan,
+                                struct dt_error *err);
+
+// The error of a stack that would copy weights that are streamed.
+dt_status dt_engine_refuse_copy(const struct dt_engine *e, const char *stack, size_t bytes,
+                                struct dt_error *err);
+
+// Whether the weights of the stacks are never copied.
+bool dt_engine_must_stream(const struct dt_engine *e);
+
+// After dt_engine_plan_stream chose to stream: makes batches that were not chosen by the user
+// wider, because the file is read once for each.
+dt_status dt_engine_widen_batch(struct dt_engine *e, struct dt_error *err);
+
+// Starts streaming as e->plan says, and attaches the weights of e->stack.
+dt_status dt_engine_start_stream(struct dt_engine *e, dt_progress *progress, void *progress_arg,
+                                 struct dt_error *err);
 
 // ---- engine_text.c ----
 

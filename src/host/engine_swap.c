@@ -65,6 +65,8 @@ dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *pr
                                       &fresh.instance, err);
     if (status == DT_OK)
         status = dt_engine_build(e, &fresh, progress, progress_arg, err);
+    if (status == DT_OK && e->stream)
+        status = dt_stream_attach(e->stream, fresh.weights, err);
     struct dt_arena scratch = dt_arena_over(fresh.scratch.memory, fresh.scratch.bytes);
     if (status == DT_OK) {
         dt_session_set_shortlist(e->session, NULL);

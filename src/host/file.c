@@ -14,6 +14,10 @@
 
 #include "host/array.h"
 
+#ifndef O_DIRECT
+#define O_DIRECT 0
+#endif
+
 // ---- the guard ----
 
 // Read by the signal handler: size is published last and cleared first.
@@ -247,6 +251,21 @@ done:
     if (fd >= 0)
         close(fd);
     return status;
+}
+
+int dt_file_open_again(const struct dt_file *file, bool direct)
+{
+    struct stat mapped, info;
+    if (!direct)
+        return fcntl(file->guard->fd, F_DUPFD_CLOEXEC, 0);
+    int fd = O_DIRECT ? open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_DIRECT) : -1;
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &info) == 0 && fstat(file->guard->fd, &mapped) == 0 &&
+        info.st_dev == mapped.st_dev && info.st_ino == mapped.st_ino)
+        return fd;
+    close(fd);
+    return -1;
 }
 
 void dt_file_unmap(struct dt_file *file)

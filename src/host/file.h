@@ -61,6 +61,10 @@ dt_status dt_file_check(const struct dt_file *file, struct dt_error *err);
 // Reports lost pages only, without a system call: after each token.
 dt_status dt_file_check_lost(const struct dt_file *file, struct dt_error *err);
 
+// Opens what is mapped again, for reading beside the page cache (O_DIRECT) or through it. Returns a
+// descriptor, or -1: the file system has no such reads, or the path names another file by now.
+int dt_file_open_again(const struct dt_file *file, bool direct);
+
 // dt_file_check for all files that are mapped. For results that depend on all of them, such as a
 // converted model. Any thread.
 dt_status dt_file_check_all(struct dt_error *err);

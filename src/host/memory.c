@@ -201,18 +201,19 @@ static dt_status check_limits(const struct dt_account *account, size_t bytes, co
     return DT_OK;
 }
 
-dt_status dt_memory_alloc(struct dt_account *account, size_t bytes, const char *what, void **out,
-                          struct dt_error *err)
+static dt_status map_memory(struct dt_account *account, size_t bytes, size_t used_bytes, int flags,
+                            const char *what, void **out, struct dt_error *err)
 {
-    dt_status status = check_limits(account, bytes, what, err);
+    dt_status status = check_limits(account, used_bytes, what, err);
     if (status != DT_OK)
         return status;
-    void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *block =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     if (block == MAP_FAILED)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "%s needs %zu bytes, which the kernel refused",
                             what, bytes);
-    subtract_from_recent(bytes);
-    size_t used = atomic_fetch_add(&account->used, bytes) + bytes;
+    subtract_from_recent(used_bytes);
+    size_t used = atomic_fetch_add(&account->used, used_bytes) + used_bytes;
     size_t peak = atomic_load(&account->peak);
     while (used > peak && !atomic_compare_exchange_weak(&account->peak, &peak, used))
         ;
@@ -220,13 +221,35 @@ dt_status dt_memory_alloc(struct dt_account *account, size_t bytes, const char *
     return DT_OK;
 }
 
-void dt_memory_free(struct dt_account *account, void *block, size_t bytes)
+dt_status dt_memory_alloc(struct dt_account *account, size_t bytes, const char *what, void **out,
+                          struct dt_error *err)
+{
+    return map_memory(account, bytes, bytes, 0, what, out, err);
+}
+
+dt_status dt_memory_alloc_sparse(struct dt_account *account, size_t bytes, size_t used,
+                                 const char *what, void **out, struct dt_error *err)
+{
+    dt_status status = map_memory(account, bytes, used, MAP_NORESERVE, what, out, err);
+#ifdef MADV_NOHUGEPAGE
+    if (status == DT_OK)
+        (void)madvise(*out, bytes, MADV_NOHUGEPAGE);
+#endif
+    return status;
+}
+
+void dt_memory_free_sparse(struct dt_account *account, void *block, size_t bytes, size_t used)
 {
     if (!block)
         return;
     munmap(block, bytes);
-    atomic_fetch_sub(&account->used, bytes);
+    atomic_fetch_sub(&account->used, used);
     forget_recent();
+}
+
+void dt_memory_free(struct dt_account *account, void *block, size_t bytes)
+{
+    dt_memory_free_sparse(account, block, bytes, bytes);
 }
 
 dt_status dt_block_alloc(struct dt_account *account, struct dt_block *block, size_t bytes,

@@ -26,6 +26,12 @@ dt_status dt_memory_alloc(struct dt_account *account, size_t bytes, const char *
 // Releases a block of `bytes` bytes. NULL is harmless.
 void dt_memory_free(struct dt_account *account, void *block, size_t bytes);
 
+// As dt_memory_alloc, for `bytes` of addresses of which the caller uses only `used` bytes: only
+// those count. Never in pages of 2 MB. Release it with dt_memory_free_sparse.
+dt_status dt_memory_alloc_sparse(struct dt_account *account, size_t bytes, size_t used,
+                                 const char *what, void **out, struct dt_error *err);
+void dt_memory_free_sparse(struct dt_account *account, void *block, size_t bytes, size_t used);
+
 // A block with its size. Zeroed: none.
 struct dt_block {
     void *memory;

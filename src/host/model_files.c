@@ -295,15 +295,24 @@ void dt_model_files_read_ahead(const struct dt_model_files *files)
     }
 }
 
-void dt_model_files_release(const struct dt_model_files *files, const void *begin, size_t n)
+const struct dt_file *dt_model_files_find(const struct dt_model_files *files, const void *at,
+                                          size_t *offset)
 {
-    uintptr_t at = (uintptr_t)begin;
     for (uint32_t i = 0; i < files->count; i++) {
         const struct dt_file *file = &files->file[i];
-        uintptr_t base = (uintptr_t)file->bytes;
-        if (at >= base && at - base < file->size)
-            dt_file_advise(file, at - base, n, DT_FILE_DONT_NEED);
+        *offset = (size_t)((uintptr_t)at - (uintptr_t)file->bytes);
+        if ((uintptr_t)at >= (uintptr_t)file->bytes && *offset < file->size)
+            return file;
     }
+    return NULL;
+}
+
+void dt_model_files_release(const struct dt_model_files *files, const void *begin, size_t n)
+{
+    size_t offset;
+    const struct dt_file *file = dt_model_files_find(files, begin, &offset);
+    if (file)
+        dt_file_advise(file, offset, n, DT_FILE_DONT_NEED);
 }
 
 bool dt_model_files_find_tokenizer(const char *model, char *out, size_t size)

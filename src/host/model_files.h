@@ -48,6 +48,10 @@ size_t dt_model_files_bytes(const struct dt_model_files *files);
 dt_status dt_model_files_check(const struct dt_model_files *files, struct dt_error *err);
 dt_status dt_model_files_check_lost(const struct dt_model_files *files, struct dt_error *err);
 
+// The file whose mapping holds `at`, and the offset of it; NULL: none.
+const struct dt_file *dt_model_files_find(const struct dt_model_files *files, const void *at,
+                                          size_t *offset);
+
 // Starts reading all files into the page cache, unless they exceed half of the available memory:
 // they would evict each other.
 void dt_model_files_read_ahead(const struct dt_model_files *files);

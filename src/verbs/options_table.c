@@ -6,7 +6,7 @@
 
 #define MODEL_SETTINGS                                                                             \
     DT_SET_TOKENIZER, DT_SET_BACKEND, DT_SET_THREADS, DT_SET_CONTEXT, DT_SET_BATCH, DT_SET_KV,     \
-        DT_SET_MEM_LIMIT, DT_SET_SHORTLIST, DT_SET_PACK
+        DT_SET_MEM_LIMIT, DT_SET_SHORTLIST, DT_SET_PACK, DT_SET_WEIGHTS
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 

@@ -64,6 +64,7 @@ int dt_verb_model_option(enum dt_verb_id verb, struct dt_verb_model *model, int 
     case DT_SET_MEM_LIMIT:
     case DT_SET_SHORTLIST:
     case DT_SET_PACK:
+    case DT_SET_WEIGHTS:
         break;
     default:
         return -1;
@@ -80,6 +81,8 @@ int dt_verb_model_option(enum dt_verb_id verb, struct dt_verb_model *model, int 
         o->kv_type = strcmp(read.text, "f16") == 0 ? DT_KV_F16 : DT_KV_F32;
     else if (id == DT_SET_PACK)
         o->pack = dt_pack_policy_of(read.text);
+    else if (id == DT_SET_WEIGHTS)
+        o->weights = dt_weights_place_of(read.text);
     else if (id == DT_SET_SHORTLIST)
         o->without_shortlist = read.integer == 0;
     else

@@ -114,6 +114,8 @@ static void fill(struct tui *ui, struct field *f)
     memset(f, 0, FIELDS * sizeof *f);
     for (int i = 0; i < FIELDS; i++)
         f[i].importance = importance[i];
+    if (g->streamed) // it says why a token takes so long
+        f[WEIGHTS].importance = 11;
     number(now, sizeof now, g->speed_now);
     number(mean, sizeof mean, g->speed_mean);
     if (g->unsaved)

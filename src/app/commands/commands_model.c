@@ -98,9 +98,17 @@ static void print_plan(struct dt_worker *w, struct dt_string_buffer *out)
     char note[64];
     dt_engine_memory(w->engine, &plan);
     print_bytes(out, "model file, mapped", plan.file_bytes, w->model_path);
-    print_bytes(out, "weights in place", plan.weights.in_place_bytes, "part of the mapping");
-    print_bytes(out, "weights copied", plan.weights.copied_bytes,
-                dt_engine_weights_text(&plan.weights, note, sizeof note));
+    if (plan.stream.streamed) {
+        print_bytes(out, "weights in memory", plan.stream.pinned_weights,
+                    dt_engine_weights_now(w->engine, note, sizeof note));
+        snprintf(note, sizeof note, "through %.2f MB of buffers",
+                 (double)(plan.stream.buffers * plan.stream.buffer_bytes) / 1e6);
+        print_bytes(out, "read for a token", plan.stream.read_bytes, note);
+    } else {
+        print_bytes(out, "weights in place", plan.weights.in_place_bytes, "part of the mapping");
+        print_bytes(out, "weights copied", plan.weights.copied_bytes,
+                    dt_engine_weights_text(&plan.weights, note, sizeof note));
+    }
     snprintf(note, sizeof note, "%u positions, %u used", plan.context, w->story.token_count);
     print_bytes(out, "KV cache", plan.session.kv, note);
     print_bytes(out, "scratch, logits",

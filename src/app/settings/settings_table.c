@@ -93,8 +93,8 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .initial = "0",
         .value = "SIZE",
         .group = "Model",
-        .help = "The most memory to allocate, such as 24M, without the mapped model file; 0: what "
-                "the machine has.",
+        .help = "The most memory to allocate, such as 24M; 0: what the machine has. A mapped model "
+                "file does not count, but one that does not fit into it is streamed (--weights).",
     },
     [DT_SET_SHORTLIST] = {
         .name = "shortlist",
@@ -117,6 +117,19 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .group = "Model",
         .help = "Copies the weights into the backend's own layout, which is read faster: the same "
                 "text. auto: if the copy takes at most a quarter of the available memory.",
+    },
+    [DT_SET_WEIGHTS] = {
+        .name = "weights",
+        .type = DT_SETTING_CHOICE,
+        .when = DT_SETTING_START,
+        .step = 1,
+        .initial = "auto",
+        .choices = "auto mapped streamed",
+        .value = "WHERE",
+        .group = "Model",
+        .help = "mapped: in the page cache. streamed: as much as fits stays in memory, and the "
+                "rest is read from the disk for every token: the same text. auto: streamed if the "
+                "file does not fit.",
     },
 
     // ---- Sampling ----

@@ -202,6 +202,7 @@ dt_status dt_open_model_check(struct dt_worker *w, const char *path, const char 
         .batch = (uint32_t)dt_settings_uint(s, DT_SET_BATCH),
         .kv_type = dt_settings_is(s, DT_SET_KV, "f16") ? DT_KV_F16 : DT_KV_F32,
         .pack = dt_pack_policy_of(dt_settings_text(s, DT_SET_PACK)),
+        .weights = dt_weights_place_of(dt_settings_text(s, DT_SET_WEIGHTS)),
         .memory_limit = (size_t)dt_settings_uint(s, DT_SET_MEM_LIMIT),
     };
     struct dt_engine *engine = NULL;

@@ -42,8 +42,9 @@ void dt_worker_post_figures(struct dt_worker *w, bool with_memory)
         snprintf(f->stack, sizeof f->stack, "%s", dt_engine_stack_name(w->engine));
         f->slow = dt_engine_is_slow(w->engine);
         if (dt_engine_weights(w->engine))
-            dt_engine_weights_text(&dt_engine_weights(w->engine)->plan, f->weights,
-                                   sizeof f->weights);
+            dt_engine_weights_now(w->engine, f->weights, sizeof f->weights);
+        struct dt_stream_facts stream;
+        f->streamed = dt_engine_stream(w->engine, NULL, &stream);
     }
     f->unsaved = !dt_worker_private(w) && !dt_writer_healthy(w->writer);
     f->own_memory = atomic_load(&dt_engine_account(w->engine)->used);

@@ -193,6 +193,8 @@ static void print_memory(const struct dt_token_profile *p)
         {"model, vocabulary", m.model_tables + m.tokenizer, "other anonymous", places.anonymous},
         {"sampler", m.sampler, "sum", sum, true},
         {"shortlist", m.shortlist, "anonymous", facts.anonymous},
+        {"streamed weights", m.stream.pinned_bytes + m.stream.buffers * m.stream.buffer_bytes,
+         "page cache", facts.file},
     };
     puts("allocated by the engine               resident, as the kernel counts");
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -204,6 +206,26 @@ static void print_memory(const struct dt_token_profile *p)
         putchar('\n');
     }
     dt_print(stdout, "%-17s%s\n", "total", megabytes(m.total, a));
+}
+
+// What was read from the file and how long that kept the computation waiting. Over all rounds, with
+// and without hooks.
+static void print_stream(const struct dt_token_profile *p)
+{
+    struct dt_stream_plan plan;
+    struct dt_stream_facts f;
+    if (!dt_engine_stream(p->engine, &plan, &f))
+        return;
+    double passes = f.passes ? (double)f.passes : 1;
+    dt_print(stdout,
+             "weights streamed: %.1f of %.1f MB stay in memory (%.1f %%); %.1f MB read a token, in "
+             "%u pieces, %.2f MB/s; waiting takes %.1f ms a token, %.1f %% of the time\n\n",
+             (double)plan.pinned_weights / 1e6, (double)plan.weight_bytes / 1e6,
+             100 * (double)plan.pinned_weights / (double)plan.weight_bytes,
+             (double)f.read_bytes / 1e6 / passes, plan.reads,
+             f.eval_ns ? (double)f.read_bytes * 1e3 / (double)f.eval_ns : 0,
+             (double)f.waited_ns / 1e6 / passes,
+             f.eval_ns ? 100 * (double)f.waited_ns / (double)f.eval_ns : 0);
 }
 
 // The limit that memory bandwidth sets, and how much of it decoding reaches.
@@ -234,6 +256,7 @@ void dt_profile_print(struct dt_token_profile *p, bool by_layers)
              dt_engine_path(p->engine), dt_engine_stack_name(p->engine), threads, plural, p->gen,
              p->at, p->rounds, speed);
     print_limit(p, speed);
+    print_stream(p);
     print_operators(p, total);
     dt_print(stdout, "%-18s %10.2f; the hooks add %.2f %%\n\n", "wall time",
              per_token_us(p, p->elapsed_ns), 100 * overhead(p));
@@ -325,6 +348,19 @@ void dt_profile_json(struct dt_token_profile *p)
     dt_json_put_uint(&json, "weight_bytes_per_token", p->token_bytes);
     dt_json_put_number(&json, "bytes_per_token", bytes_moved(p));
     dt_json_put_number(&json, "limit_tok_s", limit(p));
+    struct dt_stream_plan stream;
+    struct dt_stream_facts facts;
+    if (dt_engine_stream(p->engine, &stream, &facts)) {
+        dt_json_name(&json, "streamed");
+        dt_json_object(&json);
+        dt_json_put_uint(&json, "in_memory_bytes", stream.pinned_weights);
+        dt_json_put_uint(&json, "weight_bytes", stream.weight_bytes);
+        dt_json_put_uint(&json, "read_bytes", facts.read_bytes);
+        dt_json_put_uint(&json, "passes", facts.passes);
+        dt_json_put_uint(&json, "waited_ns", facts.waited_ns);
+        dt_json_put_uint(&json, "eval_ns", facts.eval_ns);
+        dt_json_end(&json);
+    }
     put_operators(&json, p);
     dt_json_name(&json, "shortlist");
     dt_json_object(&json);

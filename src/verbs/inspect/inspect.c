@@ -155,6 +155,13 @@ static void put_plan(struct dt_json *j, const struct dt_engine_plan *plan)
         dt_json_put_text(j, "converted_from", dt_form_name(plan->weights.from_form));
         dt_json_put_text(j, "converted_to", dt_form_name(plan->weights.to_form));
     }
+    dt_json_put_bool(j, "streamed", plan->stream.streamed);
+    if (plan->stream.streamed) {
+        dt_json_put_uint(j, "streamed_in_memory_bytes", plan->stream.pinned_weights);
+        dt_json_put_uint(j, "streamed_bytes_per_token", plan->stream.read_bytes);
+        dt_json_put_uint(j, "streaming_buffer_bytes",
+                         plan->stream.buffers * plan->stream.buffer_bytes);
+    }
     dt_json_put_uint(j, "kv_bytes", plan->session.kv);
     dt_json_put_uint(j, "scratch_bytes", plan->session.scratch);
     dt_json_put_uint(j, "logits_bytes", plan->session.logits);
@@ -263,12 +270,23 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
     print_template(m);
     dt_print(stdout, "\nwith %s, %u thread%s, context %u, weights %s:\n", plan->stack,
              plan->threads, plan->threads == 1 ? "" : "s", plan->context,
-             dt_engine_weights_text(&plan->weights, weights, sizeof weights));
+             plan->stream.streamed
+                 ? dt_engine_stream_text(&plan->stream, weights, sizeof weights)
+                 : dt_engine_weights_text(&plan->weights, weights, sizeof weights));
     if (*dt_engine_context_note(engine, note, sizeof note))
         dt_print(stdout, "  %s\n", note);
     row("the file", plan->file_bytes, "mapped; counts as page cache");
-    row("weights in place", plan->weights.in_place_bytes, "used from the mapping");
-    row("weights copied", plan->weights.copied_bytes, dt_verb_cost(plan, cost, sizeof cost));
+    if (plan->stream.streamed) {
+        const struct dt_stream_plan *s = &plan->stream;
+        row("weights in memory", s->pinned_bytes, "read once");
+        row("weights streamed", s->read_bytes,
+            s->cached ? "read for every token, through the page cache"
+                      : "read from the disk for every token");
+        row("buffers for them", s->buffers * s->buffer_bytes, "");
+    } else {
+        row("weights in place", plan->weights.in_place_bytes, "used from the mapping");
+        row("weights copied", plan->weights.copied_bytes, dt_verb_cost(plan, cost, sizeof cost));
+    }
     row("KV cache", plan->session.kv, plan->session.kv ? "grows as positions are used" : "");
     row("scratch", plan->session.scratch, "the most, used by prompts of a full batch");
     row("logits", plan->session.logits, "");

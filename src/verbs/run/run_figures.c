@@ -17,7 +17,7 @@ void dt_run_report(struct dt_run *run, uint64_t done)
     struct dt_memory_facts facts;
     char weights[64];
     dt_memory_facts(&facts);
-    dt_engine_weights_text(&dt_engine_weights(run->engine)->plan, weights, sizeof weights);
+    dt_engine_weights_now(run->engine, weights, sizeof weights);
     // as in llama2.c: positions evaluated after the first token, divided by their time
     double achieved = run->decode_ns ? run->decoded / ((double)run->decode_ns / 1e9) : 0;
     double prompt_ms = milliseconds(run->begun, run->first ? run->first : done);
@@ -48,6 +48,15 @@ void dt_run_report(struct dt_run *run, uint64_t done)
         dt_json_put_uint(j, "context", dt_session_capacity(dt_engine_session(run->engine)));
         dt_json_put_uint(j, "context_used", dt_session_position(dt_engine_session(run->engine)));
         dt_json_put_text(j, "weights", weights);
+        struct dt_stream_facts stream;
+        struct dt_stream_plan plan;
+        if (dt_engine_stream(run->engine, &plan, &stream)) {
+            dt_json_put_uint(j, "streamed_in_memory_bytes", plan.pinned_weights);
+            dt_json_put_uint(j, "streamed_bytes", plan.read_bytes);
+            dt_json_put_uint(j, "streamed_read_bytes", stream.read_bytes);
+            dt_json_put_uint(j, "streamed_passes", stream.passes);
+            dt_json_put_number(j, "streamed_waited_s", (double)stream.waited_ns / 1e9);
+        }
         dt_json_put_uint(j, "rss_kib", facts.rss / 1024);
         dt_json_put_uint(j, "peak_rss_kib", facts.rss_peak / 1024);
         dt_json_put_uint(j, "anonymous_kib", facts.anonymous / 1024);

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Seconds a token for models larger than memory, streamed and mapped. Run by hand, as root:
+
+    python3 tests/bench/stream.py build/duotale . [--case NAME] [--tokens N] [--keep FOLDER]
+
+Each case runs in a memory cgroup, which kills beyond its limit, and with the kernel's own limit of
+the read rate (blkio of cgroup v1, io.max of v2). Where no cgroup can be made, nothing is measured:
+no other reader takes its place. The models have random weights, and all tokens are the
+work of full passes: without a shortlist, of a story that does not end.
+
+The limit of a case is what must be read, the weights that do not fit, at the given rate:
+(weights - those that stay) / rate. Exit code 77 if nothing could be measured.
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+MIB, MB = 1 << 20, 1000 * 1000
+ARGUMENTS = argparse.ArgumentParser()
+ARGUMENTS.add_argument("program")
+ARGUMENTS.add_argument("source")
+ARGUMENTS.add_argument("--case", action="append", help="only this case")
+ARGUMENTS.add_argument("--tokens", type=int, default=4)
+ARGUMENTS.add_argument("--keep", help="a folder for the models, which stay there")
+ARGUMENTS.add_argument("--only", choices=("streamed", "mapped"))
+OPTIONS = ARGUMENTS.parse_args()
+sys.path.insert(0, str(pathlib.Path(OPTIONS.source) / "tests" / "cli"))
+import synth  # noqa: E402
+
+# name, shape, MiB of memory, MB/s, options
+CASES = (
+    ("15M-f32", "f32", (288, 768, 6, 6, 6, 48, 32000, 256), 38, 22, ()),
+    ("15M-q8_0", "q8_0", (288, 768, 6, 6, 6, 48, 32000, 256), 14, 22, ()),
+    ("110M-f32", "f32", (768, 2048, 12, 12, 12, 64, 32000, 1024), 64, 100, ()),
+    ("1.1B-q8_0", "q8_0", (2048, 5632, 22, 32, 4, 64, 32000, 2048), 600, 250, ()),
+)
+
+
+def fill(path, begin):
+    """Overwrites a file from `begin` on with bytes that are small numbers in every form."""
+    rng = random.Random(1)
+    block = bytes(rng.randrange(0x3C) for _ in range((1 << 20) - 3))
+    with open(path, "r+b") as out:
+        left = out.seek(0, os.SEEK_END) - begin
+        out.seek(begin)
+        while left > 0:
+            out.write(block[:left])
+            left -= len(block)
+        os.fsync(out.fileno())
+
+
+def make(path, form, shape):
+    dim, hidden, layers, heads, kv_heads, head_size, vocab, context = shape
+    if form == "q8_0":
+        synth.sparse_gguf(path, dim, hidden, layers, heads, kv_heads, head_size, vocab, context)
+        # the tensors begin at a multiple of 32 after the header, which is below 64 KB
+        with open(path, "rb") as file:
+            head = file.read(1 << 16).rstrip(b"\0")
+        fill(path, (len(head) + 63) // 32 * 32)
+        return
+    kv = kv_heads * head_size
+    floats = vocab * dim + layers * (2 * dim + 2 * dim * dim + 2 * dim * kv + 3 * dim * hidden)
+    floats += dim + context * head_size
+    with open(path, "wb") as out:
+        out.write(struct.pack("<7i", dim, hidden, layers, heads, kv_heads, vocab, context))
+        out.truncate(28 + 4 * floats)
+    fill(path, 28)
+
+
+class Limits:
+    """Cgroups with a limit of memory and of reading; None if they cannot be made."""
+
+    def __init__(self, memory, rate, path):
+        device = os.stat(path).st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        name = f"duotale-stream-{os.getpid()}"
+        v1 = [pathlib.Path("/sys/fs/cgroup", kind, name) for kind in ("memory", "blkio")]
+        v2 = pathlib.Path("/sys/fs/cgroup", name)
+        if v1[0].parent.is_dir() and v1[1].parent.is_dir():
+            self.groups, self.peak = v1, v1[0] / "memory.max_usage_in_bytes"
+            writes = [(v1[0] / "memory.limit_in_bytes", memory),
+                      (v1[0] / "memory.swappiness", 0),
+                      (v1[1] / "blkio.throttle.read_bps_device", f"{number} {rate}")]
+        else:
+            self.groups, self.peak = [v2], v2 / "memory.peak"
+            writes = [(v2 / "memory.max", memory), (v2 / "memory.swap.max", 0),
+                      (v2 / "io.max", f"{number} rbps={rate}")]
+        self.read = self.groups[-1] / "blkio.throttle.io_service_bytes"
+        self.number = number
+        for group in self.groups:
+            group.mkdir()
+        for file, value in writes:
+            file.write_text(str(value))
+
+    def enter(self):
+        for group in self.groups:
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+
+    def bytes_read(self):
+        if self.read.exists():
+            for line in self.read.read_text().split("\n"):
+                if line.startswith(f"{self.number} Read "):
+                    return int(line.split()[-1])
+        stat = self.groups[-1] / "io.stat"
+        for line in stat.read_text().split("\n") if stat.exists() else ():
+            if line.startswith(self.number + " "):
+                return int(line.split("rbytes=")[1].split()[0])
+        return 0
+
+    def remove(self):
+        time.sleep(0.2)
+        for group in self.groups:
+            if group.is_dir():
+                group.rmdir()
+
+
+def measure(path, way, memory, rate, tokens, more):
+    """Figures of a run; None if no cgroup can be made."""
+    fd = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+    limits = None
+    try:
+        limits = Limits(memory * MIB, rate * MB, path)
+    except OSError as error:
+        print(f"skipped: no cgroup can be made here: {error}")
+        return None
+    try:
+        result = subprocess.run(
+            [OPTIONS.program, "run", path, "--weights", way, "--no-shortlist", "-t", "0", "-c",
+             "256", "-n", str(tokens), "--stop", "bos", "--json", "-q", *more],
+            capture_output=True, check=False, preexec_fn=limits.enter, timeout=1800)
+        if result.returncode != 0:
+            return {"error": f"exit code {result.returncode}: {result.stderr.decode()[:200]}"}
+        figures = json.loads(result.stdout.decode().strip().split("\n")[-1])
+        figures["peak"] = int(limits.peak.read_text()) if limits.peak.exists() else 0
+        figures["bytes_read"] = limits.bytes_read()
+        return figures
+    finally:
+        limits.remove()
+
+
+def report(name, way, figures, memory, rate):
+    if "error" in figures:
+        print(f"| {name} | {memory} MiB | {rate} MB/s | {way} | {figures['error']} |")
+        return
+    seconds = 1 / figures["tok_s"] if figures["tok_s"] else 0
+    line = f"| {name} | {memory} MiB | {rate} MB/s | {way} | {seconds:.2f} s |"
+    if way == "streamed":
+        limit = figures["streamed_bytes"] / (rate * MB)
+        read = figures["streamed_read_bytes"] / max(figures["streamed_passes"], 1)
+        line += (f" limit {limit:.2f} s, ratio {seconds / limit if limit else 0:.3f} |"
+                 f" {figures['streamed_in_memory_bytes'] / MB:.1f} MB stay,"
+                 f" {figures['streamed_bytes'] / MB:.1f} MB do not;"
+                 f" {read / MB:.1f} MB read a pass |")
+    print(f"{line} peak {figures['peak'] / MIB:.1f} MiB,"
+          f" {figures['bytes_read'] / MB:.1f} MB read in all", flush=True)
+
+
+def main():
+    measured = False
+    with tempfile.TemporaryDirectory(prefix="duotale-stream-", dir=OPTIONS.source) as folder:
+        folder = pathlib.Path(OPTIONS.keep or folder)
+        folder.mkdir(exist_ok=True)
+        for name, form, shape, memory, rate, more in CASES:
+            if OPTIONS.case and name not in OPTIONS.case:
+                continue
+            path = folder / (name + (".bin" if form == "f32" else ".gguf"))
+            if not path.exists():
+                make(path, form, shape)
+                synth.tokenizer(folder / (name + ".tok.bin"), shape[6])
+            for way in ("streamed", "mapped"):
+                if OPTIONS.only in (None, way):
+                    figures = measure(path, way, memory, rate, OPTIONS.tokens, more)
+                    if figures is None:
+                        return 77
+                    report(name, way, figures, memory, rate)
+                    measured = True
+            if not OPTIONS.keep:
+                path.unlink()
+    return 0 if measured else 77
+
+
+sys.exit(main())
