@@ -120,8 +120,11 @@ bool dt_input(struct dt_app *app, const char *text, size_t length)
     if (!typed)
         return without_memory(app, text, length);
     memcpy(typed, text, length);
-    char *line = clean_typed(app, typed, &length) ? dt_input_clean(typed, length) : NULL;
+    bool good = clean_typed(app, typed, &length);
+    char *line = good ? dt_input_clean(typed, length) : NULL;
     free(typed);
+    if (!good)
+        return false;
     if (!line)
         return without_memory(app, text, length);
     bool accepted = enter(app, line);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Preloaded into the program: makes the moment long in which the terminal's mode changes. Before
 // each change it appends a byte to the file DT_SHIM_LOG, 'r' for readline's mode or 'o' for the
-// ordinary mode, and, if DT_SHIM_WAIT names that byte, waits for input to be there.
+// ordinary mode, and after it 'R' or 'O'; if DT_SHIM_WAIT names that byte, it waits there for
+// input.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,16 +19,6 @@ static int set_attributes(int fd, int when, const struct termios *to)
     return real(fd, when, to);
 }
 
-static void note(char mode)
-{
-    const char *name = getenv("DT_SHIM_LOG");
-    int log = name ? open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
-    if (log >= 0 && write(log, &mode, 1) != 1)
-        abort();
-    if (log >= 0)
-        close(log);
-}
-
 // In the ordinary mode only a whole line counts as input.
 static int input_waits(int fd)
 {
@@ -35,15 +26,26 @@ static int input_waits(int fd)
     return poll(&wait, 1, 0) == 1 && (wait.revents & POLLIN);
 }
 
+static void note(char mode, int fd)
+{
+    const char *name = getenv("DT_SHIM_LOG"), *wait = getenv("DT_SHIM_WAIT");
+    int log = name ? open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+    if (log >= 0 && write(log, &mode, 1) != 1)
+        abort();
+    if (log >= 0)
+        close(log);
+    for (int i = 0; wait && strchr(wait, mode) && !input_waits(fd) && i < 30000; i++)
+        usleep(1000);
+}
+
 __attribute__((visibility("default"))) int tcsetattr(int fd, int when, const struct termios *to)
 {
     struct termios now;
-    const char *wait = getenv("DT_SHIM_WAIT");
-    if (tcgetattr(fd, &now) == 0 && (now.c_lflag & ICANON) != (to->c_lflag & ICANON)) {
-        char mode = to->c_lflag & ICANON ? 'o' : 'r';
-        note(mode);
-        for (int i = 0; wait && strchr(wait, mode) && !input_waits(fd) && i < 30000; i++)
-            usleep(1000);
-    }
-    return set_attributes(fd, when, to);
+    int changes = tcgetattr(fd, &now) == 0 && (now.c_lflag & ICANON) != (to->c_lflag & ICANON);
+    if (changes)
+        note(to->c_lflag & ICANON ? 'o' : 'r', fd);
+    int result = set_attributes(fd, when, to);
+    if (changes)
+        note(to->c_lflag & ICANON ? 'O' : 'R', fd);
+    return result;
 }

@@ -6,6 +6,7 @@ usage: test_typed_ahead.py PROGRAM SOURCE SHIM
 """
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -15,8 +16,8 @@ SHIM = os.path.abspath(sys.argv[3])
 
 
 class SlowModes(TerminalSession):
-    """A session in which each change to the modes in `waits` waits for input: "r" is readline's
-    mode, "o" the ordinary one."""
+    """A session that waits for input before each change to the modes in `waits`: "r" is readline's
+    mode, "o" the ordinary one. Capitals: after the change."""
 
     def __init__(self, home, waits, *arguments):
         self.log = pathlib.Path(home, "modes")
@@ -91,6 +92,42 @@ def out_of_readline(home):
         s.close()
 
 
+def below_an_enter(home):
+    """readline is back in the ordinary mode before it reports a line: lines that are typed then are
+    not lines of one entry."""
+    s = SlowModes(home, "O")
+    try:
+        s.wait(PROMPT)
+        s.type("/seed 7\r")
+        step(s, "below an Enter: the mode has changed", s.changes(b"O", 1))
+        s.type("\r\n/rename one\r/rename two\r\n/set length 9\rx")
+        step(s, "below an Enter: each line is an entry",
+             s.wait(rb'(?=.*length = 9).*to "one".*to "two"') and not s.wait(FIGURES, 1))
+        s.type("\x15/quit\r")
+        step(s, "below an Enter: the mode has changed again", s.changes(b"O", 2))
+        s.type("\r")
+        step(s, "below an Enter: quits", s.ends() == 0)
+    finally:
+        s.close()
+
+
+def with_a_signal(home):
+    """A key and Ctrl-C at once: the key is read by what Ctrl-C does."""
+    s = TerminalSession("--ui", "line", "-n", "8", home=home)
+    try:
+        s.wait(PROMPT)
+        s.kill(signal.SIGSTOP)
+        s.type("x")
+        s.kill(signal.SIGINT)
+        s.kill(signal.SIGCONT)
+        step(s, "a key and a signal: the prompt is there again", s.wait(rb"leave.*?" + PROMPT))
+        s.type("\x15")
+        s.enter("/quit")
+        step(s, "a key and a signal: quits", s.ends() == 0)
+    finally:
+        s.close()
+
+
 def at_once(home):
     """Lines that come in one piece, as a paste without markers or from a script."""
     s = TerminalSession("--ui", "line", "-n", "8", "--stop", "bos", home=home, term="vt100")
@@ -133,7 +170,7 @@ def answers(home):
 
 
 def main():
-    for test in (into_readline, out_of_readline, at_once, answers):
+    for test in (into_readline, out_of_readline, below_an_enter, with_a_signal, at_once, answers):
         with common.folder() as home:
             test(home)
     common.done()

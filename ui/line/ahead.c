@@ -97,12 +97,12 @@ void ahead_init(struct ahead *a)
     a->escape.arg = a;
 }
 
-bool ahead_read(struct ahead *a)
+// Reads the lines that wait. after_end: a line was read before them.
+static bool read_lines(struct ahead *a, bool after_end)
 {
     char bytes[4096]; // the longest line of the driver
     struct pollfd wait = {STDIN_FILENO, POLLIN, 0};
-    bool after_end = false;
-    do {
+    while (a->length < sizeof a->text && poll(&wait, 1, 0) == 1 && wait.revents) {
         ssize_t n = read(STDIN_FILENO, bytes, sizeof bytes);
         if (n < 0)
             return errno == EINTR || errno == EAGAIN;
@@ -113,28 +113,46 @@ bool ahead_read(struct ahead *a)
         }
         for (ssize_t i = 0; i < n; i++) {
             bool end = (bytes[i] == '\n' || bytes[i] == '\r') && !a->escape.pasting;
+            if (bytes[i] == '\0')
+                bytes[i] = keyboard_typed('\0');
             if (!end || !after_end)
                 ui_escape_push(&a->escape, end ? "\r" : bytes + i, 1);
             after_end = end;
         }
-    } while (a->length < sizeof a->text && poll(&wait, 1, 0) == 1 && (wait.revents & POLLIN));
+    }
     return true;
+}
+
+bool ahead_read(struct ahead *a)
+{
+    return read_lines(a, false);
+}
+
+void ahead_follow(struct ahead *a)
+{
+    read_lines(a, true);
+}
+
+void ahead_put_back(struct ahead *a, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        append(a, bytes[i]);
 }
 
 void ahead_drain(struct ahead *a, size_t edited)
 {
     char bytes[1024];
     int waiting = 0;
-    bool first = true;
     while (ioctl(STDIN_FILENO, FIONREAD, &waiting) == 0 && waiting > 0) {
         ssize_t n = read(STDIN_FILENO, bytes, sizeof bytes);
         if (n <= 0)
             return;
-        size_t skip = first && bytes[0] == '\n';
-        for (size_t i = 0; i < (size_t)n && edited > 0; i++, edited--)
+        for (size_t i = 0; i < (size_t)n && edited > 0; i++, edited--) {
+            if (bytes[i] == '\r') // not the driver's form: it would be a line feed
+                edited = 1;
             bytes[i] = keyboard_typed(bytes[i]);
-        ui_escape_push(&a->escape, bytes + skip, (size_t)n - skip);
-        first = false;
+        }
+        ui_escape_push(&a->escape, bytes, (size_t)n);
     }
 }
 

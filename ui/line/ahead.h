@@ -21,14 +21,22 @@ struct ahead {
 
 void ahead_init(struct ahead *a);
 
-// Reads the lines that wait, with the terminal in its ordinary mode: the driver has edited them,
-// and each ends with a line feed. Empty lines directly below another one are left out. False if the
-// terminal is gone.
+// Reads the lines that wait, if any, with the terminal in its ordinary mode: the driver has edited
+// them, and each ends with a line feed. Empty lines directly below another one are left out. False
+// if the terminal is gone.
 bool ahead_read(struct ahead *a);
 
-// Reads what waits in readline's mode, below an Enter and before the terminal is changed to its
-// ordinary mode. Enter is a carriage return there, and a line feed is Ctrl-J; one that comes first
-// belongs to that Enter. edited: so many bytes are in the driver's form, see keyboard_edited().
+// Reads what waits below an Enter that readline has read: it has changed the terminal to its
+// ordinary mode before it reports the line, so that carriage returns typed before and line feeds
+// typed after that change are in one piece. Both are Enter.
+void ahead_follow(struct ahead *a);
+
+// Takes back what readline has of an entry. Call it before ahead_drain().
+void ahead_put_back(struct ahead *a, const char *bytes, size_t n);
+
+// Reads what waits in readline's mode, before the terminal is changed to its ordinary mode. Enter
+// is a carriage return there, and a line feed is Ctrl-J. edited: at most so many bytes are in the
+// driver's form, see keyboard_edited().
 void ahead_drain(struct ahead *a, size_t edited);
 
 bool ahead_is_empty(const struct ahead *a);

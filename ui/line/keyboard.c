@@ -90,6 +90,8 @@ static void read_some(void)
         keyboard.last_ns = now_ns();
         if (keyboard.edited > 0) {
             keyboard.edited--;
+            if (byte == '\r') // typed since: the driver would have made a line feed of it
+                keyboard.edited = 0;
             byte = keyboard_typed(byte);
         }
         ui_escape_push(&keyboard.escape, &byte, 1);
@@ -133,6 +135,14 @@ static void prepare(int meta)
         keyboard.edited = 0;
 }
 
+static int insert_newline(int count, int key)
+{
+    (void)count;
+    (void)key;
+    rl_insert_text("\n");
+    return 0;
+}
+
 void keyboard_open(bool marks_pastes)
 {
     rl_readline_name = "duotale"; // for conditional lines in the user's inputrc
@@ -152,6 +162,7 @@ void keyboard_open(bool marks_pastes)
     rl_variable_bind("input-meta", "on");
     rl_variable_bind("output-meta", "on");
     rl_variable_bind("convert-meta", "off");
+    rl_bind_key('\n', insert_newline);
 }
 
 static void pass_on(const bool *asking)

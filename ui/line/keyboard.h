@@ -28,8 +28,8 @@ void keyboard_release(void);
 // readline asks, draws the prompt and the entry in the cursor's line.
 void keyboard_resume(bool asking);
 
-// How many of the bytes that wait came before the terminal was in readline's mode. They are in the
-// driver's form: it has turned Enter into a line feed, and Ctrl-D into a zero byte.
+// How many of the bytes that wait may have come before the terminal was in readline's mode. They
+// are in the driver's form: it has turned Enter into a line feed, and Ctrl-D into a zero byte.
 size_t keyboard_edited(void);
 
 // The key that the driver has turned into this byte.

@@ -89,16 +89,23 @@ static void stop_asking(struct line *l)
 {
     if (!l->asking)
         return;
+    if (!l->suggestion || strcmp(rl_line_buffer, l->suggestion) != 0)
+        ahead_put_back(&l->ahead, rl_line_buffer, (size_t)rl_end);
     ahead_drain(&l->ahead, keyboard_edited());
     rl_callback_handler_remove();
     l->asking = false;
 }
 
+// Inserts a text at the next prompt, behind one that waits for that, unless it is a suggestion.
 static void insert_later(struct line *l, const char *utf8)
 {
-    free(l->first);
-    l->first = strdup(utf8);
+    size_t had = l->first && !l->suggests ? strlen(l->first) : 0;
+    char *joined = realloc(l->first, had + strlen(utf8) + 1);
     l->suggests = false;
+    if (!joined)
+        return;
+    strcpy(joined + had, utf8);
+    l->first = joined;
 }
 
 static void enter(struct line *l, const char *bytes)
@@ -152,7 +159,9 @@ static void enter(struct line *l, const char *bytes)
 static void on_line(char *bytes)
 {
     struct line *l = self;
-    stop_asking(l);
+    l->asking = false;
+    rl_callback_handler_remove();
+    ahead_follow(&l->ahead);
     if (!bytes) { // Ctrl-D on an empty line
         ui_stream_raw(&l->out, "\n", 1);
         enter_command(l, "/quit");
@@ -246,14 +255,6 @@ static void suggest(struct line *l, const char *utf8)
     stop_asking(l);
     insert_later(l, utf8);
     l->suggests = true;
-}
-
-static int insert_newline(int count, int key)
-{
-    (void)count;
-    (void)key;
-    rl_insert_text("\n");
-    return 0;
 }
 
 static void show_progress(struct line *l, const struct dt_app_event *e)
@@ -514,7 +515,6 @@ static void set_up_readline(struct line *l)
 {
     complete_open(l->api, l->app);
     keyboard_open(l->live.possible);
-    rl_bind_key('\n', insert_newline);
     rl_bind_key('/', insert_slash);
     using_history();
     stifle_history(500);
