@@ -104,6 +104,18 @@ static const struct dt_structure table[] = {
         .numbers = DT_NUMBER_SCALES,
     },
     {
+        // Granite 4 without state-space layers and experts; as GGUF it is a granite
+        .name = "granite",
+        .hf = {"granitemoehybrid"},
+        .needs = LLAMA,
+        .may = BIASES | B(GATE_UP),
+        .rope_switch = true,
+        .gguf_rope = DT_ROPE_PAIRS,
+        .hf_rope = DT_ROPE_HALVES,
+        .hf_names = DT_HF_SHARED_MLP,
+        .numbers = DT_NUMBER_SCALES,
+    },
+    {
         .name = "minicpm",
         .hf = {"minicpm"},
         .needs = LLAMA,
@@ -237,7 +249,8 @@ void dt_structure_list(bool hf, char *out, size_t size)
     for (size_t i = 0; i < COUNT(table); i++)
         for (size_t k = 0; k < (hf ? COUNT(table[i].hf) : 1); k++) {
             const char *name = hf ? table[i].hf[k] : table[i].name;
-            if (name && at < size)
+            bool again = !hf && dt_structure_find(name, strlen(name)) != &table[i];
+            if (name && !again && at < size)
                 at += dt_format(out + at, size - at, "%s%s", at ? ", " : "", name);
         }
 }

@@ -24,6 +24,7 @@ enum dt_hf_names {
     DT_HF_SANDWICH, // with norms before and after a block
     DT_HF_HUNYUAN,
     DT_HF_EXAONE,
+    DT_HF_SHARED_MLP,
     DT_HF_GPT2,
     DT_HF_GPT_NEO,
     DT_HF_NAMES_COUNT
@@ -69,7 +70,8 @@ struct dt_structure {
     bool hf_tied;          // and its classifier is the embedding unless config.json denies it
 };
 
-// The row of an architecture by its name in GGUF or its model_type; NULL: unknown.
+// The row of an architecture by its name in GGUF (the first one with this name) or its model_type;
+// NULL: unknown.
 const struct dt_structure *dt_structure_find(const char *name, size_t n);
 const struct dt_structure *dt_structure_find_hf(const char *model_type, size_t n);
 

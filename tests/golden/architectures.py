@@ -212,6 +212,7 @@ SANDWICH = dict(LLAMA, norm2="pre_feedforward_layernorm", post1="post_attention_
                 post2="post_feedforward_layernorm")
 HUNYUAN = dict(LLAMA, **{"q.norm": "self_attn.query_layernorm",
                          "k.norm": "self_attn.key_layernorm"})
+SHARED_MLP = dict(LLAMA, gate="shared_mlp.gate", up="shared_mlp.up", down="shared_mlp.output_linear")
 GPT_NEO = {"norm1": "ln_1", "norm2": "ln_2", "q": "attn.attention.q_proj",
            "k": "attn.attention.k_proj", "v": "attn.attention.v_proj",
            "o": "attn.attention.out_proj", "up": "mlp.c_fc", "down": "mlp.c_proj",
@@ -352,6 +353,15 @@ ARCHITECTURES = {
                      config=llama_config("granite", attention_multiplier=0.05,
                                          embedding_multiplier=12.0, residual_multiplier=0.22,
                                          logits_scaling=8.0)),
+    "Granite 4": sizes(score_scale=0.05, embedding_scale=12.0, residual_scale=0.22,
+                       logit_scale=1 / 8.0, tied=True, names=SHARED_MLP,
+                       fused={"shared_mlp.input_linear": ["shared_mlp.gate", "shared_mlp.up"]},
+                       config=llama_config("granitemoehybrid", attention_multiplier=0.05,
+                                           embedding_multiplier=12.0, residual_multiplier=0.22,
+                                           logits_scaling=8.0, layer_types=["attention"] * 3,
+                                           num_local_experts=0, num_experts_per_tok=0,
+                                           position_embedding_type="rope", mamba_n_heads=128,
+                                           shared_intermediate_size=96, intermediate_size=32)),
     "MiniCPM": sizes(embedding_scale=12.0, residual_scale=1.4 / 3**0.5, logit_scale=32 / 64,
                      tied=True, config=llama_config("minicpm", scale_emb=12, scale_depth=1.4,
                                                     dim_model_base=32,
@@ -433,6 +443,9 @@ HEADERS = {
     "Granite": ("granite", GATED | NORMS, set(),
                 {"attention.scale": 0.05, "embedding_scale": 12.0, "residual_scale": 0.22,
                  "logit_scale": 8.0}),
+    "Granite 4": ("granite", GATED | NORMS, set(),
+                  {"attention.scale": 0.05, "embedding_scale": 12.0, "residual_scale": 0.22,
+                   "logit_scale": 8.0}),
     "MiniCPM": ("minicpm", GATED | NORMS, set(),
                 {"embedding_scale": 12.0, "residual_scale": 1.4 / 3**0.5, "logit_scale": 2.0}),
     "OLMo-2": ("olmo2", GATED | QK | POST, {"output.weight"}, {}),

@@ -282,6 +282,27 @@ static const struct row {
     {"config-layer-types", CONFIG, "\"hidden_size\": 24",
      "\"layer_types\": [\"linear_attention\"], \"hidden_size\": 24",
      "the attention of layer 0 is \"linear_attention\"; expected full_attention or"},
+    {"granite-mamba", CONFIG, "\"model_type\": \"llama\"",
+     "\"model_type\": \"granitemoehybrid\", \"shared_intermediate_size\": 40, \"layer_types\": "
+     "[\"attention\", \"mamba\", \"attention\"]",
+     "layer 1 is \"mamba\" (layer_types); of Granite 4"},
+    {"granite-no-types", CONFIG, "\"model_type\": \"llama\"",
+     "\"model_type\": \"granitemoehybrid\", \"shared_intermediate_size\": 40, "
+     "\"num_local_experts\": 0",
+     "layer_types has 0 layers of 3; those without a type"},
+    {"granite-experts", CONFIG, "\"model_type\": \"llama\"",
+     "\"model_type\": \"granitemoehybrid\", \"shared_intermediate_size\": 40, \"layer_types\": "
+     "[\"attention\", \"attention\", \"attention\"], \"num_local_experts\": 1",
+     "num_local_experts is 1; mixtures of experts"},
+    {"granite-experts-absent", CONFIG, "\"model_type\": \"llama\"",
+     "\"model_type\": \"granitemoehybrid\", \"shared_intermediate_size\": 40, \"layer_types\": "
+     "[\"attention\", \"attention\", \"attention\"]",
+     "mixtures of experts are not supported"},
+    {"granite-nope", CONFIG, "\"model_type\": \"llama\"",
+     "\"model_type\": \"granitemoehybrid\", \"shared_intermediate_size\": 40, \"layer_types\": "
+     "[\"attention\", \"attention\", \"attention\"], \"num_local_experts\": 0, "
+     "\"position_embedding_type\": \"nope\"",
+     "position_embedding_type is \"nope\"; expected rope"},
     {"config-yarn-truncate", CONFIG, "\"hidden_size\": 24",
      "\"rope_scaling\": {\"type\": \"yarn\", \"truncate\": false}, \"hidden_size\": 24",
      "rope_scaling.truncate is false; expected true"},

@@ -428,7 +428,8 @@ dt_status dt_hf_read_layers(const struct dt_hf_reader *r)
     for (; m->hp.structure->nope_every && dt_json_next(list, &walk, &key, &item); layer++)
         if (layer < m->hp.layers)
             m->layers[layer].rope = dt_json_is(item, "0") ? DT_LAYER_ROPE_NONE : DT_LAYER_ROPE;
-    return read_layer_types(r);
+    // check_dense has read those of Granite 4
+    return m->hp.structure->hf_names == DT_HF_SHARED_MLP ? DT_OK : read_layer_types(r);
 }
 
 // ---- sizes ----
@@ -483,6 +484,43 @@ static dt_status read_structure(const struct dt_hf_reader *r)
                         lacks ? "not supported: " : "unknown", lacks ? lacks : "", known);
 }
 
+// Of Granite 4's structure duotale has what is as in Granite 3: attention in every layer, with
+// RoPE, and no experts. What a member that is missing means is another structure.
+static dt_status check_dense(const struct dt_hf_reader *r)
+{
+    struct dt_json_value types = dt_json_find(r->config, "layer_types"),
+                         positions = dt_json_find(r->config, "position_embedding_type"),
+                         experts = dt_json_find(r->config, "num_local_experts"),
+                         norm = dt_json_find(r->config, "normalization_function"), key, item;
+    struct dt_json_walk walk = {0};
+    size_t layers = 0;
+    uint64_t count = UINT64_MAX;
+    while (dt_json_next(types, &walk, &key, &item)) {
+        if (!dt_json_is(item, "\"attention\""))
+            return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
+                                "layer %zu is %.*s (layer_types); of Granite 4 duotale computes "
+                                "the models with attention in every layer",
+                                layers, SHOWN(item));
+        layers++;
+    }
+    if (layers != r->model->hp.layers)
+        return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
+                            "layer_types has %zu layers of %u; those without a type are "
+                            "state-space layers",
+                            layers, r->model->hp.layers);
+    if (!dt_json_uint_of(experts, &count) || count)
+        return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
+                            "num_local_experts is %.*s; mixtures of experts are not supported",
+                            SHOWN(experts));
+    if (!dt_json_is(positions, "\"rope\""))
+        return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
+                            "position_embedding_type is %.*s; expected rope", SHOWN(positions));
+    if (norm.n && !dt_json_is(norm, "\"rmsnorm\""))
+        return dt_error_set(r->err, DT_UNSUPPORTED, r->config_name,
+                            "normalization_function is %.*s; expected rmsnorm", SHOWN(norm));
+    return DT_OK;
+}
+
 static dt_status check_activation(const struct dt_hf_reader *r)
 {
     static const char *const names[] = {"hidden_activation", "hidden_act", "activation_function",
@@ -502,14 +540,16 @@ static dt_status check_activation(const struct dt_hf_reader *r)
 dt_status dt_hf_read_config(const struct dt_hf_reader *r)
 {
     static const char *const dim[] = {"hidden_size", "n_embd", NULL};
-    static const char *const hidden[] = {"intermediate_size", "n_inner", NULL};
+    static const char *const usual[] = {"intermediate_size", "n_inner", NULL};
+    static const char *const shared[] = {"shared_intermediate_size", NULL};
     static const char *const layers[] = {"num_hidden_layers", "n_layer", "num_layers", NULL};
     static const char *const context[] = {"max_position_embeddings", "n_positions", NULL};
     struct dt_hparams *hp = &r->model->hp;
     dt_status status;
     if ((status = read_structure(r)) || (status = check_activation(r)))
         return status;
-    bool plain = hp->structure->plain_ffn;
+    bool plain = hp->structure->plain_ffn, dense = hp->structure->hf_names == DT_HF_SHARED_MLP;
+    const char *const *hidden = dense ? shared : usual;
     hp->norm_epsilon = plain ? 1e-5f : 1e-6f;
     if ((status = number(r, dim, DT_MAX_DIM, true, &hp->dim)))
         return status;
@@ -521,7 +561,7 @@ dt_status dt_hf_read_config(const struct dt_hf_reader *r)
         (status = number(r, context, UINT32_MAX, true, &hp->context)) ||
         (status = real(r, r->config, "layer_norm_epsilon", 0, 1, &hp->norm_epsilon)) ||
         (status = real(r, r->config, "rms_norm_eps", 0, 1, &hp->norm_epsilon)) ||
-        (status = read_heads(r)))
+        (dense && (status = check_dense(r))) || (status = read_heads(r)))
         return status;
     hp->context = hp->context < DT_MAX_CONTEXT ? hp->context : DT_MAX_CONTEXT;
     struct dt_json_value tied = dt_json_find(r->config, "tie_word_embeddings");

@@ -5,19 +5,24 @@
 
 #define TENSORS_MOST (DT_MAX_LAYERS * 32)
 
-// What all architectures with Llama's names share, and QKV and GATE_UP of Phi-3.
-#define LLAMA_NAMES                                                                                \
+// What all architectures with Llama's names share, and QKV of Phi-3.
+#define LLAMA_NAMES_BUT_FFN                                                                        \
     [DT_SLOT_ATTENTION_NORM] = "input_layernorm.weight",                                           \
     [DT_SLOT_QKV] = "self_attn.qkv_proj.weight", [DT_SLOT_QUERY] = "self_attn.q_proj.weight",      \
     [DT_SLOT_KEY] = "self_attn.k_proj.weight", [DT_SLOT_VALUE] = "self_attn.v_proj.weight",        \
     [DT_SLOT_QUERY_BIAS] = "self_attn.q_proj.bias", [DT_SLOT_KEY_BIAS] = "self_attn.k_proj.bias",  \
     [DT_SLOT_VALUE_BIAS] = "self_attn.v_proj.bias", [DT_SLOT_OUTPUT] = "self_attn.o_proj.weight",  \
     [DT_SLOT_OUTPUT_BIAS] = "self_attn.o_proj.bias",                                               \
-    [DT_SLOT_GATE_UP] = "mlp.gate_up_proj.weight", [DT_SLOT_GATE] = "mlp.gate_proj.weight",        \
-    [DT_SLOT_GATE_BIAS] = "mlp.gate_proj.bias", [DT_SLOT_UP] = "mlp.up_proj.weight",               \
-    [DT_SLOT_UP_BIAS] = "mlp.up_proj.bias", [DT_SLOT_DOWN] = "mlp.down_proj.weight",               \
-    [DT_SLOT_DOWN_BIAS] = "mlp.down_proj.bias", [DT_SLOT_EMBEDDING] = "model.embed_tokens.weight", \
-    [DT_SLOT_FINAL_NORM] = "model.norm.weight", [DT_SLOT_CLASSIFIER] = "lm_head.weight"
+    [DT_SLOT_EMBEDDING] = "model.embed_tokens.weight", [DT_SLOT_FINAL_NORM] = "model.norm.weight", \
+    [DT_SLOT_CLASSIFIER] = "lm_head.weight"
+
+// The same with the feed-forward matrices, and GATE_UP of Phi-3.
+#define LLAMA_NAMES                                                                                \
+    LLAMA_NAMES_BUT_FFN,                                                                           \
+        [DT_SLOT_GATE_UP] = "mlp.gate_up_proj.weight", [DT_SLOT_GATE] = "mlp.gate_proj.weight",    \
+        [DT_SLOT_GATE_BIAS] = "mlp.gate_proj.bias", [DT_SLOT_UP] = "mlp.up_proj.weight",           \
+        [DT_SLOT_UP_BIAS] = "mlp.up_proj.bias", [DT_SLOT_DOWN] = "mlp.down_proj.weight",           \
+        [DT_SLOT_DOWN_BIAS] = "mlp.down_proj.bias"
 
 // The names of GPT-2 and of others that begin with "transformer.", which is left out here.
 #define GPT_NAMES                                                                                  \
@@ -49,6 +54,11 @@ static const struct dt_slot_names names_of[DT_HF_NAMES_COUNT] = {
                        {LLAMA_NAMES, [DT_SLOT_QUERY_NORM] = "self_attn.query_layernorm.weight",
                         [DT_SLOT_KEY_NORM] = "self_attn.key_layernorm.weight",
                         [DT_SLOT_FFN_NORM] = "post_attention_layernorm.weight"}},
+    [DT_HF_SHARED_MLP] =
+        {"model.layers.",
+         {LLAMA_NAMES_BUT_FFN, [DT_SLOT_FFN_NORM] = "post_attention_layernorm.weight",
+          [DT_SLOT_GATE_UP] = "shared_mlp.input_linear.weight",
+          [DT_SLOT_DOWN] = "shared_mlp.output_linear.weight"}},
     [DT_HF_EXAONE] =
         {"h.",
          {GPT_NAMES,

@@ -131,8 +131,12 @@ static void add_slot(struct plan *p, enum dt_slot slot, uint32_t layer, uint32_t
 // Matrices and biases that the source has in one are written in one, except packed matrices.
 static bool is_written(const struct plan *p, enum dt_slot slot, uint32_t layer)
 {
-    const struct dt_layer *l = &p->c->model->layers[layer];
-    bool qkv = l->qkv.rows && !p->c->pack_for, gate_up = l->gate_up.rows && !p->c->pack_for;
+    const struct dt_model *m = p->c->model;
+    const struct dt_layer *l = &m->layers[layer];
+    // the structure that reads the file
+    const struct dt_structure *s = dt_structure_find(m->architecture, strlen(m->architecture));
+    bool qkv = l->qkv.rows && !p->c->pack_for;
+    bool gate_up = l->gate_up.rows && !p->c->pack_for && s && dt_structure_has(s, DT_SLOT_GATE_UP);
     switch (slot) {
     case DT_SLOT_QKV:
         return qkv;
