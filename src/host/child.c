@@ -383,14 +383,12 @@ bool dt_child_wait(struct dt_child *child, int milliseconds, struct dt_stop *sto
     if (child->pid <= 0)
         return true;
     // Poll at growing intervals, because process descriptors exist only since Linux 5.3.
-    uint64_t begin = dt_clock_ns();
+    struct dt_patience patience;
+    dt_patience_begin(&patience);
     int pause = 1;
     while (!reap(child, false, end)) {
-        uint64_t passed = (dt_clock_ns() - begin) / 1000000u;
-        if (milliseconds >= 0 && passed >= (uint64_t)milliseconds)
+        if (milliseconds >= 0 && dt_patience_ends(&patience, (uint32_t)milliseconds))
             return false;
-        if (milliseconds >= 0 && (uint64_t)pause > (uint64_t)milliseconds - passed)
-            pause = (int)((uint64_t)milliseconds - passed);
         struct pollfd fds[2] = {{.fd = stop ? stop->fd : -1, .events = POLLIN},
                                 {.fd = child->err, .events = POLLIN}};
         poll(fds, 2, pause);
@@ -401,6 +399,16 @@ bool dt_child_wait(struct dt_child *child, int milliseconds, struct dt_stop *sto
         pause = pause < 20 ? pause * 2 : 20;
     }
     return true;
+}
+
+uint64_t dt_child_cpu_ns(const struct dt_child *child)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (child->pid <= 0 || clock_getcpuclockid(child->pid, &clock) != 0 ||
+        clock_gettime(clock, &used) != 0)
+        return 0;
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
 void dt_child_finish(struct dt_child *child, struct dt_child_end *end)

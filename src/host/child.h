@@ -90,6 +90,9 @@ void dt_child_close(int *fd);
 bool dt_child_wait(struct dt_child *child, int milliseconds, struct dt_stop *stop,
                    struct dt_child_end *end);
 
+// The CPU time that a running child has used, without its own children; 0 if it is not known.
+uint64_t dt_child_cpu_ns(const struct dt_child *child);
+
 // Kills the child with its process group, waits for its end and empties *child. *end may be NULL.
 // Harmless if there is none.
 void dt_child_finish(struct dt_child *child, struct dt_child_end *end);

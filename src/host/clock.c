@@ -38,3 +38,18 @@ uint64_t dt_clock_unix(void)
 {
     return (uint64_t)time(NULL);
 }
+
+void dt_patience_begin(struct dt_patience *patience)
+{
+    patience->looked_ns = dt_clock_ns();
+    patience->waited_ns = 0;
+}
+
+bool dt_patience_ends(struct dt_patience *patience, uint32_t milliseconds)
+{
+    uint64_t now = dt_clock_ns(), step = DT_PATIENCE_STEP * UINT64_C(1000000);
+    uint64_t passed = now - patience->looked_ns;
+    patience->looked_ns = now;
+    patience->waited_ns += passed < step ? passed : step;
+    return patience->waited_ns >= milliseconds * UINT64_C(1000000);
+}

@@ -3,6 +3,7 @@
 #ifndef DT_HOST_CLOCK_H
 #define DT_HOST_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // Monotonic time in nanoseconds.
@@ -17,5 +18,19 @@ uint64_t dt_clock_seed(void);
 
 // CPU time of the whole process in nanoseconds.
 uint64_t dt_clock_cpu_ns(void);
+
+// How long something was waited for. The time in which this process was stopped, or had no
+// processor, does not count: nothing else could show life then.
+struct dt_patience {
+    uint64_t looked_ns, waited_ns;
+};
+
+// The longest wait between two looks, in milliseconds; what is longer counts as so much.
+#define DT_PATIENCE_STEP 100
+
+void dt_patience_begin(struct dt_patience *patience);
+
+// Whether so many milliseconds were waited since dt_patience_begin(), in steps.
+bool dt_patience_ends(struct dt_patience *patience, uint32_t milliseconds);
 
 #endif

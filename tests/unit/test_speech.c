@@ -259,6 +259,12 @@ static void test_trouble(void **state)
     trouble("espeak", "espeak-ng hung", true);
     script("espeak-ng", "sleep 1000"); // does not even read; a grandchild besides
     trouble("espeak", "espeak-ng hung", true);
+    patience = 1000; // the time in which this program is stopped does not count
+    script("espeak-ng", "kill -STOP $PPID; sleep 2; kill -CONT $PPID; exit 7");
+    trouble("espeak", "espeak-ng ended with code 7", true);
+    patience = 400; // nor that in which the voice has too little of the processor
+    script("espeak-ng", "for i in 1 2 3 4 5 6 7 8 9 10 11; do sleep 0.1; done; exit 7");
+    trouble("espeak", "espeak-ng ended with code 7", true);
     patience = 0;
     script("espeak-ng", "echo 'no such language' >&2; exit 7");
     trouble("espeak", "espeak-ng ended with code 7: no such language", true);

@@ -13,8 +13,10 @@
 #include "host/memory.h"
 #include "host/audio/wav.h"
 
-// A child that neither reads nor writes for this long counts as hung.
+// A child that neither reads nor writes for this long counts as hung, unless it only has too little
+// of the processor: it is waited for so many times as long while its CPU time grows.
 #define HANG_MILLISECONDS 10000u
+#define HANG_STARVED      6u
 // How much sound a text may have: the slowest voice speaks about four characters a second.
 #define SOUND_SECONDS          30u
 #define SOUND_SECONDS_PER_BYTE 1u
@@ -110,11 +112,10 @@ static dt_status read_output(struct output *output, const char *bytes, size_t n,
     return DT_OK;
 }
 
-// Waits for the child once, then feeds its input and reads its output. Sets *idle if nothing
-// happened within `milliseconds`.
+// Waits for the child once, for a step of patience, then feeds its input and reads its output.
 static dt_status exchange(struct dt_child *child, struct dt_speech_context *context,
-                          struct output *output, const char *input, size_t *left, int milliseconds,
-                          bool *idle, struct dt_error *err)
+                          struct output *output, const char *input, size_t *left,
+                          struct dt_error *err)
 {
     char bytes[8192];
     struct pollfd fds[4] = {
@@ -123,8 +124,7 @@ static dt_status exchange(struct dt_child *child, struct dt_speech_context *cont
         {.fd = child->err, .events = POLLIN},
         {.fd = context->stop ? context->stop->fd : -1, .events = POLLIN},
     };
-    int ready = poll(fds, 4, milliseconds);
-    *idle = ready == 0;
+    int ready = poll(fds, 4, DT_PATIENCE_STEP);
     if (context->stop && atomic_load(&context->stop->set))
         return DT_CANCELLED;
     if (ready <= 0)
@@ -191,6 +191,34 @@ static int outcome(struct dt_speech_context *context, struct output *output,
     return DT_SPEECH_DONE;
 }
 
+// How long a child has made no progress.
+struct progress {
+    struct dt_patience patience;
+    uint64_t cpu_ns, cpu_seen_ns; // the child's CPU time at its last progress and the last look
+    uint32_t looks;
+};
+
+static void progress_made(struct progress *p, const struct dt_child *child)
+{
+    dt_patience_begin(&p->patience);
+    p->cpu_ns = p->cpu_seen_ns = dt_child_cpu_ns(child);
+    p->looks = 0;
+}
+
+// A voice runs below all others: on a busy machine it may get next to nothing of the processor.
+static bool progress_is_over(struct progress *p, const struct dt_child *child,
+                             uint32_t hang_milliseconds)
+{
+    if (!dt_patience_ends(&p->patience, hang_milliseconds))
+        return false;
+    uint64_t cpu = dt_child_cpu_ns(child);
+    bool starved =
+        cpu > p->cpu_seen_ns && cpu - p->cpu_ns < hang_milliseconds * UINT64_C(1000000);
+    p->cpu_seen_ns = cpu;
+    dt_patience_begin(&p->patience);
+    return !starved || ++p->looks >= HANG_STARVED;
+}
+
 // dt_speech_host.run: feeds the child's input, passes its output on, and kills it on a stop or if
 // it hangs.
 static int run(void *host, const struct dt_speech_child *spec, char *reason, size_t reason_size)
@@ -231,18 +259,18 @@ static int run(void *host, const struct dt_speech_child *spec, char *reason, siz
     size_t left = spec->input_length;
     int hang_milliseconds =
         (int)(spec->hang_milliseconds ? spec->hang_milliseconds : context->hang_milliseconds);
-    uint64_t progress_ns = dt_clock_ns();
+    struct progress progress;
+    progress_made(&progress, &child);
     while (status == DT_OK && child.out >= 0) {
         size_t before = left;
         uint64_t read_before = output.bytes;
-        bool idle;
-        status = exchange(&child, context, &output, input, &left, hang_milliseconds, &idle, &err);
+        status = exchange(&child, context, &output, input, &left, &err);
         input += before - left;
         if (before != left || output.bytes != read_before)
-            progress_ns = dt_clock_ns();
+            progress_made(&progress, &child);
         else // messages alone are no progress
-            idle = idle || dt_clock_ns() - progress_ns > (uint64_t)hang_milliseconds * 1000000u;
-        context->hung = idle && status == DT_OK;
+            context->hung = status == DT_OK &&
+                            progress_is_over(&progress, &child, (uint32_t)hang_milliseconds);
         if (context->hung)
             break;
     }

@@ -165,15 +165,17 @@ static _Noreturn void examine_all(struct dt_modules *modules, const struct dt_ex
 // Reads within the time that one step has. False: the child has ended, or *in_time is false.
 static bool receive(int in, void *bytes, size_t n, bool *in_time)
 {
-    uint64_t end = dt_clock_ns() + DT_PROBE_MILLISECONDS * 1000000ull;
+    struct dt_patience patience;
+    dt_patience_begin(&patience);
     char *to = bytes;
     while (n > 0) {
         struct pollfd wait = {in, POLLIN, 0};
-        uint64_t now = dt_clock_ns();
-        int ready = now < end ? poll(&wait, 1, (int)((end - now) / 1000000u) + 1) : 0;
-        *in_time = ready != 0;
+        int ready = poll(&wait, 1, DT_PATIENCE_STEP);
+        *in_time = ready != 0 || !dt_patience_ends(&patience, DT_PROBE_MILLISECONDS);
+        if ((ready == 0 && *in_time) || (ready < 0 && errno == EINTR))
+            continue;
         ssize_t got = ready > 0 ? read(in, to, n) : -1;
-        if (got < 0 && ready != 0 && errno == EINTR)
+        if (got < 0 && ready > 0 && errno == EINTR)
             continue;
         if (got <= 0)
             return false;
