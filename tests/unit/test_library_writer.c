@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,7 +19,7 @@
 #include "shim_vfs.h"
 
 static char folder[] = "/tmp/dt-library-writer-XXXXXX";
-static char path[100];
+static char path[160];
 static struct dt_writer *writer;
 
 static struct {
@@ -422,6 +423,97 @@ static void file_removed(void **state)
     assert_int_equal(turns_on_disk(1, NULL, 0), 3);
 }
 
+static void remove_tail(const char *tail)
+{
+    char name[sizeof path + 8];
+    snprintf(name, sizeof name, "%s%s", path, tail);
+    assert_int_equal(unlink(name), 0);
+}
+
+// The -wal or the -shm file alone is removed: what is in it is still open, and not lost.
+static void tail_removed(void **state)
+{
+    (void)state;
+    static const char *const tails[] = {"-wal", "-shm"};
+    for (int i = 0; i < 2; i++) {
+        char command[300], output[64];
+        set_up(NULL);
+        start(NULL);
+        struct dt_writer_story *story = new_story("Cut");
+        assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_SAVED);
+        remove_tail(tails[i]);
+        assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
+        assert_int_equal(heard.warnings, 1);
+        assert_non_null(strstr(heard.text, "was removed"));
+        // the program is killed, and what it had in memory is gone: another one reads a copy
+        snprintf(command, sizeof command, "mkdir %s.d && cp %s %s-wal %s.d/", path, path, path,
+                 path);
+        assert_int_equal(system(command), 0);
+        size_t length = strlen(path);
+        snprintf(path + length, sizeof path - length, ".d/library.db");
+        assert_int_equal(turns_on_disk(1, output, sizeof output), 2);
+        assert_string_equal(output, "one");
+        path[length] = '\0';
+        // after the last turn
+        remove_tail(tails[i]);
+        dt_writer_story_release(story);
+        assert_int_equal(dt_writer_free(writer), 0);
+        assert_int_equal(heard.warnings, 2);
+        assert_int_equal(turns_on_disk(1, output, sizeof output), 2);
+        assert_int_equal(turns_on_disk(2, NULL, 0), 0); // it is still the same story
+    }
+}
+
+// In another process, because SQLite shares locks and the -shm file within one: adds a story when
+// it gets a byte, and closes the library when it gets another.
+static void other_session(int orders, int answers)
+{
+    char byte = 0;
+    if (read(orders, &byte, 1) != 1)
+        _exit(1);
+    start(NULL);
+    struct dt_writer_story *other = new_story("Other");
+    bool good = wait_for(put(other, 0, "other", true)) == DT_SAVED;
+    good = write(answers, &byte, 1) == 1 && read(orders, &byte, 1) == 1 && good;
+    dt_writer_story_release(other);
+    good = dt_writer_free(writer) == 0 && good;
+    _exit(!good);
+}
+
+// The -wal and -shm files are removed, and another session has begun new ones: both texts stay.
+static void tails_replaced(void **state)
+{
+    (void)state;
+    int orders[2], answers[2], status;
+    char byte = 0;
+    assert_int_equal(pipe(orders), 0);
+    assert_int_equal(pipe(answers), 0);
+    pid_t child = fork();
+    if (child == 0)
+        other_session(orders[0], answers[1]);
+    start(NULL);
+    struct dt_writer_story *story = new_story("Mine");
+    assert_int_equal(wait_for(put(story, 0, "zero", true)), DT_SAVED);
+    remove_tail("-wal");
+    remove_tail("-shm");
+    assert_int_equal(write(orders[1], &byte, 1), 1);
+    assert_int_equal(read(answers[0], &byte, 1), 1);
+    assert_int_equal(wait_for(put(story, 1, "one", true)), DT_SAVED);
+    assert_int_equal(heard.warnings, 1);
+    int64_t mine = dt_writer_story_number(story);
+    assert_int_equal(write(orders[1], &byte, 1), 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    dt_writer_story_release(story);
+    assert_int_equal(dt_writer_free(writer), 0);
+    assert_int_equal(turns_on_disk(mine, NULL, 0), 2);
+    assert_int_equal(turns_on_disk(mine == 1 ? 2 : 1, NULL, 0), 1);
+    for (int i = 0; i < 2; i++) {
+        close(orders[i]);
+        close(answers[i]);
+    }
+}
+
 // Another session adds a turn to the same story, or deletes it: both texts stay.
 static void two_sessions(void **state)
 {
@@ -548,6 +640,8 @@ int main(void)
         cmocka_unit_test_setup(foreign_file, set_up),
         cmocka_unit_test_setup(read_only_from_the_start, set_up),
         cmocka_unit_test_setup(file_removed, set_up),
+        cmocka_unit_test_setup(tail_removed, set_up),
+        cmocka_unit_test_setup(tails_replaced, set_up),
         cmocka_unit_test_setup(two_sessions, set_up),
         cmocka_unit_test_setup(deleted_while_it_waits, set_up),
         cmocka_unit_test_setup(full_disk_with_a_long_wal, set_up),

@@ -80,12 +80,44 @@ static dt_status configure(struct dt_library *library, struct dt_error *err)
     return DT_OK;
 }
 
+static struct dt_file_identity tail_identity(const struct dt_library *library, int i)
+{
+    char path[sizeof library->path + 8];
+    snprintf(path, sizeof path, "%s%s", library->path, i ? "-shm" : "-wal");
+    return dt_library_file_identity(path);
+}
+
+// Whether the -wal and -shm files that are open are no longer beside the library. *other: there are
+// others in their place, so that another program may be writing the library through them.
+static bool tails_are_gone(const struct dt_library *library, bool *other)
+{
+    bool gone = false;
+    *other = false;
+    for (int i = 0; i < 2; i++) {
+        struct dt_file_identity now = tail_identity(library, i);
+        if (!library->tails[i].inode || dt_library_file_same(library->tails[i], now))
+            continue;
+        gone = true;
+        *other |= now.inode != 0;
+    }
+    return gone;
+}
+
+static bool same_file(const struct dt_library *library)
+{
+    return dt_library_file_same(library->identity, dt_library_file_identity(library->path));
+}
+
 static void close_db(struct dt_library *library)
 {
     int on = 1;
-    if (library->db && library->identity.inode && !dt_library_in_place(library))
+    bool foreign = false;
+    if (library->db && library->identity.inode &&
+        (!same_file(library) || (tails_are_gone(library, &foreign) && foreign)))
         // the files beside the path belong to another library now
         sqlite3_file_control(library->db, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+    if (foreign) // what it would move into the library may be older than what is there
+        sqlite3_db_config(library->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(library->db);
     library->db = NULL;
 }
@@ -115,6 +147,8 @@ static dt_status open_db(struct dt_library *library, const char *vfs, unsigned f
         status = configure(library, err);
     if (status == DT_OK && write)
         status = dt_library_tables_prepare(library, err);
+    for (int i = 0; i < 2 && status == DT_OK && write; i++)
+        library->tails[i] = tail_identity(library, i);
     if (status == DT_OK && library->version == 0) {
         library->trouble = DT_LIBRARY_READ_ONLY;
         status = dt_error_set(err, DT_BAD_INPUT, library->path,
@@ -189,9 +223,17 @@ enum dt_library_trouble dt_library_last_trouble(const struct dt_library *library
     return library->trouble;
 }
 
-bool dt_library_in_place(const struct dt_library *library)
+enum dt_library_place dt_library_place(struct dt_library *library)
 {
-    return dt_library_file_same(library->identity, dt_library_file_identity(library->path));
+    bool other;
+    if (!same_file(library))
+        return DT_LIBRARY_REPLACED;
+    if (!tails_are_gone(library, &other))
+        return DT_LIBRARY_IN_PLACE;
+    // the files are still open: what they hold is moved into the library, and synced
+    if (other || dt_library_db_number(library, "PRAGMA wal_checkpoint(TRUNCATE)", 1) != 0)
+        return DT_LIBRARY_REPLACED;
+    return DT_LIBRARY_CUT;
 }
 
 void dt_library_checkpoint(struct dt_library *library)

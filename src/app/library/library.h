@@ -43,9 +43,15 @@ void dt_library_close(struct dt_library *library); // NULL is allowed
 // The trouble of the last call on this library.
 enum dt_library_trouble dt_library_last_trouble(const struct dt_library *library);
 
-// Whether the path still names the file that was opened. If not, it was removed or replaced: what
-// is written now is lost.
-bool dt_library_in_place(const struct dt_library *library);
+// What has become of the files of an open library. After another answer than DT_LIBRARY_IN_PLACE,
+// what is written now is lost: close the library and open it again.
+enum dt_library_place {
+    DT_LIBRARY_IN_PLACE,
+    DT_LIBRARY_CUT,      // its -wal or -shm file was removed; what they held is in the library now
+    DT_LIBRARY_REPLACED, // the library was removed or replaced, or other files are beside it: what
+                         // was written to it may be lost
+};
+enum dt_library_place dt_library_place(struct dt_library *library);
 
 // Sets how long calls wait for a lock.
 void dt_library_patience(struct dt_library *library, int milliseconds);

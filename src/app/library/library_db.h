@@ -15,6 +15,7 @@ struct dt_library {
     int version;                     // of the tables
     bool read_only;
     struct dt_file_identity identity; // of the file that was opened
+    struct dt_file_identity tails[2]; // of its -wal and -shm; all zero: not known
 };
 
 // The kind of trouble that a result of SQLite means.

@@ -19,9 +19,7 @@ struct dt_writer {
     char path[512];
     pthread_t thread;
     struct dt_queue queue;
-    // Counts the files that were the library: a story whose number is from an earlier one has to be
-    // written as a whole.
-    atomic_uint era;
+    atomic_uint era; // counts the files that were the library; numbers belong to one
     atomic_bool healthy;
     // the thread's own
     struct dt_library *library;
@@ -191,19 +189,21 @@ static bool put_aside(struct dt_writer *writer, struct dt_error *err)
     return true;
 }
 
-// Closes a library whose file was removed or replaced. True if that was the case.
+// Closes a library whose files were removed or replaced. True if stories have to be saved again.
 static bool leave_removed(struct dt_writer *writer)
 {
     char text[700];
-    if (!writer->library || dt_library_in_place(writer->library))
+    enum dt_library_place place = writer->library ? dt_library_place(writer->library) : 0;
+    if (place == DT_LIBRARY_IN_PLACE)
         return false;
     close_library(writer);
-    snprintf(text, sizeof text,
-             "%s was removed or replaced by another program. The story is saved again as a whole.",
-             writer->path);
+    snprintf(text, sizeof text, "%s%s", writer->path,
+             place == DT_LIBRARY_CUT
+                 ? "-wal or -shm was removed by another program. Nothing is lost."
+                 : " was removed or replaced by another program. The story is saved again.");
     notice(writer, DT_NOTICE_WARNING, text);
-    atomic_fetch_add(&writer->era, 1);
-    return true;
+    atomic_fetch_add(&writer->era, place == DT_LIBRARY_REPLACED);
+    return place == DT_LIBRARY_REPLACED;
 }
 
 // Opens the library for writing unless it is open; a damaged one is put aside first. False after a
