@@ -5,9 +5,6 @@
 #include "base/format.h"
 #include "host/engine_state.h"
 
-// Mapped weights need this much beside what is allocated: the program itself, rows of the embedding
-#define MAPPED_SPARE (2u << 20)
-
 // While streaming, this part of the memory that is left is not used, and at least so many bytes.
 #define RESERVE_SHARE 16u
 #define RESERVE_LEAST (3u << 20)
@@ -32,19 +29,24 @@ static uint64_t less(uint64_t bytes, uint64_t taken)
     return taken < bytes ? bytes - taken : 0;
 }
 
+// What a plan allocates besides what is allocated already.
+static uint64_t others_of(const struct dt_engine_plan *plan)
+{
+    return plan->weights.arena_bytes + plan->sampler + plan->shortlist + plan->session.own +
+           plan->session.scratch;
+}
+
 // What is left for the weights.
 static struct dt_stream_limits limits_of(const struct dt_engine *e,
                                          const struct dt_engine_plan *plan)
 {
     struct dt_stream_limits limits = {0};
     uint64_t left = dt_engine_memory_left(e), reserve = left / RESERVE_SHARE;
-    // all but what is allocated already
-    uint64_t others = plan->weights.arena_bytes + plan->sampler + plan->shortlist +
-                      plan->session.own + plan->session.scratch;
     if (e->options.stream)
         limits = e->options.stream->limits;
     if (!limits.budget)
-        limits.budget = less(less(left, others), reserve < RESERVE_LEAST ? RESERVE_LEAST : reserve);
+        limits.budget =
+            less(less(left, others_of(plan)), reserve < RESERVE_LEAST ? RESERVE_LEAST : reserve);
     return limits;
 }
 
@@ -79,7 +81,7 @@ dt_status dt_engine_plan_stream(const struct dt_engine *e, struct dt_engine_plan
                       : DT_OK;
     uint64_t left = dt_engine_memory_left(e);
     struct dt_stream_limits limits = limits_of(e, plan);
-    if (!wanted && (left == 0 || plan->file_bytes + plan->total + MAPPED_SPARE <= left))
+    if (!wanted && (left == 0 || plan->file_bytes + others_of(plan) <= left))
         return DT_OK;
     dt_status status =
         dt_stream_make_plan(&e->model, &e->files, &limits, &plan->stream, NULL, &local);

@@ -41,6 +41,7 @@ CASES = (
     ("15M-q8_0", "q8_0", (288, 768, 6, 6, 6, 48, 32000, 256), 14, 22, ()),
     ("110M-f32", "f32", (768, 2048, 12, 12, 12, 64, 32000, 1024), 64, 100, ()),
     ("1.1B-q8_0", "q8_0", (2048, 5632, 22, 32, 4, 64, 32000, 2048), 600, 250, ()),
+    ("7B-q4_0", "q4_0", (4096, 11008, 32, 32, 32, 128, 32000, 4096), 1024, 250, ("-c", "128")),
 )
 
 
@@ -59,8 +60,10 @@ def fill(path, begin):
 
 def make(path, form, shape):
     dim, hidden, layers, heads, kv_heads, head_size, vocab, context = shape
-    if form == "q8_0":
-        synth.sparse_gguf(path, dim, hidden, layers, heads, kv_heads, head_size, vocab, context)
+    if form != "f32":
+        kind, block = (8, 34) if form == "q8_0" else (2, 18)
+        synth.sparse_gguf(path, dim, hidden, layers, heads, kv_heads, head_size, vocab, context,
+                          kind, block)
         # the tensors begin at a multiple of 32 after the header, which is below 64 KB
         with open(path, "rb") as file:
             head = file.read(1 << 16).rstrip(b"\0")

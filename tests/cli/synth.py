@@ -103,8 +103,10 @@ def int8(
                 tensor(out, rows, cols)
 
 
-def sparse_gguf(path, dim, hidden, layers, heads, kv_heads, head_size, vocab, context):
-    """A llama of zeros in q8_0 without a vocabulary: a file of any shape that takes no space."""
+def sparse_gguf(path, dim, hidden, layers, heads, kv_heads, head_size, vocab, context, kind=8,
+                block=34):
+    """A llama of zeros in q8_0 (q4_0: 2, 18) without a vocabulary: a file of any shape that
+    takes no space."""
 
     def text(value):
         return struct.pack("<Q", len(value)) + value.encode()
@@ -146,8 +148,8 @@ def sparse_gguf(path, dim, hidden, layers, heads, kv_heads, head_size, vocab, co
         shape = (cols, rows) if rows else (cols,)
         header += text(name + ".weight") + struct.pack("<I", len(shape))
         header += struct.pack(f"<{len(shape)}Q", *shape)
-        header += struct.pack("<IQ", 8 if rows else 0, offset)
-        size = rows * cols // 32 * 34 if rows else cols * 4
+        header += struct.pack("<IQ", kind if rows else 0, offset)
+        size = rows * cols // 32 * block if rows else cols * 4
         offset += (size + 31) // 32 * 32
     header += bytes(-len(header) % 32)
     with open(path, "wb") as out:

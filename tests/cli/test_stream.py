@@ -15,7 +15,7 @@ def figures(result):
 
 
 def limits(model, *more):
-    """A limit for which a part of the weights of a file of 2 MB or more is read."""
+    """A limit for which a part of the weights is read."""
     plan = json.loads(run("inspect", model, "--json", "-c", "64", *more).stdout)["plan"]
     rest = plan["total_bytes"] - plan["copied_bytes"]
     return rest + (3 << 20) + 300000 + plan["mapped_bytes"] // 3
@@ -33,7 +33,7 @@ def same_text(model, *more):
         ("chosen", ("--mem-limit", limit)),
         ("chosen, one thread", ("--mem-limit", limit, "-j", "1")),
     ]
-    large = model.stat().st_size > 2 << 20
+    large = model.stat().st_size > 6 << 20
     for name, options in ways if large else ways[:2]:
         r = run("run", model, *BASE, *more, *options)
         if expect_run(f"{model.name}: {name}", r, 0, stderr=b"weights streamed: "):

@@ -390,6 +390,27 @@ static void short_and_interrupted_reads_are_continued(void **state)
     assert_memory_equal(whole, parts, sizeof whole);
 }
 
+// What fails once is read again.
+static void a_read_that_fails_once_is_repeated(void **state)
+{
+    (void)state;
+    uint32_t right[TOKENS], again[TOKENS];
+    struct dt_error err = {0};
+    write_model(&kinds[3]);
+    for (int i = 0; i < 2; i++) {
+        struct medium m = open_medium();
+        struct dt_engine *engine = open_engine(&m, 120000, &err);
+        assert_int_equal(dt_engine_open(engine, path, NULL, &err), DT_OK);
+        if (i)
+            set(&m, 5, 6, false);
+        some_tokens(engine, i ? again : right);
+        dt_engine_free(engine);
+        assert_true(m.reads > 6);
+        close(m.fd);
+    }
+    assert_memory_equal(right, again, sizeof right);
+}
+
 // The token is not evaluated, the ones before it stay, and another attempt goes on.
 static void a_failed_read_ends_the_token_only(void **state)
 {
@@ -635,6 +656,7 @@ int main(void)
         cmocka_unit_test(pinned_pieces_are_spread),
         cmocka_unit_test(budgets_do_not_change_logits),
         cmocka_unit_test(short_and_interrupted_reads_are_continued),
+        cmocka_unit_test(a_read_that_fails_once_is_repeated),
         cmocka_unit_test(a_failed_read_ends_the_token_only),
         cmocka_unit_test(a_file_that_ends_early_is_refused),
         cmocka_unit_test(waiting_for_the_medium_can_be_cancelled),

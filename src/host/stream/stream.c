@@ -252,6 +252,10 @@ static bool supply_rows(void *host, uint32_t index, uint32_t row, const atomic_i
     pthread_mutex_lock(&s->lock);
     go_to(s, piece->place);
     bool filled = wait_filled(s, cancel);
+    if (filled && s->error[s->tail % s->plan.buffers]) {
+        restart(s, piece->place); // it was read ahead, maybe long ago: now it may succeed
+        filled = wait_filled(s, cancel);
+    }
     uint64_t number = s->tail;
     if (filled) {
         s->holds = true;
