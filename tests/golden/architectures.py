@@ -212,7 +212,8 @@ SANDWICH = dict(LLAMA, norm2="pre_feedforward_layernorm", post1="post_attention_
                 post2="post_feedforward_layernorm")
 HUNYUAN = dict(LLAMA, **{"q.norm": "self_attn.query_layernorm",
                          "k.norm": "self_attn.key_layernorm"})
-SHARED_MLP = dict(LLAMA, gate="shared_mlp.gate", up="shared_mlp.up", down="shared_mlp.output_linear")
+SHARED_MLP = dict(LLAMA, gate="shared_mlp.gate", up="shared_mlp.up",
+                  down="shared_mlp.output_linear")
 GPT_NEO = {"norm1": "ln_1", "norm2": "ln_2", "q": "attn.attention.q_proj",
            "k": "attn.attention.k_proj", "v": "attn.attention.v_proj",
            "o": "attn.attention.out_proj", "up": "mlp.c_fc", "down": "mlp.c_proj",
