@@ -81,6 +81,17 @@ static void gguf(void)
          268,
          8},
     };
+    // The keys of every architecture are read; its tensors are those of a Llama.
+    static const char *const architectures[] = {
+        "qwen3", "smollm3", "ernie4_5", "exaone", "hunyuan-dense", "granite", "minicpm",
+        "olmo2", "phi3",    "gemma",    "gemma2", "gemma3",        "gpt2",    "gptneo"};
+    for (size_t i = 0; i < sizeof architectures / sizeof *architectures; i++) {
+        struct synth s = {0};
+        shape.shared = i % 2;
+        synth_gguf(&s, &shape, &(struct synth_gguf){.architecture = architectures[i]});
+        save("gguf", architectures[i], &s);
+        synth_free(&s);
+    }
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct synth s = {0};
         shape.vocab = rows[i].vocab;
@@ -154,9 +165,16 @@ static void folders(void)
          {.form = DT_FORM_BF16,
           .config = ", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0}"}},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    static const char *const types[] = {
+        "qwen3",   "smollm3",          "ernie4_5",    "exaone", "hunyuan_v1_dense",
+        "granite", "granitemoehybrid", "minicpm",     "olmo2",  "phi3",
+        "gemma",   "gemma2",           "gemma3_text", "gpt2",   "gpt_neo"};
+    enum { ROWS = sizeof rows / sizeof *rows, TYPES = sizeof types / sizeof *types };
+    for (size_t i = 0; i < ROWS + TYPES; i++) {
         struct synth files[SYNTH_HF_FILES] = {{0}}, all = {0};
-        synth_hf(files, &shape, &rows[i].how);
+        const char *type = i < ROWS ? NULL : types[i - ROWS];
+        struct synth_hf how = {.model_type = type, .form = DT_FORM_BF16, .bpe = true};
+        synth_hf(files, &shape, type ? &how : &rows[i].how);
         for (int k = 0; k < SYNTH_HF_FILES; k++) {
             if (!files[k].n)
                 continue;
@@ -171,7 +189,7 @@ static void folders(void)
                      &files[k]);
             synth_free(&files[k]);
         }
-        save("hf", rows[i].name, &all);
+        save("hf", type ? type : rows[i].name, &all);
         synth_free(&all);
     }
     struct synth odd = {0};
