@@ -372,6 +372,8 @@ void dt_engine_tune(struct dt_engine *e, struct dt_engine_stack *c)
     write_key(e, a, key, sizeof key);
     if ((!again && take_remembered(a, key)) || !c->weights || !e->threads)
         return;
+    if (e->stream || e->plan.stream.streamed) // the weights would be read from the disk
+        return;
     if (measure(e, c))
         dt_tuned_store(dt_stack_instance_tuned(a), key, dt_stack_instance_variant(a));
     dt_format(e->plan.stack, sizeof e->plan.stack, "%s", a->name);

@@ -175,7 +175,18 @@ def listed(home):
     expect_run("a model without --tune", run("backends", home.model), 2, stderr=b"unexpected")
 
 
-for test in (measured, remembered, no_folder, listed):
+def streamed(home):
+    """Weights that are read from the disk for each token are not measured."""
+    big = home.here / "big.bin"
+    synth.legacy(big, dim=256, hidden=512, layers=2)
+    result = run("run", big, "-s", "5", "-n", "3", "--json", "-j", "1", "-z",
+                 home.here / "tokenizer.bin", "--weights", "streamed", env=home.env)
+    expect_run("streamed", result, 0)
+    expect("streamed: the score, and nothing is stored",
+           json.loads(result.stdout)["backend"] == "tuned@slow" and not home.lines(), result)
+
+
+for test in (measured, remembered, no_folder, listed, streamed):
     with folder() as name:
         test(Home(pathlib.Path(name)))
 done()
