@@ -180,8 +180,8 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
     if (e->prepared)
         return dt_error_set(err, DT_FAILED, path, "another model is open; close it first");
     e->prepared = true; // dt_engine_close() releases everything from here on
-    bool chosen = !e->options.batch;
-    if (chosen)
+    e->batch_chosen = !e->options.batch;
+    if (e->batch_chosen)
         e->options.batch = choose_batch(e);
     dt_status status = dt_model_files_map(&e->files, path, err);
     if (status == DT_OK)
@@ -200,7 +200,7 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
         status = dt_engine_choose_context(e, e->stack.instance, err);
     if (status == DT_OK && computes)
         status = dt_engine_make_plan(e, e->stack.instance, &e->plan, err);
-    if (status == DT_OK && chosen && e->plan.stream.streamed)
+    if (status == DT_OK && e->batch_chosen && e->plan.stream.streamed)
         status = dt_engine_widen_batch(e, err);
     if (status == DT_OK)
         status = dt_engine_check(e, err);
@@ -427,6 +427,9 @@ void dt_engine_close(struct dt_engine *e)
     e->tokens_capacity = 0;
     e->session = NULL;
     e->tokenizer_source = NULL;
+    if (e->batch_chosen) // again for the next model
+        e->options.batch = 0;
+    e->batch_chosen = false;
     e->prepared = false;
 }
 

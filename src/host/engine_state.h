@@ -40,6 +40,7 @@ struct dt_engine {
     uint32_t context; // positions of a session
     enum dt_context_reason context_reason;
     uint64_t checked_ns; // when the files were last checked by a system call
+    bool batch_chosen;   // options.batch is not the user's
     bool prepared;
 
     // valid while started

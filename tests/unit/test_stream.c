@@ -634,6 +634,29 @@ static void the_place_is_chosen_by_memory(void **state)
     synth_free(&file);
 }
 
+// What was chosen for one model is chosen again for the next.
+static void batches_are_chosen_for_each_model(void **state)
+{
+    (void)state;
+    struct dt_engine *engine;
+    struct dt_engine_plan small, large;
+    struct dt_error err = {0};
+    struct dt_engine_options options = {.stack = "reference",
+                                        .threads = 1,
+                                        .context = 512,
+                                        .memory_limit = 200u << 20,
+                                        .without_vocabulary = true};
+    write_model(&kinds[0]);
+    assert_int_equal(dt_engine_new(&engine, &options, &err), DT_OK);
+    assert_int_equal(dt_engine_prepare(engine, path, NULL, &small, &err), DT_OK);
+    dt_engine_close(engine);
+    dt_engine_set_memory_limit(engine, 300u << 20);
+    assert_int_equal(dt_engine_prepare(engine, path, NULL, &large, &err), DT_OK);
+    dt_engine_free(engine);
+    uint64_t total, available = dt_memory_available(&total);
+    assert_true(available < 256u << 20 || small.session.scratch < large.session.scratch);
+}
+
 static int make(void **state)
 {
     (void)state;
@@ -662,6 +685,7 @@ int main(void)
         cmocka_unit_test(waiting_for_the_medium_can_be_cancelled),
         cmocka_unit_test(backends_compute_streamed_weights),
         cmocka_unit_test(the_place_is_chosen_by_memory),
+        cmocka_unit_test(batches_are_chosen_for_each_model),
     };
     return cmocka_run_group_tests(tests, make, drop);
 }
