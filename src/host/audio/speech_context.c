@@ -212,8 +212,7 @@ static bool progress_is_over(struct progress *p, const struct dt_child *child,
     if (!dt_patience_ends(&p->patience, hang_milliseconds))
         return false;
     uint64_t cpu = dt_child_cpu_ns(child);
-    bool starved =
-        cpu > p->cpu_seen_ns && cpu - p->cpu_ns < hang_milliseconds * UINT64_C(1000000);
+    bool starved = cpu > p->cpu_seen_ns && cpu - p->cpu_ns < hang_milliseconds * UINT64_C(1000000);
     p->cpu_seen_ns = cpu;
     dt_patience_begin(&p->patience);
     return !starved || ++p->looks >= HANG_STARVED;
@@ -269,8 +268,8 @@ static int run(void *host, const struct dt_speech_child *spec, char *reason, siz
         if (before != left || output.bytes != read_before)
             progress_made(&progress, &child);
         else // messages alone are no progress
-            context->hung = status == DT_OK &&
-                            progress_is_over(&progress, &child, (uint32_t)hang_milliseconds);
+            context->hung =
+                status == DT_OK && progress_is_over(&progress, &child, (uint32_t)hang_milliseconds);
         if (context->hung)
             break;
     }
