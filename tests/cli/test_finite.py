@@ -51,6 +51,33 @@ def tensor_offset(data, name):
     return (end + 31) // 32 * 32 + offset
 
 
+def too_large_for_form(here, words):
+    """A finite weight that the target's form cannot hold is refused with its tensor and value."""
+    model, target = here / "large.bin", here / "large.gguf"
+    synth.legacy(model, dim=256, hidden=256, layers=1, heads=4, kv_heads=4, vocab=400)
+    data = model.read_bytes()
+    query = 28 + 4 * 400 * 256 + 4 * 256
+    for value in (1e30, -1e30, 3.4e38, 7e7, -7e7):
+        model.write_bytes(patched(data, query + 4 * 300, value))
+        for form in ("f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_k", "q4_0", "bf16", "i8", "f32"):
+            what = f"convert {value} to {form}"
+            # the largest bf16 is a little smaller than the largest float; scales of 16 bits are up
+            # to 65504
+            good = form in ("i8", "f32") or (form == "bf16" and value < 3.39e38) or (
+                abs(value) < 65504 * (7.5, 127)[form == "q8_0"] and form in ("q4_0", "q8_0"))
+            r = run("convert", model, "-z", words, "-o", target, "--format", form)
+            if good:
+                expect(what, r.returncode == 0, r)
+                continue
+            expect_run(what, r, 3, stderr=b"attn_q")
+            expect(f"{what}: the value and the form", b"value 44 of row 1 " in r.stderr and
+                   float(r.stderr.split(b" is ")[1].split(b",")[0]) == value and
+                   form.encode() in r.stderr, r.stderr)
+            expect(f"{what}: no file", not target.exists())
+            target.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
+
+
 def main():
     with folder() as name:
         here = pathlib.Path(name)
@@ -86,6 +113,7 @@ def main():
             r = run(model, "-z", words, "--library", here / "l.db", "-n", "9", text=b"ab")
             expect_run(f"a session: {label}", r, 3, stderr=wanted)
         in_place(here, good, words)
+        too_large_for_form(here, words)
         for backend in BACKENDS:
             r = run("run", good, "-z", words, "-b", backend, "-n", "20", "-t", "0", "-i", "ab")
             expect(f"run {backend}: the good model", r.returncode == 0 and r.stdout, r)

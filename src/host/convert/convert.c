@@ -105,6 +105,29 @@ dt_status dt_convert_check_finite(const char *name, const struct dt_matrix *w, u
     return DT_OK;
 }
 
+// Whether row r, read back from the target's form, is the row `exact` but for rounding.
+// DT_BAD_INPUT if the form holds no number that large: an infinity came back, or in Q4_K, whose
+// scales are clamped, a limit is exceeded.
+static dt_status check_held(const struct dt_convert_matrix *m, uint32_t r, const float *exact,
+                            const float *back, struct dt_error *err)
+{
+    static const float half = 65504.0f; // the largest f16
+    uint32_t block = m->form == DT_FORM_I8 ? m->group : dt_form_block(m->form), i = 0, begin;
+    bool k = m->form == DT_FORM_Q4_K; // from -d * 63 to d * 63 * 15
+    while (i < m->source->cols && isfinite(back[i]) &&
+           !(k && (exact[i] > half * 63 * 15 || exact[i] < -half * 63)))
+        i++;
+    if (i == m->source->cols)
+        return DT_OK;
+    begin = i / block * block;
+    for (uint32_t other = begin; other < begin + block; other++) // the one that the scale is for
+        i = fabsf(exact[other]) > fabsf(exact[i]) ? other : i;
+    return dt_error_set(err, DT_BAD_INPUT, NULL,
+                        "%s: value %u of row %u is %g, which is too large for %s; f32, bf16 and i8 "
+                        "hold larger numbers",
+                        m->name, i, r, (double)exact[i], dt_form_name(m->form));
+}
+
 dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_convert_matrix *m,
                            struct dt_convert_work *work, struct dt_atomic_file *out,
                            struct dt_scale_buffer *scales, struct dt_error *err)
@@ -149,8 +172,10 @@ dt_status dt_convert_write(const struct dt_conversion *c, const struct dt_conver
                 sum += off;
                 tensor.worst = off > tensor.worst ? off : tensor.worst;
             }
+            status = check_held(m, at, work->exact, work->back, err);
         }
-        status = dt_atomic_file_write(out, bytes, quants, err);
+        if (!status)
+            status = dt_atomic_file_write(out, bytes, quants, err);
         if (scale_bytes)
             memcpy(scales->floats + r * scale_bytes, row_scales, scale_bytes);
         if (!status && stop(c, work, row.bytes))
