@@ -194,6 +194,7 @@ dt_status dt_session_swap(struct dt_session *s, const struct dt_weights *weights
                             scratch->wanted, scratch->size);
     }
     f->weights = weights;
+    s->group->examined = false;
     f->stack = *stack;
     f->scratch = fresh;
     f->compute.act = fresh.act;

@@ -273,16 +273,17 @@ static void norm_wanted(struct dt_session_group *g, const struct dt_session_want
                    n * m->hp.dim * sizeof(float));
 }
 
-// Whether the logits or candidates of a column, and all that led to them, are finite. During
-// generation all logits are examined at every FINITE_STEPth position: from finite activations, only
-// damaged weights make others, and those do so at every position.
+// Whether the logits or candidates of a column, and all that led to them, are finite. All logits
+// are examined in the first pass, then, during generation, at every FINITE_STEPth position: from
+// finite activations, only damaged weights make others, and those do so at every position.
 static bool is_finite(const struct dt_session_wanted *w, const float *normed)
 {
     const struct dt_session *s = w->session;
     const struct dt_hparams *hp = &s->group->forward.model->hp;
     if (s->finite.lost || !dt_all_finite(normed, hp->dim))
         return false;
-    if (!w->part->sink && w->part->count == 1 && w->position % FINITE_STEP != 0)
+    if (s->group->examined && !w->part->sink && w->part->count == 1 &&
+        w->position % FINITE_STEP != 0)
         return true;
     return s->pending ? dt_all_finite(s->candidates.logits, s->candidates.count)
                       : dt_all_finite(w->logits, hp->vocab);
@@ -341,8 +342,12 @@ static void classify(struct dt_session_group *g, struct dt_session_wanted *wante
     struct examination e = {wanted, f};
     dt_compute_spread(&f->compute, examine_body, &e, n,
                       (size_t)n * f->model->hp.vocab * sizeof(float));
-    for (uint32_t k = 0; k < n && !dt_compute_cancelled(&f->compute); k++)
+    bool finite = !dt_compute_cancelled(&f->compute);
+    for (uint32_t k = 0; k < n && !dt_compute_cancelled(&f->compute); k++) {
+        finite = finite && wanted[k].finite;
         settle_column(&wanted[k]);
+    }
+    g->examined = g->examined || finite;
 }
 
 // Makes candidates for those of the last columns whose sampler may need no more. Returns how many
@@ -353,7 +358,7 @@ static uint32_t list_candidates(struct dt_session_group *g, uint32_t n)
     uint32_t able = 0, left = 0;
     for (uint32_t k = 0; k < n; k++)
         able += !g->wanted[k].part->sink && g->wanted[k].session->bound.partial;
-    if (!g->list || able == 0)
+    if (!g->list || able == 0 || !g->examined) // the first pass is over all rows
         return n;
     dt_shortlist_learn(g->list);
     if (dt_shortlist_passes(g->list))

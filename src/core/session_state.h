@@ -27,6 +27,7 @@ struct dt_session_group {
     float *logits; // a row for each session, row_stride floats apart; any session may have any row
     size_t row_stride;
     struct dt_shortlist *list;
+    bool examined; // all rows of these weights' classifier have given finite logits
     // of the pass: count entries, and as many parts; a batch of wanted columns
     struct dt_forward_run *runs;
     struct dt_session_part **run_parts;

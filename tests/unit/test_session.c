@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A position's bits depend only on the tokens before it: not on the batch, the threads, or what was
 // cached. Checked for synthetic models of random shapes.
+#include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <setjmp.h>
@@ -421,6 +422,28 @@ static void a_swap_keeps_the_story(void **state)
     drop_all();
 }
 
+// New weights may have a damaged row in the classifier: their first logits are examined as a whole,
+// at whichever position that is.
+static void a_damaged_row_is_found_at_once(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_model m = model(DT_FORM_F32, 0);
+    const uint32_t tokens[4] = {0, 1, 0, 1};
+    struct made a;
+    make(&a, &m, 8, 1, DT_KV_F32);
+    assert_int_equal(dt_session_eval(a.session, tokens, 2, NULL, NULL, &err), DT_OK);
+    float *row = (float *)(uintptr_t)m.classifier.quants + (m.hp.vocab - 1) * m.hp.dim;
+    row[m.hp.dim / 2] = (float)NAN;
+    struct dt_session_bytes bytes;
+    struct dt_session_options options = {.batch = 8};
+    assert_int_equal(dt_session_measure(&a.weights, &a.stack, &options, NULL, &bytes, &err), DT_OK);
+    struct dt_arena scratch = dt_arena_over(keep(bytes.scratch), bytes.scratch);
+    assert_int_equal(dt_session_swap(a.session, &a.weights, &a.stack, &scratch, &err), DT_OK);
+    assert_int_equal(dt_session_eval(a.session, tokens + 2, 1, NULL, NULL, &err), DT_BAD_INPUT);
+    drop_all();
+}
+
 // A story is saved, another one overwrites it, and after a restore it continues unchanged.
 static void a_story_set_aside(void **state)
 {
@@ -558,6 +581,7 @@ int main(void)
         cmocka_unit_test(block_bits),
         cmocka_unit_test(a_cache_that_grows),
         cmocka_unit_test(a_swap_keeps_the_story),
+        cmocka_unit_test(a_damaged_row_is_found_at_once),
         cmocka_unit_test(a_story_set_aside),
         cmocka_unit_test(a_stop_keeps_whole_batches),
         cmocka_unit_test(a_profile_sees_every_operator),
