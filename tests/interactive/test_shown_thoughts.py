@@ -2,7 +2,7 @@
 """The thoughts of a model on a terminal: dimmed, between markers, or hidden, in every front end;
 cut, continued, generated again and opened.
 
-usage: test_thoughts.py PROGRAM SOURCE
+usage: test_shown_thoughts.py PROGRAM SOURCE
 """
 import os
 import pathlib
