@@ -232,6 +232,15 @@ def exports(home):
     r = session(home, "--library", library, text=b"/set speak-to %s\n" % str(wav).encode())
     common.expect_run("/set speak-to: asks", r, 0, None, b"exists. Replace it")
     common.expect("the sound file is unchanged", wav.read_text() == "precious")
+    own = pathlib.Path(home, "own.wav")
+    r = session(home, "--library", library, "--speak-to", own, "--voice", "tones", text=(
+        b"/new\nOnce upon a time\n/set voice-pitch 70\n/continue\n"
+        b"/set voice-pitch 50\n/continue\n"))
+    common.expect_run("a session whose voice changes twice", r, 0)
+    files = [own, own.with_name("own-2.wav"), own.with_name("own-3.wav")]
+    common.expect("keeps what was spoken before",
+                  all(f.is_file() and f.stat().st_size > 1000 for f in files)
+                  and r.stderr.count(b"The voice has changed") == 2, r)
 
 
 def failed_model(home):

@@ -20,7 +20,7 @@ class TerminalSession:
     """One run of the program on a new terminal."""
 
     def __init__(self, *arguments, term="xterm-256color", locale="C.UTF-8", cols=80, rows=24,
-                 env=None, home=None, program=common.PROGRAM):
+                 env=None, home=None, cwd=None, program=common.PROGRAM):
         self.home = home
         environment = {"PATH": os.environ["PATH"], "HOME": home, "XDG_DATA_HOME": home + "/data",
                        "XDG_CONFIG_HOME": home + "/config", "LC_ALL": locale,
@@ -45,6 +45,8 @@ class TerminalSession:
                 os.dup2(self.slave, fd)
             os.close(self.master)
             os.close(self.slave)
+            if cwd:
+                os.chdir(cwd)
             os.execve(program, [program, *map(str, arguments)], environment)
 
     def pump(self, seconds):

@@ -128,6 +128,52 @@ def wheel(home):
     step(s, "wheel: a terminal without an alternate screen gets nothing", b"1007" not in s.seen)
 
 
+def existing_files(home):
+    """A file that exists is replaced by /save-screen, and by Ctrl-E in the list of stories, only
+    after a yes."""
+    screen = pathlib.Path(home, "screen.txt")
+    screen.write_text("precious")
+    with session(home, "files", "--ui", "tui", "-n", "4", "-t", "0", "--stop", "bos",
+                 cwd=home) as s:
+        s.enter("Once upon a time")
+        s.wait(rb"Length limit")
+        s.enter(f"/save-screen {screen}")
+        step(s, "/save-screen asks", s.wait(rb"exists"))
+        s.type("n")
+        step(s, "/save-screen: no", s.wait(rb"nothing was written")
+             and screen.read_text() == "precious")
+        s.enter(f"/save-screen {screen}")
+        s.wait(rb"exists")
+        s.type("y")
+        step(s, "/save-screen: yes", until(lambda: "Once upon" in screen.read_text()))
+        s.enter("/panel library")
+        s.wait(rb"Ctrl-E exports")
+        s.type("\x05")
+        story = pathlib.Path(home, "story-1.md")
+        step(s, "Ctrl-E writes a new file", until(lambda: story.is_file()
+                                                  and "Once upon" in story.read_text()))
+        s.type("\x1b")
+        time.sleep(0.6)
+        story.write_text("precious")
+        s.enter("/panel library")
+        s.wait(rb"Ctrl-E exports")
+        s.type("\x05")
+        step(s, "Ctrl-E asks", s.wait(rb"exists\. Replace it"))
+        s.type("n")
+        time.sleep(0.3)
+        step(s, "Ctrl-E: no", story.read_text() == "precious")
+        s.type("\x1b")
+        time.sleep(0.6)
+
+
+def until(condition, seconds=30):
+    """Waits until a condition is true."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
 def wrong_commands(home):
     """What a command does not understand is an error, and never the text of a story."""
     with session(home, "commands", "--ui", "plain", "-n", "8", "--seed", "77") as s:
@@ -265,8 +311,8 @@ def failed_changes(home):
 
 
 def main():
-    for test in (sequences, plain_lines, pastes, wheel, wrong_commands, undone_prompts,
-                 end_of_a_story, endless_turns, other_models, failed_changes):
+    for test in (sequences, plain_lines, pastes, wheel, existing_files, wrong_commands,
+                 undone_prompts, end_of_a_story, endless_turns, other_models, failed_changes):
         with common.folder() as home:
             test(home)
     common.done()

@@ -64,6 +64,7 @@ static void speak_over(struct dt_worker *w, const char *value)
     char path[512];
     dt_report_set(w->report, DT_SET_SPEAK_TO, value, DT_FROM_USER, NULL);
     dt_worker_see_settings(w);
+    w->has_spoken = false;
     if (dt_settings_path(&w->settings, DT_SET_SPEAK_TO, path, sizeof path))
         snprintf(w->spoken_to, sizeof w->spoken_to, "%s", path);
     dt_report_notice(w->report, DT_NOTICE_INFO, "speak-to = %s", value);

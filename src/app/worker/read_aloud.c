@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // Any thread. figures NULL: nothing is read aloud any more.
 static void post_voice(struct dt_report *report, const struct dt_speech_figures *figures)
@@ -39,10 +40,26 @@ static void close_speech(struct dt_worker *w)
     post_voice(w->report, NULL);
 }
 
+// Makes the name of a file that does not exist from one that does: story.wav, story-2.wav, ...
+static bool another_file(const char *path, char *other, size_t other_size)
+{
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    if (!dot || (slash && dot < slash))
+        dot = path + strlen(path);
+    for (unsigned i = 2; i < 1000; i++) {
+        int n = snprintf(other, other_size, "%.*s-%u%s", (int)(dot - path), path, i, dot);
+        if (n < 0 || (size_t)n >= other_size)
+            return false;
+        if (access(other, F_OK) != 0)
+            return true;
+    }
+    return false;
+}
+
 bool dt_read_aloud_open(struct dt_worker *w)
 {
     struct dt_error err = {0};
-    char path[512], wanted[sizeof w->speech_options];
+    char path[512], other[512], wanted[sizeof w->speech_options];
     struct dt_speech_options options = {
         .voice = dt_settings_text(&w->settings, DT_SET_VOICE),
         .wav_path = dt_settings_path(&w->settings, DT_SET_SPEAK_TO, path, sizeof path),
@@ -60,9 +77,19 @@ bool dt_read_aloud_open(struct dt_worker *w)
     if (w->speech)
         return true;
     memcpy(w->speech_options, wanted, sizeof wanted);
-    options.replace = w->force || (options.wav_path && strcmp(w->spoken_to, path) == 0);
+    // what this session has spoken before is kept, whatever --force says
+    bool named = options.wav_path && strcmp(w->spoken_to, path) == 0;
+    bool spoken = named && w->has_spoken && access(path, F_OK) == 0;
+    if (spoken && another_file(path, other, sizeof other))
+        options.wav_path = other;
+    options.replace = !spoken && (named || w->force);
     if (dt_speech_open(&w->speech, &options, &err) == DT_OK) {
         snprintf(w->spoken_to, sizeof w->spoken_to, "%s", options.wav_path ? path : "");
+        w->has_spoken = options.wav_path != NULL;
+        if (spoken)
+            dt_report_notice(w->report, DT_NOTICE_INFO,
+                             "The voice has changed: from here on the sound goes to %s.",
+                             options.wav_path);
         return true;
     }
     w->speech = NULL;

@@ -65,6 +65,7 @@ struct dt_worker {
     struct dt_speech *speech;
     char speech_options[1200]; // as text, as of the opening of `speech`
     char spoken_to[512];       // the WAV file that this session has made, or may replace
+    bool has_spoken;           // it has made it
     bool reading_aloud;        // this turn is being read
 };
 
