@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/api.h"
 #include "app/library/export.h"
 #include "app/library/library.h"
 #include "fuzz.h"
@@ -141,7 +142,8 @@ static void use_story(struct dt_library *library, int64_t id)
         FUZZ_HOLDS(dt_export_write(out, &record, (enum dt_export_form)form, form & 1));
     FUZZ_HOLDS(strlen(dt_record_date(record.updated, true, "%Y-%m-%d", when, sizeof when)) == 10);
     for (size_t i = 0; i < record.turn_count; i++)
-        FUZZ_HOLDS(record.turns[i].end >= 0 && record.turns[i].end <= 4 && record.turns[i].prompt);
+        FUZZ_HOLDS(record.turns[i].end >= 0 && record.turns[i].end <= DT_END_STOP_TEXT &&
+                   record.turns[i].prompt);
     dt_library_save(library, &record, record.renumbered ? 0 : record.turn_count, NULL);
     dt_story_record_free(&record);
 }
