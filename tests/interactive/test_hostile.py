@@ -80,6 +80,8 @@ def front_ends(folder, model):
                             home=home, term="xterm")
         try:
             s.wait(rb"RED.*> |unknown script")
+            if ui == "tui" and not re.search(rb"packed|in place", s.seen):
+                s.wait(rb"packed|in place")  # the model is open
             for line in ("/library RED", "/model", "/open 1", "/rename a", "/set", "/library",
                          "/model " + folder + "/none", "/panel library", "/panel models"):
                 s.enter(line)
@@ -90,7 +92,8 @@ def front_ends(folder, model):
             s.type("\x1b\x1b\x15")
             s.wait(rb"zzz", seconds=0.5)
             s.enter("/quit")
-            common.expect(f"{ui}: exit code 0", s.ends() == 0, s.tail())
+            code = s.ends()
+            common.expect(f"{ui}: exit code 0", code == 0, (code, s.tail()))
             found = FOREIGN.search(s.seen)
             common.expect(f"{ui}: the story was shown", s.seen.count(b"RED") > 2, s.tail())
             common.expect(f"{ui}: nothing foreign", not found,

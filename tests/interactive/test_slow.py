@@ -172,12 +172,11 @@ int open(const char *p, int flags, ...)
 def without_proc(here):
     """The modules beside the program are found by the path that started it."""
     mask = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"]
-    env = {**os.environ, "HOME": str(here), "XDG_DATA_HOME": str(here),
-           "ASAN_OPTIONS": "detect_leaks=0"}  # the search for leaks reads /proc
+    env = {**os.environ, "HOME": str(here), "XDG_DATA_HOME": str(here)}
+    if FLAGS:
+        print("not tested without /proc: the sanitizer itself needs it")
+        return
     if subprocess.run([*mask, "true"], capture_output=True, check=False).returncode != 0:
-        if FLAGS:
-            print("not tested: no namespaces here, and a sanitizer must be loaded first")
-            return
         build(HIDE, here / "hide.so")
         mask, env = [], {**env, "LD_PRELOAD": str(here / "hide.so")}
     story = common.run(*RUN, "-q").stdout
