@@ -2,6 +2,7 @@
 #include "host/thread_start.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 int dt_thread_start(pthread_t *thread, size_t stack_bytes, void *(*body)(void *), void *arg)
 {
@@ -11,6 +12,9 @@ int dt_thread_start(pthread_t *thread, size_t stack_bytes, void *(*body)(void *)
     int error = pthread_attr_init(&attributes);
     if (error)
         return error;
+    long least = sysconf(_SC_THREAD_STACK_MIN); // 128 KB on AArch64
+    if (stack_bytes && least > 0 && stack_bytes < (size_t)least)
+        stack_bytes = (size_t)least;
     if (stack_bytes)
         error = pthread_attr_setstacksize(&attributes, stack_bytes);
     sigfillset(&blocked);
