@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "app/library/library_writer.h"
+#include "host/file.h"
 #include "host/string_buffer.h"
 
 #define FILES_MAX 200
@@ -192,7 +193,7 @@ void dt_models_find(struct dt_app *app, bool print_list)
         add_folder_of(look, look->current);
     if (dt_settings_path(settings, DT_SET_MODEL, path, sizeof path))
         add_folder_of(look, path);
-    if (dt_settings_folder("XDG_DATA_HOME", ".local/share", path, sizeof path - 16)) {
+    if (dt_folder_of_user("XDG_DATA_HOME", ".local/share", path, sizeof path - 16)) {
         strcat(path, "/models");
         add_folder(look, path);
     }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -420,4 +421,45 @@ bool dt_file_readable(const char *path)
 {
     struct stat info;
     return stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, R_OK) == 0;
+}
+
+// ---- folders ----
+
+const char *dt_folder_home(void)
+{
+    const char *home = getenv("HOME");
+    if (home && home[0] == '/')
+        return home;
+    struct passwd *user = getpwuid(getuid());
+    return user && user->pw_dir && user->pw_dir[0] == '/' ? user->pw_dir : NULL;
+}
+
+bool dt_folder_of_user(const char *variable, const char *below_home, char *out, size_t size)
+{
+    const char *folder = getenv(variable);
+    int n;
+    if (folder && folder[0] == '/') // the specification says to ignore relative ones
+        n = snprintf(out, size, "%s/duotale", folder);
+    else if (dt_folder_home())
+        n = snprintf(out, size, "%s/%s/duotale", dt_folder_home(), below_home);
+    else
+        return false;
+    return n > 0 && (size_t)n < size;
+}
+
+bool dt_folder_make_all(const char *file)
+{
+    char folder[600];
+    snprintf(folder, sizeof folder, "%s", file);
+    for (char *p = folder + 1; (p = strchr(p, '/')) != NULL; p++) {
+        *p = '\0';
+        int why = mkdir(folder, 0700) == 0 ? 0 : errno;
+        if (why && why != EEXIST &&
+            access(folder, F_OK) != 0) { // one that is there may be where nothing can be made
+            errno = why;
+            return false;
+        }
+        *p = '/';
+    }
+    return true;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Mapped files, and small files read whole.
+// Mapped files, small files read whole, and the user's folders.
 #ifndef DT_HOST_FILE_H
 #define DT_HOST_FILE_H
 
@@ -88,5 +88,16 @@ const char *dt_file_reason(int error);
 
 // Whether path names a regular file that can be read.
 bool dt_file_readable(const char *path);
+
+// The user's home directory: HOME, else that of the password file, as boards often start without
+// HOME. NULL: none. Not for several threads at once.
+const char *dt_folder_home(void);
+
+// FOLDER/duotale, where FOLDER is the value of an XDG variable (absolute paths only), else
+// below_home in the home directory. False without a home directory.
+bool dt_folder_of_user(const char *variable, const char *below_home, char *out, size_t size);
+
+// Makes the missing folders of a file's path (0700). False, with errno, if that fails.
+bool dt_folder_make_all(const char *file);
 
 #endif

@@ -59,7 +59,7 @@ void dt_history_read(struct dt_history *history)
     char folder[480], temporary[600];
     char *line = NULL;
     size_t capacity = 0;
-    if (!dt_settings_folder("XDG_DATA_HOME", ".local/share", folder, sizeof folder))
+    if (!dt_folder_of_user("XDG_DATA_HOME", ".local/share", folder, sizeof folder))
         return;
     snprintf(history->path, sizeof history->path, "%s/history", folder);
     FILE *in = dt_file_open_text(history->path);
@@ -103,7 +103,7 @@ struct line {
 static void write_line(void *arg)
 {
     struct line *line = arg;
-    dt_settings_make_folders(line->path);
+    dt_folder_make_all(line->path);
     int fd = open(line->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     FILE *out = fd >= 0 ? fdopen(fd, "a") : NULL;
     if (out) { // the history is a convenience: the library reports a full disk

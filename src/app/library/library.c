@@ -13,14 +13,14 @@
 #include "app/library/library_db.h"
 #include "app/library/library_file.h"
 #include "app/library/library_tables.h"
-#include "app/settings/settings.h"
+#include "host/file.h"
 
 #define LONGEST_TEXT (64 << 20) // bytes of one row; a file with a longer one is damaged
 
 bool dt_library_default_path(char *out, size_t size)
 {
     char folder[480];
-    if (!dt_settings_folder("XDG_DATA_HOME", ".local/share", folder, sizeof folder))
+    if (!dt_folder_of_user("XDG_DATA_HOME", ".local/share", folder, sizeof folder))
         return false;
     int n = snprintf(out, size, "%s/library.db", folder);
     return n > 0 && (size_t)n < size;

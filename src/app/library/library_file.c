@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "app/library/library.h"
-#include "app/settings/settings.h"
+#include "host/file.h"
 
 // Places in the header of an SQLite database (sqlite.org/fileformat2.html).
 #define APPLICATION_AT 68
@@ -55,7 +55,7 @@ enum dt_library_content dt_library_file_content(const char *path)
 int dt_library_file_make(const char *path)
 {
     // SQLite would make it readable for everybody; its -wal and -shm get the mode of the file
-    if (!dt_settings_make_folders(path))
+    if (!dt_folder_make_all(path))
         return errno;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)

@@ -3,15 +3,14 @@
 
 #include <errno.h>
 #include <math.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "app/settings/name_match.h"
 #include "base/text.h"
 #include "base/typed_text.h"
+#include "host/file.h"
 
 static const char *name_at(const void *list, size_t i)
 {
@@ -367,17 +366,6 @@ bool dt_settings_is(const struct dt_settings *settings, int id, const char *word
     return strcmp(settings->value[id].text, word) == 0;
 }
 
-// The user's home directory: HOME, else that of the password file, as boards often start without
-// HOME.
-static const char *home_folder(void)
-{
-    const char *home = getenv("HOME");
-    if (home && home[0] == '/')
-        return home;
-    struct passwd *user = getpwuid(getuid());
-    return user && user->pw_dir && user->pw_dir[0] == '/' ? user->pw_dir : NULL;
-}
-
 const char *dt_settings_path(const struct dt_settings *settings, int id, char *out, size_t size)
 {
     return dt_settings_value_path(&settings->value[id], out, size);
@@ -388,24 +376,11 @@ const char *dt_settings_value_path(const struct dt_setting_value *value, char *o
     const char *text = value->text;
     if (text[0] == '\0')
         return NULL;
-    if (text[0] == '~' && text[1] == '/' && home_folder())
-        snprintf(out, size, "%s%s", home_folder(), text + 1);
+    if (text[0] == '~' && text[1] == '/' && dt_folder_home())
+        snprintf(out, size, "%s%s", dt_folder_home(), text + 1);
     else
         snprintf(out, size, "%s", text);
     return out;
-}
-
-bool dt_settings_folder(const char *variable, const char *below_home, char *out, size_t size)
-{
-    const char *folder = getenv(variable);
-    int n;
-    if (folder && folder[0] == '/') // the specification says to ignore relative ones
-        n = snprintf(out, size, "%s/duotale", folder);
-    else if (home_folder())
-        n = snprintf(out, size, "%s/%s/duotale", home_folder(), below_home);
-    else
-        return false;
-    return n > 0 && (size_t)n < size;
 }
 
 bool dt_settings_step(const struct dt_settings *settings, int id, int steps, char *out, size_t size)

@@ -211,13 +211,6 @@ dt_status dt_settings_write(const struct dt_settings *settings, const char *path
 // home directory of the password file. False if there is none.
 bool dt_settings_file(char *out, size_t size);
 
-// FOLDER/duotale, where FOLDER is the value of an XDG variable (absolute paths only), else
-// below_home in the home directory. False without a home directory.
-bool dt_settings_folder(const char *variable, const char *below_home, char *out, size_t size);
-
-// Makes the missing folders of a file's path (0700). False, with errno, if that fails.
-bool dt_settings_make_folders(const char *file);
-
 // ---- the command line ----
 
 struct option; // getopt.h

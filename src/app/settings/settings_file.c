@@ -6,7 +6,6 @@
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "app/settings/settings.h"
@@ -38,7 +37,7 @@ dt_status dt_settings_environment(struct dt_settings *settings, struct dt_error 
 bool dt_settings_file(char *out, size_t size)
 {
     char folder[512];
-    if (!dt_settings_folder("XDG_CONFIG_HOME", ".config", folder, sizeof folder))
+    if (!dt_folder_of_user("XDG_CONFIG_HOME", ".config", folder, sizeof folder))
         return false;
     int n = snprintf(out, size, "%s/config.ini", folder);
     return n > 0 && (size_t)n < size;
@@ -186,23 +185,6 @@ static void write_text(FILE *out, const char *text)
     }
 }
 
-bool dt_settings_make_folders(const char *file)
-{
-    char folder[600];
-    snprintf(folder, sizeof folder, "%s", file);
-    for (char *p = folder + 1; (p = strchr(p, '/')) != NULL; p++) {
-        *p = '\0';
-        int why = mkdir(folder, 0700) == 0 ? 0 : errno;
-        if (why && why != EEXIST &&
-            access(folder, F_OK) != 0) { // one that is there may be where nothing can be made
-            errno = why;
-            return false;
-        }
-        *p = '/';
-    }
-    return true;
-}
-
 dt_status dt_settings_write(const struct dt_settings *settings, const char *path,
                             struct dt_error *err)
 {
@@ -213,7 +195,7 @@ dt_status dt_settings_write(const struct dt_settings *settings, const char *path
     snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     if (strlen(path) + 8 > sizeof temporary)
         return dt_error_set(err, DT_USAGE, path, "the path is too long");
-    if (!dt_settings_make_folders(path))
+    if (!dt_folder_make_all(path))
         goto failed;
     fd = mkostemp(temporary, O_CLOEXEC); // 0600
     if (fd < 0)

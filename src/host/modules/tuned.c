@@ -4,7 +4,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/format.h"
 #include "host/array.h"
@@ -32,13 +31,9 @@ bool dt_tuned_allowed(void)
 // Writes the path of the file to out; false if there is no home directory.
 static bool file_path(char *out, size_t size)
 {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    bool given = cache && cache[0] == '/'; // relative paths are ignored
-    if (!given && (!home || home[0] != '/'))
-        return false;
-    size_t n =
-        dt_format(out, size, "%s%s/duotale/variants", given ? cache : home, given ? "" : "/.cache");
-    return n < size;
+    char folder[PATH_MAX - 16];
+    return dt_folder_of_user("XDG_CACHE_HOME", ".cache", folder, sizeof folder) &&
+           dt_format(out, size, "%s/variants", folder) < size;
 }
 
 // Stores a row in memory: the newest is last.
@@ -119,16 +114,6 @@ static dt_status write_file(const struct dt_tuned *tuned, const char *path, stru
     return status;
 }
 
-// Makes the folders of a path that do not exist.
-static void make_folders(char *path)
-{
-    for (char *at = strchr(path + 1, '/'); at; at = strchr(at + 1, '/')) {
-        *at = '\0';
-        mkdir(path, 0700); // one that fails shows when the file is written
-        *at = '/';
-    }
-}
-
 void dt_tuned_store(struct dt_tuned *tuned, const char *key, const char *variant)
 {
     char path[PATH_MAX];
@@ -139,7 +124,7 @@ void dt_tuned_store(struct dt_tuned *tuned, const char *key, const char *variant
     put(tuned, key, variant);
     if (!has_path)
         return;
-    make_folders(path);
+    (void)dt_folder_make_all(path); // what fails shows when the file is written
     if (write_file(tuned, path, &err) != DT_OK)
         dt_log(DT_LOG_DEBUG, "the fastest variant is not remembered: %s", err.message);
 }
