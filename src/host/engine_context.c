@@ -68,15 +68,11 @@ static uint32_t longest_within(const struct dt_engine *e, uint64_t bytes, uint32
     return low * CONTEXT_STEP < most ? low * CONTEXT_STEP : most;
 }
 
-static uint64_t less(uint64_t bytes, uint64_t taken)
-{
-    return taken < bytes ? bytes - taken : 0;
-}
-
 // What --mem-limit leaves; UINT64_MAX without one.
 static uint64_t limit_left(const struct dt_engine *e)
 {
-    return e->account.limit ? less(e->account.limit, atomic_load(&e->account.used)) : UINT64_MAX;
+    return e->account.limit ? dt_engine_rest(e->account.limit, atomic_load(&e->account.used))
+                            : UINT64_MAX;
 }
 
 // What the machine has left; UINT64_MAX if that is not known.
@@ -119,9 +115,9 @@ dt_status dt_engine_choose_context(struct dt_engine *e, const struct dt_stack_in
     if (e->options.weights != DT_WEIGHTS_MAPPED && dt_model_files_bytes(&e->files) > least)
         most = least / STREAMED_SHARE;
     if (machine != UINT64_MAX)
-        machine = less(machine, others) / CONTEXT_SHARE;
+        machine = dt_engine_rest(machine, others) / CONTEXT_SHARE;
     if (limit != UINT64_MAX)
-        limit = less(limit, others) / LIMIT_SHARE * (LIMIT_SHARE - 1);
+        limit = dt_engine_rest(limit, others) / LIMIT_SHARE * (LIMIT_SHARE - 1);
     least = machine < limit ? machine : limit;
     if (!limits.asked)
         limits.fits = longest_within(e, most < least ? most : least, limits.trained);
@@ -142,10 +138,10 @@ dt_status dt_engine_check_context(const struct dt_engine *e, bool failed, struct
     // the estimate of the scratch memory is an upper bound
     if (others + bytes.own + (failed ? bytes.scratch : 0) <= left)
         return DT_OK;
-    uint32_t fits = longest_within(e, less(left, others), options.context);
+    uint32_t fits = longest_within(e, dt_engine_rest(left, others), options.context);
     if (fits == 0) // something else is too large
         return DT_OK;
-    uint64_t for_it = less(left, others + (bytes.own - bytes.kv) + bytes.scratch);
+    uint64_t for_it = dt_engine_rest(left, others + (bytes.own - bytes.kv) + bytes.scratch);
     if (limit < machine)
         return dt_error_set(err, DT_NO_MEMORY, NULL,
                             "the KV cache needs %zu bytes for a context of %u positions; %llu of "

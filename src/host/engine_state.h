@@ -57,6 +57,12 @@ struct dt_engine {
 // The number of workers for a requested number; 0 chooses by model size and CPUs.
 uint32_t dt_engine_threads_for(const struct dt_engine *e, uint32_t requested);
 
+// bytes without those that are taken, at least 0.
+static inline uint64_t dt_engine_rest(uint64_t bytes, uint64_t taken)
+{
+    return taken < bytes ? bytes - taken : 0;
+}
+
 // What may still be allocated.
 uint64_t dt_engine_memory_left(const struct dt_engine *e);
 

@@ -24,11 +24,6 @@ bool dt_engine_must_stream(const struct dt_engine *e)
     return e->stream || e->options.weights == DT_WEIGHTS_STREAMED;
 }
 
-static uint64_t less(uint64_t bytes, uint64_t taken)
-{
-    return taken < bytes ? bytes - taken : 0;
-}
-
 // What a plan allocates besides what is allocated already.
 static uint64_t others_of(const struct dt_engine_plan *plan)
 {
@@ -45,8 +40,8 @@ static struct dt_stream_limits limits_of(const struct dt_engine *e,
     if (e->options.stream)
         limits = e->options.stream->limits;
     if (!limits.budget)
-        limits.budget =
-            less(less(left, others_of(plan)), reserve < RESERVE_LEAST ? RESERVE_LEAST : reserve);
+        limits.budget = dt_engine_rest(dt_engine_rest(left, others_of(plan)),
+                                       reserve < RESERVE_LEAST ? RESERVE_LEAST : reserve);
     return limits;
 }
 

@@ -12,7 +12,7 @@
 #define PASS_BYTES  (16u << 20)  // weights of at most this size are read as a whole in each pass,
 #define PART_BYTES  (4u << 20)   // of larger ones each pass reads the next part
 #define ITEM_BYTES  (32u << 10)  // weights of an item of a parallel loop
-#define TRIAL_BYTES (128u << 10) // weights of the first products
+#define TRIAL_BYTES (128u << 10) // weights of the products that are compared
 #define MANY_WORK   (8u << 20)   // weights times columns of a measurement of prompts
 #define ROUNDS      11u
 #define ENOUGH_NS   8000000u  // ends after five rounds
@@ -29,9 +29,9 @@ struct measure {
     const struct dt_linear **linear; // the products, in the order of use
     uint32_t count, next;            // number, and the one that the next pass begins with
     size_t bytes;                    // of all
+    const struct dt_matrix *main;    // the largest of a layer, for products with many columns
     struct dt_block block;
     float *x, *out, *best_out;
-    size_t out_floats;
     void *act;
 };
 
@@ -110,7 +110,7 @@ static uint64_t pass(struct measure *m, uint32_t v)
 
 static uint64_t prompt(struct measure *m, uint32_t v)
 {
-    const struct dt_matrix *w = &m->linear[0]->matrix;
+    const struct dt_matrix *w = m->main;
     uint32_t rows = rows_of(w, MANY_WORK / MANY, m->variant[0].instance.table.row_tile);
     uint64_t ns = multiply(m, v, w, rows, MANY);
     return per_byte(ns, (double)w->bytes / w->rows * rows * MANY);
@@ -118,30 +118,23 @@ static uint64_t prompt(struct measure *m, uint32_t v)
 
 // ---- preparation ----
 
-static void add_linear(struct measure *m, const struct dt_linear *l)
-{
-    const struct dt_stack_instance *a = m->stack->instance;
-    if (l->matrix.rows && l->by == a->instance[a->automatic])
-        m->linear[m->count++] = l;
-}
-
 static bool list_products(struct measure *m)
 {
-    const struct dt_weights *w = m->stack->weights;
-    uint32_t layers = w->model->hp.layers;
-    m->linear = calloc((size_t)layers * 7 + 1, sizeof *m->linear);
+    const struct dt_stack_instance *a = m->stack->instance;
+    uint32_t count = dt_weights_count(m->stack->weights->model);
+    m->linear = calloc(count, sizeof *m->linear);
     if (!m->linear)
         return false;
-    for (uint32_t i = 0; i < layers; i++) {
-        const struct dt_weights_layer *l = &w->layers[i];
-        const struct dt_linear *const all[] = {&l->gate, &l->up,    &l->down,  &l->query,
-                                               &l->key,  &l->value, &l->output};
-        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
-            add_linear(m, all[k]);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct dt_linear *l = dt_weights_linear(m->stack->weights, i);
+        if (!l->matrix.rows || l->by != a->instance[a->automatic])
+            continue;
+        m->linear[m->count++] = l;
+        m->bytes += l->matrix.bytes;
+        // the classifier is computed for the last token of a prompt only
+        if (!m->main || (i + 1 < count && l->matrix.bytes > m->main->bytes))
+            m->main = &l->matrix;
     }
-    add_linear(m, &w->classifier);
-    for (uint32_t i = 0; i < m->count; i++)
-        m->bytes += m->linear[i]->matrix.bytes;
     return m->count > 0;
 }
 
@@ -157,13 +150,13 @@ static void drop_refusals(struct measure *m)
     }
 }
 
-// Memory for the activations of any product with one column, and of the first with MANY.
+// Memory for the activations of any product with one column, and of the main one with MANY.
 static bool alloc(struct measure *m)
 {
-    size_t act = 0, x = m->linear[0]->matrix.cols * (size_t)MANY, out = 0;
+    size_t act = 0, x = m->main->cols * (size_t)MANY, out = 0;
     for (uint32_t i = 0; i < m->count; i++) {
         const struct dt_matrix *w = &m->linear[i]->matrix;
-        uint32_t columns = i == 0 ? MANY : 1;
+        uint32_t columns = w == m->main ? MANY : 1;
         for (uint32_t v = 0; v < m->variants; v++) {
             const struct dt_instance *by = &m->variant[v].instance;
             size_t n = by->table.act_bytes ? by->table.act_bytes(by->ctx, w, columns) : 0;
@@ -172,13 +165,11 @@ static bool alloc(struct measure *m)
         x = w->cols > x ? w->cols : x;
         out = w->rows > out ? w->rows : out;
     }
-    const struct dt_matrix *first = &m->linear[0]->matrix;
     size_t many =
-        (size_t)MANY * rows_of(first, MANY_WORK / MANY, m->variant[0].instance.table.row_tile);
+        (size_t)MANY * rows_of(m->main, MANY_WORK / MANY, m->variant[0].instance.table.row_tile);
     out = many > out ? many : out;
     x = (x + 15) / 16 * 16;
     out = (out + 15) / 16 * 16;
-    m->out_floats = out;
     if (dt_block_alloc(&m->engine->account, &m->block, (x + 2 * out) * sizeof(float) + act,
                        "measurements", NULL) != DT_OK)
         return false;
@@ -194,11 +185,11 @@ static bool alloc(struct measure *m)
     return true;
 }
 
-// The first products: drops variants whose bits are not those of the first, or that take more than
-// twice its time.
+// Products of the main matrix: drops variants whose bits are not those of the first, or that take
+// more than twice its time.
 static void try_variants(struct measure *m)
 {
-    const struct dt_matrix *w = &m->linear[0]->matrix;
+    const struct dt_matrix *w = m->main;
     uint32_t rows = rows_of(w, TRIAL_BYTES, m->variant[0].instance.table.row_tile);
     const uint32_t columns[] = {1, MANY};
     for (size_t k = 0; k < sizeof columns / sizeof *columns; k++) {

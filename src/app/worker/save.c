@@ -99,8 +99,9 @@ void dt_save_finished_turn(struct dt_worker *w, size_t n)
             good = save_one(w, i);
     }
     if (!good) {
-        dt_report_notice(w->report, DT_NOTICE_ERROR,
-                         "Out of memory: the turn is not saved yet. It is with the next turn.");
+        dt_report_notice(
+            w->report, DT_NOTICE_ERROR,
+            "Out of memory: the turn is not saved yet. It will be, together with the next one.");
         dt_events_lose(&w->report->events, DT_EVENT_NONE);
     }
     if (w->story.saved)

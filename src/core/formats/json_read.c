@@ -360,21 +360,20 @@ bool dt_json_next(struct dt_json_value in, struct dt_json_walk *walk, struct dt_
     return true;
 }
 
-struct dt_json_value dt_json_find(struct dt_json_value object, const char *name)
-{
-    struct dt_json_walk walk = {0};
-    struct dt_json_value key, item;
-    size_t length = strlen(name);
-    while (object.n && object.at[0] == '{' && dt_json_next(object, &walk, &key, &item))
-        if (key.n == length + 2 && memcmp(key.at + 1, name, length) == 0)
-            return item;
-    return (struct dt_json_value){NULL, 0};
-}
-
 static bool is_key(struct dt_json_value key, const char *name)
 {
     size_t length = strlen(name);
     return key.n == length + 2 && memcmp(key.at + 1, name, length) == 0;
+}
+
+struct dt_json_value dt_json_find(struct dt_json_value object, const char *name)
+{
+    struct dt_json_walk walk = {0};
+    struct dt_json_value key, item;
+    while (object.n && object.at[0] == '{' && dt_json_next(object, &walk, &key, &item))
+        if (is_key(key, name))
+            return item;
+    return (struct dt_json_value){NULL, 0};
 }
 
 struct dt_json_value dt_json_outline_find(const struct dt_json_outline *outline, const char *object,

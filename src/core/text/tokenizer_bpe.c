@@ -180,7 +180,8 @@ dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err)
     memset(m->slot, 0, (m->mask + 1) * sizeof *m->slot);
     for (uint32_t rank = 0; rank < vocab->merges_count; rank++) {
         const uint32_t *merge = m->ids + 3 * (size_t)rank;
-        const uint32_t *ahead = vocab->merges_count - rank > 8 ? merge + 3 * 8 : merge;
+        const uint32_t *ahead =
+            vocab->merges_count - rank > DT_PIECE_AHEAD ? merge + 3 * DT_PIECE_AHEAD : merge;
         __builtin_prefetch(&m->slot[hash_pair(ahead[0], ahead[1]) & m->mask], 1);
         uint32_t slot = merge[2] == DT_NO_TOKEN ? 0 : slot_of(m, merge[0], merge[1]);
         // the first of two merges of a pair counts

@@ -6,30 +6,21 @@
 
 #include "base/bytes.h"
 #include "base/format.h"
+#include "base/hash.h"
 #include "core/formats/gguf.h"
 #include "host/convert/convert_keys.h"
 
 #define SOURCES_MOST 16u // a file has at most DT_GGUF_MAX_KEYS keys
 
-// FNV-1a.
-static uint64_t hash(const void *bytes, size_t n)
-{
-    const unsigned char *p = bytes;
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 0x100000001b3u;
-    return h;
-}
-
 void dt_gguf_keys_note(struct dt_gguf_keys *k, const char *name, size_t n)
 {
     if (k->written_count < DT_GGUF_MAX_KEYS)
-        k->written[k->written_count++] = hash(name, n);
+        k->written[k->written_count++] = dt_hash(DT_HASH_BEGIN, name, n);
 }
 
 static bool is_written(const struct dt_gguf_keys *k, const void *name, size_t n)
 {
-    uint64_t wanted = hash(name, n);
+    uint64_t wanted = dt_hash(DT_HASH_BEGIN, name, n);
     for (uint32_t i = 0; i < k->written_count; i++)
         if (k->written[i] == wanted)
             return true;

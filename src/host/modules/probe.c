@@ -172,10 +172,10 @@ static bool receive(int in, void *bytes, size_t n, bool *in_time)
         struct pollfd wait = {in, POLLIN, 0};
         int ready = poll(&wait, 1, DT_PATIENCE_STEP);
         *in_time = ready != 0 || !dt_patience_ends(&patience, DT_PROBE_MILLISECONDS);
-        if ((ready == 0 && *in_time) || (ready < 0 && errno == EINTR))
+        if (ready == 0 && *in_time)
             continue;
         ssize_t got = ready > 0 ? read(in, to, n) : -1;
-        if (got < 0 && ready > 0 && errno == EINTR)
+        if (got < 0 && ready != 0 && errno == EINTR)
             continue;
         if (got <= 0)
             return false;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/format.h"
+#include "base/hash.h"
 #include "host/log.h"
 #include "host/modules/cpu.h"
 #include "host/modules/probe.h"
@@ -263,28 +264,20 @@ struct dt_tuned *dt_stack_instance_tuned(struct dt_stack_instance *a)
     return &a->registry->tuned;
 }
 
-// FNV-1a
-static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        hash = (hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3u;
-    return hash;
-}
-
 void dt_stack_instance_build(const struct dt_stack_instance *a, char *out, size_t size)
 {
     const struct dt_cpu *cpu = dt_cpu();
-    uint64_t hash = mix(0xcbf29ce484222325u, cpu->model, strlen(cpu->model));
-    hash = mix(hash, &cpu->features, sizeof cpu->features);
-    hash = mix(hash, DT_VERSION, strlen(DT_VERSION));
+    uint64_t hash = dt_hash(DT_HASH_BEGIN, cpu->model, strlen(cpu->model));
+    hash = dt_hash(hash, &cpu->features, sizeof cpu->features);
+    hash = dt_hash(hash, DT_VERSION, strlen(DT_VERSION));
     for (size_t i = 0; a->automatic < DT_STACK_MAX && i < a->registry->count; i++) {
         const struct dt_registry_entry *e = &a->registry->entries[i];
         struct stat facts;
         if (!is_rival(a->entry[a->automatic], e) ||
             stat(e->module ? e->module->path : "/proc/self/exe", &facts) != 0)
             continue;
-        hash = mix(hash, &facts.st_size, sizeof facts.st_size);
-        hash = mix(hash, &facts.st_mtim, sizeof facts.st_mtim);
+        hash = dt_hash(hash, &facts.st_size, sizeof facts.st_size);
+        hash = dt_hash(hash, &facts.st_mtim, sizeof facts.st_mtim);
     }
     dt_format(out, size, "%llx", (unsigned long long)hash);
 }
