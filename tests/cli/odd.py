@@ -7,6 +7,8 @@ import os
 import random
 import struct
 
+from hf_files import byte_characters, write_safetensors
+
 TYPES = {"u8": (0, "B"), "i8": (1, "b"), "u16": (2, "H"), "i16": (3, "h"), "u32": (4, "I"),
          "i32": (5, "i"), "f32": (6, "f"), "bool": (7, "?"), "u64": (10, "Q"), "i64": (11, "q"),
          "f64": (12, "d")}
@@ -32,13 +34,6 @@ def encoded(kind, value):
     return struct.pack("<I" + form, number, value)
 
 
-def visible():
-    """GPT-2's character of each byte."""
-    same = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    other = iter(range(256, 512))
-    return [chr(b) if b in same else chr(next(other)) for b in range(256)]
-
-
 MERGES = ["Ġ t", "h e", "Ġt he", "Ġ a", "O n", "c e", "On ce", "i n", "a t"]
 WORDS = ["▁", *"aeiounthrsdlcpmwfgbykvOLI.,", "▁a", "▁t", "he", "▁the", "on", "▁on", "ce", "On",
          "▁On", "nce", "▁Once", "in", "er", "nd", "at", "▁c", "▁cat"]
@@ -46,7 +41,7 @@ WORDS = ["▁", *"aeiounthrsdlcpmwfgbykvOLI.,", "▁a", "▁t", "he", "▁the", 
 
 def bpe(specials):
     """Pieces, types and merges; a special is a text (control), or (text, type)."""
-    pieces = visible()
+    pieces = byte_characters()
     for merge in MERGES:
         pieces.append(merge.replace(" ", ""))
     types = [1] * len(pieces)
@@ -219,13 +214,5 @@ class Folder:
             with open(os.path.join(path, name), "w", encoding="utf-8") as out:
                 out.write(value if isinstance(value, str) else json.dumps(value))
         if weights_too:
-            header, data = {}, b""
-            for name, (shape, block) in self.tensors.items():
-                header[name] = {"dtype": "F32", "shape": shape,
-                                "data_offsets": [len(data), len(data) + len(block)]}
-                data += block
-            head = json.dumps(header).encode()
-            head += b" " * (-len(head) % 8)
-            with open(os.path.join(path, "model.safetensors"), "wb") as out:
-                out.write(struct.pack("<Q", len(head)) + head + data)
+            write_safetensors(os.path.join(path, "model.safetensors"), self.tensors)
         return path

@@ -4,6 +4,8 @@ last one only, so that greedy output is a chain of tokens, each of which occurs 
 import json
 import struct
 
+from hf_files import write_safetensors
+
 DIM = 256
 CONTROL = ("<s>", "<|user|>", "<|assistant|>", "<|end|>")
 
@@ -11,18 +13,6 @@ CONTROL = ("<s>", "<|user|>", "<|assistant|>", "<|end|>")
 def _spell(text):
     """A text as byte-level BPE writes it."""
     return text.replace(" ", "Ġ").replace("\n", "Ċ")
-
-
-def _tensor_file(path, tensors):
-    header, data = {}, b""
-    for name, shape, values in tensors:
-        raw = struct.pack(f"<{len(values)}f", *values)
-        header[name] = {"dtype": "F32", "shape": shape,
-                        "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
 class Scripted:
@@ -71,7 +61,7 @@ class Scripted:
             classifier[after[token] * DIM + token] = 1.0
         square, wide = [0.0] * (DIM * DIM), [0.0] * (32 * DIM)  # the layer changes nothing
         ones, layer = [1.0] * DIM, "model.layers.0."
-        _tensor_file(self.path / "model.safetensors", [
+        tensors = [
             ("model.embed_tokens.weight", [DIM, DIM], embedding),
             ("lm_head.weight", [DIM, DIM], classifier),
             ("model.norm.weight", [DIM], ones),
@@ -79,7 +69,10 @@ class Scripted:
             (layer + "post_attention_layernorm.weight", [DIM], ones),
             *[(f"{layer}self_attn.{name}_proj.weight", [DIM, DIM], square) for name in "qkvo"],
             *[(f"{layer}mlp.{name}_proj.weight", [32, DIM], wide) for name in ("gate", "up")],
-            (layer + "mlp.down_proj.weight", [DIM, 32], wide)])
+            (layer + "mlp.down_proj.weight", [DIM, 32], wide)]
+        write_safetensors(self.path / "model.safetensors",
+                          {name: (shape, struct.pack(f"<{len(values)}f", *values))
+                           for name, shape, values in tensors})
 
 
 # A template that keeps thoughts, one that drops them (as Qwen3 and DeepSeek-R1 do) and understands

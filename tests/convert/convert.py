@@ -23,6 +23,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
+from hf_files import write_safetensors  # noqa: E402
+
 program, root = sys.argv[1], sys.argv[2]
 word = sys.argv[3] if len(sys.argv) > 3 else "roads"
 failures = 0
@@ -305,24 +308,9 @@ def write_folder(out, v0, tokenizer):
     index = {}
     for part in range(files):
         file = f"model-{part + 1:05}-of-{files:05}.safetensors"
-        header, offset = {"__metadata__": {"format": "pt"}}, 0
-        for name in names[part::files]:
-            shape, block = tensors[name]
-            header[name] = {
-                "dtype": "F32",
-                "shape": shape,
-                "data_offsets": [offset, offset + len(block)],
-            }
-            offset += len(block)
-            index[name] = file
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        with open(os.path.join(out, file), "wb") as f:
-            f.write(
-                struct.pack("<Q", len(text))
-                + text
-                + b"".join(tensors[name][1] for name in names[part::files])
-            )
+        part_of = names[part::files]
+        write_safetensors(os.path.join(out, file), {n: tensors[n] for n in part_of}, format="pt")
+        index.update(dict.fromkeys(part_of, file))
     pieces = []
     with open(tokenizer, "rb") as f:
         f.read(4)

@@ -23,6 +23,9 @@ except ImportError:
     print("numpy is missing: skipped")
     sys.exit(77)
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
+from hf_files import byte_characters, write_safetensors  # noqa: E402
+
 TEXT = "One day a small fox found a red ball in the deep green wood and ran home."
 VOCAB = 320
 BOUND = 3e-6  # nats per token against numpy; figures have seven digits
@@ -254,13 +257,6 @@ def folder_tensors(h, w):
     return out
 
 
-def visible():
-    """GPT-2's character of each byte."""
-    same = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    other = iter(range(256, 512))
-    return [chr(b) if b in same else chr(next(other)) for b in range(256)]
-
-
 def write_folder(path, h, w):
     os.makedirs(path)
     config = {"vocab_size": VOCAB, "torch_dtype": "float32", **h["config"]}
@@ -276,7 +272,7 @@ def write_folder(path, h, w):
             config.setdefault("tie_word_embeddings", bool(h.get("tied")))
     with open(os.path.join(path, "config.json"), "w") as f:
         json.dump({k: v for k, v in config.items() if v != "absent"}, f)
-    pieces = visible()
+    pieces = byte_characters()
     pieces += [f"piece{i}" for i in range(VOCAB - len(pieces))]
     tokenizer = {"version": "1.0", "added_tokens": [], "normalizer": None,
                  "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False,
@@ -286,16 +282,9 @@ def write_folder(path, h, w):
                            "merges": []}}
     with open(os.path.join(path, "tokenizer.json"), "w") as f:
         json.dump(tokenizer, f)
-    header, data = {}, b""
-    for name, x in folder_tensors(h, w).items():
-        block = np.ascontiguousarray(x).astype("<f4").tobytes()
-        header[name] = {"dtype": "F32", "shape": list(x.shape),
-                        "data_offsets": [len(data), len(data) + len(block)]}
-        data += block
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(os.path.join(path, "model.safetensors"), "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + data)
+    write_safetensors(os.path.join(path, "model.safetensors"),
+                      {name: (x.shape, np.ascontiguousarray(x).astype("<f4").tobytes())
+                       for name, x in folder_tensors(h, w).items()})
 
 
 # ---- the architectures ----

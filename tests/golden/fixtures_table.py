@@ -20,6 +20,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "cli"))
+from hf_files import byte_characters, write_safetensors  # noqa: E402
+
 DIM = 32
 MARKERS = re.compile(r"(?<!<)<[^<>\s]{1,40}>(?!>)")
 BRACKETS = re.compile(r"\[/?[A-Z_]+\]")  # tokens of Mistral's later vocabularies
@@ -28,13 +31,6 @@ BRACKETS = re.compile(r"\[/?[A-Z_]+\]")  # tokens of Mistral's later vocabularie
 def call(program, *arguments):
     return subprocess.run([program, *map(str, arguments)], capture_output=True, check=False,
                           stdin=subprocess.DEVNULL, timeout=60)
-
-
-def visible():
-    """GPT-2's character of each byte."""
-    same = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    other = iter(range(256, 512))
-    return [chr(b) if b in same else chr(next(other)) for b in range(256)]
 
 
 def write_model(path, vocab, config):
@@ -47,16 +43,12 @@ def write_model(path, vocab, config):
                         ("mlp.down_proj", [DIM, DIM]), ("input_layernorm", [DIM]),
                         ("post_attention_layernorm", [DIM])):
         tensors[f"model.layers.0.{name}.weight"] = shape
-    header, data = {}, b""
+    blocks = {}
     for name, shape in tensors.items():
         count = shape[0] * (shape[1] if len(shape) > 1 else 1)
         values = [1.0] * count if len(shape) == 1 else [rng.gauss(0, 0.5) for _ in range(count)]
-        header[name] = {"dtype": "F32", "shape": shape,
-                        "data_offsets": [len(data), len(data) + 4 * count]}
-        data += struct.pack(f"<{count}f", *values)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    (path / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+        blocks[name] = (shape, struct.pack(f"<{count}f", *values))
+    write_safetensors(path / "model.safetensors", blocks)
     (path / "config.json").write_text(json.dumps({
         "model_type": "llama", "hidden_size": DIM, "intermediate_size": DIM, "vocab_size": vocab,
         "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
@@ -108,7 +100,7 @@ def vocabularies(programs, fixtures, here):
 
 def template_folder(path, template, row):
     path.mkdir()
-    pieces = visible()
+    pieces = byte_characters()
     markers = {row["bos_token"], row["eos_token"], *MARKERS.findall(template)} - {""}
     if row["template"] in ("mistral-v0.3", "mistral-nemo(v3-tekken)"):
         markers |= {*BRACKETS.findall(template)}

@@ -20,7 +20,9 @@ except ImportError:
     sys.exit(77)
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
 from forms import FORMS  # noqa: E402
+from hf_files import byte_characters  # noqa: E402
 
 program = sys.argv[1]
 TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "q2_k": 10,
@@ -66,13 +68,6 @@ def write_gguf(path, keys, tensors):
 
 # Vocabularies: bytes, markers, and pieces that no prompt contains.
 
-def visible():
-    """GPT-2's character of each byte."""
-    same = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    other = iter(range(256, 512))
-    return [chr(b) if b in same else chr(next(other)) for b in range(256)]
-
-
 def spm(size, template):
     tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
     types = [2, 3, 3] + [6] * 256
@@ -87,7 +82,7 @@ def spm(size, template):
 
 
 def bpe(size, pre, markers, bos, eos, template, **more):
-    tokens = visible() + markers
+    tokens = byte_characters() + markers
     types = [1] * 256 + [3] * len(markers)
     tokens += [f"piece{i}" for i in range(size - len(tokens))]
     types += [1] * (size - len(types))
