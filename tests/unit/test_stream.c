@@ -351,6 +351,22 @@ static struct dt_engine *open_engine(struct medium *m, uint64_t budget, struct d
     return engine;
 }
 
+// Opens the model, streamed from a medium of its own.
+static struct dt_engine *open_streamed(struct medium *m, uint64_t budget)
+{
+    struct dt_error err = {0};
+    struct dt_engine *engine = open_engine(m, budget, &err);
+    if (dt_engine_open(engine, path, NULL, &err) != DT_OK)
+        fail_msg("%s", err.message);
+    return engine;
+}
+
+static void close_streamed(struct dt_engine *engine, struct medium *m)
+{
+    dt_engine_free(engine);
+    close(m->fd);
+}
+
 static void set(struct medium *m, int from, int to, bool blocks)
 {
     pthread_mutex_lock(&m->lock);
@@ -371,21 +387,44 @@ static void some_tokens(struct dt_engine *engine, uint32_t *out)
     }
 }
 
+// The same from the first position on, and it must be the same.
+static void same_tokens_again(struct dt_engine *engine, const uint32_t *right)
+{
+    static const struct dt_sampling llama2c = {
+        .temperature = 1.0f, .top_p = 0.9f, .repeat_penalty = 1.0f};
+    uint32_t again[TOKENS];
+    dt_session_truncate(dt_engine_session(engine), 0);
+    dt_engine_set_sampling(engine, &llama2c, 1);
+    some_tokens(engine, again);
+    assert_memory_equal(right, again, sizeof again);
+}
+
+// Evaluates tokens until one fails, and returns why: what was read ahead is right. The position
+// must be as before that token.
+static dt_status evaluate_until_one_fails(struct dt_engine *engine, struct dt_error *err)
+{
+    uint32_t token = 1, before = dt_session_position(dt_engine_session(engine));
+    dt_status status = DT_OK;
+    for (int i = 0; i < 8 && status == DT_OK; i++) {
+        before = dt_session_position(dt_engine_session(engine));
+        status = dt_engine_eval(engine, &token, 1, err);
+    }
+    assert_int_equal(dt_session_position(dt_engine_session(engine)), before);
+    return status;
+}
+
 static void short_and_interrupted_reads_are_continued(void **state)
 {
     (void)state;
     uint32_t whole[TOKENS], parts[TOKENS];
-    struct dt_error err = {0};
     write_model(&kinds[0]);
     for (int i = 0; i < 2; i++) {
         struct medium m = open_medium();
         m.at_once = i ? 4096 + 100 : 0; // not a whole number of pages
         m.interrupted = i ? 3 : 0;
-        struct dt_engine *engine = open_engine(&m, 300000, &err);
-        assert_int_equal(dt_engine_open(engine, path, NULL, &err), DT_OK);
+        struct dt_engine *engine = open_streamed(&m, 300000);
         some_tokens(engine, i ? parts : whole);
-        dt_engine_free(engine);
-        close(m.fd);
+        close_streamed(engine, &m);
     }
     assert_memory_equal(whole, parts, sizeof whole);
 }
@@ -395,18 +434,15 @@ static void a_read_that_fails_once_is_repeated(void **state)
 {
     (void)state;
     uint32_t right[TOKENS], again[TOKENS];
-    struct dt_error err = {0};
     write_model(&kinds[3]);
     for (int i = 0; i < 2; i++) {
         struct medium m = open_medium();
-        struct dt_engine *engine = open_engine(&m, 120000, &err);
-        assert_int_equal(dt_engine_open(engine, path, NULL, &err), DT_OK);
+        struct dt_engine *engine = open_streamed(&m, 120000);
         if (i)
             set(&m, 5, 6, false);
         some_tokens(engine, i ? again : right);
-        dt_engine_free(engine);
         assert_true(m.reads > 6);
-        close(m.fd);
+        close_streamed(engine, &m);
     }
     assert_memory_equal(right, again, sizeof right);
 }
@@ -415,41 +451,26 @@ static void a_read_that_fails_once_is_repeated(void **state)
 static void a_failed_read_ends_the_token_only(void **state)
 {
     (void)state;
-    uint32_t right[TOKENS], again[TOKENS];
+    uint32_t right[TOKENS], token = 1;
     struct dt_error err = {0};
     struct dt_stream_facts facts;
     write_model(&kinds[3]);
     struct medium m = open_medium();
-    struct dt_engine *engine = open_engine(&m, 120000, &err);
-    assert_int_equal(dt_engine_open(engine, path, NULL, &err), DT_OK);
+    struct dt_engine *engine = open_streamed(&m, 120000);
     some_tokens(engine, right);
     assert_int_equal(dt_session_position(dt_engine_session(engine)), TOKENS);
     set(&m, 2, 1000000, false);
-    uint32_t token = 1;
-    dt_status status = DT_OK;
-    uint32_t before = TOKENS;
-    for (int i = 0; i < 8 && status == DT_OK; i++) { // what was read ahead is right
-        before = dt_session_position(dt_engine_session(engine));
-        status = dt_engine_eval(engine, &token, 1, &err);
-    }
-    assert_int_equal(status, DT_BAD_INPUT);
+    assert_int_equal(evaluate_until_one_fails(engine, &err), DT_BAD_INPUT);
     assert_non_null(strstr(err.message, "cannot be read at byte"));
     assert_non_null(strstr(err.message, strerror(EIO)));
     assert_string_equal(err.file, path);
-    assert_int_equal(dt_session_position(dt_engine_session(engine)), before);
     assert_int_equal(dt_engine_eval(engine, &token, 1, &err), DT_BAD_INPUT); // it still fails
     set(&m, -1, 0, false);
     assert_int_equal(dt_engine_eval(engine, &token, 1, &err), DT_OK);
-    dt_session_truncate(dt_engine_session(engine), 0);
-    static const struct dt_sampling llama2c = {
-        .temperature = 1.0f, .top_p = 0.9f, .repeat_penalty = 1.0f};
-    dt_engine_set_sampling(engine, &llama2c, 1);
-    some_tokens(engine, again);
-    assert_memory_equal(right, again, sizeof right);
+    same_tokens_again(engine, right);
     assert_true(dt_engine_stream(engine, NULL, &facts));
     assert_true(facts.passes >= 2 * TOKENS && facts.read_bytes > 0);
-    dt_engine_free(engine);
-    close(m.fd);
+    close_streamed(engine, &m);
 }
 
 static void a_file_that_ends_early_is_refused(void **state)
@@ -462,23 +483,16 @@ static void a_file_that_ends_early_is_refused(void **state)
         m.end = pinned ? 20480 : 0;
         struct dt_engine *engine = open_engine(&m, pinned ? 1u << 30 : 120000, &err);
         dt_status status = dt_engine_open(engine, path, NULL, &err);
-        uint32_t token = 1, before = 0;
         if (!pinned) {
             assert_int_equal(status, DT_OK);
             pthread_mutex_lock(&m.lock);
             m.end = 20480;
             pthread_mutex_unlock(&m.lock);
-        }
-        for (int i = 0; i < 8 && status == DT_OK; i++) { // what was read ahead is right
-            before = dt_session_position(dt_engine_session(engine));
-            status = dt_engine_eval(engine, &token, 1, &err);
+            status = evaluate_until_one_fails(engine, &err);
         }
         assert_int_equal(status, DT_BAD_INPUT);
         assert_non_null(strstr(err.message, "truncated"));
-        if (!pinned)
-            assert_int_equal(dt_session_position(dt_engine_session(engine)), before);
-        dt_engine_free(engine);
-        close(m.fd);
+        close_streamed(engine, &m);
     }
 }
 
@@ -493,37 +507,24 @@ static void *cancel_soon(void *arg)
 static void waiting_for_the_medium_can_be_cancelled(void **state)
 {
     (void)state;
-    uint32_t right[TOKENS], again[TOKENS], token = 1;
+    uint32_t right[TOKENS];
     struct dt_error err = {0};
     pthread_t thread;
     write_model(&kinds[0]);
     struct medium m = open_medium();
-    struct dt_engine *engine = open_engine(&m, 200000, &err);
-    assert_int_equal(dt_engine_open(engine, path, NULL, &err), DT_OK);
+    struct dt_engine *engine = open_streamed(&m, 200000);
     some_tokens(engine, right);
     set(&m, -1, 0, true);
     assert_int_equal(pthread_create(&thread, NULL, cancel_soon, engine), 0);
     uint64_t begun = dt_clock_ns();
-    uint32_t before = 0;
-    dt_status status = DT_OK;
-    for (int i = 0; i < 8 && status == DT_OK; i++) {
-        before = dt_session_position(dt_engine_session(engine));
-        status = dt_engine_eval(engine, &token, 1, &err);
-    }
+    dt_status status = evaluate_until_one_fails(engine, &err);
     print_message("cancelled after %.1f ms\n", (double)(dt_clock_ns() - begun) / 1e6);
     assert_int_equal(status, DT_CANCELLED);
-    assert_int_equal(dt_session_position(dt_engine_session(engine)), before);
     pthread_join(thread, NULL);
     dt_engine_uncancel(engine);
     set(&m, -1, 0, false);
-    dt_session_truncate(dt_engine_session(engine), 0);
-    static const struct dt_sampling llama2c = {
-        .temperature = 1.0f, .top_p = 0.9f, .repeat_penalty = 1.0f};
-    dt_engine_set_sampling(engine, &llama2c, 1);
-    some_tokens(engine, again);
-    assert_memory_equal(right, again, sizeof right);
-    dt_engine_free(engine);
-    close(m.fd);
+    same_tokens_again(engine, right);
+    close_streamed(engine, &m);
 }
 
 // ---- engines ----

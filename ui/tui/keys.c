@@ -22,7 +22,7 @@ static void enter(struct tui *ui)
     tui_editor_finish(&ui->input, ui->finished, sizeof ui->finished);
     if (*ui->finished)
         ui->api->remember(ui->app, ui->finished);
-    ui->message[0] = 0;
+    tui_message(ui, TUI_TEXT_NOTICE, "");
     tui_input(ui, ui->finished);
 }
 
@@ -62,7 +62,7 @@ static void interrupt(struct tui *ui)
     if (ui->input.length || ui->editing) {
         tui_editor_clear(&ui->input);
         ui->editing = false;
-        ui->message[0] = 0;
+        tui_message(ui, TUI_TEXT_NOTICE, "");
     } else if (ui_setting_is(ui->api, ui->app, DT_SET_INTERRUPT, "quit")) {
         tui_commandf(ui, "/quit");
     } else {
@@ -299,7 +299,7 @@ static bool answer(struct tui *ui, int key, wint_t wide)
         return false;
     uint32_t id = ui->question;
     ui->question = 0;
-    ui->message[0] = 0;
+    tui_message(ui, TUI_TEXT_NOTICE, "");
     if (id == TUI_QUESTION_SAVE)
         tui_command_answer(ui, yes);
     else
@@ -340,7 +340,7 @@ void tui_key(struct tui *ui, int key, wint_t wide)
     if (suggested && !key && wide == '/' && ui->panel == TUI_PANEL_NONE)
         tui_editor_clear(&ui->input); // a command, not the end of the prompt that was put there
     if (!ui->message_is_progress && !ui->question)
-        ui->message[0] = 0;
+        tui_message(ui, TUI_TEXT_NOTICE, "");
     int found = -1;
     for (size_t k = 0; k < sizeof table / sizeof *table && found < 0; k++) {
         if ((key && table[k].key == key) || (!key && wide && table[k].control == (int)wide))

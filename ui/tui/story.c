@@ -131,7 +131,7 @@ void tui_story_begin_turn(struct tui *ui, size_t number)
 // That the model thinks, before the message that is shown already.
 static void show_thinking(struct tui *ui)
 {
-    if ((ui->message_is_thinking && ui->message[0]) || ui->question)
+    if (ui->message_is_thinking || ui->question)
         return;
     char line[sizeof ui->message];
     bool keeps = ui->message[0] && !ui->message_is_progress && !ui->message_is_state;
@@ -143,7 +143,7 @@ static void show_thinking(struct tui *ui)
 void tui_story_thinking_end(struct tui *ui)
 {
     char line[sizeof ui->message];
-    if (!ui->message_is_thinking || !ui->message[0])
+    if (!ui->message_is_thinking)
         return;
     const char *rest = ui->message + strlen(UI_THINKING);
     dt_format(line, sizeof line, "%s", rest + (*rest == ' '));
