@@ -79,7 +79,8 @@ def front_ends(folder, model):
         s = TerminalSession(model, "--ui", ui, "-n", "8", "--charset", "utf8", "--script", script,
                             home=home, term="xterm")
         try:
-            s.wait(rb"RED.*> |unknown script")
+            common.expect(f"{ui}: the script's commands, or why they ended",
+                          s.wait(rb"RED.*> |unknown script"), s.tail())
             if ui == "tui" and not re.search(rb"packed|in place", s.seen):
                 s.wait(rb"packed|in place")  # the model is open
             for line in ("/library RED", "/model", "/open 1", "/rename a", "/set", "/library",

@@ -15,11 +15,15 @@ void tui_message(struct tui *ui, enum tui_text kind, const char *line)
     ui->dirty = true;
 }
 
+bool tui_shows_error(const struct tui *ui)
+{
+    return ui->message[0] && ui->message_kind == TUI_TEXT_ERROR;
+}
+
 void tui_greet(struct tui *ui)
 {
-    bool error = ui->message[0] && ui->message_kind == TUI_TEXT_ERROR;
     if (ui->api->state(ui->app) == DT_APP_IDLE && ui->turn_count == 0 && ui->story.length == 0 &&
-        !error)
+        !tui_shows_error(ui))
         tui_message(ui, TUI_TEXT_NOTICE,
                     "Type how a story begins, or press Enter. Help: F1 or Ctrl-G");
 }
@@ -46,7 +50,7 @@ static void state_changed(struct tui *ui, enum dt_app_state state)
 {
     if (ui->message_is_progress || ui->message_is_state)
         tui_message(ui, TUI_TEXT_NOTICE, "");
-    if (*state_text(state)) {
+    if (*state_text(state) && !tui_shows_error(ui)) {
         tui_message(ui, TUI_TEXT_NOTICE, state_text(state));
         ui->message_is_state = true;
     }

@@ -56,7 +56,8 @@ void tui_story_notice(struct tui *ui, enum dt_app_level level, const char *line,
     enum tui_text kind = level == DT_NOTICE_ERROR ? TUI_TEXT_ERROR : TUI_TEXT_NOTICE;
     bool running = tui_story_running(ui);
     bool hidden = running || !ui->follow || ui->panel != TUI_PANEL_NONE; // not visible in the story
-    tui_message(ui, kind, hidden ? line : "");
+    if (!tui_shows_error(ui) || (hidden && kind == TUI_TEXT_ERROR))
+        tui_message(ui, kind, hidden ? line : "");
     if (!running) {
         tui_story_lines(ui, kind, line, n);
         if (ui->story.failed)

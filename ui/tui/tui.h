@@ -145,7 +145,8 @@ void tui_story_flush_notices(struct tui *ui);
 // event.c
 void tui_event(struct tui *ui, const struct dt_app_event *event);
 void tui_message(struct tui *ui, enum tui_text kind, const char *line); // above the input
-void tui_greet(struct tui *ui); // if nothing is on the screen yet: says how to begin
+bool tui_shows_error(const struct tui *ui); // above the input: it stays there until the next key
+void tui_greet(struct tui *ui);             // if nothing is on the screen yet: says how to begin
 
 // command.c: commands that only this front end has
 void tui_command_register(struct tui *ui);
