@@ -139,8 +139,9 @@ def no_folder(home):
     file = home.here / "a file"
     file.write_text("")
     for what, env in (("a file for the folder", {"XDG_CACHE_HOME": str(file)}),
-                      ("nothing", {"XDG_CACHE_HOME": "", "HOME": ""}),
-                      ("a relative path", {"XDG_CACHE_HOME": "cache", "HOME": ""})):
+                      # without HOME, the home directory would be that of the password file
+                      ("nothing", {"XDG_CACHE_HOME": "", "HOME": str(file)}),
+                      ("a relative path", {"XDG_CACHE_HOME": "cache", "HOME": str(file)})):
         result = home.run("-j", "1", **env)
         expect_run(f"{what}: it runs", result, 0)
         expect(f"{what}: measured, without a word",
