@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "attention.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -67,27 +68,49 @@ static void mix(float *out, const float *scores, const float *values, size_t str
     }
 }
 
+// The scores of one head; base: where its keys are, in elements.
+static void scores_of(float *scores, const float *query, const struct dt_kv *kv, size_t base,
+                      uint32_t entries, float divisor)
+{
+    bool contiguous = kv->slots == NULL && kv->key_slot == 1;
+    if (contiguous && kv->type == DT_KV_F32)
+        dt_rvv07_scores(scores, query, (const float *)kv->keys + base,
+                        kv->key_channel * sizeof(float), kv->head_size, entries, divisor);
+    else if (contiguous && kv->type == DT_KV_F16)
+        dt_rvv07_scores_half(scores, query, (const uint16_t *)kv->keys + base,
+                             kv->key_channel * sizeof(uint16_t), kv->head_size, entries, divisor);
+    else
+        scores_plain(scores, query, kv, base, entries, divisor);
+}
+
+// The weighted sum of one head's values.
+static void mix_of(float *out, const float *scores, const struct dt_kv *kv, size_t base,
+                   uint32_t entries)
+{
+    bool contiguous = kv->slots == NULL && kv->value_channel == 1 && entries > 0;
+    if (contiguous && kv->type == DT_KV_F32) {
+        mix(out, scores, (const float *)kv->values + base, kv->value_slot * sizeof(float),
+            kv->head_size, entries);
+    } else if (contiguous && kv->type == DT_KV_F16) {
+        const uint16_t *values = (const uint16_t *)kv->values + base;
+        for (uint32_t i = 0; i < kv->head_size; i += 32)
+            dt_rvv07_mix_half(out + i, scores, values + i, kv->value_slot * sizeof *values,
+                              kv->head_size - i < 32 ? kv->head_size - i : 32, entries);
+    } else {
+        mix_plain(out, scores, kv, base, entries);
+    }
+}
+
 void rvv07_attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
                      float *scores, size_t score_stride)
 {
     (void)ctx;
-    int plain = kv->type != DT_KV_F32 || kv->slots != NULL;
     uint32_t sharing = heads / kv->heads;
     for (uint32_t h = head_begin; h < head_end; h++, scores += score_stride) {
-        const float *query = q + (size_t)h * kv->head_size;
-        float *to = out + (size_t)h * kv->head_size;
-        size_t keys = h / sharing * kv->key_head, values = h / sharing * kv->value_head;
-        if (plain || kv->key_slot != 1)
-            scores_plain(scores, query, kv, keys, entries, divisor);
-        else
-            dt_rvv07_scores(scores, query, (const float *)kv->keys + keys,
-                            kv->key_channel * sizeof(float), kv->head_size, entries, divisor);
+        size_t first = (size_t)h * kv->head_size;
+        scores_of(scores, q + first, kv, h / sharing * kv->key_head, entries, divisor);
         rvv07_softmax(scores, entries);
-        if (plain || kv->value_channel != 1 || entries == 0)
-            mix_plain(to, scores, kv, values, entries);
-        else
-            mix(to, scores, (const float *)kv->values + values, kv->value_slot * sizeof(float),
-                kv->head_size, entries);
+        mix_of(out + first, scores, kv, h / sharing * kv->value_head, entries);
     }
 }

@@ -4,7 +4,8 @@
 
 #include "abi/backend.h"
 
-// dt_backend.attention. Uses vectors for the host's layout of an f32 cache; plain C for others.
+// dt_backend.attention. Uses vectors for the host's layout of a cache of floats or halves; plain C
+// for others.
 void rvv07_attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
                      float *scores, size_t score_stride);

@@ -69,10 +69,16 @@ void dt_rvv07_mix(float *out, const float *weights, const float *values, size_t 
 // The same for 2 * half channels, half being 1 to 32.
 void dt_rvv07_mix2(float *out, const float *weights, const float *values, size_t stride,
                    size_t half, size_t entries);
-
 // The same for 48 channels.
 void dt_rvv07_mix48(float *out, const float *weights, const float *values, size_t stride,
                     size_t unused, size_t entries);
+
+// dt_rvv07_scores and dt_rvv07_mix for keys and values that are halves. Halves are converted
+// exactly, subnormal ones too.
+void dt_rvv07_scores_half(float *scores, const float *q, const uint16_t *keys, size_t stride,
+                          size_t channels, size_t entries, float divisor);
+void dt_rvv07_mix_half(float *out, const float *weights, const uint16_t *values, size_t stride,
+                       size_t channels, size_t entries);
 
 // ---- exp.S: the bits of the C library's expf (proof: tests/duo/prove-exp.c) ----
 

@@ -135,4 +135,70 @@ FUNCTION dt_rvv07_mix48
     th.vse.v v8, (a0)
     ret
 
+# ---- caches of halves ----
+
+# Repeats `rows` times: v0 += the row of t0 halves at `from` times the float at `weight`, two rows
+# at a time. Rows are a3 bytes apart. Vectors are of floats before and after. Changes the three
+# registers, t5, and v8 to v31.
+.macro ADD_HALF_ROWS weight, from, rows
+    andi    t5, \rows, 1
+    beqz    t5, 11f
+    th.vsetvli x0, t0, e16, m4
+    flw     fa1, 0(\weight)
+    th.vle.v v24, (\from)
+    add     \from, \from, a3
+    addi    \weight, \weight, 4
+    th.vfwcvt.f.f.v v8, v24
+    addi    \rows, \rows, -1
+    th.vsetvli x0, t0, e32, m8
+    th.vfmul.vf v8, v8, fa1
+    th.vfadd.vv v0, v0, v8
+    beqz    \rows, 12f
+11: th.vsetvli x0, t0, e16, m4
+    th.vle.v v24, (\from)
+    add     \from, \from, a3
+    th.vle.v v28, (\from)
+    add     \from, \from, a3
+    flw     fa1, 0(\weight)
+    th.vfwcvt.f.f.v v8, v24
+    flw     fa2, 4(\weight)
+    th.vfwcvt.f.f.v v16, v28
+    addi    \rows, \rows, -2
+    th.vsetvli x0, t0, e32, m8
+    th.vfmul.vf v8, v8, fa1
+    addi    \weight, \weight, 8
+    th.vfmul.vf v16, v16, fa2
+    th.vfadd.vv v0, v0, v8
+    th.vfadd.vv v0, v0, v16
+    bnez    \rows, 11b
+12:
+.endm
+
+# As dt_rvv07_scores, for keys that are halves.
+FUNCTION dt_rvv07_scores_half
+    beqz    a5, 9f
+1:  th.vsetvli t0, a5, e32, m8
+    th.vmv.v.i v0, 0
+    mv      t1, a1
+    mv      t2, a2
+    mv      t4, a4
+    ADD_HALF_ROWS t1, t2, t4
+    th.vfdiv.vf v0, v0, fa0
+    th.vse.v v0, (a0)
+    sub     a5, a5, t0
+    slli    t1, t0, 2
+    add     a0, a0, t1
+    slli    t1, t0, 1
+    add     a2, a2, t1
+    bnez    a5, 1b
+9:  ret
+
+# As dt_rvv07_mix, for values that are halves.
+FUNCTION dt_rvv07_mix_half
+    th.vsetvli t0, a4, e32, m8
+    th.vmv.v.i v0, 0
+    ADD_HALF_ROWS a1, a2, a5
+    th.vse.v v0, (a0)
+    ret
+
     .section .note.GNU-stack,"",@progbits

@@ -158,6 +158,19 @@ static void test_rows(size_t rows, size_t groups, size_t group, size_t gap)
     free(w), free(x), free(direction), free(scales);
 }
 
+static float from_half(uint32_t h)
+{
+    uint32_t exponent = h >> 10 & 31, bits = (h & 1023) << 13;
+    float small = (float)(h & 1023) * 0x1p-24f, value;
+    if (exponent == 0)
+        memcpy(&bits, &small, 4);
+    else
+        bits |= (exponent == 31 ? 255 : exponent + 112) << 23;
+    bits |= (h & 0x8000) << 16;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
 // Every half there is, in strips of odd lengths.
 static void test_halves(void)
 {
@@ -169,15 +182,8 @@ static void test_halves(void)
     for (uint32_t i = 0, n; i < 65536; i += n) {
         n = 65536 - i < 29 ? 65536 - i : 29;
         for (uint32_t k = 0; k < n; k++) {
-            uint32_t h = i + k, exponent = h >> 10 & 31, bits = (h & 1023) << 13;
-            offsets[k] = 2 * h;
-            float small = (float)(h & 1023) * 0x1p-24f;
-            if (exponent == 0)
-                memcpy(&bits, &small, 4);
-            else
-                bits |= (exponent == 31 ? 255 : exponent + 112) << 23;
-            bits |= (h & 0x8000) << 16;
-            memcpy(&want[k], &bits, 4);
+            offsets[k] = 2 * (i + k);
+            want[k] = from_half(i + k);
         }
         dt_rvv07_gather_halves(out, halves, offsets, n);
         same("gather_halves", i, n, out, want, 4 * n);
@@ -280,6 +286,42 @@ static void test_attention(size_t channels, size_t entries, size_t pad)
     if (channels % 2 == 0) {
         dt_rvv07_mix2(out, s, values, 4 * (channels + pad), channels / 2, entries);
         same("mix2", channels, entries, out, mix, 4 * channels + 4);
+    }
+    free(keys), free(values), free(q), free(s), free(want);
+}
+
+// Attention over halves: of all kinds, also infinity and NaN if `any`.
+static void test_attention_half(size_t channels, size_t entries, size_t pad, int any)
+{
+    size_t stride = entries + pad, step = channels + pad;
+    uint16_t *keys = malloc(channels * stride * 2), *values = malloc(entries * step * 2);
+    float *q = malloc(4 * channels), *s = malloc(4 * entries + 4), *want = malloc(4 * entries + 4);
+    float out[33], mix[33], divisor = sqrtf((float)channels);
+    for (size_t i = 0; i < channels * stride; i++)
+        keys[i] = (uint16_t)(any ? rnd() : rnd() & 0xbfff);
+    for (size_t i = 0; i < entries * step; i++)
+        values[i] = (uint16_t)(any ? rnd() : rnd() % 4 ? rnd() & 0xbfff : rnd() & 0x83ff);
+    for (size_t i = 0; i < channels; i++)
+        q[i] = unit();
+    for (size_t e = 0; e < entries; e++) {
+        float val = 0.0f;
+        for (size_t c = 0; c < channels; c++)
+            val += q[c] * from_half(keys[c * stride + e]);
+        want[e] = val / divisor;
+    }
+    s[entries] = want[entries] = 77.0f;
+    dt_rvv07_scores_half(s, q, keys, 2 * stride, channels, entries, divisor);
+    same("scores_half", channels, entries, s, want, 4 * entries + 4);
+    for (size_t c = 0; c < channels && channels <= 32; c++) {
+        float val = 0.0f;
+        for (size_t e = 0; e < entries; e++)
+            val += s[e] * from_half(values[e * step + c]);
+        mix[c] = val;
+    }
+    if (channels <= 32) {
+        mix[channels] = out[channels] = 77.0f;
+        dt_rvv07_mix_half(out, s, values, 2 * step, channels, entries);
+        same("mix_half", channels, entries, out, mix, 4 * channels + 4);
     }
     free(keys), free(values), free(q), free(s), free(want);
 }
@@ -481,8 +523,10 @@ int main(void)
         test_f32(32, n);
     }
     for (size_t c = 1; c <= 64; c += c < 8 ? 1 : 8)
-        for (size_t e = 1; e < 260; e += e < 20 ? 3 : 31)
+        for (size_t e = 1; e < 260; e += e < 20 ? 3 : 31) {
             test_attention(c, e, rnd() % 5);
+            test_attention_half(c, e, rnd() % 5, rnd() % 4 == 0);
+        }
     test_attention(48, 64, 0);
     test_attention(48, 128, 16);
     test_exp();
