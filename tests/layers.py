@@ -43,6 +43,7 @@ SUB_LAYERS = {
     "host/modules": {"host"},
     "host/audio": {"host", "host/modules"},
     "host/convert": {"host"},
+    "host/remote": {"host", "host/modules"},
     "host/stream": {"host"},
     "abi": set(),
     "abi/kit": {"abi"},
