@@ -10,6 +10,7 @@
 #include "../ui/plain/plain.h"
 #include "host/model_files.h"
 #include "host/modules/modules.h"
+#include "host/remote/remote.h"
 #include "verbs/interactive.h"
 #include "verbs/verb.h"
 
@@ -64,7 +65,7 @@ int main(int argc, char **argv)
             return run(argc - 1, argv + 1);
         if (strcmp(argv[1], "help") == 0)
             return print_help();
-        if (!dt_model_files_present(argv[1]))
+        if (!dt_remote_is_address(argv[1]) && !dt_model_files_present(argv[1]))
             return dt_options_usage(DT_VERB_SESSION, "%s: no such verb, model file or folder",
                                     argv[1]);
     }

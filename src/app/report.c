@@ -23,6 +23,7 @@ bool dt_report_init(struct dt_report *report, const struct dt_settings *settings
 void dt_report_free(struct dt_report *report)
 {
     dt_events_free(&report->events);
+    free(report->remote_models);
     pthread_mutex_destroy(&report->lock);
 }
 
@@ -125,4 +126,21 @@ void dt_report_set_model_path(struct dt_report *report, const char *path)
     pthread_mutex_lock(&report->lock);
     snprintf(report->model_path, sizeof report->model_path, "%s", path);
     pthread_mutex_unlock(&report->lock);
+}
+
+void dt_report_set_remote_models(struct dt_report *report, char *lines)
+{
+    pthread_mutex_lock(&report->lock);
+    char *before = report->remote_models;
+    report->remote_models = lines;
+    pthread_mutex_unlock(&report->lock);
+    free(before);
+}
+
+char *dt_report_remote_models(struct dt_report *report)
+{
+    pthread_mutex_lock(&report->lock);
+    char *copy = report->remote_models ? strdup(report->remote_models) : NULL;
+    pthread_mutex_unlock(&report->lock);
+    return copy;
 }

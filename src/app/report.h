@@ -15,9 +15,10 @@ struct dt_report {
     struct dt_events events;
     atomic_int state; // enum dt_app_state as last reported, -1 before the first report
 
-    pthread_mutex_t lock; // of the following two
+    pthread_mutex_t lock; // of the following three
     struct dt_settings settings;
     char model_path[512]; // of the open model, "" without one
+    char *remote_models;  // the names of a server's models, one a line; NULL: none
     // Counts the changes of the settings: a thread that has a copy renews it when this differs.
     atomic_uint changes;
 };
@@ -57,5 +58,10 @@ void dt_report_forget(struct dt_report *report, enum dt_setting_source source);
 // The path of the open model, copied into out.
 void dt_report_model_path(struct dt_report *report, char *out, size_t size);
 void dt_report_set_model_path(struct dt_report *report, const char *path);
+
+// The names of the models on the open server, one a line (malloc'ed, taken over; NULL: none).
+void dt_report_set_remote_models(struct dt_report *report, char *lines);
+// A copy of them; the caller releases it with free(). NULL: none.
+char *dt_report_remote_models(struct dt_report *report);
 
 #endif

@@ -16,7 +16,7 @@ static const int run_settings[] = {
     DT_SET_MIN_P,     DT_SET_REPEAT_PENALTY, DT_SET_REPEAT_LAST, DT_SET_SEED,
     DT_SET_MODE,      DT_SET_TEMPLATE,       DT_SET_SYSTEM,      DT_SET_STOP,
     DT_SET_STOP_TEXT, DT_SET_THINKING,       DT_SET_SPEAK,       DT_SET_SPEAK_TO,
-    DT_SET_VOICE,     DT_SET_VOICE_SPEED,    DT_SET_VOICE_PITCH,
+    DT_SET_VOICE,     DT_SET_VOICE_SPEED,    DT_SET_VOICE_PITCH, DT_SET_REMOTE_TIMEOUT,
 };
 static const int convert_settings[] = {DT_SET_TOKENIZER, DT_SET_THREADS};
 static const int tokenize_settings[] = {DT_SET_TOKENIZER};

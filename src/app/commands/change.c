@@ -63,6 +63,7 @@ static const struct effect {
     {DT_SET_TEMPLATE, .run = dt_change_template, .sets = true},
     {DT_SET_MEM_LIMIT, .run = change_memory_limit, .live = true},
     {DT_SET_CONTEXT, .run = dt_change_context, .stop = true},
+    {DT_SET_REMOTE_TIMEOUT, .run = dt_change_remote_timeout, .stop = true},
     {DT_SET_SYSTEM, .run = change_system},
     {DT_SET_SPEAK, .run = change_speak, .live = true},
     {DT_SET_PRIVATE, .run = change_private, .live = true},

@@ -64,7 +64,7 @@ static void add_turns(struct dt_worker *w, const struct dt_story_record *record)
 static void use_model(struct dt_worker *w, const struct dt_story_record *record)
 {
     if (*record->model && strcmp(record->model, w->model_path) != 0) {
-        if (access(record->model, R_OK) == 0)
+        if (dt_remote_is_address(record->model) || access(record->model, R_OK) == 0)
             dt_open_model_with(w, record->model, record->tokenizer);
         else
             dt_report_notice(w->report, DT_NOTICE_WARNING,

@@ -57,6 +57,11 @@ static void list_backends(struct dt_worker *w, const char *unused)
         dt_string_buffer_printf(
             &out, "In use: %s. /backend STACK continues with another one, such as int8+fastexp.\n",
             dt_engine_stack_name(w->engine));
+    else if (w->remote)
+        dt_string_buffer_printf(&out,
+                                "In use: none of them, because %s computes. /backend STACK chooses "
+                                "one for local models.\n",
+                                dt_remote_address(w->remote));
     output(w, &out);
 }
 
@@ -75,10 +80,11 @@ void dt_command_threads(struct dt_app *app, char *arguments)
 
 void dt_command_compare(struct dt_worker *w, const char *arguments)
 {
-    char first[128] = "", second[128] = "";
-    if (sscanf(arguments, "%127s %127s", first, second) != 2)
+    char first[512] = "", second[512] = "";
+    if (sscanf(arguments, "%511s %511s", first, second) != 2)
         dt_report_notice(w->report, DT_NOTICE_WARNING,
-                         "Which stacks? /compare STACK STACK, such as /compare reference int8.");
+                         "Which stacks? /compare STACK STACK, such as /compare reference int8; the "
+                         "address of a server may replace one.");
     else if (dt_worker_has_model(w))
         dt_compare(w, first, second);
 }
@@ -127,6 +133,9 @@ void dt_command_memory(struct dt_worker *w, const char *arguments)
     dt_memory_facts(&facts);
     if (dt_engine_is_open(w->engine))
         print_plan(w, &out);
+    else if (w->remote)
+        dt_string_buffer_printf(&out, "%-20s            on the server, %s\n", "model and context",
+                                dt_remote_address(w->remote));
     snprintf(note, sizeof note, "peak %.2f", (double)facts.rss_peak / 1e6);
     print_bytes(&out, "resident", facts.rss, note);
     print_bytes(&out, "anonymous", facts.anonymous, "");
@@ -149,10 +158,13 @@ static void print_stats(struct dt_worker *w, const char *unused)
     dt_string_buffer_printf(&out, "prompt               %u tokens evaluated, %.1f tok/s\n",
                             f->prompt_tokens, f->prompt_speed);
     dt_string_buffer_printf(&out, "first token          %.1f ms\n", f->first_token_ms);
-    dt_string_buffer_printf(&out, "context              %u of %u\n", f->context_used,
-                            f->context_total);
-    dt_string_buffer_printf(&out, "computed by          %s, %u thread%s\n", f->stack, f->threads,
-                            f->threads == 1 ? "" : "s");
+    dt_string_buffer_printf(&out, "context              %u", f->context_used);
+    if (f->context_total)
+        dt_string_buffer_printf(&out, " of %u", f->context_total);
+    dt_string_buffer_printf(&out, "\ncomputed by          %s", f->stack);
+    if (f->threads)
+        dt_string_buffer_printf(&out, ", %u thread%s", f->threads, f->threads == 1 ? "" : "s");
+    dt_string_buffer_printf(&out, "\n");
     dt_string_buffer_printf(&out, "seed                 %llu\n",
                             (unsigned long long)(turn ? turn->seed : f->seed));
     if (w->speech) {

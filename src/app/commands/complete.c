@@ -170,6 +170,17 @@ static void offer_settings(struct dt_app *app, struct dt_completion *c, const ch
     free(settings);
 }
 
+// The models of the server that is open.
+static void offer_remote_models(struct dt_app *app, struct dt_completion *c, const char *typed,
+                                size_t n)
+{
+    char *lines = dt_report_remote_models(&app->report), *rest = NULL;
+    for (char *line = lines ? strtok_r(lines, "\n", &rest) : NULL; line;
+         line = strtok_r(NULL, "\n", &rest))
+        offer(c, typed, n, line, "on the server");
+    free(lines);
+}
+
 static void offer_argument(struct dt_app *app, struct dt_completion *c,
                            const struct dt_command *command, const char *line, const char *typed,
                            size_t n)
@@ -211,6 +222,7 @@ static void offer_argument(struct dt_app *app, struct dt_completion *c,
                 offer(c, typed, n, models[i].name,
                       models[i].reason ? models[i].reason : models[i].format);
         }
+        offer_remote_models(app, c, typed, n);
         offer_files(c, typed, n, true);
         break;
     }

@@ -45,7 +45,8 @@ COMMAND("backend", "[stack]",
         "Lists the backends, or continues with another stack of them.",
         BACKEND, UI(dt_command_backend))
 COMMAND("compare", "stack stack",
-        "Generates the same text with two stacks: their speeds, and where the texts first differ.",
+        "Generates the same text with two stacks, or on a server (its address): their speeds, and "
+        "where the texts first differ.",
         BACKEND, STOP(dt_command_compare))
 COMMAND("model", "[file]",
         "Lists the models, or opens another one; the story stays.",

@@ -14,7 +14,8 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .value = "FILE",
         .initial = "",
         .group = "Model",
-        .help = "The model file: llama2.c (.bin) or GGUF; empty: the included model.",
+        .help = "The model: a llama2.c (.bin) or GGUF file, a Hugging Face folder, or the address "
+                "of a server, http://HOST:PORT; empty: the included model.",
     },
     [DT_SET_TOKENIZER] = {
         .name = "tokenizer",
@@ -130,6 +131,17 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .help = "mapped: in the page cache. streamed: as much as fits stays in memory, and the "
                 "rest is read from the disk for every token: the same text. auto: streamed if the "
                 "file does not fit.",
+    },
+    [DT_SET_REMOTE_TIMEOUT] = {
+        .name = "remote-timeout",
+        .type = DT_SETTING_INT,
+        .when = DT_SETTING_MODEL,
+        .maximum = 86400,
+        .step = 10,
+        .initial = "300",
+        .value = "SECONDS",
+        .group = "Model",
+        .help = "How long a server may be silent, where the model is an address; 0: for ever.",
     },
 
     // ---- Sampling ----

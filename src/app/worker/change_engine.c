@@ -6,6 +6,15 @@
 
 #include "app/worker/worker_events.h"
 
+// Says that a setting concerns other models than the one on a server, if that is open.
+static void report_remote(struct dt_worker *w, const char *what)
+{
+    if (w->remote)
+        dt_report_notice(w->report, DT_NOTICE_INFO,
+                         "%s computes: the %s is that of local models, and is kept for them.",
+                         dt_remote_address(w->remote), what);
+}
+
 static int on_swap(void *arg, size_t done, size_t total)
 {
     struct dt_worker *w = arg;
@@ -69,6 +78,7 @@ void dt_change_backend(struct dt_worker *w, const char *text)
         dt_report_put_value(w->report, DT_SET_BACKEND, &value);
         if (!open)
             dt_report_notice(w->report, DT_NOTICE_INFO, "backend = %s", value.text);
+        report_remote(w, "backend");
     }
     dt_worker_see_settings(w);
 }
@@ -85,6 +95,8 @@ void dt_change_threads(struct dt_worker *w, const char *threads)
     w->threads_set = w->settings.value[DT_SET_THREADS];
     uint32_t count = dt_engine_threads(w->engine);
     if (!open)
+        report_remote(w, "number of threads");
+    if (!open)
         return;
     dt_report_notice(w->report, DT_NOTICE_INFO, "Now computing with %u thread%s.", count,
                      count == 1 ? "" : "s");
@@ -97,6 +109,7 @@ void dt_change_context(struct dt_worker *w, const char *unused)
     struct dt_error err = {0};
     dt_status status = dt_engine_set_context(
         w->engine, (uint32_t)dt_settings_uint(&w->settings, DT_SET_CONTEXT), &err);
+    report_remote(w, "context");
     if (!dt_engine_is_open(w->engine))
         return;
     uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine));

@@ -39,7 +39,7 @@ static bool check(struct dt_worker *w, const char *path, const char *tokenizer)
 {
     struct dt_error err = {0};
     char usual[4096];
-    if (!dt_engine_is_open(w->engine))
+    if (!dt_engine_is_open(w->engine) || dt_remote_is_address(path))
         return true;
     dt_status status = DT_OK;
     if (!*path)
@@ -118,4 +118,14 @@ void dt_change_template(struct dt_worker *w, const char *text)
     }
     w->story.stale = w->story.count > 0;
     set(w, DT_SET_TEMPLATE, &value);
+}
+
+void dt_change_remote_timeout(struct dt_worker *w, const char *unused)
+{
+    char address[sizeof w->model_path];
+    (void)unused;
+    if (!w->remote)
+        return;
+    snprintf(address, sizeof address, "%s", w->model_path);
+    dt_open_model_with(w, address, NULL);
 }

@@ -17,4 +17,7 @@ void dt_change_tokenizer_checked(struct dt_worker *w, const char *value);
 // The story stays; its tokens are made anew in a chat.
 void dt_change_template(struct dt_worker *w, const char *value);
 
+// A server's model is opened again, with the timeout of the settings.
+void dt_change_remote_timeout(struct dt_worker *w, const char *value);
+
 #endif

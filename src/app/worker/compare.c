@@ -7,6 +7,8 @@
 #include "app/view.h"
 #include "app/worker/context.h"
 #include "app/worker/generate.h"
+#include "app/worker/open_remote.h"
+#include "app/worker/remote_turn.h"
 #include "app/worker/worker_events.h"
 #include "base/text.h"
 #include "host/clock.h"
@@ -16,6 +18,8 @@ struct side {
     char stack[128], *refused;
     struct dt_string_buffer text;
     uint32_t *tokens, count;
+    size_t *ends; // of the text after each token
+    bool remote;  // a server generates: its pieces count as tokens, without ids
     double speed, prompt_speed;
     bool finished;
 };
@@ -25,6 +29,7 @@ struct comparison {
     const char *prompt;
     uint32_t *tokens; // of the prompt
     uint32_t token_count;
+    struct dt_remote_prompt sent; // the prompt as a server gets it
     uint64_t posted_ns;
 };
 
@@ -44,6 +49,16 @@ static void find_difference(const struct comparison *c, bool finished, struct dt
 {
     const struct side *a = &c->side[0], *b = &c->side[1];
     uint32_t shorter = a->count < b->count ? a->count : b->count, i = 0;
+    if (a->remote || b->remote) { // by the texts alone
+        size_t least = a->text.length < b->text.length ? a->text.length : b->text.length;
+        out->first_difference = first_difference(a, b);
+        while (i < a->count && a->ends[i] <= out->first_difference)
+            i++;
+        out->first_token = i;
+        out->differ =
+            out->first_difference < least || (finished && a->text.length != b->text.length);
+        return;
+    }
     while (i < shorter && a->tokens[i] == b->tokens[i])
         i++;
     out->first_token = i;
@@ -82,6 +97,80 @@ static void post(struct dt_worker *w, struct comparison *c, bool finished)
     dt_events_post(&w->report->events, &event, NULL, 0, out, dt_view_compare_free);
 }
 
+// ---- a side that a server generates ----
+
+struct remote_side {
+    struct dt_worker *w;
+    struct comparison *c;
+    struct side *side;
+    struct dt_text_filter filter;
+    uint32_t length;
+    uint64_t first;
+};
+
+static int on_text(void *arg, const char *text, size_t n, int thought)
+{
+    struct remote_side *r = arg;
+    struct side *side = r->side;
+    uint64_t now = dt_clock_ns();
+    (void)thought;
+    if (!r->first)
+        r->first = now;
+    while (n > 0) {
+        char clean[3 * (DT_PIECE_MAX + 4)];
+        size_t part = n < DT_PIECE_MAX ? n : DT_PIECE_MAX;
+        dt_string_buffer_append(&side->text, clean,
+                                dt_text_filter_push(&r->filter, text, part, clean));
+        text += part;
+        n -= part;
+    }
+    side->ends[side->count++] = side->text.length;
+    if (now > r->first)
+        side->speed = (side->count - 1) * 1e9 / (double)(now - r->first);
+    if (now - r->c->posted_ns >= 250000000ull)
+        post(r->w, r->c, false);
+    return side->count < r->length;
+}
+
+static bool generate_remote_side(struct dt_worker *w, struct comparison *c, int n,
+                                 const char *address, uint32_t length)
+{
+    struct remote_side r = {.w = w, .c = c, .side = &c->side[n], .length = length};
+    struct dt_remote_options options = dt_open_remote_options(w, address);
+    struct dt_remote *remote = NULL, *open = w->remote;
+    struct dt_remote_figures figures = {0};
+    struct dt_remote_request request;
+    struct dt_error err = {0};
+    dt_status status = DT_OK;
+    char line[900], clean[16];
+    snprintf(r.side->stack, sizeof r.side->stack, "%s", address);
+    r.side->remote = true;
+    if (!open || strcmp(address, dt_remote_address(open)) != 0) {
+        status = dt_remote_open(&remote, &options, &err);
+        open = remote;
+    }
+    if (status == DT_OK) {
+        dt_remote_turn_request(w, &c->sent, &request);
+        request.temperature = request.min_p = 0;
+        request.top_p = request.repeat_penalty = 1;
+        request.top_k = 0;
+        request.max_tokens = length;
+        status = dt_remote_generate(open, &request, on_text, &r, &figures, &err);
+    }
+    dt_remote_close(remote);
+    dt_string_buffer_append(&r.side->text, clean, dt_text_filter_flush(&r.filter, clean));
+    r.side->finished = true;
+    if (figures.evaluated && figures.prompt_seconds > 0)
+        r.side->prompt_speed = figures.evaluated / figures.prompt_seconds;
+    if (status == DT_CANCELLED)
+        return r.side->count >= length;
+    if (status != DT_OK)
+        r.side->refused = strdup(dt_error_line(&err, line, sizeof line));
+    return true;
+}
+
+// ---- a side that backends generate ----
+
 // Generates one side, at most `length` tokens. False: stopped, or failed after a notice.
 static bool generate_side(struct dt_worker *w, struct comparison *c, int n, const char *stack,
                           uint32_t length)
@@ -93,6 +182,11 @@ static bool generate_side(struct dt_worker *w, struct comparison *c, int n, cons
     const struct dt_sampling greedy = {.repeat_penalty = 1};
     char line[900], clean[3 * (DT_PIECE_MAX + 4)];
     snprintf(side->stack, sizeof side->stack, "%s", stack);
+    if (w->remote) {
+        side->refused = strdup("the open model is on a server, which has no backends");
+        side->finished = true;
+        return true;
+    }
     dt_status status = dt_engine_swap(w->engine, stack, NULL, NULL, &err);
     if (status != DT_OK) {
         side->refused = strdup(dt_error_line(&err, line, sizeof line));
@@ -117,6 +211,7 @@ static bool generate_side(struct dt_worker *w, struct comparison *c, int n, cons
         size_t bytes = dt_engine_piece(w->engine, previous, id, raw);
         dt_string_buffer_append(&side->text, clean,
                                 dt_text_filter_push(&filter, raw, bytes, clean));
+        side->ends[side->count - 1] = side->text.length;
         previous = id;
         status = dt_engine_eval(w->engine, &id, 1, &err);
         uint64_t now = dt_clock_ns();
@@ -225,6 +320,19 @@ static void restore_cache(struct dt_worker *w, struct saved_cache *saved)
     dt_memory_free(dt_engine_account(w->engine), saved->bytes, saved->size);
 }
 
+// The same prompt for a server.
+static dt_status choose_sent(struct dt_worker *w, struct comparison *c, struct dt_error *err)
+{
+    if (w->story.count > 0)
+        return dt_remote_prompt_make(w, false, &c->sent, err);
+    c->sent.messages = calloc(1, sizeof *c->sent.messages);
+    if (!c->sent.messages)
+        return dt_error_set(err, DT_NO_MEMORY, NULL, "out of memory for a comparison");
+    c->sent.messages[0] = (struct dt_remote_message){"user", c->prompt, strlen(c->prompt)};
+    c->sent.count = 1;
+    return DT_OK;
+}
+
 // The prompt of the last turn with all before it; without a turn, an opening.
 static dt_status choose_prompt(struct dt_worker *w, struct comparison *c, struct dt_error *err)
 {
@@ -232,6 +340,11 @@ static dt_status choose_prompt(struct dt_worker *w, struct comparison *c, struct
     struct dt_turn *turn = dt_story_last(story);
     const uint32_t *tokens = NULL;
     size_t count = 0;
+    if (w->remote) {
+        const char *opening = dt_settings_text(&w->settings, DT_SET_OPENING);
+        c->prompt = turn ? turn->prompt : *opening ? opening : "Once upon a time";
+        return DT_OK;
+    }
     if (turn && (!story->stale || dt_context_rebuild(w, err) == DT_OK) &&
         turn->output_at != DT_NOWHERE) {
         tokens = story->tokens;
@@ -254,6 +367,18 @@ static dt_status choose_prompt(struct dt_worker *w, struct comparison *c, struct
     return DT_OK;
 }
 
+// The stack and the KV cache of the story.
+static void back_to_story(struct dt_worker *w, struct saved_cache *saved)
+{
+    struct dt_error err = {0};
+    dt_engine_uncancel(w->engine); // the stack is restored after a stop too
+    dt_worker_see_settings(w);
+    if (dt_engine_swap(w->engine, dt_settings_text(&w->settings, DT_SET_BACKEND), NULL, NULL,
+                       &err) != DT_OK)
+        dt_report_error(w->report, &err);
+    restore_cache(w, saved);
+}
+
 void dt_compare(struct dt_worker *w, const char *a, const char *b)
 {
     struct comparison c = {0};
@@ -263,9 +388,12 @@ void dt_compare(struct dt_worker *w, const char *a, const char *b)
     uint32_t length = (uint32_t)dt_settings_uint(&w->settings, DT_SET_COMPARE_LENGTH);
     bool going = true;
     dt_status status = choose_prompt(w, &c, &err);
+    if (status == DT_OK && (dt_remote_is_address(a) || dt_remote_is_address(b)))
+        status = choose_sent(w, &c, &err);
     for (int i = 0; i < 2 && status == DT_OK; i++) {
         c.side[i].tokens = malloc((length + 1) * sizeof *c.side[i].tokens);
-        if (!c.side[i].tokens)
+        c.side[i].ends = malloc((length + 1) * sizeof *c.side[i].ends);
+        if (!c.side[i].tokens || !c.side[i].ends)
             status = dt_error_set(&err, DT_NO_MEMORY, NULL,
                                   "out of memory for a comparison of %u tokens", length);
     }
@@ -274,22 +402,22 @@ void dt_compare(struct dt_worker *w, const char *a, const char *b)
         goto out;
     }
     dt_report_state(w->report, DT_APP_COMPARING);
-    save_cache(w, &saved);
+    if (!w->remote)
+        save_cache(w, &saved);
     for (int i = 0; i < 2 && going; i++)
-        going = generate_side(w, &c, i, stacks[i], length);
+        going = (dt_remote_is_address(stacks[i]) ? generate_remote_side
+                                                 : generate_side)(w, &c, i, stacks[i], length);
     post(w, &c, true);
     print_summary(w, &c, !going);
-    dt_engine_uncancel(w->engine); // the stack is restored after a stop too
-    dt_worker_see_settings(w);
-    if (dt_engine_swap(w->engine, dt_settings_text(&w->settings, DT_SET_BACKEND), NULL, NULL,
-                       &err) != DT_OK)
-        dt_report_error(w->report, &err);
-    restore_cache(w, &saved);
+    if (!w->remote)
+        back_to_story(w, &saved);
     dt_worker_post_figures(w, true);
 out:
     free(c.tokens);
+    dt_remote_prompt_free(&c.sent);
     for (int i = 0; i < 2; i++) {
         free(c.side[i].tokens);
+        free(c.side[i].ends);
         dt_string_buffer_free(&c.side[i].text);
         free(c.side[i].refused);
     }

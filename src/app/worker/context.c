@@ -241,6 +241,10 @@ dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err)
 {
     struct dt_story *story = &w->story;
     dt_status status = DT_OK;
+    if (w->remote) { // gets the text itself
+        story->stale = true;
+        return DT_OK;
+    }
     const struct dt_vocab *vocab = &dt_engine_model(w->engine)->vocab;
     story->token_count = story->head = 0;
     // a template that is run renders all turns at once

@@ -8,6 +8,7 @@
 #include "app/worker/context.h"
 #include "app/worker/context_full.h"
 #include "app/worker/read_aloud.h"
+#include "app/worker/remote_turn.h"
 #include "app/worker/save.h"
 #include "app/worker/worker_events.h"
 #include "host/clock.h"
@@ -264,6 +265,107 @@ static enum dt_app_turn_end generate_until_end(struct dt_worker *w, struct gener
     return end;
 }
 
+// The sampler of the last turn's generation.
+static void begin_sampling(struct dt_worker *w, bool resume)
+{
+    const struct dt_turn *turn = dt_story_last(&w->story);
+    struct dt_sampling sampling;
+    read_sampling(w, &sampling);
+    dt_engine_set_sampling(w->engine, &sampling, turn->seed);
+    if (resume && turn->random)
+        dt_engine_sampler(w->engine)->state = turn->random;
+}
+
+static enum dt_app_turn_end generate_locally(struct dt_worker *w, struct generation *g,
+                                             struct dt_error *err)
+{
+    dt_report_state(w->report, DT_APP_GENERATING);
+    enum dt_app_turn_end end = generate_until_end(w, g, err);
+    if (end != DT_END_ERROR && end != DT_END_STOPPED && dt_engine_check(w->engine, err) != DT_OK)
+        end = DT_END_ERROR; // the last pieces of text
+    return end;
+}
+
+// ---- a turn that a server generates ----
+
+struct remote_text {
+    struct dt_worker *w;
+    struct generation *g;
+    enum dt_app_turn_end end; // why `on_remote_text` stopped
+    bool inside;              // a thought
+    bool failed;              // memory was short
+};
+
+// Adds bytes to the turn. False: a stop text has appeared, or memory is short.
+static bool add_remote_text(struct remote_text *r, const char *text, size_t n)
+{
+    struct generation *g = r->g;
+    while (n > 0) {
+        size_t part = n < DT_PIECE_MAX ? n : DT_PIECE_MAX;
+        bool stop_text =
+            dt_answer_push(&g->answer, r->w, text, part, g->turn->tokens - g->begun_tokens);
+        r->failed = g->answer.failed;
+        r->end = r->failed ? DT_END_ERROR : DT_END_STOP_TEXT;
+        if (stop_text || r->failed)
+            return false;
+        text += part;
+        n -= part;
+    }
+    return true;
+}
+
+static int on_remote_text(void *arg, const char *text, size_t n, int thought)
+{
+    static const char open[] = "<think>\n", close[] = "\n</think>\n\n";
+    struct remote_text *r = arg;
+    struct dt_worker *w = r->w;
+    struct generation *g = r->g;
+    enum dt_app_turn_end end;
+    bool good = true;
+    g->now = dt_clock_ns();
+    if (!g->first_ns) {
+        g->first_ns = g->now;
+        w->figures.first_token_ms = (double)(g->now - w->asked_ns) / 1e6;
+        dt_report_state(w->report, DT_APP_GENERATING);
+    }
+    g->turn->tokens++;
+    g->pace.at[g->pace.count++ % 128] = g->now;
+    if (thought != r->inside)
+        good = add_remote_text(r, thought ? open : close, strlen(thought ? open : close));
+    r->inside = thought;
+    if (!good || !add_remote_text(r, text, n))
+        return 0;
+    if (g->now - g->posted_ns >= GATHER_NS || g->turn->tokens <= 1)
+        post_text(w, g);
+    between_tokens(w, g);
+    r->end = DT_END_STOPPED;
+    if (dt_worker_stopped(w))
+        return 0;
+    dt_worker_see_settings(w);
+    uint32_t length = (uint32_t)dt_settings_uint(&w->settings, DT_SET_LENGTH);
+    end = length && is_long_enough(g, length) ? DT_END_LENGTH : DT_END_STOPPED;
+    r->end = end;
+    return end == DT_END_STOPPED;
+}
+
+static enum dt_app_turn_end generate_remotely(struct dt_worker *w, struct generation *g,
+                                              struct dt_error *err)
+{
+    struct remote_text r = {.w = w, .g = g, .end = DT_END_STOPPED};
+    uint32_t tokens;
+    dt_report_state(w->report, DT_APP_READING);
+    enum dt_app_turn_end end = dt_remote_turn(w, on_remote_text, &r, &tokens, err);
+    if (r.failed)
+        dt_error_set(err, DT_NO_MEMORY, NULL, "out of memory for the text of the turn");
+    if (tokens)
+        g->turn->tokens = g->begun_tokens + tokens;
+    if (end == DT_END_ERROR && g->first_ns)
+        dt_report_notice(w->report, DT_NOTICE_INFO,
+                         "What has arrived is kept. /continue goes on from there, /retry generates "
+                         "the turn again.");
+    return end == DT_END_STOPPED ? r.end : end;
+}
+
 static void reset_figures(struct dt_worker *w, const struct dt_turn *turn)
 {
     struct dt_app_figures *f = &w->figures;
@@ -299,7 +401,6 @@ void dt_generate(struct dt_worker *w, bool resume)
     struct dt_story *story = &w->story;
     struct dt_turn *turn = dt_story_last(story);
     struct dt_error err = {0};
-    struct dt_sampling sampling;
     struct generation g = {
         .turn = turn, .number = (uint32_t)(story->count - 1), .begun_tokens = turn->tokens};
     enum dt_app_turn_end end = DT_END_ERROR;
@@ -310,19 +411,13 @@ void dt_generate(struct dt_worker *w, bool resume)
     g.now = g.draft_ns = dt_clock_ns();
     dt_save_turn(w, g.number); // the prompt is on its way to the disk before the first token
     dt_answer_begin(&g.answer, w, g.number);
-    dt_status status = evaluate(w, &err);
+    dt_status status = w->remote ? DT_OK : evaluate(w, &err);
     if (status == DT_OK) {
-        read_sampling(w, &sampling);
-        dt_engine_set_sampling(w->engine, &sampling, turn->seed);
-        if (resume && turn->random)
-            dt_engine_sampler(w->engine)->state = turn->random;
+        if (!w->remote)
+            begin_sampling(w, resume);
         dt_read_aloud_begin(w, resume || turn->request || story->chat ? NULL : turn->prompt);
-        dt_report_state(w->report, DT_APP_GENERATING);
         g.figures_ns = dt_clock_ns();
-        end = generate_until_end(w, &g, &err);
-        if (end != DT_END_ERROR && end != DT_END_STOPPED &&
-            dt_engine_check(w->engine, &err) != DT_OK)
-            end = DT_END_ERROR; // the last pieces of text
+        end = w->remote ? generate_remotely(w, &g, &err) : generate_locally(w, &g, &err);
         dt_answer_end(&g.answer, w);
         dt_read_aloud_end(w, end == DT_END_STOPPED || end == DT_END_ERROR);
     } else if (status == DT_CANCELLED) {
@@ -339,7 +434,8 @@ void dt_generate(struct dt_worker *w, bool resume)
     dt_answer_free(&g.answer);
     turn->finished = true;
     turn->end = end;
-    snprintf(turn->stack, sizeof turn->stack, "%s", dt_engine_stack_name(w->engine));
+    snprintf(turn->stack, sizeof turn->stack, "%s",
+             w->remote ? dt_remote_address(w->remote) : dt_engine_stack_name(w->engine));
     if (end == DT_END_ERROR)
         dt_worker_fail(w, &err);
     dt_save_finished_turn(w, g.number);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/view.h"
+#include "app/worker/open_remote.h"
 #include "app/worker/worker_events.h"
 #include "host/clock.h"
 
@@ -95,6 +96,8 @@ static bool has_turns(const struct dt_worker *w)
 
 bool dt_open_model_chat_wanted(struct dt_worker *w)
 {
+    if (w->remote)
+        return dt_open_remote_chat_wanted(w);
     const struct dt_model *model = dt_engine_model(w->engine);
     if (dt_settings_is(&w->settings, DT_SET_MODE, "auto"))
         return (model->hints.chat || (model->dialogue.chat && has_turns(w))) &&
@@ -292,7 +295,10 @@ static dt_status open_in_place(struct dt_worker *w, const char *path, const char
     if (!*path)
         path = usual;
     const char *own = dt_settings_path(&w->settings, DT_SET_TOKENIZER, set, sizeof set);
-    if (status == DT_OK)
+    bool remote = status == DT_OK && dt_remote_is_address(path);
+    if (remote)
+        status = dt_open_remote(w, path, &err);
+    else if (status == DT_OK)
         status = replace_model(w, path, tokenizer, before, own, &path, &err);
     if (status != DT_OK && err.status != DT_CANCELLED)
         dt_report_error(w->report, &err);
@@ -300,11 +306,12 @@ static dt_status open_in_place(struct dt_worker *w, const char *path, const char
     if (status == DT_OK) { // another reason for an exit code stays
         atomic_compare_exchange_strong(&w->control->exit_code, &w->open_code, 0);
         w->open_code = 0;
-    } else if (!open) {
+    } else if (!open && !w->remote) {
         w->open_code = dt_status_exit_code(status);
         atomic_store(&w->control->exit_code, w->open_code);
     }
-    if (open && path) {
+    if (open && path && !remote) {
+        dt_open_remote_leave(w);
         w->default_model = strcmp(path, usual) == 0;
         adopt_model(w, path);
     }

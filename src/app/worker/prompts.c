@@ -10,6 +10,7 @@
 #include "app/worker/context_full.h"
 #include "app/worker/generate.h"
 #include "app/worker/open_model.h"
+#include "app/worker/remote_turn.h"
 #include "app/worker/story_settings.h"
 #include "app/worker/worker_events.h"
 #include "host/modules/modules.h"
@@ -57,13 +58,13 @@ static void begin_story_if_needed(struct dt_worker *w, const char *text)
 {
     struct dt_story *story = &w->story;
     struct dt_turn *last = dt_story_last(story);
-    uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine));
+    uint64_t capacity = dt_worker_context(w);
     if (!last)
         return;
     if (last->end == DT_END_CONTEXT && !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift"))
         dt_story_begin(w, "a new story: the context is full");
     else if (dt_settings_is(&w->settings, DT_SET_OVERFLOW, "new") &&
-             story->token_count + strlen(text) / 2 + capacity / 4 > capacity)
+             dt_worker_context_used(w) + strlen(text) / 2 + capacity / 4 > capacity)
         dt_story_begin(w, "a new story: the context is almost full");
 }
 
@@ -72,6 +73,8 @@ static void begin_story_if_needed(struct dt_worker *w, const char *text)
 static dt_status put_into_context(struct dt_worker *w, struct dt_error *err)
 {
     struct dt_story *story = &w->story;
+    if (w->remote)
+        return dt_remote_turn_fit(w, err);
     uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine)), dropped = 0;
     dt_status status = dt_context_put_prompt(w, err);
     if (status != DT_OK || story->token_count < capacity)

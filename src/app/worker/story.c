@@ -23,6 +23,7 @@ void dt_story_clear(struct dt_story *story)
     story->title = NULL;
     story->token_count = story->head = 0;
     story->stale = false;
+    story->unsent = 0;
     story->id = 0;
     dt_writer_story_release(story->saved);
     story->saved = NULL;

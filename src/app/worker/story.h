@@ -44,6 +44,8 @@ struct dt_story {
     size_t token_capacity;
     uint32_t token_count;
     uint32_t head; // so many tokens are never dropped: BOS and premise
+    size_t unsent; // what is not sent to a server, because its context is full: bytes of the text
+                   // of a story, turns of a chat
 };
 
 // Removes turns, title and tokens; the premise stays.

@@ -40,7 +40,7 @@ void dt_worker_live_requests(struct dt_worker *w)
 
 bool dt_worker_has_model(struct dt_worker *w)
 {
-    if (dt_engine_is_open(w->engine))
+    if (dt_engine_is_open(w->engine) || w->remote)
         return true;
     dt_report_notice(w->report, DT_NOTICE_ERROR, "No model is open. /model FILE opens one.");
     return false;
@@ -53,6 +53,19 @@ bool dt_worker_has_turn(struct dt_worker *w, const char *what)
     dt_report_notice(w->report, DT_NOTICE_WARNING, "The story is empty: there is nothing to %s.",
                      what);
     return false;
+}
+
+uint32_t dt_worker_context(const struct dt_worker *w)
+{
+    if (!w->remote)
+        return dt_session_capacity(dt_engine_session(w->engine));
+    uint32_t context = dt_remote_facts(w->remote)->context;
+    return context ? context : UINT32_MAX;
+}
+
+uint32_t dt_worker_context_used(const struct dt_worker *w)
+{
+    return w->remote ? w->remote_used : w->story.token_count;
 }
 
 bool dt_worker_private(struct dt_worker *w)
@@ -136,5 +149,6 @@ void dt_worker_free(struct dt_worker *w)
     free(w->usual);
     dt_story_free(&w->story);
     dt_chat_close(&w->chat);
+    dt_remote_close(w->remote);
     free(w);
 }

@@ -10,6 +10,7 @@
 #include "app/speech/speech.h"
 #include "app/worker/story.h"
 #include "host/chat.h"
+#include "host/remote/remote.h"
 
 // What a worker is made of and works for. All outlive it.
 struct dt_worker_parts {
@@ -35,6 +36,9 @@ struct dt_worker {
     struct dt_engine *engine;
     bool interactive, force;
     pthread_t thread;
+
+    struct dt_remote *remote; // computes instead of `engine`, which has no model then; else NULL
+    uint32_t remote_used;     // tokens of its context that the last turn used
 
     struct dt_settings settings; // as of settings_seen
     unsigned settings_seen;
@@ -93,6 +97,11 @@ void dt_worker_live_requests(struct dt_worker *w);
 // "there is nothing to ...".
 bool dt_worker_has_model(struct dt_worker *w);
 bool dt_worker_has_turn(struct dt_worker *w, const char *what);
+
+// The tokens of the context: its length (UINT32_MAX: a server does not say it), and those in use. A
+// model is open.
+uint32_t dt_worker_context(const struct dt_worker *w);
+uint32_t dt_worker_context_used(const struct dt_worker *w);
 
 // Whether the session is private: nothing is saved.
 bool dt_worker_private(struct dt_worker *w);

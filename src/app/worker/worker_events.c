@@ -45,6 +45,14 @@ void dt_worker_post_figures(struct dt_worker *w, bool with_memory)
             dt_engine_weights_now(w->engine, f->weights, sizeof f->weights);
         struct dt_stream_facts stream;
         f->streamed = dt_engine_stream(w->engine, NULL, &stream);
+    } else if (w->remote) {
+        const struct dt_remote_facts *facts = dt_remote_facts(w->remote);
+        f->context_used = w->remote_used;
+        f->context_total = facts->context;
+        f->threads = 0;
+        f->slow = f->streamed = false;
+        snprintf(f->stack, sizeof f->stack, "%s", dt_remote_address(w->remote));
+        snprintf(f->weights, sizeof f->weights, "on the server");
     }
     f->unsaved = !dt_worker_private(w) && !dt_writer_healthy(w->writer);
     f->own_memory = atomic_load(&dt_engine_account(w->engine)->used);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +14,12 @@
 #include "host/file.h"
 
 static struct dt_engine *interruptible;
+static atomic_int interrupted; // for a server's model
 
 static void on_interrupt(int signal_number)
 {
     (void)signal_number;
+    atomic_store(&interrupted, 1);
     dt_engine_cancel(interruptible);
 }
 
@@ -123,6 +126,10 @@ int dt_verb_run(int argc, char **argv)
     if (status != DT_OK)
         goto done;
     catch_interrupt(run->engine);
+    if (dt_remote_is_address(o.model.path)) {
+        status = dt_run_remote(run, &interrupted, prompt_text, prompt_length, &err);
+        goto done;
+    }
     status = dt_engine_prepare(run->engine, o.model.path, o.model.tokenizer, &plan, &err);
     if (status != DT_OK)
         goto done;

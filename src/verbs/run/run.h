@@ -6,6 +6,7 @@
 
 #include "core/sampling/sampler.h"
 #include "host/json.h"
+#include "host/remote/remote.h"
 #include "host/string_buffer.h"
 #include "base/text.h"
 #include "base/typed_text.h"
@@ -26,7 +27,8 @@ struct dt_run_options {
     uint32_t steps;
     const char *prompt, *system, *prompt_file, *template_name; // of argv, or NULL
     enum dt_run_stop stop;
-    uint32_t sequences; // stories that are generated together; at least 1
+    uint32_t remote_timeout; // seconds that a server may be silent
+    uint32_t sequences;      // stories that are generated together; at least 1
     bool chat, ids, json, quiet, verbose, special;
     bool mode_open; // --mode auto: a story, and a line about a model made for dialogues
     bool show_thoughts, without_thinking; // --thinking
@@ -77,7 +79,20 @@ dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *er
 // comes, with a line <|endoftext|> between two. As dt_run_story; `ended` is each run's own.
 dt_status dt_run_stories(struct dt_run *runs, const char *text, size_t n, struct dt_error *err);
 
+// A story or chat with a model on a server: prints it and its figures. *stop: not 0 after Ctrl-C.
+// Errors as of dt_remote_open and dt_remote_generate; DT_USAGE for options that need tokens.
+dt_status dt_run_remote(struct dt_run *run, const atomic_int *stop, const char *text, size_t n,
+                        struct dt_error *err);
+
 // ---- steps of a story ----
+
+// Prints bytes of a text that came without tokens, of the prompt or generated. token: they count as
+// one. False if stdout is closed.
+bool dt_run_write_text(struct dt_run *run, const char *bytes, size_t n, bool token, bool prompt);
+
+// The message of the command line, or the next one of standard input. *out: malloc'ed, NULL at its
+// end.
+dt_status dt_run_next_message(const char *given, char **out, struct dt_error *err);
 
 // The tokens of a story's beginning, of which -n admits *use; valid until the next encoding.
 // DT_CONTEXT_FULL if they are longer than the context.

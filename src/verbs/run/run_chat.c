@@ -314,8 +314,7 @@ static dt_status end_chat(struct dt_run *run, struct dt_error *err)
         unanswered, unanswered == 1 ? " was" : "s were", run->options->steps ? "-n" : "--context");
 }
 
-// The message of the command line, or the next one of standard input. *out: NULL at its end.
-static dt_status next_message(const char *given, char **out, struct dt_error *err)
+dt_status dt_run_next_message(const char *given, char **out, struct dt_error *err)
 {
     if (!given)
         return read_line("> ", out, err);
@@ -331,7 +330,7 @@ dt_status dt_run_chat(struct dt_run *run, const char *first, struct dt_error *er
     dt_status status = open_chat(run, &chat, err);
     for (bool opening = true; status == DT_OK; opening = false) {
         char *user = NULL;
-        status = next_message(opening ? first : NULL, &user, err);
+        status = dt_run_next_message(opening ? first : NULL, &user, err);
         if (status != DT_OK || !user || dt_engine_cancelled(run->engine)) {
             free(user);
             break;

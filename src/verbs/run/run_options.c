@@ -112,6 +112,9 @@ static int read_setting(struct dt_run_options *o, int id, const struct dt_option
     case DT_SET_SPEAK:
         o->voice.speak = value.integer != 0;
         break;
+    case DT_SET_REMOTE_TIMEOUT:
+        o->remote_timeout = (uint32_t)value.integer;
+        break;
     case DT_SET_VOICE_SPEED:
         o->voice.words_per_minute = (uint32_t)value.integer;
         break;
