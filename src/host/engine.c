@@ -256,8 +256,10 @@ static dt_status alloc_weights(struct dt_engine *e, struct dt_engine_stack *c,
     if (status == DT_OK && plan.building_bytes)
         status = dt_block_alloc(&e->account, building, plan.building_bytes,
                                 "the conversion of the weights", err);
-    if (status == DT_OK && plan.copied_bytes >= LARGE_PAGES_MIN)
+    if (status == DT_OK && plan.copied_bytes >= LARGE_PAGES_MIN) {
         dt_memory_large_pages(c->weights_block.memory, c->weights_block.bytes);
+        dt_memory_touch_end(c->weights_block.memory, c->weights_block.bytes);
+    }
     bool packs = plan.packed_bytes || plan.converted_packed_bytes;
     if (status != DT_NO_MEMORY || !packs || e->options.pack != DT_PACK_AUTO)
         return status;

@@ -35,6 +35,7 @@ dt_status dt_engine_read_vocabulary(struct dt_engine *e, const char *path, struc
     status = dt_block_alloc(&e->account, &e->vocab_block, bytes, "the vocabulary", err);
     if (status != DT_OK)
         return status;
+    dt_memory_touch(e->vocab_block.memory, bytes);
     struct dt_arena arena = dt_arena_over(e->vocab_block.memory, bytes);
     status =
         dt_vocab_open_bin(e->tokenizer_file.bytes, e->tokenizer_file.size, e->tokenizer_file.path,

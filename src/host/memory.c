@@ -179,6 +179,8 @@ void dt_memory_facts(struct dt_memory_facts *out)
 // Smaller blocks are not checked against the available memory.
 #define CHECKED_MIN (256u * 1024)
 
+#define LARGE_PAGE ((size_t)2 << 20)
+
 static dt_status check_limits(const struct dt_account *account, size_t bytes, const char *what,
                               struct dt_error *err)
 {
@@ -201,14 +203,32 @@ static dt_status check_limits(const struct dt_account *account, size_t bytes, co
     return DT_OK;
 }
 
+// Pages of 2 MB begin at multiples of their size: a large block too, so that all of it but its end
+// can have them.
+static void *map_pages(size_t bytes, int flags)
+{
+    size_t more = bytes >= 2 * LARGE_PAGE ? LARGE_PAGE : 0;
+    char *block = bytes > SIZE_MAX - more ? MAP_FAILED
+                                          : mmap(NULL, bytes + more, PROT_READ | PROT_WRITE,
+                                                 MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    if (block == MAP_FAILED || !more)
+        return block;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes + page - 1) / page * page,
+           before = -(size_t)(uintptr_t)block % LARGE_PAGE;
+    if (before > 0)
+        munmap(block, before);
+    if (bytes + more > before + whole)
+        munmap(block + before + whole, bytes + more - before - whole);
+    return block + before;
+}
+
 static dt_status map_memory(struct dt_account *account, size_t bytes, size_t used_bytes, int flags,
                             const char *what, void **out, struct dt_error *err)
 {
     dt_status status = check_limits(account, used_bytes, what, err);
     if (status != DT_OK)
         return status;
-    void *block =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    void *block = map_pages(bytes, flags);
     if (block == MAP_FAILED)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "%s needs %zu bytes, which the kernel refused",
                             what, bytes);
@@ -291,6 +311,14 @@ void dt_memory_large_pages(void *at, size_t bytes)
     (void)at;
     (void)bytes;
 #endif
+}
+
+void dt_memory_touch_end(void *at, size_t bytes)
+{
+    size_t large = ((size_t)(uintptr_t)at + bytes) / LARGE_PAGE * LARGE_PAGE;
+    if (large > (size_t)(uintptr_t)at)
+        dt_memory_touch((char *)at + (large - (size_t)(uintptr_t)at),
+                        bytes - (large - (size_t)(uintptr_t)at));
 }
 
 void dt_memory_touch(void *at, size_t bytes)

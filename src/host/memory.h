@@ -52,6 +52,9 @@ void dt_memory_large_pages(void *at, size_t bytes);
 // Makes a range resident in one call instead of a fault a page. Errors are ignored.
 void dt_memory_touch(void *at, size_t bytes);
 
+// The same for the end of a range that has pages of 2 MB: what is behind the last of them.
+void dt_memory_touch_end(void *at, size_t bytes);
+
 // Returns the pages of a block to the kernel. The block stays allocated and reads as zeros.
 void dt_memory_forget(void *block, size_t bytes);
 

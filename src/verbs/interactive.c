@@ -162,7 +162,8 @@ static void find_front_ends(struct front_ends *all, const struct dt_ui *const *c
         add_front_end(all, compiled[i], NULL, compiled[i]->name);
     if (dt_modules_find(&all->modules, &kind, &err) != DT_OK)
         return; // a static build has no modules
-    const struct dt_examination how = {&kind, look, NULL, sizeof(struct front_end_name)};
+    const struct dt_examination how = {&kind, look, NULL, sizeof(struct front_end_name),
+                                       !getenv("DUOTALE_MODULES")};
     struct front_end_name *names = calloc(all->modules.count + 1, sizeof *names);
     if (names && dt_modules_examine(&all->modules, &how, names, &err) == DT_OK) {
         for (size_t i = 0; i < all->modules.count && all->count < 16; i++)

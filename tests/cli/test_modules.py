@@ -264,8 +264,34 @@ def places(here):
     expect("a forced variant without its CPU is refused", output.returncode in (2, 3), output)
 
 
+def fnv(data):
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 & (1 << 64) - 1
+    return value
+
+
+def remembered(here):
+    """What backends are is kept in the cache folder, and used by the next start."""
+    env = {"XDG_CACHE_HOME": str(here / "cache")}
+    file = here / "cache" / "duotale" / "modules-backends"
+    run("backends", env={**env, "DUOTALE_MODULES": str(here / "none")})
+    expect("nothing is remembered with DUOTALE_MODULES", not file.exists())
+    first = listed(env)
+    expect("a file remembers", file.exists() and listed(env) == first)
+    whole = file.read_bytes()
+    rows = whole[48:].replace(b"bit-identical", b"BIT-IDENTICAL")
+    file.write_bytes(whole[:40] + fnv(rows).to_bytes(8, "little") + rows)
+    texts = [row["description"] for row in listed(env).values() if row["file"] != "compiled in"]
+    expect("it is used", any("BIT-IDENTICAL" in text for text in texts), texts)
+    file.write_bytes(whole[:40] + bytes(8) + rows)
+    expect("a damaged one is not", listed(env) == first)
+    expect("and is written again", file.read_bytes() == whole)
+
+
 with folder() as name:
     spot = pathlib.Path(name)
+    remembered(spot)
     third_party(spot)
     broken(spot)
     places(spot)

@@ -106,7 +106,7 @@ static void try_module(void *arg, const struct dt_module *file, void *finding, c
 static dt_status load(struct dt_modules *files, const struct dt_module_kind *kind,
                       struct dt_speech_host *services, struct dt_error *err)
 {
-    const struct dt_examination how = {kind, try_module, services, 0};
+    const struct dt_examination how = {kind, try_module, services, 0, false};
     char none; // there are no findings
     dt_status status = dt_modules_examine(files, &how, &none, err);
     for (size_t i = 0; i < files->count && status == DT_OK; i++) {

@@ -17,6 +17,7 @@
 #include "base/format.h"
 #include "host/array.h"
 #include "host/clock.h"
+#include "host/modules/remembered.h"
 
 // ---- results ----
 
@@ -80,6 +81,68 @@ static void store(const char *path, const struct dt_examination *how, const char
         memcpy(result.finding, finding, how->finding_size);
     }
     results[result_count++] = result;
+}
+
+// ---- what earlier starts found ----
+
+// A row of the file: the finding follows.
+struct row {
+    int64_t device, inode, size, changed, changed_ns;
+};
+
+static void recall_earlier(const struct dt_examination *how)
+{
+    size_t row_bytes = sizeof(struct row) + how->finding_size, count = 0;
+    void *rows;
+    for (size_t i = 0; i < result_count; i++) {
+        if (strcmp(results[i].symbol, how->kind->symbol) == 0)
+            return; // not the first time
+    }
+    if (!how->remember || !dt_remembered_read(how->kind->folder, row_bytes, &rows, &count))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        const char *at = (const char *)rows + i * row_bytes;
+        struct row row;
+        memcpy(&row, at, sizeof row);
+        struct result result = {
+            .file = {.device = (dev_t)row.device,
+                     .inode = (ino_t)row.inode,
+                     .size = (off_t)row.size,
+                     .changed = {(time_t)row.changed, (long)row.changed_ns}},
+            .symbol = how->kind->symbol,
+            .finding = malloc(how->finding_size + 1),
+        };
+        if (!result.finding ||
+            !dt_array_grow(&results, &result_capacity, result_count + 1, sizeof *results)) {
+            free(result.finding);
+            break;
+        }
+        memcpy(result.finding, at + sizeof row, how->finding_size);
+        results[result_count++] = result;
+    }
+    free(rows);
+}
+
+// Stores what was found of these modules.
+static void remember(const struct dt_modules *modules, const struct dt_examination *how)
+{
+    size_t row_bytes = sizeof(struct row) + how->finding_size, count = 0;
+    char *rows = calloc(modules->count + 1, row_bytes);
+    for (size_t i = 0; rows && i < modules->count; i++) {
+        const struct dt_module *module = &modules->items[i];
+        const struct result *result = module->reason ? NULL : find(module->path, how->kind);
+        if (!result || result->reason[0])
+            continue;
+        const struct identity *file = &result->file;
+        struct row row = {(int64_t)file->device, (int64_t)file->inode, (int64_t)file->size,
+                          (int64_t)file->changed.tv_sec, (int64_t)file->changed.tv_nsec};
+        char *at = rows + count++ * row_bytes;
+        memcpy(at, &row, sizeof row);
+        memcpy(at + sizeof row, result->finding, how->finding_size);
+    }
+    if (rows)
+        dt_remembered_write(how->kind->folder, row_bytes, rows, count);
+    free(rows);
 }
 
 // ---- the child ----
@@ -287,7 +350,9 @@ dt_status dt_modules_examine(struct dt_modules *modules, const struct dt_examina
     if (!known)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of modules");
     pthread_mutex_lock(&lock);
+    recall_earlier(how);
     dt_status status = recall(modules, how, known, findings, &left, err);
+    bool found_more = left > 0;
     while (left > 0 && child && status == DT_OK) {
         status = examine_some(modules, how, known, findings, &child, err);
         left = 0;
@@ -303,6 +368,8 @@ dt_status dt_modules_examine(struct dt_modules *modules, const struct dt_examina
         dt_module_unload(&modules->items[i]);
         status = accept(&modules->items[i], how, message.reason, finding, err);
     }
+    if (how->remember && found_more && status == DT_OK)
+        remember(modules, how);
     pthread_mutex_unlock(&lock);
     free(known);
     return status;

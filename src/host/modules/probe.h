@@ -4,6 +4,8 @@
 #ifndef DT_HOST_PROBE_H
 #define DT_HOST_PROBE_H
 
+#include <stdbool.h>
+
 #include "host/modules/modules.h"
 
 #define DT_PROBE_MILLISECONDS 5000 // a module that takes longer counts as hung
@@ -16,6 +18,9 @@ struct dt_examination {
     void (*look)(void *arg, const struct dt_module *module, void *finding, char *reason);
     void *arg;
     size_t finding_size;
+    // Whether findings are also kept for later starts (remembered.h). A module that was refused is
+    // examined again.
+    bool remember;
 };
 
 // Examines each module that has no reason yet: loads it and looks at it, both in a child.

@@ -163,8 +163,10 @@ static dt_status add_compiled(struct dt_registry *registry, struct dt_error *err
 
 static dt_status add_modules(struct dt_registry *registry, struct dt_error *err)
 {
+    // of foreign folders nothing is remembered: their modules may be at work
     const struct dt_examination how = {&dt_backend_kind, look, NULL,
-                                       sizeof(struct dt_registry_finding)};
+                                       sizeof(struct dt_registry_finding),
+                                       !getenv("DUOTALE_MODULES")};
     struct dt_registry_finding *findings = calloc(registry->modules.count + 1, sizeof *findings);
     if (!findings)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the list of backends");

@@ -191,7 +191,7 @@ static dt_status load(const char *path, const struct dt_verify_options *options,
     char reason[512] = "";
     struct dt_module module = {.path = absolute};
     struct dt_modules only = {.items = &module, .count = 1};
-    const struct dt_examination how = {&kind, look, NULL, sizeof(int)};
+    const struct dt_examination how = {&kind, look, NULL, sizeof(int), false};
     struct dt_instance whole;
     int score = 0;
     if (!realpath(path, absolute))
