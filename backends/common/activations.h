@@ -3,7 +3,8 @@
 // has three parts, each padded to 64 bytes: the quants, padded with zeros; a float scale for each
 // group; and an int32 correction for each group. A kernel that adds a bias to its weights, to make
 // them unsigned, adds the correction to its sum: minus the bias times the sum of the group's
-// quants.
+// quants. Groups of 256 have a fourth part, for the blocks of super.h: for each group the sums of
+// its runs of 32 quants, in the order 0, 2, 1, 3, 4, 6, 5, 7, and of those of 16 in the same order.
 #ifndef DT_BACKENDS_COMMON_ACTIVATIONS_H
 #define DT_BACKENDS_COMMON_ACTIVATIONS_H
 
@@ -11,8 +12,13 @@
 #include "abi/kit/vector.h"
 
 struct act_layout {
-    size_t scales, corrections; // byte offsets in a column
-    size_t column;              // bytes of a column
+    size_t scales, corrections, sums; // byte offsets in a column
+    size_t column;                    // bytes of a column
+};
+
+enum {
+    act_sums_group = 256, // groups of so many values have sums
+    act_sums_bytes = 48,  // of one group: 8 and 16 int16
 };
 
 // The parts of one prepared column.
@@ -27,7 +33,9 @@ KIT_INLINE struct act_layout act_layout_of(const struct dt_matrix *w)
     size_t groups = ((size_t)(w->cols / w->group) * 4 + 63) / 64 * 64;
     struct act_layout l = {.scales = ((size_t)w->cols + 63) / 64 * 64};
     l.corrections = l.scales + groups;
-    l.column = l.corrections + groups;
+    l.sums = l.column = l.corrections + groups;
+    if (w->group == act_sums_group)
+        l.column += ((size_t)(w->cols / w->group) * act_sums_bytes + 63) / 64 * 64;
     return l;
 }
 
@@ -120,6 +128,25 @@ KIT_INLINE void act_group(const float *x, uint32_t n, int8_t *quants, float *sca
         act_group_of(x, n, quants, scale, correction, bias, 0);
 }
 
+// The sums of the runs of a group of 256 quants.
+KIT_INLINE void act_sums(unsigned char *to, const int8_t *quants)
+{
+    int16_t sums[24], run[16];
+    for (int r = 0; r < 16; r++) {
+        int16_t sum = 0;
+        for (int i = 0; i < 16; i++)
+            sum = (int16_t)(sum + quants[r * 16 + i]);
+        run[r] = sum;
+    }
+    for (int r = 0; r < 16; r++) { // the middle two of each four change places
+        int place = (r & ~3) | (r & 1) << 1 | (r >> 1 & 1);
+        sums[8 + place] = run[r];
+        if (r < 8)
+            sums[place] = (int16_t)(run[2 * r] + run[2 * r + 1]);
+    }
+    memcpy(to, sums, sizeof sums);
+}
+
 // dt_backend.act_prepare, for kernels that add `bias` to their weights.
 KIT_INLINE void act_prepare_columns(void *act, const float *x, size_t x_stride, uint32_t columns,
                                     const struct dt_matrix *w, int32_t bias)
@@ -133,6 +160,8 @@ KIT_INLINE void act_prepare_columns(void *act, const float *x, size_t x_stride, 
             act_group(x + (size_t)g * w->group, w->group, (int8_t *)at + (size_t)g * w->group,
                       scales + g, corrections + g, bias);
         memset(at + w->cols, 0, l.scales - w->cols);
+        for (uint32_t g = 0; w->group == act_sums_group && g < w->cols / act_sums_group; g++)
+            act_sums(at + l.sums + (size_t)g * act_sums_bytes, (const int8_t *)at + g * 256ul);
     }
 }
 

@@ -105,14 +105,13 @@ static float quantised_act_error(void *ctx, const void *act, const float *x,
     return act_error_of(&column, x, w);
 }
 
-// The entries of a struct dt_backend, except name, description, forms, can_matmul,
-// embed and OPERATOR_ENTRIES.
+// The entries of a struct dt_backend, except name, description, forms, can_matmul, embed, matmul,
+// matmul_rows and OPERATOR_ENTRIES.
 #define QUANTISED_ENTRIES                                                                          \
     .abi = DT_BACKEND_ABI, .size = sizeof(struct dt_backend), .variant = DT_MODULE_VARIANT,        \
     .row_tile = rows16_tile, .layout = ROWS16_LAYOUT, .probe = DT_MODULE_PROBE,                    \
     .create = quantised_create, .pack_bytes = rows16_pack_bytes, .pack = rows16_pack,              \
     .act_bytes = quantised_act_bytes, .act_prepare = quantised_act_prepare,                        \
-    .matmul = quantised_matmul, .matmul_rows = quantised_matmul_rows,                              \
     .act_error = quantised_act_error
 
 #endif

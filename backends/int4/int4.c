@@ -54,5 +54,7 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .forms = {DT_FORM_Q4_0},
     .can_matmul = can_matmul,
     .embed = embed,
+    .matmul = quantised_matmul,
+    .matmul_rows = quantised_matmul_rows,
     QUANTISED_ENTRIES OPERATOR_ENTRIES,
 };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// int8: I8 (llama2.c version 2) and Q8_0 matrices in place; every operator is bit-identical to the
-// reference. Products within a group are summed as integers; groups are added in order:
-// value += ((float)sum * weight scale) * activation scale. Vector lanes are rows, never the groups
-// of one row. Compiled once for each CPU variant.
+// int8: I8 (llama2.c version 2) and Q8_0 matrices in place, and those of blocks of 256 (Q4_K, Q5_K,
+// Q6_K: super_tile.h); every operator is bit-identical to the reference. Products within a group
+// are summed as integers; groups are added in order: value += ((float)sum * weight scale) *
+// activation scale. Vector lanes are rows, never the groups of one row. Compiled once for each CPU
+// variant.
 #include "common/weights.h"
 
 #if defined(__AMX_INT8__)
@@ -19,12 +20,15 @@
 
 static const int rows16_four = 0; // weights of four bits
 #include "common/quantised_entries.h"
+#include "int8/super_tile.h"
 
 static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
     (void)ctx;
     if (w->form == DT_FORM_PACKED)
         return rows16_own(w) != NULL;
+    if (super_is(w))
+        return super_valid(w);
     if (w->form != DT_FORM_I8 && w->form != DT_FORM_Q8_0)
         return 0;
     // within these bounds, the sum of a group and the offsets of rows fit in 32 bits
@@ -40,6 +44,10 @@ static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row
         rows16_embed(out, w->quants, row);
         return;
     }
+    if (super_is(w)) {
+        super_embed(out, w, row);
+        return;
+    }
     for (uint32_t g = 0; g < w->cols / w->group; g++, out += w->group) {
         const int8_t *q = weight_quants(w, row, g);
         float scale = weight_scale(w, row, g);
@@ -48,14 +56,36 @@ static void embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row
     }
 }
 
+static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_matrix *w,
+                   uint32_t row_begin, uint32_t row_end, const void *act, size_t x_stride,
+                   uint32_t columns)
+{
+    if (super_is(w))
+        super_times_columns(out, out_stride, w, row_begin, row_end, act, columns);
+    else
+        quantised_matmul(ctx, out, out_stride, w, row_begin, row_end, act, x_stride, columns);
+}
+
+static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index,
+                        uint32_t count, const void *act)
+{
+    if (super_is(w))
+        super_listed_rows(out, w, index, count, act);
+    else
+        quantised_matmul_rows(ctx, out, w, index, count, act);
+}
+
 DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .name = "int8",
     .description =
-        "8-bit matrices (llama2.c version 2, Q8_0), in place or packed, bit-identical to the "
-        "reference",
+        "8-bit matrices (llama2.c version 2, Q8_0), in place or packed, and Q4_K, Q5_K and Q6_K in "
+        "place, bit-identical to the reference",
     .form_count = 2,
     .forms = {DT_FORM_I8, DT_FORM_Q8_0},
     .can_matmul = can_matmul,
     .embed = embed,
+    .matmul = matmul,
+    .matmul_rows = matmul_rows,
+    .more_forms = DT_FORM_BIT(DT_FORM_Q4_K) | DT_FORM_BIT(DT_FORM_Q5_K) | DT_FORM_BIT(DT_FORM_Q6_K),
     QUANTISED_ENTRIES OPERATOR_ENTRIES,
 };

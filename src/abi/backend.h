@@ -69,11 +69,20 @@ enum dt_form {
     DT_FORM_Q5_1 = 10,
     DT_FORM_Q2_K = 11,
     DT_FORM_Q3_K = 12,
-    DT_FORM_Q4_K = 13,
-    DT_FORM_Q5_K = 14,
-    DT_FORM_Q6_K = 15,
     DT_FORM_IQ4_NL = 16,
+
+    // Blocks of 256, in runs of 32 or 16 values. A backend that computes them has them in
+    // `more_forms`; for every other one they are converted.
+    DT_FORM_Q4_K = 13, // 144 bytes: d and m, f16; 6 bits of scale and of minimum for each of 8
+                       // runs, in 12 bytes; 4-bit levels. The weight is d * scale * level - m *
+                       // minimum
+    DT_FORM_Q5_K = 14, // 176 bytes: the same with the fifth bits of the levels before the others
+    DT_FORM_Q6_K = 15, // 210 bytes: 6-bit levels, the low halves first; int8 scales of 16 runs; d.
+                       // The weight is d * scale * (level - 32)
 };
+
+// A set of forms, for dt_backend.more_forms.
+#define DT_FORM_BIT(form) (UINT64_C(1) << (form))
 
 enum dt_scale {
     DT_SCALE_NONE = 0,
@@ -87,6 +96,12 @@ enum dt_scale {
 //    (I8 and Q8_0: one byte each; Q4_0: two in a byte, see DT_FORM_Q4_0). The scale of the group is
 //    at scales + r * scale_row_stride + (c / group) * scale_group_stride.
 //    The weight is quant * scale.
+//  - Q4_K, Q5_K, Q6_K: block b of row r starts at quants + r * row_stride + b * group_stride; group
+//    is 256; there are no other scales. matmul: activations are quantised in groups of 256 (see
+//    act_prepare). A block's value is d * a - m * b, exact until it is rounded to a float once: a
+//    is the sum of scale * level * quant, b the sum of minimum * quant, both as integers (in
+//    binary64 the products are exact). out = the sum of value * activation scale over the blocks,
+//    in order.
 //  - F32, F16, BF16: element c of row r is at quants + r * row_stride + c * its size; group is 0.
 //  - PACKED: rows, cols, group (of the matrix that was packed), quants, bytes and layout are set.
 //    The other fields have any value.
@@ -353,6 +368,13 @@ struct dt_backend {
                              uint32_t heads, uint32_t head_begin, uint32_t head_end,
                              uint32_t entries, float divisor, float cap, float *scores,
                              size_t score_stride);
+
+    // ---- more weight forms ----
+
+    // [optional] Forms that matmul, matmul_rows, embed, pack and can_matmul read besides those of
+    // `forms`, as a set of DT_FORM_BIT: Q4_K, Q5_K, Q6_K. Weights that have another form are never
+    // converted to them.
+    uint64_t more_forms;
 };
 
 // Defines the module's table:

@@ -8,6 +8,7 @@
 #include "abi/backend.h"
 #include "base/expf.h"
 #include "core/model.h"
+#include "core/quant/k_block.h"
 #include "core/stack.h"
 
 static float load_f32(const void *p)
@@ -48,7 +49,7 @@ static int can_matmul(void *ctx, const struct dt_matrix *w)
     case DT_FORM_Q4_0:
         return w->group > 0 && w->cols % w->group == 0;
     default:
-        return 0;
+        return dt_k_has(w->form) && w->group == DT_K_VALUES && w->cols % DT_K_VALUES == 0;
     }
 }
 
@@ -149,8 +150,23 @@ static float dot_quants(const struct dt_matrix *w, uint32_t row, const int8_t *x
     return sum;
 }
 
+static float dot_k(const struct dt_matrix *w, uint32_t row, const int8_t *xq, const float *xs)
+{
+    const unsigned char *at = (const unsigned char *)w->quants + row * w->row_stride;
+    struct dt_k_block block;
+    float sum = 0.0f;
+    for (uint32_t g = 0; g < w->cols / DT_K_VALUES; g++, at += w->group_stride, xq += DT_K_VALUES) {
+        dt_k_block_read(w->form, at, &block);
+        sum += dt_k_block_dot(&block, xq) * xs[g];
+    }
+    return sum;
+}
+
 static float dot(const struct dt_matrix *w, uint32_t r, const void *column)
 {
+    if (dt_k_has(w->form))
+        return dot_k(w, r, column,
+                     (const float *)(const void *)((const int8_t *)column + quants_bytes(w)));
     if (is_quantised(w))
         return dot_quants(w, r, column,
                           (const float *)(const void *)((const int8_t *)column + quants_bytes(w)));
@@ -455,6 +471,8 @@ static int probe(const struct dt_cpu *cpu)
         .gelu_mul = gelu_mul, \
         .softcap = softcap, \
         .attention_capped = attention_capped, \
+        .more_forms = DT_FORM_BIT(DT_FORM_Q4_K) | DT_FORM_BIT(DT_FORM_Q5_K) | \
+                      DT_FORM_BIT(DT_FORM_Q6_K), \
     }
 // clang-format on
 

@@ -51,14 +51,22 @@ dt_status dt_stack_make(struct dt_stack *out, const struct dt_instance *const *i
     return DT_OK;
 }
 
+int dt_backend_form_rank(const struct dt_backend *table, uint32_t form)
+{
+    for (uint32_t i = 0; i < table->form_count && i < sizeof table->forms / sizeof *table->forms;
+         i++) {
+        if (table->forms[i] == form)
+            return (int)i;
+    }
+    return form < 64 && (table->more_forms & DT_FORM_BIT(form)) ? (int)table->form_count : -1;
+}
+
 static bool accepts(const struct dt_instance *level, const struct dt_matrix *w)
 {
     const struct dt_backend *b = &level->table;
     if (!b->matmul)
         return false;
-    bool known = false;
-    for (uint32_t i = 0; i < b->form_count && i < sizeof b->forms / sizeof *b->forms; i++)
-        known |= b->forms[i] == w->form;
+    bool known = dt_backend_form_rank(b, w->form) >= 0;
     if (w->form == DT_FORM_PACKED)
         known = b->layout && w->layout && strcmp(b->layout, w->layout) == 0;
     return known && (!b->can_matmul || b->can_matmul(level->ctx, w));

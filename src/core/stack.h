@@ -11,8 +11,8 @@
 #define DT_STACK_MAX 8
 
 // The built-in scalar backend: llama2.c's order of operations and roundings, for F32, F16, BF16,
-// I8, Q8_0 and Q4_0. It is at the bottom of every stack, and all other backends are tested against
-// it.
+// I8, Q8_0, Q4_0, Q4_K, Q5_K and Q6_K. It is at the bottom of every stack, and all other backends
+// are tested against it.
 extern const struct dt_backend dt_backend_reference;
 
 // An instance of a backend: its table in the host's size, and its context.
@@ -38,6 +38,10 @@ struct dt_stack {
 // operation. DT_USAGE: more than DT_STACK_MAX - 1.
 dt_status dt_stack_make(struct dt_stack *out, const struct dt_instance *const *instances,
                         uint32_t count, struct dt_error *err);
+
+// The place of a form among those that a backend computes: its index in `forms`, or form_count for
+// one of `more_forms`; -1: it does not compute this form.
+int dt_backend_form_rank(const struct dt_backend *table, uint32_t form);
 
 // The topmost instance whose matmul accepts w; NULL if none does (then it has to be converted).
 const struct dt_instance *dt_stack_for_matrix(const struct dt_stack *stack,

@@ -27,11 +27,7 @@ static const struct dt_instance *top_matmul(const struct dt_stack *stack)
 
 static bool lists(const struct dt_instance *level, uint32_t form)
 {
-    for (uint32_t i = 0; i < level->table.form_count; i++) {
-        if (level->table.forms[i] == form)
-            return true;
-    }
-    return false;
+    return dt_backend_form_rank(&level->table, form) >= 0;
 }
 
 static bool accepts_form(const struct dt_instance *by, uint32_t form, uint32_t group,

@@ -15,6 +15,9 @@ static void list_forms(struct dt_json *json, const struct dt_backend *table)
     dt_json_array(json);
     for (uint32_t i = 0; table && i < table->form_count; i++)
         dt_json_text(json, dt_form_name(table->forms[i]));
+    for (uint32_t form = 0; table && form < 64; form++)
+        if (table->more_forms & DT_FORM_BIT(form))
+            dt_json_text(json, dt_form_name(form));
     dt_json_end(json);
 }
 

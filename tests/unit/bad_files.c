@@ -2,6 +2,7 @@
 #include "bad_files.h"
 
 #include "core/formats/open_model.h"
+#include "core/quant/k_block.h"
 
 #include <math.h>
 #include <string.h>
@@ -28,6 +29,8 @@ enum base {
     GGUF_BPE,
     GGUF_GROUPS,
     GGUF_SPLIT,
+    GGUF_Q5_K,
+    GGUF_Q6_K,
     TOKENIZER,
     NOTHING
 };
@@ -49,6 +52,8 @@ static const struct {
     [GGUF_BPE] = {AS_GGUF, .gguf.bpe = true},
     [GGUF_GROUPS] = {AS_GGUF, .gguf.groups = true},
     [GGUF_SPLIT] = {AS_GGUF, .gguf.split_count = 2},
+    [GGUF_Q5_K] = {AS_GGUF, .gguf.form = DT_FORM_Q5_K},
+    [GGUF_Q6_K] = {AS_GGUF, .gguf.form = DT_FORM_Q6_K},
     [TOKENIZER] = {VOCABULARY},
     [NOTHING] = {EMPTY},
 };
@@ -58,6 +63,8 @@ static void base_file(struct synth *out, enum base base, const char *skip, const
     struct synth_shape s = shape;
     struct synth_gguf how = bases[base].gguf;
     s.shared = !bases[base].own;
+    if (dt_k_has(how.form)) // rows of one block
+        s.dim = s.hidden = DT_K_VALUES;
     how.skip = skip;
     how.twice = twice;
     switch (bases[base].make) {
@@ -298,6 +305,18 @@ static const struct row rows[] = {
     {"gguf-blocks-not-dividing", GGUF, SET32, 20, 12,
      "blk.0.attn_k.weight has rows of 32 values, not a multiple of the block size 256 (Q4_K)",
      "blk.0.attn_k.weight"},
+    {"gguf-blocks-not-dividing-q5_k", GGUF, SET32, 20, 13,
+     "blk.0.attn_k.weight has rows of 32 values, not a multiple of the block size 256 (Q5_K)",
+     "blk.0.attn_k.weight"},
+    {"gguf-blocks-not-dividing-q6_k", GGUF, SET32, 20, 14,
+     "blk.0.attn_k.weight has rows of 32 values, not a multiple of the block size 256 (Q6_K)",
+     "blk.0.attn_k.weight"},
+    {"gguf-q5_k-cut", GGUF_Q5_K, CUT, -1, 0, "truncated: blk.1.ffn_up.weight needs 45056 bytes at",
+     NULL},
+    {"gguf-q6_k-cut", GGUF_Q6_K, CUT, -1, 0, "truncated: blk.1.ffn_up.weight needs 53760 bytes at",
+     NULL},
+    {"gguf-q6_k-wrong-shape", GGUF_Q6_K, SET64, 4, 512,
+     "blk.0.attn_k.weight is 512 x 128; expected 256 x 128", "blk.0.attn_k.weight"},
     {"gguf-offset-outside", GGUF, SET64, 24, 1ull << 40,
      "blk.0.attn_k.weight has offset 1099511627776, the file has", "blk.0.attn_k.weight"},
     {"gguf-offset-unaligned", GGUF, SET64, 24, 33, "has offset 33; expected a multiple of 32",

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/formats/gguf.h"
+#include "core/quant/k_block.h"
 #include "core/quant/quantise.h"
 
 void synth_free(struct synth *s)
@@ -375,6 +376,32 @@ static void tensor_groups(struct tensors *t, const char *name, uint32_t rows, ui
     synth_free(&both);
 }
 
+// Random blocks of Q4_K, Q5_K or Q6_K, with weights of about 0.1.
+static void tensor_k(struct tensors *t, const char *name, uint32_t rows, uint32_t cols,
+                     uint32_t number)
+{
+    uint32_t form = t->how->form;
+    uint64_t state = t->shape->seed * 0x9e3779b97f4a7c15u + number;
+    size_t size = dt_form_block_bytes(form);
+    unsigned char block[256];
+    describe(t, name, cols, rows, dt_gguf_type_of_form(form));
+    for (size_t b = 0; b < (size_t)rows * (cols / DT_K_VALUES); b++) {
+        for (size_t i = 0; i < size; i++) {
+            synth_random(&state);
+            block[i] = (unsigned char)(state >> 40);
+        }
+        for (unsigned which = 0; which < 2 && dt_form_scale_at(form, which) >= 0; which++) {
+            float spread = form == DT_FORM_Q4_K ? 0.0004f : form == DT_FORM_Q5_K ? 0.0002f : 6e-5f;
+            uint16_t half = dt_float_to_half(spread * (1 + 0.5f * synth_random(&state)) *
+                                             (which && form == DT_FORM_Q4_K   ? 7
+                                              : which && form == DT_FORM_Q5_K ? 15
+                                                                              : 1));
+            memcpy(block + dt_form_scale_at(form, which), &half, sizeof half);
+        }
+        synth_put(&t->data, block, size);
+    }
+}
+
 // rows 0: a vector; a norm if its name contains "norm".
 static void tensor(struct tensors *t, const char *name, uint32_t rows, uint32_t cols,
                    uint32_t number)
@@ -383,6 +410,10 @@ static void tensor(struct tensors *t, const char *name, uint32_t rows, uint32_t 
         return;
     if (t->how->groups && rows) {
         tensor_groups(t, name, rows, cols, number);
+        return;
+    }
+    if (dt_k_has(t->how->form) && rows) {
+        tensor_k(t, name, rows, cols, number);
         return;
     }
     uint32_t form = rows ? t->how->form : t->how->half_norms ? DT_FORM_F16 : DT_FORM_F32;

@@ -65,7 +65,8 @@ void synth_tokenizer(struct synth *out, uint32_t vocab);
 struct synth_gguf {
     uint32_t version;         // 0: 3
     const char *architecture; // NULL: "llama"
-    uint32_t form;            // of the matrices, enum dt_form: F32 (0 too), F16, Q8_0, Q4_0
+    uint32_t form;            // of the matrices, enum dt_form: F32 (0 too), F16, Q8_0, Q4_0;
+                              // Q4_K, Q5_K and Q6_K have random blocks
     bool bpe;                 // a byte-level BPE vocabulary instead of a SentencePiece one
     bool biases;              // of query, key and value (qwen2)
     bool half_norms;          // F16

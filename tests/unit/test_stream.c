@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "core/formats/open_model.h"
+#include "core/quant/k_block.h"
 #include "core/session.h"
 #include "host/clock.h"
 #include "host/engine.h"
@@ -43,10 +44,10 @@ static const struct kind {
     uint32_t form, group; // group: llama2.c version 2
     bool shared;
 } kinds[] = {
-    {"f32", DT_FORM_F32, 0, true},
-    {"q8_0", DT_FORM_Q8_0, 0, false},
-    {"q4_0", DT_FORM_Q4_0, 0, false},
-    {"i8", DT_FORM_I8, 32, true},
+    {"f32", DT_FORM_F32, 0, true},    {"q8_0", DT_FORM_Q8_0, 0, false},
+    {"q4_0", DT_FORM_Q4_0, 0, false}, {"i8", DT_FORM_I8, 32, true},
+    {"q4_k", DT_FORM_Q4_K, 0, false}, {"q5_k", DT_FORM_Q5_K, 0, false},
+    {"q6_k", DT_FORM_Q6_K, 0, true},
 };
 
 static void write_model(const struct kind *kind)
@@ -63,6 +64,10 @@ static void write_model(const struct kind *kind)
                                 .seed = 7};
     struct synth s = {0};
     struct synth_gguf how = {.form = kind->form};
+    if (dt_k_has(kind->form)) {
+        shape.dim = shape.hidden = DT_K_VALUES;
+        shape.layers = 1;
+    }
     if (kind->group)
         synth_llama2c(&s, &shape, 2);
     else

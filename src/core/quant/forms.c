@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/quant/dequant.h"
+#include "core/quant/k_block.h"
 #include "core/quant/packed.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -66,6 +67,10 @@ struct dt_matrix dt_matrix_blocks(uint32_t form, uint32_t rows, uint32_t cols, c
         w.quants = (const void *)((uintptr_t)data + 2); // even where data is NULL
         w.group_stride = w.scale_group_stride = f->block_bytes;
         w.scale_row_stride = w.row_stride;
+    }
+    if (dt_k_has(form)) { // scales are in the blocks
+        w.group = f->block;
+        w.group_stride = f->block_bytes;
     }
     return w;
 }

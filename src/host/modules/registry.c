@@ -95,8 +95,11 @@ static void read_table(struct dt_registry_finding *out, const struct dt_backend 
     dt_format(out->layout, sizeof out->layout, "%s", t->layout ? t->layout : "");
     out->has_layout = t->layout != NULL;
     out->multiplies = t->matmul != NULL;
-    out->table = (struct dt_backend){
-        .abi = t->abi, .size = t->size, .row_tile = t->row_tile, .form_count = t->form_count};
+    out->table = (struct dt_backend){.abi = t->abi,
+                                     .size = t->size,
+                                     .row_tile = t->row_tile,
+                                     .form_count = t->form_count,
+                                     .more_forms = t->more_forms};
     memcpy(out->table.forms, t->forms, sizeof out->table.forms);
     out->score = t->probe(dt_cpu());
 }
@@ -306,15 +309,6 @@ dt_status dt_registry_choose(const struct dt_registry *registry, const char *tex
         (int)(n < 64 ? n : 64), text, usable);
 }
 
-static int form_rank(const struct dt_backend *table, uint32_t form)
-{
-    for (uint32_t i = 0; i < table->form_count; i++) {
-        if (table->forms[i] == form)
-            return (int)i;
-    }
-    return -1;
-}
-
 const struct dt_matrix *dt_registry_main_matrix(const struct dt_model *model)
 {
     return model->hp.layers ? &model->layers[0].up : &model->classifier;
@@ -346,7 +340,8 @@ static const struct dt_registry_entry *best_for(const struct dt_registry *regist
     int best_rank = 0;
     for (size_t i = 0; i < registry->count; i++) {
         const struct dt_registry_entry *e = &registry->entries[i];
-        int rank = e->info.reason || !e->found.multiplies ? -1 : form_rank(e->info.table, form);
+        int rank =
+            e->info.reason || !e->found.multiplies ? -1 : dt_backend_form_rank(e->info.table, form);
         if (rank < 0 || (layout && !has_layout(e, layout)))
             continue;
         if (!best || e->info.score > best->info.score ||
@@ -385,10 +380,11 @@ const struct dt_registry_entry *dt_registry_choose_below(const struct dt_registr
                                                          const struct dt_registry_entry *chosen)
 {
     const struct dt_registry_entry *eight = best_for(registry, DT_FORM_Q8_0, NULL);
-    if (!model || !eight || eight == chosen || form_rank(chosen->info.table, DT_FORM_Q4_0) < 0 ||
-        form_rank(chosen->info.table, DT_FORM_Q8_0) >= 0)
+    if (!model || !eight || eight == chosen ||
+        dt_backend_form_rank(chosen->info.table, DT_FORM_Q4_0) < 0 ||
+        dt_backend_form_rank(chosen->info.table, DT_FORM_Q8_0) >= 0)
         return NULL;
-    if (form_rank(chosen->info.table, plain_form(&model->classifier)) < 0)
+    if (dt_backend_form_rank(chosen->info.table, plain_form(&model->classifier)) < 0)
         return eight;
     for (uint32_t l = 0; l < model->hp.layers; l++) {
         const struct dt_layer *layer = &model->layers[l];
@@ -396,7 +392,7 @@ const struct dt_registry_entry *dt_registry_choose_below(const struct dt_registr
                                                &layer->output, &layer->gate, &layer->up,
                                                &layer->down};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-            if (all[i]->rows && form_rank(chosen->info.table, plain_form(all[i])) < 0)
+            if (all[i]->rows && dt_backend_form_rank(chosen->info.table, plain_form(all[i])) < 0)
                 return eight;
     }
     return NULL;

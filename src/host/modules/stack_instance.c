@@ -212,7 +212,7 @@ static bool is_rival(const struct dt_registry_entry *a, const struct dt_registry
     bool layouts =
         s->layout && t->layout ? strcmp(s->layout, t->layout) == 0 : !s->layout && !t->layout;
     return layouts && s->row_tile == t->row_tile && s->form_count == t->form_count &&
-           memcmp(s->forms, t->forms, sizeof s->forms) == 0;
+           memcmp(s->forms, t->forms, sizeof s->forms) == 0 && s->more_forms == t->more_forms;
 }
 
 uint32_t dt_stack_instance_variants(struct dt_stack_instance *a, struct dt_variant *out)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "verbs/verify/harness.h"
+#include "core/quant/forms.h"
+#include "core/quant/k_block.h"
 #include "host/print.h"
 
 #include <math.h>
@@ -160,6 +162,60 @@ void dt_rig_near(const char *what, const float *got, const float *expected, size
 
 // ---- matrices ----
 
+uint32_t dt_rig_form(void)
+{
+    uint32_t forms[64], count = 0;
+    for (uint32_t i = 0; i < dt_rig.table.form_count; i++)
+        forms[count++] = dt_rig.table.forms[i];
+    for (uint32_t form = 0; form < 64 && count < 64; form++)
+        if (dt_rig.table.more_forms & DT_FORM_BIT(form))
+            forms[count++] = form;
+    return forms[dt_rig_below(count)];
+}
+
+static uint16_t random_scale(void)
+{
+    float scale = 0.001f + 0.02f * fabsf(dt_rig_normal());
+    uint32_t kind = dt_rig_below(200);
+    return kind == 0  ? (uint16_t)dt_rig_below(1024) // subnormal
+           : kind < 5 ? 0
+                      : dt_rig_to_half(dt_rig_below(8) ? scale : -scale);
+}
+
+// A block of Q4_K or Q5_K whose weights are exactly 0, except one: d * scale * level and m *
+// minimum cancel out.
+static void cancel_out(uint32_t form, unsigned char *block)
+{
+    size_t quants = form == DT_FORM_Q5_K ? 48 : 16, bytes = dt_form_block_bytes(form);
+    memcpy(block + 2, block, 2);
+    for (uint32_t r = 0; r < 4; r++) {
+        block[8 + r] = block[4 + r];
+        block[12 + r] = (unsigned char)((block[12 + r] & 15) * 17);
+    }
+    memset(block + 16, 0, quants - 16);
+    memset(block + quants, 0x11, bytes - quants);
+    block[quants + dt_rig_below(128)] ^= 0x20;
+}
+
+// Q4_K, Q5_K, Q6_K. Any bits are valid levels and scales of runs.
+static struct dt_matrix k_matrix(uint32_t form, uint32_t rows, uint32_t cols)
+{
+    size_t bytes = dt_form_block_bytes(form), count = (size_t)rows * (cols / DT_K_VALUES);
+    unsigned char *at = dt_rig_guarded(count * bytes, 0);
+    struct dt_matrix w = dt_matrix_blocks(form, rows, cols, at);
+    for (size_t b = 0; b < count; b++, at += bytes) {
+        for (size_t i = 0; i < bytes; i++)
+            at[i] = (unsigned char)(random_bits() >> 56);
+        for (unsigned which = 0; which < 2 && dt_form_scale_at(form, which) >= 0; which++) {
+            uint16_t scale = random_scale();
+            memcpy(at + dt_form_scale_at(form, which), &scale, sizeof scale);
+        }
+        if (form != DT_FORM_Q6_K && dt_rig_below(30) == 0)
+            cancel_out(form, at);
+    }
+    return w;
+}
+
 static void fill_blocks(unsigned char *at, size_t count, size_t block)
 {
     for (size_t b = 0; b < count; b++, at += block) {
@@ -211,6 +267,8 @@ struct dt_matrix dt_rig_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint
         w.bytes = count * block;
         return w;
     }
+    if (dt_k_has(form))
+        return k_matrix(form, rows, cols);
     size_t element = form == DT_FORM_F32 ? 4 : 2;
     unsigned char *at = dt_rig_guarded(values * element, 0);
     for (size_t i = 0; i < values; i++) {

@@ -47,6 +47,8 @@ void *dt_rig_guarded(size_t bytes, size_t tail);
 float *dt_rig_floats(size_t count);
 void dt_rig_free(void);
 
+// One of the forms that the module computes.
+uint32_t dt_rig_form(void);
 // A random matrix in guarded memory. group is used for I8 only.
 struct dt_matrix dt_rig_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint32_t group);
 // The value (row, col) of a matrix of a float form, in double.

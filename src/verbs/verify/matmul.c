@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/quant/forms.h"
+#include "core/quant/k_block.h"
 #include "core/stack.h"
 #include "verbs/verify/harness.h"
 
@@ -224,14 +225,17 @@ static const void *act_of(const struct dt_backend *b, const struct dt_matrix *w,
 static void random_shape(struct shape *s)
 {
     static const uint32_t groups[] = {1, 3, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256};
-    uint32_t form = dt_rig.table.forms[dt_rig_below(dt_rig.table.form_count)];
-    uint32_t group = form == DT_FORM_I8 ? groups[dt_rig_below(12)] : 32;
-    bool blocks = form == DT_FORM_I8 || form == DT_FORM_Q8_0 || form == DT_FORM_Q4_0;
+    uint32_t form = dt_rig_form();
+    bool k = dt_k_has(form);
+    uint32_t group = form == DT_FORM_I8 ? groups[dt_rig_below(12)] : k ? DT_K_VALUES : 32;
+    bool blocks = form == DT_FORM_I8 || form == DT_FORM_Q8_0 || form == DT_FORM_Q4_0 || k;
     if (form == DT_FORM_I8 && dt_rig_below(2))
         group = dt_rig_below(2) ? 32 : 64;
     uint32_t rows = dt_rig_between(1, 160);
-    uint32_t cols =
-        blocks ? group * dt_rig_between(1, group < 16 ? 60 : 24) : dt_rig_between(1, 400);
+    uint32_t cols = blocks ? group * dt_rig_between(1, group < 16 ? 60
+                                                       : k        ? 6
+                                                                  : 24)
+                           : dt_rig_between(1, 400);
     s->columns = dt_rig_below(3) ? dt_rig_between(1, 70) : 1;
     if (dt_rig_below(60) == 0) { // wider than any panel or block of a kernel
         cols = blocks ? group * (2400 / group) : 2300 + dt_rig_below(50);

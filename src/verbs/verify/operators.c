@@ -375,8 +375,8 @@ static void extreme_activations(float *x)
 // Every way of preparing such activations must give the same product.
 static void act_prepare(void)
 {
-    enum { cols = 128, rows = 19, most = 70 };
-    uint32_t form = dt_rig.table.forms[dt_rig_below(dt_rig.table.form_count)];
+    enum { cols = 256, rows = 19, most = 70 };
+    uint32_t form = dt_rig_form();
     uint32_t columns = dt_rig.index < most ? dt_rig.index + 1 : 1 + dt_rig_below(most);
     dt_rig_shape("%s, %u columns", dt_form_name(form), columns);
     struct dt_matrix w = dt_rig_matrix(form, rows, cols, 32);

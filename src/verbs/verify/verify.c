@@ -162,7 +162,7 @@ static bool has_integer_form(const struct dt_backend *table)
         if (form != DT_FORM_F32 && form != DT_FORM_F16 && form != DT_FORM_BF16)
             return true;
     }
-    return table->form_count == 0;
+    return table->form_count == 0 || table->more_forms;
 }
 
 // In a child: whether the module can be used.
