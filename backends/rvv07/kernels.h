@@ -42,6 +42,11 @@ void dt_rvv07_f32_strided(float *y, const float *x, const void *w, size_t row_st
 // rows a multiple of 4; group_stride is in bytes.
 void dt_rvv07_i8_sums(int32_t *sums, const int8_t *x, const void *w, const uint32_t *offsets,
                       size_t group, size_t rows, size_t groups, size_t group_stride);
+// The same for blocks of Q4_0, without their scales: groups of 32 columns.
+void dt_rvv07_q4_sums(int32_t *sums, const int8_t *x, const void *w, const uint32_t *offsets,
+                      size_t rows, size_t groups, size_t group_stride);
+// Writes the 32 quants of each block of one row, -8 to 7.
+void dt_rvv07_q4_unpack(int8_t *out, const void *w, size_t groups, size_t group_stride);
 // y[r] += (sums[r] * scales[r]) * xs
 void dt_rvv07_add_sums(float *y, const int32_t *sums, const float *scales, size_t rows, float xs);
 // out[r] = the float (or half) at offsets[r], which is aligned to its size.

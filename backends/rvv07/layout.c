@@ -53,10 +53,14 @@ uint32_t rvv07_kind_of(const struct dt_matrix *w)
     }
 }
 
+static int by_rows(uint32_t kind)
+{
+    return kind == RVV07_I8_ROWS || kind == RVV07_Q4_ROWS;
+}
+
 static size_t total_bytes(uint32_t kind, uint32_t rows, uint32_t cols, uint32_t group)
 {
-    size_t half = RVV07_TILE / 2,
-           padded = kind == RVV07_I8_ROWS ? rows : (rows + half - 1) / half * half;
+    size_t half = RVV07_TILE / 2, padded = by_rows(kind) ? rows : (rows + half - 1) / half * half;
     return sizeof(struct rvv07_header) + padded * rvv07_row_bytes(kind, cols, group);
 }
 
@@ -68,11 +72,11 @@ const struct rvv07_header *rvv07_header_of(const struct dt_matrix *w)
     if (memcmp(h->layout, RVV07_LAYOUT, sizeof h->layout) != 0 || h->rows != w->rows ||
         h->cols != w->cols || h->rows == 0 || h->cols == 0)
         return NULL;
-    if (h->kind < RVV07_I8 || h->kind > RVV07_I8_ROWS)
+    if (h->kind < RVV07_I8 || h->kind > RVV07_Q4_ROWS)
         return NULL;
     if (h->kind != RVV07_F32 && (h->group == 0 || h->cols % h->group != 0))
         return NULL;
-    if (h->kind == RVV07_Q4 && h->group != 32)
+    if ((h->kind == RVV07_Q4 || h->kind == RVV07_Q4_ROWS) && h->group != 32)
         return NULL;
     // the host shares prepared activations among matrices of the same w->group
     if (w->group != h->group || w->bytes < total_bytes(h->kind, h->rows, h->cols, h->group))
@@ -90,16 +94,17 @@ size_t rvv07_pack_bytes(void *ctx, const struct dt_matrix *w)
 const struct dt_matrix *rvv07_in_place(const struct dt_matrix *w, struct dt_matrix *out)
 {
     const struct rvv07_header *h = w->quants;
-    if (w->form != DT_FORM_PACKED || h->kind != RVV07_I8_ROWS)
+    if (w->form != DT_FORM_PACKED || !by_rows(h->kind))
         return w;
+    int q4 = h->kind == RVV07_Q4_ROWS;
     const unsigned char *first = (const unsigned char *)(h + 1);
     *out = *w;
-    out->form = DT_FORM_I8;
+    out->form = q4 ? DT_FORM_Q4_0 : DT_FORM_I8;
     out->scale_type = DT_SCALE_F32;
     out->quants = first;
-    out->scales = first + h->cols;
+    out->scales = first + (q4 ? h->cols / 2 : h->cols);
     out->row_stride = out->scale_row_stride = rvv07_row_bytes(h->kind, h->cols, h->group);
-    out->group_stride = h->group;
+    out->group_stride = q4 ? 16 : h->group;
     out->scale_group_stride = sizeof(float);
     out->layout = NULL;
     return out;
@@ -147,10 +152,11 @@ static void pack_tile(unsigned char *to, const struct dt_matrix *w, uint32_t kin
 static void pack_row(unsigned char *to, const struct dt_matrix *w, uint32_t row)
 {
     const unsigned char *from = (const unsigned char *)w->quants + row * w->row_stride;
-    for (uint32_t g = 0; g < w->cols / w->group; g++) {
+    uint32_t group = w->form == DT_FORM_Q4_0 ? 16 : w->group, groups = w->cols / w->group; // bytes
+    for (uint32_t g = 0; g < groups; g++) {
         float scale = rvv07_scale(w, row, g);
-        memcpy(to + (size_t)g * w->group, from + g * w->group_stride, w->group);
-        memcpy(to + w->cols + (size_t)g * 4, &scale, 4);
+        memcpy(to + (size_t)g * group, from + g * w->group_stride, group);
+        memcpy(to + (size_t)groups * group + (size_t)g * 4, &scale, 4);
     }
 }
 
@@ -158,7 +164,9 @@ void rvv07_pack(void *ctx, void *packed, const struct dt_matrix *w, uint32_t row
                 uint32_t row_end)
 {
     (void)ctx;
-    uint32_t kind = rvv07_is_sparse(w) ? RVV07_I8_ROWS : rvv07_kind_of(w);
+    uint32_t kind = !rvv07_is_sparse(w)       ? rvv07_kind_of(w)
+                    : w->form == DT_FORM_Q4_0 ? RVV07_Q4_ROWS
+                                              : RVV07_I8_ROWS;
     if (row_begin == 0) {
         struct rvv07_header h = {RVV07_LAYOUT,
                                  kind,
@@ -171,9 +179,8 @@ void rvv07_pack(void *ctx, void *packed, const struct dt_matrix *w, uint32_t row
     }
     unsigned char *to = (unsigned char *)packed + sizeof(struct rvv07_header);
     size_t row_bytes = rvv07_row_bytes(kind, w->cols, w->group);
-    for (uint32_t r = row_begin, step = kind == RVV07_I8_ROWS ? 1 : RVV07_TILE; r < row_end;
-         r += step) {
-        if (kind == RVV07_I8_ROWS)
+    for (uint32_t r = row_begin, step = by_rows(kind) ? 1 : RVV07_TILE; r < row_end; r += step) {
+        if (by_rows(kind))
             pack_row(to + r * row_bytes, w, r);
         else
             pack_tile(to + r * row_bytes, w, kind, r, rvv07_tile_rows(w->rows, r));
@@ -231,8 +238,9 @@ void rvv07_embed(void *ctx, float *out, const struct dt_matrix *w, uint32_t row)
 
 int rvv07_is_sparse(const struct dt_matrix *w)
 {
-    if ((w->form != DT_FORM_I8 && w->form != DT_FORM_Q8_0) || w->group == 0 || w->group % 32 != 0 ||
-        w->rows < 4096 || w->rows / 8 < w->cols || w->cols > SAMPLE_COLS)
+    if ((w->form != DT_FORM_I8 && w->form != DT_FORM_Q8_0 && w->form != DT_FORM_Q4_0) ||
+        w->group == 0 || w->group % 32 != 0 || w->rows < 4096 || w->rows / 8 < w->cols ||
+        w->cols > SAMPLE_COLS)
         return 0;
     float row[SAMPLE_COLS], direction[SAMPLE_COLS] = {0}, across[SAMPLE_ROWS];
     uint32_t step = w->rows / SAMPLE_ROWS, n = w->cols;

@@ -9,8 +9,9 @@
 //          then R float scales
 //   fp32:  for each column: R floats
 // The classifier of a large vocabulary of which the model uses a part (rvv07_is_sparse) is packed
-// by rows instead, for the shortlist: for each row, cols int8, then its float scales. To read one
-// row of a tile, all its bytes must be read, because a cache line holds one column.
+// by rows instead, for the shortlist: for each row, cols int8, or 16 bytes for each group of 32 as
+// in Q4_0, then its float scales. To read one row of a tile, all its bytes must be read, because a
+// cache line holds one column.
 #ifndef DT_RVV07_LAYOUT_H
 #define DT_RVV07_LAYOUT_H
 
@@ -24,6 +25,7 @@ enum rvv07_kind {
     RVV07_Q4 = 2,
     RVV07_F32 = 3,
     RVV07_I8_ROWS = 4,
+    RVV07_Q4_ROWS = 5,
 };
 
 struct rvv07_header {
@@ -48,6 +50,7 @@ static inline size_t rvv07_row_bytes(uint32_t kind, uint32_t cols, uint32_t grou
     case RVV07_I8_ROWS:
         return (size_t)cols + (size_t)(cols / group) * 4;
     case RVV07_Q4:
+    case RVV07_Q4_ROWS:
         return (size_t)cols / 2 + (size_t)(cols / group) * 4;
     default:
         return (size_t)cols * 4;
@@ -57,12 +60,12 @@ static inline size_t rvv07_row_bytes(uint32_t kind, uint32_t cols, uint32_t grou
 // The enum rvv07_kind of the tiles that a matrix is packed to; 0 if it cannot be packed.
 uint32_t rvv07_kind_of(const struct dt_matrix *w);
 
-// Whether an 8-bit matrix has the shape of a vocabulary, and most of its rows are close together,
-// as rows of unused tokens are. Decides by a sample of the rows.
+// Whether an 8-bit or 4-bit matrix has the shape of a vocabulary, and most of its rows are close
+// together, as rows of unused tokens are. Decides by a sample of the rows.
 int rvv07_is_sparse(const struct dt_matrix *w);
 
-// For a matrix that is packed by rows, fills *out with an equal I8 matrix and returns out; else
-// returns w.
+// For a matrix that is packed by rows, fills *out with an equal I8 or Q4_0 matrix and returns out;
+// else returns w.
 const struct dt_matrix *rvv07_in_place(const struct dt_matrix *w, struct dt_matrix *out);
 
 // The header of a PACKED matrix; NULL if it is not valid, not of this layout or not of w's shape.

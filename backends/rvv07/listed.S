@@ -71,6 +71,88 @@ FUNCTION dt_rvv07_i8_sums
     addi    sp, sp, 16
     ret
 
+# a0 sums, a1 x, a2 weights, a3 offsets, a4 rows (a multiple of 4), a5 groups, a6 bytes between
+# groups. Lanes are bytes of a block: their low halves belong to the first 16 columns, the high
+# halves to the others. A sum starts at -8 times the sum of x, in v24, instead of subtracting 8 from
+# each quant. The other sums of two products fit in 16 bits.
+.macro Q4_ROW from, both, low
+    th.vand.vi \low, \both, 15
+    add     \from, \from, a6
+    th.vsrl.vi \both, \both, 4
+    th.vmul.vv \low, \low, v0
+    th.vmacc.vv \low, \both, v2
+.endm
+FUNCTION dt_rvv07_q4_sums
+    li      t0, 16
+    slli    a5, a5, 5
+    add     a5, a5, a1      # the end of x
+1:  lwu     t3, 0(a3)
+    lwu     t4, 4(a3)
+    lwu     t5, 8(a3)
+    lwu     t6, 12(a3)
+    add     t3, t3, a2
+    add     t4, t4, a2
+    add     t5, t5, a2
+    add     t6, t6, a2
+    mv      t1, a0
+    mv      t2, a1
+2:  th.vsetvli x0, t0, e16, m2
+    th.vlb.v v0, (t2)
+    addi    t2, t2, 16
+    th.vlb.v v2, (t2)
+    th.vmv.v.i v22, 0
+    th.vlbu.v v4, (t3)
+    th.vadd.vv v20, v0, v2
+    th.vlbu.v v8, (t4)
+    th.vsll.vi v20, v20, 3
+    th.vlbu.v v12, (t5)
+    th.vrsub.vx v20, v20, x0
+    th.vlbu.v v16, (t6)
+    th.vwredsum.vs v24, v20, v22
+    addi    t2, t2, 16
+    Q4_ROW  t3, v4, v6
+    Q4_ROW  t4, v8, v10
+    Q4_ROW  t5, v12, v14
+    Q4_ROW  t6, v16, v18
+    th.vwredsum.vs v25, v6, v24
+    th.vwredsum.vs v26, v10, v24
+    th.vwredsum.vs v27, v14, v24
+    th.vwredsum.vs v28, v18, v24
+    th.vsetvli x0, t0, e32, m1
+    th.vext.x.v a7, v25, x0
+    sw      a7, 0(t1)
+    th.vext.x.v a7, v26, x0
+    sw      a7, 4(t1)
+    th.vext.x.v a7, v27, x0
+    sw      a7, 8(t1)
+    th.vext.x.v a7, v28, x0
+    sw      a7, 12(t1)
+    addi    t1, t1, 128
+    bne     t2, a5, 2b
+    addi    a4, a4, -4
+    addi    a0, a0, 16
+    addi    a3, a3, 16
+    bnez    a4, 1b
+    ret
+
+# a0 out, a1 weights, a2 groups, a3 bytes between groups
+FUNCTION dt_rvv07_q4_unpack
+    li      t0, 16
+    th.vsetvli x0, t0, e8, m1
+1:  th.vle.v v0, (a1)
+    add     a1, a1, a3
+    th.vand.vi v1, v0, 15
+    addi    a2, a2, -1
+    th.vsrl.vi v2, v0, 4
+    th.vadd.vi v1, v1, -8
+    th.vadd.vi v2, v2, -8
+    th.vse.v v1, (a0)
+    addi    a0, a0, 16
+    th.vse.v v2, (a0)
+    addi    a0, a0, 16
+    bnez    a2, 1b
+    ret
+
 # a0 y, a1 sums, a2 scales, a3 rows, fa0 x scale
 FUNCTION dt_rvv07_add_sums
     th.vsetvli x0, a3, e32, m8

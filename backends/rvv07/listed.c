@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "listed.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -45,12 +46,18 @@ const float *rvv07_scales_at(struct rvv07_scales *s, uint32_t g)
 
 // ---- rows ----
 
+static bool has_rows(const struct dt_matrix *w)
+{
+    uint32_t kind = rvv07_kind_of(w);
+    return (kind == RVV07_I8 || kind == RVV07_Q4) && w->group % 32 == 0;
+}
+
 int rvv07_listed(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t first,
                  uint32_t count, const void *act)
 {
-    if (rvv07_kind_of(w) != RVV07_I8 || w->group % 32 != 0 ||
-        w->rows * (uint64_t)w->row_stride >= 1u << 31)
+    if (!has_rows(w) || w->rows * (uint64_t)w->row_stride >= 1u << 31)
         return 0;
+    bool q4 = w->form == DT_FORM_Q4_0;
     const unsigned char *quants = w->quants;
     const float *xs = (const float *)(const void *)((const int8_t *)act + rvv07_quants_bytes(w));
     uint32_t groups = w->cols / w->group, offsets[32];
@@ -68,7 +75,11 @@ int rvv07_listed(float *out, const struct dt_matrix *w, const uint32_t *index, u
         for (uint32_t g = 0; g < groups; g++) {
             uint32_t at = g % GROUPS_AT_ONCE,
                      left = groups - g < GROUPS_AT_ONCE ? groups - g : GROUPS_AT_ONCE;
-            if (at == 0)
+            if (at == 0 && q4)
+                dt_rvv07_q4_sums(sums, (const int8_t *)act + (size_t)g * 32,
+                                 quants + g * w->group_stride, offsets, (rows + 3) & ~3u, left,
+                                 w->group_stride);
+            else if (at == 0)
                 dt_rvv07_i8_sums(sums, (const int8_t *)act + (size_t)g * w->group,
                                  quants + g * w->group_stride, offsets, w->group, (rows + 3) & ~3u,
                                  left, w->group_stride);
@@ -86,7 +97,7 @@ int rvv07_row_products(void *ctx, float *products, const struct dt_matrix *w, ui
     (void)ctx;
     struct dt_matrix by_rows;
     w = rvv07_in_place(w, &by_rows);
-    if (rvv07_kind_of(w) != RVV07_I8 || w->group % 32 != 0 || w->cols / w->group > GROUPS_MOST)
+    if (!has_rows(w) || w->cols / w->group > GROUPS_MOST)
         return 0;
     uint32_t groups = w->cols / w->group;
     for (uint32_t r = row_begin; r < row_end; r++, products += 2) {
@@ -98,8 +109,14 @@ int rvv07_row_products(void *ctx, float *products, const struct dt_matrix *w, ui
             for (uint32_t g = 0; g < groups; g++)
                 copy[g] = rvv07_scale(w, r, g);
         }
-        dt_rvv07_row_products(products, (const unsigned char *)w->quants + r * w->row_stride, copy,
-                              direction, groups, w->group, w->group_stride);
+        const unsigned char *row = (const unsigned char *)w->quants + r * w->row_stride;
+        if (w->form == DT_FORM_Q4_0) {
+            int8_t quants[GROUPS_MOST * 32];
+            dt_rvv07_q4_unpack(quants, row, groups, w->group_stride);
+            dt_rvv07_row_products(products, quants, copy, direction, groups, 32, 32);
+            continue;
+        }
+        dt_rvv07_row_products(products, row, copy, direction, groups, w->group, w->group_stride);
     }
     return 1;
 }

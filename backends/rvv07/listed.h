@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Unpacked rows of 8-bit matrices, up to 32 at a time, and the other entries of the shortlist.
+// Unpacked rows of 8-bit and 4-bit matrices, up to 32 at a time, and the other entries of the
+// shortlist.
 #ifndef DT_RVV07_LISTED_H
 #define DT_RVV07_LISTED_H
 
@@ -22,7 +23,7 @@ void rvv07_scales_of_range(struct rvv07_scales *s, const struct dt_matrix *w, ui
 const float *rvv07_scales_at(struct rvv07_scales *s, uint32_t g);
 
 // dt_backend.matmul_rows, or for rows [first, first + count) if index is NULL. Returns 1; or 0 with
-// nothing written, unless w is an unpacked 8-bit matrix whose groups are multiples of 32.
+// nothing written, unless w is an unpacked 8-bit or 4-bit matrix whose groups are multiples of 32.
 int rvv07_listed(float *out, const struct dt_matrix *w, const uint32_t *index, uint32_t first,
                  uint32_t count, const void *act);
 

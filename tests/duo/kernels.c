@@ -171,6 +171,42 @@ static float from_half(uint32_t h)
     return value;
 }
 
+// The same for Q4_0 blocks, and their unpacking.
+static void test_rows_q4(size_t rows, size_t groups, size_t gap)
+{
+    size_t step = 16 + gap, stride = groups * step + 7, padded = (rows + 3) / 4 * 4;
+    unsigned char w[20 * (8 * 20 + 7)];
+    int8_t x[8 * 32], plain[8 * 32], wanted[8 * 32];
+    uint32_t offsets[32];
+    int32_t sums[32 * 8], want[32 * 8];
+    for (size_t i = 0; i < sizeof w; i++)
+        w[i] = (unsigned char)(groups == 2 ? rows % 2 * 0xff : rnd());
+    for (size_t i = 0; i < sizeof x; i++)
+        x[i] = (int8_t)(groups == 2 ? 127 : (int)(rnd() % 255) - 127);
+    for (size_t r = 0; r < 32; r++)
+        offsets[r] = (uint32_t)(rnd() % 20 * stride);
+    memset(sums, 0x55, sizeof sums);
+    memset(want, 0x55, sizeof want);
+    for (size_t g = 0; g < groups; g++) {
+        for (size_t r = 0; r < padded; r++) {
+            want[32 * g + r] = 0;
+            for (size_t k = 0; k < 16; k++) {
+                unsigned char both = w[offsets[r] + g * step + k];
+                want[32 * g + r] +=
+                    ((both & 15) - 8) * x[g * 32 + k] + ((both >> 4) - 8) * x[g * 32 + k + 16];
+            }
+        }
+        for (size_t k = 0; k < 16; k++) {
+            wanted[g * 32 + k] = (int8_t)((w[offsets[0] + g * step + k] & 15) - 8);
+            wanted[g * 32 + k + 16] = (int8_t)((w[offsets[0] + g * step + k] >> 4) - 8);
+        }
+    }
+    dt_rvv07_q4_sums(sums, x, w, offsets, padded, groups, step);
+    same("q4_sums", rows, groups, sums, want, sizeof want);
+    dt_rvv07_q4_unpack(plain, w + offsets[0], groups, step);
+    same("q4_unpack", rows, groups, plain, wanted, groups * 32);
+}
+
 // Every half there is, in strips of odd lengths.
 static void test_halves(void)
 {
@@ -516,7 +552,7 @@ int main(void)
             test_strided(rows, g);
     for (size_t rows = 1; rows <= 32; rows++)
         for (size_t g = 1; g < 9; g++)
-            test_rows(rows, g, g % 3 ? 32 : 96, g % 2 * 2);
+            test_rows(rows, g, g % 3 ? 32 : 96, g % 2 * 2), test_rows_q4(rows, g, g % 3 * 2);
     test_halves();
     for (size_t n = 1; n < 300; n += 61) {
         test_f32(64, n);

@@ -146,12 +146,11 @@ static void reads_back(void **unused)
             }
 }
 
-// A vocabulary whose rows are mostly alike is packed by rows.
-static void sparse_rows(void **unused)
+// A vocabulary whose rows are mostly alike is packed by rows, which can be read in place.
+static void sparse_rows_of(uint32_t form)
 {
-    (void)unused;
     uint32_t rows = 4096, cols = 64;
-    struct dt_matrix w = random_matrix(DT_FORM_I8, rows, cols, 32);
+    struct dt_matrix w = random_matrix(form, rows, cols, form == DT_FORM_I8 ? 32 : 0);
     float row[64];
     for (uint32_t r = 900; r < rows; r++) {
         for (uint32_t i = 0; i < cols; i++)
@@ -159,10 +158,31 @@ static void sparse_rows(void **unused)
         dt_quantise_row(&w, r, row);
     }
     assert_true(rvv07_is_sparse(&w));
-    struct dt_matrix packed = packed_of(&layouts[1], &w), plain;
+    struct dt_matrix packed = packed_of(&layouts[1], &w), plain, in_place;
     assert_true(dt_packed_plain(&packed, &plain));
+    assert_int_equal(plain.form, form_read(&layouts[1], form));
     check_rows(&packed, &w);
-    free((void *)(uintptr_t)w.quants);
+    assert_true(dt_packed_by_rows(&packed, &in_place));
+    assert_int_equal(in_place.form, plain.form);
+    check_rows(&in_place, &w);
+    plain = dt_quantise_matrix(plain.form, rows, cols, plain.group, malloc(plain.bytes));
+    dt_packed_unpack(&packed, &plain, 0, rows);
+    check_rows(&plain, &w);
+    free((void *)(uintptr_t)memory_of(&plain));
+    free((void *)(uintptr_t)memory_of(&w));
+    free((void *)(uintptr_t)packed.quants);
+}
+
+static void sparse_rows(void **unused)
+{
+    (void)unused;
+    sparse_rows_of(DT_FORM_I8);
+    sparse_rows_of(DT_FORM_Q8_0);
+    sparse_rows_of(DT_FORM_Q4_0);
+    struct dt_matrix w = random_matrix(DT_FORM_Q4_0, 4096, 64, 0), unused_rows;
+    struct dt_matrix packed = packed_of(&layouts[1], &w);
+    assert_false(dt_packed_by_rows(&packed, &unused_rows)); // in tiles
+    free((void *)(uintptr_t)memory_of(&w));
     free((void *)(uintptr_t)packed.quants);
 }
 

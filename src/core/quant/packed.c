@@ -5,7 +5,7 @@
 
 #include "core/quant/quantise.h"
 
-enum kind { I8 = 1, Q4, F32, F16, BF16, I8_ROWS };
+enum kind { I8 = 1, Q4, F32, F16, BF16, I8_ROWS, Q4_ROWS };
 
 // A packed matrix as its header describes it.
 struct view {
@@ -39,9 +39,19 @@ static uint32_t value_bytes(const struct view *v)
     return v->kind == F32 ? 4 : 2;
 }
 
+static bool has_rows(const struct view *v)
+{
+    return v->kind == I8_ROWS || v->kind == Q4_ROWS;
+}
+
+static bool has_halves(const struct view *v)
+{
+    return v->kind == Q4 || v->kind == Q4_ROWS;
+}
+
 static bool has_scales(const struct view *v)
 {
-    return v->kind == I8 || v->kind == Q4 || v->kind == I8_ROWS;
+    return v->kind == I8 || has_halves(v) || has_rows(v);
 }
 
 // Bytes of one row, of the tiles' rows that do not exist too.
@@ -49,21 +59,22 @@ static uint64_t row_bytes(const struct view *v)
 {
     if (!has_scales(v))
         return (uint64_t)v->cols * value_bytes(v);
-    return v->cols / (v->kind == Q4 ? 2 : 1) + (uint64_t)(v->cols / v->group) * v->scale_bytes;
+    return v->cols / (has_halves(v) ? 2 : 1) + (uint64_t)(v->cols / v->group) * v->scale_bytes;
 }
 
 static uint64_t whole_bytes(const struct view *v)
 {
-    uint64_t part = v->kind == I8_ROWS ? 1 : v->rows16 ? 16 : 32; // rvv07's last tile may have 32
+    uint64_t part = has_rows(v) ? 1 : v->rows16 ? 16 : 32; // rvv07's last tile may have 32
     return header_bytes + (v->rows + part - 1) / part * part * row_bytes(v);
 }
 
-// The kinds of rows16-1 have the same numbers, except that rvv07-1 has I8_ROWS as 4.
+// The kinds of both layouts have the same numbers, except that rvv07-1 has I8_ROWS as 4, Q4_ROWS
+// as 5.
 static bool set_kind(struct view *v, uint32_t kind)
 {
-    if (kind < I8 || kind > (v->rows16 ? (uint32_t)BF16 : 4u))
+    if (kind < I8 || kind > BF16)
         return false;
-    v->kind = !v->rows16 && kind == 4 ? I8_ROWS : (enum kind)kind;
+    v->kind = v->rows16 || kind <= F32 ? (enum kind)kind : kind == 4 ? I8_ROWS : Q4_ROWS;
     return true;
 }
 
@@ -86,7 +97,7 @@ static bool view_of(const struct dt_matrix *w, struct view *v)
         return false;
     v->scale_bytes = v->rows16 && u32_at(h + 16) == DT_SCALE_F16 ? 2 : 4;
     if (has_scales(v)) {
-        if (v->group == 0 || v->cols % v->group != 0 || (v->kind == Q4 && v->group != 32) ||
+        if (v->group == 0 || v->cols % v->group != 0 || (has_halves(v) && v->group != 32) ||
             (v->rows16 && v->group % 4 != 0))
             return false;
         // the only forms with f16 scales are those with blocks of 32
@@ -110,7 +121,7 @@ bool dt_packed_plain(const struct dt_matrix *w, struct dt_matrix *plain)
     uint32_t form = v.kind == F32        ? DT_FORM_F32
                     : v.kind == F16      ? DT_FORM_F16
                     : v.kind == BF16     ? DT_FORM_BF16
-                    : v.kind == Q4       ? DT_FORM_Q4_0
+                    : has_halves(&v)     ? DT_FORM_Q4_0
                     : v.scale_bytes == 2 ? DT_FORM_Q8_0
                                          : DT_FORM_I8;
     *plain = dt_quantise_matrix(form, w->rows, w->cols, form == DT_FORM_I8 ? v.group : 0, NULL);
@@ -127,7 +138,7 @@ struct place {
 
 static struct place place_of(const struct view *v, uint32_t r)
 {
-    uint32_t most = v->kind == I8_ROWS ? 1 : v->rows16 ? 16 : 64, begin = r / most * most;
+    uint32_t most = has_rows(v) ? 1 : v->rows16 ? 16 : 64, begin = r / most * most;
     struct place p = {v->tiles + begin * row_bytes(v), r - begin, most};
     if (most == 64 && v->rows - begin <= 32)
         p.of = 32;
@@ -147,8 +158,8 @@ static const unsigned char *group_at(const struct view *v, const struct place *p
 
 static const unsigned char *scale_at(const struct view *v, const struct place *p, uint32_t g)
 {
-    if (v->kind == I8_ROWS)
-        return p->tile + v->cols + (size_t)g * 4;
+    if (has_rows(v))
+        return p->tile + v->cols / (v->kind == Q4_ROWS ? 2 : 1) + (size_t)g * 4;
     const unsigned char *at = group_at(v, p, g) + (size_t)p->row * v->scale_bytes;
     size_t quants = (size_t)(v->kind == Q4 ? v->group / 2 : v->group) * p->of;
     return v->rows16 ? at : at + quants; // before or after the quants
@@ -172,6 +183,10 @@ static int quant_of(const struct view *v, const struct place *p, uint32_t g, uin
 {
     if (v->kind == I8_ROWS)
         return (int8_t)p->tile[(size_t)g * v->group + k];
+    if (v->kind == Q4_ROWS) {
+        unsigned char both = p->tile[(size_t)g * 16 + k % 16];
+        return (k < 16 ? both & 15 : both >> 4) - 8;
+    }
     const unsigned char *at = group_at(v, p, g);
     if (v->rows16) {
         at += (size_t)16 * v->scale_bytes;
@@ -184,6 +199,24 @@ static int quant_of(const struct view *v, const struct place *p, uint32_t g, uin
         return (int8_t)at[(size_t)k * p->of + p->row];
     unsigned char both = at[(size_t)(k / 2) * p->of + p->row];
     return ((k % 2 ? both >> 4 : both & 15) ^ 8) - 8; // a signed half of a byte
+}
+
+bool dt_packed_by_rows(const struct dt_matrix *w, struct dt_matrix *plain)
+{
+    struct view v;
+    if (!view_of(w, &v) || !has_rows(&v))
+        return false;
+    *plain = *w;
+    plain->form = v.kind == Q4_ROWS ? DT_FORM_Q4_0 : DT_FORM_I8;
+    plain->group = v.group;
+    plain->scale_type = DT_SCALE_F32;
+    plain->quants = v.tiles;
+    plain->scales = v.tiles + v.cols / (v.kind == Q4_ROWS ? 2 : 1);
+    plain->row_stride = plain->scale_row_stride = (size_t)row_bytes(&v);
+    plain->group_stride = v.kind == Q4_ROWS ? 16 : v.group;
+    plain->scale_group_stride = sizeof(float);
+    plain->layout = NULL;
+    return true;
 }
 
 void dt_packed_row(const struct dt_matrix *w, uint32_t r, float *out)
@@ -236,7 +269,7 @@ static void unpack_group(const struct view *v, const struct place *p, uint32_t g
     } else {
         memcpy(scale, scale_at(v, p, g), v->scale_bytes);
     }
-    if (v->kind == Q4) {
+    if (has_halves(v)) {
         for (uint32_t k = 0; k < 16; k++)
             quants[k] =
                 (unsigned char)((quant_of(v, p, g, k) + 8) | (quant_of(v, p, g, k + 16) + 8) << 4);

@@ -20,6 +20,10 @@ const char *dt_packed_layouts(void);
 // and bytes of w. rvv07-1 keeps scales as floats, so its 8-bit matrices are described as I8.
 bool dt_packed_plain(const struct dt_matrix *w, struct dt_matrix *plain);
 
+// Describes the rows of w in place, as an I8 or Q4_0 matrix. False, unless they are contiguous: in
+// rvv07-1, the classifier of a model that uses a part of its vocabulary.
+bool dt_packed_by_rows(const struct dt_matrix *w, struct dt_matrix *plain);
+
 // Writes rows [begin, end) of w to `plain`: the matrix that dt_packed_plain describes, with
 // writable memory. They have the bits of the matrix that was packed.
 void dt_packed_unpack(const struct dt_matrix *w, const struct dt_matrix *plain, uint32_t begin,
