@@ -127,6 +127,10 @@ void dt_session_set_bound(struct dt_session *s, struct dt_sampler_bound bound);
 // are none: then all logits were computed, or there are no logits.
 bool dt_session_candidates(const struct dt_session *s, struct dt_candidates *out);
 
+// After candidates that the sampler is not sure of: adds less likely ones, valid as above. False
+// if that would not help; then all logits are needed.
+bool dt_session_widen_candidates(struct dt_session *s, struct dt_candidates *out);
+
 // The number of tokens evaluated so far, and the most that fit.
 uint32_t dt_session_position(const struct dt_session *s);
 uint32_t dt_session_capacity(const struct dt_session *s);

@@ -8,6 +8,8 @@
 #define LISTED_ROWS    64u   // rows of the shortlist in one item of a parallel loop
 #define CAPPED_AT_ONCE 4096u // logits
 #define FINITE_STEP    64u
+#define WIDEN_MARGIN   5.0f // temperatures
+#define WIDEN_LEAST    1e-3 // relative to the most likely token
 
 static float *row_at(const struct dt_session_group *g, uint32_t row)
 {
@@ -104,31 +106,64 @@ static float error_of_rows(struct listed_rows *l)
     return frequent > single ? frequent : single;
 }
 
-// Computes the candidates of s from its `hidden`; false where all logits are needed. columns: so
-// many sessions need logits in this pass.
+// What the candidates of s are made from: its `hidden`. columns: so many sessions need logits.
+static struct dt_shortlist_request request_of(const struct dt_session *s, struct listed_rows *l,
+                                              uint32_t columns)
+{
+    struct dt_session_group *g = s->group;
+    *l = (struct listed_rows){.f = &g->forward, .frequent = &g->list->frequent, .x = s->hidden};
+    return (struct dt_shortlist_request){
+        .user = (uint32_t)(s - g->sessions),
+        .most = g->forward.weights->classifier_rows.matrix.rows / (2 * columns),
+        .x = s->hidden,
+        .error = error_of_rows(l),
+        .recent = s->tokens,
+        .bound = s->bound,
+        .rows = compute_listed_rows,
+        .frequent = compute_frequent_rows,
+        .arg = l,
+    };
+}
+
+// Computes the candidates of s; false where all logits are needed.
 static bool make_candidates(struct dt_session *s, uint32_t position, uint32_t columns)
 {
     struct dt_session_group *g = s->group;
     const struct dt_forward *f = &g->forward;
-    const struct dt_linear *c = &f->weights->classifier_rows;
+    const struct dt_matrix *w = &f->weights->classifier_rows.matrix;
     uint64_t clock = dt_profile_begin(f->profile);
-    struct listed_rows l = {.f = f, .frequent = &g->list->frequent, .x = s->hidden};
-    struct dt_shortlist_request request = {
-        .user = (uint32_t)(s - g->sessions),
-        .most = c->matrix.rows / (2 * columns),
-        .x = s->hidden,
-        .error = error_of_rows(&l),
-        .recent = s->tokens,
-        .recent_count = position + 1,
-        .bound = s->bound,
-        .rows = compute_listed_rows,
-        .frequent = compute_frequent_rows,
-        .arg = &l,
-    };
+    struct listed_rows l;
+    struct dt_shortlist_request request = request_of(s, &l, columns);
+    request.recent_count = position + 1;
     s->pending = dt_shortlist_make(g->list, &f->stack, &request, &s->candidates);
     dt_profile_end(f->profile, clock, DT_OP_CLASSIFIER, DT_NO_LAYER, 1,
-                   s->candidates.count * (c->matrix.bytes / c->matrix.rows));
+                   s->candidates.count * (w->bytes / w->rows));
     return s->pending;
+}
+
+bool dt_session_widen_candidates(struct dt_session *s, struct dt_candidates *out)
+{
+    struct dt_session_group *g = s->group;
+    struct dt_forward *f = &g->forward;
+    struct dt_candidates *c = &s->candidates;
+    const atomic_int *cancel = f->compute.cancel;
+    // where the others count for little, more of them do not help
+    if (!s->pending || !(s->bound.temperature > 0) || c->outside < WIDEN_LEAST ||
+        c->bound.margin > s->bound.margin)
+        return false;
+    uint64_t clock = dt_profile_begin(f->profile);
+    f->compute.cancel = NULL; // the caller relies on the logits
+    struct listed_rows l;
+    struct dt_shortlist_request request = request_of(s, &l, 1);
+    uint32_t before = c->count;
+    request.bound.margin += WIDEN_MARGIN * s->bound.temperature;
+    bool made = dt_shortlist_widen(g->list, &f->stack, &request, c);
+    f->compute.cancel = cancel;
+    const struct dt_matrix *w = &f->weights->classifier_rows.matrix;
+    dt_profile_end(f->profile, clock, DT_OP_CLASSIFIER, DT_NO_LAYER, 1,
+                   (c->count - before) * (w->bytes / w->rows));
+    *out = *c;
+    return made;
 }
 
 // ---- all logits ----

@@ -93,6 +93,10 @@ uint32_t dt_engine_next_at(struct dt_engine *e, uint32_t index)
     struct dt_candidates candidates;
     if (dt_session_candidates(session, &candidates)) {
         uint32_t token = dt_sampler_some(sampler, &candidates);
+        if (token == DT_SAMPLER_UNSURE && dt_session_widen_candidates(session, &candidates)) {
+            sampler->unsure--; // a token counts once
+            token = dt_sampler_some(sampler, &candidates);
+        }
         if (token != DT_SAMPLER_UNSURE)
             return token;
     }

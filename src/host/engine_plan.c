@@ -128,6 +128,21 @@ const char *dt_engine_weights_text(const struct dt_weights_plan *plan, char *out
     return out;
 }
 
+// As dt_weights_build chooses the rows of the classifier.
+static size_t shortlist_bytes(const struct dt_engine *e, const struct dt_stack_instance *instance)
+{
+    const struct dt_matrix *whole = &e->model.classifier, *listed = dt_weights_listed(&e->model);
+    const struct dt_instance *by = dt_stack_for_matrix(&instance->stack, whole);
+    if (by && by->table.row_products)
+        listed = whole;
+    struct dt_linear classifier = {.matrix = *listed,
+                                   .by = dt_stack_for_matrix(&instance->stack, listed)};
+    bool packed = instance->pack == DT_PACK_ALWAYS || listed->form == DT_FORM_PACKED;
+    return dt_engine_needs_shortlist(e, &classifier.matrix, classifier.by)
+               ? dt_shortlist_measure(&classifier, packed, dt_engine_sessions(e))
+               : 0;
+}
+
 dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *instance,
                               struct dt_engine_plan *plan, struct dt_error *err)
 {
@@ -150,12 +165,7 @@ dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *ins
     plan->model_tables = e->model_block.bytes + e->vectors_block.bytes + e->vocab_block.bytes;
     plan->tokenizer = e->tokenizer_block.bytes;
     plan->sampler = dt_sampler_measure(e->model.hp.vocab);
-    const struct dt_matrix *listed = dt_weights_listed(&e->model);
-    struct dt_linear classifier = {.matrix = *listed,
-                                   .by = dt_stack_for_matrix(&instance->stack, listed)};
-    if (dt_engine_needs_shortlist(e, &classifier.matrix, classifier.by))
-        plan->shortlist = dt_shortlist_measure(&classifier, instance->pack == DT_PACK_ALWAYS,
-                                               dt_engine_sessions(e));
+    plan->shortlist = shortlist_bytes(e, instance);
     plan->total = plan->weights.arena_bytes + plan->model_tables + plan->tokenizer + plan->sampler +
                   plan->shortlist + plan->session.own + plan->session.scratch +
                   atomic_load(&instance->bytes);

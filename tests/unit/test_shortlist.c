@@ -98,6 +98,16 @@ static void tear_down(struct rig *r)
         free(all[i]);
 }
 
+static void multiply(struct rig *r, uint32_t dim)
+{
+    const struct dt_matrix *w = &r->classifier.matrix;
+    if (dt_backend_reference.act_bytes(NULL, w, 1))
+        dt_backend_reference.act_prepare(NULL, r->act, r->x, dim, 1, w);
+    else
+        memcpy(r->act, r->x, dim * sizeof *r->x);
+    dt_backend_reference.matmul(NULL, r->logits, w->rows, w, 0, w->rows, r->act, dim, 1);
+}
+
 // An input as in a model: away from the centre of the unused rows, or any.
 static void new_x(struct rig *r, uint32_t dim)
 {
@@ -107,26 +117,25 @@ static void new_x(struct rig *r, uint32_t dim)
         r->x[i] = size * (normal() - away * r->centre[i]);
     if (below(50) == 0)
         r->x[below(dim)] = below(2) ? INFINITY : NAN;
-    const struct dt_matrix *w = &r->classifier.matrix;
-    if (dt_backend_reference.act_bytes(NULL, w, 1))
-        dt_backend_reference.act_prepare(NULL, r->act, r->x, dim, 1, w);
-    else
-        memcpy(r->act, r->x, dim * sizeof *r->x);
-    dt_backend_reference.matmul(NULL, r->logits, w->rows, w, 0, w->rows, r->act, dim, 1);
+    multiply(r, dim);
 }
 
 static void check(struct rig *r, const struct dt_shortlist_request *q,
                   const struct dt_candidates *c)
 {
-    uint32_t vocab = r->classifier.matrix.rows, next = 0;
+    uint32_t vocab = r->classifier.matrix.rows;
     float largest = -INFINITY;
+    uint32_t *place = memory(vocab * sizeof *place); // in the list, from 1 on
+    for (uint32_t k = 0; k < c->count; k++) {
+        assert_int_equal(place[c->index[k]], 0);
+        place[c->index[k]] = k + 1;
+    }
     for (uint32_t i = 0; i < vocab; i++)
         largest = r->logits[i] > largest ? r->logits[i] : largest;
     double outside = 0;
     for (uint32_t i = 0; i < vocab; i++) {
-        if (next < c->count && c->index[next] == i) {
-            assert_memory_equal(&c->logits[next], &r->logits[i], sizeof *c->logits);
-            next++;
+        if (place[i]) {
+            assert_memory_equal(&c->logits[place[i] - 1], &r->logits[i], sizeof *c->logits);
             continue;
         }
         if (!(r->logits[i] < largest - q->bound.margin ||
@@ -137,10 +146,31 @@ static void check(struct rig *r, const struct dt_shortlist_request *q,
         if (q->bound.temperature > 0)
             outside += exp(((double)r->logits[i] - (double)largest) / (double)q->bound.temperature);
     }
-    assert_int_equal(next, c->count);
+    free(place);
     if (q->bound.temperature > 0 && !(outside <= c->outside))
         fail_msg("%u rows are left out, which add up to %.9g; the bound is %.9g", vocab - c->count,
                  outside, c->outside);
+}
+
+static uint32_t wider, refused;
+
+static void check_wider(struct rig *r, struct dt_shortlist_request *q, struct dt_candidates *c)
+{
+    uint32_t before = c->count, most = q->most;
+    double outside = c->outside;
+    q->bound.margin += (below(2) ? 5 : 1) * q->bound.temperature;
+    q->most = below(4) ? r->classifier.matrix.rows : before;
+    if (dt_shortlist_widen(&r->list, &r->stack, q, c)) {
+        wider += c->count > before;
+        assert_false(c->outside > 1.08 * outside); // 2^x is approximated
+        assert_true(c->bound.margin == q->bound.margin);
+    } else {
+        refused++;
+        assert_true(c->count == before && q->most == before);
+        q->bound = c->bound;
+    }
+    check(r, q, c);
+    q->most = most;
 }
 
 static void one_model(uint32_t form)
@@ -166,8 +196,13 @@ static void one_model(uint32_t form)
         for (uint32_t k = 0, most = below(8) ? vocab : 0; k < most;
              k++) // the best token is mostly among them
             recent[2] = r.logits[k] > r.logits[recent[2]] ? k : recent[2];
-        if (dt_shortlist_make(&r.list, &r.stack, &q, &c))
-            check(&r, &q, &c);
+        if (!dt_shortlist_make(&r.list, &r.stack, &q, &c))
+            continue;
+        check(&r, &q, &c);
+        for (uint32_t k = 1; k < c.count; k++)
+            assert_true(c.index[k - 1] < c.index[k]);
+        if (q.bound.temperature > 0)
+            check_wider(&r, &q, &c);
     }
     if (r.list.facts.used < 10) // otherwise nothing was tested
         fail_msg("only %u lists of 60 were made", (unsigned)r.list.facts.used);
@@ -182,6 +217,39 @@ static void lists(void **state)
                                      DT_FORM_I8,  DT_FORM_Q8_0, DT_FORM_Q4_0};
     for (int i = 0; i < 36; i++)
         one_model(forms[i % 6]);
+    assert_true(wider > 0 && refused > 0);
+}
+
+// A vocabulary that begins with the pieces that the model uses.
+static void frequent_first(void **state)
+{
+    (void)state;
+    struct rig r;
+    enum { VOCAB = 1600, USED = 300, DIM = 32 };
+    float row[DIM];
+    set_up(&r, DT_FORM_F32, VOCAB, DIM);
+    for (uint32_t k = 0; k < VOCAB; k++) {
+        for (uint32_t i = 0; i < DIM; i++)
+            row[i] = k < USED ? 2 * normal() : r.centre[i] + 0.01f * normal();
+        dt_quantise_row(&r.classifier.matrix, k, row);
+    }
+    for (int i = 0; i < 8; i++)
+        dt_shortlist_learn(&r.list);
+    uint32_t recent[1] = {0};
+    struct dt_candidates c;
+    struct dt_shortlist_request q = {
+        .most = VOCAB / 2, .x = r.x, .recent = recent, .recent_count = 1, .rows = rows, .arg = &r};
+    for (int k = 0; k < 20; k++) {
+        for (uint32_t i = 0; i < DIM; i++)
+            r.x[i] = 0.5f * normal() - 0.5f * r.centre[i];
+        multiply(&r, DIM);
+        for (uint32_t i = 0; i < USED; i++)
+            recent[0] = r.logits[i] > r.logits[recent[0]] ? i : recent[0];
+        assert_true(dt_shortlist_make(&r.list, &r.stack, &q, &c));
+        assert_in_range(c.count, 1, USED);
+        check(&r, &q, &c);
+    }
+    tear_down(&r);
 }
 
 // After a list that was too long, some evaluations are skipped.
@@ -217,6 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists),
+        cmocka_unit_test(frequent_first),
         cmocka_unit_test(pauses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,15 +3,26 @@
 
 #include <string.h>
 
+#include "core/quant/packed.h"
+
 #define SHARE      4u          // the copy has at most this part of all rows
 #define BYTES_MOST (32u << 20) // and at most so many bytes
+
+// The rows of `from` as a matrix that is not packed. A backend with row_products lists rows of its
+// own layout, where they are contiguous.
+static bool rows_of(const struct dt_matrix *from, const struct dt_instance *by,
+                    struct dt_matrix *rows)
+{
+    *rows = *from;
+    return from->form == DT_FORM_PACKED ? dt_packed_by_rows(from, rows) : !by->table.row_products;
+}
 
 uint32_t dt_frequent_rows_most(const struct dt_matrix *from, const struct dt_instance *by,
                                bool packed)
 {
-    // a backend with row_products lists rows of its own layout
-    if (!packed || !by || !by->table.pack || !by->table.pack_bytes || by->table.row_products ||
-        from->form == DT_FORM_PACKED || by->table.pack_bytes(by->ctx, from) == 0)
+    struct dt_matrix plain;
+    if (!packed || !by || !by->table.pack || !by->table.pack_bytes || !rows_of(from, by, &plain) ||
+        by->table.pack_bytes(by->ctx, &plain) == 0)
         return 0;
     size_t rows = from->rows / SHARE, fit = BYTES_MOST / (from->bytes / from->rows + 1);
     return (uint32_t)(rows < fit ? rows : fit) / DT_FREQUENT_BLOCK * DT_FREQUENT_BLOCK;
@@ -45,13 +56,13 @@ static struct dt_matrix shape_of_block(const struct dt_matrix *w, uint32_t rows)
 void dt_frequent_rows_alloc(struct dt_frequent_rows *f, const struct dt_linear *from, uint32_t most,
                             struct dt_arena *arena)
 {
-    const struct dt_matrix *w = &from->matrix;
-    struct dt_matrix block = shape_of_block(w, DT_FREQUENT_BLOCK);
     memset(f, 0, sizeof *f);
     f->from = from;
     f->most = most;
-    if (most == 0)
+    if (most == 0 || !rows_of(&from->matrix, from->by, &f->rows))
         return;
+    const struct dt_matrix *w = &f->rows;
+    struct dt_matrix block = shape_of_block(w, DT_FREQUENT_BLOCK);
     f->layout = from->by->table.layout;
     f->block_bytes = from->by->table.pack_bytes(from->by->ctx, &block);
     f->block_bytes = (f->block_bytes + DT_ALIGN - 1) / DT_ALIGN * DT_ALIGN;
@@ -64,7 +75,7 @@ void dt_frequent_rows_alloc(struct dt_frequent_rows *f, const struct dt_linear *
 // Copies rows index[0 .. count) to `gathered` and packs them.
 static void set_block(struct dt_frequent_rows *f, uint32_t b, const uint32_t *index, uint32_t count)
 {
-    const struct dt_matrix *w = &f->from->matrix;
+    const struct dt_matrix *w = &f->rows;
     const struct dt_instance *by = f->from->by;
     struct dt_matrix block = shape_of_block(w, count);
     const unsigned char *base;
@@ -102,7 +113,7 @@ uint32_t dt_frequent_rows_blocks(const struct dt_frequent_rows *f)
 
 struct dt_matrix dt_frequent_rows_block(const struct dt_frequent_rows *f, uint32_t b)
 {
-    const struct dt_matrix *w = &f->from->matrix;
+    const struct dt_matrix *w = &f->rows;
     uint32_t left = f->count - b * DT_FREQUENT_BLOCK;
     struct dt_matrix block = shape_of_block(w, left < DT_FREQUENT_BLOCK ? left : DT_FREQUENT_BLOCK);
     block.form = DT_FORM_PACKED;

@@ -11,7 +11,8 @@
 #define DT_FREQUENT_BLOCK 128u // rows of a block; each block is a packed matrix of its own
 
 struct dt_frequent_rows {
-    const struct dt_linear *from; // the whole matrix, not packed
+    const struct dt_linear *from; // the whole matrix
+    struct dt_matrix rows;        // the same, not packed
     uint32_t most, count;         // rows there is memory for; rows of the copy
     const char *layout;
     size_t block_bytes;

@@ -15,7 +15,7 @@
 // Logits to choose from: of all tokens or of some.
 struct dt_sampler_view {
     const float *logits;   // count of them
-    const uint32_t *index; // their tokens, ascending; NULL: 0, 1, 2 ...
+    const uint32_t *index; // their tokens, in any order; NULL: 0, 1, 2 ...
     uint32_t count;
     uint32_t vocab; // tokens in all
     // The other tokens' logits are at least DT_SAMPLER_QUICK_MARGIN * temperature below the

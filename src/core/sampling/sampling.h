@@ -40,11 +40,12 @@ struct dt_sampler_bound {
 
 // Some logits that meet a sampler's bound.
 struct dt_candidates {
-    const uint32_t *index;         // token ids, ascending
+    const uint32_t *index;         // token ids, ascending; if widened, in two such runs
     float *logits;                 // of these tokens; may be written to
     uint32_t count;                // 0: nothing is known, all logits are needed
     struct dt_sampler_bound bound; // what is met
     double outside;                // the bound's sum is at most this; 0 if bound.temperature is 0
+    float threshold;               // the others' bounds are below it; for dt_shortlist_widen
 };
 
 #endif

@@ -18,6 +18,7 @@
 #define MISSING_MOST   1024u // rows of a list that the copy of frequent rows may lack
 #define FREQUENT_LEAST 256u  // fewer rows are not copied
 #define FREQUENT_COST  3u    // a row that is read by itself takes as long as so many of the copy
+#define SCREEN_AT_ONCE 1024u // bounds, where a list is widened
 #define ROUNDING       4e-6  // of sums and products of floats here, relative
 
 typedef float lanes __attribute__((vector_size(16)));
@@ -276,44 +277,80 @@ static void compute_list(struct dt_shortlist *list, const struct dt_shortlist_re
         logits[list->missing_at[k]] = list->missing_logits[k];
 }
 
-bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
-                       const struct dt_shortlist_request *q, struct dt_candidates *out)
+// How the bounds of one x are computed and compared.
+struct screening {
+    float along, across, scale; // for dt_backend.screen
+    double slack;               // the most that any bound may be too low
+};
+
+static struct screening screening_of(const struct dt_shortlist *list,
+                                     const struct dt_shortlist_request *q)
 {
-    const struct dt_instance *by = stack->screen, *argmax = stack->argmax;
-    memset(out, 0, sizeof *out);
-    if (list->learned < list->vocab || q->recent_count == 0)
-        return false;
-    uint32_t *index = list->index + (size_t)q->user * list->capacity;
-    float *logits = list->logits + (size_t)q->user * list->capacity;
     uint32_t dim = list->classifier->matrix.cols;
     double square = dot(q->x, q->x, dim),
            along = dot(q->x, list->direction, dim) * list->direction_scale;
     double left = square - along * along;
     double length = sqrt(square), across = sqrt(left > 0 ? left : 0) + 1e-6 * length;
-    // the most that any bound may be too low
-    double slack = (double)list->norm_most * ((double)q->error + ROUNDING * length) +
-                   (double)list->along_error * fabs(along);
-    double certain = (double)least_certain(list, q, index, logits);
-    double limit = certain - (double)q->bound.margin - slack;
-    float threshold = (float)(limit - fabs(limit) * 0x1p-23); // rounded down
+    return (struct screening){
+        .along = (float)along,
+        .across = (float)(across * (1 + 1e-6)),
+        .scale = q->bound.temperature > 0 ? 1.44269504f / q->bound.temperature : 0.0f,
+        .slack = (double)list->norm_most * ((double)q->error + ROUNDING * length) +
+                 (double)list->along_error * fabs(along),
+    };
+}
 
-    // Screens a part first. If nearly all of its rows remain, the rest need not be screened.
-    double rest = 0, more = 0;
-    float turned = (float)(across * (1 + 1e-6)),
-          scale = q->bound.temperature > 0 ? 1.44269504f / q->bound.temperature : 0.0f;
-    uint32_t part = list->vocab / 8;
-    uint32_t count = by->table.screen(by->ctx, list->bounds, part, (float)along, turned, threshold,
-                                      scale, index, &rest);
-    if (count > part - part / 16) {
-        count = list->vocab;
-    } else {
-        uint32_t n = by->table.screen(by->ctx, list->bounds + part, list->vocab - part,
-                                      (float)along, turned, threshold, scale, index + count, &more);
-        for (uint32_t i = 0; i < n; i++)
-            index[count + i] += part;
-        count += n;
-        rest += more;
-    }
+static float rounded_down(double limit)
+{
+    return (float)(limit - fabs(limit) * 0x1p-23);
+}
+
+// The others are at most threshold + slack, and `rest` is relative to its exponential. The argmax
+// may be NaN while other logits are not.
+static void set_outside(struct dt_candidates *c, const struct screening *s, float largest,
+                        double rest)
+{
+    if (largest != largest)
+        largest = largest_of(c->logits, c->count);
+    double above = (double)c->threshold + s->slack * (1 + 1e-6) - (double)largest;
+    c->outside = rest * exp(above / (double)c->bound.temperature) * (1 + 1e-5);
+}
+
+// Lists the rows whose bounds are not below the threshold. Screens the last ones first, as many
+// vocabularies begin with their frequent pieces. If nearly all of them remain, the others need not
+// be screened: the result is the number of all rows.
+static uint32_t screen_all(const struct dt_shortlist *list, const struct dt_stack *stack,
+                           const struct screening *s, float threshold, uint32_t *index,
+                           double *rest)
+{
+    const struct dt_instance *by = stack->screen;
+    double more = 0;
+    uint32_t part = list->vocab / 8, first = list->vocab - part;
+    uint32_t last = by->table.screen(by->ctx, list->bounds + first, part, s->along, s->across,
+                                     threshold, s->scale, index + first, rest);
+    if (last > part - part / 16)
+        return list->vocab;
+    uint32_t count = by->table.screen(by->ctx, list->bounds, first, s->along, s->across, threshold,
+                                      s->scale, index, &more);
+    for (uint32_t i = 0; i < last; i++)
+        index[count + i] = index[first + i] + first;
+    *rest += more;
+    return count + last;
+}
+
+bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
+                       const struct dt_shortlist_request *q, struct dt_candidates *out)
+{
+    const struct dt_instance *argmax = stack->argmax;
+    memset(out, 0, sizeof *out);
+    if (list->learned < list->vocab || q->recent_count == 0)
+        return false;
+    uint32_t *index = list->index + (size_t)q->user * list->capacity;
+    float *logits = list->logits + (size_t)q->user * list->capacity;
+    struct screening s = screening_of(list, q);
+    double certain = (double)least_certain(list, q, index, logits), rest = 0;
+    float threshold = rounded_down(certain - (double)q->bound.margin - s.slack);
+    uint32_t count = screen_all(list, stack, &s, threshold, index, &rest);
     if (count == 0 || count > q->most) {
         list->passing = list->pause;
         list->pause = list->pause * 2 < PAUSE_LONGEST ? list->pause * 2 : PAUSE_LONGEST;
@@ -327,16 +364,61 @@ bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
     list->firsts += list->firsts < FIRSTS;
     list->facts.used++;
     list->facts.rows += count;
-    *out =
-        (struct dt_candidates){.index = index, .logits = logits, .count = count, .bound = q->bound};
-    if (q->bound.temperature > 0) {
-        // The others are at most threshold + slack, and `rest` is relative to its exponential. The
-        // argmax may be NaN while other logits are not.
-        float largest = logits[best];
-        if (largest != largest)
-            largest = largest_of(logits, count);
-        double above = (double)threshold + slack * (1 + 1e-6) - (double)largest;
-        out->outside = rest * exp(above / (double)q->bound.temperature) * (1 + 1e-5);
+    *out = (struct dt_candidates){.index = index,
+                                  .logits = logits,
+                                  .count = count,
+                                  .bound = q->bound,
+                                  .threshold = threshold};
+    if (q->bound.temperature > 0)
+        set_outside(out, &s, logits[best], rest);
+    return true;
+}
+
+// Appends the rows whose bounds are not below the threshold to the first `count`, which are
+// ascending, without those. Returns how many there are then, or 0 for more than `most`.
+static uint32_t screen_more(const struct dt_shortlist *list, const struct dt_stack *stack,
+                            const struct screening *s, float threshold, uint32_t *index,
+                            uint32_t count, uint32_t most, double *rest)
+{
+    const struct dt_instance *by = stack->screen;
+    uint32_t found[SCREEN_AT_ONCE], at = 0, all = count;
+    *rest = 0;
+    for (uint32_t begin = 0, n; begin < list->vocab; begin += n) {
+        double part = 0;
+        n = list->vocab - begin < SCREEN_AT_ONCE ? list->vocab - begin : SCREEN_AT_ONCE;
+        uint32_t here = by->table.screen(by->ctx, list->bounds + begin, n, s->along, s->across,
+                                         threshold, s->scale, found, &part);
+        *rest += part;
+        for (uint32_t k = 0; k < here; k++) {
+            uint32_t row = begin + found[k];
+            while (at < count && index[at] < row)
+                at++;
+            if (at < count && index[at] == row)
+                continue;
+            if (all >= most)
+                return 0;
+            index[all++] = row;
+        }
     }
+    return all;
+}
+
+bool dt_shortlist_widen(struct dt_shortlist *list, const struct dt_stack *stack,
+                        const struct dt_shortlist_request *q, struct dt_candidates *c)
+{
+    uint32_t *index = list->index + (size_t)q->user * list->capacity;
+    float *logits = list->logits + (size_t)q->user * list->capacity;
+    struct screening s = screening_of(list, q);
+    double rest, more = (double)q->bound.margin - (double)c->bound.margin;
+    float threshold = rounded_down((double)c->threshold - more);
+    uint32_t count = screen_more(list, stack, &s, threshold, index, c->count, q->most, &rest);
+    if (count == 0)
+        return false;
+    q->rows(q->arg, logits + c->count, index + c->count, count - c->count);
+    list->facts.rows += count - c->count;
+    c->count = count;
+    c->bound = q->bound;
+    c->threshold = threshold;
+    set_outside(c, &s, largest_of(logits, count), rest);
     return true;
 }

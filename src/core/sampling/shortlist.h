@@ -103,4 +103,11 @@ bool dt_shortlist_passes(struct dt_shortlist *list);
 bool dt_shortlist_make(struct dt_shortlist *list, const struct dt_stack *stack,
                        const struct dt_shortlist_request *request, struct dt_candidates *out);
 
+// Adds to the candidates of the user's last request those that a larger margin of the request's
+// bound asks for; their temperature is above 0. Only rows that are not among them are computed,
+// and follow them. recent is not used. False, with nothing changed, if there would be too many.
+bool dt_shortlist_widen(struct dt_shortlist *list, const struct dt_stack *stack,
+                        const struct dt_shortlist_request *request,
+                        struct dt_candidates *candidates);
+
 #endif
