@@ -152,8 +152,12 @@ static void examine(const struct dt_forward *f, const float *x, size_t stride, s
 struct attention {
     const struct dt_forward *f;
     uint32_t layer;
-    uint32_t window; // entries before this many are not attended to; 0: all are
+    uint32_t window;   // entries before this many are not attended to; 0: all are
+    uint32_t together; // heads of an item, with one column after the other; 0: column by column
 };
+
+// Keys and values of some heads that all columns of a batch read while they are in a core's cache.
+#define HEADS_BYTES (512u << 10)
 
 // Attention of some heads of one column.
 static void attend_heads(const struct attention *a, uint32_t column, uint32_t head, uint32_t last,
@@ -183,7 +187,8 @@ static void attend_heads(const struct attention *a, uint32_t column, uint32_t he
     }
 }
 
-// Items are heads of columns: item = column * heads + head.
+// Items are heads of columns, item = column * heads + head; or columns of `together` heads, item =
+// head / together * columns + column.
 static void attention_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
 {
     const struct attention *a = arg;
@@ -191,6 +196,12 @@ static void attention_body(void *arg, uint32_t begin, uint32_t end, uint32_t wor
     const struct dt_hparams *hp = &f->model->hp;
     float *scores = f->scratch.scores + (size_t)worker * hp->heads * f->score_stride;
     while (begin < end && !dt_compute_cancelled(&f->compute)) {
+        if (a->together) {
+            uint32_t head = begin / f->columns * a->together, last = head + a->together;
+            attend_heads(a, begin++ % f->columns, head, last < hp->heads ? last : hp->heads,
+                         scores);
+            continue;
+        }
         uint32_t column = begin / hp->heads, head = begin % hp->heads;
         uint32_t last = end - begin < hp->heads - head ? head + (end - begin) : hp->heads;
         attend_heads(a, column, head, last, scores);
@@ -383,7 +394,8 @@ static void project(struct dt_forward *f, uint32_t layer, const float *x)
 static size_t attend_all(struct dt_forward *f, uint32_t layer)
 {
     const struct dt_hparams *hp = &f->model->hp;
-    struct attention a = {f, layer, f->model->layers[layer].window};
+    struct attention a = {f, layer, f->model->layers[layer].window, 0};
+    uint32_t items = hp->heads * f->columns;
     size_t read = 0, work = 0;
     for (uint32_t r = 0; r < f->run_count; r++) {
         const struct dt_forward_run *run = &f->runs[r];
@@ -394,7 +406,12 @@ static size_t attend_all(struct dt_forward *f, uint32_t layer)
         read += bytes;
         work += bytes * run->columns;
     }
-    dt_compute_spread(&f->compute, attention_body, &a, hp->heads * f->columns, work);
+    if (f->run_count == 1 && f->columns > 1) {
+        size_t fit = HEADS_BYTES / (read / hp->kv_heads + 1);
+        a.together = fit < 2 ? 2 : fit < 8 ? (uint32_t)fit / 2 * 2 : 8;
+        items = (hp->heads + a.together - 1) / a.together * f->columns;
+    }
+    dt_compute_spread(&f->compute, attention_body, &a, items, work);
     return read;
 }
 
