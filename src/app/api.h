@@ -57,6 +57,7 @@ struct dt_app_figures {
     uint64_t own_memory;   // bytes the engine has allocated (KV cache, scratch, tables)
     uint64_t seed;         // of this turn
     uint32_t threads;
+    double per_pass;  // tokens that a pass evaluates, by speculation; 0: it is not used
     bool slow;        // no backend but the reference was found for the model; a notice says why
     bool unsaved;     // the library cannot be written: finished turns wait in memory
     bool streamed;    // the weights are read while they are computed; `weights` has the figures

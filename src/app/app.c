@@ -32,6 +32,8 @@ static void on_log(void *arg, int level, const char *line)
 
 static dt_status new_engine(struct dt_app *app, const struct dt_settings *s, struct dt_error *err)
 {
+    char draft[512];
+    const char *given = dt_settings_path(s, DT_SET_DRAFT, draft, sizeof draft);
     struct dt_engine_options engine = {
         .stack = dt_settings_text(s, DT_SET_BACKEND),
         .threads = (uint32_t)dt_settings_uint(s, DT_SET_THREADS),
@@ -41,6 +43,8 @@ static dt_status new_engine(struct dt_app *app, const struct dt_settings *s, str
         .pack = dt_pack_policy_of(dt_settings_text(s, DT_SET_PACK)),
         .weights = dt_weights_place_of(dt_settings_text(s, DT_SET_WEIGHTS)),
         .memory_limit = (size_t)dt_settings_uint(s, DT_SET_MEM_LIMIT),
+        .draft = dt_draft_policy_of(given ? given : "auto"),
+        .draft_file = given ? dt_draft_file_of(given) : NULL,
         .without_shortlist = !dt_settings_on(s, DT_SET_SHORTLIST),
     };
     dt_status status = dt_engine_new(&app->engine, &engine, err);

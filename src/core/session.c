@@ -39,6 +39,7 @@ static dt_status resolve_options(struct dt_session_group *g, const struct dt_mod
     uint64_t columns = (uint64_t)capacity * g->count; // that can be evaluated together
     dt_forward_init(&g->forward, model, batch < columns ? batch : (uint32_t)columns, capacity);
     g->row_stride = (model->hp.vocab + 15u) / 16u * (size_t)16;
+    g->guessed.most = g->count == 1 && options->guesses < g->forward.batch ? options->guesses : 0;
     g->follow_services = options->threads == 0 && services && services->threads;
     g->forward.compute = (struct dt_compute){
         .services = services,
@@ -70,6 +71,11 @@ static void alloc_own(struct dt_session_group *g, struct dt_session *sessions,
     bytes->tables = arena->used - begin;
     begin = arena->used;
     g->logits = dt_arena_alloc(arena, g->count, g->row_stride * sizeof *g->logits);
+    if (g->guessed.most) {
+        size_t columns = g->guessed.most + 1;
+        g->guessed.normed = dt_arena_alloc(arena, columns, g->forward.dim_stride * sizeof(float));
+        g->guessed.logits = dt_arena_alloc(arena, columns, g->row_stride * sizeof(float));
+    }
     bytes->logits = arena->used - begin;
     begin = arena->used;
     for (uint32_t i = 0; i < g->count; i++) {
@@ -164,9 +170,11 @@ struct dt_session *dt_session_in_group(struct dt_session *s, uint32_t index)
     return index < s->group->count ? &s->group->sessions[index] : NULL;
 }
 
-// Computes pending logits and drops the candidates, before the weights or the shortlist change.
+// Computes pending logits and drops the candidates and guesses, before the weights or the shortlist
+// change.
 static void settle_logits(struct dt_session_group *g)
 {
+    g->guessed.left = 0;
     for (uint32_t i = 0; i < g->count; i++) {
         (void)dt_session_logits(&g->sessions[i]);
         g->sessions[i].candidates.count = 0;
@@ -241,6 +249,19 @@ void dt_session_forget_logits(struct dt_session *s)
     s->have_logits = s->pending = false;
     s->candidates.count = 0;
     s->logits = NULL;
+    s->group->guessed.left = 0;
+}
+
+uint32_t dt_session_guesses(const struct dt_session *s)
+{
+    return s->group->guessed.left;
+}
+
+const float *dt_session_guess_logits(const struct dt_session *s, uint32_t index)
+{
+    const struct dt_session_guessed *d = &s->group->guessed;
+    return d->classified && index < d->left ? d->logits + (d->at + 1 + index) * s->group->row_stride
+                                            : NULL;
 }
 
 float *dt_session_logits(struct dt_session *s)

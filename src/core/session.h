@@ -23,6 +23,8 @@ struct dt_session_options {
     uint32_t kv_type;  // enum dt_kv_type; 0: DT_KV_F32
     uint32_t threads;  // workers that parallel_for may use; 0: as many as the services have
     uint32_t sessions; // of the group, at most DT_SESSIONS_MAX; 0: 1
+    uint32_t guesses;  // that dt_session_eval_guessing may evaluate, less than `batch`; more are
+                       // none, and a group of several sessions has none
 };
 
 #define DT_SESSIONS_MAX 64u
@@ -95,6 +97,7 @@ struct dt_session_part {
     bool concurrent; // the sink may be called for several positions at once, on several threads, in
                      // any order
     bool no_logits;  // without a sink: of no token, because more of the text follows
+    uint32_t guesses;     // the last so many of `tokens` are not appended: dt_session_eval_guessing
     dt_status status;     // result: as of dt_session_eval
     struct dt_error *err; // filled unless status is DT_OK; may be NULL
 };
@@ -104,6 +107,22 @@ struct dt_session_part {
 // the others. Returns DT_OK if all parts are, else the status of the first that is not. Logits of
 // sessions that take no part stay valid, but at another address: ask dt_session_logits again.
 dt_status dt_session_eval_parts(struct dt_session_part *parts, uint32_t count);
+
+// Appends one token, and evaluates guesses of the tokens behind it in the same pass. The session
+// then holds the token, exactly as after dt_session_eval; and if the next token that is evaluated
+// alone is the first guess, it is appended without a pass, and so on. What is appended otherwise,
+// truncate, restore and swap drop the guesses. So a right guess saves a pass, and a wrong one
+// changes nothing. As many guesses are used as the options, the batch and the capacity allow; those
+// outside the vocabulary end the list. Errors as dt_session_eval.
+dt_status dt_session_eval_guessing(struct dt_session *s, uint32_t token, const uint32_t *guesses,
+                                   uint32_t count, struct dt_error *err);
+
+// How many guesses the session holds; they are in dt_session_tokens() from the position on.
+uint32_t dt_session_guesses(const struct dt_session *s);
+
+// The logits of guess `index`, below dt_session_guesses(); NULL if they are computed when it is
+// appended, by a shortlist. Valid until the next pass.
+const float *dt_session_guess_logits(const struct dt_session *s, uint32_t index);
 
 // Whether the last evaluation computed with finite numbers only; if not, it ended with
 // DT_BAD_INPUT.

@@ -1,251 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Evaluation: passes over the parts of several sessions, and the classifier.
+// Evaluation: passes over the parts of several sessions.
 #include <string.h>
 
 #include "base/bits.h"
 #include "core/session_state.h"
 
-#define LISTED_ROWS    64u   // rows of the shortlist in one item of a parallel loop
-#define CAPPED_AT_ONCE 4096u // logits
-#define FINITE_STEP    64u
-#define WIDEN_MARGIN   5.0f // temperatures
-#define WIDEN_LEAST    1e-3 // relative to the most likely token
-
-static float *row_at(const struct dt_session_group *g, uint32_t row)
-{
-    return g->logits + row * g->row_stride;
-}
-
-// ---- candidates ----
-
-// The rows of a shortlist, for all workers.
-struct listed_rows {
-    const struct dt_forward *f;
-    const struct dt_frequent_rows *frequent;
-    const float *x;
-    enum { NOTHING, SINGLE_ROWS, FREQUENT_ROWS } prepared; // what act is prepared for
-    const void *act;
-    float *out;
-    const uint32_t *index;
-    uint32_t count;
-};
-
-static void listed_rows_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
-{
-    (void)worker;
-    const struct listed_rows *l = arg;
-    const struct dt_linear *c = &l->f->weights->classifier_rows;
-    uint32_t first = begin * LISTED_ROWS,
-             last = end * LISTED_ROWS < l->count ? end * LISTED_ROWS : l->count;
-    if (!dt_compute_cancelled(&l->f->compute))
-        c->by->table.matmul_rows(c->by->ctx, l->out + first, &c->matrix, l->index + first,
-                                 last - first, l->act);
-}
-
-static void prepare_single(struct listed_rows *l)
-{
-    if (l->prepared != SINGLE_ROWS)
-        l->act = dt_linear_prepare(&l->f->compute, &l->f->weights->classifier_rows, l->x,
-                                   l->f->dim_stride, 1);
-    l->prepared = SINGLE_ROWS;
-}
-
-static void compute_listed_rows(void *arg, float *out, const uint32_t *index, uint32_t count)
-{
-    struct listed_rows *l = arg;
-    const struct dt_matrix *w = &l->f->weights->classifier_rows.matrix;
-    prepare_single(l);
-    l->out = out;
-    l->index = index;
-    l->count = count;
-    dt_compute_spread(&l->f->compute, listed_rows_body, l, (count + LISTED_ROWS - 1) / LISTED_ROWS,
-                      (size_t)count * (w->bytes / w->rows));
-}
-
-static void frequent_rows_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
-{
-    (void)worker;
-    const struct listed_rows *l = arg;
-    const struct dt_instance *by = l->frequent->from->by;
-    for (uint32_t b = begin; b < end && !dt_compute_cancelled(&l->f->compute); b++) {
-        struct dt_matrix block = dt_frequent_rows_block(l->frequent, b);
-        by->table.matmul(by->ctx, l->frequent->out + (size_t)b * DT_FREQUENT_BLOCK, block.rows,
-                         &block, 0, block.rows, l->act, l->f->dim_stride, 1);
-    }
-}
-
-static void prepare_frequent(struct listed_rows *l)
-{
-    struct dt_linear block = {.matrix = dt_frequent_rows_block(l->frequent, 0),
-                              .by = l->frequent->from->by};
-    l->act = dt_linear_prepare(&l->f->compute, &block, l->x, l->f->dim_stride, 1);
-    l->prepared = FREQUENT_ROWS;
-}
-
-static void compute_frequent_rows(void *arg)
-{
-    struct listed_rows *l = arg;
-    uint32_t blocks = dt_frequent_rows_blocks(l->frequent);
-    prepare_frequent(l);
-    dt_compute_spread(&l->f->compute, frequent_rows_body, l, blocks,
-                      blocks * l->frequent->block_bytes);
-}
-
-// A bound of the error of both ways to compute rows.
-static float error_of_rows(struct listed_rows *l)
-{
-    const struct dt_linear *c = &l->f->weights->classifier_rows;
-    float frequent = 0;
-    if (l->frequent->count > 0) {
-        struct dt_matrix block = dt_frequent_rows_block(l->frequent, 0);
-        prepare_frequent(l);
-        frequent = c->by->table.act_error(c->by->ctx, l->act, l->x, &block);
-    }
-    prepare_single(l);
-    float single = c->by->table.act_error(c->by->ctx, l->act, l->x, &c->matrix);
-    return frequent > single ? frequent : single;
-}
-
-// What the candidates of s are made from: its `hidden`. columns: so many sessions need logits.
-static struct dt_shortlist_request request_of(const struct dt_session *s, struct listed_rows *l,
-                                              uint32_t columns)
-{
-    struct dt_session_group *g = s->group;
-    *l = (struct listed_rows){.f = &g->forward, .frequent = &g->list->frequent, .x = s->hidden};
-    return (struct dt_shortlist_request){
-        .user = (uint32_t)(s - g->sessions),
-        .most = g->forward.weights->classifier_rows.matrix.rows / (2 * columns),
-        .x = s->hidden,
-        .error = error_of_rows(l),
-        .recent = s->tokens,
-        .bound = s->bound,
-        .rows = compute_listed_rows,
-        .frequent = compute_frequent_rows,
-        .arg = l,
-    };
-}
-
-// Computes the candidates of s; false where all logits are needed.
-static bool make_candidates(struct dt_session *s, uint32_t position, uint32_t columns)
-{
-    struct dt_session_group *g = s->group;
-    const struct dt_forward *f = &g->forward;
-    const struct dt_matrix *w = &f->weights->classifier_rows.matrix;
-    uint64_t clock = dt_profile_begin(f->profile);
-    struct listed_rows l;
-    struct dt_shortlist_request request = request_of(s, &l, columns);
-    request.recent_count = position + 1;
-    s->pending = dt_shortlist_make(g->list, &f->stack, &request, &s->candidates);
-    dt_profile_end(f->profile, clock, DT_OP_CLASSIFIER, DT_NO_LAYER, 1,
-                   s->candidates.count * (w->bytes / w->rows));
-    return s->pending;
-}
-
-bool dt_session_widen_candidates(struct dt_session *s, struct dt_candidates *out)
-{
-    struct dt_session_group *g = s->group;
-    struct dt_forward *f = &g->forward;
-    struct dt_candidates *c = &s->candidates;
-    const atomic_int *cancel = f->compute.cancel;
-    // where the others count for little, more of them do not help
-    if (!s->pending || !(s->bound.temperature > 0) || c->outside < WIDEN_LEAST ||
-        c->bound.margin > s->bound.margin)
-        return false;
-    uint64_t clock = dt_profile_begin(f->profile);
-    f->compute.cancel = NULL; // the caller relies on the logits
-    struct listed_rows l;
-    struct dt_shortlist_request request = request_of(s, &l, 1);
-    uint32_t before = c->count;
-    request.bound.margin += WIDEN_MARGIN * s->bound.temperature;
-    bool made = dt_shortlist_widen(g->list, &f->stack, &request, c);
-    f->compute.cancel = cancel;
-    const struct dt_matrix *w = &f->weights->classifier_rows.matrix;
-    dt_profile_end(f->profile, clock, DT_OP_CLASSIFIER, DT_NO_LAYER, 1,
-                   (c->count - before) * (w->bytes / w->rows));
-    *out = *c;
-    return made;
-}
-
-// ---- all logits ----
-
-struct capping {
-    const struct dt_session_group *g;
-    float *out;
-    uint32_t parts; // of a column
-};
-
-static void cap_body(void *arg, uint32_t begin, uint32_t end, uint32_t worker)
-{
-    (void)worker;
-    const struct capping *c = arg;
-    const struct dt_forward *f = &c->g->forward;
-    const struct dt_instance *by = f->stack.softcap;
-    for (uint32_t i = begin; i < end; i++) {
-        uint32_t first = i % c->parts * CAPPED_AT_ONCE, left = f->model->hp.vocab - first;
-        by->table.softcap(by->ctx, c->out + i / c->parts * c->g->row_stride + first,
-                          left < CAPPED_AT_ONCE ? left : CAPPED_AT_ONCE, f->model->hp.logit_cap);
-    }
-}
-
-// Computes the logits of columns of x, dim_stride apart, into rows from `out` on.
-static void compute_logits(struct dt_session_group *g, const float *x, float *out, uint32_t columns)
-{
-    const struct dt_forward *f = &g->forward;
-    const struct dt_linear *c = &f->weights->classifier;
-    uint32_t vocab = f->model->hp.vocab;
-    uint64_t clock = dt_profile_begin(f->profile);
-    dt_linear_multiply(&f->compute, &c, &out, &g->row_stride, 1, x, f->dim_stride, columns);
-    if (f->model->hp.logit_cap > 0) {
-        struct capping capping = {g, out, (vocab + CAPPED_AT_ONCE - 1) / CAPPED_AT_ONCE};
-        dt_compute_spread(&f->compute, cap_body, &capping, capping.parts * columns,
-                          (size_t)columns * vocab * sizeof(float) * 16);
-    }
-    dt_profile_end(f->profile, clock, DT_OP_CLASSIFIER, DT_NO_LAYER, columns, c->matrix.bytes);
-    if (g->list)
-        g->list->facts.full += columns;
-}
-
-static bool is_held(const struct dt_session_group *g, const float *row)
-{
-    for (uint32_t i = 0; i < g->count; i++) {
-        if (g->sessions[i].logits == row)
-            return true;
-    }
-    return false;
-}
-
-// Moves the logits of sessions outside the pass to the last rows. Returns how many rows are free
-// before them: one for each session of the pass, or more.
-static uint32_t make_rows_free(struct dt_session_group *g)
-{
-    uint32_t rows = g->count, to;
-    for (uint32_t i = 0; i < g->count; i++)
-        rows -= g->sessions[i].logits != NULL;
-    to = rows;
-    for (uint32_t i = 0; i < g->count; i++) {
-        struct dt_session *s = &g->sessions[i];
-        if (!s->logits || s->logits >= row_at(g, rows))
-            continue;
-        while (is_held(g, row_at(g, to)))
-            to++;
-        s->logits = memcpy(row_at(g, to), s->logits, g->row_stride * sizeof *s->logits);
-    }
-    return rows;
-}
-
-void dt_session_classify_pending(struct dt_session *s)
-{
-    struct dt_session_group *g = s->group;
-    const atomic_int *cancel = g->forward.compute.cancel;
-    uint32_t row = 0;
-    while (is_held(g, row_at(g, row)))
-        row++;
-    s->logits = row_at(g, row);
-    g->forward.compute.cancel = NULL; // the caller relies on the logits
-    compute_logits(g, s->hidden, s->logits, 1);
-    g->forward.compute.cancel = cancel;
-    s->pending = false;
-}
+#define FINITE_STEP 64u
+#define MAX_GUESSES 15u
 
 // ---- the logits of a pass ----
 
@@ -279,7 +40,7 @@ static uint32_t list_wanted(struct dt_session_group *g, bool last)
         struct dt_session_part *part = g->run_parts[r];
         struct dt_session *s = part->session;
         for (uint32_t c = 0; c < run->columns; c++, column++) {
-            bool is_last = s->done + c + 1 == part->count;
+            bool is_last = s->done + c + 1 >= part->count - part->guesses;
             if (is_last == last && (part->sink || (last && !part->no_logits)))
                 g->wanted[n++] = (struct dt_session_wanted){.session = s,
                                                             .part = part,
@@ -317,7 +78,7 @@ static bool is_finite(const struct dt_session_wanted *w, const float *normed)
     const struct dt_hparams *hp = &s->group->forward.model->hp;
     if (s->finite.lost || !dt_all_finite(normed, hp->dim))
         return false;
-    if (s->group->examined && !w->part->sink && w->part->count == 1 &&
+    if (s->group->examined && !w->part->sink && w->part->count - w->part->guesses == 1 &&
         w->position % FINITE_STEP != 0)
         return true;
     return s->pending ? dt_all_finite(s->candidates.logits, s->candidates.count)
@@ -360,15 +121,16 @@ static void settle_column(struct dt_session_wanted *w)
     }
 }
 
-// All logits of wanted columns, whose norms are in scratch.normed, into the first rows.
-static void classify(struct dt_session_group *g, struct dt_session_wanted *wanted, uint32_t n)
+// What follows from the logits of wanted columns, in rows from `rows` on; their norms are in
+// scratch.normed.
+static void settle(struct dt_session_group *g, struct dt_session_wanted *wanted, uint32_t n,
+                   float *rows)
 {
     const struct dt_forward *f = &g->forward;
-    compute_logits(g, f->scratch.normed, g->logits, n);
     if (dt_compute_cancelled(&f->compute))
         return;
     for (uint32_t k = 0; k < n; k++) {
-        wanted[k].logits = row_at(g, k);
+        wanted[k].logits = rows + k * g->row_stride;
         if (wanted[k].last) {
             wanted[k].session->logits = wanted[k].logits;
             wanted[k].session->have_logits = true;
@@ -383,6 +145,13 @@ static void classify(struct dt_session_group *g, struct dt_session_wanted *wante
         settle_column(&wanted[k]);
     }
     g->examined = g->examined || finite;
+}
+
+// All logits of wanted columns, whose norms are in scratch.normed, into the first rows.
+static void classify(struct dt_session_group *g, struct dt_session_wanted *wanted, uint32_t n)
+{
+    dt_session_compute_logits(g, g->forward.scratch.normed, g->logits, n);
+    settle(g, wanted, n, g->logits);
 }
 
 // Makes candidates for those of the last columns whose sampler may need no more. Returns how many
@@ -404,7 +173,7 @@ static uint32_t list_candidates(struct dt_session_group *g, uint32_t n)
         float *x = f->scratch.normed + k * f->dim_stride;
         if (!w->part->sink && s->bound.partial) {
             memcpy(s->hidden, x, f->model->hp.dim * sizeof *x);
-            bool made = make_candidates(s, w->position, able);
+            bool made = dt_session_make_candidates(s, w->position, able);
             if (dt_compute_cancelled(&f->compute))
                 return 0;
             if (made) {
@@ -420,10 +189,86 @@ static uint32_t list_candidates(struct dt_session_group *g, uint32_t n)
     return left;
 }
 
+// ---- guesses ----
+
+// The logits of the first wanted column, whose norm is in scratch.normed, as of a single token.
+static void classify_one(struct dt_session_group *g)
+{
+    if (list_candidates(g, 1) > 0)
+        classify(g, g->wanted, 1);
+}
+
+// A pass with guesses: the logits of its token. Those of the guesses are computed when they are
+// needed, by the shortlist; without one together with the token's, because the product reads the
+// classifier once for all columns.
+static void classify_guesses(struct dt_session_group *g)
+{
+    struct dt_session_guessed *d = &g->guessed;
+    float *normed = g->forward.scratch.normed;
+    uint32_t n = list_wanted(g, true);
+    norm_wanted(g, g->wanted, n);
+    memcpy(d->normed, normed, n * g->forward.dim_stride * sizeof *normed);
+    d->at = 0;
+    d->classified = !g->list || !g->examined || !g->wanted[0].session->bound.partial ||
+                    !dt_shortlist_is_ready(g->list);
+    if (!d->classified) {
+        classify_one(g);
+        return;
+    }
+    if (g->list && g->examined && g->wanted[0].session->bound.partial) {
+        dt_shortlist_learn(g->list);
+        (void)dt_shortlist_passes(g->list);
+    }
+    dt_session_compute_logits(g, normed, d->logits, n);
+    settle(g, g->wanted, 1, d->logits);
+}
+
+// Appends the first guess, if that is the part's token: its keys and values are stored already.
+// False if it is not.
+static bool append_guess(struct dt_session_part *part)
+{
+    struct dt_session *s = part->session;
+    struct dt_session_group *g = s->group;
+    struct dt_session_guessed *d = &g->guessed;
+    uint32_t left = d->left, stride = (uint32_t)g->forward.dim_stride;
+    if (left == 0 || part->count != 1 || part->sink || part->guesses ||
+        part->tokens[0] != s->tokens[s->position])
+        return false;
+    s->done = 0;
+    part->status = DT_OK;
+    dt_session_forget_logits(s);
+    g->forward.compute.cancel = s->cancel;
+    d->at++;
+    if (!part->no_logits) {
+        g->wanted[0] = (struct dt_session_wanted){
+            .session = s, .part = part, .position = s->position, .last = true};
+        memcpy(g->forward.scratch.normed, d->normed + d->at * stride, stride * sizeof(float));
+        if (d->classified)
+            settle(g, g->wanted, 1, d->logits + d->at * g->row_stride);
+        else
+            classify_one(g);
+    }
+    if (dt_compute_cancelled(&g->forward.compute))
+        part->status = fail_cancelled(part);
+    g->forward.compute.cancel = NULL;
+    if (part->status != DT_OK)
+        return true;
+    d->left = left - 1;
+    s->position++;
+    s->done = 1;
+    if (s->progress)
+        s->progress(s->progress_arg, 1, 1);
+    return true;
+}
+
 static void classify_pass(struct dt_session_group *g)
 {
     const struct dt_compute *on = &g->forward.compute;
-    uint32_t rows = make_rows_free(g), n = list_wanted(g, false), step;
+    if (g->run_parts[0]->guesses) {
+        classify_guesses(g);
+        return;
+    }
+    uint32_t rows = dt_session_make_rows_free(g), n = list_wanted(g, false), step;
     for (uint32_t k = 0; k < n && !dt_compute_cancelled(on); k += step) {
         step = n - k < rows ? n - k : rows;
         norm_wanted(g, g->wanted + k, step);
@@ -509,10 +354,11 @@ static void finish_pass(struct dt_session_group *g)
             part->status = fail_not_finite(s, part->err);
         if (part->status != DT_OK)
             continue;
-        s->position += g->runs[r].columns;
+        s->position += g->runs[r].columns - part->guesses;
         s->done += g->runs[r].columns;
+        g->guessed.left = part->guesses;
         if (s->progress)
-            s->progress(s->progress_arg, s->done, part->count);
+            s->progress(s->progress_arg, s->done - part->guesses, part->count - part->guesses);
     }
 }
 
@@ -521,6 +367,8 @@ dt_status dt_session_eval_parts(struct dt_session_part *parts, uint32_t count)
     if (count == 0)
         return DT_OK;
     struct dt_session_group *g = parts[0].session->group;
+    if (count == 1 && append_guess(&parts[0]))
+        return parts[0].status;
     for (uint32_t i = 0; i < count; i++) {
         struct dt_session *s = parts[i].session;
         s->done = 0;
@@ -555,5 +403,26 @@ dt_status dt_session_eval(struct dt_session *s, const uint32_t *tokens, uint32_t
         .sink_arg = sink_arg,
         .err = err,
     };
+    return dt_session_eval_parts(&part, 1);
+}
+
+dt_status dt_session_eval_guessing(struct dt_session *s, uint32_t token, const uint32_t *guesses,
+                                   uint32_t count, struct dt_error *err)
+{
+    const struct dt_forward *f = &s->group->forward;
+    uint32_t most = s->group->guessed.most, free = s->cache.capacity - s->position, n = 0;
+    uint32_t tokens[MAX_GUESSES + 1] = {token};
+    most = most < MAX_GUESSES ? most : MAX_GUESSES;
+    while (n < count && n < most && n + 1 < free && guesses[n] < f->model->hp.vocab) {
+        tokens[n + 1] = guesses[n];
+        n++;
+    }
+    struct dt_session_part part = {
+        .session = s, .tokens = tokens, .count = n + 1, .guesses = n, .err = err};
+    dt_status status = dt_session_eval_parts(&part, 1);
+    if (n == 0 || status != DT_BAD_INPUT || !s->finite.lost)
+        return status;
+    part.count = 1; // perhaps only a guess has such numbers
+    part.guesses = 0;
     return dt_session_eval_parts(&part, 1);
 }

@@ -17,6 +17,17 @@ struct dt_session_wanted {
     bool last;         // of its part
 };
 
+// The columns of a pass with guesses: that of the token, then those of the guesses. Only a group of
+// one session has them.
+struct dt_session_guessed {
+    uint32_t most;   // guesses
+    float *normed;   // of each column, dim_stride apart: what its logits are computed from
+    float *logits;   // of each column, row_stride apart
+    bool classified; // the logits of all columns are computed
+    uint32_t at;     // the column of the session's last token
+    uint32_t left;   // guesses behind it
+};
+
 // What the sessions of one arena share.
 struct dt_session_group {
     struct dt_forward forward;
@@ -27,6 +38,7 @@ struct dt_session_group {
     float *logits; // a row for each session, row_stride floats apart; any session may have any row
     size_t row_stride;
     struct dt_shortlist *list;
+    struct dt_session_guessed guessed;
     bool examined; // all rows of these weights' classifier have given finite logits
     // of the pass: count entries, and as many parts; a batch of wanted columns
     struct dt_forward_run *runs;
@@ -55,6 +67,23 @@ struct dt_session {
 
 // Drops the logits of the last position.
 void dt_session_forget_logits(struct dt_session *s);
+
+static inline float *dt_session_row(const struct dt_session_group *g, uint32_t row)
+{
+    return g->logits + row * g->row_stride;
+}
+
+// Computes the candidates of s from its `hidden`; false where all logits are needed. columns: so
+// many sessions need logits in this pass.
+bool dt_session_make_candidates(struct dt_session *s, uint32_t position, uint32_t columns);
+
+// Computes the logits of columns of x, dim_stride apart, into rows from `out` on.
+void dt_session_compute_logits(struct dt_session_group *g, const float *x, float *out,
+                               uint32_t columns);
+
+// Moves the logits of sessions outside the pass to the last rows. Returns how many rows are free
+// before them: one for each session of the pass, or more.
+uint32_t dt_session_make_rows_free(struct dt_session_group *g);
 
 // Computes the logits of a session that has candidates only, whatever its cancel flag is.
 void dt_session_classify_pending(struct dt_session *s);

@@ -50,7 +50,11 @@ dt_status dt_engine_new(struct dt_engine **out, const struct dt_engine_options *
     if (options)
         e->options = *options;
     e->stack_wanted = strdup(e->options.stack ? e->options.stack : "auto");
-    if (!e->stack_wanted) {
+    if (e->options.draft_file)
+        e->options.draft_file = e->draft_wanted = strdup(e->options.draft_file);
+    if (!e->stack_wanted || (!e->draft_wanted && options && options->draft_file)) {
+        free(e->stack_wanted);
+        free(e->draft_wanted);
         free(e);
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for the engine");
     }
@@ -73,6 +77,7 @@ void dt_engine_free(struct dt_engine *e)
     dt_engine_close(e);
     dt_registry_free(e->registry);
     free(e->stack_wanted);
+    free(e->draft_wanted);
     free(e);
 }
 
@@ -191,6 +196,8 @@ dt_status dt_engine_prepare(struct dt_engine *e, const char *path, const char *t
     if (status == DT_OK && e->model.vocab.kind != DT_VOCAB_NONE)
         status = dt_engine_make_tokenizer(e, 0, err);
     bool computes = !e->options.without_backend;
+    if (status == DT_OK && computes)
+        status = dt_engine_open_draft(e, err);
     if (status == DT_OK && computes && !e->registry)
         status = dt_registry_new(&e->registry, err);
     if (status == DT_OK && computes)
@@ -386,6 +393,7 @@ dt_status dt_engine_start(struct dt_engine *e, dt_progress *progress, void *prog
     }
     dt_engine_warn_context(e);
     dt_engine_make_shortlist(e);
+    dt_engine_make_draft(e);
     dt_engine_report_fallback(e);
     static const struct dt_sampling llama2c = {
         .temperature = 1.0f, .top_p = 0.9f, .repeat_penalty = 1.0f};
@@ -418,11 +426,15 @@ void dt_engine_close(struct dt_engine *e)
     dt_block_free(&e->account, &e->session_block);
     dt_block_free(&e->account, &e->sampler_block);
     dt_block_free(&e->account, &e->shortlist_block);
+    dt_block_free(&e->account, &e->draft_block);
     dt_block_free(&e->account, &e->tokenizer_block);
     dt_block_free(&e->account, &e->vocab_block);
     dt_block_free(&e->account, &e->model_block);
     dt_block_free(&e->account, &e->vectors_block);
     dt_file_unmap(&e->tokenizer_file);
+    dt_file_unmap(&e->draft_file);
+    memset(&e->draft_table, 0, sizeof e->draft_table);
+    memset(&e->draft, 0, sizeof e->draft);
     dt_model_files_unmap(&e->files);
     free(e->tokens);
     e->tokens = NULL;
@@ -530,6 +542,7 @@ void dt_engine_memory(const struct dt_engine *e, struct dt_engine_plan *now)
     now->tokenizer = e->tokenizer_block.bytes;
     now->sampler = e->sampler_block.bytes;
     now->shortlist = e->shortlist_block.bytes;
+    now->draft = e->draft_block.bytes;
     now->session.own = e->session_block.bytes;
     now->session.scratch = e->stack.scratch.bytes;
     now->stream = e->stream ? *dt_stream_plan_of(e->stream) : (struct dt_stream_plan){0};

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "core/model.h"
+#include "core/sampling/draft.h"
 #include "core/sampling/sampler.h"
 #include "core/session.h"
 #include "core/text/jinja/jinja.h"
@@ -39,6 +40,19 @@ enum dt_weights_place {
 // The place of a name: "auto", "mapped" or "streamed"; AUTO for any other.
 enum dt_weights_place dt_weights_place_of(const char *name);
 
+// Speculation (core/sampling/draft.h). The generated text is the same.
+enum dt_draft_policy {
+    DT_DRAFT_NEVER = 0,
+    DT_DRAFT_AUTO,   // where memory allows its buffers; used where it pays
+    DT_DRAFT_ALWAYS, // with little memory too; used where it pays
+    DT_DRAFT_FORCED, // used whatever it costs, for tests
+};
+
+// The policy of a setting: "off", "auto" or "on"; AUTO for the name of a table. file_of: that name;
+// NULL for a word.
+enum dt_draft_policy dt_draft_policy_of(const char *text);
+const char *dt_draft_file_of(const char *text);
+
 struct dt_engine_options {
     const char *stack;         // as in dt_registry_assemble; NULL: "auto"
     uint32_t threads;          // workers; 0: chosen for the model, at most one a CPU
@@ -54,6 +68,9 @@ struct dt_engine_options {
     enum dt_tune_policy tune;
     size_t memory_limit; // bytes of allocated memory (not mapped files); 0: no limit
     enum dt_weights_place weights;
+    enum dt_draft_policy draft;
+    const char *draft_file; // a table of n-grams; NULL: NAME.draft beside the model, if it is
+                            // there. Once one model has used it, others without it are no errors
     const struct dt_stream_options *stream; // limits (if not 0) and medium for tests; NULL: none
     bool check_scales;                      // check every scale when opening (reads the whole file)
     bool without_shortlist;  // compute all logits of every token (core/sampling/shortlist.h); the
@@ -92,6 +109,8 @@ struct dt_engine_plan {
     size_t tokenizer;               // including its index, which the first prompt fills
     size_t sampler;
     size_t shortlist;
+    size_t draft;       // the index of speculation; its logits are those of the session
+    size_t draft_table; // mapped, not in total
     struct dt_session_bytes session;
     struct dt_stream_plan stream; // what is in memory is in total
     size_t total;                 // everything above except file_bytes
@@ -264,6 +283,12 @@ bool dt_engine_cancelled(const struct dt_engine *engine);
 
 // Figures of the shortlist since the weights were loaded; false if it is not in use.
 bool dt_engine_shortlist(const struct dt_engine *engine, struct dt_shortlist_facts *facts);
+
+// Figures of speculation since the session was made; false if it is off.
+bool dt_engine_draft(const struct dt_engine *engine, struct dt_draft_facts *facts);
+
+// Tokens that a pass evaluated, in the mean; 0 if no pass had guesses.
+double dt_engine_tokens_per_pass(const struct dt_engine *engine);
 
 // How the weights of a started engine are used, in at most 63 bytes: dt_engine_weights_text, or
 // "streamed: 43% in memory, 34.7 MB/token, 91% waiting".

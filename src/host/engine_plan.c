@@ -36,6 +36,7 @@ struct dt_session_options dt_engine_session_options(const struct dt_engine *e, u
         .kv_type = e->options.kv_type,
         .threads = threads,
         .sessions = dt_engine_sessions(e),
+        .guesses = dt_engine_sessions(e) == 1 ? e->guesses : 0,
     };
 }
 
@@ -166,8 +167,10 @@ dt_status dt_engine_make_plan(struct dt_engine *e, struct dt_stack_instance *ins
     plan->tokenizer = e->tokenizer_block.bytes;
     plan->sampler = dt_sampler_measure(e->model.hp.vocab);
     plan->shortlist = shortlist_bytes(e, instance);
+    plan->draft = dt_engine_draft_bytes(e);
+    plan->draft_table = e->draft_file.size;
     plan->total = plan->weights.arena_bytes + plan->model_tables + plan->tokenizer + plan->sampler +
-                  plan->shortlist + plan->session.own + plan->session.scratch +
+                  plan->shortlist + plan->draft + plan->session.own + plan->session.scratch +
                   atomic_load(&instance->bytes);
     plan->context = e->context;
     plan->context_reason = e->context_reason;

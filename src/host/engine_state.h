@@ -15,7 +15,7 @@ struct dt_engine_stack {
 
 struct dt_engine {
     struct dt_engine_options options;
-    char *stack_wanted;
+    char *stack_wanted, *draft_wanted;
     struct dt_account account;
     struct dt_registry *registry;
     struct dt_threads *threads;
@@ -41,6 +41,10 @@ struct dt_engine {
     enum dt_context_reason context_reason;
     uint64_t checked_ns; // when the files were last checked by a system call
     bool batch_chosen;   // options.batch is not the user's
+    uint32_t guesses;    // of speculation, in a pass; 0: none
+    struct dt_file draft_file;
+    bool draft_used;                   // options.draft_file fitted a model
+    struct dt_draft_table draft_table; // in it; empty if there is none
     bool prepared;
 
     // valid while started
@@ -50,6 +54,8 @@ struct dt_engine {
     struct dt_session *session;                 // the first
     struct dt_sampler sampler[DT_SESSIONS_MAX]; // of each session
     struct dt_shortlist shortlist;              // used while shortlist_block is allocated
+    struct dt_block draft_block;
+    struct dt_draft draft; // used while draft_block is allocated
 };
 
 // ---- engine_plan.c ----
@@ -133,6 +139,18 @@ dt_status dt_engine_widen_batch(struct dt_engine *e, struct dt_error *err);
 // Starts streaming as e->plan says, and attaches the weights of e->stack.
 dt_status dt_engine_start_stream(struct dt_engine *e, dt_progress *progress, void *progress_arg,
                                  struct dt_error *err);
+
+// ---- engine_eval.c ----
+
+// Sets e->guesses, and opens the table of n-grams: the one that options name, else one beside the
+// model, where speculation is on. Only the first can fail; a fault of the other is logged.
+dt_status dt_engine_open_draft(struct dt_engine *e, struct dt_error *err);
+
+// What dt_engine_make_draft allocates.
+size_t dt_engine_draft_bytes(const struct dt_engine *e);
+
+// Makes e->draft for a new session. Without enough memory there is no speculation.
+void dt_engine_make_draft(struct dt_engine *e);
 
 // ---- engine_text.c ----
 

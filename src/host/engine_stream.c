@@ -27,8 +27,8 @@ bool dt_engine_must_stream(const struct dt_engine *e)
 // What a plan allocates besides what is allocated already.
 static uint64_t others_of(const struct dt_engine_plan *plan)
 {
-    return plan->weights.arena_bytes + plan->sampler + plan->shortlist + plan->session.own +
-           plan->session.scratch;
+    return plan->weights.arena_bytes + plan->sampler + plan->shortlist + plan->draft +
+           plan->draft_table + plan->session.own + plan->session.scratch;
 }
 
 // What is left for the weights.
@@ -155,7 +155,7 @@ const char *dt_engine_weights_now(const struct dt_engine *e, char *out, size_t s
                          100 * (double)plan.pinned_weights / (double)plan.weight_bytes);
     if (f.passes && f.eval_ns)
         dt_format(out + n, size - n, ", %.1f MB/token, %.0f%% waiting",
-                  (double)f.read_bytes / 1e6 / (double)f.passes,
+                  (double)f.read_bytes / 1e6 / (double)(f.passes + e->draft.facts.right),
                   100 * (double)f.waited_ns / (double)f.eval_ns);
     return out;
 }

@@ -86,6 +86,7 @@ dt_status dt_engine_swap(struct dt_engine *e, const char *stack, dt_progress *pr
     dt_engine_stack_free(e, &e->stack);
     e->stack = fresh;
     dt_engine_make_shortlist(e);
+    dt_engine_make_draft(e); // passes cost something else now
     dt_engine_report_fallback(e);
     return DT_OK;
 }
@@ -180,5 +181,6 @@ dt_status dt_engine_set_context(struct dt_engine *e, uint32_t context, struct dt
     e->session_block = block;
     e->session = fresh;
     dt_session_set_shortlist(fresh, e->shortlist_block.memory ? &e->shortlist : NULL);
+    dt_engine_make_draft(e);
     return DT_OK;
 }

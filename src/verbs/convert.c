@@ -14,12 +14,14 @@
 #include "host/json.h"
 #include "host/print.h"
 #include "verbs/calibration.h"
+#include "verbs/convert_draft.h"
 #include "verbs/verb.h"
 
 enum target { BY_ENDING, GGUF, LLAMA2C_0, LLAMA2C_1, LLAMA2C_2, LLAMA2C };
 
 struct work {
     const char *in, *out, *tokenizer, *backend, *text;
+    const char *draft; // the text of --draft
     uint32_t threads;
     struct dt_verb_calibration calibration;
     struct dt_conversion c;
@@ -145,6 +147,9 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
     case DT_OPTION_CALIBRATE:
         w->text = value->text;
         break;
+    case DT_OPTION_DRAFT:
+        w->draft = value->text;
+        break;
     case DT_OPTION_TO:
         w->target = targets[value->integer];
         break;
@@ -182,6 +187,13 @@ static bool ends_with(const char *text, const char *end)
 // Derives the target from the options. 0, or the exit code.
 static int settle(struct work *w)
 {
+    if (w->draft && (w->shard || w->backend || w->text || w->c.form || w->c.embedding ||
+                     w->grouped || w->target != BY_ENDING || w->c.name))
+        return dt_options_usage(DT_VERB_CONVERT,
+                                "--draft: writes a table and no model, so that only --output, "
+                                "--tokenizer, --quiet and --json apply");
+    if (w->draft)
+        return 0;
     if (w->shard || w->backend) {
         if (w->target != BY_ENDING && w->target != GGUF)
             return dt_options_usage(DT_VERB_CONVERT, "--to: must be gguf with %s",
@@ -352,13 +364,37 @@ static void summarise(const struct work *w)
     }
 }
 
+static bool is_interrupted(void)
+{
+    return interrupted != 0;
+}
+
+// --draft: writes the table.
+static dt_status write_draft(const struct work *w, struct dt_engine *engine, struct dt_error *err)
+{
+    struct dt_convert_draft_facts facts;
+    dt_status status = dt_verb_convert_draft(engine, w->draft, w->out, is_interrupted, &facts, err);
+    if (status == DT_OK && w->json) {
+        dt_json_end(w->json);
+        dt_json_put_text(w->json, "output", w->out);
+        dt_json_put_uint(w->json, "tokens", facts.tokens);
+        dt_json_put_uint(w->json, "entries", facts.entries);
+        dt_json_put_uint(w->json, "bytes", facts.bytes);
+        dt_json_end(w->json);
+    } else if (status == DT_OK && !w->quiet) {
+        dt_print(stdout, "%s: %u n-grams of %llu tokens, %llu bytes\n", w->out, facts.entries,
+                 (unsigned long long)facts.tokens, (unsigned long long)facts.bytes);
+    }
+    return status;
+}
+
 static int convert(struct work *w)
 {
     struct dt_engine_options options = {
         .stack = "reference",
         .without_backend = !w->text,
-        .check_scales = true,
-        .without_vocabulary = !w->text,
+        .check_scales = !w->draft,
+        .without_vocabulary = !w->text && !w->draft,
         .threads = 1,
     };
     struct dt_engine *engine = NULL;
@@ -386,8 +422,8 @@ static int convert(struct work *w)
         dt_json_array(&writer);
         w->json = &writer;
     }
-    status = write_all(w, engine, &err);
-    if (!status)
+    status = w->draft ? write_draft(w, engine, &err) : write_all(w, engine, &err);
+    if (!status && !w->draft)
         summarise(w);
 out:
     dt_verb_calibration_free(&w->calibration);

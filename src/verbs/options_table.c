@@ -6,7 +6,7 @@
 
 #define MODEL_SETTINGS                                                                             \
     DT_SET_TOKENIZER, DT_SET_BACKEND, DT_SET_THREADS, DT_SET_CONTEXT, DT_SET_BATCH, DT_SET_KV,     \
-        DT_SET_MEM_LIMIT, DT_SET_SHORTLIST, DT_SET_PACK, DT_SET_WEIGHTS
+        DT_SET_MEM_LIMIT, DT_SET_SHORTLIST, DT_SET_PACK, DT_SET_WEIGHTS, DT_SET_DRAFT
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -318,6 +318,15 @@ static const struct dt_option convert_options[] = {
                 "by lines with <|endoftext|>; its first 16,384 tokens are used.",
     },
     {
+        .name = "draft",
+        .id = DT_OPTION_DRAFT,
+        .type = DT_OPTION_FILE,
+        .value = "TEXT",
+        .help = "Writes no model, but a table for speculation: which tokens follow which in this "
+                "text, of the kind that the model writes, in stories separated by lines with "
+                "<|endoftext|>. As NAME.draft beside the model NAME.gguf it is found by itself.",
+    },
+    {
         .name = "embedding",
         .id = DT_OPTION_EMBEDDING,
         .type = DT_OPTION_CHOICE,
@@ -556,7 +565,7 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
         {
             .name = "convert",
             .help = "convert a model to another file format or weight form",
-            .synopsis = "IN -o OUT [-f FORM] [options]",
+            .synopsis = "IN -o OUT [-f FORM] [options]\nIN --draft TEXT -o NAME.draft",
             .about = "Writes the model in the file or folder IN as OUT. OUT appears complete or "
                      "not at all. Sizes, and the mean and largest error of every tensor, go to "
                      "standard output.",

@@ -57,6 +57,10 @@ int dt_verb_model_option(enum dt_verb_id verb, struct dt_verb_model *model, int 
     case DT_SET_BACKEND:
         o->stack = value->text;
         return 0;
+    case DT_SET_DRAFT:
+        o->draft = dt_draft_policy_of(value->text);
+        o->draft_file = dt_draft_file_of(value->text);
+        return 0;
     case DT_SET_THREADS:
     case DT_SET_CONTEXT:
     case DT_SET_BATCH:

@@ -4,6 +4,7 @@
 
 #include "fuzz.h"
 #include "core/formats/open_model.h"
+#include "core/sampling/draft_table.h"
 #include "synth.h"
 #include "synth_hf.h"
 
@@ -143,6 +144,34 @@ static void tokenizers(void)
     }
 }
 
+// Tables of n-grams: one with entries, an empty one.
+static void drafts(void)
+{
+    for (uint32_t entries = 0; entries <= 40; entries += 40) {
+        struct synth s = {0};
+        synth_put(&s, DT_DRAFT_MAGIC, sizeof DT_DRAFT_MAGIC);
+        synth_u32(&s, DT_DRAFT_VERSION);
+        synth_u32(&s, 40); // tokens of fuzz_draft's vocabulary, whose hash it fills in
+        synth_u64(&s, 0);
+        synth_u32(&s, 64);
+        synth_u32(&s, entries);
+        for (uint32_t slot = 0; slot < 64; slot++) {
+            uint32_t found = 0, value = 0;
+            for (uint32_t token = 0; token < entries; token++) {
+                uint64_t key = dt_draft_key(&token, 1);
+                if ((key & 63) == slot) {
+                    found = (uint32_t)(key >> 32) | 1;
+                    value = (token + 7) % 41 | 128u << 24; // one is not in the vocabulary
+                }
+            }
+            synth_u32(&s, found);
+            synth_u32(&s, value);
+        }
+        save("draft", entries ? "entries" : "empty", &s);
+        synth_free(&s);
+    }
+}
+
 static void folders(void)
 {
     static const struct synth_shape shape = {.dim = 8,
@@ -206,6 +235,7 @@ int main(int argc, char **argv)
     llama2c();
     gguf();
     tokenizers();
+    drafts();
     folders();
     return 0;
 }

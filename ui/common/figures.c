@@ -18,7 +18,7 @@ const char *ui_size_text(uint64_t bytes, char *out, size_t size)
 
 const char *ui_figures_line(const struct dt_app_figures *f, int live, char *out, size_t size)
 {
-    char rss[16], anonymous[16], available[16], first[40] = "", thoughts[40] = "";
+    char rss[16], anonymous[16], available[16], first[40] = "", thoughts[40] = "", pass[40] = "";
     char total[16] = "", threads[24] = "";
     ui_size_text(f->memory.rss, rss, sizeof rss);
     ui_size_text(f->memory.anonymous, anonymous, sizeof anonymous);
@@ -31,12 +31,14 @@ const char *ui_figures_line(const struct dt_app_figures *f, int live, char *out,
         dt_format(threads, sizeof threads, ", %u thread%s", f->threads, f->threads == 1 ? "" : "s");
     if (f->thought_tokens)
         dt_format(thoughts, sizeof thoughts, " (%u of them thoughts)", f->thought_tokens);
+    if (f->per_pass >= 1.005)
+        dt_format(pass, sizeof pass, ", %.2f tokens a pass", f->per_pass);
     dt_format(
         out, size,
-        "%u tokens%s, %.1f tok/s%s | ctx %u%s | rss %s anon %s avail %s | faults %llu | %s%s%s | "
+        "%u tokens%s, %.1f tok/s%s%s | ctx %u%s | rss %s anon %s avail %s | faults %llu | %s%s%s | "
         "seed %llu%s%s%s",
-        f->tokens, thoughts, live ? f->speed_now : f->speed_mean, first, f->context_used, total,
-        rss, anonymous, available, (unsigned long long)f->memory.major_faults, f->stack,
+        f->tokens, thoughts, live ? f->speed_now : f->speed_mean, pass, first, f->context_used,
+        total, rss, anonymous, available, (unsigned long long)f->memory.major_faults, f->stack,
         f->slow ? " (slow)" : "", threads, (unsigned long long)f->seed, f->weights[0] ? " | " : "",
         f->weights, f->unsaved ? " | not saved" : "");
     return out;

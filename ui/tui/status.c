@@ -56,6 +56,7 @@ enum {
     STACK,
     SLOW,
     WEIGHTS,
+    PER_PASS,
     NOW,
     MEAN,
     SPARK,
@@ -105,9 +106,10 @@ static void voice(const struct tui *ui, struct field *f)
 static void fill(struct tui *ui, struct field *f)
 {
     static const int importance[FIELDS] = {
-        [UNSAVED] = 14,  [MODEL] = 6,     [STACK] = 11, [SLOW] = 12,    [NOW] = 12,
-        [MEAN] = 4,      [SPARK] = 2,     [VOICE] = 7,  [CONTEXT] = 10, [RSS] = 9,
-        [ANONYMOUS] = 3, [AVAILABLE] = 8, [FAULTS] = 1, [SEED] = 5,     [WEIGHTS] = 3,
+        [UNSAVED] = 14, [MODEL] = 6, [STACK] = 11,    [SLOW] = 12,
+        [NOW] = 12,     [MEAN] = 4,  [SPARK] = 2,     [VOICE] = 7,
+        [CONTEXT] = 10, [RSS] = 9,   [ANONYMOUS] = 3, [AVAILABLE] = 8,
+        [FAULTS] = 1,   [SEED] = 5,  [WEIGHTS] = 3,   [PER_PASS] = 2,
     };
     const struct dt_app_figures *g = ui->api->figures(ui->app);
     char rss[16], anonymous[16], available[16], now[16], mean[16];
@@ -115,7 +117,7 @@ static void fill(struct tui *ui, struct field *f)
     for (int i = 0; i < FIELDS; i++)
         f[i].importance = importance[i];
     if (g->streamed) // it says why a token takes so long
-        f[WEIGHTS].importance = 11;
+        f[WEIGHTS].importance = f[PER_PASS].importance = 11;
     number(now, sizeof now, g->speed_now);
     number(mean, sizeof mean, g->speed_mean);
     if (g->unsaved)
@@ -125,6 +127,8 @@ static void fill(struct tui *ui, struct field *f)
     if (g->slow)
         dt_format(f[SLOW].text, sizeof f[SLOW].text, "slow");
     dt_format(f[WEIGHTS].text, sizeof f[WEIGHTS].text, "%s", g->weights);
+    if (g->per_pass >= 1.005)
+        dt_format(f[PER_PASS].text, sizeof f[PER_PASS].text, "%.2f tok/pass", g->per_pass);
     dt_format(f[NOW].text, sizeof f[NOW].text, "%s tok/s", now);
     dt_format(f[MEAN].text, sizeof f[MEAN].text, "mean %s", mean);
     spark(ui, f[SPARK].text);

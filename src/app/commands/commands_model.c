@@ -120,7 +120,7 @@ static void print_plan(struct dt_worker *w, struct dt_string_buffer *out)
     print_bytes(out, "scratch, logits",
                 plan.session.scratch + plan.session.logits + plan.session.tables, "");
     print_bytes(out, "vocabulary, tables", plan.model_tables + plan.tokenizer, "");
-    print_bytes(out, "sampler", plan.sampler, "");
+    print_bytes(out, "sampler, speculation", plan.sampler + plan.draft, "");
     print_bytes(out, "allocated in all", plan.total, "");
 }
 

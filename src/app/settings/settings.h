@@ -60,6 +60,7 @@ enum dt_setting_id {
     DT_SET_SHORTLIST,
     DT_SET_PACK,
     DT_SET_WEIGHTS,
+    DT_SET_DRAFT,
     DT_SET_REMOTE_TIMEOUT,
     DT_SET_TEMPERATURE,
     DT_SET_TOP_P,

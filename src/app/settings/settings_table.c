@@ -132,6 +132,18 @@ static const struct dt_setting table[DT_SET_COUNT] = {
                 "rest is read from the disk for every token: the same text. auto: streamed if the "
                 "file does not fit.",
     },
+    [DT_SET_DRAFT] = {
+        .name = "draft",
+        .type = DT_SETTING_FILE,
+        .when = DT_SETTING_START,
+        .initial = "auto",
+        .value = "WHAT",
+        .group = "Model",
+        .help = "Speculation: tokens are guessed, and tested together where that is faster: the "
+                "same text. auto: guesses from the text, and from NAME.draft beside the model; "
+                "FILE: from this table, which duotale convert --draft makes; on: with little "
+                "memory too; off.",
+    },
     [DT_SET_REMOTE_TIMEOUT] = {
         .name = "remote-timeout",
         .type = DT_SETTING_INT,

@@ -44,6 +44,7 @@ void dt_worker_post_figures(struct dt_worker *w, bool with_memory)
         if (dt_engine_weights(w->engine))
             dt_engine_weights_now(w->engine, f->weights, sizeof f->weights);
         struct dt_stream_facts stream;
+        f->per_pass = dt_engine_tokens_per_pass(w->engine);
         f->streamed = dt_engine_stream(w->engine, NULL, &stream);
     } else if (w->remote) {
         const struct dt_remote_facts *facts = dt_remote_facts(w->remote);

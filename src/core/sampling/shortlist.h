@@ -97,6 +97,12 @@ struct dt_shortlist_request {
 // time ago. Call it once in each pass, before preparing anything for the list.
 bool dt_shortlist_passes(struct dt_shortlist *list);
 
+// Whether dt_shortlist_passes would be false, without the evaluation that it counts.
+static inline bool dt_shortlist_is_ready(const struct dt_shortlist *list)
+{
+    return list->learned == list->vocab && list->passing == 0;
+}
+
 // Computes the candidates for one x, valid until the user's next call; the stack screens the
 // bounds. False if no list was made: not all bounds are known, or the list is so long that the full
 // product is as fast (then dt_shortlist_passes is true for some evaluations).

@@ -192,7 +192,7 @@ static void print_memory(const struct dt_token_profile *p)
         {"copied weights", m.weights.arena_bytes, "stack", places.stack},
         {"model, vocabulary", m.model_tables + m.tokenizer, "other anonymous", places.anonymous},
         {"sampler", m.sampler, "sum", sum, true},
-        {"shortlist", m.shortlist, "anonymous", facts.anonymous},
+        {"shortlist, drafts", m.shortlist + m.draft, "anonymous", facts.anonymous},
         {"streamed weights", m.stream.pinned_bytes + m.stream.buffers * m.stream.buffer_bytes,
          "page cache", facts.file},
     };
@@ -206,6 +206,20 @@ static void print_memory(const struct dt_token_profile *p)
         putchar('\n');
     }
     dt_print(stdout, "%-17s%s\n", "total", megabytes(m.total, a));
+}
+
+// What speculation saved, over all rounds.
+static void print_draft(const struct dt_token_profile *p)
+{
+    struct dt_draft_facts f;
+    if (!dt_engine_draft(p->engine, &f))
+        return;
+    dt_print(stdout,
+             "speculation: %.2f tokens a pass; %llu of %llu guesses were right, in %llu of %llu "
+             "passes\n\n",
+             f.passes ? (double)(f.passes + f.right) / (double)f.passes : 0,
+             (unsigned long long)f.right, (unsigned long long)f.guesses,
+             (unsigned long long)f.guessed, (unsigned long long)f.passes);
 }
 
 // What was read from the file and how long that kept the computation waiting. Over all rounds, with
@@ -257,6 +271,7 @@ void dt_profile_print(struct dt_token_profile *p, bool by_layers)
              p->at, p->rounds, speed);
     print_limit(p, speed);
     print_stream(p);
+    print_draft(p);
     print_operators(p, total);
     dt_print(stdout, "%-18s %10.2f; the hooks add %.2f %%\n\n", "wall time",
              per_token_us(p, p->elapsed_ns), 100 * overhead(p));
@@ -317,6 +332,7 @@ static void put_memory(struct dt_json *json, const struct dt_token_profile *p)
     dt_json_put_uint(json, "vocabulary", m.model_tables + m.tokenizer);
     dt_json_put_uint(json, "sampler", m.sampler);
     dt_json_put_uint(json, "shortlist", m.shortlist);
+    dt_json_put_uint(json, "draft", m.draft);
     dt_json_put_uint(json, "engine_total", m.total);
     dt_json_put_uint(json, "resident_model", places.model);
     dt_json_put_uint(json, "resident_files", places.files);
@@ -359,6 +375,16 @@ void dt_profile_json(struct dt_token_profile *p)
         dt_json_put_uint(&json, "passes", facts.passes);
         dt_json_put_uint(&json, "waited_ns", facts.waited_ns);
         dt_json_put_uint(&json, "eval_ns", facts.eval_ns);
+        dt_json_end(&json);
+    }
+    struct dt_draft_facts draft;
+    if (dt_engine_draft(p->engine, &draft)) {
+        dt_json_name(&json, "draft");
+        dt_json_object(&json);
+        dt_json_put_uint(&json, "passes", draft.passes);
+        dt_json_put_uint(&json, "guesses", draft.guesses);
+        dt_json_put_uint(&json, "right", draft.right);
+        dt_json_put_number(&json, "tokens_per_pass", dt_engine_tokens_per_pass(p->engine));
         dt_json_end(&json);
     }
     put_operators(&json, p);

@@ -168,6 +168,8 @@ static void put_plan(struct dt_json *j, const struct dt_engine_plan *plan)
     dt_json_put_uint(j, "model_and_vocabulary_bytes", plan->model_tables);
     dt_json_put_uint(j, "tokenizer_bytes", plan->tokenizer);
     dt_json_put_uint(j, "sampler_bytes", plan->sampler);
+    dt_json_put_uint(j, "draft_bytes", plan->draft);
+    dt_json_put_uint(j, "draft_table_bytes", plan->draft_table);
     dt_json_put_uint(j, "total_bytes", plan->total);
     struct dt_memory_facts facts;
     dt_memory_facts(&facts);
@@ -293,6 +295,9 @@ static void as_text(struct dt_engine *engine, const struct dt_engine_plan *plan,
     row("model and vocabulary", plan->model_tables, "");
     row("tokenizer", plan->tokenizer, "used from the first prompt on");
     row("sampler", plan->sampler, "");
+    row("speculation", plan->draft, plan->draft ? "its logits are among the logits" : "off");
+    if (plan->draft_table)
+        row("table of n-grams", plan->draft_table, "mapped; not in the total");
     row("total private memory", plan->total, "");
     struct dt_memory_facts facts;
     dt_memory_facts(&facts);
@@ -319,7 +324,7 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
 
 int dt_verb_inspect(int argc, char **argv)
 {
-    struct request r = {0};
+    struct request r = {.model.engine.draft = DT_DRAFT_AUTO}; // as run
     int code = dt_options_read(DT_VERB_INSPECT, argc, argv, on_option, &r);
     if (code >= 0)
         return code;

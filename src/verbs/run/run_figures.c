@@ -11,6 +11,36 @@ static double milliseconds(uint64_t from, uint64_t to)
     return to > from ? (double)(to - from) / 1e6 : 0;
 }
 
+// Figures of streamed weights and of speculation.
+static void put_engine(struct dt_json *j, const struct dt_engine *engine)
+{
+    struct dt_stream_facts stream;
+    struct dt_stream_plan plan;
+    if (dt_engine_stream(engine, &plan, &stream)) {
+        dt_json_put_uint(j, "streamed_in_memory_bytes", plan.pinned_weights);
+        dt_json_put_uint(j, "streamed_bytes", plan.read_bytes);
+        dt_json_put_uint(j, "streamed_read_bytes", stream.read_bytes);
+        dt_json_put_uint(j, "streamed_passes", stream.passes);
+        dt_json_put_number(j, "streamed_waited_s", (double)stream.waited_ns / 1e9);
+    }
+    struct dt_draft_facts draft;
+    if (dt_engine_draft(engine, &draft)) {
+        dt_json_put_uint(j, "draft_passes", draft.passes);
+        dt_json_put_uint(j, "draft_guesses", draft.guesses);
+        dt_json_put_uint(j, "draft_right", draft.right);
+        dt_json_put_number(j, "tokens_per_pass", dt_engine_tokens_per_pass(engine));
+    }
+}
+
+static void print_draft(const struct dt_engine *engine)
+{
+    struct dt_draft_facts draft;
+    if (dt_engine_draft(engine, &draft) && draft.right)
+        dt_print(stderr, "speculation: %.2f tokens a pass; %llu of %llu guesses were right\n",
+                 dt_engine_tokens_per_pass(engine), (unsigned long long)draft.right,
+                 (unsigned long long)draft.guesses);
+}
+
 void dt_run_report(struct dt_run *run, uint64_t done)
 {
     const struct dt_run_options *o = run->options;
@@ -48,15 +78,7 @@ void dt_run_report(struct dt_run *run, uint64_t done)
         dt_json_put_uint(j, "context", dt_session_capacity(dt_engine_session(run->engine)));
         dt_json_put_uint(j, "context_used", dt_session_position(dt_engine_session(run->engine)));
         dt_json_put_text(j, "weights", weights);
-        struct dt_stream_facts stream;
-        struct dt_stream_plan plan;
-        if (dt_engine_stream(run->engine, &plan, &stream)) {
-            dt_json_put_uint(j, "streamed_in_memory_bytes", plan.pinned_weights);
-            dt_json_put_uint(j, "streamed_bytes", plan.read_bytes);
-            dt_json_put_uint(j, "streamed_read_bytes", stream.read_bytes);
-            dt_json_put_uint(j, "streamed_passes", stream.passes);
-            dt_json_put_number(j, "streamed_waited_s", (double)stream.waited_ns / 1e9);
-        }
+        put_engine(j, run->engine);
         dt_json_put_uint(j, "rss_kib", facts.rss / 1024);
         dt_json_put_uint(j, "peak_rss_kib", facts.rss_peak / 1024);
         dt_json_put_uint(j, "anonymous_kib", facts.anonymous / 1024);
@@ -89,6 +111,7 @@ void dt_run_report(struct dt_run *run, uint64_t done)
         "from disk; weights %s\n",
         (double)facts.rss / 1e6, (double)facts.anonymous / 1e6, (double)facts.available / 1e6,
         (unsigned long long)facts.major_faults, facts.major_faults == 1 ? "" : "s", weights);
+    print_draft(run->engine);
     dt_verb_voice_report(&o->voice, stderr);
 }
 

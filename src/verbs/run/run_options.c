@@ -176,7 +176,8 @@ static int on_option(void *arg, int id, const struct dt_option_value *v)
 int dt_run_options(struct dt_run_options *o, int argc, char **argv)
 {
     const struct dt_verb_page *page = dt_verb_page(DT_VERB_RUN);
-    *o = (struct dt_run_options){.steps = UINT32_MAX, .sequences = 1};
+    *o = (struct dt_run_options){
+        .steps = UINT32_MAX, .sequences = 1, .model.engine.draft = DT_DRAFT_AUTO};
     for (size_t i = 0; i < page->setting_count; i++) {
         const struct dt_setting *setting = &dt_settings_table()[page->settings[i]];
         const struct dt_option_value initial = {.text = setting->initial};
