@@ -25,7 +25,7 @@ PLACES = {
     "core": (20, 440, 550, 72, "the engine: no allocation, files, threads or clock"),
     "base": (20, 550, 250, 72, "errors, text, arena"),
     "abi": (310, 550, 590, 72, "the public headers"),
-    "plugins": (620, 110, 260, 110, "voices, ears, other machines"),
+    "plugins": (620, 110, 260, 110, "voices, ears, server, other machines"),
     "backends": (620, 330, 220, 110, "kernels, loaded at run time"),
 }
 # Where the arrow between two boxes stands; else in the middle of what they share.

@@ -43,7 +43,7 @@ LONG_LINES = GENERATED + (
     "*.gram",
 )
 # Symbols that a loader, the C library, readline or a fuzzer looks up by name.
-ENTRIES = re.compile(r"^(main|dt_(backend|ui|speech|engine)_module\w*|x(malloc|realloc|free)|"
+ENTRIES = re.compile(r"^(main|dt_(backend|ui|speech|engine|serve)_module\w*|x(malloc|realloc|free)|"
                      r"LLVMFuzzer\w+|__\w+)$")
 
 WORDS_FILE = "tests/lint_words.txt"

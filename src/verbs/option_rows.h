@@ -20,6 +20,7 @@
         .name = "help", .id = DT_OPTION_HELP, .letter = 'h', .help = "Prints this help."           \
     }
 
-extern const struct dt_option dt_option_rows_bench[], dt_option_rows_profile[];
+extern const struct dt_option dt_option_rows_bench[], dt_option_rows_profile[],
+    dt_option_rows_convert[], dt_option_rows_serve[];
 
 #endif

@@ -19,6 +19,7 @@ enum dt_verb_id {
     DT_VERB_VOICES,
     DT_VERB_CONVERT,
     DT_VERB_STORIES,
+    DT_VERB_SERVE,
     DT_VERB_COUNT
 };
 
@@ -86,6 +87,11 @@ enum dt_option_id {
     DT_OPTION_DATE,
     DT_OPTION_SYSTEM,
     DT_OPTION_SEQUENCES,
+    DT_OPTION_LISTEN_AT,
+    DT_OPTION_PORT,
+    DT_OPTION_TOKEN_FILE,
+    DT_OPTION_WITHOUT_TOKEN,
+    DT_OPTION_ARRIVAL,
 };
 
 // What an option's value is: how it is checked, and what a shell offers for it.

@@ -18,6 +18,10 @@ static const int run_settings[] = {
     DT_SET_STOP_TEXT, DT_SET_THINKING,       DT_SET_SPEAK,       DT_SET_SPEAK_TO,
     DT_SET_VOICE,     DT_SET_VOICE_SPEED,    DT_SET_VOICE_PITCH, DT_SET_REMOTE_TIMEOUT,
 };
+static const int serve_settings[] = {
+    MODEL_SETTINGS,        DT_SET_TEMPERATURE, DT_SET_TOP_P, DT_SET_TOP_K,    DT_SET_MIN_P,
+    DT_SET_REPEAT_PENALTY, DT_SET_REPEAT_LAST, DT_SET_SEED,  DT_SET_TEMPLATE,
+};
 static const int convert_settings[] = {DT_SET_TOKENIZER, DT_SET_THREADS};
 static const int tokenize_settings[] = {DT_SET_TOKENIZER};
 static const int stories_settings[] = {DT_SET_LIBRARY};
@@ -287,104 +291,6 @@ static const struct dt_option voices_options[] = {
     {0},
 };
 
-static const struct dt_option convert_options[] = {
-    {
-        .name = "output",
-        .id = DT_OPTION_OUTPUT,
-        .letter = 'o',
-        .type = DT_OPTION_FILE,
-        .value = "OUT",
-        .help = "The file to write: NAME.gguf is GGUF, NAME.bin is llama2.c; with --shard, a new "
-                "folder.",
-    },
-    {
-        .name = "format",
-        .id = DT_OPTION_FORMAT,
-        .letter = 'f',
-        .type = DT_OPTION_CHOICE,
-        .value = "FORM",
-        .choices = "same f32 f16 bf16 q8_0 q5_1 q5_0 q4_1 q4_k q4_0 i8",
-        .initial = "same",
-        .help = "The weight form. i8: llama2.c's groups, in GGUF too; same: every matrix keeps its "
-                "form.",
-    },
-    {
-        .name = "calibrate",
-        .id = DT_OPTION_CALIBRATE,
-        .type = DT_OPTION_FILE,
-        .value = "TEXT",
-        .help = "Fits weights of 4 and 5 bits to what the model computes for this text, which "
-                "loses less. The text is of the kind that the model writes, in stories separated "
-                "by lines with <|endoftext|>; its first 16,384 tokens are used.",
-    },
-    {
-        .name = "draft",
-        .id = DT_OPTION_DRAFT,
-        .type = DT_OPTION_FILE,
-        .value = "TEXT",
-        .help = "Writes no model, but a table for speculation: which tokens follow which in this "
-                "text, of the kind that the model writes, in stories separated by lines with "
-                "<|endoftext|>. As NAME.draft beside the model NAME.gguf it is found by itself.",
-    },
-    {
-        .name = "embedding",
-        .id = DT_OPTION_EMBEDDING,
-        .type = DT_OPTION_CHOICE,
-        .value = "FORM",
-        .choices = "f32 f16 bf16 q8_0 q5_1 q5_0 q4_1 q4_k q4_0",
-        .help = "The weight form of the embedding and the classifier, where it is another one.",
-    },
-    {
-        .name = "to",
-        .id = DT_OPTION_TO,
-        .type = DT_OPTION_CHOICE,
-        .value = "FORMAT",
-        .choices = "gguf llama2c-v0 llama2c-v1 llama2c-v2 llama2c",
-        .help = "The file format, where it does not follow from the name of OUT. llama2c-v0 and "
-                "-v1 hold fp32, -v2 holds int8 groups; llama2c chooses by the weight form.",
-    },
-    {
-        .name = "group",
-        .id = DT_OPTION_GROUP,
-        .type = DT_OPTION_INT,
-        .value = "N",
-        .minimum = 1,
-        .maximum = DT_MAX_DIM,
-        .initial = "64",
-        .help = "Values per scale in llama2.c's groups; halved until it divides the row length.",
-    },
-    {
-        .name = "shard",
-        .id = DT_OPTION_SHARD,
-        .help = "Writes GGUF into a folder: one file per layer, and one for the rest.",
-    },
-    {
-        .name = "for",
-        .id = DT_OPTION_FOR,
-        .type = DT_OPTION_STACK,
-        .value = "LAYOUT",
-        .help = "Writes GGUF with the matrices packed in a layout that is computed from the file "
-                "itself, without a copy in memory: host for this machine's, the name of a layout "
-                "(rows16-1), or a backend's. Without --for, a packed file is unpacked.",
-    },
-    {
-        .name = "name",
-        .id = DT_OPTION_NAME,
-        .type = DT_OPTION_TEXT,
-        .value = "TEXT",
-        .help = "The model's name inside the file.",
-    },
-    {
-        .name = "quiet",
-        .id = DT_OPTION_QUIET,
-        .letter = 'q',
-        .help = "Prints errors only.",
-    },
-    JSON_OPTION("Prints one JSON object: every tensor, its form and its error."),
-    HELP_OPTION,
-    {0},
-};
-
 static const struct dt_option stories_options[] = {
     {
         .name = "limit",
@@ -569,7 +475,7 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .about = "Writes the model in the file or folder IN as OUT. OUT appears complete or "
                      "not at all. Sizes, and the mean and largest error of every tensor, go to "
                      "standard output.",
-            .options = convert_options,
+            .options = dt_option_rows_convert,
             .settings = convert_settings,
             .setting_count = COUNT(convert_settings),
             .operand = DT_OPERAND_MODEL_AND_FILES,
@@ -590,6 +496,29 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .setting_count = COUNT(stories_settings),
             .operand = DT_OPERAND_STORIES,
             .notes = "Exit codes: 0 success, 1 failure, 2 usage, 3 no such story.",
+        },
+    [DT_VERB_SERVE] =
+        {
+            .name = "serve",
+            .help = "serve a model to other programs and to web browsers",
+            .synopsis = "[MODEL] [--listen ADDRESS] [--port N] [options]",
+            .about = "Answers the HTTP requests of OpenAI's clients (/v1/completions, "
+                     "/v1/chat/completions, /v1/models), some of llama-server's (/completion, "
+                     "/tokenize, /props), /health and /metrics, and has a page that writes stories "
+                     "at /. The address of the page is printed on standard output. Requests are "
+                     "evaluated together; each gets the text that it would get alone.\n"
+                     "Only programs on this machine reach the server, unless --listen names "
+                     "another address. Then requests need a token: that of --token-file, that of "
+                     "the environment variable DUOTALE_TOKEN, or one that is made and printed. The "
+                     "connection is not encrypted.",
+            .options = dt_option_rows_serve,
+            .settings = serve_settings,
+            .setting_count = COUNT(serve_settings),
+            .operand = DT_OPERAND_MODEL,
+            .notes = "The sampling options are those of requests that leave them open. Ctrl-C and "
+                     "SIGTERM end the server.\n"
+                     "Exit codes: 0 success, 1 failure (the port is in use), 2 usage, 3 bad model "
+                     "file, or the module of the server is missing, 4 not enough memory.",
         },
 };
 

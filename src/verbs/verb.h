@@ -15,7 +15,8 @@
 typedef int dt_verb_run_function(int argc, char **argv);
 
 dt_verb_run_function dt_verb_run, dt_verb_backends, dt_verb_inspect, dt_verb_eval, dt_verb_bench,
-    dt_verb_profile, dt_verb_voices, dt_verb_convert, dt_verb_stories, dt_verb_tokenize;
+    dt_verb_profile, dt_verb_voices, dt_verb_convert, dt_verb_stories, dt_verb_tokenize,
+    dt_verb_serve;
 
 // The function of the verb with this name; NULL if there is none.
 dt_verb_run_function *dt_verb_find(const char *name);

@@ -68,7 +68,7 @@ def install(here):
 def installed_headers(here, include):
     headers = sorted(p.relative_to(include) for p in (include / "duotale").rglob("*.h"))
     names = [str(h) for h in headers]
-    for name in ("backend.h", "voice.h", "kit/table.h", "kit/vector.h"):
+    for name in ("backend.h", "serve.h", "voice.h", "kit/table.h", "kit/vector.h"):
         expect(f"<duotale/{name}> is installed", f"duotale/{name}" in names, names)
     for name in names:
         source = here / "alone.c"
