@@ -2,7 +2,7 @@
 // Kills a process that saves turns, at random moments, many times. Afterwards the library opens, it
 // has every turn whose receipt had come, and a draft has all text that was passed a second before.
 // With the system's disk, and with a disk that loses what was not synced: all of it, or a random
-// part. DT_ROUNDS sets the number of rounds of each kind (200).
+// part. DT_ROUNDS sets the number of rounds of each kind (50).
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
@@ -207,7 +207,7 @@ static void rounds(const char *name, int count, const char *vfs, int leak, bool 
 
 int main(void)
 {
-    int count = getenv("DT_ROUNDS") ? atoi(getenv("DT_ROUNDS")) : 200;
+    int count = getenv("DT_ROUNDS") ? atoi(getenv("DT_ROUNDS")) : 50;
     srand(1);
     if (!mkdtemp(folder) || !shim_vfs_register())
         return 1;
