@@ -8,6 +8,7 @@
 //   4-bit: for each group of 32: 16 scales, then for each 8 columns 64 bytes: 16 rows of 4 bytes;
 //          the low halves are columns 0 to 3, the high halves columns 4 to 7, each plus 8
 //   fp32, f16, bf16: for each column: 16 values
+//   Q4_K, Q5_K, Q6_K: for each 256 columns: the blocks of 16 rows, interleaved as in super.h
 // Scales have the type of the packed matrix.
 #ifndef DT_BACKENDS_COMMON_ROWS16_H
 #define DT_BACKENDS_COMMON_ROWS16_H
@@ -16,6 +17,7 @@
 
 #include "abi/backend.h"
 #include "abi/kit/vector.h"
+#include "common/super.h"
 #include "common/transpose.h"
 #include "common/weights.h"
 
@@ -29,6 +31,9 @@ enum rows16_kind {
     ROWS16_F32 = 3,
     ROWS16_F16 = 4,
     ROWS16_BF16 = 5,
+    ROWS16_Q4_K = 6,
+    ROWS16_Q5_K = 7,
+    ROWS16_Q6_K = 8,
 };
 
 struct rows16_header {
@@ -51,6 +56,12 @@ KIT_INLINE uint32_t rows16_kind_of(const struct dt_matrix *w)
                    : 0;
     case DT_FORM_Q4_0:
         return w->group == 32 ? ROWS16_Q4 : 0;
+    case DT_FORM_Q4_K:
+        return super_valid(w) ? ROWS16_Q4_K : 0;
+    case DT_FORM_Q5_K:
+        return super_valid(w) ? ROWS16_Q5_K : 0;
+    case DT_FORM_Q6_K:
+        return super_valid(w) ? ROWS16_Q6_K : 0;
     case DT_FORM_F32:
         return ROWS16_F32;
     case DT_FORM_F16:
@@ -60,6 +71,15 @@ KIT_INLINE uint32_t rows16_kind_of(const struct dt_matrix *w)
     default:
         return 0;
     }
+}
+
+// The form that blocks of 256 values have; NONE for other kinds.
+KIT_INLINE uint32_t rows16_super_form(uint32_t kind)
+{
+    return kind == ROWS16_Q4_K   ? DT_FORM_Q4_K
+           : kind == ROWS16_Q5_K ? DT_FORM_Q5_K
+           : kind == ROWS16_Q6_K ? DT_FORM_Q6_K
+                                 : DT_FORM_NONE;
 }
 
 KIT_INLINE size_t rows16_scale_bytes(uint32_t scale_type)
@@ -78,6 +98,10 @@ KIT_INLINE size_t rows16_tile_bytes(uint32_t kind, uint32_t cols, uint32_t group
         return (size_t)cols * 8 + cols / group * rows16_scale_bytes(scale_type);
     case ROWS16_F32:
         return (size_t)cols * 64;
+    case ROWS16_Q4_K:
+    case ROWS16_Q5_K:
+    case ROWS16_Q6_K:
+        return (size_t)(cols / super_values) * super_bytes(rows16_super_form(kind)) * 16;
     default:
         return (size_t)cols * 32;
     }
@@ -99,7 +123,10 @@ rows16_header_of(const struct dt_matrix *w)
     if (w->form != DT_FORM_PACKED || !h || (uintptr_t)h % 8 != 0 || w->bytes < sizeof *h)
         return NULL;
     if (memcmp(h->layout, layout, sizeof layout) != 0 || h->rows != w->rows || h->cols != w->cols ||
-        h->rows == 0 || h->cols == 0 || h->kind < ROWS16_I8 || h->kind > ROWS16_BF16)
+        h->rows == 0 || h->cols == 0 || h->kind < ROWS16_I8 || h->kind > ROWS16_Q6_K)
+        return NULL;
+    if (h->kind >= ROWS16_Q4_K &&
+        (h->group != super_values || w->group != h->group || h->cols % super_values != 0))
         return NULL;
     if (h->kind == ROWS16_I8 || h->kind == ROWS16_Q4) {
         if (h->group == 0 || h->group % 4 != 0 || h->group > 32768 || h->cols % h->group != 0 ||
@@ -147,17 +174,6 @@ KIT_INLINE uint32_t rows16_nibbles(const unsigned char *block, uint32_t part)
 
 #if defined(KIT_AVX512) || defined(KIT_AVX2)
 
-// Transposes 4 x 4 lanes in each half.
-KIT_INLINE void rows16_transpose_4(__m256i s[4])
-{
-    __m256i a = _mm256_unpacklo_epi32(s[0], s[1]), b = _mm256_unpackhi_epi32(s[0], s[1]);
-    __m256i c = _mm256_unpacklo_epi32(s[2], s[3]), d = _mm256_unpackhi_epi32(s[2], s[3]);
-    s[0] = _mm256_unpacklo_epi64(a, c);
-    s[1] = _mm256_unpackhi_epi64(a, c);
-    s[2] = _mm256_unpacklo_epi64(b, d);
-    s[3] = _mm256_unpackhi_epi64(b, d);
-}
-
 // 32 bytes of sixteen rows: four bytes of a row are a lane of out[4 bytes][half].
 KIT_INLINE void rows16_load_32(__m256i out[8][2], const unsigned char *from, size_t stride)
 {
@@ -195,7 +211,7 @@ KIT_INLINE bool rows16_pack_sixteen(unsigned char *to, const unsigned char *from
             for (size_t r = 0; r < 4; r++)
                 s[r] = _mm256_loadu2_m128i((const void *)(from + (h * 8 + r + 4) * stride),
                                            (const void *)(from + (h * 8 + r) * stride));
-            rows16_transpose_4(s);
+            super_transpose_4(s);
             KIT_UNROLL
             for (size_t k = 0; k < 2; k++) {
                 __m256i a = s[2 * k], b = s[2 * k + 1];
@@ -306,6 +322,22 @@ KIT_INLINE void rows16_pack_floats(unsigned char *to, const struct dt_matrix *w,
     }
 }
 
+// Rows [begin, begin + rows) of blocks of 256 values; rows that the tile lacks are zeros.
+KIT_INLINE void rows16_pack_super(unsigned char *to, const struct dt_matrix *w, uint32_t begin,
+                                  uint32_t rows)
+{
+    static const unsigned char nothing[super_bytes_most];
+    uint32_t bytes = super_bytes(w->form);
+    for (uint32_t b = 0; b < w->cols / super_values; b++, to += (size_t)bytes * 16) {
+        const unsigned char *from[16];
+        for (uint32_t r = 0; r < 16; r++)
+            from[r] = r < rows ? (const unsigned char *)w->quants + (begin + r) * w->row_stride +
+                                     (size_t)b * bytes
+                               : nothing;
+        super_interleave(to, from, 0, bytes);
+    }
+}
+
 static __attribute__((unused)) void rows16_pack(void *ctx, void *packed, const struct dt_matrix *w,
                                                 uint32_t row_begin, uint32_t row_end)
 {
@@ -335,6 +367,8 @@ static __attribute__((unused)) void rows16_pack(void *ctx, void *packed, const s
             rows16_pack_floats(to, w, r, rows, 4);
         else if (kind == ROWS16_F16 || kind == ROWS16_BF16)
             rows16_pack_floats(to, w, r, rows, 2);
+        else if (kind >= ROWS16_Q4_K)
+            rows16_pack_super(to, w, r, rows);
         else
             for (uint32_t g = 0, groups = w->cols / w->group; g < groups; g++)
                 rows16_pack_group(to + g * (tile / groups), w, kind, r, rows, g);
@@ -363,7 +397,14 @@ static __attribute__((unused)) void rows16_embed(float *out, const struct rows16
 {
     const unsigned char *at =
         rows16_tiles(h) + row / 16 * rows16_tile_bytes(h->kind, h->cols, h->group, h->scale_type);
-    uint32_t r = row % 16;
+    uint32_t r = row % 16, form = rows16_super_form(h->kind), bytes = super_bytes(form);
+    for (uint32_t k = 0; form && k < h->cols; k += super_values, at += (size_t)bytes * 16) {
+        unsigned char block[super_bytes_most];
+        super_block_of(block, at, r, bytes);
+        super_floats(out + k, block, form);
+    }
+    if (form)
+        return;
     if (h->kind >= ROWS16_F32) {
         size_t size = h->kind == ROWS16_F32 ? 4 : 2;
         for (uint32_t k = 0; k < h->cols; k++)

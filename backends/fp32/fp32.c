@@ -259,7 +259,7 @@ static int can_matmul(void *ctx, const struct dt_matrix *w)
     (void)ctx;
     if (w->form == DT_FORM_PACKED) {
         const struct rows16_header *h = rows16_header_of(w);
-        return h && h->kind >= ROWS16_F32;
+        return h && h->kind >= ROWS16_F32 && h->kind <= ROWS16_BF16;
     }
     return w->form == DT_FORM_F32 || w->form == DT_FORM_F16 || w->form == DT_FORM_BF16;
 }

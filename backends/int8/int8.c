@@ -26,7 +26,7 @@ static int can_matmul(void *ctx, const struct dt_matrix *w)
 {
     (void)ctx;
     if (w->form == DT_FORM_PACKED)
-        return rows16_own(w) != NULL;
+        return rows16_own(w) || super_own(w);
     if (super_is(w))
         return super_valid(w);
     if (w->form != DT_FORM_I8 && w->form != DT_FORM_Q8_0)
@@ -60,7 +60,9 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
                    uint32_t row_begin, uint32_t row_end, const void *act, size_t x_stride,
                    uint32_t columns)
 {
-    if (super_is(w))
+    if (super_own(w))
+        super_packed_range(out + row_begin, out_stride, w, row_begin, row_end, act, columns);
+    else if (super_is(w))
         super_times_columns(out, out_stride, w, row_begin, row_end, act, columns);
     else
         quantised_matmul(ctx, out, out_stride, w, row_begin, row_end, act, x_stride, columns);
@@ -69,7 +71,9 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
 static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const uint32_t *index,
                         uint32_t count, const void *act)
 {
-    if (super_is(w))
+    if (super_own(w))
+        super_packed_rows(out, w, index, count, act);
+    else if (super_is(w))
         super_listed_rows(out, w, index, count, act);
     else
         quantised_matmul_rows(ctx, out, w, index, count, act);
@@ -78,8 +82,8 @@ static void matmul_rows(void *ctx, float *out, const struct dt_matrix *w, const 
 DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .name = "int8",
     .description =
-        "8-bit matrices (llama2.c version 2, Q8_0), in place or packed, and Q4_K, Q5_K and Q6_K in "
-        "place, bit-identical to the reference",
+        "8-bit matrices (llama2.c version 2, Q8_0), Q4_K, Q5_K and Q6_K, in place or packed, "
+        "bit-identical to the reference",
     .form_count = 2,
     .forms = {DT_FORM_I8, DT_FORM_Q8_0},
     .can_matmul = can_matmul,

@@ -13,6 +13,7 @@
 enum {
     super_parts = 16 / KIT_W, // vectors of sixteen rows
     super_panel_blocks = 4,
+    super_ahead = 8192, // bytes: packed blocks are prefetched so far ahead
 };
 
 // A block's activations: column 0, and the distance of the next one.
@@ -22,7 +23,15 @@ struct super_columns {
     const int16_t *sums32;       // of 32 quants: 0, 2, 1, 3; 4, 6, 5, 7
     const int16_t *sums16;       // of 16: 0, 2, 1, 3; 4 ...
     size_t stride;
+    const unsigned char *ahead; // sixteen blocks to prefetch meanwhile; NULL: none
 };
+
+// Prefetches `bytes` bytes.
+KIT_INLINE void super_prefetch(const unsigned char *from, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(from + i);
+}
 
 KIT_INLINE const int16_t *super_sums_of(const int16_t *sums, size_t stride, int c)
 {
@@ -71,20 +80,31 @@ KIT_INLINE void super_sums_4_or_5(kit_i *total, kit_i *offset, const unsigned ch
     KIT_UNROLL
     for (int c = 0; c < cols; c++)
         total[c] = offset[c] = kit_seti(0);
-    for (int p = 0; p < 2; p++) {
-        kit_i four = scales[p];
-        for (uint32_t r = 4 * (uint32_t)p; r < 4 * (uint32_t)p + 4; r++, four >>= 8) {
-            const unsigned char *from = quants + (size_t)(r / 2) * 8 * 64;
-            kit_i scale = super_scale(four, 0);
-#define LEVEL_4(k) super_half_byte(super_load(from + (k)*64), r % 2)
-#define LEVEL_5(k) (LEVEL_4(k) | ((super_load(fifth + (k)*64) >> (int)r) & 0x01010101) << 4)
-            if (five)
-                SUPER_RUN(8, super_most_5, r * 32, scale, LEVEL_5);
-            else
-                SUPER_RUN(8, super_most_4, r * 32, scale, LEVEL_4);
-#undef LEVEL_4
-#undef LEVEL_5
+    for (int r = 0; r < 8; r += 2, quants += 8 * 64) { // two runs have the halves of 32 bytes
+        kit_i two = scales[r / 4] >> r % 4 * 8;
+        kit_i first = super_scale(two, 0), second = super_scale(two >> 8, 0);
+        uint32_t at = (uint32_t)r * 32;
+        if (x->ahead)
+            super_prefetch(x->ahead + r / 2 * (five ? 11 : 9) * 64, (five ? 11 : 9) * 64);
+#define LEVEL_4(k)      super_half_byte(super_load(quants + (k)*64), 0)
+#define LEVEL_4_NEXT(k) super_half_byte(super_load(quants + (k)*64), 1)
+#define FIFTH(k, run)   (((super_load(fifth + (k)*64) >> (run)) & 0x01010101) << 4)
+#define LEVEL_5(k)      (LEVEL_4(k) | FIFTH(k, r))
+#define LEVEL_5_NEXT(k) (LEVEL_4_NEXT(k) | FIFTH(k, r + 1))
+        if (five) {
+            SUPER_RUN(8, super_most_5, at, first, LEVEL_5);
+            SUPER_RUN(8, super_most_5, at + 32, second, LEVEL_5_NEXT);
+        } else {
+            SUPER_RUN(8, super_most_4, at, first, LEVEL_4);
+            SUPER_RUN(8, super_most_4, at + 32, second, LEVEL_4_NEXT);
         }
+#undef LEVEL_4
+#undef LEVEL_4_NEXT
+#undef FIFTH
+#undef LEVEL_5
+#undef LEVEL_5_NEXT
+    }
+    for (int p = 0; p < 2; p++) {
         super_words_t even = (super_words_t)(minimums[p] & 0x00ff00ff),
                       odd = (super_words_t)((minimums[p] >> 8) & 0x00ff00ff);
         KIT_UNROLL
@@ -105,23 +125,31 @@ KIT_INLINE void super_sums_6(kit_i *total, const unsigned char *block,
     KIT_UNROLL
     for (int c = 0; c < cols; c++)
         total[c] = offset[c] = kit_seti(0);
-    for (uint32_t r = 0; r < 8; r++) { // 32 values: two runs
-        const unsigned char *low = block + (size_t)(r / 4 * 16 + r % 2 * 8) * 64;
-        const unsigned char *high = block + (size_t)(32 + r / 4 * 8) * 64;
-        kit_i four = super_load(scales + (size_t)(r / 2) * 64) >> (int)(r % 2 * 16);
-        for (uint32_t half = 0; half < 2; half++, four >>= 8, low += 4 * 64, high += 4 * 64) {
-            kit_i scale = super_scale(four, 1);
+    // 16 values, and the 16 that are 64 after them and have the other halves of the bytes
+    for (int r = 0; r < 8; r++) {
+        int half = r / 4, in = r % 4; // of the block; of its first 64 values
+        const unsigned char *low = block + (half * 16 + in * 4) * 64,
+                            *high = block + (32 + half * 8 + in % 2 * 4) * 64;
+        kit_i first = super_scale(super_load(scales + half * 128) >> in * 8, 1),
+              second = super_scale(super_load(scales + half * 128 + 64) >> in * 8, 1);
+        int shift = in / 2 * 2;
+        uint32_t at = (uint32_t)(half * 128 + in * 16);
+        if (x->ahead)
+            super_prefetch(x->ahead + r * 420, 420);
 #define LEVEL_6(k)                                                                                 \
-    (super_half_byte(super_load(low + (k)*64), r % 4 / 2) |                                        \
-     ((super_load(high + (k)*64) >> (int)(r % 4 * 2)) & 0x03030303) << 4)
-            SUPER_RUN(4, super_most_6, r * 32 + half * 16, scale, LEVEL_6);
+    (super_half_byte(super_load(low + (k)*64), 0) |                                                \
+     ((super_load(high + (k)*64) >> shift) & 0x03030303) << 4)
+#define LEVEL_6_NEXT(k)                                                                            \
+    (super_half_byte(super_load(low + (k)*64), 1) |                                                \
+     ((super_load(high + (k)*64) >> shift) & 0x30303030))
+        SUPER_RUN(4, super_most_6, at, first, LEVEL_6);
+        SUPER_RUN(4, super_most_6, at + 64, second, LEVEL_6_NEXT);
 #undef LEVEL_6
-        }
+#undef LEVEL_6_NEXT
     }
     for (int p = 0; p < 4; p++) {
-        super_words_t words = (super_words_t)super_load(scales + p * 64);
-        super_words_t even = (super_words_t)((super_words_t)((kit_i)words << 8)) >> 8,
-                      odd = words >> 8;
+        kit_i words = super_load(scales + p * 64);
+        super_words_t even = (super_words_t)(words << 8) >> 8, odd = (super_words_t)words >> 8;
         KIT_UNROLL
         for (int c = 0; c < cols; c++) {
             const int16_t *sums = super_sums_of(x->sums16, x->stride, c) + 4 * p;
@@ -159,11 +187,12 @@ KIT_INLINE void super_add_block(kit_f *value, const unsigned char *tile, uint32_
 }
 
 // `n` blocks, the first one being number `first` of the rows, times `cols` columns that are
-// contiguous in act. Sums start at 0 for the first block, else at the values in out.
+// contiguous in act. Sums start at 0 for the first block, else at the values in out. packed: what
+// follows the blocks is prefetched.
 KIT_INLINE void super_panel_columns(float *out, size_t out_stride, uint32_t rows,
                                     const unsigned char *tile, uint32_t form, uint32_t first,
                                     uint32_t n, const unsigned char *act,
-                                    const struct act_layout *l, int cols)
+                                    const struct act_layout *l, bool packed, int cols)
 {
     kit_f value[super_parts][12];
     for (int p = 0; p < super_parts; p++) {
@@ -179,8 +208,10 @@ KIT_INLINE void super_panel_columns(float *out, size_t out_stride, uint32_t rows
         struct super_columns x = {(const int8_t *)act + (size_t)b * super_values,
                                   act + l->scales + (size_t)b * 4,
                                   (const int16_t *)(const void *)sums,
-                                  (const int16_t *)(const void *)(sums + 16), l->column};
-        for (int p = 0; p < super_parts; p++)
+                                  (const int16_t *)(const void *)(sums + 16),
+                                  l->column,
+                                  packed ? tile + super_ahead : NULL};
+        for (int p = 0; p < super_parts; p++, x.ahead = NULL)
             super_add_block(value[p], tile, form, p * KIT_W, &x, cols);
     }
     for (int p = 0; p < super_parts; p++) {
@@ -194,7 +225,7 @@ KIT_INLINE void super_panel_columns(float *out, size_t out_stride, uint32_t rows
 #define SUPER_COLUMNS(n)                                                                           \
     if (columns - c >= (n) && (n) <= rows16_columns_most) {                                        \
         super_panel_columns(to, out_stride, rows, tile, form, first, blocks, at, l,                \
-                            (n) <= rows16_columns_most ? (n) : 1);                                 \
+                            packed &&c == 0, (n) <= rows16_columns_most ? (n) : 1);                \
         c += (n);                                                                                  \
         continue;                                                                                  \
     }
@@ -202,7 +233,7 @@ KIT_INLINE void super_panel_columns(float *out, size_t out_stride, uint32_t rows
 // As super_panel_columns, for any number of columns. out: the first row, column 0.
 KIT_INLINE void super_panel(float *out, size_t out_stride, uint32_t rows, const unsigned char *tile,
                             uint32_t form, uint32_t first, uint32_t blocks, const void *act,
-                            const struct act_layout *l, uint32_t columns)
+                            const struct act_layout *l, bool packed, uint32_t columns)
 {
     for (uint32_t c = 0; c < columns;) {
         const unsigned char *at = (const unsigned char *)act + c * l->column;
@@ -220,31 +251,38 @@ KIT_INLINE void super_panel(float *out, size_t out_stride, uint32_t rows, const 
 KIT_ONCE void super_panel_of(float *out, size_t out_stride, uint32_t rows,
                              const unsigned char *tile, uint32_t form, uint32_t first,
                              uint32_t blocks, const void *act, const struct act_layout *l,
-                             uint32_t columns)
+                             bool packed, uint32_t columns)
 {
     if (form == DT_FORM_Q4_K)
-        super_panel(out, out_stride, rows, tile, DT_FORM_Q4_K, first, blocks, act, l, columns);
+        super_panel(out, out_stride, rows, tile, DT_FORM_Q4_K, first, blocks, act, l, packed,
+                    columns);
     else if (form == DT_FORM_Q5_K)
-        super_panel(out, out_stride, rows, tile, DT_FORM_Q5_K, first, blocks, act, l, columns);
+        super_panel(out, out_stride, rows, tile, DT_FORM_Q5_K, first, blocks, act, l, packed,
+                    columns);
     else
-        super_panel(out, out_stride, rows, tile, DT_FORM_Q6_K, first, blocks, act, l, columns);
+        super_panel(out, out_stride, rows, tile, DT_FORM_Q6_K, first, blocks, act, l, packed,
+                    columns);
 }
 
 // ---- in place ----
 
-// Up to sixteen rows of blocks: their addresses; out: the first row's value of column 0.
+// Up to sixteen rows of blocks: their addresses; out: the first row's value of column 0. next: the
+// rows to be computed after them, if they are contiguous; NULL: not known.
 static void super_rows(float *out, size_t out_stride, uint32_t count,
-                       const unsigned char *const *rows, const struct dt_matrix *w, const void *act,
-                       uint32_t columns)
+                       const unsigned char *const *rows, const unsigned char *next,
+                       const struct dt_matrix *w, const void *act, uint32_t columns)
 {
     struct act_layout layout = act_layout_of(w);
     unsigned char panel[super_panel_blocks * 16 * super_bytes_most] __attribute__((aligned(64)));
     uint32_t blocks = w->cols / super_values, bytes = super_bytes(w->form);
     for (uint32_t b = 0; b < blocks; b += super_panel_blocks) {
         uint32_t n = blocks - b < super_panel_blocks ? blocks - b : super_panel_blocks;
-        for (uint32_t k = 0; k < n; k++)
+        for (uint32_t k = 0; k < n; k++) {
+            if (next)
+                super_prefetch(next + (size_t)(b + k) * 16 * bytes, (size_t)16 * bytes);
             super_interleave(panel + (size_t)k * 16 * bytes, rows, (size_t)(b + k) * bytes, bytes);
-        super_panel_of(out, out_stride, count, panel, w->form, b, n, act, &layout, columns);
+        }
+        super_panel_of(out, out_stride, count, panel, w->form, b, n, act, &layout, false, columns);
     }
 }
 
@@ -266,7 +304,8 @@ static void super_times_columns(float *out, size_t out_stride, const struct dt_m
         uint32_t count = end - r < 16 ? end - r : 16;
         const unsigned char *rows[16];
         super_rows_at(rows, w, NULL, r, count);
-        super_rows(out + r, out_stride, count, rows, w, act, columns);
+        super_rows(out + r, out_stride, count, rows,
+                   end - r > 16 ? rows[0] + 16 * w->row_stride : NULL, w, act, columns);
     }
 }
 
@@ -277,7 +316,46 @@ static void super_listed_rows(float *out, const struct dt_matrix *w, const uint3
         uint32_t n = count - k < 16 ? count - k : 16;
         const unsigned char *rows[16];
         super_rows_at(rows, w, index, k, n);
-        super_rows(out + k, 0, n, rows, w, act, 1);
+        for (uint32_t next = k + 16; next < k + 32 && next < count; next++)
+            super_prefetch((const unsigned char *)w->quants + index[next] * w->row_stride,
+                           w->row_stride);
+        super_rows(out + k, 0, n, rows, NULL, w, act, 1);
+    }
+}
+
+// ---- packed ----
+
+// The header of a packed matrix of such blocks; NULL for all others.
+static const struct rows16_header *super_own(const struct dt_matrix *w)
+{
+    const struct rows16_header *h = w->form == DT_FORM_PACKED ? rows16_header_of(w) : NULL;
+    return h && rows16_super_form(h->kind) ? h : NULL;
+}
+
+// Rows [begin, end); out is row begin of column 0.
+static void super_packed_range(float *out, size_t out_stride, const struct dt_matrix *w,
+                               uint32_t begin, uint32_t end, const void *act, uint32_t columns)
+{
+    const struct rows16_header *h = w->quants;
+    struct act_layout layout = act_layout_of(w);
+    size_t bytes = rows16_tile_bytes(h->kind, h->cols, h->group, h->scale_type);
+    const unsigned char *tile = rows16_tiles(h) + begin / 16 * bytes;
+    for (uint32_t r = begin; r < end; r += 16, tile += bytes, out += 16)
+        super_panel_of(out, out_stride, end - r < 16 ? end - r : 16, tile,
+                       rows16_super_form(h->kind), 0, h->cols / super_values, act, &layout, true,
+                       columns);
+}
+
+// Rows of an index times one column: whole tiles, which neighbours in the index share.
+static void super_packed_rows(float *out, const struct dt_matrix *w, const uint32_t *index,
+                              uint32_t count, const void *act)
+{
+    float tile[16];
+    for (uint32_t k = 0; k < count;) {
+        uint32_t begin = index[k] / 16 * 16;
+        super_packed_range(tile, 0, w, begin, w->rows - begin < 16 ? w->rows : begin + 16, act, 1);
+        for (; k < count && index[k] / 16 * 16 == begin; k++)
+            out[k] = tile[index[k] - begin];
     }
 }
 

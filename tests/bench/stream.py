@@ -41,14 +41,30 @@ CASES = (
     ("15M-q8_0", "q8_0", (288, 768, 6, 6, 6, 48, 32000, 256), 14, 22, ()),
     ("110M-f32", "f32", (768, 2048, 12, 12, 12, 64, 32000, 1024), 64, 100, ()),
     ("1.1B-q8_0", "q8_0", (2048, 5632, 22, 32, 4, 64, 32000, 2048), 600, 250, ()),
+    ("1.1B-q4_k_m", "q4_k_m", (2048, 5632, 22, 32, 4, 64, 32000, 2048), 400, 250, ()),
+    ("7B-q4_k_m", "q4_k_m", (4096, 11008, 32, 32, 32, 128, 32000, 4096), 1024, 250, ("-c", "128")),
     ("7B-q4_0", "q4_0", (4096, 11008, 32, 32, 32, 128, 32000, 4096), 1024, 250, ("-c", "128")),
 )
 
 
-def fill(path, begin):
+FORMS = {"q8_0": (8, 34, 32), "q4_0": (2, 18, 32), "q4_k_m": (12, 144, 256)}
+Q6_K = (14, 210, 256)
+
+
+def others(form, layers):
+    """The tensors of a Q4_K_M file that are Q6_K."""
+    if form != "q4_k_m":
+        return {}
+    more = [i for i in range(layers)
+            if i < layers // 8 or i >= 7 * layers // 8 or (i - layers // 8) % 3 == 2]
+    names = [f"blk.{i}.{name}" for i in more for name in ("attn_v", "ffn_down")]
+    return dict.fromkeys(["token_embd", *names], Q6_K)
+
+
+def fill(path, begin, top=0x3C):
     """Overwrites a file from `begin` on with bytes that are small numbers in every form."""
     rng = random.Random(1)
-    block = bytes(rng.randrange(0x3C) for _ in range((1 << 20) - 3))
+    block = bytes(rng.randrange(top) for _ in range((1 << 20) - 3))
     with open(path, "r+b") as out:
         left = out.seek(0, os.SEEK_END) - begin
         out.seek(begin)
@@ -61,13 +77,12 @@ def fill(path, begin):
 def make(path, form, shape):
     dim, hidden, layers, heads, kv_heads, head_size, vocab, context = shape
     if form != "f32":
-        kind, block = (8, 34) if form == "q8_0" else (2, 18)
         synth.sparse_gguf(path, dim, hidden, layers, heads, kv_heads, head_size, vocab, context,
-                          kind, block)
+                          *FORMS[form], others(form, layers))
         # the tensors begin at a multiple of 32 after the header, which is below 64 KB
         with open(path, "rb") as file:
             head = file.read(1 << 16).rstrip(b"\0")
-        fill(path, (len(head) + 63) // 32 * 32)
+        fill(path, (len(head) + 63) // 32 * 32, 0x1C if form == "q4_k_m" else 0x3C)
         return
     kv = kv_heads * head_size
     floats = vocab * dim + layers * (2 * dim + 2 * dim * dim + 2 * dim * kv + 3 * dim * hidden)

@@ -104,9 +104,9 @@ def int8(
 
 
 def sparse_gguf(path, dim, hidden, layers, heads, kv_heads, head_size, vocab, context, kind=8,
-                block=34):
+                block=34, values=32, others=None):
     """A llama of zeros in q8_0 (q4_0: 2, 18) without a vocabulary: a file of any shape that
-    takes no space."""
+    takes no space. others: the kind, bytes and values of a block of some tensors, by name."""
 
     def text(value):
         return struct.pack("<Q", len(value)) + value.encode()
@@ -148,8 +148,9 @@ def sparse_gguf(path, dim, hidden, layers, heads, kv_heads, head_size, vocab, co
         shape = (cols, rows) if rows else (cols,)
         header += text(name + ".weight") + struct.pack("<I", len(shape))
         header += struct.pack(f"<{len(shape)}Q", *shape)
-        header += struct.pack("<IQ", kind if rows else 0, offset)
-        size = rows * cols // 32 * block if rows else cols * 4
+        form = (others or {}).get(name, (kind, block, values))
+        header += struct.pack("<IQ", form[0] if rows else 0, offset)
+        size = rows * cols // form[2] * form[1] if rows else cols * 4
         offset += (size + 31) // 32 * 32
     header += bytes(-len(header) % 32)
     with open(path, "wb") as out:

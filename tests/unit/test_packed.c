@@ -4,12 +4,14 @@
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "common/rows16.h"
+#include "core/quant/k_block.h"
 #include "core/quant/packed.h"
 #include "core/quant/quantise.h"
 #include "rvv07/layout.h"
@@ -42,6 +44,14 @@ static const struct layout layouts[] = {
 // A matrix of random values; its memory is exact, so that a read past its end is noticed.
 static struct dt_matrix random_matrix(uint32_t form, uint32_t rows, uint32_t cols, uint32_t group)
 {
+    if (dt_k_has(form)) {
+        struct dt_matrix k = dt_matrix_blocks(form, rows, cols, NULL);
+        unsigned char *blocks = malloc(k.bytes);
+        for (size_t i = 0; i < k.bytes; i++) // any bits; not NaN, whose bits a decoder may change
+            blocks[i] = (unsigned char)(next() & 0xbb);
+        k.quants = blocks;
+        return k;
+    }
     void *memory = malloc(dt_quantise_bytes(form, rows, cols, group));
     struct dt_matrix w = dt_quantise_matrix(form, rows, cols, group, memory);
     float *row = malloc(cols * sizeof *row);
@@ -131,16 +141,18 @@ static void reads_back(void **unused)
     static const struct {
         uint32_t form, cols, group;
     } kinds[] = {
-        {DT_FORM_I8, 36, 4},   {DT_FORM_I8, 96, 32},   {DT_FORM_I8, 192, 64}, {DT_FORM_I8, 60, 20},
-        {DT_FORM_Q8_0, 32, 0}, {DT_FORM_Q8_0, 160, 0}, {DT_FORM_Q4_0, 64, 0}, {DT_FORM_F32, 7, 0},
-        {DT_FORM_F32, 130, 0}, {DT_FORM_F16, 65, 0},   {DT_FORM_BF16, 65, 0},
+        {DT_FORM_I8, 36, 4},    {DT_FORM_I8, 96, 32},   {DT_FORM_I8, 192, 64},
+        {DT_FORM_I8, 60, 20},   {DT_FORM_Q8_0, 32, 0},  {DT_FORM_Q8_0, 160, 0},
+        {DT_FORM_Q4_0, 64, 0},  {DT_FORM_F32, 7, 0},    {DT_FORM_F32, 130, 0},
+        {DT_FORM_F16, 65, 0},   {DT_FORM_BF16, 65, 0},  {DT_FORM_Q4_K, 256, 0},
+        {DT_FORM_Q5_K, 768, 0}, {DT_FORM_Q6_K, 512, 0},
     };
     static const uint32_t rows[] = {1, 15, 16, 17, 32, 33, 64, 65, 96, 97, 131};
     for (size_t l = 0; l < 2; l++)
         for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
                 uint32_t form = kinds[k].form;
-                if (l == 1 && (form == DT_FORM_F16 || form == DT_FORM_BF16))
+                if (l == 1 && (form == DT_FORM_F16 || form == DT_FORM_BF16 || dt_k_has(form)))
                     continue;
                 check(&layouts[l], form, rows[r], kinds[k].cols, kinds[k].group);
             }
@@ -186,6 +198,36 @@ static void sparse_rows(void **unused)
     free((void *)(uintptr_t)packed.quants);
 }
 
+static void *writable(const struct dt_matrix *w)
+{
+    return (void *)(uintptr_t)w->quants;
+}
+
+// The scales of blocks of 256 values: one that is not finite is found.
+static void scales_of_blocks(void **unused)
+{
+    (void)unused;
+    static const struct {
+        uint32_t form, at;
+    } places[] = {{DT_FORM_Q4_K, 0},
+                  {DT_FORM_Q4_K, 2},
+                  {DT_FORM_Q5_K, 0},
+                  {DT_FORM_Q5_K, 2},
+                  {DT_FORM_Q6_K, 208}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct dt_matrix w = random_matrix(places[i].form, 21, 512, 0);
+        unsigned char *block = (unsigned char *)writable(&w) + 19 * w.row_stride + w.group_stride;
+        block[places[i].at] = 0;
+        block[places[i].at + 1] = 0x7c;
+        struct dt_matrix packed = packed_of(&layouts[0], &w);
+        for (uint32_t r = 0; r < 21; r++)
+            for (uint32_t b = 0; b < 2; b++)
+                assert_int_equal(isfinite(dt_packed_scale(&packed, r, b)) == 0, r == 19 && b == 1);
+        free(writable(&w));
+        free(writable(&packed));
+    }
+}
+
 // Byte `at` of the header with another value.
 static void refused(const struct dt_matrix *packed, size_t at, unsigned char value)
 {
@@ -208,6 +250,8 @@ static void bad_headers(void **unused)
         refused(&packed, strlen(packed.layout) - 1, '2'); // another version than the file's
         refused(&packed, fields, 0);                      // kind
         refused(&packed, fields, 6);
+        refused(&packed, fields, 8);
+        refused(&packed, fields, 9);
         refused(&packed, fields, 2);
         refused(&packed, fields + 4, 34); // rows
         refused(&packed, fields + 7, 0x80);
@@ -231,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_back),
         cmocka_unit_test(sparse_rows),
+        cmocka_unit_test(scales_of_blocks),
         cmocka_unit_test(bad_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,9 +3,11 @@
 
 #include <string.h>
 
+#include "core/quant/dequant.h"
+#include "core/quant/k_block.h"
 #include "core/quant/quantise.h"
 
-enum kind { I8 = 1, Q4, F32, F16, BF16, I8_ROWS, Q4_ROWS };
+enum kind { I8 = 1, Q4, F32, F16, BF16, Q4_K, Q5_K, Q6_K, I8_ROWS, Q4_ROWS };
 
 // A packed matrix as its header describes it.
 struct view {
@@ -54,9 +56,20 @@ static bool has_scales(const struct view *v)
     return v->kind == I8 || has_halves(v) || has_rows(v);
 }
 
+// The form whose blocks of 256 values are interleaved; NONE for other kinds.
+static uint32_t k_form(const struct view *v)
+{
+    return v->kind == Q4_K   ? DT_FORM_Q4_K
+           : v->kind == Q5_K ? DT_FORM_Q5_K
+           : v->kind == Q6_K ? DT_FORM_Q6_K
+                             : DT_FORM_NONE;
+}
+
 // Bytes of one row, of the tiles' rows that do not exist too.
 static uint64_t row_bytes(const struct view *v)
 {
+    if (k_form(v))
+        return (uint64_t)(v->cols / DT_K_VALUES) * dt_form_block_bytes(k_form(v));
     if (!has_scales(v))
         return (uint64_t)v->cols * value_bytes(v);
     return v->cols / (has_halves(v) ? 2 : 1) + (uint64_t)(v->cols / v->group) * v->scale_bytes;
@@ -72,7 +85,7 @@ static uint64_t whole_bytes(const struct view *v)
 // as 5.
 static bool set_kind(struct view *v, uint32_t kind)
 {
-    if (kind < I8 || kind > BF16)
+    if (kind < I8 || kind > (v->rows16 ? (uint32_t)Q6_K : 5u))
         return false;
     v->kind = v->rows16 || kind <= F32 ? (enum kind)kind : kind == 4 ? I8_ROWS : Q4_ROWS;
     return true;
@@ -107,6 +120,8 @@ static bool view_of(const struct dt_matrix *w, struct view *v)
         if (v->rows16 && u32_at(h + 16) != DT_SCALE_F16 && u32_at(h + 16) != DT_SCALE_F32)
             return false;
     }
+    if (k_form(v) && (v->group != DT_K_VALUES || v->cols % DT_K_VALUES != 0))
+        return false;
     v->tiles = (const unsigned char *)w->quants + header_bytes;
     uint64_t bytes;
     memcpy(&bytes, h + (v->rows16 ? 24 : 16), sizeof bytes);
@@ -118,7 +133,8 @@ bool dt_packed_plain(const struct dt_matrix *w, struct dt_matrix *plain)
     struct view v;
     if (!view_of(w, &v))
         return false;
-    uint32_t form = v.kind == F32        ? DT_FORM_F32
+    uint32_t form = k_form(&v)           ? k_form(&v)
+                    : v.kind == F32      ? DT_FORM_F32
                     : v.kind == F16      ? DT_FORM_F16
                     : v.kind == BF16     ? DT_FORM_BF16
                     : has_halves(&v)     ? DT_FORM_Q4_0
@@ -219,12 +235,31 @@ bool dt_packed_by_rows(const struct dt_matrix *w, struct dt_matrix *plain)
     return true;
 }
 
+// Block b of a row; its 32-bit words are 64 bytes apart, and two bytes may follow them.
+static void k_block_of(const struct view *v, const struct place *p, uint32_t b,
+                       unsigned char *block)
+{
+    uint32_t bytes = dt_form_block_bytes(k_form(v));
+    const unsigned char *from = p->tile + (size_t)b * bytes * 16;
+    for (uint32_t i = 0; i < bytes / 4; i++)
+        memcpy(block + (size_t)i * 4, from + ((size_t)i * 16 + p->row) * 4, 4);
+    if (bytes % 4)
+        memcpy(block + bytes - 2, from + (size_t)(bytes - 2) * 16 + (size_t)p->row * 2, 2);
+}
+
 void dt_packed_row(const struct dt_matrix *w, uint32_t r, float *out)
 {
     struct view v;
     if (!view_of(w, &v))
         return;
     struct place p = place_of(&v, r);
+    for (uint32_t b = 0; k_form(&v) && b < v.cols / DT_K_VALUES; b++) {
+        unsigned char block[256];
+        k_block_of(&v, &p, b, block);
+        dt_dequant_block(k_form(&v), block, out + (size_t)b * DT_K_VALUES);
+    }
+    if (k_form(&v))
+        return;
     if (has_scales(&v)) {
         for (uint32_t g = 0; g < v.cols / v.group; g++) {
             float scale = scale_of(&v, &p, g);
@@ -248,9 +283,16 @@ void dt_packed_row(const struct dt_matrix *w, uint32_t r, float *out)
 float dt_packed_scale(const struct dt_matrix *w, uint32_t r, uint32_t group)
 {
     struct view v;
-    if (!view_of(w, &v) || !has_scales(&v))
+    if (!view_of(w, &v) || (!has_scales(&v) && !k_form(&v)))
         return 0;
     struct place p = place_of(&v, r);
+    if (k_form(&v)) {
+        unsigned char block[256];
+        struct dt_k_block k;
+        k_block_of(&v, &p, group, block);
+        dt_k_block_read(k_form(&v), block, &k);
+        return k.d - k.d == 0 ? k.d + k.m : k.d; // not finite if one of them is not
+    }
     return scale_of(&v, &p, group);
 }
 
@@ -293,6 +335,10 @@ void dt_packed_unpack(const struct dt_matrix *w, const struct dt_matrix *plain, 
             continue;
         }
         unsigned char *to = (unsigned char *)(uintptr_t)plain->quants + r * plain->row_stride;
+        for (uint32_t b = 0; k_form(&v) && b < v.cols / DT_K_VALUES; b++)
+            k_block_of(&v, &p, b, to + (size_t)b * plain->group_stride);
+        if (k_form(&v))
+            continue;
         for (uint32_t k = 0; k < v.cols; k++)
             memcpy(to + (size_t)k * value_bytes(&v), value_at(&v, &p, k), value_bytes(&v));
     }

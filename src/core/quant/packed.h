@@ -32,7 +32,8 @@ void dt_packed_unpack(const struct dt_matrix *w, const struct dt_matrix *plain, 
 // Writes row r to out[0 .. cols) as floats. w is one that dt_packed_plain accepts.
 void dt_packed_row(const struct dt_matrix *w, uint32_t r, float *out);
 
-// The scale of a group of row r; 0 in a matrix without scales. w as above.
+// The scale of a group of row r; 0 in a matrix without scales. Of a block of 256 values a number
+// that is finite if its scales are. w as above.
 float dt_packed_scale(const struct dt_matrix *w, uint32_t r, uint32_t group);
 
 #endif

@@ -67,7 +67,9 @@ dt_status dt_convert_source(const struct dt_convert_matrix *m, struct dt_matrix 
                                .bytes = SIZE_MAX,
                                .layout = w->layout};
     uint32_t group = w->form == DT_FORM_I8 ? w->group : 0;
-    size_t bytes = dt_quantise_bytes(w->form, w->rows, w->cols, group);
+    size_t bytes = w->form == DT_FORM_I8
+                       ? dt_quantise_bytes(w->form, w->rows, w->cols, group)
+                       : dt_quantise_matrix(w->form, w->rows, w->cols, group, NULL).bytes;
     *memory = malloc(bytes);
     if (!*memory)
         return dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %zu bytes to unpack %s", bytes,
