@@ -327,8 +327,9 @@ void dt_file_large_pages(struct dt_file *file)
 void dt_file_touch(const struct dt_file *file)
 {
 #ifdef MADV_POPULATE_READ
-    // One call instead of a fault for every 64 KB; only if no disk access is needed.
-    if (file->bytes && dt_file_resident(file) == file->size)
+    // One call instead of a fault for every 64 KB; only if hardly any disk access is needed. Often
+    // the last pages of a file that was read before are missing.
+    if (file->bytes && file->size - dt_file_resident(file) <= file->size / 64)
         (void)madvise((void *)(uintptr_t)file->bytes, file->size, MADV_POPULATE_READ);
 #else
     (void)file;

@@ -44,7 +44,7 @@ void dt_file_advise(const struct dt_file *file, size_t offset, size_t bytes,
 // stays there. Reads one page. Only for files that may be in memory as a whole.
 void dt_file_large_pages(struct dt_file *file);
 
-// Enters the whole mapping into the page table, if all of it is in the page cache.
+// Enters the whole mapping into the page table, if nearly all of it is in the page cache.
 void dt_file_touch(const struct dt_file *file);
 
 // Bytes of the mapping in the page cache; 0 if unknown.
