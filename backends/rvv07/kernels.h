@@ -36,6 +36,12 @@ void dt_rvv07_q4_strided(float *y, const int8_t *x, const void *w, size_t row_st
 void dt_rvv07_f32_strided(float *y, const float *x, const void *w, size_t row_stride, size_t n,
                           size_t rows);
 
+// Packing: columns of 1 to 64 rows, one after the other; and a block of Q4_0 of each row, as 16
+// pairs of columns in a byte.
+void dt_rvv07_i8_columns(void *out, const void *rows, size_t row_stride, size_t columns,
+                         size_t count);
+void dt_rvv07_q4_columns(void *out, const void *blocks, size_t row_stride, size_t count);
+
 // ---- listed.S: 1 to 32 unpacked rows, each at its offset in bytes ----
 
 // sums[32 g + r] = sum over the `group` columns of group g of w * x. group is a multiple of 32,

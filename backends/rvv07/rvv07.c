@@ -134,6 +134,40 @@ static void matmul(void *ctx, float *out, size_t out_stride, const struct dt_mat
     }
 }
 
+// As rvv07_pack, with vectors for whole tiles of quantised matrices.
+static void pack(void *ctx, void *packed, const struct dt_matrix *w, uint32_t row_begin,
+                 uint32_t row_end)
+{
+    uint32_t kind = rvv07_kind_of(w), r = row_begin;
+    if (kind == RVV07_F32 || rvv07_is_sparse(w)) {
+        rvv07_pack(ctx, packed, w, row_begin, row_end);
+        return;
+    }
+    if (row_begin == 0)
+        rvv07_pack(ctx, packed, w, 0, 0);
+    size_t row_bytes = rvv07_row_bytes(kind, w->cols, w->group);
+    for (uint32_t tile; r < row_end; r += tile) {
+        tile = rvv07_tile_rows(w->rows, r);
+        if (w->rows - r < tile)
+            break;
+        unsigned char *to = (unsigned char *)packed + sizeof(struct rvv07_header) + r * row_bytes;
+        const unsigned char *from = (const unsigned char *)w->quants + r * w->row_stride;
+        for (uint32_t g = 0; g < w->cols / w->group; g++, from += w->group_stride) {
+            if (kind == RVV07_Q4)
+                dt_rvv07_q4_columns(to, from, w->row_stride, tile);
+            else
+                dt_rvv07_i8_columns(to, from, w->row_stride, w->group, tile);
+            to += (size_t)w->group * tile / (kind == RVV07_Q4 ? 2 : 1);
+            for (uint32_t i = 0; i < tile; i++, to += sizeof(float)) {
+                float scale = rvv07_scale(w, r + i, g);
+                memcpy(to, &scale, sizeof scale);
+            }
+        }
+    }
+    if (r < row_end)
+        rvv07_pack(ctx, packed, w, r, row_end);
+}
+
 static void rmsnorm(void *ctx, float *out, size_t out_stride, const float *x, size_t x_stride,
                     const float *weight, uint32_t n, uint32_t columns, float epsilon)
 {
@@ -271,7 +305,7 @@ DT_BACKEND_EXPORT(rvv07) = {
     .matmul = matmul,
     .embed = rvv07_embed,
     .pack_bytes = rvv07_pack_bytes,
-    .pack = rvv07_pack,
+    .pack = pack,
     .rmsnorm = rmsnorm,
     .rope = rope,
     .attention = rvv07_attention,

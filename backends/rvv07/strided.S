@@ -53,6 +53,47 @@ FUNCTION dt_rvv07_q4_strided
     th.vsetvli x0, a5, e32, m8
     ADD_GROUP
 
+# a0 out, a1 rows, a2 bytes between rows, a3 columns, a4 number of rows
+FUNCTION dt_rvv07_i8_columns
+    th.vsetvli x0, a4, e8, m4
+1:  th.vlsb.v v0, (a1), a2
+    addi    a1, a1, 1
+    addi    a3, a3, -1
+    th.vse.v v0, (a0)
+    add     a0, a0, a4
+    bnez    a3, 1b
+    ret
+
+# a0 out, a1 blocks, a2 bytes between rows, a3 number of rows. Value i of a block is in the low half
+# of byte i, value i + 16 in its high half, each plus 8; the values of a pair of columns, as two's
+# complement, are the two halves of a byte of the result.
+FUNCTION dt_rvv07_q4_columns
+    th.vsetvli x0, a3, e8, m4
+    slli    t0, a3, 3
+    add     t0, t0, a0      # the pairs from column 16 on
+    li      t1, 8
+    li      t2, 0x88
+    li      t3, 0xf0
+1:  th.vlsb.v v0, (a1), a2
+    addi    a1, a1, 1
+    th.vlsb.v v4, (a1), a2
+    addi    a1, a1, 1
+    th.vand.vi v8, v0, 15
+    th.vsll.vi v12, v4, 4
+    th.vsrl.vi v0, v0, 4
+    th.vand.vx v4, v4, t3
+    th.vor.vv v8, v8, v12
+    th.vor.vv v0, v0, v4
+    th.vxor.vx v8, v8, t2
+    th.vxor.vx v0, v0, t2
+    th.vse.v v8, (a0)
+    add     a0, a0, a3
+    addi    t1, t1, -1
+    th.vse.v v0, (t0)
+    add     t0, t0, a3
+    bnez    t1, 1b
+    ret
+
 # a0 y, a1 x, a2 weights, a3 bytes between rows, a4 columns, a5 rows
 FUNCTION dt_rvv07_f32_strided
     th.vsetvli x0, a5, e32, m8

@@ -207,6 +207,30 @@ static void test_rows_q4(size_t rows, size_t groups, size_t gap)
     same("q4_unpack", rows, groups, plain, wanted, groups * 32);
 }
 
+// Packing of rows with gaps between them.
+static void test_columns(size_t rows, size_t columns)
+{
+    static unsigned char from[64 * 80], got[64 * 64 + 1], want[64 * 64 + 1];
+    for (size_t i = 0; i < sizeof from; i++)
+        from[i] = (unsigned char)rnd();
+    got[rows * columns] = want[rows * columns] = 99;
+    for (size_t k = 0; k < columns; k++)
+        for (size_t r = 0; r < rows; r++)
+            want[k * rows + r] = from[r * 80 + k];
+    dt_rvv07_i8_columns(got, from, 80, columns, rows);
+    same("i8_columns", rows, columns, got, want, rows * columns + 1);
+    got[rows * 16] = want[rows * 16] = 99;
+    for (size_t k = 0; k < 16; k++)
+        for (size_t r = 0; r < rows; r++) {
+            const unsigned char *block = from + r * 80 + k * 2 % 16;
+            int a = k < 8 ? block[0] & 15 : block[0] >> 4,
+                b = k < 8 ? block[1] & 15 : block[1] >> 4;
+            want[k * rows + r] = (unsigned char)(((a - 8) & 15) | (b - 8) * 16);
+        }
+    dt_rvv07_q4_columns(got, from, 80, rows);
+    same("q4_columns", rows, columns, got, want, rows * 16 + 1);
+}
+
 // Every half there is, in strips of odd lengths.
 static void test_halves(void)
 {
@@ -553,6 +577,8 @@ int main(void)
     for (size_t rows = 1; rows <= 32; rows++)
         for (size_t g = 1; g < 9; g++)
             test_rows(rows, g, g % 3 ? 32 : 96, g % 2 * 2), test_rows_q4(rows, g, g % 3 * 2);
+    for (size_t rows = 1; rows <= 64; rows++)
+        test_columns(rows, 1 + rows % 64);
     test_halves();
     for (size_t n = 1; n < 300; n += 61) {
         test_f32(64, n);
