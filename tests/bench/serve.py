@@ -57,7 +57,7 @@ def llama_command(root, model, port, threads, slots, context):
 def client(port, number, tokens, counts):
     connection = http.client.HTTPConnection("127.0.0.1", port)
     body = {"prompt": PROMPT % number, "max_tokens": tokens, "stream": True, "seed": number + 1,
-            "temperature": 0.8, "ignore_eos": True, "stream_options": {"include_usage": True}}
+            "temperature": 0, "ignore_eos": True, "stream_options": {"include_usage": True}}
     connection.request("POST", "/v1/completions", json.dumps(body),
                        {"Content-Type": "application/json"})
     usage = 0
