@@ -171,6 +171,18 @@ def llama(server):
     expect("/tokenize", answer == {"tokens": ids}, answer)
 
 
+def remote():
+    """The same program as its client."""
+    plugins = os.path.join(os.path.dirname(PROGRAM), "plugins")
+    if not os.path.exists(os.path.join(plugins, "engine-openai.so")):
+        print("skipped: the remote engine is not built (libcurl is missing)")
+        return
+    with Server(PROGRAM, MODEL) as server:
+        options = ["-i", BEGIN, "-s", 5, "-n", 40, "-q"]
+        result = run("run", f"http://127.0.0.1:{server.port}", *options)
+        expect("run http://...", result.stdout == run("run", MODEL, *options).stdout, result)
+
+
 def refusals():
     with Server(PROGRAM, MODEL, "--sequences", 1, "--timeout", 2) as server:
         good = {"prompt": BEGIN, "max_tokens": 2}
@@ -463,6 +475,7 @@ if "DT_HOSTILE" in os.environ:  # the long form: DT_HOSTILE=10000
     hostile(int(os.environ["DT_HOSTILE"]))
     done()
 texts()
+remote()
 refusals()
 leaving()
 tokens()
