@@ -10,6 +10,7 @@
 #include "../ui/plain/plain.h"
 #include "host/model_files.h"
 #include "host/modules/modules.h"
+#include "host/remote/catalogue.h"
 #include "host/remote/remote.h"
 #include "verbs/interactive.h"
 #include "verbs/verb.h"
@@ -65,7 +66,13 @@ int main(int argc, char **argv)
             return run(argc - 1, argv + 1);
         if (strcmp(argv[1], "help") == 0)
             return print_help();
-        if (!dt_remote_is_address(argv[1]) && !dt_model_files_present(argv[1]))
+        char path[4096];
+        bool here = dt_remote_is_address(argv[1]) || dt_model_files_present(argv[1]) ||
+                    dt_catalogue_resolve(argv[1], path, sizeof path);
+        struct dt_error err = {0};
+        if (!here && !dt_models_offer(argv[1], &err) && err.status != DT_OK)
+            return dt_verb_fail(&err);
+        if (!here && !dt_catalogue_resolve(argv[1], path, sizeof path))
             return dt_options_usage(DT_VERB_SESSION, "%s: no such verb, model file or folder",
                                     argv[1]);
     }

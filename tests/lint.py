@@ -43,7 +43,8 @@ LONG_LINES = GENERATED + (
     "*.gram",
 )
 # Symbols that a loader, the C library, readline or a fuzzer looks up by name.
-ENTRIES = re.compile(r"^(main|dt_(backend|ui|speech|engine|serve)_module\w*|x(malloc|realloc|free)|"
+ENTRIES = re.compile(r"^(main|dt_(backend|ui|speech|engine|fetch|serve)_module\w*|"
+                     r"x(malloc|realloc|free)|"
                      r"LLVMFuzzer\w+|__\w+)$")
 
 WORDS_FILE = "tests/lint_words.txt"

@@ -21,6 +21,7 @@
     }
 
 extern const struct dt_option dt_option_rows_bench[], dt_option_rows_profile[],
-    dt_option_rows_convert[], dt_option_rows_serve[];
+    dt_option_rows_convert[], dt_option_rows_serve[], dt_option_rows_stories[],
+    dt_option_rows_models[];
 
 #endif

@@ -20,6 +20,7 @@ enum dt_verb_id {
     DT_VERB_CONVERT,
     DT_VERB_STORIES,
     DT_VERB_SERVE,
+    DT_VERB_MODELS,
     DT_VERB_COUNT
 };
 
@@ -92,6 +93,7 @@ enum dt_option_id {
     DT_OPTION_TOKEN_FILE,
     DT_OPTION_WITHOUT_TOKEN,
     DT_OPTION_ARRIVAL,
+    DT_OPTION_SHA256,
 };
 
 // What an option's value is: how it is checked, and what a shell offers for it.

@@ -291,32 +291,6 @@ static const struct dt_option voices_options[] = {
     {0},
 };
 
-static const struct dt_option stories_options[] = {
-    {
-        .name = "limit",
-        .id = DT_OPTION_LIMIT,
-        .letter = 'n',
-        .type = DT_OPTION_INT,
-        .value = "N",
-        .maximum = 1000000,
-        .initial = "100",
-        .help = "The most stories to list.",
-    },
-    {
-        .name = "force",
-        .id = DT_OPTION_FORCE,
-        .help = "Replaces the file that export writes to, if it exists.",
-    },
-    {
-        .name = "thoughts",
-        .id = DT_OPTION_THOUGHTS,
-        .help = "show and export: with what a chat model thought before its answers.",
-    },
-    JSON_OPTION("Prints JSON."),
-    HELP_OPTION,
-    {0},
-};
-
 static const struct dt_verb_page pages[DT_VERB_COUNT] = {
     [DT_VERB_SESSION] =
         {
@@ -491,7 +465,7 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
             .about = "list: the stories, newest first. show: one story. search: the stories that "
                      "contain all of these words. export: writes a story as .md, .txt or .json; "
                      "- is standard output, as text. rm: deletes stories permanently.",
-            .options = stories_options,
+            .options = dt_option_rows_stories,
             .settings = stories_settings,
             .setting_count = COUNT(stories_settings),
             .operand = DT_OPERAND_STORIES,
@@ -519,6 +493,19 @@ static const struct dt_verb_page pages[DT_VERB_COUNT] = {
                      "SIGTERM end the server.\n"
                      "Exit codes: 0 success, 1 failure (the port is in use), 2 usage, 3 bad model "
                      "file, or the module of the server is missing, 4 not enough memory.",
+        },
+    [DT_VERB_MODELS] =
+        {
+            .name = "models",
+            .help = "list and download models",
+            .synopsis = "[list] [--json]\nget NAME|URL|hf:OWNER/REPO/FILE\nrm NAME...\npath [NAME]",
+            .about = "list: the catalogue, and what is in the folder of models. get: downloads a "
+                     "model into it; a download that was stopped goes on where it ended. rm: "
+                     "removes models. path: where a model is, or the folder.",
+            .options = dt_option_rows_models,
+            .notes = "A model that is there is opened by its name: duotale run stories15M.\n"
+                     "DUOTALE_CATALOGUE names another catalogue, HF_ENDPOINT another server for "
+                     "hf: addresses.",
         },
 };
 

@@ -11,7 +11,7 @@ static dt_verb_run_function *const functions[DT_VERB_COUNT] = {
     [DT_VERB_BENCH] = dt_verb_bench,     [DT_VERB_PROFILE] = dt_verb_profile,
     [DT_VERB_VOICES] = dt_verb_voices,   [DT_VERB_CONVERT] = dt_verb_convert,
     [DT_VERB_STORIES] = dt_verb_stories, [DT_VERB_TOKENIZE] = dt_verb_tokenize,
-    [DT_VERB_SERVE] = dt_verb_serve,
+    [DT_VERB_SERVE] = dt_verb_serve,     [DT_VERB_MODELS] = dt_verb_models,
 };
 
 dt_verb_run_function *dt_verb_find(const char *name)

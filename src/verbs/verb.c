@@ -8,7 +8,10 @@
 #include "app/settings/settings.h"
 #include "base/format.h"
 #include "host/log.h"
+#include "host/model_files.h"
 #include "host/print.h"
+#include "host/remote/catalogue.h"
+#include "host/remote/remote.h"
 
 // ---- errors and logs ----
 
@@ -96,8 +99,20 @@ int dt_verb_model_option(enum dt_verb_id verb, struct dt_verb_model *model, int 
 
 dt_status dt_verb_model_path(struct dt_verb_model *model, struct dt_error *err)
 {
-    if (model->path)
-        return DT_OK;
+    if (model->path) {
+        const char *name = model->path;
+        char *path = model->default_path;
+        size_t size = sizeof model->default_path;
+        struct dt_error missing = {0};
+        bool found = dt_catalogue_resolve(name, path, size);
+        if (!found && !dt_remote_is_address(name) && !dt_model_files_present(name))
+            found = dt_models_offer(name, &missing) && dt_catalogue_resolve(name, path, size);
+        if (found)
+            model->path = path;
+        if (missing.status != DT_OK)
+            *err = missing;
+        return missing.status;
+    }
     dt_status status =
         dt_engine_default_model(model->default_path, sizeof model->default_path, err);
     if (status == DT_OK)

@@ -16,7 +16,7 @@ typedef int dt_verb_run_function(int argc, char **argv);
 
 dt_verb_run_function dt_verb_run, dt_verb_backends, dt_verb_inspect, dt_verb_eval, dt_verb_bench,
     dt_verb_profile, dt_verb_voices, dt_verb_convert, dt_verb_stories, dt_verb_tokenize,
-    dt_verb_serve;
+    dt_verb_serve, dt_verb_models;
 
 // The function of the verb with this name; NULL if there is none.
 dt_verb_run_function *dt_verb_find(const char *name);
@@ -49,6 +49,10 @@ int dt_verb_model_option(enum dt_verb_id verb, struct dt_verb_model *model, int 
 
 // Sets model->path to the default model's if it is NULL. Errors as in dt_engine_default_model.
 dt_status dt_verb_model_path(struct dt_verb_model *model, struct dt_error *err);
+
+// For a model of the catalogue that is not there: asks at a terminal whether to download it. True:
+// it is there now; else *err says what to do. False, without an error, for other names.
+bool dt_models_offer(const char *name, struct dt_error *err);
 
 // Describes the conversion or packing of weights in the plan, with its memory; "" if there is none.
 // Returns out.

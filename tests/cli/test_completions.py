@@ -20,7 +20,7 @@ from common import DATA, PROGRAM, done, expect, folder, run
 
 COMPLETIONS = pathlib.Path(sys.argv[3]).resolve()
 VERBS = ["run", "backends", "inspect", "tokenize", "eval", "bench", "profile", "voices", "convert",
-         "stories", "serve"]
+         "stories", "serve", "models"]
 LIMIT = 60  # seconds until a shell that does not answer fails the test
 
 

@@ -103,8 +103,8 @@ def spread(folder, count):
     port = free_port()
     rpc = ["--rpc", ",".join(f"127.0.0.1:{p}" for p in ports), "-ngl", "99"] if count else []
     child, log = start(folder, f"server-{count}", find("llama-server"), "-m", MODEL, "--host",
-                       "127.0.0.1", "--port", str(port), "-c", "512", "-np", "1", "-t", "1", "-lv", "4",
-                       *rpc)
+                       "127.0.0.1", "--port", str(port), "-c", "512", "-np", "1", "-t", "1",
+                       "-lv", "4", *rpc)
     wait_for(child, port, log)
     text, speed = generate(f"http://127.0.0.1:{port}")
     stop_all()

@@ -8,6 +8,7 @@
 #include "app/worker/open_remote.h"
 #include "app/worker/worker_events.h"
 #include "host/clock.h"
+#include "host/remote/catalogue.h"
 
 // Uses the model's suggestions as settings; everything a user sets has precedence.
 static void use_hints(struct dt_worker *w)
@@ -294,6 +295,9 @@ static dt_status open_in_place(struct dt_worker *w, const char *path, const char
         status = err.status;
     if (!*path)
         path = usual;
+    char found[sizeof w->model_path];
+    if (dt_catalogue_resolve(path, found, sizeof found))
+        path = found;
     const char *own = dt_settings_path(&w->settings, DT_SET_TOKENIZER, set, sizeof set);
     bool remote = status == DT_OK && dt_remote_is_address(path);
     if (remote)

@@ -10,7 +10,6 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "host/modules/modules.h"
-#include "host/modules/probe.h"
 #include "host/remote/key.h"
 #include "host/remote/services.h"
 
@@ -80,14 +79,6 @@ static bool is_valid(const struct dt_remote_module *m, char *reason, size_t size
     return false;
 }
 
-// In a child.
-static void look(void *arg, const struct dt_module *module, void *finding, char *reason)
-{
-    (void)arg;
-    (void)finding;
-    is_valid(module->symbol, reason, DT_PROBE_REASON);
-}
-
 static bool has_scheme(const struct dt_remote_module *m, const char *address)
 {
     size_t n = strcspn(address, ":");
@@ -98,36 +89,35 @@ static bool has_scheme(const struct dt_remote_module *m, const char *address)
     return false;
 }
 
-// Loads modules until one has the scheme of the address. NULL, with an error: there is none.
+// Loads modules until one has the scheme of the address. They are not examined in a child first:
+// one is loaded only when a user names an address, and a child of several threads could wait for
+// ever for a lock of the libraries that it loads. NULL, with an error: there is none.
 static const struct dt_remote_engine *find_engine(const char *address, struct dt_error *err)
 {
     const struct dt_remote_engine *engine = NULL;
-    const struct dt_examination how = {&kind, look, NULL, 0};
     struct dt_modules modules = {0};
     struct dt_error refused = {0};
-    char none; // there are no findings
+    char reason[300], line[600];
     dt_status status = dt_modules_find(&modules, &kind, err);
-    if (status == DT_OK)
-        status = dt_modules_examine(&modules, &how, &none, err);
     for (size_t i = 0; i < modules.count && status == DT_OK && !engine; i++) {
         struct dt_module *file = &modules.items[i];
-        if (!file->reason && dt_module_load(file, &kind, &refused) == DT_OK) {
-            const struct dt_remote_module *module = file->symbol;
-            if (has_scheme(module, address))
-                engine = module->engine;
-        } else if (file->reason) {
+        if (file->reason)
             dt_error_set(&refused, DT_UNSUPPORTED, file->path, "%s", file->reason);
-        }
+        if (file->reason || dt_module_load(file, &kind, &refused) != DT_OK)
+            continue;
+        const struct dt_remote_module *module = file->symbol;
+        if (!is_valid(module, reason, sizeof reason))
+            dt_error_set(&refused, DT_UNSUPPORTED, file->path, "%s", reason);
+        else if (has_scheme(module, address))
+            engine = module->engine;
     }
     dt_modules_free(&modules);
     if (engine || status == DT_NO_MEMORY)
         return engine;
-    char line[600];
-    dt_error_set(
-        err, DT_UNSUPPORTED, address,
-        "no plug-in for such an address%s%s; install libcurl's and duotale's engine-openai",
-        refused.status ? ": " : "",
-        refused.status ? dt_error_line(&refused, line, sizeof line) : "");
+    dt_error_set(err, DT_UNSUPPORTED, address,
+                 "no plug-in for such an address%s%s; install libcurl and duotale's engine-openai",
+                 refused.status ? ": " : "",
+                 refused.status ? dt_error_line(&refused, line, sizeof line) : "");
     return NULL;
 }
 
