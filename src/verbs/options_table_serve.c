@@ -10,7 +10,7 @@ const struct dt_option dt_option_rows_serve[] = {
         .type = DT_OPTION_TEXT,
         .value = "ADDRESS",
         .initial = "127.0.0.1",
-        .help = "The numeric address to listen at; 0.0.0.0: all of IPv4, ::: all.",
+        .help = "The numeric address to listen at; 0.0.0.0 is every one of this machine.",
     },
     {
         .name = "port",

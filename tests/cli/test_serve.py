@@ -184,7 +184,7 @@ def remote():
 
 
 def refusals():
-    with Server(PROGRAM, MODEL, "--sequences", 1, "--timeout", 2) as server:
+    with Server(PROGRAM, MODEL, "--sequences", 1) as server:
         good = {"prompt": BEGIN, "max_tokens": 2}
         for field, value in [
             ("logprobs", 1), ("echo", True), ("suffix", "x"), ("best_of", 2),
@@ -268,12 +268,19 @@ def wire(server):
     expect("the page, by HTTP/1.0", b"text/html" in answer and b"</html>" in answer, answer[:300])
     policy = b"Content-Security-Policy: default-src 'none'; script-src 'sha256-"
     expect("its policy", policy in answer, answer[:600])
-    with server.connect() as s:  # a request that never arrives: the server closes
-        s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
-        rest = b""
-        with contextlib.suppress(ConnectionError):
-            rest = s.recv(100)
-        expect("a late request", rest == b"" or b"408" in rest, rest)
+
+
+def late():
+    """A connection whose request does not arrive is closed."""
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
+    with Server(PROGRAM, MODEL, "--timeout", 1) as server:
+        for part in head, head[:30], head + b"{":
+            with server.connect() as s:
+                s.sendall(part)
+                rest = b""
+                with contextlib.suppress(ConnectionError):
+                    rest = s.recv(100)
+                expect("a late request", rest == b"" or b"408" in rest, rest)
 
 
 def leaving():
@@ -295,6 +302,12 @@ def leaving():
                     first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             figures = server.wait_until(lambda f: f["texts_running"] + f["texts_waiting"] == 0)
             expect("both have left", figures["left_total"] == 2 * left, figures)
+        with server.connect() as client:  # requests take turns, one text each
+            client.sendall(head % len(body) + body)
+            server.wait_until(lambda f: f["texts_waiting"] == 7)
+            server.post("/v1/completions", {"prompt": BEGIN, "max_tokens": 1})
+            figures = server.metrics()
+            expect("a short request between", figures["texts_waiting"] > 3, figures)
         text = story(BEGIN, 4, 12, "-b", "reference")
         n = 12 - count_tokens(server, BEGIN) + 1
         answer = server.post("/v1/completions", {"prompt": BEGIN, "seed": 4, "max_tokens": n})[1]
@@ -477,6 +490,7 @@ if "DT_HOSTILE" in os.environ:  # the long form: DT_HOSTILE=10000
 texts()
 remote()
 refusals()
+late()
 leaving()
 tokens()
 arguments()

@@ -74,8 +74,8 @@ struct dt_serve_place {
     const char *token_file;
 };
 
-// Loads the module and opens the port. DT_UNSUPPORTED: there is no module. DT_USAGE: the address or
-// the token is wrong. DT_FAILED: the port is in use.
+// Loads the module and opens the port. DT_UNSUPPORTED: there is no module. DT_USAGE: the token is
+// wrong. DT_FAILED: the port is in use, or the address is none of this machine.
 dt_status dt_serve_listen(struct dt_serve *serve, struct dt_serve_place *place,
                           struct dt_error *err);
 
