@@ -26,8 +26,15 @@
 #define LOG2E     1.44269504f
 #define BLOCK     16
 
+// Floats that are summed side by side. Compilers make many instructions of vectors that a CPU does
+// not have.
+#if defined(__SSE2__) || defined(__ARM_NEON)
+#define LANES 16
 typedef float lanes __attribute__((vector_size(16)));
 typedef int32_t masks __attribute__((vector_size(16)));
+#else
+#define LANES 4
+#endif
 
 // ---- the heap ----
 
@@ -71,6 +78,12 @@ struct line {
     float largest, scale, offset, edge;
 };
 
+#if LANES == 16
+
+struct sums {
+    lanes of[4];
+};
+
 // The bits of the floats on the line; 0 where they underflow or x is not below the edge.
 static masks below_edge(const float *x, const struct line *line, masks *below)
 {
@@ -82,6 +95,52 @@ static masks below_edge(const float *x, const struct line *line, masks *below)
     return __builtin_convertvector(z, masks) & *below;
 }
 
+// Adds those below the edge; true if all are.
+static inline bool add_block(struct sums *sums, const float *x, const struct line *line)
+{
+    masks below[4];
+    for (int j = 0; j < 4; j++)
+        sums->of[j] += (lanes)below_edge(x + 4 * j, line, &below[j]);
+    masks all = below[0] & below[1] & below[2] & below[3];
+    uint64_t halves[2];
+    memcpy(halves, &all, sizeof halves);
+    return (halves[0] & halves[1]) == UINT64_MAX;
+}
+
+#define ELEMENT(of, j) of[(j) / 4][(j) % 4]
+
+#else
+
+struct sums {
+    float of[LANES];
+};
+
+static inline float below_edge(float x, const struct line *line, bool *all)
+{
+    if (!(x < line->edge)) {
+        *all = false;
+        return 0.0f;
+    }
+    float z = (x - line->largest) * line->scale + line->offset;
+    return z > 0.0f ? dt_float_of((uint32_t)(int32_t)z) : 0.0f;
+}
+
+static inline bool add_block(struct sums *sums, const float *x, const struct line *line)
+{
+    bool all = true;
+    for (int j = 0; j < BLOCK; j += LANES, x += LANES) {
+        sums->of[0] += below_edge(x[0], line, &all);
+        sums->of[1] += below_edge(x[1], line, &all);
+        sums->of[2] += below_edge(x[2], line, &all);
+        sums->of[3] += below_edge(x[3], line, &all);
+    }
+    return all;
+}
+
+#define ELEMENT(of, j) of[j]
+
+#endif
+
 // The next BLOCK logits, at the end padded in `padding` with values that add nothing.
 static const float *block_at(const float *logits, uint32_t n, uint32_t i, float *padding)
 {
@@ -92,20 +151,20 @@ static const float *block_at(const float *logits, uint32_t n, uint32_t i, float 
     return padding;
 }
 
-static double sum_of(const lanes *sums)
+static double sum_of(const struct sums *sums)
 {
     double sum = 0;
-    for (int j = 0; j < 16; j++)
-        sum += (double)sums[j / 4][j % 4];
+    for (int j = 0; j < LANES; j++)
+        sum += (double)ELEMENT(sums->of, j);
     return sum;
 }
 
-// The relative error of a tail sum besides the approximation of 2^y: n / 16 additions in each lane;
+// The relative error of a tail sum besides the approximation of 2^y: the additions in each lane;
 // the arguments, here (their bits are those of a float near 2^30) and in llama2.c (logit /
 // temperature is rounded before the largest is subtracted).
 static double tail_slack(const struct line *line, uint32_t n, float temperature)
 {
-    return (n / 16 + 4 * ((double)__builtin_fabsf(line->largest / temperature) + 128)) * U +
+    return (n / LANES + 4 * ((double)__builtin_fabsf(line->largest / temperature) + 128)) * U +
            0x1p-15;
 }
 
@@ -113,19 +172,13 @@ static double tail_slack(const struct line *line, uint32_t n, float temperature)
 static int split_logits(const struct dt_sampler_view *view, float temperature,
                         const struct line *line, uint64_t *keys, struct split *out)
 {
-    lanes sums[4] = {{0}};
+    struct sums sums = {0};
     float top = line->largest / temperature;
     uint32_t n = view->count, most = view->vocab / 2;
     for (uint32_t i = 0; i < n; i += BLOCK) {
         float padding[BLOCK];
         const float *x = block_at(view->logits, n, i, padding);
-        masks below[4];
-        for (int j = 0; j < 4; j++)
-            sums[j] += (lanes)below_edge(x + 4 * j, line, &below[j]);
-        masks all = below[0] & below[1] & below[2] & below[3];
-        uint64_t halves[2];
-        memcpy(halves, &all, sizeof halves);
-        if ((halves[0] & halves[1]) == UINT64_MAX)
+        if (add_block(&sums, x, line))
             continue;
         for (uint32_t j = 0; j < BLOCK; j++) {
             if (x[j] < line->edge)
@@ -137,7 +190,7 @@ static int split_logits(const struct dt_sampler_view *view, float temperature,
             out->near_sum += (double)e;
         }
     }
-    double slack = tail_slack(line, n, temperature), sum = sum_of(sums);
+    double slack = tail_slack(line, n, temperature), sum = sum_of(&sums);
     out->tail_low = sum / 1.0615 * (1 - slack);
     out->tail_high = sum * (1 + slack) + view->outside;
     return 1;
