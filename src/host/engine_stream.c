@@ -28,7 +28,7 @@ bool dt_engine_must_stream(const struct dt_engine *e)
 static uint64_t others_of(const struct dt_engine_plan *plan)
 {
     return plan->weights.arena_bytes + plan->sampler + plan->shortlist + plan->draft +
-           plan->draft_table + plan->session.own + plan->session.scratch;
+           plan->session.own + plan->session.scratch;
 }
 
 // What is left for the weights.
@@ -36,7 +36,10 @@ static struct dt_stream_limits limits_of(const struct dt_engine *e,
                                          const struct dt_engine_plan *plan)
 {
     struct dt_stream_limits limits = {0};
-    uint64_t left = dt_engine_memory_left(e), reserve = left / RESERVE_SHARE;
+    uint64_t left = dt_engine_memory_left(e),
+             machine = dt_engine_rest(dt_memory_available(NULL), plan->draft_table);
+    left = left < machine ? left : machine;
+    uint64_t reserve = left / RESERVE_SHARE;
     if (e->options.stream)
         limits = e->options.stream->limits;
     if (!limits.budget)

@@ -9,6 +9,10 @@ the read rate (blkio of cgroup v1, io.max of v2). Where no cgroup can be made, n
 no other reader takes its place. The models have random weights, and all tokens are the
 work of full passes: without a shortlist, of a story that does not end.
 
+The case "speculation" is the included model, which a model of its size does not need to stream: at
+temperature 0.8, without guesses, with those from the text alone, and with a table of n-grams of
+--corpus, of which the first 6 MB are used. The text must be the same.
+
 The limit of a case is what must be read, the weights that do not fit, at the given rate:
 (weights - those that stay) / rate. Exit code 77 if nothing could be measured.
 """
@@ -30,6 +34,7 @@ ARGUMENTS.add_argument("source")
 ARGUMENTS.add_argument("--case", action="append", help="only this case")
 ARGUMENTS.add_argument("--tokens", type=int, default=4)
 ARGUMENTS.add_argument("--keep", help="a folder for the models, which stay there")
+ARGUMENTS.add_argument("--corpus", help="stories for the table of the case \"speculation\"")
 ARGUMENTS.add_argument("--only", choices=("streamed", "mapped"))
 OPTIONS = ARGUMENTS.parse_args()
 sys.path.insert(0, str(pathlib.Path(OPTIONS.source) / "tests" / "cli"))
@@ -142,6 +147,12 @@ class Limits:
 
 def measure(path, way, memory, rate, tokens, more):
     """Figures of a run; None if no cgroup can be made."""
+    command = ["run", path, "--weights", way, "--no-shortlist", "-t", "0", "-c", "256", "-n",
+               str(tokens), "--stop", "bos", "--draft", "off", "--json", "-q", *more]
+    return measure_run(path, memory, rate, command)
+
+
+def measure_run(path, memory, rate, command):
     fd = os.open(path, os.O_RDONLY)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(fd)
@@ -153,14 +164,14 @@ def measure(path, way, memory, rate, tokens, more):
         return None
     try:
         result = subprocess.run(
-            [OPTIONS.program, "run", path, "--weights", way, "--no-shortlist", "-t", "0", "-c",
-             "256", "-n", str(tokens), "--stop", "bos", "--json", "-q", *more],
+            [OPTIONS.program, *command],
             capture_output=True, check=False, preexec_fn=limits.enter, timeout=1800)
         if result.returncode != 0:
             return {"error": f"exit code {result.returncode}: {result.stderr.decode()[:200]}"}
         figures = json.loads(result.stdout.decode().strip().split("\n")[-1])
         figures["peak"] = int(limits.peak.read_text()) if limits.peak.exists() else 0
         figures["bytes_read"] = limits.bytes_read()
+        figures["text"] = [json.loads(line).get("text") for line in result.stdout.splitlines()]
         return figures
     finally:
         limits.remove()
@@ -181,6 +192,42 @@ def report(name, way, figures, memory, rate):
                  f" {read / MB:.1f} MB read a pass |")
     print(f"{line} peak {figures['peak'] / MIB:.1f} MiB,"
           f" {figures['bytes_read'] / MB:.1f} MB read in all", flush=True)
+
+
+def speculation(folder, memory=20, rate=22, seeds=(1, 2, 3)):
+    """Tokens a second of the same stories with and without guesses. False without a cgroup."""
+    path = folder / "storyteller.gguf"
+    path.write_bytes((pathlib.Path(OPTIONS.source) / "data/models/storyteller-q8_0.gguf")
+                     .read_bytes())
+    ways = [("off", "off"), ("from the text", "on")]
+    if OPTIONS.corpus:
+        text, table = folder / "corpus.txt", folder / "corpus.draft"
+        with open(OPTIONS.corpus, "rb") as corpus:
+            text.write_bytes(corpus.read(6 * MB))
+        subprocess.run([OPTIONS.program, "convert", path, "--draft", text, "-o", table, "-q"],
+                       check=True)
+        ways.append(("with a table", table))
+    os.sync()  # what is not written yet cannot be dropped from the page cache
+    for seed in seeds:
+        first = None
+        for name, draft in ways:
+            figures = measure_run(path, memory, rate, [
+                "run", path, "--weights", "streamed", "-t", "0.8", "-s", str(seed), "-n", "160",
+                "-i", "Once upon a time", "--mem-limit", "9M", "--draft", draft, "--json", "-q"])
+            if figures is None:
+                return False
+            if "error" in figures:
+                print(f"| speculation {name} | {figures['error']} |")
+                continue
+            first = first or figures
+            print(f"| speculation {name}, seed {seed} | {memory} MiB | {rate} MB/s |"
+                  f" {figures['tok_s']:.2f} tok/s, {figures['tok_s'] / first['tok_s']:.2f} x |"
+                  f" {figures.get('tokens_per_pass', 1) or 1:.2f} tokens a pass,"
+                  f" {figures.get('draft_right', 0)} of {figures.get('draft_guesses', 0)} guesses"
+                  f" right | {figures['tokens']} tokens,"
+                  f" {'the same' if figures['text'] == first['text'] else 'ANOTHER'} text |",
+                  flush=True)
+    return True
 
 
 def main():
@@ -204,6 +251,8 @@ def main():
                     measured = True
             if not OPTIONS.keep:
                 path.unlink()
+        if not OPTIONS.case or "speculation" in OPTIONS.case:
+            measured = speculation(folder) or measured
     return 0 if measured else 77
 
 
