@@ -37,7 +37,7 @@ SUB_LAYERS = {
     "core/text": {"core/text/jinja"},
     "core/text/jinja": {"core/text"},
     "core/quant": set(),
-    "core/sampling": {"core", "core/text"},
+    "core/sampling": {"core", "core/text", "core/quant"},
     "core/kv": {"core", "core/quant"},
     "host": {"host/modules", "host/stream"},
     "host/modules": {"host"},
