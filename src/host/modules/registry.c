@@ -364,9 +364,14 @@ const struct dt_registry_entry *dt_registry_choose_auto(const struct dt_registry
             best = best_for(registry, form, w->layout);
         if (!best)
             best = best_for(registry, form, NULL);
-        // The weights must be converted: 8 bits per weight preserve any form with fewer.
-        if (!best)
-            best = best_for(registry, DT_FORM_Q8_0, NULL);
+        // The weights must be converted: 8 bits per weight preserve any form with fewer. So they
+        // are where a backend of a higher score has not this form, which is one of more_forms.
+        const struct dt_registry_entry *eight = best_for(registry, DT_FORM_Q8_0, NULL);
+        bool more = best && dt_backend_form_rank(best->info.table, form) ==
+                                (int)best->info.table->form_count;
+        if (!best ||
+            (more && eight && eight->info.score > best->info.score && w->form != DT_FORM_PACKED))
+            best = eight;
     }
     for (size_t i = 0; i < registry->count && !best; i++) {
         if (strcmp(registry->entries[i].info.name, dt_backend_reference.name) == 0)
