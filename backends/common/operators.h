@@ -33,7 +33,9 @@ OPERATORS(OPERATOR_DECLARE)
 #undef OPERATOR_DECLARE
 
 // Follows another entry; begins with the comma.
-#define OPERATOR_ENTRIES   OPERATORS(OPERATOR_ENTRY)
+#define OPERATOR_ENTRIES                                                                           \
+    OPERATORS(OPERATOR_ENTRY)                                                                      \
+    , .kv_types = 1u << DT_KV_F32 | 1u << DT_KV_F16 | 1u << DT_KV_I8
 #define OPERATOR_ENTRY(op) , .op = OPERATOR(op)
 
 #endif

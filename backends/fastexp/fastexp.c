@@ -4,8 +4,7 @@
 // [-87, 88] (a test checks every float), and exp(0) is 1. The argument is clamped to that range, so
 // that the result is finite and positive for every finite x.
 #include "abi/backend.h"
-#include "abi/kit/attention.h"
-#include "abi/kit/ops.h"
+#include "abi/kit/table.h"
 #include "fastexp/fast.h"
 #include "probe.h"
 
@@ -42,4 +41,5 @@ DT_BACKEND_EXPORT(DT_MODULE_ID) = {
     .attention = attention,
     .softmax = softmax,
     .silu_mul = silu_mul,
+    .kv_types = KIT_KV_TYPES,
 };

@@ -91,6 +91,19 @@ void dt_rvv07_scores_half(float *scores, const float *q, const uint16_t *keys, s
 void dt_rvv07_mix_half(float *out, const float *weights, const uint16_t *values, size_t stride,
                        size_t channels, size_t entries);
 
+// ---- kv_i8.S: the same for keys and values in int8; strides are in bytes here too ----
+
+// scores[e] = ((sum over channels of q[c] * keys[c][e]) * scales[e]) / divisor
+void dt_rvv07_scores_i8(float *scores, const float *q, const int8_t *keys, size_t stride,
+                        size_t channels, size_t entries, const float *scales, float divisor);
+void dt_rvv07_mix_i8(float *out, const float *weights, const int8_t *values, size_t stride,
+                     size_t channels, size_t entries);
+void dt_rvv07_mix2_i8(float *out, const float *weights, const int8_t *values, size_t stride,
+                      size_t half, size_t entries);
+void dt_rvv07_mix48_i8(float *out, const float *weights, const int8_t *values, size_t stride,
+                       size_t unused, size_t entries);
+void dt_rvv07_multiply(float *x, const float *y, size_t n); // x *= y
+
 // ---- exp.S: the bits of the C library's expf (proof: tests/duo/prove-exp.c) ----
 
 // out = exp(x - m); out may be x

@@ -308,7 +308,7 @@ DT_BACKEND_EXPORT(rvv07) = {
     .pack = pack,
     .rmsnorm = rmsnorm,
     .rope = rope,
-    .attention = rvv07_attention,
+    .attention = rvv07_attention_any,
     .softmax = softmax,
     .silu_mul = silu_mul,
     .add = add,
@@ -318,4 +318,5 @@ DT_BACKEND_EXPORT(rvv07) = {
     .act_error = act_error,
     .screen = rvv07_screen,
     .row_products = rvv07_row_products,
+    .kv_types = 1u << DT_KV_F32 | 1u << DT_KV_F16 | 1u << DT_KV_I8,
 };

@@ -197,10 +197,11 @@ DT_BACKEND_EXPORT(int8_rvv10) = {
     .pack = rvv07_pack,
     .rmsnorm = rvv10_rmsnorm,
     .rope = rvv10_rope,
-    .attention = rvv10_attention,
+    .attention = rvv10_attention_any,
     .softmax = rvv10_softmax,
     .silu_mul = rvv10_silu_mul,
     .add = rvv10_add,
     .argmax = rvv10_argmax,
     .select = rvv10_select,
+    .kv_types = 1u << DT_KV_F32 | 1u << DT_KV_F16 | 1u << DT_KV_I8,
 };

@@ -21,5 +21,9 @@ void rvv10_rope(void *ctx, float *x, uint32_t heads, uint32_t head_size, uint32_
 void rvv10_attention(void *ctx, float *out, const float *q, const struct dt_kv *kv, uint32_t heads,
                      uint32_t head_begin, uint32_t head_end, uint32_t entries, float divisor,
                      float *scores, size_t score_stride);
+// attention_i8.c: for every type of cache.
+void rvv10_attention_any(void *ctx, float *out, const float *q, const struct dt_kv *kv,
+                         uint32_t heads, uint32_t head_begin, uint32_t head_end, uint32_t entries,
+                         float divisor, float *scores, size_t score_stride);
 
 #endif

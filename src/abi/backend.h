@@ -127,6 +127,7 @@ struct dt_matrix {
 enum dt_kv_type {
     DT_KV_F32 = 1,
     DT_KV_F16 = 2,
+    DT_KV_I8 = 3, // int8; one f32 scale for the channels of an entry in a head
 };
 
 // The keys and values of one layer, as attention reads them. Element (entry e, head h, channel c)
@@ -137,7 +138,11 @@ enum dt_kv_type {
 // The host's own layout has keys with contiguous positions (key_slot is 1, key_channel padded) and
 // values with contiguous channels (value_channel is 1); a kernel is correct for every other one
 // too. A kernel may read the memory from an existing slot up to the next multiple of 16 slots; it
-// holds finite floats, and a result must not depend on them.
+// holds finite floats, and a result must not depend on them. That does not hold for scales.
+//
+// I8: a key is its quants times key_scales[h * scale_head + slot(e)], a value its quants times
+// value_scales there. score[e] = ((the sum of q * (float)quant, in the order of channels) * scale)
+// / divisor; out = the sum of (score[e] * scale) * (float)quant, score[e] being the softmax's.
 struct dt_kv {
     uint32_t type;      // enum dt_kv_type
     uint32_t heads;     // KV heads; query head q uses KV head q / (query heads / heads)
@@ -147,8 +152,9 @@ struct dt_kv {
     const void *values;
     size_t key_head, key_slot, key_channel;       // strides, in elements
     size_t value_head, value_slot, value_channel; // strides, in elements
-    const float *key_scales, *value_scales;       // reserved for quantised caches; NULL
+    const float *key_scales, *value_scales;       // I8; else NULL
     const uint32_t *slots;                        // NULL: entry e is in slot e
+    size_t scale_head;                            // I8: stride of heads, in scales
 };
 
 // ---- what the host provides ----
@@ -375,6 +381,12 @@ struct dt_backend {
     // `forms`, as a set of DT_FORM_BIT: Q4_K, Q5_K, Q6_K. Weights that have another form are never
     // converted to them.
     uint64_t more_forms;
+
+    // ---- more KV caches ----
+
+    // [optional] The caches that attention and attention_capped read: bit 1 << t for each enum
+    // dt_kv_type t. 0: F32 and F16. The host uses the one below in the stack for others.
+    uint32_t kv_types;
 };
 
 // Defines the module's table:

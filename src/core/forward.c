@@ -177,11 +177,13 @@ static void attend_heads(const struct attention *a, uint32_t column, uint32_t he
         entries = a->window;
     }
     if (hp->attention_cap > 0) {
-        const struct dt_instance *by = f->stack.attention_capped;
+        const struct dt_instance *by =
+            kv.type == DT_KV_I8 ? f->stack.attention_capped_i8 : f->stack.attention_capped;
         by->table.attention_capped(by->ctx, out, query, &kv, hp->heads, head, last, entries,
                                    divisor, hp->attention_cap, scores, f->score_stride);
     } else {
-        const struct dt_instance *by = f->stack.attention;
+        const struct dt_instance *by =
+            kv.type == DT_KV_I8 ? f->stack.attention_i8 : f->stack.attention;
         by->table.attention(by->ctx, out, query, &kv, hp->heads, head, last, entries, divisor,
                             scores, f->score_stride);
     }
@@ -283,6 +285,20 @@ static void add_block(const struct dt_forward *f, const float *bias, const float
 // The squares of DT_MAX_DIM smaller numbers have a finite sum.
 #define RESIDUAL_EXPONENT 55
 
+void dt_forward_angles(const struct dt_forward *f, uint32_t distance, bool local, float *cosine,
+                       float *sine)
+{
+    uint32_t half = f->model->hp.rotated / 2;
+    float position = (float)distance;
+    if (!local)
+        position *= f->model->hp.rope_scale;
+    for (uint32_t i = 0; i < half; i++) {
+        float angle = position * f->frequency[local ? half + i : i];
+        cosine[i] = cosf(angle);
+        sine[i] = sinf(angle);
+    }
+}
+
 void dt_forward_prepare_rope(const struct dt_forward *f)
 {
     const struct dt_hparams *hp = &f->model->hp;
@@ -292,17 +308,10 @@ void dt_forward_prepare_rope(const struct dt_forward *f)
         float *cosine = f->scratch.cosine + c * f->half_stride,
               *sine = f->scratch.sine + c * f->half_stride;
         bool local = c >= columns;
-        float position = (float)position_of(f, c % columns);
-        if (!local)
-            position *= hp->rope_scale;
-        for (uint32_t i = 0; i < half; i++) {
-            float angle = position * f->frequency[local ? half + i : i];
-            cosine[i] = cosf(angle);
-            sine[i] = sinf(angle);
-            if (!local && attention != 1.0f) {
-                cosine[i] *= attention;
-                sine[i] *= attention;
-            }
+        dt_forward_angles(f, position_of(f, c % columns), local, cosine, sine);
+        for (uint32_t i = 0; i < half && !local && attention != 1.0f; i++) {
+            cosine[i] *= attention;
+            sine[i] *= attention;
         }
     }
 }

@@ -83,6 +83,11 @@ void dt_forward_layer(struct dt_forward *f, uint32_t layer);
 void dt_forward_norm(const struct dt_forward *f, float *out, const float *x, const float *weight,
                      const float *bias, uint32_t columns);
 
+// Cosine and sine of the angles between positions that are `distance` apart: rotated / 2 values
+// each. local: of the local RoPE.
+void dt_forward_angles(const struct dt_forward *f, uint32_t distance, bool local, float *cosine,
+                       float *sine);
+
 // x[0 .. n) times `by`, if that is not 0.
 void dt_forward_scale(float *x, size_t n, float by);
 

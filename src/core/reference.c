@@ -299,6 +299,8 @@ static float kv_value(const struct dt_kv *kv, const void *base, size_t element)
 {
     if (kv->type == DT_KV_F32)
         return ((const float *)base)[element];
+    if (kv->type == DT_KV_I8)
+        return ((const int8_t *)base)[element];
     return dt_half_to_float(((const uint16_t *)base)[element]);
 }
 
@@ -319,12 +321,15 @@ static void attention_capped(void *ctx, float *out, const float *q, const struct
     for (uint32_t h = head_begin; h < head_end; h++, scores += score_stride) {
         const float *query = q + (size_t)h * kv->head_size;
         size_t key_base = h / sharing * kv->key_head, value_base = h / sharing * kv->value_head;
+        size_t scale_base = h / sharing * kv->scale_head;
         for (uint32_t e = 0; e < entries; e++) {
             size_t slot = kv->slots ? kv->slots[e] : e;
             float score = 0.0f;
             for (uint32_t i = 0; i < kv->head_size; i++)
                 score += query[i] * kv_value(kv, kv->keys,
                                              key_base + slot * kv->key_slot + i * kv->key_channel);
+            if (kv->type == DT_KV_I8)
+                score *= kv->key_scales[scale_base + slot];
             scores[e] = score / divisor;
         }
         if (cap > 0)
@@ -334,9 +339,12 @@ static void attention_capped(void *ctx, float *out, const float *q, const struct
         memset(result, 0, kv->head_size * sizeof *result);
         for (uint32_t e = 0; e < entries; e++) {
             size_t slot = kv->slots ? kv->slots[e] : e;
+            float weight = scores[e];
+            if (kv->type == DT_KV_I8)
+                weight *= kv->value_scales[scale_base + slot];
             for (uint32_t i = 0; i < kv->head_size; i++)
-                result[i] += scores[e] *
-                             kv_value(kv, kv->values,
+                result[i] +=
+                    weight * kv_value(kv, kv->values,
                                       value_base + slot * kv->value_slot + i * kv->value_channel);
         }
     }
@@ -473,6 +481,7 @@ static int probe(const struct dt_cpu *cpu)
         .attention_capped = attention_capped, \
         .more_forms = DT_FORM_BIT(DT_FORM_Q4_K) | DT_FORM_BIT(DT_FORM_Q5_K) | \
                       DT_FORM_BIT(DT_FORM_Q6_K), \
+        .kv_types = 1 << DT_KV_F32 | 1 << DT_KV_F16 | 1 << DT_KV_I8, \
     }
 // clang-format on
 

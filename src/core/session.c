@@ -31,7 +31,7 @@ static dt_status resolve_options(struct dt_session_group *g, const struct dt_mod
     if (batch > MAX_BATCH)
         return dt_error_set(err, DT_USAGE, NULL, "batch must be at most %u columns (got %u)",
                             MAX_BATCH, batch);
-    if (g->kv_type != DT_KV_F32 && g->kv_type != DT_KV_F16)
+    if (!dt_kv_type_is_known(g->kv_type))
         return dt_error_set(err, DT_USAGE, NULL, "unknown KV cache type %u", g->kv_type);
     if (g->count > DT_SESSIONS_MAX)
         return dt_error_set(err, DT_USAGE, NULL, "at most %u sessions form a group (got %u)",

@@ -47,6 +47,11 @@ dt_status dt_stack_make(struct dt_stack *out, const struct dt_instance *const *i
         RESOLVE(softcap)
         RESOLVE(attention_capped)
 #undef RESOLVE
+        if (level->table.kv_types >> DT_KV_I8 & 1) {
+            out->attention_i8 = level->table.attention ? level : out->attention_i8;
+            out->attention_capped_i8 =
+                level->table.attention_capped ? level : out->attention_capped_i8;
+        }
     }
     return DT_OK;
 }

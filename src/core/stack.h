@@ -32,6 +32,7 @@ struct dt_stack {
     const struct dt_instance *rmsnorm, *rope, *attention, *softmax, *silu_mul, *add;
     const struct dt_instance *argmax, *select, *screen;
     const struct dt_instance *layernorm, *gelu, *gelu_mul, *softcap, *attention_capped;
+    const struct dt_instance *attention_i8, *attention_capped_i8; // of a KV cache in int8
 };
 
 // Makes a stack of count instances, bottom first, with the reference below them, and resolves every

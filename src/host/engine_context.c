@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How long the context of a model is: what was asked for, or what the model and memory allow.
 #include "base/format.h"
+#include "core/kv/kv_cache.h"
 #include "host/engine_state.h"
 #include "host/log.h"
 
@@ -165,9 +166,9 @@ static bool rope_is_scaled(const struct dt_hparams *hp)
 // Bytes of the KV caches for each position.
 static uint64_t position_bytes(const struct dt_engine *e)
 {
-    const struct dt_hparams *hp = &e->model.hp;
-    return (uint64_t)hp->layers * hp->kv_heads * hp->head_size * 2 *
-           (e->options.kv_type == DT_KV_F16 ? 2 : 4) * dt_engine_sessions(e);
+    struct dt_kv_cache cache;
+    dt_kv_cache_init(&cache, &e->model.hp, 1, e->options.kv_type);
+    return (uint64_t)cache.layers * dt_kv_cache_layer_bytes(&cache, 1) * dt_engine_sessions(e);
 }
 
 const char *dt_engine_context_note(const struct dt_engine *e, char *out, size_t size)
@@ -187,7 +188,10 @@ const char *dt_engine_context_note(const struct dt_engine *e, char *out, size_t 
                   "the context has %u of the model's %u positions, because memory is short: each "
                   "needs %llu bytes%s",
                   context, trained, (unsigned long long)position_bytes(e),
-                  e->options.kv_type == DT_KV_F16 ? "" : ", and half of that with --kv f16");
+                  e->options.kv_type == DT_KV_I8    ? ""
+                  : e->options.kv_type == DT_KV_F16 ? ", and about half of that with --kv i8"
+                                                    : ", half of that with --kv f16, and about a "
+                                                      "quarter with --kv i8");
     else if (context > trained)
         dt_format(out, size,
                   "the context has %u positions, but the model was trained for %u%s: expect "

@@ -7,6 +7,7 @@
 
 #include "app/settings/settings.h"
 #include "base/format.h"
+#include "core/kv/kv_cache.h"
 #include "host/log.h"
 #include "host/model_files.h"
 #include "host/print.h"
@@ -85,7 +86,7 @@ int dt_verb_model_option(enum dt_verb_id verb, struct dt_verb_model *model, int 
     else if (id == DT_SET_BATCH)
         o->batch = (uint32_t)read.integer;
     else if (id == DT_SET_KV)
-        o->kv_type = strcmp(read.text, "f16") == 0 ? DT_KV_F16 : DT_KV_F32;
+        o->kv_type = dt_kv_type_of(read.text);
     else if (id == DT_SET_PACK)
         o->pack = dt_pack_policy_of(read.text);
     else if (id == DT_SET_WEIGHTS)

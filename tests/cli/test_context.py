@@ -25,7 +25,7 @@ def memory(here):
     ):
         path = here / f"{name}.gguf"
         synth.sparse_gguf(path, 64, 64, layers, kv_heads, kv_heads, 64, 512, context)
-        for kv in "f32", "f16":
+        for kv in "f32", "f16", "i8":
             anonymous = {}
             for size in 64, context // 4:
                 r = run("run", path, "-n", "8", "-t", "0", "-c", size, "--kv", kv, "-j", "1",
@@ -72,7 +72,7 @@ def defaults(here):
 def limits(path):
     """A context that does not fit: the one that is named does."""
     for limit in "2M", "6M", "20M":
-        for kv in "f32", "f16":
+        for kv in "f32", "f16", "i8":
             what = f"--mem-limit {limit}, {kv}"
             base = ("run", path, "-n", "4", "-t", "0", "--stop", "bos", "--json", "-q",
                     "--mem-limit", limit, "--kv", kv)

@@ -386,6 +386,55 @@ static void test_attention_half(size_t channels, size_t entries, size_t pad, int
     free(keys), free(values), free(q), free(s), free(want);
 }
 
+static void test_attention_i8(size_t channels, size_t entries, size_t pad)
+{
+    size_t stride = entries + pad, row = channels + pad;
+    int8_t *keys = malloc(channels * stride), *values = malloc(entries * row);
+    float *q = malloc(4 * channels), *scales = malloc(4 * entries + 4);
+    float *s = malloc(4 * entries + 4), *want = malloc(4 * entries + 4);
+    float out[65], mix[65], divisor = sqrtf((float)channels);
+    for (size_t i = 0; i < channels * stride; i++)
+        keys[i] = (int8_t)rnd();
+    for (size_t i = 0; i < entries * row; i++)
+        values[i] = (int8_t)rnd();
+    for (size_t i = 0; i < channels; i++)
+        q[i] = unit();
+    for (size_t e = 0; e < entries; e++) {
+        float val = 0.0f;
+        for (size_t c = 0; c < channels; c++)
+            val += q[c] * (float)keys[c * stride + e];
+        scales[e] = unit();
+        want[e] = val * scales[e] / divisor;
+    }
+    s[entries] = want[entries] = 77.0f;
+    dt_rvv07_scores_i8(s, q, keys, stride, channels, entries, scales, divisor);
+    same("scores_i8", channels, entries, s, want, 4 * entries + 4);
+    for (size_t c = 0; c < channels; c++) {
+        float val = 0.0f;
+        for (size_t e = 0; e < entries; e++)
+            val += s[e] * (float)values[e * row + c];
+        mix[c] = val;
+    }
+    mix[channels] = out[channels] = 77.0f;
+    if (channels <= 32) {
+        dt_rvv07_mix_i8(out, s, values, row, channels, entries);
+        same("mix_i8", channels, entries, out, mix, 4 * channels + 4);
+    }
+    if (channels == 48) {
+        dt_rvv07_mix48_i8(out, s, values, row, channels, entries);
+        same("mix48_i8", channels, entries, out, mix, 4 * channels + 4);
+    }
+    if (channels % 2 == 0) {
+        dt_rvv07_mix2_i8(out, s, values, row, channels / 2, entries);
+        same("mix2_i8", channels, entries, out, mix, 4 * channels + 4);
+    }
+    for (size_t e = 0; e < entries; e++)
+        want[e] = s[e] * scales[e];
+    dt_rvv07_multiply(s, scales, entries);
+    same("multiply", channels, entries, s, want, 4 * entries + 4);
+    free(keys), free(values), free(q), free(s), free(want), free(scales);
+}
+
 static void test_exp(void)
 {
     static float x[4096], y[4097], want[4097];
@@ -588,7 +637,9 @@ int main(void)
         for (size_t e = 1; e < 260; e += e < 20 ? 3 : 31) {
             test_attention(c, e, rnd() % 5);
             test_attention_half(c, e, rnd() % 5, rnd() % 4 == 0);
+            test_attention_i8(c, e, rnd() % 5);
         }
+    test_attention_i8(48, 131, 16);
     test_attention(48, 64, 0);
     test_attention(48, 128, 16);
     test_exp();

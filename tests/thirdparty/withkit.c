@@ -65,4 +65,5 @@ DT_BACKEND_EXPORT(withkit) = {
     .add = kit_op_add,
     .argmax = kit_op_argmax,
     .select = kit_op_select,
+    .kv_types = KIT_KV_TYPES,
 };

@@ -198,7 +198,7 @@ static void round_of(const char *stack, uint32_t form)
     struct dt_engine_options options = {.stack = stack,
                                         .threads = 1,
                                         .batch = 1,
-                                        .kv_type = pick(3) ? DT_KV_F32 : DT_KV_F16,
+                                        .kv_type = DT_KV_F32 + pick(3),
                                         .pack = DT_PACK_NEVER,
                                         .without_vocabulary = true};
     struct dt_engine *alone = open_engine(&options);
@@ -327,7 +327,7 @@ static void a_copied_prefix_goes_on_as_if_evaluated(void **state)
     (void)state;
     static const uint32_t tokens[12] = {1, 20, 300, 4, 50, 6, 7, 80, 9, 10, 11, 12};
     struct dt_error err = {0};
-    for (uint32_t kv = DT_KV_F32; kv <= DT_KV_F16; kv++) {
+    for (uint32_t kv = DT_KV_F32; kv <= DT_KV_I8; kv++) {
         struct dt_engine_options options = {
             .without_vocabulary = true, .sessions = 3, .threads = 1, .kv_type = kv};
         struct dt_engine *engine = open_engine(&options);

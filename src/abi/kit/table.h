@@ -8,6 +8,9 @@
 #include "attention.h"
 #include "ops.h"
 
+// The KV caches that kit_op_attention and kit_op_attention_capped read, for kv_types.
+#define KIT_KV_TYPES (1u << DT_KV_F32 | 1u << DT_KV_F16 | 1u << DT_KV_I8)
+
 #define KIT_ENTRY static __attribute__((unused))
 
 KIT_ENTRY void kit_op_rmsnorm(void *ctx, float *out, size_t out_stride, const float *x,

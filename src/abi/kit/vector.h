@@ -288,6 +288,37 @@ KIT_INLINE kit_f kit_load_f16(const uint16_t *p)
 #endif
 }
 
+// Loads KIT_W int8 as floats. kit_load_i8_n: n of them, 0 <= n <= KIT_W, followed by zeros; reads
+// nothing beyond them.
+KIT_INLINE kit_f kit_load_i8_n(const int8_t *p, size_t n)
+{
+#if defined(KIT_AVX512)
+    return (kit_f)_mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p)));
+#else
+    kit_i v = {0};
+    for (size_t i = 0; i < n; i++)
+        v[i] = p[i];
+    return kit_to_float(v);
+#endif
+}
+
+KIT_INLINE kit_f kit_load_i8(const int8_t *p)
+{
+#if defined(KIT_AVX512)
+    return (kit_f)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+#elif defined(KIT_AVX2)
+    return (kit_f)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+#elif defined(KIT_NEON)
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return (kit_f)vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+#else
+    return kit_load_i8_n(p, KIT_W);
+#endif
+}
+
 // As kit_load_f16_n, for bfloat16.
 KIT_INLINE kit_f kit_load_bf16_n(const uint16_t *p, size_t n)
 {

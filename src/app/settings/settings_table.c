@@ -81,10 +81,11 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .when = DT_SETTING_START,
         .step = 1,
         .initial = "f32",
-        .choices = "f32 f16",
+        .choices = "f32 f16 i8",
         .value = "TYPE",
         .group = "Model",
-        .help = "The number format of the KV cache; f16 uses half the memory.",
+        .help = "The number format of the KV cache: f16 uses half the memory of f32, i8 about a "
+                "quarter.",
     },
     [DT_SET_MEM_LIMIT] = {
         .name = "mem-limit",

@@ -7,6 +7,7 @@
 #include "app/view.h"
 #include "app/worker/open_remote.h"
 #include "app/worker/worker_events.h"
+#include "core/kv/kv_cache.h"
 #include "host/clock.h"
 #include "host/remote/catalogue.h"
 
@@ -204,7 +205,7 @@ dt_status dt_open_model_check(struct dt_worker *w, const char *path, const char 
         .threads = (uint32_t)dt_settings_uint(s, DT_SET_THREADS),
         .context = (uint32_t)dt_settings_uint(s, DT_SET_CONTEXT),
         .batch = (uint32_t)dt_settings_uint(s, DT_SET_BATCH),
-        .kv_type = dt_settings_is(s, DT_SET_KV, "f16") ? DT_KV_F16 : DT_KV_F32,
+        .kv_type = dt_kv_type_of(dt_settings_text(s, DT_SET_KV)),
         .pack = dt_pack_policy_of(dt_settings_text(s, DT_SET_PACK)),
         .weights = dt_weights_place_of(dt_settings_text(s, DT_SET_WEIGHTS)),
         .memory_limit = (size_t)dt_settings_uint(s, DT_SET_MEM_LIMIT),

@@ -14,9 +14,19 @@ static size_t padded(size_t n)
     return (n + 15) / 16 * 16;
 }
 
-static size_t element_bytes(const struct dt_kv_cache *cache)
+size_t dt_kv_type_bytes(uint32_t type)
 {
-    return cache->type == DT_KV_F16 ? 2 : 4;
+    return type == DT_KV_I8 ? 1 : type == DT_KV_F16 ? 2 : 4;
+}
+
+bool dt_kv_type_is_known(uint32_t type)
+{
+    return type >= DT_KV_F32 && type <= DT_KV_I8;
+}
+
+uint32_t dt_kv_type_of(const char *name)
+{
+    return strcmp(name, "i8") == 0 ? DT_KV_I8 : strcmp(name, "f16") == 0 ? DT_KV_F16 : DT_KV_F32;
 }
 
 static size_t channels(const struct dt_kv_cache *cache)
@@ -32,6 +42,20 @@ static void set_extent(struct dt_kv_cache *cache, size_t extent)
     // set of a CPU cache
     cache->key_slots = padded(cache->extent) + 16;
     cache->value_slots = padded(cache->extent) + cache->padding;
+}
+
+// Bytes of the scales of a layer's keys, or of its values.
+static size_t scale_bytes(const struct dt_kv_cache *cache)
+{
+    return cache->type == DT_KV_I8 ? cache->heads * cache->value_slots * sizeof(float) : 0;
+}
+
+// Bytes of a layer in the present extent.
+static uint64_t layer_bytes(const struct dt_kv_cache *cache)
+{
+    return (uint64_t)(cache->key_slots + cache->value_slots) * channels(cache) *
+               dt_kv_type_bytes(cache->type) +
+           2 * (uint64_t)scale_bytes(cache);
 }
 
 void dt_kv_cache_init(struct dt_kv_cache *cache, const struct dt_hparams *hp, uint32_t capacity,
@@ -54,15 +78,14 @@ void dt_kv_cache_alloc(struct dt_kv_cache *cache, struct dt_arena *arena)
 {
     struct dt_kv_cache whole = *cache;
     set_extent(&whole, cache->capacity);
-    size_t slots = whole.key_slots + whole.value_slots;
+    uint64_t bytes = layer_bytes(&whole);
     cache->memory =
-        dt_arena_alloc(arena, cache->layers * channels(cache), slots * element_bytes(cache));
+        dt_arena_alloc(arena, cache->layers, bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX);
 }
 
 size_t dt_kv_cache_extent_bytes(const struct dt_kv_cache *cache)
 {
-    return cache->layers * (cache->key_slots + cache->value_slots) * channels(cache) *
-           element_bytes(cache);
+    return cache->layers * (size_t)layer_bytes(cache);
 }
 
 // Copies `count` rows, of which the first `bytes` bytes count. The last row is first, so that rows
@@ -79,9 +102,16 @@ static void copy_rows(const void *to, size_t to_stride, const void *from, size_t
 static void copy_positions(const struct dt_kv_cache *to, const struct dt_kv_cache *from,
                            uint32_t positions)
 {
-    size_t element = element_bytes(to), vector = to->head_size * element;
+    size_t element = dt_kv_type_bytes(to->type), vector = to->head_size * element,
+           scales = scale_bytes(to) ? positions * sizeof(float) : 0;
     for (uint32_t layer = positions ? to->layers : 0; layer-- > 0;) {
         struct dt_kv source = dt_kv_cache_layer(from, layer), target = dt_kv_cache_layer(to, layer);
+        if (scales) {
+            copy_rows(target.value_scales, target.scale_head * sizeof(float), source.value_scales,
+                      source.scale_head * sizeof(float), to->heads, scales);
+            copy_rows(target.key_scales, target.scale_head * sizeof(float), source.key_scales,
+                      source.scale_head * sizeof(float), to->heads, scales);
+        }
         copy_rows(target.values, to->value_slots * vector, source.values,
                   from->value_slots * vector, to->heads, positions * vector);
         copy_rows(target.keys, to->key_slots * element, source.keys, from->key_slots * element,
@@ -109,34 +139,40 @@ void dt_kv_cache_copy(struct dt_kv_cache *to, const struct dt_kv_cache *from, ui
 
 size_t dt_kv_cache_layer_bytes(const struct dt_kv_cache *cache, size_t positions)
 {
-    return positions * 2 * channels(cache) * element_bytes(cache);
+    size_t scales = cache->type == DT_KV_I8 ? cache->heads * sizeof(float) : 0;
+    return positions * 2 * (channels(cache) * dt_kv_type_bytes(cache->type) + scales);
 }
 
 struct dt_kv dt_kv_cache_layer(const struct dt_kv_cache *cache, uint32_t layer)
 {
-    size_t slot = channels(cache) * element_bytes(cache);
-    const unsigned char *keys =
-        cache->memory + layer * (cache->key_slots + cache->value_slots) * slot;
+    size_t slot = channels(cache) * dt_kv_type_bytes(cache->type), scales = scale_bytes(cache);
+    const unsigned char *keys = cache->memory + layer * (size_t)layer_bytes(cache);
+    const unsigned char *values = keys + cache->key_slots * slot;
+    const float *key_scales =
+        scales ? (const float *)(const void *)(values + cache->value_slots * slot) : NULL;
     return (struct dt_kv){
         .type = cache->type,
         .heads = cache->heads,
         .head_size = cache->head_size,
         .capacity = cache->extent,
         .keys = keys,
-        .values = keys + cache->key_slots * slot,
+        .values = values,
         .key_head = cache->head_size * cache->key_slots,
         .key_slot = 1,
         .key_channel = cache->key_slots,
         .value_head = cache->head_size * cache->value_slots,
         .value_slot = cache->head_size,
         .value_channel = 1,
+        .key_scales = key_scales,
+        .value_scales = scales ? key_scales + scales / sizeof(float) : NULL,
+        .scale_head = scales ? cache->value_slots : 0,
     };
 }
 
 struct dt_kv dt_kv_cache_from(const struct dt_kv *kv, uint32_t first)
 {
     struct dt_kv part = *kv;
-    size_t element = kv->type == DT_KV_F16 ? 2 : 4;
+    size_t element = dt_kv_type_bytes(kv->type);
     if (kv->slots) {
         part.slots += first;
         return part;
@@ -144,6 +180,10 @@ struct dt_kv dt_kv_cache_from(const struct dt_kv *kv, uint32_t first)
     part.capacity -= first;
     part.keys = (const unsigned char *)kv->keys + first * kv->key_slot * element;
     part.values = (const unsigned char *)kv->values + first * kv->value_slot * element;
+    if (kv->type == DT_KV_I8) {
+        part.key_scales += first;
+        part.value_scales += first;
+    }
     return part;
 }
 
@@ -180,10 +220,70 @@ static inline __attribute__((always_inline)) void store_run(const struct dt_kv *
     }
 }
 
+typedef float four __attribute__((vector_size(16)));
+typedef int32_t four_i __attribute__((vector_size(16)));
+
+// Four floats, or the n that are left, then zeros.
+static four load_four(const float *x, uint32_t n)
+{
+    four v = {0};
+    memcpy(&v, x, (n < 4 ? n : 4) * sizeof *x);
+    return v;
+}
+
+static four blend(four_i mask, four a, four b)
+{
+    return (four)((mask & (four_i)a) | (~mask & (four_i)b));
+}
+
+float dt_kv_quantise(int8_t *out, size_t stride, const float *x, uint32_t n)
+{
+    four largest = {0}, spoiled = {0};
+    for (uint32_t i = 0; i < n; i += 4) {
+        four v = load_four(x + i, n - i), magnitude = (four)((four_i)v & INT32_MAX);
+        largest = blend(magnitude > largest, magnitude, largest);
+        spoiled += v * 0.0f; // NaN if it is not finite
+    }
+    float most = 0.0f, spoil = 0.0f;
+    for (int k = 0; k < 4; k++) {
+        most = largest[k] > most ? largest[k] : most;
+        spoil += spoiled[k];
+    }
+    float scale = most / 127.0f + spoil;
+    bool zero = !(scale > 0.0f);
+    for (uint32_t i = 0; i < n; i += 4) {
+        const four limit = {127, 127, 127, 127}, half = {0.5f, 0.5f, 0.5f, 0.5f};
+        four v = load_four(x + i, n - i) / (zero ? 1.0f : scale);
+        four_i sign = (four_i)v & INT32_MIN;
+        four q = (four)((four_i)v & INT32_MAX); // rounded as a magnitude
+        q = blend(q < limit, q, limit) + half;  // NaN: converting it would be undefined
+        four_i whole = __builtin_convertvector((four)((four_i)q | sign), four_i);
+        for (uint32_t k = 0; k < 4 && i + k < n; k++)
+            out[(i + k) * stride] = zero ? 0 : (int8_t)whole[k];
+    }
+    return scale;
+}
+
+static void store_i8(const struct dt_kv *kv, uint32_t slot, const float *key, const float *value)
+{
+    int8_t *keys = (int8_t *)(uintptr_t)kv->keys + slot * kv->key_slot;
+    int8_t *values = (int8_t *)(uintptr_t)kv->values + slot * kv->value_slot;
+    float *key_scales = (float *)(uintptr_t)kv->key_scales + slot;
+    float *value_scales = (float *)(uintptr_t)kv->value_scales + slot;
+    for (uint32_t h = 0; h < kv->heads; h++, key += kv->head_size, value += kv->head_size) {
+        key_scales[h * kv->scale_head] =
+            dt_kv_quantise(keys + h * kv->key_head, kv->key_channel, key, kv->head_size);
+        value_scales[h * kv->scale_head] =
+            dt_kv_quantise(values + h * kv->value_head, kv->value_channel, value, kv->head_size);
+    }
+}
+
 void dt_kv_cache_store(const struct dt_kv *kv, uint32_t slot, const float *key, const float *value,
                        size_t stride, uint32_t n)
 {
     uint32_t k = 0;
+    for (; kv->type == DT_KV_I8 && k < n; k++)
+        store_i8(kv, slot + k, key + k * stride, value + k * stride);
     for (; k + STORED_AT_ONCE <= n; k += STORED_AT_ONCE)
         store_run(kv, slot + k, key + k * stride, value + k * stride, stride, STORED_AT_ONCE);
     for (; k < n; k++)
@@ -206,7 +306,7 @@ static void copy(unsigned char *cache, unsigned char **saved, size_t bytes, bool
 static void copy_all(const struct dt_kv_cache *cache, uint32_t positions, unsigned char *saved,
                      bool out)
 {
-    size_t element = element_bytes(cache);
+    size_t element = dt_kv_type_bytes(cache->type);
     for (uint32_t layer = 0; layer < cache->layers; layer++) {
         struct dt_kv kv = dt_kv_cache_layer(cache, layer);
         unsigned char *keys = (unsigned char *)(uintptr_t)kv.keys,
@@ -217,6 +317,10 @@ static void copy_all(const struct dt_kv_cache *cache, uint32_t positions, unsign
                      positions * element, out);
             copy(values + head * kv.value_head * element, &saved,
                  positions * kv.value_slot * element, out);
+            for (int k = 0; k < 2 && kv.key_scales; k++)
+                copy((unsigned char *)(uintptr_t)((k ? kv.value_scales : kv.key_scales) +
+                                                  head * kv.scale_head),
+                     &saved, positions * sizeof(float), out);
         }
     }
 }

@@ -3,7 +3,8 @@
 //
 // For each layer and key/value head, a channel's keys of all positions are contiguous (attention
 // reads them along positions), and a position's value channels are contiguous. Slot i holds
-// position i.
+// position i. In an I8 cache the keys of a position in a head share a scale, max / 127, and so do
+// its values; the scales of a layer are behind its values.
 //
 // The memory is for `capacity` positions, but is laid out for `extent` of them; what is behind that
 // is not touched. A text that outgrows the extent is moved, in place, into a layout of a larger
@@ -22,11 +23,10 @@ struct dt_kv_cache {
     uint32_t padding;      // slots behind the values of a head
     size_t key_slots;      // elements from one channel's keys to the next channel's
     size_t value_slots;    // slots of a head's values, padded
-    unsigned char *memory; // of each layer the keys, then the values
+    unsigned char *memory; // of each layer the keys, the values, and their scales if it has any
 };
 
-// Describes a cache for this model; memory comes from dt_kv_cache_alloc. type: DT_KV_F32 or
-// DT_KV_F16.
+// Describes a cache for this model; memory comes from dt_kv_cache_alloc. type: enum dt_kv_type.
 void dt_kv_cache_init(struct dt_kv_cache *cache, const struct dt_hparams *hp, uint32_t capacity,
                       uint32_t type);
 
@@ -42,7 +42,18 @@ size_t dt_kv_cache_extent_bytes(const struct dt_kv_cache *cache);
 // restore and fill do it themselves.
 void dt_kv_cache_grow(struct dt_kv_cache *cache, uint32_t used, uint32_t positions);
 
-// Bytes of one layer's keys and values of `positions` positions.
+// Whether there is such a type. dt_kv_type_of: of its name, "f32", "f16" or "i8"; F32 for any
+// other.
+bool dt_kv_type_is_known(uint32_t type);
+uint32_t dt_kv_type_of(const char *name);
+size_t dt_kv_type_bytes(uint32_t type); // of an element
+
+// Quantises n floats, `stride` apart in out. Returns their scale: max / 127, or NaN if one of them
+// is not finite. Halves round away from zero; 127 is the largest even where the scale is so small
+// that it was rounded.
+float dt_kv_quantise(int8_t *out, size_t stride, const float *x, uint32_t n);
+
+// Bytes of one layer's keys and values of `positions` positions, with their scales.
 size_t dt_kv_cache_layer_bytes(const struct dt_kv_cache *cache, size_t positions);
 
 // The descriptor of one layer for kernels.

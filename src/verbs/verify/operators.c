@@ -197,11 +197,40 @@ static void add(void)
     dt_rig_same_bits("add", got, expected, n);
 }
 
-// A cache of a random layout: the host's, or others that strides and slots allow.
+// Random keys or values of a cache.
+static void *random_entries(uint32_t type, size_t count)
+{
+    size_t element = type == DT_KV_F32 ? 4 : type == DT_KV_F16 ? 2 : 1;
+    char *to = dt_rig_guarded(count * element, 0);
+    for (size_t i = 0; i < count; i++) {
+        float value = dt_rig_normal();
+        uint16_t half = dt_rig_to_half(value);
+        int8_t quant = (int8_t)((int32_t)dt_rig_below(255) - 127);
+        memcpy(to + i * element,
+               type == DT_KV_F32   ? (void *)&value
+               : type == DT_KV_F16 ? (void *)&half
+                                   : (void *)&quant,
+               element);
+    }
+    return to;
+}
+
+static const float *random_scales(size_t count)
+{
+    float *scales = dt_rig_guarded(count * sizeof *scales, 0);
+    for (size_t i = 0; i < count; i++)
+        scales[i] = (float)dt_rig_below(1000) * 0x1p-15f;
+    return scales;
+}
+
+// A cache of a random layout: the host's, or others that strides and slots allow. Of a type that
+// the module reads.
 static struct dt_kv random_kv(uint32_t heads, uint32_t size, uint32_t entries)
 {
+    bool i8 = dt_rig.table.kv_types >> DT_KV_I8 & 1;
+    uint32_t type = dt_rig_below(3) ? DT_KV_F32 : DT_KV_F16;
     struct dt_kv kv = {
-        .type = dt_rig_below(3) ? DT_KV_F32 : DT_KV_F16, .heads = heads, .head_size = size};
+        .type = i8 && dt_rig_below(3) == 0 ? DT_KV_I8 : type, .heads = heads, .head_size = size};
     kv.capacity = entries + dt_rig_below(40);
     size_t slots = ((size_t)kv.capacity + 15) / 16 * 16;
     if (dt_rig_below(4)) {
@@ -222,20 +251,13 @@ static struct dt_kv random_kv(uint32_t heads, uint32_t size, uint32_t entries)
         kv.value_channel = slots;
         kv.value_head = slots * size;
     }
-    size_t keys = heads * size * (slots + 16), values = heads * size * slots,
-           element = kv.type == DT_KV_F32 ? 4 : 2;
-    void *at[2] = {dt_rig_guarded(keys * element, 0), dt_rig_guarded(values * element, 0)};
-    size_t counts[2] = {keys, values};
-    for (int k = 0; k < 2; k++) {
-        for (size_t i = 0; i < counts[k]; i++) {
-            float value = dt_rig_normal();
-            uint16_t half = dt_rig_to_half(value);
-            memcpy((char *)at[k] + i * element,
-                   kv.type == DT_KV_F32 ? (void *)&value : (void *)&half, element);
-        }
+    kv.keys = random_entries(kv.type, heads * size * (slots + 16));
+    kv.values = random_entries(kv.type, heads * size * slots);
+    if (kv.type == DT_KV_I8) {
+        kv.scale_head = kv.capacity + dt_rig_below(20);
+        kv.key_scales = random_scales(heads * kv.scale_head);
+        kv.value_scales = random_scales(heads * kv.scale_head);
     }
-    kv.keys = at[0];
-    kv.values = at[1];
     if (dt_rig_below(3) == 0) { // a few first slots, then a ring buffer
         uint32_t *list = dt_rig_guarded(entries * sizeof *list, 0),
                  keep = dt_rig_below(entries + 1), turn = dt_rig_below(1000);
