@@ -52,6 +52,7 @@ struct dt_app_figures {
     double prompt_speed;                  // tokens a second, of the evaluation of the prompt
     double first_token_ms;                // from the entered line to the first token
     uint32_t context_used, context_total; // in tokens
+    uint32_t context_dropped;             // tokens of the story that are no longer in the context
     struct dt_memory_facts memory;
     double major_faults_s; // page faults from disk a second, over about the last second
     uint64_t own_memory;   // bytes the engine has allocated (KV cache, scratch, tables)
@@ -62,6 +63,7 @@ struct dt_app_figures {
     bool unsaved;     // the library cannot be written: finished turns wait in memory
     bool streamed;    // the weights are read while they are computed; `weights` has the figures
     char weights[64]; // "packed (file)", "packed (copy, 15.2 MB)", "in place"
+    char overflow[8]; // the policy: "stop", "new", "shift" or "window"
     char stack[128];  // "int8@avx2+fastexp"
     char model[128];  // file name without folders
 };

@@ -8,6 +8,7 @@
 #include "app/commands/commands.h"
 #include "app/commands/commands_story.h"
 #include "app/scripts.h"
+#include "app/worker/overflow.h"
 #include "app/worker/prompts.h"
 #include "base/text.h"
 #include "base/typed_text.h"
@@ -20,7 +21,7 @@ static bool stop_endless(struct dt_app *app)
 {
     pthread_mutex_lock(&app->report.lock);
     bool endless = dt_settings_uint(&app->report.settings, DT_SET_LENGTH) == 0 &&
-                   dt_settings_is(&app->report.settings, DT_SET_OVERFLOW, "shift");
+                   dt_overflow_goes_on(&app->report.settings);
     pthread_mutex_unlock(&app->report.lock);
     if (!endless || !app->interactive || atomic_load(&app->report.state) != DT_APP_GENERATING)
         return false;

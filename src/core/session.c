@@ -296,6 +296,8 @@ void dt_session_truncate(struct dt_session *s, uint32_t position)
     if (position >= s->position)
         return;
     s->position = position;
+    if (position <= s->dropped_at)
+        s->dropped = s->dropped_at = 0;
     dt_session_forget_logits(s);
 }
 
@@ -328,6 +330,7 @@ void dt_session_restore(struct dt_session *s, uint32_t position, const void *sav
     memcpy(s->tokens, saved, tokens);
     dt_kv_cache_restore(&s->cache, position, (const unsigned char *)saved + tokens);
     s->position = position;
+    s->dropped = s->dropped_at = 0;
     dt_session_forget_logits(s);
 }
 
@@ -340,6 +343,8 @@ void dt_session_copy(struct dt_session *to, const struct dt_session *from, uint3
     memcpy(to->tokens, from->tokens, position * sizeof *to->tokens);
     dt_kv_cache_copy(&to->cache, &from->cache, position);
     to->position = position;
+    to->dropped = position > from->dropped_at ? from->dropped : 0;
+    to->dropped_at = position > from->dropped_at ? from->dropped_at : 0;
     dt_session_forget_logits(to);
 }
 
@@ -351,5 +356,6 @@ void dt_session_fill(struct dt_session *s, uint32_t position)
                      s->group->forward.scratch.value);
     memset(s->tokens, 0, position * sizeof *s->tokens);
     s->position = position;
+    s->dropped = s->dropped_at = 0;
     dt_session_forget_logits(s);
 }

@@ -166,6 +166,32 @@ void dt_session_truncate(struct dt_session *s, uint32_t position);
 uint32_t dt_session_common_prefix(const struct dt_session *s, const uint32_t *tokens,
                                   uint32_t count);
 
+// ---- texts that are longer than the context ----
+//
+// Entries apart from positions: a session can drop entries in its middle. Those behind them move
+// up, with keys rotated to their new positions, and nothing is evaluated again. From then on
+// position, tokens, truncate and common_prefix are about the entries that are left. The kept ones
+// were computed with what is dropped, so they are not what an evaluation of the shorter text gives.
+
+// Whether the model allows it: not with learned positions, nor with a norm of keys behind RoPE.
+bool dt_session_can_drop(const struct dt_session *s);
+
+// Drops `count` entries from entry `first` on; first + count is at most the position. Logits of the
+// last position stay. Takes a pass over the keys and values behind them.
+void dt_session_drop(struct dt_session *s, uint32_t first, uint32_t count);
+
+// What an evaluation does when the context is full: drops `drop` entries behind the first `pinned`,
+// and goes on. drop 0, or a window that is not possible (the model does not allow it, or drop +
+// pinned is not less than the context): it fails with DT_CONTEXT_FULL, as in a new session. Drops
+// happen at the same tokens however a text is divided into calls and batches.
+struct dt_session_window {
+    uint32_t pinned, drop;
+};
+void dt_session_set_window(struct dt_session *s, const struct dt_session_window *window);
+
+// How many tokens of the text were dropped so far. Sinks of logits get positions in the text.
+uint32_t dt_session_dropped(const struct dt_session *s);
+
 // Saves the first `position` tokens (at most the current position) with their keys and values as
 // plain bytes of any alignment, so that another text can use the session. Restore needs a session
 // of the same model, capacity and kv_type, with any stack. After a restore the session holds

@@ -42,11 +42,13 @@ static uint32_t list_wanted(struct dt_session_group *g, bool last)
         for (uint32_t c = 0; c < run->columns; c++, column++) {
             bool is_last = s->done + c + 1 >= part->count - part->guesses;
             if (is_last == last && (part->sink || (last && !part->no_logits)))
-                g->wanted[n++] = (struct dt_session_wanted){.session = s,
-                                                            .part = part,
-                                                            .position = run->position + c,
-                                                            .in_pass = column,
-                                                            .last = last};
+                g->wanted[n++] =
+                    (struct dt_session_wanted){.session = s,
+                                               .part = part,
+                                               .text_at = run->position + c + s->dropped,
+                                               .position = run->position + c,
+                                               .in_pass = column,
+                                               .last = last};
         }
     }
     return n;
@@ -98,7 +100,7 @@ static void examine_body(void *arg, uint32_t begin, uint32_t end, uint32_t worke
         struct dt_session_wanted *w = &e->wanted[k];
         w->finite = is_finite(w, e->f->scratch.normed + k * e->f->dim_stride);
         if (w->finite && w->part->concurrent && w->part->sink)
-            w->stop = w->part->sink(w->part->sink_arg, w->position, w->logits) != 0;
+            w->stop = w->part->sink(w->part->sink_arg, w->text_at, w->logits) != 0;
     }
 }
 
@@ -113,7 +115,7 @@ static void settle_column(struct dt_session_wanted *w)
         return;
     }
     if (part->sink && !part->concurrent)
-        w->stop = part->sink(part->sink_arg, w->position, w->logits) != 0;
+        w->stop = part->sink(part->sink_arg, w->text_at, w->logits) != 0;
     if (w->stop) {
         dt_session_forget_logits(w->session);
         part->status =
@@ -288,7 +290,7 @@ static dt_status check(const struct dt_session_part *part)
 {
     const struct dt_session *s = part->session;
     uint32_t vocab = s->group->forward.model->hp.vocab;
-    if (part->count > s->cache.capacity - s->position)
+    if (!s->window.drop && part->count > s->cache.capacity - s->position)
         return dt_error_set(part->err, DT_CONTEXT_FULL, NULL,
                             "%u tokens do not fit: %u of %u positions are in use", part->count,
                             s->position, s->cache.capacity);
@@ -321,6 +323,8 @@ static bool gather(struct dt_session_group *g, struct dt_session_part *parts, ui
             part->status = fail_cancelled(part);
             continue;
         }
+        n = n < space ? n : space;
+        space = dt_session_space(s);
         n = n < space ? n : space;
         dt_session_forget_logits(s);
         memcpy(s->tokens + s->position, part->tokens + s->done, n * sizeof *s->tokens);
@@ -375,7 +379,9 @@ dt_status dt_session_eval_parts(struct dt_session_part *parts, uint32_t count)
         parts[i].status = check(&parts[i]);
         if (parts[i].status != DT_OK || parts[i].count == 0)
             continue;
-        dt_kv_cache_grow(&s->cache, s->position, s->position + parts[i].count);
+        uint32_t space = s->cache.capacity - s->position;
+        dt_kv_cache_grow(&s->cache, s->position,
+                         s->position + (parts[i].count < space ? parts[i].count : space));
         s->finite = (struct dt_finite){.layer = DT_NO_LAYER, .lost_in = DT_NO_LAYER};
     }
     while (gather(g, parts, count)) {

@@ -10,7 +10,8 @@
 struct dt_session_wanted {
     struct dt_session *session;
     struct dt_session_part *part;
-    uint32_t position; // of its token
+    uint32_t position; // of its token, in the cache
+    uint32_t text_at;  // the same in the text
     float *logits;     // its row
     bool finite, stop; // found; the sink's answer
     uint32_t in_pass;  // its column in the pass
@@ -50,8 +51,11 @@ struct dt_session {
     struct dt_session_group *group;
     struct dt_kv_cache cache;
     struct dt_finite finite; // of the last evaluation
-    uint32_t position;       // positions in the cache
-    uint32_t done;           // of the present part: tokens evaluated
+    uint32_t position;       // entries in the cache
+    uint32_t dropped;        // tokens that were dropped before them; those of the text are both
+    uint32_t dropped_at;     // the entry behind the last gap
+    struct dt_session_window window;
+    uint32_t done; // of the present part: tokens evaluated
     const atomic_int *cancel;
     dt_session_progress *progress;
     void *progress_arg;
@@ -64,6 +68,9 @@ struct dt_session {
     float *hidden;    // dim floats
     float *logits;    // the session's row of the group; NULL: none
 };
+
+// How many tokens can be evaluated now. Drops entries if there are none left and a window is set.
+uint32_t dt_session_space(struct dt_session *s);
 
 // Drops the logits of the last position.
 void dt_session_forget_logits(struct dt_session *s);

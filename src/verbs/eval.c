@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/array.h"
 #include "host/clock.h"
 #include "host/file.h"
 #include "host/json.h"
+#include "core/kv/overflow.h"
 #include "host/print.h"
 
 #define SEPARATOR "<|endoftext|>"
@@ -131,6 +133,7 @@ struct story {
     struct scoring *scoring;
     uint32_t *tokens, count;
     double *nats; // of each token but the first
+    size_t token_capacity, nats_capacity;
 };
 
 struct scoring {
@@ -138,6 +141,7 @@ struct scoring {
     struct dt_eval_score score;
     struct story story[TOGETHER];
     uint32_t most, count; // stories that are scored together; that wait
+    bool window;
     struct dt_error *err;
 };
 
@@ -192,8 +196,12 @@ static dt_status score_waiting(struct scoring *s)
     for (uint32_t i = 0; i < s->count && status == DT_OK; i++) {
         const struct story *story = &s->story[i];
         for (uint32_t k = 0; k + 1 < story->count; k++) {
+            uint32_t bytes = dt_eval_piece_bytes(s->engine, story->tokens[k + 1]);
+            size_t quarter = (size_t)k * 4 / (story->count - 1);
             s->score.nats += story->nats[k];
-            s->score.bytes += dt_eval_piece_bytes(s->engine, story->tokens[k + 1]);
+            s->score.bytes += bytes;
+            s->score.quarter_nats[quarter] += story->nats[k];
+            s->score.quarter_bytes[quarter] += bytes;
         }
         s->score.tokens += story->count - 1;
         s->score.stories++;
@@ -206,30 +214,51 @@ static dt_status score_story(void *arg, const char *text, size_t n)
 {
     struct scoring *s = arg;
     const uint32_t *tokens;
-    uint32_t count;
-    dt_status status = dt_eval_encode(s->engine, text, n, &tokens, &count, s->err);
+    uint32_t count = 0;
+    size_t all;
+    dt_status status = s->window
+                           ? dt_engine_encode(s->engine, text, n, DT_ENCODE_BOS | DT_ENCODE_PREFIX,
+                                              &tokens, &all, s->err)
+                           : dt_eval_encode(s->engine, text, n, &tokens, &count, s->err);
+    if (status == DT_OK && s->window)
+        count = (uint32_t)all;
     if (status != DT_OK || count < 2)
         return status;
-    struct story *story = &s->story[s->count++];
+    struct story *story = &s->story[s->count];
+    if (!dt_array_grow(&story->tokens, &story->token_capacity, count, sizeof *story->tokens) ||
+        !dt_array_grow(&story->nats, &story->nats_capacity, count, sizeof *story->nats))
+        return dt_error_set(s->err, DT_NO_MEMORY, NULL, "no memory for a story of %u tokens",
+                            count);
+    s->count++;
     memcpy(story->tokens, tokens, count * sizeof *tokens);
     story->count = count;
     return s->count == s->most ? score_waiting(s) : DT_OK;
+}
+
+static dt_status begin_window(struct dt_engine *engine, struct dt_session *session,
+                              struct dt_error *err)
+{
+    uint32_t capacity = dt_session_capacity(session), pinned = dt_overflow_pinned(capacity, 0);
+    if (!dt_session_can_drop(session))
+        return dt_error_set(err, DT_UNSUPPORTED, dt_engine_path(engine),
+                            "the positions of this model's keys cannot be changed, so --overflow "
+                            "window cannot be used");
+    dt_session_set_window(session,
+                          &(struct dt_session_window){pinned, dt_overflow_drop(capacity, pinned)});
+    return DT_OK;
 }
 
 // Scores the selected stories: every token but the first of each, given all before it.
 static dt_status score_text(struct dt_engine *engine, const struct dt_eval_text *text,
                             struct dt_eval_score *out, struct dt_error *err)
 {
-    struct scoring s = {.engine = engine, .err = err, .most = dt_engine_sessions(engine)};
-    uint32_t capacity = dt_session_capacity(dt_engine_session(engine));
+    struct scoring s = {
+        .engine = engine, .err = err, .most = dt_engine_sessions(engine), .window = text->window};
     dt_status status = DT_OK;
-    for (uint32_t i = 0; i < s.most; i++) {
+    for (uint32_t i = 0; i < s.most && status == DT_OK; i++) {
         s.story[i].scoring = &s;
-        s.story[i].tokens = malloc(capacity * sizeof *s.story[i].tokens);
-        s.story[i].nats = malloc(capacity * sizeof *s.story[i].nats);
-        if (!s.story[i].tokens || !s.story[i].nats)
-            status = dt_error_set(err, DT_NO_MEMORY, NULL, "no memory for %u stories of %u tokens",
-                                  s.most, capacity);
+        if (text->window)
+            status = begin_window(engine, dt_engine_session_at(engine, i), err);
     }
     if (status == DT_OK)
         status = dt_eval_stories(text, score_story, &s, NULL);
@@ -274,6 +303,9 @@ static int on_option(void *arg, int id, const struct dt_option_value *value)
     case DT_OPTION_COMPARE:
         r->compare = true;
         return 0;
+    case DT_OPTION_OVERFLOW:
+        r->text.window = dt_overflow_of(value->text) == DT_OVERFLOW_WINDOW;
+        return 0;
     case DT_OPTION_FIRST:
         r->first = (uint32_t)value->integer;
         return 0;
@@ -295,6 +327,13 @@ static void print_json(struct dt_engine *engine, const struct dt_eval_score *sco
     dt_json_put_uint(&j, "tokens", score->tokens);
     dt_json_put_uint(&j, "bytes", score->bytes);
     dt_json_put_uint(&j, "stories", score->stories);
+    dt_json_name(&j, "quarters_bits_per_byte"); // 0: a quarter has no text
+    dt_json_array(&j);
+    for (int i = 0; i < 4; i++)
+        dt_json_number(&j, score->quarter_bytes[i]
+                               ? score->quarter_nats[i] / log(2.0) / (double)score->quarter_bytes[i]
+                               : 0);
+    dt_json_end(&j);
     dt_json_put_text(&j, "backend", dt_engine_stack_name(engine));
     dt_json_put_uint(&j, "threads", dt_engine_threads(engine));
     dt_json_put_text(&j, "model", dt_engine_path(engine));
@@ -343,6 +382,8 @@ int dt_verb_eval(int argc, char **argv)
     int code = dt_options_read(DT_VERB_EVAL, argc, argv, on_option, &r);
     if (code >= 0)
         return code;
+    if (r.compare && r.text.window)
+        return dt_options_usage(DT_VERB_EVAL, "--compare and --overflow cannot be combined");
     if (r.first && r.last)
         return dt_options_usage(DT_VERB_EVAL, "--first and --last cannot be combined");
     if (argc - optind != (r.compare ? 3 : 2))

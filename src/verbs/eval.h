@@ -9,14 +9,18 @@ struct dt_eval_score {
     double nats;            // sum of -ln p over the scored tokens
     uint64_t tokens, bytes; // scored tokens, and the bytes of their pieces
     uint32_t stories;
+    double quarter_nats[4]; // the same of each quarter of the stories' tokens
+    uint64_t quarter_bytes[4];
 };
 
 // A text whose stories are separated by lines with <|endoftext|>, and the selection to score:
-// stories skip to skip + count - 1.
+// stories skip to skip + count - 1. window: a story longer than the context is scored as a whole,
+// in a window (core/kv/overflow.h); else its beginning is.
 struct dt_eval_text {
     const char *bytes;
     size_t size;
     uint32_t skip, count;
+    bool window;
 };
 
 // Receives one story without trailing newlines. Any result but DT_OK ends the walk and becomes its

@@ -15,6 +15,11 @@
     {                                                                                              \
         .name = "json", .id = DT_OPTION_JSON, .help = text                                         \
     }
+#define OVERFLOW_OPTION(words, text)                                                               \
+    {                                                                                              \
+        .name = "overflow", .id = DT_OPTION_OVERFLOW, .type = DT_OPTION_CHOICE, .value = "POLICY", \
+        .choices = words, .initial = "stop", .help = text                                          \
+    }
 #define HELP_OPTION                                                                                \
     {                                                                                              \
         .name = "help", .id = DT_OPTION_HELP, .letter = 'h', .help = "Prints this help."           \

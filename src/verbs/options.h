@@ -94,6 +94,7 @@ enum dt_option_id {
     DT_OPTION_WITHOUT_TOKEN,
     DT_OPTION_ARRIVAL,
     DT_OPTION_SHA256,
+    DT_OPTION_OVERFLOW,
 };
 
 // What an option's value is: how it is checked, and what a shell offers for it.

@@ -13,8 +13,9 @@
 #include <cmocka.h>
 
 #include "core/profile.h"
+#include "core/quant/half.h"
 #include "core/quant/quantise.h"
-#include "core/session.h"
+#include "core/session_state.h"
 #include "core/structure.h"
 
 static uint64_t seed = 88172645463325252ull;
@@ -282,11 +283,159 @@ static struct dt_model wide_model(void)
     return m;
 }
 
+// ---- texts that are longer than the context ----
+
+static uint32_t text_of(const struct dt_model *m, uint32_t *tokens, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        tokens[i] = pick(m->hp.vocab);
+    return n;
+}
+
+// The logits of a long text in a window are the same in any batches, calls and threads, and there
+// is one row for each token of the text.
+static void window_bits_of(struct dt_model m, uint32_t kv_type)
+{
+    struct dt_error err = {0};
+    uint32_t tokens[400], capacity = m.hp.context, n = text_of(&m, tokens, 2 * capacity + pick(90));
+    struct dt_session_window window = {pick(5), 1 + pick(capacity / 2)};
+    size_t bytes = (size_t)n * m.hp.vocab * sizeof(float);
+    struct trace one = {keep(bytes), m.hp.vocab}, other = {keep(bytes), m.hp.vocab};
+    struct made a;
+    make(&a, &m, 1, 1, kv_type);
+    dt_session_set_window(a.session, &window);
+    for (uint32_t i = 0; i < n; i++)
+        assert_int_equal(dt_session_eval(a.session, tokens + i, 1, note, &one, &err), DT_OK);
+    uint32_t position = dt_session_position(a.session);
+    assert_int_equal(position + dt_session_dropped(a.session), n);
+    assert_int_equal(dt_session_dropped(a.session) % window.drop, 0);
+    // the entries that are left: the first ones, and those behind the gap
+    assert_memory_equal(dt_session_tokens(a.session), tokens, window.pinned * sizeof *tokens);
+    assert_memory_equal(dt_session_tokens(a.session) + window.pinned,
+                        tokens + n - position + window.pinned,
+                        (position - window.pinned) * sizeof *tokens);
+    for (int round = 0; round < 2; round++) {
+        struct made b;
+        make(&b, &m, 1 + pick(40), 1 + pick(4), kv_type);
+        dt_session_set_window(b.session, &window);
+        memset(other.logits, 0, bytes);
+        for (uint32_t i = 0, count; i < n; i += count) {
+            count = 1 + pick(n - i);
+            assert_int_equal(dt_session_eval(b.session, tokens + i, count, note, &other, &err),
+                             DT_OK);
+        }
+        assert_memory_equal(one.logits, other.logits, bytes);
+        assert_int_equal(dt_session_position(b.session), position);
+    }
+    drop_all();
+}
+
+static void window_bits(void **state)
+{
+    (void)state;
+    for (uint32_t kv = DT_KV_F32; kv <= DT_KV_I8; kv++) {
+        window_bits_of(model(DT_FORM_I8, 16), kv);
+        window_bits_of(model(DT_FORM_F32, 0), kv);
+    }
+    window_bits_of(wide_model(), DT_KV_F32);
+}
+
+// Element of the cache of one type, as a float.
+static float cached(const struct dt_kv *kv, const void *from, const float *scales, size_t head,
+                    uint32_t slot, size_t at)
+{
+    return kv->type == DT_KV_F32 ? ((const float *)from)[at]
+           : kv->type == DT_KV_F16
+               ? dt_half_to_float(((const uint16_t *)from)[at])
+               : (float)((const int8_t *)from)[at] * scales[head * kv->scale_head + slot];
+}
+
+// Keys and values of the first layer depend on their token and their position alone: after a drop
+// they are those of the shorter text.
+static void dropped_entries_of(struct dt_model m, uint32_t kv_type)
+{
+    struct dt_error err = {0};
+    uint32_t tokens[150], n = text_of(&m, tokens, m.hp.context), first = pick(n), count, kept[150];
+    struct made a, b;
+    count = 1 + pick(n - first);
+    make(&a, &m, 8, 1, kv_type);
+    make(&b, &m, 8, 1, kv_type);
+    assert_true(dt_session_can_drop(a.session));
+    assert_int_equal(dt_session_eval(a.session, tokens, n, NULL, NULL, &err), DT_OK);
+    dt_session_drop(a.session, first, count);
+    memcpy(kept, tokens, first * sizeof *kept);
+    memcpy(kept + first, tokens + first + count, (n - first - count) * sizeof *kept);
+    n -= count;
+    assert_int_equal(dt_session_position(a.session), n);
+    assert_int_equal(dt_session_dropped(a.session), count);
+    assert_non_null(dt_session_logits(a.session));
+    assert_int_equal(dt_session_common_prefix(a.session, kept, n), n);
+    if (n)
+        assert_int_equal(dt_session_eval(b.session, kept, n, NULL, NULL, &err), DT_OK);
+    struct dt_kv x = dt_kv_cache_layer(&a.session->cache, 0),
+                 y = dt_kv_cache_layer(&b.session->cache, 0);
+    float close = kv_type == DT_KV_F32 ? 1e-5f : kv_type == DT_KV_F16 ? 2e-3f : 2e-2f;
+    for (uint32_t h = 0; h < x.heads; h++) {
+        for (uint32_t e = 0; e < n; e++) {
+            for (uint32_t i = 0; i < x.head_size; i++) {
+                size_t key = h * x.key_head + e + i * x.key_channel,
+                       value = h * x.value_head + e * x.value_slot + i;
+                float was = cached(&y, y.keys, y.key_scales, h, e, key),
+                      is = cached(&x, x.keys, x.key_scales, h, e, key);
+                if (!(fabsf(is - was) <= close * (1 + fabsf(was))))
+                    fail_msg("type %u, head %u, entry %u, channel %u: %g, not %g", kv_type, h, e, i,
+                             (double)is, (double)was);
+                assert_true(cached(&x, x.values, x.value_scales, h, e, value) ==
+                            cached(&y, y.values, y.value_scales, h, e, value));
+            }
+        }
+    }
+    // what is left before the gap is as it was
+    dt_session_truncate(a.session, first);
+    assert_int_equal(dt_session_dropped(a.session), first < n ? 0 : count);
+    drop_all();
+}
+
+static void dropped_entries(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        for (uint32_t kv = DT_KV_F32; kv <= DT_KV_I8; kv++)
+            dropped_entries_of(model(DT_FORM_F32, 0), kv);
+    }
+    dropped_entries_of(wide_model(), DT_KV_I8);
+}
+
+// A window that is not possible is none.
+static void no_window(void **state)
+{
+    (void)state;
+    struct dt_error err = {0};
+    struct dt_model m = model(DT_FORM_F32, 0);
+    uint32_t tokens[400], n = text_of(&m, tokens, m.hp.context + 1);
+    struct made a;
+    make(&a, &m, 8, 1, DT_KV_F32);
+    dt_session_set_window(a.session, &(struct dt_session_window){4, m.hp.context - 4});
+    assert_int_equal(dt_session_eval(a.session, tokens, n, NULL, NULL, &err), DT_CONTEXT_FULL);
+    dt_session_set_window(a.session, &(struct dt_session_window){4, m.hp.context - 5});
+    assert_int_equal(dt_session_eval(a.session, tokens, n, NULL, NULL, &err), DT_OK);
+    drop_all();
+    m = model(DT_FORM_F32, 0);
+    m.positions = matrix(DT_FORM_F32, 0, m.hp.context, m.hp.dim); // learned positions
+    make(&a, &m, 8, 1, DT_KV_F32);
+    assert_false(dt_session_can_drop(a.session));
+    dt_session_set_window(a.session, &(struct dt_session_window){4, 4});
+    assert_int_equal(dt_session_eval(a.session, tokens, m.hp.context + 1, NULL, NULL, &err),
+                     DT_CONTEXT_FULL);
+    drop_all();
+}
+
 static void a_cache_that_grows(void **state)
 {
     (void)state;
     bits_of(wide_model(), DT_KV_F32);
     bits_of(wide_model(), DT_KV_F16);
+    bits_of(wide_model(), DT_KV_I8);
 }
 
 // With a shortlist, the candidates give the same token as all logits, and all logits can still be
@@ -382,6 +531,34 @@ static void block_bits(void **state)
     bits_do_not_depend(DT_FORM_Q8_0, 0, DT_KV_F32);
     bits_do_not_depend(DT_FORM_Q4_0, 0, DT_KV_F32);
     bits_do_not_depend(DT_FORM_F16, 0, DT_KV_F16);
+    bits_do_not_depend(DT_FORM_Q8_0, 0, DT_KV_I8);
+}
+
+static void not_to_be_called(void *ctx, float *out, const float *q, const struct dt_kv *kv,
+                             uint32_t heads, uint32_t head_begin, uint32_t head_end,
+                             uint32_t entries, float divisor, float *scores, size_t score_stride)
+{
+    (void)ctx, (void)out, (void)q, (void)kv, (void)heads, (void)head_begin, (void)head_end;
+    (void)entries, (void)divisor, (void)scores, (void)score_stride;
+}
+
+// A backend that does not say that it reads an int8 cache, as one built before there was one, does
+// not get it.
+static void attention_by_type_of_cache(void **state)
+{
+    (void)state;
+    struct dt_backend table = {
+        .abi = DT_BACKEND_ABI, .size = sizeof table, .name = "old", .attention = not_to_be_called};
+    struct dt_instance old, present;
+    struct dt_stack stack;
+    dt_instance_init(&old, &table, NULL);
+    table.kv_types = 1u << DT_KV_I8;
+    dt_instance_init(&present, &table, NULL);
+    assert_int_equal(dt_stack_make(&stack, (const struct dt_instance *[]){&present, &old}, 2, NULL),
+                     DT_OK);
+    assert_ptr_equal(stack.attention, &old);
+    assert_ptr_equal(stack.attention_i8, &present);
+    assert_ptr_equal(stack.attention_capped_i8, &dt_instance_reference);
 }
 
 static void a_swap_keeps_the_story(void **state)
@@ -458,7 +635,7 @@ static void a_story_set_aside(void **state)
             others[i] = pick(m.hp.vocab);
         }
         struct made a, b;
-        uint32_t kv_type = round % 2 ? DT_KV_F16 : DT_KV_F32;
+        uint32_t kv_type = DT_KV_F32 + (uint32_t)round % 3;
         make(&a, &m, 8, 1, kv_type);
         make(&b, &m, 8, 1, kv_type);
         assert_int_equal(dt_session_eval(a.session, tokens, n, NULL, NULL, &err), DT_OK);
@@ -580,6 +757,10 @@ int main(void)
         cmocka_unit_test(i8_bits),
         cmocka_unit_test(block_bits),
         cmocka_unit_test(a_cache_that_grows),
+        cmocka_unit_test(attention_by_type_of_cache),
+        cmocka_unit_test(window_bits),
+        cmocka_unit_test(dropped_entries),
+        cmocka_unit_test(no_window),
         cmocka_unit_test(a_swap_keeps_the_story),
         cmocka_unit_test(a_damaged_row_is_found_at_once),
         cmocka_unit_test(a_story_set_aside),

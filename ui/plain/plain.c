@@ -168,7 +168,8 @@ static bool ends_endless_turn(struct plain *p)
 {
     return p->terminal && p->api->state(p->app) == DT_APP_GENERATING &&
            ui_setting_is(p->api, p->app, DT_SET_LENGTH, "0") &&
-           ui_setting_is(p->api, p->app, DT_SET_OVERFLOW, "shift");
+           (ui_setting_is(p->api, p->app, DT_SET_OVERFLOW, "shift") ||
+            ui_setting_is(p->api, p->app, DT_SET_OVERFLOW, "window"));
 }
 
 static bool is_idle(struct plain *p)

@@ -314,7 +314,8 @@ static bool ends_endless_turn(struct tui *ui)
     return ui->panel == TUI_PANEL_NONE && ui->input.length == 0 && !ui->input.searching &&
            ui->api->state(ui->app) == DT_APP_GENERATING &&
            ui_setting_is(ui->api, ui->app, DT_SET_LENGTH, "0") &&
-           ui_setting_is(ui->api, ui->app, DT_SET_OVERFLOW, "shift");
+           (ui_setting_is(ui->api, ui->app, DT_SET_OVERFLOW, "shift") ||
+            ui_setting_is(ui->api, ui->app, DT_SET_OVERFLOW, "window"));
 }
 
 void tui_key(struct tui *ui, int key, wint_t wide)

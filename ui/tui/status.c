@@ -133,8 +133,7 @@ static void fill(struct tui *ui, struct field *f)
     dt_format(f[MEAN].text, sizeof f[MEAN].text, "mean %s", mean);
     spark(ui, f[SPARK].text);
     voice(ui, &f[VOICE]);
-    dt_format(f[CONTEXT].text, sizeof f[CONTEXT].text, g->context_total ? "ctx %u/%u" : "ctx %u",
-              g->context_used, g->context_total);
+    ui_context_text(g, f[CONTEXT].text, sizeof f[CONTEXT].text);
     dt_format(f[RSS].text, sizeof f[RSS].text, "rss %s",
               ui_size_text(g->memory.rss, rss, sizeof rss));
     dt_format(f[ANONYMOUS].text, sizeof f[ANONYMOUS].text, "anon %s",

@@ -9,6 +9,7 @@
 #include "app/models.h"
 #include "app/worker/compare.h"
 #include "app/worker/worker_events.h"
+#include "base/text.h"
 #include "host/string_buffer.h"
 
 static void output(struct dt_worker *w, struct dt_string_buffer *buffer)
@@ -143,6 +144,52 @@ void dt_command_memory(struct dt_worker *w, const char *arguments)
     print_bytes(&out, "available", facts.available, note);
     dt_string_buffer_printf(&out, "page faults          %10llu     from disk\n",
                             (unsigned long long)facts.major_faults);
+    output(w, &out);
+}
+
+// The text of the tokens from `at` on, up to about `most` bytes, on one line.
+static void print_tokens(struct dt_worker *w, struct dt_string_buffer *out, uint32_t at,
+                         size_t most)
+{
+    const struct dt_story *story = &w->story;
+    struct dt_text_filter filter = {0};
+    char raw[DT_PIECE_MAX], clean[3 * (DT_PIECE_MAX + 4)];
+    for (size_t bytes = 0, n; at < story->token_count && bytes < most; at++, bytes += n) {
+        n = dt_engine_piece(w->engine, at ? story->tokens[at - 1] : DT_NO_TOKEN, story->tokens[at],
+                            raw);
+        n = dt_text_filter_push(&filter, raw, n, clean);
+        for (size_t i = 0; i < n; i++)
+            clean[i] = clean[i] == '\n' ? ' ' : clean[i];
+        dt_string_buffer_append(out, clean, n);
+    }
+}
+
+void dt_command_context(struct dt_worker *w, const char *arguments)
+{
+    (void)arguments;
+    const struct dt_story *story = &w->story;
+    struct dt_string_buffer out = {0};
+    if (!dt_worker_has_model(w))
+        return;
+    uint32_t head = story->head < story->token_count ? story->head : story->token_count,
+             kept = story->token_count - head;
+    dt_string_buffer_printf(&out, "context              %u of %u tokens; overflow %s\n",
+                            story->token_count, dt_session_capacity(dt_engine_session(w->engine)),
+                            dt_settings_text(&w->settings, DT_SET_OVERFLOW));
+    dt_string_buffer_printf(&out, "pinned               %u tokens%s%s\n", head,
+                            story->premise && *story->premise ? ", with the premise: " : "",
+                            story->premise ? story->premise : "");
+    dt_string_buffer_printf(&out, "dropped              %u tokens%s\n", story->dropped,
+                            story->dropped ? "; their text stays on the screen and in the library"
+                                           : "");
+    dt_string_buffer_printf(&out, "kept                 %u tokens", kept);
+    if (kept) {
+        dt_string_buffer_printf(&out, ", from \"");
+        print_tokens(w, &out, head, 60);
+        dt_string_buffer_printf(&out, "...\"");
+    }
+    dt_string_buffer_printf(&out, "%s\n",
+                            story->stale ? "; evaluated again with the next turn" : "");
     output(w, &out);
 }
 

@@ -10,6 +10,7 @@ void dt_command_backend(struct dt_app *app, char *arguments);
 void dt_command_threads(struct dt_app *app, char *arguments);
 void dt_command_stats(struct dt_app *app, char *arguments);
 void dt_command_compare(struct dt_worker *w, const char *arguments);
+void dt_command_context(struct dt_worker *w, const char *arguments);
 void dt_command_memory(struct dt_worker *w, const char *arguments);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/worker/context.h"
+#include "app/worker/overflow.h"
 #include "app/worker/generate.h"
 #include "app/worker/prompts.h"
 #include "app/worker/worker_events.h"
@@ -38,10 +39,10 @@ void dt_command_continue(struct dt_worker *w, const char *arguments)
                          "begins another one, /retry generates its last part again.");
         return;
     }
-    if (turn->end == DT_END_CONTEXT && !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift")) {
+    if (turn->end == DT_END_CONTEXT && !dt_overflow_goes_on(&w->settings)) {
         dt_report_notice(w->report, DT_NOTICE_INFO,
-                         "The context is full. /set overflow shift continues without the beginning "
-                         "of the story, /new begins another one.");
+                         "The context is full. /set overflow window continues without the "
+                         "beginning of the story, /new begins another one.");
         return;
     }
     if (refresh_context(w))

@@ -60,6 +60,9 @@ COMMAND("stats", "[off|turn|live]",
 COMMAND("memory", "",
         "Shows what uses how much memory.",
         NONE, LIVE(dt_command_memory))
+COMMAND("context", "",
+        "Shows what of the story is in the context: pinned, dropped and kept.",
+        NONE, LIVE(dt_command_context))
 COMMAND("library", "[search]",
         "Lists the stories that contain these words, or the newest.",
         NONE, UI(dt_command_library))
@@ -78,6 +81,9 @@ COMMAND("delete", "[n]",
         STORY, UI(dt_command_delete))
 COMMAND("pin", "[text]",
         "Pins a premise, which stays in the context; \"-\" removes it.",
+        NONE, STOP(dt_command_pin))
+COMMAND("premise", "[text]",
+        "The same as /pin.",
         NONE, STOP(dt_command_pin))
 COMMAND("system", "[text]",
         "Sets the system prompt of a chat; \"-\" removes it.",

@@ -303,11 +303,12 @@ static const struct dt_setting table[DT_SET_COUNT] = {
         .when = DT_SETTING_LIVE,
         .step = 1,
         .initial = "new",
-        .choices = "stop new shift",
+        .choices = "stop new shift window",
         .value = "POLICY",
         .group = "Stories",
         .help = "When the context is full: stop the turn; end the story, and begin a new one with "
-                "the next prompt; or shift: drop the oldest part, never the premise, and continue.",
+                "the next prompt; or drop the oldest part, never the premise, and continue: shift "
+                "evaluates the rest again, window does not.",
     },
     [DT_SET_STOP] = {
         .name = "stop",

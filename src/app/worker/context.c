@@ -8,6 +8,7 @@
 #include "app/worker/answer.h"
 #include "app/worker/context_full.h"
 #include "app/worker/dialogue.h"
+#include "app/worker/overflow.h"
 
 static dt_status no_memory(struct dt_error *err)
 {
@@ -246,7 +247,10 @@ dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err)
         return DT_OK;
     }
     const struct dt_vocab *vocab = &dt_engine_model(w->engine)->vocab;
-    story->token_count = story->head = 0;
+    story->token_count = story->head = story->dropped = 0;
+    // entries that were computed with what is dropped are not used again
+    if (dt_session_dropped(dt_engine_session(w->engine)))
+        dt_session_truncate(dt_engine_session(w->engine), 0);
     // a template that is run renders all turns at once
     size_t begin = story->chat && w->chat.source && story->count ? story->count - 1 : 0;
     for (size_t i = begin; i < story->count && status == DT_OK; i++) {
@@ -262,9 +266,11 @@ dt_status dt_context_rebuild(struct dt_worker *w, struct dt_error *err)
     }
     story->stale = status != DT_OK;
     uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine)), dropped = 0;
-    while (status == DT_OK && story->token_count + capacity / 8 >= capacity &&
-           story->token_count > story->head + 8)
-        dropped += dt_story_shift(story);
+    if (story->token_count + capacity / 8 >= capacity)
+        dt_session_truncate(dt_engine_session(w->engine), 0);
+    for (uint32_t n = 1; status == DT_OK && n > 0 && story->token_count + capacity / 8 >= capacity;
+         dropped += n)
+        n = dt_overflow_drop_oldest(w);
     if (dropped)
         dt_report_notice(
             w->report, DT_NOTICE_INFO,

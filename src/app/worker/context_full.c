@@ -41,8 +41,9 @@ static dt_status fail(const struct dt_context_fill *fill, struct dt_error *err)
         [DT_CONTEXT_PREMISE] = "shorten the premise (/pin), or make the context larger "
                                "(/set context)",
         [DT_CONTEXT_MESSAGE] = "shorten it, or make the context larger (/set context)",
-        [DT_CONTEXT_TURNS] = "/new begins another story, /set overflow shift continues without the "
-                             "beginning, /set context makes the context larger",
+        [DT_CONTEXT_TURNS] =
+            "/new begins another story, /set overflow window continues without the "
+            "beginning, /set context makes the context larger",
     };
     return dt_context_fill_error(fill, advice[dt_context_fill_cause(fill)], err);
 }

@@ -7,6 +7,7 @@
 #include "app/worker/answer.h"
 #include "app/worker/context.h"
 #include "app/worker/context_full.h"
+#include "app/worker/overflow.h"
 #include "app/worker/read_aloud.h"
 #include "app/worker/remote_turn.h"
 #include "app/worker/save.h"
@@ -96,6 +97,7 @@ struct generation {
     uint32_t begun_tokens; // of the turn before this generation
     struct dt_answer answer;
     struct pace pace;
+    bool dropped; // a notice said that the oldest tokens were dropped
     uint64_t now, first_ns, posted_ns, figures_ns, draft_ns;
 };
 
@@ -135,8 +137,9 @@ static bool shift_context(struct dt_worker *w, struct generation *g, enum dt_app
 {
     struct dt_story *story = &w->story;
     uint32_t capacity = dt_session_capacity(dt_engine_session(w->engine));
-    if (!dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift") ||
-        story->token_count <= story->head + 8) {
+    post_text(w, g);
+    uint32_t dropped = dt_overflow_goes_on(&w->settings) ? dt_overflow_drop_oldest(w) : 0;
+    if (!dropped) {
         *end = DT_END_CONTEXT;
         if (dt_settings_is(&w->settings, DT_SET_OVERFLOW, "new"))
             dt_report_notice(
@@ -147,17 +150,19 @@ static bool shift_context(struct dt_worker *w, struct generation *g, enum dt_app
         else
             dt_report_notice(w->report, DT_NOTICE_INFO,
                              "The context is full (%u tokens). /new begins another story, /set "
-                             "overflow shift continues without the beginning.",
+                             "overflow window continues without the beginning.",
                              capacity);
         return false;
     }
-    post_text(w, g);
-    uint32_t dropped = dt_story_shift(story);
-    dt_report_notice(
-        w->report, DT_NOTICE_INFO,
-        "The context is full (%u tokens). The oldest %u tokens were dropped%s; the rest "
-        "is evaluated again.",
-        capacity, dropped, story->head > 1 ? " (not the premise)" : "");
+    if (!g->dropped || !dt_overflow_is_evaluated(w))
+        dt_report_notice(
+            w->report, DT_NOTICE_INFO,
+            "The context is full (%u tokens). The oldest %u tokens were dropped%s; %s.", capacity,
+            dropped, story->premise && story->premise[0] ? " (not the premise)" : "",
+            dt_overflow_says(&w->settings));
+    g->dropped = true;
+    if (dt_overflow_is_evaluated(w))
+        return true;
     if (evaluate(w, err) != DT_OK) {
         *end = err->status == DT_CANCELLED ? DT_END_STOPPED : DT_END_ERROR;
         return false;
@@ -377,11 +382,12 @@ static void reset_figures(struct dt_worker *w, const struct dt_turn *turn)
 // Says once that nothing ends the turn, while the settings are so.
 static void report_endless(struct dt_worker *w)
 {
-    bool endless = dt_settings_uint(&w->settings, DT_SET_LENGTH) == 0 &&
-                   dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift");
+    bool endless =
+        dt_settings_uint(&w->settings, DT_SET_LENGTH) == 0 && dt_overflow_goes_on(&w->settings);
     if (endless && !w->endless_said)
         dt_report_notice(w->report, DT_NOTICE_INFO,
-                         "Nothing limits this turn (length 0, overflow shift). %s stops it.",
+                         "Nothing limits this turn (length 0, overflow %s). %s stops it.",
+                         dt_settings_text(&w->settings, DT_SET_OVERFLOW),
                          w->interactive ? "Any key that does not begin a command" : "Ctrl-C");
     w->endless_said = endless;
 }

@@ -11,6 +11,7 @@
 #include "app/worker/generate.h"
 #include "app/worker/open_model.h"
 #include "app/worker/remote_turn.h"
+#include "app/worker/overflow.h"
 #include "app/worker/story_settings.h"
 #include "app/worker/worker_events.h"
 #include "host/modules/modules.h"
@@ -61,7 +62,7 @@ static void begin_story_if_needed(struct dt_worker *w, const char *text)
     uint64_t capacity = dt_worker_context(w);
     if (!last)
         return;
-    if (last->end == DT_END_CONTEXT && !dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift"))
+    if (last->end == DT_END_CONTEXT && !dt_overflow_goes_on(&w->settings))
         dt_story_begin(w, "a new story: the context is full");
     else if (dt_settings_is(&w->settings, DT_SET_OVERFLOW, "new") &&
              dt_worker_context_used(w) + strlen(text) / 2 + capacity / 4 > capacity)
@@ -80,10 +81,10 @@ static dt_status put_into_context(struct dt_worker *w, struct dt_error *err)
     if (status != DT_OK || story->token_count < capacity)
         return status;
     uint32_t total = story->token_count;
-    if (!dt_settings_is(&w->settings, DT_SET_OVERFLOW, "shift"))
+    if (!dt_overflow_goes_on(&w->settings))
         return dt_context_full(w, total, err);
-    while (story->token_count + 8 >= capacity && story->token_count > story->head + 8)
-        dropped += dt_story_shift(story);
+    for (uint32_t n = 1; n > 0 && story->token_count + 8 >= capacity; dropped += n)
+        n = dt_overflow_drop_oldest(w);
     if (story->token_count >= capacity)
         return dt_context_full(w, total, err);
     dt_report_notice(w->report, DT_NOTICE_INFO,

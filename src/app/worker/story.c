@@ -21,7 +21,7 @@ void dt_story_clear(struct dt_story *story)
         free_turn(&story->turns[--story->count]);
     free(story->title);
     story->title = NULL;
-    story->token_count = story->head = 0;
+    story->token_count = story->head = story->dropped = 0;
     story->stale = false;
     story->unsent = 0;
     story->id = 0;
@@ -89,23 +89,29 @@ void dt_story_cut(struct dt_story *story, size_t n)
     while (story->count > n)
         free_turn(&story->turns[--story->count]);
     if (story->count == 0)
-        story->token_count = story->head = 0; // the next prompt begins with BOS again
+        story->token_count = story->head = story->dropped = 0; // the next prompt begins with BOS
+}
+
+void dt_story_drop(struct dt_story *story, uint32_t first, uint32_t count)
+{
+    uint32_t end = first + count;
+    memmove(story->tokens + first, story->tokens + end,
+            (story->token_count - end) * sizeof *story->tokens);
+    story->token_count -= count;
+    story->dropped += count;
+    for (size_t i = 0; i < story->count; i++) {
+        struct dt_turn *turn = &story->turns[i];
+        if (turn->begin != DT_NOWHERE)
+            turn->begin = turn->begin >= end ? turn->begin - count : DT_NOWHERE;
+        if (turn->output_at != DT_NOWHERE)
+            turn->output_at = turn->output_at >= end ? turn->output_at - count : DT_NOWHERE;
+    }
 }
 
 uint32_t dt_story_shift(struct dt_story *story)
 {
     uint32_t drop = (story->token_count - story->head + 1) / 2;
-    memmove(story->tokens + story->head, story->tokens + story->head + drop,
-            (story->token_count - story->head - drop) * sizeof *story->tokens);
-    story->token_count -= drop;
-    for (size_t i = 0; i < story->count; i++) {
-        struct dt_turn *turn = &story->turns[i];
-        if (turn->begin != DT_NOWHERE)
-            turn->begin = turn->begin >= story->head + drop ? turn->begin - drop : DT_NOWHERE;
-        if (turn->output_at != DT_NOWHERE)
-            turn->output_at =
-                turn->output_at >= story->head + drop ? turn->output_at - drop : DT_NOWHERE;
-    }
+    dt_story_drop(story, story->head, drop);
     return drop;
 }
 

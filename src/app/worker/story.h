@@ -43,7 +43,8 @@ struct dt_story {
     uint32_t *tokens;
     size_t token_capacity;
     uint32_t token_count;
-    uint32_t head; // so many tokens are never dropped: BOS and premise
+    uint32_t head;    // so many tokens are never dropped: BOS and premise
+    uint32_t dropped; // tokens of the story that were dropped behind the head
     size_t unsent; // what is not sent to a server, because its context is full: bytes of the text
                    // of a story, turns of a chat
 };
@@ -63,6 +64,9 @@ bool dt_story_push_tokens(struct dt_story *story, const uint32_t *tokens, size_t
 
 // Removes turn n and all after it, with their tokens.
 void dt_story_cut(struct dt_story *story, size_t n);
+
+// Drops `count` tokens from token `first` on, at most those after the head.
+void dt_story_drop(struct dt_story *story, uint32_t first, uint32_t count);
 
 // Drops the oldest half of the tokens after the head. Returns how many were dropped.
 uint32_t dt_story_shift(struct dt_story *story);

@@ -37,6 +37,9 @@ void dt_worker_post_figures(struct dt_worker *w, bool with_memory)
     struct dt_app_figures *f = &w->figures;
     if (dt_engine_is_open(w->engine)) {
         f->context_used = w->story.token_count;
+        f->context_dropped = w->story.dropped;
+        snprintf(f->overflow, sizeof f->overflow, "%s",
+                 dt_settings_text(&w->settings, DT_SET_OVERFLOW));
         f->context_total = dt_session_capacity(dt_engine_session(w->engine));
         f->threads = dt_engine_threads(w->engine);
         snprintf(f->stack, sizeof f->stack, "%s", dt_engine_stack_name(w->engine));

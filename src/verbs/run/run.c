@@ -92,7 +92,10 @@ static void start_runs(struct dt_run *runs, const struct dt_run_options *o)
     uint32_t limit = dt_session_capacity(dt_engine_session(engine));
     for (uint32_t i = 0; i < o->sequences; i++) {
         runs[i].engine = engine;
-        runs[i].limit = o->steps > 0 && o->steps < limit ? o->steps : limit;
+        bool ends = o->overflow == DT_OVERFLOW_STOP;
+        runs[i].limit = o->steps > 0 && (!ends || o->steps < limit) ? o->steps
+                        : ends                                      ? limit
+                                                                    : UINT32_MAX;
         dt_engine_set_sampling_at(engine, i, &o->sampling, o->seed + i);
     }
 }

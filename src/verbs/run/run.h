@@ -6,6 +6,7 @@
 
 #include "core/sampling/sampler.h"
 #include "host/json.h"
+#include "core/kv/overflow.h"
 #include "host/remote/remote.h"
 #include "host/string_buffer.h"
 #include "base/text.h"
@@ -28,7 +29,8 @@ struct dt_run_options {
     const char *prompt, *system, *prompt_file, *template_name; // of argv, or NULL
     enum dt_run_stop stop;
     uint32_t remote_timeout; // seconds that a server may be silent
-    uint32_t sequences;      // stories that are generated together; at least 1
+    enum dt_overflow overflow;
+    uint32_t sequences; // stories that are generated together; at least 1
     bool chat, ids, json, quiet, verbose, special;
     bool mode_open; // --mode auto: a story, and a line about a model made for dialogues
     bool show_thoughts, without_thinking; // --thinking
@@ -53,7 +55,8 @@ struct dt_run {
     struct dt_thoughts thoughts;         // of that text
     uint32_t turn_tokens, turn_thoughts; // tokens of that text, and those of thoughts
     bool marked;                         // "thinking ..." is on the terminal
-    uint32_t limit;                      // positions to use
+    uint32_t limit;                      // positions of the text to use
+    uint32_t pinned, shifted;            // tokens that stay at an overflow; that were dropped by it
     uint32_t previous;                   // the last token, which decoding a piece depends on
     uint32_t prompt_tokens, generated, thought_tokens;
     const char *message;   // of the user, while it is evaluated
@@ -102,6 +105,16 @@ dt_status dt_run_encode(struct dt_run *run, const char *text, size_t n, const ui
 // Prints them as the beginning of the story.
 dt_status dt_run_print_prompt(struct dt_run *run, const uint32_t *tokens, size_t count,
                               uint32_t use, struct dt_error *err);
+
+// Where the story is: the tokens that were evaluated so far, dropped ones included.
+uint32_t dt_run_position(const struct dt_run *run);
+
+// Prepares the session for a story longer than the context, as --overflow says; its first `prompt`
+// tokens stay. DT_UNSUPPORTED: the model does not allow it.
+dt_status dt_run_begin_overflow(struct dt_run *run, size_t prompt, struct dt_error *err);
+
+// Makes space for one more token where --overflow is shift and the context is full.
+dt_status dt_run_make_space(struct dt_run *run, struct dt_error *err);
 
 // Whether -n cut the prompt; then a line on stderr says so.
 bool dt_run_is_cut(struct dt_run *run, size_t count, uint32_t use);

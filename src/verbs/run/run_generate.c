@@ -180,8 +180,7 @@ static bool write_token(struct dt_run *run, uint32_t id, bool prompt)
         write_json_text(run, &p);
         if (run->options->sequences > 1)
             dt_json_put_uint(&run->json, "sequence", run->sequence);
-        dt_json_put_uint(&run->json, "position",
-                         dt_session_position(dt_engine_session_at(run->engine, run->sequence)));
+        dt_json_put_uint(&run->json, "position", dt_run_position(run));
         dt_json_put_bool(&run->json, "prompt", prompt);
         dt_json_end(&run->json);
         return fflush(stdout) == 0 || dt_sink_fail(&run->sink, errno);
@@ -245,7 +244,7 @@ static bool ends(const struct dt_run *run, uint32_t id)
 
 dt_status dt_run_step(struct dt_run *run, uint32_t *id, struct dt_error *err)
 {
-    uint32_t position = dt_session_position(dt_engine_session_at(run->engine, run->sequence));
+    uint32_t position = dt_run_position(run);
     *id = DT_NO_TOKEN;
     if (position > run->limit)
         return DT_OK;
@@ -262,9 +261,10 @@ dt_status dt_run_step(struct dt_run *run, uint32_t *id, struct dt_error *err)
     if (run->stopped)
         run->ended = "stop-text";
     // as in llama2.c, the token sampled at the last position is printed but not evaluated
-    if (!run->stopped && position < run->limit)
-        *id = next;
-    return DT_OK;
+    if (run->stopped || position >= run->limit)
+        return DT_OK;
+    *id = next;
+    return dt_run_make_space(run, err);
 }
 
 // Generates until the story ends. The session contains all tokens so far.
@@ -321,7 +321,7 @@ dt_status dt_run_encode(struct dt_run *run, const char *text, size_t n, const ui
         return dt_error_set(err, DT_BAD_INPUT, dt_engine_path(run->engine),
                             "the vocabulary has no BOS token; give a prompt with -i");
     uint32_t most = dt_session_capacity(dt_engine_session(run->engine));
-    if (*count > most)
+    if (*count > most && run->options->overflow != DT_OVERFLOW_WINDOW)
         return fail_full(most, *count, err);
     *use = *count < run->limit ? (uint32_t)*count : run->limit;
     run->prompt_tokens += *use;
@@ -366,6 +366,8 @@ static dt_status begin_story(struct dt_run *run, const char *text, size_t n, boo
     dt_status status = dt_run_encode(run, text, n, &tokens, &count, &use, err);
     if (status == DT_OK)
         status = dt_run_print_prompt(run, tokens, count, use, err);
+    if (status == DT_OK)
+        status = dt_run_begin_overflow(run, use, err);
     if (status == DT_OK)
         status = dt_engine_eval(run->engine, tokens, use, err);
     *cut = status == DT_OK && dt_run_is_cut(run, count, use);

@@ -143,6 +143,9 @@ static int on_option(void *arg, int id, const struct dt_option_value *v)
     case DT_OPTION_SEQUENCES:
         o->sequences = (uint32_t)v->integer;
         return 0;
+    case DT_OPTION_OVERFLOW:
+        o->overflow = dt_overflow_of(v->text);
+        return 0;
     case DT_OPTION_IDS:
         o->ids = true;
         return 0;
@@ -200,10 +203,12 @@ int dt_run_options(struct dt_run_options *o, int argc, char **argv)
                                 o->chat          ? "a chat"
                                 : o->voice.speak ? "--speak"
                                                  : "--listen");
+    if (o->overflow != DT_OVERFLOW_STOP && o->chat)
+        return dt_options_usage(DT_VERB_RUN, "--overflow cannot be combined with a chat");
     o->model.engine.sessions = o->sequences;
     if (o->steps == UINT32_MAX) // not given: a chat has the whole context
         o->steps = o->chat ? 0 : 256;
-    o->model.engine.context_at_least = o->steps;
+    o->model.engine.context_at_least = o->overflow == DT_OVERFLOW_STOP ? o->steps : 0;
     if (o->seed == 0)
         o->seed = dt_clock_seed();
     return -1;

@@ -51,6 +51,8 @@ static dt_status begin(struct stories *s, const char *text, size_t n, bool *cut,
     dt_status status = dt_run_encode(&s->runs[0], text, n, &tokens, &count, &use, err);
     for (uint32_t i = 0; i < s->count && status == DT_OK; i++)
         status = dt_run_print_prompt(&s->runs[i], tokens, count, use, err);
+    for (uint32_t i = 0; i < s->count && status == DT_OK; i++)
+        status = dt_run_begin_overflow(&s->runs[i], use, err);
     if (status == DT_OK) {
         part[0] = (struct dt_session_part){.session = dt_engine_session(engine),
                                            .tokens = tokens,
