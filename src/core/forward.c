@@ -131,13 +131,6 @@ static const struct dt_forward_run *run_of(const struct dt_forward *f, uint32_t 
     return run;
 }
 
-static uint32_t position_of(const struct dt_forward *f, uint32_t column)
-{
-    uint32_t first;
-    const struct dt_forward_run *run = run_of(f, column, &first);
-    return run->position + column - first;
-}
-
 // Examines the columns of each run, n floats each, as dt_finite_examine.
 static void examine(const struct dt_forward *f, const float *x, size_t stride, size_t n,
                     uint32_t exponent)
@@ -285,11 +278,25 @@ static void add_block(const struct dt_forward *f, const float *bias, const float
 // The squares of DT_MAX_DIM smaller numbers have a finite sum.
 #define RESIDUAL_EXPONENT 55
 
-void dt_forward_angles(const struct dt_forward *f, uint32_t distance, bool local, float *cosine,
+void dt_forward_angles(const struct dt_forward *f, uint32_t position, bool local, float *cosine,
                        float *sine)
 {
     uint32_t half = f->model->hp.rotated / 2;
-    float position = (float)distance;
+    double at = local ? position : position * (double)f->model->hp.rope_scale;
+    for (uint32_t i = 0; i < half; i++) {
+        double turns = at * (double)f->frequency[local ? half + i : i] / 6.283185307179586,
+               angle = (turns - floor(turns)) * 6.283185307179586;
+        cosine[i] = cosf((float)angle);
+        sine[i] = sinf((float)angle);
+    }
+}
+
+// The same in single precision, as llama2.c does.
+static void angles_within(const struct dt_forward *f, uint32_t place, bool local, float *cosine,
+                          float *sine)
+{
+    uint32_t half = f->model->hp.rotated / 2;
+    float position = (float)place;
     if (!local)
         position *= f->model->hp.rope_scale;
     for (uint32_t i = 0; i < half; i++) {
@@ -308,7 +315,13 @@ void dt_forward_prepare_rope(const struct dt_forward *f)
         float *cosine = f->scratch.cosine + c * f->half_stride,
               *sine = f->scratch.sine + c * f->half_stride;
         bool local = c >= columns;
-        dt_forward_angles(f, position_of(f, c % columns), local, cosine, sine);
+        uint32_t first, position;
+        const struct dt_forward_run *run = run_of(f, c % columns, &first);
+        position = run->position + c % columns - first;
+        if (run->dropped)
+            dt_forward_angles(f, position + run->dropped, local, cosine, sine);
+        else
+            angles_within(f, position, local, cosine, sine);
         for (uint32_t i = 0; i < half && !local && attention != 1.0f; i++) {
             cosine[i] *= attention;
             sine[i] *= attention;

@@ -26,7 +26,8 @@ struct dt_forward_run {
     const struct dt_kv_cache *cache; // of the sequence; written to
     struct dt_finite *finite;        // of the sequence
     const uint32_t *tokens;
-    uint32_t position, columns; // of the first column; how many
+    uint32_t position, columns; // of the first column, in the cache; how many
+    uint32_t dropped;           // entries that were dropped: RoPE is that of position + dropped
 };
 
 // Plain data, shared by the sessions of a group. Strides are in floats, padded to 16.
@@ -83,9 +84,10 @@ void dt_forward_layer(struct dt_forward *f, uint32_t layer);
 void dt_forward_norm(const struct dt_forward *f, float *out, const float *x, const float *weight,
                      const float *bias, uint32_t columns);
 
-// Cosine and sine of the angles between positions that are `distance` apart: rotated / 2 values
+// Cosine and sine of the angles of a position, or between positions that are as far apart, for
+// texts longer than the context: in double precision, so that angles stay exact. rotated / 2 values
 // each. local: of the local RoPE.
-void dt_forward_angles(const struct dt_forward *f, uint32_t distance, bool local, float *cosine,
+void dt_forward_angles(const struct dt_forward *f, uint32_t position, bool local, float *cosine,
                        float *sine);
 
 // x[0 .. n) times `by`, if that is not 0.

@@ -296,7 +296,7 @@ void dt_session_truncate(struct dt_session *s, uint32_t position)
     if (position >= s->position)
         return;
     s->position = position;
-    if (position <= s->dropped_at)
+    if (position == 0)
         s->dropped = s->dropped_at = 0;
     dt_session_forget_logits(s);
 }
@@ -307,30 +307,43 @@ uint32_t dt_session_common_prefix(const struct dt_session *s, const uint32_t *to
     uint32_t n = 0;
     while (n < count && n < s->position && tokens[n] == s->tokens[n])
         n++;
-    return n;
+    return s->dropped && n <= s->dropped_at ? 0 : n;
 }
 
 // ---- saving, restoring and filling ----
 
+// What is saved before the tokens.
+struct saved {
+    uint32_t dropped, dropped_at;
+};
+
 size_t dt_session_saved_bytes(const struct dt_session *s, uint32_t position)
 {
-    return position * sizeof *s->tokens + dt_kv_cache_saved_bytes(&s->cache, position);
+    return sizeof(struct saved) + position * sizeof *s->tokens +
+           dt_kv_cache_saved_bytes(&s->cache, position);
 }
 
 void dt_session_save(const struct dt_session *s, uint32_t position, void *out)
 {
+    const struct saved saved = {s->dropped, s->dropped_at};
     size_t tokens = position * sizeof *s->tokens;
-    memcpy(out, s->tokens, tokens);
-    dt_kv_cache_save(&s->cache, position, (unsigned char *)out + tokens);
+    unsigned char *to = out;
+    memcpy(to, &saved, sizeof saved);
+    memcpy(to + sizeof saved, s->tokens, tokens);
+    dt_kv_cache_save(&s->cache, position, to + sizeof saved + tokens);
 }
 
 void dt_session_restore(struct dt_session *s, uint32_t position, const void *saved)
 {
+    const unsigned char *from = saved;
+    struct saved begin;
     size_t tokens = position * sizeof *s->tokens;
-    memcpy(s->tokens, saved, tokens);
-    dt_kv_cache_restore(&s->cache, position, (const unsigned char *)saved + tokens);
+    memcpy(&begin, from, sizeof begin);
+    memcpy(s->tokens, from + sizeof begin, tokens);
+    dt_kv_cache_restore(&s->cache, position, from + sizeof begin + tokens);
     s->position = position;
-    s->dropped = s->dropped_at = 0;
+    s->dropped = position ? begin.dropped : 0;
+    s->dropped_at = position ? begin.dropped_at : 0;
     dt_session_forget_logits(s);
 }
 
@@ -343,8 +356,8 @@ void dt_session_copy(struct dt_session *to, const struct dt_session *from, uint3
     memcpy(to->tokens, from->tokens, position * sizeof *to->tokens);
     dt_kv_cache_copy(&to->cache, &from->cache, position);
     to->position = position;
-    to->dropped = position > from->dropped_at ? from->dropped : 0;
-    to->dropped_at = position > from->dropped_at ? from->dropped_at : 0;
+    to->dropped = position ? from->dropped : 0;
+    to->dropped_at = position ? from->dropped_at : 0;
     dt_session_forget_logits(to);
 }
 

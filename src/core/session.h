@@ -169,15 +169,16 @@ uint32_t dt_session_common_prefix(const struct dt_session *s, const uint32_t *to
 // ---- texts that are longer than the context ----
 //
 // Entries apart from positions: a session can drop entries in its middle. Those behind them move
-// up, with keys rotated to their new positions, and nothing is evaluated again. From then on
+// up, the keys of those before are rotated to follow, and nothing is evaluated again. From then on
 // position, tokens, truncate and common_prefix are about the entries that are left. The kept ones
-// were computed with what is dropped, so they are not what an evaluation of the shorter text gives.
+// were computed with what is dropped, so they are not what an evaluation of the shorter text gives;
+// a text that has no more in common than what is before the gap has a common prefix of 0.
 
 // Whether the model allows it: not with learned positions, nor with a norm of keys behind RoPE.
 bool dt_session_can_drop(const struct dt_session *s);
 
 // Drops `count` entries from entry `first` on; first + count is at most the position. Logits of the
-// last position stay. Takes a pass over the keys and values behind them.
+// last position stay. Moves the keys and values behind them.
 void dt_session_drop(struct dt_session *s, uint32_t first, uint32_t count);
 
 // What an evaluation does when the context is full: drops `drop` entries behind the first `pinned`,
@@ -189,7 +190,8 @@ struct dt_session_window {
 };
 void dt_session_set_window(struct dt_session *s, const struct dt_session_window *window);
 
-// How many tokens of the text were dropped so far. Sinks of logits get positions in the text.
+// How many tokens of the text were dropped, until the session is empty. Sinks of logits get
+// positions in the text.
 uint32_t dt_session_dropped(const struct dt_session *s);
 
 // Saves the first `position` tokens (at most the current position) with their keys and values as

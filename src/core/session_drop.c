@@ -29,13 +29,14 @@ void dt_session_drop(struct dt_session *s, uint32_t first, uint32_t count)
         const struct dt_kv_rotation rotation = {f->scratch.cosine + at, f->scratch.sine + at,
                                                 hp->rotated, hp->rope_style};
         dt_kv_cache_drop(&s->cache, layer, s->position, first, count,
-                         rope == DT_LAYER_ROPE_NONE ? NULL : &rotation, f->scratch.key);
+                         rope == DT_LAYER_ROPE_NONE ? NULL : &rotation);
     }
+    s->group->guessed.left = 0; // they are behind the position that was
     s->position -= count;
     memmove(s->tokens + first, s->tokens + first + count,
             (s->position - first) * sizeof *s->tokens);
-    s->dropped += count;
-    s->dropped_at = first;
+    s->dropped = s->position ? s->dropped + count : 0;
+    s->dropped_at = s->position ? first : 0;
 }
 
 void dt_session_set_window(struct dt_session *s, const struct dt_session_window *window)

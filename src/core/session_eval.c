@@ -337,6 +337,7 @@ static bool gather(struct dt_session_group *g, struct dt_session_part *parts, ui
             .tokens = s->tokens + s->position,
             .position = s->position,
             .columns = n,
+            .dropped = s->dropped,
         };
         f->columns += n;
     }

@@ -52,7 +52,7 @@ struct dt_session {
     struct dt_kv_cache cache;
     struct dt_finite finite; // of the last evaluation
     uint32_t position;       // entries in the cache
-    uint32_t dropped;        // tokens that were dropped before them; those of the text are both
+    uint32_t dropped;        // tokens that were dropped; 0 in an empty session
     uint32_t dropped_at;     // the entry behind the last gap
     struct dt_session_window window;
     uint32_t done; // of the present part: tokens evaluated

@@ -20,6 +20,14 @@
         .name = "overflow", .id = DT_OPTION_OVERFLOW, .type = DT_OPTION_CHOICE, .value = "POLICY", \
         .choices = words, .initial = "stop", .help = text                                          \
     }
+#define RUN_OVERFLOW                                                                               \
+    OVERFLOW_OPTION("stop shift window",                                                           \
+                    "When the context is full: stop; or drop the oldest part, never the prompt, "  \
+                    "and go on to -n tokens: shift evaluates the rest again, window does not.")
+#define EVAL_OVERFLOW                                                                              \
+    OVERFLOW_OPTION("stop window",                                                                 \
+                    "What is done with a story longer than the context: only its beginning is "    \
+                    "scored, or all of it in a window, as run does.")
 #define HELP_OPTION                                                                                \
     {                                                                                              \
         .name = "help", .id = DT_OPTION_HELP, .letter = 'h', .help = "Prints this help."           \

@@ -100,12 +100,9 @@ static const struct dt_option run_options[] = {
         .value = "N",
         .maximum = INT32_MAX,
         .initial = "256",
-        .help = "Number of tokens, including the prompt; 0: as many as the context holds, which is "
-                "the default of a chat.",
+        .help = "Number of tokens with the prompt; 0: all that fit, the default of a chat.",
     },
-    OVERFLOW_OPTION("stop shift window",
-                    "When the context is full: stop; or drop the oldest part, never the prompt, "
-                    "and go on to -n tokens: shift evaluates the rest again, window does not."),
+    RUN_OVERFLOW,
     {
         .name = "sequences",
         .id = DT_OPTION_SEQUENCES,
@@ -282,9 +279,7 @@ static const struct dt_option eval_options[] = {
         .maximum = UINT32_MAX,
         .help = "Scores only the last N stories.",
     },
-    OVERFLOW_OPTION("stop window",
-                    "What is done with a story longer than the context: only its beginning is "
-                    "scored, or all of it in a window, as run does."),
+    EVAL_OVERFLOW,
     JSON_OPTION("Prints one JSON object."),
     MODEL_OPTIONS,
     HELP_OPTION,

@@ -171,10 +171,15 @@ void dt_command_context(struct dt_worker *w, const char *arguments)
     struct dt_string_buffer out = {0};
     if (!dt_worker_has_model(w))
         return;
+    if (w->remote) {
+        dt_report_notice(w->report, DT_NOTICE_INFO,
+                         "The model is on a server, which has a context of its own.");
+        return;
+    }
     uint32_t head = story->head < story->token_count ? story->head : story->token_count,
              kept = story->token_count - head;
     dt_string_buffer_printf(&out, "context              %u of %u tokens; overflow %s\n",
-                            story->token_count, dt_session_capacity(dt_engine_session(w->engine)),
+                            dt_worker_context_used(w), dt_worker_context(w),
                             dt_settings_text(&w->settings, DT_SET_OVERFLOW));
     dt_string_buffer_printf(&out, "pinned               %u tokens%s%s\n", head,
                             story->premise && *story->premise ? ", with the premise: " : "",
