@@ -4,8 +4,10 @@ moment last until something was typed.
 
 usage: test_typed_ahead.py PROGRAM SOURCE SHIM
 """
+import json
 import os
 import pathlib
+import re
 import signal
 import sys
 import time
@@ -17,14 +19,16 @@ SHIM = os.path.abspath(sys.argv[3])
 
 class SlowModes(TerminalSession):
     """A session that waits for input before each change to the modes in `waits`: "r" is readline's
-    mode, "o" the ordinary one. Capitals: after the change."""
+    mode, "o" the ordinary one. Capitals: after the change. delay: how many milliseconds the line
+    feed of an Enter may take."""
 
-    def __init__(self, home, waits, *arguments):
+    def __init__(self, home, waits, *arguments, delay=1):
         self.log = pathlib.Path(home, "modes")
         self.log.write_bytes(b"")
         asan = os.environ.get("ASAN_OPTIONS", "")
         super().__init__("--ui", "line", "-n", "8", *arguments, home=home, env={
             "LD_PRELOAD": SHIM, "DT_SHIM_LOG": str(self.log), "DT_SHIM_WAIT": waits,
+            "ESCDELAY": str(delay),
             "ASAN_OPTIONS": ":".join(filter(None, (asan, "verify_asan_link_order=0")))})
 
     def changes(self, mode, count, seconds=60):
@@ -111,6 +115,59 @@ def below_an_enter(home):
         s.close()
 
 
+def in_two_pieces(home):
+    """CR LF is one Enter, also if the line feed comes later: in readline's mode, in the ordinary
+    one, and between them; after the delay it is a key of its own."""
+    late = {"ESCDELAY": "60000"}
+    for ui in ("line", "plain", "tui"):
+        here = f"{home}/{ui}"
+        os.mkdir(here)
+        s = TerminalSession("--ui", ui, "-n", "4", "-t", "0", "--stop", "bos", home=here, env=late)
+        prompt = (PROMPT, FIGURES) if ui != "tui" else (rb"tok/s", rb"Length limit")
+        try:
+            s.wait(prompt[0])
+            s.enter("One day")
+            step(s, f"{ui}: a turn", s.wait(prompt[1]))
+            if ui != "tui":
+                s.wait(PROMPT)
+            s.type("\n")
+            s.enter("a cat")
+            s.enter(f"/export {here}/story.json")
+            step(s, f"{ui}: it is exported", s.wait(rb"Exported 2 turns"))
+            turns = json.loads(pathlib.Path(here, "story.json").read_text())["turns"]
+            step(s, f"{ui}: a late line feed begins nothing",
+                 [t["prompt"].strip(" ") for t in turns] == ["One day", "a cat"])
+            s.enter("/quit")
+            step(s, f"{ui}: quits", s.ends() == 0)
+        finally:
+            s.close()
+    s = SlowModes(home, "r", "--stop", "bos", delay=60000)  # the second piece changes its form
+    try:
+        for i, line in enumerate(("/rename one\r", "\n")):
+            step(s, f"two pieces, {line!r}: the mode changes", s.changes(b"r", i + 1))
+            s.type(line)
+        s.wait(PROMPT)
+        s.type("/rename two\r")
+        step(s, "two pieces: no story begins",
+             s.wait(rb'"two"') and not re.search(FIGURES, s.seen))
+    finally:
+        s.close()
+    for ui in ("line", "plain"):
+        s = TerminalSession("--ui", ui, "-n", "0", "-t", "1", "--stop", "bos", "--overflow",
+                            "shift", home=f"{home}/{ui}", env=late)
+        try:
+            s.wait(PROMPT)
+            s.enter("Once upon a time")
+            s.wait(rb"Once upon a time.{20}")
+            s.type("\n")
+            step(s, f"{ui}: a late line feed stops no turn", s.wait(rb".{400}"))
+            step(s, f"{ui}: it goes on", not re.search(FIGURES, s.seen))
+            s.type("\x03")
+            step(s, f"{ui}: Ctrl-C stops it", s.wait(FIGURES))
+        finally:
+            s.close()
+
+
 def with_a_signal(home):
     """A key and Ctrl-C at once: the key is read by what Ctrl-C does."""
     s = TerminalSession("--ui", "line", "-n", "8", home=home)
@@ -170,7 +227,8 @@ def answers(home):
 
 
 def main():
-    for test in (into_readline, out_of_readline, below_an_enter, with_a_signal, at_once, answers):
+    for test in (into_readline, out_of_readline, below_an_enter, in_two_pieces, with_a_signal,
+                 at_once, answers):
         with common.folder() as home:
             test(home)
     common.done()

@@ -230,7 +230,8 @@ def undone_prompts(home):
 def end_of_a_story(home):
     """The end is said, and what is typed then continues the same story."""
     for ui in ("line", "plain"):
-        with session(home, ui, "--ui", ui, "-n", "0", "--seed", "5") as s:
+        # an Enter is typed at once below another one
+        with session(home, ui, "--ui", ui, "-n", "0", "--seed", "5", env={"ESCDELAY": "1"}) as s:
             s.enter("Once upon a time")
             step(s, f"{ui}: the end is said", s.wait(rb"The end\. Type.*/retry", 60))
             s.wait(PROMPT)

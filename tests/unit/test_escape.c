@@ -49,8 +49,6 @@ static void expect(const char *input, const char *output)
     ui_escape_push(&whole, input, strlen(input));
     ui_escape_flush(&whole);
     assert_string_equal(seen, output);
-    if (strstr(input, "\r\n")) // CR LF is joined only if it comes at once, or in a paste
-        return;
     seen[0] = '\0';
     for (const char *p = input; *p; p++)
         ui_escape_push(&single, p, 1);
@@ -131,6 +129,14 @@ static void waits(void **state)
     ui_escape_push(&e, "1~", 2);
     assert_int_equal(ui_escape_wait_ms(&e, 50), -1);
     assert_string_equal(seen, "<paste>text</paste>");
+    seen[0] = '\0';
+    ui_escape_push(&e, "a\r", 2);
+    assert_int_equal(ui_escape_wait_ms(&e, 50), 50); // for the rest of CR LF
+    ui_escape_push(&e, "\n\nb\r", 4);
+    ui_escape_flush(&e);
+    assert_int_equal(ui_escape_wait_ms(&e, 50), -1);
+    ui_escape_push(&e, "\n", 1); // Ctrl-J
+    assert_string_equal(seen, "a\r\nb\r\n");
 }
 
 static void delay(void **state)
@@ -143,9 +149,11 @@ static void delay(void **state)
     assert_int_equal(ui_escape_delay_ms(-1), 300);
     setenv("ESCDELAY", "120", 1);
     assert_int_equal(ui_escape_delay_ms(-1), 120);
+    assert_int_equal(ui_escape_enter_ms(-1), 120);
     setenv("ESCDELAY", "soon", 1);
     assert_int_equal(ui_escape_delay_ms(-1), 300);
     unsetenv("ESCDELAY");
+    assert_true(ui_escape_enter_ms(-1) < ui_escape_delay_ms(-1));
 }
 
 static void lines_of_the_driver(void **state)

@@ -12,6 +12,9 @@
 #define LOCAL_DELAY_MS 50
 // A line of 300 bit/s sends 30 bytes a second; buffers on the way add to that.
 #define SERIAL_DELAY_MS 300
+// Two Enters of a hand are further apart.
+#define LOCAL_ENTER_MS  10
+#define SERIAL_ENTER_MS 60
 
 enum state {
     TEXT = 0,
@@ -198,8 +201,6 @@ static void push(struct ui_escape *e, char byte)
 
 void ui_escape_push(struct ui_escape *e, const char *bytes, size_t n)
 {
-    if (!e->pasting) // Ctrl-J typed after Enter is another key
-        e->after_return = false;
     for (size_t i = 0; i < n; i++)
         push(e, bytes[i]);
 }
@@ -209,7 +210,7 @@ int ui_escape_wait_ms(const struct ui_escape *e, int delay_ms)
     if (e->pasting)
         return PASTE_MS;
     if (e->state == TEXT)
-        return -1;
+        return e->after_return ? delay_ms : -1;
     if (e->length <= 2 && e->state != STRING_ESC)
         return delay_ms;
     return delay_ms > SEQUENCE_MS ? delay_ms : SEQUENCE_MS;
@@ -220,6 +221,7 @@ void ui_escape_flush(struct ui_escape *e)
     bool alone = e->state == BEGUN;
     bool alt = e->length == 2 && (e->state == CSI || e->state == SS3 || e->state == STRING);
     e->state = TEXT;
+    e->after_return = false;
     if (e->pasting)
         end_paste(e);
     else if (alone)
@@ -245,14 +247,25 @@ static bool is_serial(int fd)
     return !(kind >= 136 && kind <= 143) && !(kind == 4 && number < 64);
 }
 
-int ui_escape_delay_ms(int fd)
+// ESCDELAY, or what holds without it.
+static int given_or(int fd, int serial, int local)
 {
     const char *given = getenv("ESCDELAY");
     char *end;
     long ms = given ? strtol(given, &end, 10) : 0;
     if (given && *given && !*end && ms > 0 && ms <= 60000)
         return (int)ms;
-    return is_serial(fd) ? SERIAL_DELAY_MS : LOCAL_DELAY_MS;
+    return is_serial(fd) ? serial : local;
+}
+
+int ui_escape_delay_ms(int fd)
+{
+    return given_or(fd, SERIAL_DELAY_MS, LOCAL_DELAY_MS);
+}
+
+int ui_escape_enter_ms(int fd)
+{
+    return given_or(fd, SERIAL_ENTER_MS, LOCAL_ENTER_MS);
 }
 
 // ---- whole lines ----

@@ -35,13 +35,15 @@ struct ui_escape {
     size_t length;     // of the sequence so far; more than UI_ESCAPE_HELD: it is only skipped
     unsigned skip;     // bytes of a mouse report that follow
     bool pasting;      // between the markers of a bracketed paste
-    bool after_return; // the byte before was a carriage return
+    bool after_return; // the byte before was a carriage return, a moment ago
 };
 
-// Processes n bytes. A line feed directly after a carriage return is dropped.
+// Processes n bytes. A line feed directly after a carriage return is dropped, unless
+// ui_escape_flush() was called between them: then it is a key of its own (Ctrl-J).
 void ui_escape_push(struct ui_escape *e, const char *bytes, size_t n);
 
-// Milliseconds to wait for the next byte before ui_escape_flush() is due; -1: nothing is held.
+// Milliseconds to wait for the next byte before ui_escape_flush() is due; -1: nothing is held, and
+// no line feed belongs to a carriage return.
 // delay_ms: how long a single Esc waits, as from ui_escape_delay_ms().
 int ui_escape_wait_ms(const struct ui_escape *e, int delay_ms);
 
@@ -51,6 +53,10 @@ void ui_escape_flush(struct ui_escape *e);
 // How long an Esc waits for the rest of a sequence: ESCDELAY (milliseconds, 1 to 60000) if set, 300
 // on a serial line, else 50. fd: the terminal; TERM names of serial terminals count as serial.
 int ui_escape_delay_ms(int fd);
+
+// How long the line feed of an Enter may take where it looks as another Enter does: ESCDELAY, or 60
+// on a serial line, else 10.
+int ui_escape_enter_ms(int fd);
 
 // Removes escape sequences from a NUL-terminated line that the terminal driver has edited, in
 // place.

@@ -95,10 +95,10 @@ void ahead_init(struct ahead *a)
     memset(a, 0, sizeof *a);
     a->escape.sink = on_input;
     a->escape.arg = a;
+    a->enter.delay_ms = ui_escape_enter_ms(STDIN_FILENO);
 }
 
-// Reads the lines that wait. after_end: a line was read before them.
-static bool read_lines(struct ahead *a, bool after_end)
+bool ahead_read(struct ahead *a)
 {
     char bytes[4096]; // the longest line of the driver
     struct pollfd wait = {STDIN_FILENO, POLLIN, 0};
@@ -115,22 +115,23 @@ static bool read_lines(struct ahead *a, bool after_end)
             bool end = (bytes[i] == '\n' || bytes[i] == '\r') && !a->escape.pasting;
             if (bytes[i] == '\0')
                 bytes[i] = keyboard_typed('\0');
-            if (!end || !after_end)
+            if (!ui_enter_repeats(&a->enter, end))
                 ui_escape_push(&a->escape, end ? "\r" : bytes + i, 1);
-            after_end = end;
         }
     }
     return true;
 }
 
-bool ahead_read(struct ahead *a)
-{
-    return read_lines(a, false);
-}
-
 void ahead_follow(struct ahead *a)
 {
-    read_lines(a, true);
+    a->enter.after = false;
+    ui_enter_repeats(&a->enter, true);
+    ahead_read(a);
+}
+
+int ahead_wait_ms(struct ahead *a)
+{
+    return ui_enter_wait_ms(&a->enter, STDIN_FILENO);
 }
 
 void ahead_put_back(struct ahead *a, const char *bytes, size_t n)
@@ -143,6 +144,8 @@ void ahead_drain(struct ahead *a, size_t edited)
 {
     char bytes[1024];
     int waiting = 0;
+    a->enter.after = false;
+    ui_enter_repeats(&a->enter, keyboard_follows());
     while (ioctl(STDIN_FILENO, FIONREAD, &waiting) == 0 && waiting > 0) {
         ssize_t n = read(STDIN_FILENO, bytes, sizeof bytes);
         if (n <= 0)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "../common/enter.h"
 #include "../common/escape.h"
 
 #define AHEAD_MAX 16384u
@@ -14,6 +15,7 @@
 
 struct ahead {
     struct ui_escape escape;
+    struct ui_enter enter;
     char text[AHEAD_MAX]; // each whole line ends with \r; \n is a newline within an entry
     size_t length;
     char line[AHEAD_MAX + 1]; // what was taken last
@@ -22,14 +24,18 @@ struct ahead {
 void ahead_init(struct ahead *a);
 
 // Reads the lines that wait, if any, with the terminal in its ordinary mode: the driver has edited
-// them, and each ends with a line feed. Empty lines directly below another one are left out. False
-// if the terminal is gone.
+// them, and each ends with a line feed. Empty lines directly below another one are left out, also
+// those that come a moment later. False if the terminal is gone.
 bool ahead_read(struct ahead *a);
 
 // Reads what waits below an Enter that readline has read: it has changed the terminal to its
 // ordinary mode before it reports the line, so that carriage returns typed before and line feeds
 // typed after that change are in one piece. Both are Enter.
 void ahead_follow(struct ahead *a);
+
+// Milliseconds for poll() while readline does not read; -1: without limit. Call it before each
+// poll().
+int ahead_wait_ms(struct ahead *a);
 
 // Takes back what readline has of an entry. Call it before ahead_drain().
 void ahead_put_back(struct ahead *a, const char *bytes, size_t n);

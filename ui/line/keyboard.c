@@ -92,7 +92,8 @@ static void read_some(void)
             keyboard.edited--;
             if (byte == '\r') // typed since: the driver would have made a line feed of it
                 keyboard.edited = 0;
-            byte = keyboard_typed(byte);
+            if (byte != '\n' || !keyboard.escape.after_return) // else it is part of that Enter
+                byte = keyboard_typed(byte);
         }
         ui_escape_push(&keyboard.escape, &byte, 1);
     } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
@@ -189,6 +190,17 @@ void keyboard_flush(const bool *asking)
 {
     ui_escape_flush(&keyboard.escape);
     pass_on(asking);
+}
+
+void keyboard_follow(bool enter)
+{
+    keyboard.escape.after_return = enter;
+    keyboard.last_ns = now_ns();
+}
+
+bool keyboard_follows(void)
+{
+    return keyboard.escape.after_return;
 }
 
 size_t keyboard_edited(void)

@@ -21,6 +21,11 @@ int keyboard_wait_ms(void);
 // Passes on an Esc that waited long enough for the rest of a sequence.
 void keyboard_flush(const bool *asking);
 
+// Whether a line feed that comes now is part of an Enter before it; and sets that, when readline
+// begins to ask.
+bool keyboard_follows(void);
+void keyboard_follow(bool enter);
+
 // Gives the terminal its ordinary mode, for a program that is stopped.
 void keyboard_release(void);
 

@@ -199,6 +199,7 @@ static void ask(struct line *l)
                          : l->editing   ? "# "
                                         : "> ";
     rl_callback_handler_install(prompt, on_line);
+    keyboard_follow(ahead_wait_ms(&l->ahead) > 0);
 }
 
 static void interrupt_prompt(struct line *l)
@@ -481,7 +482,7 @@ static void loop(struct line *l)
             {l->api->fd(l->app), POLLIN, 0},
             {ui_signals_fd(), POLLIN, 0},
         };
-        int ready = poll(fds, 3, l->asking ? keyboard_wait_ms() : -1);
+        int ready = poll(fds, 3, l->asking ? keyboard_wait_ms() : ahead_wait_ms(&l->ahead));
         handle_signals(l); // before the input typed after them
         if (ready == 0 && l->asking)
             keyboard_flush(&l->asking);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../common/enter.h"
 #include "../common/escape.h"
 #include "../common/figures.h"
 #include "../common/message.h"
@@ -24,6 +25,7 @@ struct plain {
     struct dt_app *app;
     struct ui_stream out, err;
     bool terminal; // stdin is a terminal: prompt for entries
+    struct ui_enter enter;
     bool quit;
     bool entered; // there was an entry, or the command line had one
     bool ended;   // end of input
@@ -228,10 +230,14 @@ static bool enter_input(struct plain *p, bool idle)
 
 static void read_input(struct plain *p)
 {
-    ssize_t n = read(STDIN_FILENO, p->input + p->length, INPUT_MAX - 1 - p->length);
+    char *at = p->input + p->length;
+    ssize_t n = read(STDIN_FILENO, at, INPUT_MAX - 1 - p->length);
+    for (ssize_t i = 0; i < n; i++)
+        if (!p->terminal || !ui_enter_repeats(&p->enter, at[i] == '\n'))
+            p->input[p->length++] = at[i];
     if (n > 0)
-        p->length += (size_t)n;
-    else if (n == 0 || (errno != EINTR && errno != EAGAIN))
+        return;
+    if (n == 0 || (errno != EINTR && errno != EAGAIN))
         p->ended = true;
 }
 
@@ -294,7 +300,8 @@ static void loop(struct plain *p)
         ask(p);
         struct pollfd fds[2] = {{p->api->fd(p->app), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
         bool want_input = !p->ended && p->length < INPUT_MAX - 1;
-        if (poll(fds, want_input ? 2 : 1, -1) > 0 && want_input && fds[1].revents)
+        int wait = want_input ? ui_enter_wait_ms(&p->enter, STDIN_FILENO) : -1;
+        if (poll(fds, want_input ? 2 : 1, wait) > 0 && want_input && fds[1].revents)
             read_input(p);
         if (p->api->leaving(p->app))
             p->api->stop(p->app);
@@ -324,6 +331,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
     p->out.terminal = isatty(STDOUT_FILENO);
     p->err = (struct ui_stream){.api = api, .app = app, .fd = STDERR_FILENO};
     p->terminal = isatty(STDIN_FILENO);
+    p->enter.delay_ms = ui_escape_enter_ms(STDIN_FILENO);
     p->entered = api->given(app);
     running = p;
     struct sigaction before, interrupt = {.sa_handler = on_interrupt};
