@@ -74,6 +74,7 @@ static const struct dt_structure table[] = {
         .gguf_rope = DT_ROPE_PAIRS,
         .hf_rope = DT_ROPE_PAIRS,
         .hf_tied = true,
+        .base_named = true,
     },
     {
         .name = "exaone",

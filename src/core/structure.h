@@ -68,6 +68,7 @@ struct dt_structure {
     bool hf_norm_plus_one; // a Hugging Face folder holds the weights of norms minus 1
     bool hf_columns;       // and its matrices transposed
     bool hf_tied;          // and its classifier is the embedding unless config.json denies it
+    bool base_named;       // models that are not for dialogues have "base" in their names
 };
 
 // The row of an architecture by its name in GGUF (the first one with this name) or its model_type;

@@ -47,10 +47,18 @@ def main():
         base = make("Toy-0.5B-Base", DROPS)
         named = make("toy-it", OTHER)
         plain = make("other", OTHER)
+        ernie, ernie_base = make("Toy-4.5-PT", OTHER), make("Toy-4.5-Base-PT", OTHER)
+        for model in (ernie, ernie_base):
+            config = json.loads((model.path / "config.json").read_text())
+            config["model_type"] = "ernie4_5"
+            (model.path / "config.json").write_text(json.dumps(config))
         variable = make("variable", DROPS.replace("<|end|>", "{{ eos_token }}"))
         chats(here, "its end ends turns", ends.path, b"its end token <|end|> ends the turns")
         chats(here, "its template's end is eos_token", variable.path, b"its end token <|end|>")
         chats(here, "its name", named.path, b'its name says "it"')
+        chats(here, "its architecture", ernie.path, b"a model of the architecture ernie4_5")
+        continues(here, "a base model of that architecture", ernie_base.path,
+                  b'its name says "Base"')
         continues(here, "a base model with a template", base.path, b'its name says "Base"')
         continues(here, "an end that its turns do not have", plain.path,
                   b"its end token <|end|> is not that of its chat template")
@@ -68,7 +76,8 @@ def main():
                and b"Story mode: the model continues texts (its chat template cannot be run)"
                in result.stderr, result)
         # files
-        for model, chat in ((ends, True), (base, False), (named, True), (plain, False)):
+        for model, chat in ((ends, True), (base, False), (named, True), (plain, False),
+                            (ernie, True), (ernie_base, False)):
             out = here / "out.gguf"
             expect_run("convert", run("convert", model.path, "-o", out, "-q"), 0)
             facts, of_folder = inspected(out), inspected(model.path)

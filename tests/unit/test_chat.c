@@ -317,24 +317,30 @@ static void made_for_dialogues(void **state)
         uint32_t eos, other;
         bool chat;
         const char *reason;
+        const char *family;
     } rows[] = {
-        {chatml, {"Qwen3 0.6B"}, im_end, text_end, true, "<|im_end|> ends the turns"},
-        {chatml, {"Qwen3 0.6B"}, text_end, im_end, true, "<|im_end|> ends the turns"},
-        {chatml, {"Qwen2.5 0.5B"}, text_end, text_end, false, "<|endoftext|> is not that of"},
-        {chatml, {"Qwen3-0.6B-Base"}, im_end, im_end, false, "says \"Base\""},
+        {chatml, {"Qwen3 0.6B"}, im_end, text_end, true, "<|im_end|> ends the turns", NULL},
+        {chatml, {"Qwen3 0.6B"}, text_end, im_end, true, "<|im_end|> ends the turns", NULL},
+        {chatml, {"Qwen2.5 0.5B"}, text_end, text_end, false, "<|endoftext|> is not that of", NULL},
+        {chatml, {"Qwen3-0.6B-Base"}, im_end, im_end, false, "says \"Base\"", NULL},
         {chatml,
          {"x", "qwen2.5-0.5b-instruct-q8_0.gguf"},
          text_end,
          text_end,
          true,
-         "\"instruct\""},
-        {chatml, {"a-chat", "a-base"}, im_end, im_end, false, "says \"base\""},
-        {chatml, {"gemma-3-270m-it"}, text_end, text_end, true, "says \"it\""},
-        {chatml, {"titles-database-chatter"}, text_end, text_end, false, "is not that of"},
-        {own, {"zephyr"}, text_end, text_end, true, "<|endoftext|> ends the turns"},
-        {own, {"zephyr"}, DT_NO_TOKEN, DT_NO_TOKEN, false, "no end token"},
-        {"", {"a-chat"}, im_end, im_end, false, ""},
-        {NULL, {"a-chat"}, im_end, im_end, false, ""},
+         "\"instruct\"",
+         NULL},
+        {chatml, {"a-chat", "a-base"}, im_end, im_end, false, "says \"base\"", NULL},
+        {chatml, {"gemma-3-270m-it"}, text_end, text_end, true, "says \"it\"", NULL},
+        {chatml, {"titles-database-chatter"}, text_end, text_end, false, "is not that of", NULL},
+        {own, {"zephyr"}, text_end, text_end, true, "<|endoftext|> ends the turns", NULL},
+        {own, {"zephyr"}, DT_NO_TOKEN, DT_NO_TOKEN, false, "no end token", NULL},
+        {"", {"a-chat"}, im_end, im_end, false, "", NULL},
+        {NULL, {"a-chat"}, im_end, im_end, false, "", NULL},
+        {chatml, {"ERNIE-4.5-0.3B-PT"}, text_end, text_end, true, "architecture e", "e"},
+        {chatml, {"ERNIE-4.5-0.3B-Base-PT"}, text_end, text_end, false, "says \"Base\"", "e"},
+        {chatml, {"ERNIE-4.5"}, DT_NO_TOKEN, DT_NO_TOKEN, true, "architecture e", "e"},
+        {NULL, {"ERNIE-4.5"}, im_end, im_end, false, "", "e"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct dt_dialogue_name names[2];
@@ -347,7 +353,7 @@ static void made_for_dialogues(void **state)
         t.vocab.eos = rows[i].eos;
         dt_dialogue_decide(&t.vocab, rows[i].template,
                            rows[i].template ? strlen(rows[i].template) : 0, names, count, ends, 2,
-                           &d);
+                           rows[i].family, &d);
         if (d.chat != rows[i].chat || !strstr(d.reason, rows[i].reason))
             fail_msg("row %zu: %d, %s", i, d.chat, d.reason);
     }

@@ -9,6 +9,7 @@
 #include "core/formats/reader.h"
 #include "core/formats/safetensors.h"
 #include "core/slots.h"
+#include "core/structure.h"
 
 static bool is_gguf(const unsigned char *bytes, size_t n)
 {
@@ -166,6 +167,7 @@ static void decide_dialogue(const struct dt_model_part *part, struct dt_model *m
     // A GGUF file's list of ends may have been found by their texts.
     dt_dialogue_decide(&m->vocab, m->chat_template, m->chat_template_length, names, count,
                        folder ? m->vocab.ends : &m->vocab.eos, folder ? m->vocab.end_count : 1,
+                       m->hp.structure && m->hp.structure->base_named ? m->architecture : NULL,
                        &m->dialogue);
     if (m->hints.chat_stated)
         m->dialogue = (struct dt_dialogue){m->hints.chat, "the file says so"};

@@ -58,7 +58,8 @@ static bool contains(const char *text, size_t n, const char *part, size_t length
 
 void dt_dialogue_decide(const struct dt_vocab *vocab, const char *text, size_t n,
                         const struct dt_dialogue_name *names, size_t name_count,
-                        const uint32_t *ends, size_t count, struct dt_dialogue *out)
+                        const uint32_t *ends, size_t count, const char *family,
+                        struct dt_dialogue *out)
 {
     static const char *const no[] = {"base", "pretrained", "pretrain", NULL};
     static const char *const yes[] = {"instruct",  "chat",     "it",     "assistant",
@@ -81,11 +82,16 @@ void dt_dialogue_decide(const struct dt_vocab *vocab, const char *text, size_t n
         if (out->chat || !clean[0])
             dt_text_clean(clean, sizeof clean, piece, length, DT_TEXT_LINE);
     }
-    if (!clean[0])
+    if (!out->chat && family) {
+        out->chat = true;
+        dt_format(out->reason, sizeof out->reason,
+                  "a model of the architecture %s that is not named \"base\"", family);
+    } else if (!clean[0]) {
         dt_format(out->reason, sizeof out->reason, "the file names no end token");
-    else
+    } else {
         dt_format(out->reason, sizeof out->reason,
                   out->chat ? "its end token %s ends the turns of its chat template"
                             : "its end token %s is not that of its chat template",
                   clean);
+    }
 }

@@ -20,9 +20,11 @@ struct dt_dialogue {
 // Decides for a model with the chat template text[0..n) (NULL: none, which is no dialogue) and
 // these names. A name with the word "base" or "pretrained" means no; one with "instruct", "chat",
 // "it" and the like yes. Else it is yes if one of the tokens ends[0..count), those that the file
-// itself names, ends the turns of the template.
+// itself names, ends the turns of the template; or for `family`, an architecture whose other models
+// are named "base" (NULL: none).
 void dt_dialogue_decide(const struct dt_vocab *vocab, const char *text, size_t n,
                         const struct dt_dialogue_name *names, size_t name_count,
-                        const uint32_t *ends, size_t count, struct dt_dialogue *out);
+                        const uint32_t *ends, size_t count, const char *family,
+                        struct dt_dialogue *out);
 
 #endif
