@@ -125,8 +125,9 @@ static dt_status read_model(struct dt_engine *e, struct dt_error *err)
 {
     struct dt_model_part parts[DT_MODEL_FILES_MAX];
     uint32_t count = dt_model_files_parts(&e->files, parts);
+    struct dt_model_found found = {0};
     struct dt_error local;
-    size_t bytes = dt_model_measure_parts(parts, count, &local);
+    size_t bytes = dt_model_measure_parts(parts, count, &found, &local);
     if (bytes == 0) {
         if (err)
             *err = local;
@@ -137,7 +138,7 @@ static dt_status read_model(struct dt_engine *e, struct dt_error *err)
     if (status != DT_OK)
         return status;
     struct dt_arena arena = dt_arena_over(e->model_block.memory, bytes);
-    status = dt_model_open_parts(parts, count, &arena, &e->model, err);
+    status = dt_model_open_parts(parts, count, &found, &arena, &e->model, err);
     for (uint32_t i = 0; i < e->model.notes && status == DT_OK; i++)
         dt_log(DT_LOG_WARNING, "%s: %s", e->files.file[0].path, e->model.note[i]);
     if (status == DT_OK && e->options.check_scales)

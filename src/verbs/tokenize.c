@@ -128,14 +128,15 @@ static dt_status open_vocabulary(struct vocabulary *v, const char *path, const c
         other = false;
     if (tokenizer || (other && v->files.count == 1))
         return open_other(v, path, tokenizer, err);
-    size_t bytes = dt_model_measure_vocabulary(parts, count, err);
+    struct dt_model_found found = {0};
+    size_t bytes = dt_model_measure_vocabulary(parts, count, &found, err);
     if (!bytes)
         return err->status;
     v->tables = aligned_alloc(DT_ALIGN, bytes / DT_ALIGN * DT_ALIGN);
     if (!v->tables)
         return no_memory(err, bytes);
     struct dt_arena arena = dt_arena_over(v->tables, bytes / DT_ALIGN * DT_ALIGN);
-    return dt_model_open_vocabulary(parts, count, &arena, &v->model, err);
+    return dt_model_open_vocabulary(parts, count, &found, &arena, &v->model, err);
 }
 
 static dt_status make_tokenizer(struct vocabulary *v, size_t text, struct dt_error *err)

@@ -57,7 +57,8 @@ static void fuzz_open_parts(const struct dt_model_part *parts, uint32_t count)
 {
     struct dt_error err = {0};
     fuzz_describe(parts, count);
-    size_t need = dt_model_measure_parts(parts, count, &err);
+    struct dt_model_found found = {0};
+    size_t need = dt_model_measure_parts(parts, count, &found, &err);
     if (!need) {
         FUZZ_HOLDS(err.status != DT_OK && err.message[0] && !strchr(err.message, '\n'));
         return;
@@ -66,7 +67,7 @@ static void fuzz_open_parts(const struct dt_model_part *parts, uint32_t count)
     void *memory = aligned_alloc(DT_ALIGN, need);
     struct dt_arena arena = dt_arena_over(memory, need);
     struct dt_model m;
-    dt_status status = dt_model_open_parts(parts, count, &arena, &m, &err);
+    dt_status status = dt_model_open_parts(parts, count, &found, &arena, &m, &err);
     FUZZ_HOLDS(status != DT_NO_MEMORY && status != DT_FAILED);
     if (status) {
         FUZZ_HOLDS(err.status == status && err.message[0] && arena.used == 0);

@@ -50,12 +50,12 @@ static dt_status open_folder(struct folder *f)
             memcpy(f->bytes[i], f->file[i].bytes, f->file[i].n);
             f->parts[f->count++] = (struct dt_model_part){f->bytes[i], f->file[i].n, names[i]};
         }
-    size_t need = dt_model_measure_parts(f->parts, f->count, &f->err);
+    size_t need = dt_model_measure_parts(f->parts, f->count, NULL, &f->err);
     if (!need)
         return f->err.status;
     f->memory = aligned_alloc(DT_ALIGN, need);
     struct dt_arena arena = dt_arena_over(f->memory, need);
-    dt_status status = dt_model_open_parts(f->parts, f->count, &arena, &f->model, &f->err);
+    dt_status status = dt_model_open_parts(f->parts, f->count, NULL, &arena, &f->model, &f->err);
     if (!status)
         assert_int_equal(arena.used, need);
     return status;

@@ -65,12 +65,13 @@ static dt_status open_folder(struct folder *f, bool bpe, const struct extra *ext
         if (extras[k].text && *extras[k].text)
             add_part(f, extras[k].name, extras[k].text,
                      extras[k].n ? extras[k].n : strlen(extras[k].text));
-    size_t need = dt_model_measure_parts(f->parts, f->count, &f->err);
+    struct dt_model_found found = {0};
+    size_t need = dt_model_measure_parts(f->parts, f->count, &found, &f->err);
     if (!need)
         return f->err.status;
     f->memory = aligned_alloc(DT_ALIGN, need);
     struct dt_arena arena = dt_arena_over(f->memory, need);
-    dt_status status = dt_model_open_parts(f->parts, f->count, &arena, &f->model, &f->err);
+    dt_status status = dt_model_open_parts(f->parts, f->count, &found, &arena, &f->model, &f->err);
     if (!status)
         assert_int_equal(arena.used, need);
     return status;
@@ -429,12 +430,38 @@ static void broken_tokenizer_models(void **state)
     }
 }
 
+// A text that is no JSON any more is not noticed by who has measured it, because it is not checked
+// again.
+static void checked_once(void **state)
+{
+    (void)state;
+    struct folder f;
+    struct dt_model_found found = {0};
+    struct dt_model model;
+    assert_int_equal(open_folder(&f, true, NULL, 0), DT_OK);
+    size_t need = dt_model_measure_parts(f.parts, f.count, &found, &f.err);
+    assert_true(found.tokenizer > 0 && found.tokenizer <= f.count);
+    const struct dt_model_part *part = &f.parts[found.tokenizer - 1];
+    assert_string_equal(part->name, "tokenizer.json");
+    unsigned char *last = (unsigned char *)f.bytes[found.tokenizer - 1] + part->n - 1;
+    assert_int_equal(*last, '\n');
+    *last = ']';
+    struct dt_arena arena = dt_arena_over(f.memory, need);
+    assert_int_equal(dt_model_open_parts(f.parts, f.count, &found, &arena, &model, &f.err), DT_OK);
+    assert_int_equal(model.vocab.size, f.model.vocab.size);
+    assert_true(model.vocab.merges_count == f.model.vocab.merges_count);
+    assert_int_equal(dt_model_open_parts(f.parts, f.count, NULL, &arena, &model, &f.err),
+                     DT_BAD_INPUT);
+    close_folder(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(special_tokens),  cmocka_unit_test(add_bos_unset),
         cmocka_unit_test(templates),       cmocka_unit_test(added_tokens),
         cmocka_unit_test(tokenizer_model), cmocka_unit_test(broken_tokenizer_models),
+        cmocka_unit_test(checked_once),
     };
     return cmocka_run_group_tests_name("hf_tokens", tests, NULL, NULL);
 }

@@ -369,12 +369,12 @@ static void gguf_in_parts(void **state)
     assert_int_equal(dt_model_split_count(whole.file.bytes, whole.file.n), 1);
     open_synth(&whole);
 
-    size_t need = dt_model_measure_parts(parts, 3, &err);
+    size_t need = dt_model_measure_parts(parts, 3, NULL, &err);
     assert_true(need > 0);
     void *memory = aligned_alloc(DT_ALIGN, need);
     struct dt_arena arena = dt_arena_over(memory, need);
     struct dt_model model;
-    assert_int_equal(dt_model_open_parts(parts, 3, &arena, &model, &err), DT_OK);
+    assert_int_equal(dt_model_open_parts(parts, 3, NULL, &arena, &model, &err), DT_OK);
     assert_int_equal(arena.used, need);
     struct compare c = {&whole.model, 0, true, 0};
     dt_model_each_matrix(&model, compare_one, &c);
@@ -382,10 +382,10 @@ static void gguf_in_parts(void **state)
     assert_int_equal(model.file_bytes, files[0].n + files[1].n + files[2].n);
 
     arena.used = 0;
-    assert_int_equal(dt_model_open_parts(parts, 2, &arena, &model, &err), DT_BAD_INPUT);
+    assert_int_equal(dt_model_open_parts(parts, 2, NULL, &arena, &model, &err), DT_BAD_INPUT);
     assert_non_null(strstr(err.message, "split.count is 3, but 2 files are there"));
     struct dt_model_part swapped[3] = {parts[0], parts[2], parts[1]};
-    assert_int_equal(dt_model_open_parts(swapped, 3, &arena, &model, &err), DT_BAD_INPUT);
+    assert_int_equal(dt_model_open_parts(swapped, 3, NULL, &arena, &model, &err), DT_BAD_INPUT);
     assert_non_null(strstr(err.message, "split.no is 2; expected 1"));
     free(memory);
     close_synth(&whole);

@@ -115,9 +115,9 @@ static void open_rig(struct rig *r, uint32_t threads)
     memset(r, 0, sizeof *r);
     assert_int_equal(dt_model_files_map(&r->files, path, &err), DT_OK);
     uint32_t count = dt_model_files_parts(&r->files, parts);
-    size_t bytes = dt_model_measure_parts(parts, count, &err);
+    size_t bytes = dt_model_measure_parts(parts, count, NULL, &err);
     struct dt_arena arena = dt_arena_over(block(r, 0, bytes), bytes);
-    assert_int_equal(dt_model_open_parts(parts, count, &arena, &r->model, &err), DT_OK);
+    assert_int_equal(dt_model_open_parts(parts, count, NULL, &arena, &r->model, &err), DT_OK);
     assert_int_equal(dt_stack_make(&r->stack, NULL, 0, &err), DT_OK);
     struct dt_weights_plan plan;
     assert_int_equal(dt_weights_plan(&r->model, &r->stack, DT_PACK_NEVER, &plan, &err), DT_OK);

@@ -90,10 +90,17 @@ static void next_array(struct cursor *c, struct dt_gguf_value *v)
                                      (unsigned long long)v->count);
             return;
         }
-        for (uint64_t i = 0; i < v->count && !c->status; i++) {
-            uint64_t length;
-            next_string(c, &length, "a string of an array");
+        uint64_t i = 0, length;
+        size_t at = begin, n = c->g->n;
+        for (; i < v->count && n - at >= 8; i++) {
+            length = dt_read_u64(c->g->bytes + at);
+            if (length > n - at - 8)
+                break;
+            at += 8 + (size_t)length;
         }
+        c->at = at;
+        if (i < v->count) // the file ends here
+            next_string(c, &length, "a string of an array");
         v->bytes = c->at - begin;
     } else if (!bytes_of_type(v->item)) {
         bad_type(c, v, v->item);

@@ -5,6 +5,7 @@
 #include "core/formats/foreign.h"
 #include "core/formats/hf_reader.h"
 #include "core/formats/hf_vocab.h"
+#include "core/formats/open_model.h"
 #include "core/formats/sentencepiece.h"
 #include "core/text/template.h"
 
@@ -14,6 +15,20 @@ static bool is_named(const struct dt_model_part *part, const char *name)
     size_t n = strlen(part->name), m = strlen(name);
     return n >= m && strcmp(part->name + n - m, name) == 0 &&
            (n == m || part->name[n - m - 1] == '/');
+}
+
+// Checks the JSON of a part, unless that was done when the model was measured.
+static dt_status outline_of(const struct dt_hf_reader *r, uint32_t i, struct dt_json_outline *out)
+{
+    const struct dt_model_part *part = &r->parts[i];
+    if (r->found && r->found->tokenizer == i + 1) {
+        *out = r->found->outline;
+        return DT_OK;
+    }
+    dt_status status = dt_foreign_check(part, r->err);
+    return status
+               ? status
+               : dt_json_check_outline((const char *)part->bytes, part->n, part->name, out, r->err);
 }
 
 dt_status dt_hf_sort_parts(struct dt_hf_reader *r)
@@ -38,10 +53,7 @@ dt_status dt_hf_sort_parts(struct dt_hf_reader *r)
         }
         if (dt_hf_is_template(part))
             continue;
-        dt_status status = dt_foreign_check(part, r->err);
-        if (!status)
-            status = dt_json_check_outline((const char *)part->bytes, part->n, part->name, &outline,
-                                           r->err);
+        dt_status status = outline_of(r, i, &outline);
         if (status && r->describing)
             continue;
         if (status)
@@ -60,6 +72,8 @@ dt_status dt_hf_sort_parts(struct dt_hf_reader *r)
         } else if (tokenizer || (found[1].n && found[1].at[0] == '{')) {
             r->tokenizer = outline;
             r->tokenizer_name = part->name;
+            if (r->found)
+                *r->found = (struct dt_model_found){i + 1, outline};
         } else if (!r->config.n && (found[2].n || found[3].n)) {
             r->config = v;
             r->config_name = part->name;
@@ -71,12 +85,14 @@ dt_status dt_hf_sort_parts(struct dt_hf_reader *r)
     return DT_OK;
 }
 
-dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
-                     struct dt_model *out, struct dt_error *err)
+dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count,
+                     struct dt_model_found *found, struct dt_arena *arena, struct dt_model *out,
+                     struct dt_error *err)
 {
     struct dt_model dropped = {0};
     struct dt_hf_reader r = {.parts = parts,
                              .count = count,
+                             .found = found,
                              .arena = arena,
                              .model = out ? out : &dropped,
                              .err = err,
@@ -153,11 +169,13 @@ uint32_t dt_hf_count_tokens(const struct dt_hf_reader *r)
 }
 
 dt_status dt_hf_open_vocabulary(const struct dt_model_part *parts, uint32_t count,
-                                struct dt_arena *arena, struct dt_model *out, struct dt_error *err)
+                                struct dt_model_found *found, struct dt_arena *arena,
+                                struct dt_model *out, struct dt_error *err)
 {
     struct dt_model dropped = {0};
     struct dt_hf_reader r = {.parts = parts,
                              .count = count,
+                             .found = found,
                              .arena = arena,
                              .model = out ? out : &dropped,
                              .err = err,

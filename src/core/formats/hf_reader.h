@@ -12,6 +12,7 @@
 struct dt_hf_reader {
     const struct dt_model_part *parts;
     uint32_t count;
+    struct dt_model_found *found; // or NULL
     struct dt_arena *arena;
     struct dt_model *model; // never NULL; when measuring, a temporary one
     struct dt_error *err;

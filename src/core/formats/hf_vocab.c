@@ -136,17 +136,27 @@ static void enter_merge(struct builder *b, const struct merge *m)
     }
 }
 
-// One merge, "left right", or ["left", "right"] in newer files.
-static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_t rank)
+// How many bytes a string has at most.
+static size_t bound(struct dt_json_value text)
 {
-    struct dt_json_walk walk = {0};
-    struct dt_json_value key, left = {0}, right = {0}, third;
+    return text.n <= DT_PIECE_MAX ? text.n : dt_json_text_of(text, NULL);
+}
+
+// One merge: pair[0] is "left right", or in newer files pair is ["left", "right"].
+static dt_status add_merge(struct builder *b, const struct dt_json_value pair[2], uint32_t rank)
+{
+    struct dt_json_value item = pair[0];
     struct merge *m = &b->merge[b->merges_read % DT_PIECE_AHEAD];
     unsigned char *text = m->text;
     size_t n = 0, split = 0;
     if (b->merges_read++ >= DT_PIECE_AHEAD)
         enter_merge(b, m);
-    if (dt_json_is_text(item)) {
+    if (pair[1].n) {
+        if (bound(item) + bound(pair[1]) <= sizeof m->text) {
+            split = dt_json_text_of(item, (char *)text);
+            n = split + dt_json_text_of(pair[1], (char *)text + split);
+        }
+    } else if (dt_json_is_text(item)) {
         if (item.n <= sizeof m->text || dt_json_text_of(item, NULL) <= sizeof m->text)
             n = dt_json_text_of(item, (char *)text);
         const unsigned char *space = n > 1 ? memchr(text + 1, ' ', n - 1) : NULL;
@@ -154,13 +164,6 @@ static dt_status add_merge(struct builder *b, struct dt_json_value item, uint32_
             split = (size_t)(space - text);
             memmove(text + split, space + 1, --n - split);
         }
-    } else if (item.n && item.at[0] == '[' && dt_json_next(item, &walk, &key, &left) &&
-               dt_json_next(item, &walk, &key, &right) &&
-               !dt_json_next(item, &walk, &key, &third) && dt_json_is_text(left) &&
-               dt_json_is_text(right) && left.n + right.n <= 12 * sizeof m->text &&
-               dt_json_text_of(left, NULL) + dt_json_text_of(right, NULL) < sizeof m->text) {
-        split = dt_json_text_of(left, (char *)text);
-        n = split + dt_json_text_of(right, (char *)text + split);
     }
     if (!split || split >= n)
         return dt_error_set(b->err, DT_BAD_INPUT, b->name, "merge %u is %.*s; expected two pieces",
@@ -276,7 +279,7 @@ static dt_status read_all(struct builder *b, const struct dt_hf_sections *sectio
                           struct dt_vocab *out)
 {
     struct dt_json_walk walk = {0};
-    struct dt_json_value key, item;
+    struct dt_json_value key, item, pair[2];
     dt_status status = DT_OK;
     while (!status && dt_json_next(sections->vocab, &walk, &key, &item))
         status = add_piece(b, key, item, DT_TOKEN_NORMAL);
@@ -285,8 +288,8 @@ static dt_status read_all(struct builder *b, const struct dt_hf_sections *sectio
     flush_pieces(b);
     uint32_t rank = 0;
     walk = (struct dt_json_walk){0};
-    while (!status && dt_json_next(sections->merges, &walk, &key, &item))
-        status = add_merge(b, item, rank++);
+    while (!status && dt_json_next_pair(sections->merges, &walk, pair))
+        status = add_merge(b, pair, rank++);
     if (!status)
         flush_merges(b);
     if (status || b->merge_ids)

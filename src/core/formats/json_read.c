@@ -360,6 +360,35 @@ bool dt_json_next(struct dt_json_value in, struct dt_json_walk *walk, struct dt_
     return true;
 }
 
+// A string of a list at p; returns what follows it, or NULL if another value is there.
+static const char *next_string(const char *p, const char *end, struct dt_json_value *out)
+{
+    p = after_space(p, end);
+    if (p >= end || *p != '"')
+        return NULL;
+    const char *q = end_of(p, end);
+    *out = (struct dt_json_value){p, (size_t)(q - p)};
+    return q;
+}
+
+bool dt_json_next_pair(struct dt_json_value in, struct dt_json_walk *walk,
+                       struct dt_json_value pair[2])
+{
+    pair[1] = (struct dt_json_value){NULL, 0};
+    if (in.n >= 2 && in.at[0] == '[') {
+        const char *end = in.at + in.n - 1;
+        const char *p = after_space(walk->at ? walk->at : in.at + 1, end), *q = p;
+        if (p < end && *p == '[' && (q = next_string(p + 1, end, &pair[0])) &&
+            (q = next_string(q, end, &pair[1])) && (q = after_space(q, end)) < end && *q == ']') {
+            walk->at = q + 1;
+            return true;
+        }
+        pair[1].n = 0;
+    }
+    struct dt_json_value key;
+    return dt_json_next(in, walk, &key, &pair[0]);
+}
+
 static bool is_key(struct dt_json_value key, const char *name)
 {
     size_t length = strlen(name);
@@ -437,6 +466,11 @@ size_t dt_json_text_of(struct dt_json_value v, char *out)
     size_t written = 0;
     if (!dt_json_is_text(v))
         return 0;
+    if (!memchr(v.at + 1, '\\', v.n - 2)) {
+        if (out)
+            memcpy(out, v.at + 1, v.n - 2);
+        return v.n - 2;
+    }
     for (const char *p = v.at + 1, *end = v.at + v.n - 1; p < end; p++) {
         size_t run = (size_t)(plain_text(p, end) - p);
         if (out && run)

@@ -54,6 +54,12 @@ struct dt_json_walk {
 bool dt_json_next(struct dt_json_value in, struct dt_json_walk *walk, struct dt_json_value *key,
                   struct dt_json_value *item);
 
+// The same for a list whose items are strings or lists of two strings, which are read at once: then
+// pair[0] and pair[1] are the strings, or pair[0] is the string and pair[1].n is 0. Another item is
+// pair[0] as it is.
+bool dt_json_next_pair(struct dt_json_value in, struct dt_json_walk *walk,
+                       struct dt_json_value pair[2]);
+
 // The first member with this name (plain ASCII, no escapes); n 0 if there is none or the value is
 // not an object. Linear in the object.
 struct dt_json_value dt_json_find(struct dt_json_value object, const char *name);

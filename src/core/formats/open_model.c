@@ -45,7 +45,8 @@ uint32_t dt_model_split_count(const unsigned char *bytes, size_t n)
     return dt_model_recognise(bytes, n) ? 1 : 0;
 }
 
-static dt_status dispatch(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
+static dt_status dispatch(const struct dt_model_part *parts, uint32_t count,
+                          struct dt_model_found *found, struct dt_arena *arena,
                           struct dt_model *out, struct dt_error *err)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -58,7 +59,7 @@ static dt_status dispatch(const struct dt_model_part *parts, uint32_t count, str
     if (is_gguf(parts[0].bytes, parts[0].n))
         return dt_gguf_open(parts, count, arena, out, err);
     if (count > 1 && is_json(parts[0].bytes, parts[0].n))
-        return dt_hf_open(parts, count, arena, out, err);
+        return dt_hf_open(parts, count, found, arena, out, err);
     if (dt_safetensors_recognise(parts[0].bytes, parts[0].n) || is_json(parts[0].bytes, parts[0].n))
         return dt_error_set(
             err, DT_BAD_INPUT, parts[0].name,
@@ -74,10 +75,10 @@ static dt_status dispatch(const struct dt_model_part *parts, uint32_t count, str
 }
 
 size_t dt_model_measure_parts(const struct dt_model_part *parts, uint32_t count,
-                              struct dt_error *err)
+                              struct dt_model_found *found, struct dt_error *err)
 {
     struct dt_arena counting = dt_arena_over(NULL, 0);
-    if (dispatch(parts, count, &counting, NULL, err))
+    if (dispatch(parts, count, found, &counting, NULL, err))
         return 0;
     if (dt_arena_failed(&counting)) {
         dt_error_set(err, DT_BAD_INPUT, parts[0].name,
@@ -91,7 +92,7 @@ size_t dt_model_measure(const unsigned char *bytes, size_t n, const char *name,
                         struct dt_error *err)
 {
     struct dt_model_part part = {bytes, n, name};
-    return dt_model_measure_parts(&part, 1, err);
+    return dt_model_measure_parts(&part, 1, NULL, err);
 }
 
 static void clear(struct dt_model *out)
@@ -107,8 +108,8 @@ static void clear(struct dt_model *out)
 }
 
 static dt_status dispatch_vocabulary(const struct dt_model_part *parts, uint32_t count,
-                                     struct dt_arena *arena, struct dt_model *out,
-                                     struct dt_error *err)
+                                     struct dt_model_found *found, struct dt_arena *arena,
+                                     struct dt_model *out, struct dt_error *err)
 {
     if (!count)
         return dt_error_set(err, DT_FAILED, NULL, "a vocabulary needs at least one file");
@@ -116,22 +117,23 @@ static dt_status dispatch_vocabulary(const struct dt_model_part *parts, uint32_t
         return dt_gguf_open_vocabulary(&parts[0], arena, out, err);
     if (dt_model_recognise(parts[0].bytes, parts[0].n) && !is_json(parts[0].bytes, parts[0].n))
         return dt_error_set(err, DT_UNSUPPORTED, parts[0].name, "contains no vocabulary");
-    return dt_hf_open_vocabulary(parts, count, arena, out, err);
+    return dt_hf_open_vocabulary(parts, count, found, arena, out, err);
 }
 
 size_t dt_model_measure_vocabulary(const struct dt_model_part *parts, uint32_t count,
-                                   struct dt_error *err)
+                                   struct dt_model_found *found, struct dt_error *err)
 {
     struct dt_arena counting = dt_arena_over(NULL, 0);
-    return dispatch_vocabulary(parts, count, &counting, NULL, err) ? 0 : counting.used + DT_ALIGN;
+    dt_status status = dispatch_vocabulary(parts, count, found, &counting, NULL, err);
+    return status ? 0 : counting.used + DT_ALIGN;
 }
 
 dt_status dt_model_open_vocabulary(const struct dt_model_part *parts, uint32_t count,
-                                   struct dt_arena *arena, struct dt_model *out,
-                                   struct dt_error *err)
+                                   struct dt_model_found *found, struct dt_arena *arena,
+                                   struct dt_model *out, struct dt_error *err)
 {
     clear(out);
-    dt_status status = dispatch_vocabulary(parts, count, arena, out, err);
+    dt_status status = dispatch_vocabulary(parts, count, found, arena, out, err);
     if (!status)
         dt_vocab_find_ends(&out->vocab);
     return status;
@@ -174,11 +176,12 @@ static void decide_dialogue(const struct dt_model_part *part, struct dt_model *m
 }
 
 dt_status dt_model_open_parts(const struct dt_model_part *parts, uint32_t count,
-                              struct dt_arena *arena, struct dt_model *out, struct dt_error *err)
+                              struct dt_model_found *found, struct dt_arena *arena,
+                              struct dt_model *out, struct dt_error *err)
 {
     size_t before = arena->used;
     clear(out);
-    dt_status status = dispatch(parts, count, arena, out, err);
+    dt_status status = dispatch(parts, count, found, arena, out, err);
     if (status) {
         arena->used = before;
         return status;
@@ -206,7 +209,7 @@ dt_status dt_model_open(const unsigned char *bytes, size_t n, const char *name,
                         struct dt_arena *arena, struct dt_model *out, struct dt_error *err)
 {
     struct dt_model_part part = {bytes, n, name};
-    return dt_model_open_parts(&part, 1, arena, out, err);
+    return dt_model_open_parts(&part, 1, NULL, arena, out, err);
 }
 
 dt_status dt_model_each_matrix(const struct dt_model *model, dt_model_visit *visit, void *arg)

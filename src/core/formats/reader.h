@@ -27,13 +27,16 @@ dt_status dt_gguf_open(const struct dt_model_part *parts, uint32_t count, struct
                        struct dt_model *out, struct dt_error *err);
 // How many files a GGUF model is split into, by its first file; 0 if the header cannot be read.
 uint32_t dt_gguf_split_count(const unsigned char *bytes, size_t n);
-dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count, struct dt_arena *arena,
-                     struct dt_model *out, struct dt_error *err);
+struct dt_model_found; // open_model.h; may be NULL
+dt_status dt_hf_open(const struct dt_model_part *parts, uint32_t count,
+                     struct dt_model_found *found, struct dt_arena *arena, struct dt_model *out,
+                     struct dt_error *err);
 
 // The same for the vocabulary and the chat template only: no weights or hyperparameters are needed.
 dt_status dt_gguf_open_vocabulary(const struct dt_model_part *part, struct dt_arena *arena,
                                   struct dt_model *out, struct dt_error *err);
 dt_status dt_hf_open_vocabulary(const struct dt_model_part *parts, uint32_t count,
-                                struct dt_arena *arena, struct dt_model *out, struct dt_error *err);
+                                struct dt_model_found *found, struct dt_arena *arena,
+                                struct dt_model *out, struct dt_error *err);
 
 #endif

@@ -121,42 +121,96 @@ static uint32_t slot_of(const struct merges *m, uint32_t left, uint32_t right)
     return slot;
 }
 
-// Finds the ids of one merge, "left right". A merge of pieces that do not exist can never happen:
-// it is ignored, as is a header line ("#version: 0.2").
-static dt_status find_ids(struct dt_tokenizer *t, uint32_t rank, const char *text, size_t n,
-                          uint32_t ids[3], struct dt_error *err)
+// A merge of the file: text[0..left), a space, and the rest of text[0..n).
+struct merge {
+    const char *text;
+    size_t left, n;
+};
+
+static dt_status read_merge(struct merge *m, uint32_t rank, const char *text, size_t n,
+                            struct dt_error *err)
 {
     const char *space = n > 1 ? memchr(text + 1, ' ', n - 1) : NULL;
-    char joined[2 * DT_PIECE_MAX];
-    if (!space || space + 1 == text + n || n > sizeof joined)
+    if (!space || space + 1 == text + n || n > 2 * DT_PIECE_MAX)
         return dt_error_set(err, DT_BAD_INPUT, NULL,
                             "tokenizer.ggml.merges: item %u is \"%.*s\"; expected two pieces", rank,
                             n < 64 ? (int)n : 64, text);
-    size_t left = (size_t)(space - text), right = n - left - 1;
-    memcpy(joined, text, left);
-    memcpy(joined + left, space + 1, right);
-    uint32_t first = dt_tokenizer_find(t, text, left);
-    uint32_t second = first == DT_NO_TOKEN ? first : dt_tokenizer_find(t, space + 1, right);
-    uint32_t both = second == DT_NO_TOKEN ? second : dt_tokenizer_find(t, joined, left + right);
+    *m = (struct merge){text, (size_t)(space - text), n};
+    return DT_OK;
+}
+
+// Whether token `id` is the text of a merge without its space.
+static bool is_result(const struct dt_vocab *vocab, uint32_t id, const struct merge *m)
+{
+    size_t n;
+    if (id >= vocab->size)
+        return false;
+    const unsigned char *piece = dt_vocab_piece(vocab, id, &n);
+    return n == m->n - 1 && memcmp(piece, m->text, m->left) == 0 &&
+           memcmp(piece + m->left, m->text + m->left + 1, n - m->left) == 0;
+}
+
+// Finds the ids of one merge. A merge of pieces that do not exist can never happen: it is ignored,
+// as is a header line ("#version: 0.2"). *last: the result of the merge before.
+static void find_ids(struct dt_tokenizer *t, const struct merge *m, uint32_t ids[3], uint32_t *last)
+{
+    size_t left = m->left, right = m->n - left - 1;
+    uint32_t first = dt_tokenizer_find(t, m->text, left);
+    uint32_t second =
+        first == DT_NO_TOKEN ? first : dt_tokenizer_find(t, m->text + left + 1, right);
+    uint32_t both = DT_NO_TOKEN;
+    // tokens are numbered in the order of the merges, as a rule
+    for (uint32_t k = 0; k < 2 && second != DT_NO_TOKEN && both == DT_NO_TOKEN && !t->repeats; k++)
+        if (is_result(t->vocab, *last + k, m))
+            both = *last + k;
+    if (second != DT_NO_TOKEN && both == DT_NO_TOKEN) {
+        char joined[2 * DT_PIECE_MAX];
+        memcpy(joined, m->text, left);
+        memcpy(joined + left, m->text + left + 1, right);
+        both = dt_tokenizer_find(t, joined, left + right);
+    }
     bool whole = both != DT_NO_TOKEN;
     ids[0] = whole ? first : DT_NO_TOKEN;
     ids[1] = whole ? second : DT_NO_TOKEN;
     ids[2] = both;
-    return DT_OK;
+    *last = whole ? both : *last;
 }
 
-// The ids of all merges of a GGUF array of strings, whose lengths the reader has checked.
+static void prefetch_texts(const struct dt_tokenizer *t, const struct merge *m)
+{
+    const char *right = m->text + m->left + 1;
+    dt_piece_index_prefetch_text(t->vocab, t->index, t->index_mask, m->text, m->left);
+    dt_piece_index_prefetch_text(t->vocab, t->index, t->index_mask, right, m->n - m->left - 1);
+}
+
+// The ids of all merges of a GGUF array of strings, whose lengths the reader has checked. The index
+// is slow to reach, so that a few merges are read ahead.
 static dt_status find_all_ids(struct dt_tokenizer *t, uint32_t *ids, struct dt_error *err)
 {
     const unsigned char *at = t->vocab->merges;
-    dt_status status = DT_OK;
-    for (uint32_t rank = 0; rank < t->vocab->merges_count && !status; rank++) {
+    enum { first = 2 * DT_PIECE_AHEAD, second = DT_PIECE_AHEAD };
+    struct merge ahead[first];
+    uint64_t count = t->vocab->merges_count;
+    uint32_t last = 0;
+    dt_tokenizer_index_build(t);
+    for (uint64_t i = 0; i < count + first; i++) {
+        struct merge *m = &ahead[i % first], *between = &ahead[(i + second) % first];
+        if (i >= first)
+            find_ids(t, m, ids + 3 * (i - first), &last);
+        if (i >= second && i - second < count)
+            prefetch_texts(t, between);
+        if (i >= count)
+            continue;
         uint64_t n;
         memcpy(&n, at, sizeof n);
-        status = find_ids(t, rank, (const char *)at + 8, (size_t)n, ids + 3 * (size_t)rank, err);
+        dt_status status = read_merge(m, (uint32_t)i, (const char *)at + 8, (size_t)n, err);
+        if (status)
+            return status;
+        dt_piece_index_prefetch(t->index, t->index_mask, m->text, m->left);
+        dt_piece_index_prefetch(t->index, t->index_mask, m->text + m->left + 1, m->n - m->left - 1);
         at += 8 + n;
     }
-    return status;
+    return DT_OK;
 }
 
 dt_status dt_bpe_build(struct dt_tokenizer *t, struct dt_error *err)

@@ -123,6 +123,14 @@ void dt_piece_index_prefetch(const uint32_t *index, uint32_t mask, const void *p
     __builtin_prefetch(&index[(uint32_t)(hash_piece(piece, n) >> 32) & mask], 1);
 }
 
+void dt_piece_index_prefetch_text(const struct dt_vocab *vocab, const uint32_t *index,
+                                  uint32_t mask, const void *piece, size_t n)
+{
+    uint32_t id = index[(uint32_t)(hash_piece(piece, n) >> 32) & mask] & ID_MASK;
+    if (id)
+        __builtin_prefetch(vocab->bytes + vocab->offset[id - 1]);
+}
+
 bool dt_piece_index_add(const struct dt_vocab *vocab, uint32_t *index, uint32_t mask, uint32_t id)
 {
     size_t n;
@@ -156,7 +164,7 @@ void dt_tokenizer_index_build(struct dt_tokenizer *t)
             uint32_t ahead = vocab->size - id > DT_PIECE_AHEAD ? id + DT_PIECE_AHEAD : id;
             const unsigned char *piece = dt_vocab_piece(vocab, ahead, &n);
             dt_piece_index_prefetch(built, t->index_mask, piece, n);
-            dt_piece_index_add(vocab, built, t->index_mask, id);
+            t->repeats = !dt_piece_index_add(vocab, built, t->index_mask, id) || t->repeats;
         }
         index = built;
     }

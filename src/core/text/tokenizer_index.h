@@ -16,6 +16,7 @@ struct dt_tokenizer {
     uint32_t longest_special; // bytes of the longest special piece; 0: there is none
     bool starts_special[256]; // which bytes begin a special piece
     const void *merges;       // BPE only
+    bool repeats;             // two pieces have the same text; set when the index is built
     // The token of each byte; where a byte has none, the unknown token or DT_NO_TOKEN.
     uint32_t byte_token[256];
 };
@@ -28,6 +29,9 @@ bool dt_piece_index_add(const struct dt_vocab *vocab, uint32_t *index, uint32_t 
 // Loads what the other two need of this piece into the cache: some pieces before they are called.
 #define DT_PIECE_AHEAD 8u
 void dt_piece_index_prefetch(const uint32_t *index, uint32_t mask, const void *piece, size_t n);
+// The second step, when that has arrived: what dt_piece_index_find() compares the piece with.
+void dt_piece_index_prefetch_text(const struct dt_vocab *vocab, const uint32_t *index,
+                                  uint32_t mask, const void *piece, size_t n);
 uint32_t dt_piece_index_find(const struct dt_vocab *vocab, const uint32_t *index, uint32_t mask,
                              const void *piece, size_t n);
 
