@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 
 from terminal_session import FIGURES, PROMPT, TerminalSession, common
+import scripted  # of tests/cli
 
 MODEL = common.DATA / "bedtime-2m-q80-g32.bin"
 TOKENIZER = common.DATA / "bedtime-2m.tok.bin"
@@ -91,6 +92,33 @@ def one(folder, what, damage, reason, in_turn):
                   after)
 
 
+def many_files(folder):
+    """A model of more files than a block of guards has: the last, with the embedding, is cut."""
+    home = f"{folder}/many files"
+    os.mkdir(home)
+    model = scripted.Scripted(pathlib.Path(home, "toy-chat"), [["<|assistant|>", "Yes", " it"]],
+                              scripted.KEEPS, layers=3)
+    files = sorted(model.path.glob("model-*"))
+    common.expect("many files: more than 16", len(files) == 30, files)
+    s = TerminalSession(model.path, "--ui", "plain", "-t", "0", "--pack", "never", "-b", "fp32",
+                        "--no-config", home=home)
+    try:
+        s.wait(PROMPT, SECONDS)
+        s.enter("Hello")
+        common.expect("many files: an answer", s.wait(rb"Yes it", SECONDS), s.tail())
+        s.wait(PROMPT, SECONDS)
+        os.truncate(files[-1], 5000)
+        s.enter("Zoo")
+        common.expect("many files: the error names the file", s.wait(
+            rb"00030-of-00030\S*: can no longer be read completely", SECONDS), s.tail())
+        s.wait(PROMPT, SECONDS)
+        s.enter("/quit")
+        common.expect("many files: the session ends as usual", s.ends(SECONDS) is not None,
+                      s.tail())
+    finally:
+        s.close()
+
+
 def main():
     lost, written = rb"can no longer be read completely", rb"was written to while in use"
     with common.folder() as folder:
@@ -98,6 +126,7 @@ def main():
         one(folder, "cut in a turn", cut, lost, True)
         one(folder, "written over between turns", write_over, written, False)
         one(folder, "written over in a turn", write_over, written, True)
+        many_files(folder)
     common.done()
 
 

@@ -63,6 +63,9 @@ def modes():
     return found.group(1), tmux("display-message", "-p", flags).strip()
 
 
+JOINED = "\u2764\ufe0f\u200d\U0001f525\U0001f469\u200d\U0001f469\u200d\U0001f467|"
+
+
 def stop_line_mode(before):
     keys(f"{program} --ui line --no-config --seed 3 --length 8", "Enter")
     keys("Once upon")
@@ -110,6 +113,10 @@ try:
     expect("this help")
     keys("Escape")
     expect("this help", False)
+    keys("C-u", JOINED)  # tmux draws a joined emoji as one
+    expect("|")
+    keys("BSpace", "BSpace", "BSpace", "_")
+    expect("> _\n")
     keys("C-u", "/quit", "Enter")
     expect("tok/s", False)
     after = modes()

@@ -233,6 +233,32 @@ static void locked_by_another(void **state)
     dt_writer_free(writer);
 }
 
+// A turn that is generated again while another program holds the lock, as by /retry: a search finds
+// the new text and not the old one.
+static void retold_while_locked(void **state)
+{
+    (void)state;
+    struct dt_library *library;
+    enum dt_library_trouble trouble;
+    start(NULL);
+    struct dt_writer_story *story = new_story("Retold");
+    assert_int_equal(wait_for(put(story, 0, "a walrus", true)), DT_SAVED);
+    lock_it(true);
+    put(story, 0, "a pen", false);
+    assert_int_equal(wait_for(put(story, 0, "a penguin", true)), DT_SAVED_LATER);
+    lock_it(false);
+    assert_int_equal(wait_for(put(story, 1, "the end", true)), DT_SAVED);
+    wait_for(dt_writer_search(writer, "walrus", 0, 5, 1));
+    assert_int_equal(heard.list_count, 0);
+    wait_for(dt_writer_search(writer, "penguin", 0, 5, 2));
+    assert_int_equal(heard.list_count, 1);
+    dt_writer_story_release(story);
+    dt_writer_free(writer);
+    assert_int_equal(dt_library_open(&library, path, NULL, 0, &trouble, NULL), DT_OK);
+    assert_int_equal(dt_library_check(library, NULL), DT_OK);
+    dt_library_close(library);
+}
+
 // What waits is written by itself, without a further turn; and at the end at the latest.
 static void written_at_the_end(void **state)
 {
@@ -633,6 +659,7 @@ int main(void)
         cmocka_unit_test_setup(full_disk, set_up),
         cmocka_unit_test_setup(read_only_disk, set_up),
         cmocka_unit_test_setup(locked_by_another, set_up),
+        cmocka_unit_test_setup(retold_while_locked, set_up),
         cmocka_unit_test_setup(written_at_the_end, set_up),
         cmocka_unit_test_setup(lost_is_reported, set_up),
         cmocka_unit_test_setup(failing_sync, set_up),
