@@ -164,11 +164,8 @@ bool dt_models_offer(const char *name, struct dt_error *err)
 {
     struct dt_catalogue_entry e;
     char answer[16];
-    if (!dt_catalogue_find(name, &e))
+    if (!dt_catalogue_missing(name, err) || !dt_catalogue_find(name, &e))
         return false;
-    dt_error_set(err, DT_BAD_INPUT, e.name,
-                 "is not here; `duotale models get %s` downloads it (%.0f MB)", e.name,
-                 (double)e.bytes / 1e6);
     if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
         return false;
     dt_print(stderr, "%s (%s, %s) is not here. Download %.0f MB from %s? [y/N] ", e.name, e.about,

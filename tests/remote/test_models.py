@@ -220,6 +220,8 @@ def names(home):
         r = common.run("fox", text=b"Once", env=environment(home, **env))
         common.expect("a pipe is not asked", r.returncode == 3 and s.server.seen == [] and
                       b"duotale models get fox" in r.stderr, r)
+        r = common.run("-n", "4", text=b"/model fox\n", env=environment(home, **env))
+        common.expect("nor in a session", b"duotale models get fox" in r.stderr, r)
         r = models("get", "fox", home=home, **env)
         common.expect("with its tokenizer", r.returncode == 0 and
                       place(home, "fox-2m.tok.bin").read_bytes() == TOKENIZER, r)

@@ -227,8 +227,12 @@ static dt_status replace_model(struct dt_worker *w, const char *path, const char
 {
     struct dt_error again = {0};
     bool was_open = dt_engine_is_open(w->engine);
-    dt_status status = was_open ? dt_open_model_check(w, path, tokenizer, err) : DT_OK;
+    dt_status status = DT_OK;
     *opened = NULL;
+    if (dt_catalogue_missing(path, err))
+        status = err->status;
+    else if (was_open)
+        status = dt_open_model_check(w, path, tokenizer, err);
     if (status != DT_OK)
         return status;
     if (was_open)
@@ -315,7 +319,7 @@ static dt_status open_in_place(struct dt_worker *w, const char *path, const char
         w->open_code = dt_status_exit_code(status);
         atomic_store(&w->control->exit_code, w->open_code);
     }
-    if (open && path && !remote) {
+    if (open && path && *path && !remote) { // "": there is no default model
         dt_open_remote_leave(w);
         w->default_model = strcmp(path, usual) == 0;
         adopt_model(w, path);

@@ -129,3 +129,16 @@ bool dt_catalogue_resolve(const char *name, char *out, size_t size)
     return dt_catalogue_find(name, &entry) && dt_catalogue_path(entry.file, out, size) &&
            dt_file_readable(out);
 }
+
+bool dt_catalogue_missing(const char *name, struct dt_error *err)
+{
+    struct dt_catalogue_entry e;
+    char path[4096];
+    if (dt_model_files_present(name) || dt_catalogue_resolve(name, path, sizeof path) ||
+        !dt_catalogue_find(name, &e))
+        return false;
+    dt_error_set(err, DT_BAD_INPUT, e.name,
+                 "is not here; `duotale models get %s` downloads it (%.0f MB)", e.name,
+                 (double)e.bytes / 1e6);
+    return true;
+}

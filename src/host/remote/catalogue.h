@@ -38,4 +38,8 @@ dt_status dt_catalogue_address(const char *url, char *out, size_t size, struct d
 // its path.
 bool dt_catalogue_resolve(const char *name, char *out, size_t size);
 
+// Whether `name` is an entry whose file is not there; err then says so, with the command that
+// downloads it.
+bool dt_catalogue_missing(const char *name, struct dt_error *err);
+
 #endif
