@@ -236,7 +236,10 @@ static four blend(four_i mask, four a, four b)
     return (four)((mask & (four_i)a) | (~mask & (four_i)b));
 }
 
-float dt_kv_quantise(int8_t *out, size_t stride, const float *x, uint32_t n)
+// Quantises n floats, `stride` apart in out. Returns their scale: max / 127, or NaN if one of them
+// is not finite. Halves round away from zero; 127 is the largest even where the scale is so small
+// that it was rounded.
+static float quantise(int8_t *out, size_t stride, const float *x, uint32_t n)
 {
     four largest = {0}, spoiled = {0};
     for (uint32_t i = 0; i < n; i += 4) {
@@ -272,9 +275,9 @@ static void store_i8(const struct dt_kv *kv, uint32_t slot, const float *key, co
     float *value_scales = (float *)(uintptr_t)kv->value_scales + slot;
     for (uint32_t h = 0; h < kv->heads; h++, key += kv->head_size, value += kv->head_size) {
         key_scales[h * kv->scale_head] =
-            dt_kv_quantise(keys + h * kv->key_head, kv->key_channel, key, kv->head_size);
+            quantise(keys + h * kv->key_head, kv->key_channel, key, kv->head_size);
         value_scales[h * kv->scale_head] =
-            dt_kv_quantise(values + h * kv->value_head, kv->value_channel, value, kv->head_size);
+            quantise(values + h * kv->value_head, kv->value_channel, value, kv->head_size);
     }
 }
 

@@ -48,11 +48,6 @@ bool dt_kv_type_is_known(uint32_t type);
 uint32_t dt_kv_type_of(const char *name);
 size_t dt_kv_type_bytes(uint32_t type); // of an element
 
-// Quantises n floats, `stride` apart in out. Returns their scale: max / 127, or NaN if one of them
-// is not finite. Halves round away from zero; 127 is the largest even where the scale is so small
-// that it was rounded.
-float dt_kv_quantise(int8_t *out, size_t stride, const float *x, uint32_t n);
-
 // Bytes of one layer's keys and values of `positions` positions, with their scales.
 size_t dt_kv_cache_layer_bytes(const struct dt_kv_cache *cache, size_t positions);
 
