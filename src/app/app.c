@@ -217,7 +217,9 @@ unsigned dt_app_free(struct dt_app *app, void (*last)(const char *line))
 
 int dt_app_exit_code(const struct dt_app *app)
 {
-    int code = atomic_load(&app->control.exit_code);
+    int code = atomic_load(&app->control.exit_code), leaving = atomic_load(&app->control.leaving);
+    if (leaving > 1) // a signal's, also if what it cancelled has set its own since
+        return 128 + leaving - 1;
     return !code && atomic_load(&app->report.events.lost) ? dt_status_exit_code(DT_NO_MEMORY)
                                                           : code;
 }

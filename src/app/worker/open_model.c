@@ -315,7 +315,8 @@ static dt_status open_in_place(struct dt_worker *w, const char *path, const char
     if (status == DT_OK) { // another reason for an exit code stays
         atomic_compare_exchange_strong(&w->control->exit_code, &w->open_code, 0);
         w->open_code = 0;
-    } else if (!open && !w->remote) {
+    } else if (!open && !w->remote &&
+               (status != DT_CANCELLED || !atomic_load(&w->control->leaving))) {
         w->open_code = dt_status_exit_code(status);
         atomic_store(&w->control->exit_code, w->open_code);
     }
