@@ -140,10 +140,13 @@ static void rotate_keys(const struct dt_kv *kv, uint32_t head, uint32_t n,
 {
     unsigned char *keys =
         (unsigned char *)(uintptr_t)kv->keys + head * kv->key_head * dt_kv_type_bytes(kv->type);
-    float *scales = (float *)(uintptr_t)kv->key_scales + head * kv->scale_head;
-    for (uint32_t e = 0; kv->type == DT_KV_I8 && e < n; e += LANES)
-        rotate_i8(kv, (int8_t *)keys + e, scales + e, n - e < LANES ? n - e : LANES, r);
-    for (uint32_t i = 0, a, b; kv->type != DT_KV_I8 && i < r->rotated / 2; i++) {
+    if (kv->type == DT_KV_I8) {
+        float *scales = (float *)(uintptr_t)kv->key_scales + head * kv->scale_head;
+        for (uint32_t e = 0; e < n; e += LANES)
+            rotate_i8(kv, (int8_t *)keys + e, scales + e, n - e < LANES ? n - e : LANES, r);
+        return;
+    }
+    for (uint32_t i = 0, a, b; i < r->rotated / 2; i++) {
         pair_of(r, i, &a, &b);
         if (kv->type == DT_KV_F32)
             rotate_floats((float *)(void *)keys + a * kv->key_channel,
