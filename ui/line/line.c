@@ -566,7 +566,7 @@ static int run(const struct dt_app_api *api, struct dt_app *app, char *reason, s
         set_up_readline(l);
         loop(l);
         stop_asking(l);
-        clear_history();
+        rl_clear_history();
     } else {
         leave_without_memory(l);
     }
