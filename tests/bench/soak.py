@@ -5,8 +5,8 @@ screen and in line mode, for as long as asked. Run by hand, with a program built
     meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false && ninja -C build-asan
     python3 tests/bench/soak.py build-asan/duotale . --minutes 30 [--seed N]
 
-With --turns N it measures instead: N turns in one session of an ordinary build, and the growth of
-its private memory after the first 200. Exit code 1 if a sanitizer reported something, a session
+With --turns N it measures instead: N turns in one session of an ordinary build, in line mode or with
+--ui tui, and the growth of its private memory after the first 200. Exit code 1 if a sanitizer reported something, a session
 crashed or hung, or memory grew by more than 1 MB.
 """
 import argparse
@@ -27,6 +27,7 @@ ARGUMENTS.add_argument("program")
 ARGUMENTS.add_argument("source")
 ARGUMENTS.add_argument("--minutes", type=float, default=30)
 ARGUMENTS.add_argument("--turns", type=int, default=0)
+ARGUMENTS.add_argument("--ui", choices=("line", "tui"), default="line")
 ARGUMENTS.add_argument("--seed", type=int, default=int(time.time()))
 OPTIONS = ARGUMENTS.parse_args()
 sys.argv[1:] = [OPTIONS.program, OPTIONS.source]  # for common.py
@@ -68,7 +69,7 @@ def command(home):
         lambda: f"/stats {pick(('', 'off', 'turn', 'live'))}", lambda: "/help",
         lambda: f"/speak {pick(('on', 'off'))}", lambda: f"/voice {pick(('', 'tones', 'espeak'))}",
         lambda: f"/export {home}/{RANDOM.randint(0, 9)}.txt", lambda: "/edit",
-        lambda: f"/set overflow {pick(('stop', 'new', 'shift'))}", lambda: "/set",
+        lambda: f"/set overflow {pick(('stop', 'new', 'shift', 'window'))}", lambda: "/set",
         lambda: f"/set size {pick(('auto', '60x15', '3x3'))}",
         lambda: f"/private {pick(('on', 'off'))}",
         lambda: f"/compare {pick(STACKS)} {pick(STACKS)}",
@@ -159,20 +160,31 @@ def anonymous(pid):
     return int(re.search(r"RssAnon:\s+(\d+) kB", status).group(1))
 
 
+def settle(session):
+    """Waits until the screen is drawn: nothing comes for 60 ms."""
+    seen = -1
+    while seen != len(session.seen):
+        seen = len(session.seen)
+        session.pump(0.06)
+
+
 def turns(home):
     """Many turns in one session: how much private memory grows after the first 200."""
-    session = TerminalSession("--ui", "line", "-n", "6", "--no-config", "--stats", "turn",
+    session = TerminalSession("--ui", OPTIONS.ui, "-n", "6", "--no-config", "--stats", "turn",
                               home=home)
     before = 0
+    full = OPTIONS.ui == "tui"
     try:
-        session.wait(PROMPT)
+        session.wait(rb"tok/s" if full else PROMPT)
         for i in range(OPTIONS.turns):
             if i == 200:
                 before = anonymous(session.pid)
             session.enter("/new" if i % 10 == 9 else text().replace("/", ""))
-            if not session.wait(PROMPT if i % 10 == 9 else FIGURES, 60):
+            if full:
+                settle(session)
+            elif not session.wait(PROMPT if i % 10 == 9 else FIGURES, 60):
                 return [f"turn {i}: no answer: {session.tail()}"]
-            if i % 10 != 9:
+            elif i % 10 != 9:
                 session.wait(PROMPT, 60)
             session.seen, session.at = b"", 0
         growth = anonymous(session.pid) - before
