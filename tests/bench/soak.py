@@ -5,9 +5,9 @@ screen and in line mode, for as long as asked. Run by hand, with a program built
     meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false && ninja -C build-asan
     python3 tests/bench/soak.py build-asan/duotale . --minutes 30 [--seed N]
 
-With --turns N it measures instead: N turns in one session of an ordinary build, in line mode or with
---ui tui, and the growth of its private memory after the first 200. Exit code 1 if a sanitizer reported something, a session
-crashed or hung, or memory grew by more than 1 MB.
+With --turns N it measures instead: N turns in one session of an ordinary build, in line mode or
+with --ui tui, and the growth of its private memory after the first 200. Exit code 1 if a sanitizer
+reported something, a session crashed or hung, or memory grew by more than 1 MB.
 """
 import argparse
 import fcntl
