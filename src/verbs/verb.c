@@ -9,10 +9,8 @@
 #include "base/format.h"
 #include "core/kv/kv_cache.h"
 #include "host/log.h"
-#include "host/model_files.h"
 #include "host/print.h"
 #include "host/remote/catalogue.h"
-#include "host/remote/remote.h"
 
 // ---- errors and logs ----
 
@@ -106,7 +104,7 @@ dt_status dt_verb_model_path(struct dt_verb_model *model, struct dt_error *err)
         size_t size = sizeof model->default_path;
         struct dt_error missing = {0};
         bool found = dt_catalogue_resolve(name, path, size);
-        if (!found && !dt_remote_is_address(name) && !dt_model_files_present(name))
+        if (!found)
             found = dt_models_offer(name, &missing) && dt_catalogue_resolve(name, path, size);
         if (found)
             model->path = path;
